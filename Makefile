@@ -1,0 +1,64 @@
+# make demo    from nothing to faces: sets everything up, trains a DCGAN, draws the three figures into demo/
+# make test    sets the same up and runs the tests        make lint    ruff and mypy --strict
+# make setup   only the virtual environment, .venv        make clean   removes what make has made
+
+PYTHON ?= python3
+MINUTES ?= 8
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+TORCH := torch==2.13.0
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+.PHONY: demo test lint format setup clean
+.DELETE_ON_ERROR:
+
+setup: $(STAMP)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
+	  { echo "make: $(PYTHON) is missing or older than 3.10; name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Making the virtual environment $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "make: '$(PYTHON) -m venv' failed; on Debian and Ubuntu install the package python3-venv" >&2; exit 1; }
+
+# Torch first and by itself. On Linux the registry's plain build brings gigabytes of CUDA, so without an NVIDIA GPU
+# the CPU build is asked for: from the places pip already knows, then from PyTorch's own index.
+$(STAMP): $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing PyTorch (about 200 MB without CUDA; a minute or two) ..."
+	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1; then \
+	  $(PIP) install $(TORCH)+cpu -c constraints.txt >/dev/null 2>&1 || \
+	  $(PIP) install $(TORCH)+cpu -c constraints.txt --extra-index-url $(CPU_INDEX); \
+	else \
+	  $(PIP) install $(TORCH) -c constraints.txt; \
+	fi || { echo "make: PyTorch could not be installed; the lines above say why" >&2; exit 1; }
+	@echo "Installing Zeuxis and what it needs ..."
+	@$(PIP) install -c constraints.txt hatchling
+	@$(PIP) install -c constraints.txt --no-build-isolation --editable '.[data,video,dev]'
+	@touch $@
+
+demo: $(STAMP)
+	@mkdir -p demo
+	$(BIN)/zeuxis train dcgan avatars:10000 --size 64 --minutes $(MINUTES) --out demo/runs --name faces
+	@run=$$(ls -d demo/runs/*-faces | tail -n 1) && \
+	$(BIN)/zeuxis sample $$run -n 64 --out demo/samples.png && \
+	$(BIN)/zeuxis interpolate $$run --rows 5 --columns 10 --out demo/interpolation.png && \
+	$(BIN)/zeuxis arithmetic $$run "smiling woman - neutral woman + neutral man" --out demo/arithmetic.png
+
+# One thread for each test process: more only fight over the cores.
+test: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,55 @@
+"""Zeuxis trains, explores and judges generative image models; the public names, each imported when it is first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zeuxis.api import arithmetic, inspect_data, interpolate, load, resume, sample, train
+    from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
+    from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Translator, option
+    from zeuxis.settings import TrainSettings
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Batch",
+    "Clock",
+    "DataError",
+    "DiskFullError",
+    "DivergedError",
+    "Encoder",
+    "Latent",
+    "Model",
+    "TrainSettings",
+    "Translator",
+    "UsageError",
+    "ZeuxisError",
+    "arithmetic",
+    "inspect_data",
+    "interpolate",
+    "load",
+    "option",
+    "resume",
+    "sample",
+    "train",
+]
+
+_HOMES = {
+    "zeuxis.api": ("arithmetic", "inspect_data", "interpolate", "load", "resume", "sample", "train"),
+    "zeuxis.errors": ("DataError", "DiskFullError", "DivergedError", "UsageError", "ZeuxisError"),
+    "zeuxis.model": ("Batch", "Clock", "Encoder", "Latent", "Model", "Translator", "option"),
+    "zeuxis.settings": ("TrainSettings",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module 'zeuxis' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,5 @@
+"""`python -m zeuxis` is `zeuxis`."""
+
+from zeuxis.cli import main
+
+main()

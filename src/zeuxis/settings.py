@@ -1,0 +1,42 @@
+"""What a training run is asked to do, whatever the family: the general options, their defaults and meanings (light to import)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["fp32", "bf16"]
+Fit = Literal["crop", "pad"]
+
+
+def setting(default: Any, meaning: str, *, low: float | None = None, high: float | None = None) -> Any:
+    """A field that is a setting: its default, its meaning in one line, and its bounds (inclusive)."""
+    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The general options of `zeuxis train`."""
+
+    steps: int = setting(20_000, "training steps, as 20000 or 20k", low=1, high=10**9)
+    minutes: float | None = setting(None, "stop after so many minutes if the steps are not done by then", low=0)
+    batch_size: int = setting(32, "images per step", low=1, high=65536)
+    parts: int = setting(1, "pieces a batch is worked through in, to save memory", low=1, high=65536)
+    seed: int = setting(0, "one number that fixes weights, order of the images and noise", low=0, high=2**63 - 1)
+    device: Device = setting("auto", "where to compute; auto takes the fastest there is")
+    precision: Precision = setting("fp32", "number format of the networks' arithmetic")
+    half_life: float | None = setting(
+        None, "half-life of the average of the weights, in images (default: as long as fits)", low=0
+    )
+    fit: Fit = setting("crop", "how images that are not square become so")
+    limit: int | None = setting(None, "use only so many of the images", low=1)
+    mirror: bool = setting(False, "also learn from the images mirrored left to right")
+    out: str = setting("runs", "folder that the numbered run folders are in")
+    name: str | None = setting(None, "name of the run (default: family and data)")
+    checkpoint_every: int = setting(500, "steps between checkpoints", low=1, high=10**9)
+    sample_every: int = setting(1000, "steps between contact sheets of the fixed seeds", low=1, high=10**9)
+    log_every: int = setting(100, "steps between lines of metrics.jsonl", low=1, high=10**9)
+    threads: int = setting(0, "CPU threads to compute with (0: one per core)", low=0, high=4096)
+    init_from: str | None = setting(None, "start from the weights of this model (a new run, not a resumed one)")
+    tensorboard: bool = setting(False, "also write events for TensorBoard into the run folder")

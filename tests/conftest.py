@@ -1,0 +1,31 @@
+"""What every test shares: one thread, a cache of the test run's own, quiet Hypothesis profiles, slow tests only when asked."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the test processes share the cores
+
+import hypothesis
+import pytest
+
+RELEASE = os.environ.get("ZEUXIS_RELEASE") == "1"
+
+hypothesis.settings.register_profile("zeuxis", deadline=None, derandomize=not RELEASE, print_blob=True)
+hypothesis.settings.load_profile("zeuxis")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Packs go to a cache that all processes of this test run share, never to the user's."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    os.environ["ZEUXIS_CACHE"] = str(root / "zeuxis-cache")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if RELEASE:
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="slow: set ZEUXIS_RELEASE=1"))
