@@ -1,0 +1,88 @@
+"""Deep convolutional GAN: transposed convolutions against strided ones (Radford 2015), with what has kept GANs stable since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.optim import Adam, Optimizer
+
+from zeuxis.adversarial import PAIRS, r1
+from zeuxis.model import Batch, Clock, Latent, Turn, option
+from zeuxis.nets.augment import Augment, augment
+from zeuxis.nets.conv import Down, Norm, Up, textbook_init
+
+# Radford 2015, sections 3 and 4 (the prior stays Gaussian, where the paper draws uniformly: directions are then alike).
+TEXTBOOK = {
+    "width": 64,
+    "lr": 2e-4,
+    "discriminator_norm": "batch",
+    "loss": "non-saturating",
+    "r1": 0.0,
+    "augment": "none",
+    "spectral_norm": False,
+}
+
+
+@dataclass(eq=False)
+class DCGAN(Latent):
+    """A generator of images against a discriminator of real and fake, both convolutional."""
+
+    width: int = option(32, "channels next to the image; each halving of the size doubles them", low=4, high=512)
+    lr: float = option(5e-4, "learning rate of both players (Adam)", low=0, high=1)
+    beta1: float = option(0.5, "Adam's memory of the gradient", low=0, high=0.999)
+    loss: Literal["non-saturating", "least-squares", "hinge"] = option(
+        "non-saturating", "what the adversaries play for"
+    )
+    r1: float = option(1.0, "weight of the R1 penalty on the discriminator's gradient at real images", low=0)
+    r1_every: int = option(16, "steps between two penalties (each counts as many times)", low=1)
+    discriminator_norm: Norm = option("none", "normalisation in the discriminator")
+    spectral_norm: bool = option(False, "bound the discriminator's layers by their spectral norm (Miyato 2018)")
+    augment: Augment = option("none", "differentiable augmentation of what the discriminator sees (Zhao 2020)")
+    textbook: bool = option(False, "the paper's settings in full; they override the options above")
+
+    scaffolding = ("discriminator",)
+
+    def build(self) -> None:
+        if self.textbook:
+            vars(self).update(TEXTBOOK)
+        norm: Norm = self.discriminator_norm
+        self.generator = Up(self.size, self.channels, width=self.width, inputs=self.latent_dim)
+        self.discriminator = Down(self.size, self.channels, width=self.width, norm=norm)
+        textbook_init(self.generator)
+        textbook_init(self.discriminator)
+        if self.spectral_norm:
+            for module in self.discriminator.modules():
+                if isinstance(module, nn.Conv2d | nn.Linear):
+                    spectral_norm(module)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        players = {"discriminator": self.discriminator, "generator": self.generator}
+        return {
+            name: Adam(network.parameters(), self.lr, (self.beta1, 0.999), fused=True)
+            for name, network in players.items()
+        }
+
+    def score(self, image: Tensor) -> Tensor:
+        """The discriminator's scores (n 1) of images as it sees them, augmented."""
+        scores: Tensor = self.discriminator(augment(image, self.augment))
+        return scores
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
+        pair, real = PAIRS[self.loss], batch.image
+        fake = self.decode(torch.randn(len(real), self.latent_dim, device=real.device))
+        real_score, fake_score = self.score(real), self.score(fake.detach())
+        yield None, {"verdict/real": pair.verdict(real_score).mean(), "verdict/fake": pair.verdict(fake_score).mean()}
+
+        terms = {"real": pair.real(real_score), "fake": pair.fake(fake_score)}
+        if self.r1 > 0 and clock.step % self.r1_every == 0:
+            terms["r1"] = self.r1 * self.r1_every * r1(self.score, real)
+        yield "discriminator", terms
+        yield "generator", {"fool": pair.fool(self.score(fake))}
+
+    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        return torch.tanh(self.generator(z))

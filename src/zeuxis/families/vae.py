@@ -1,0 +1,80 @@
+"""Variational autoencoder: an image to a Gaussian in latent space, and back (Kingma and Welling 2014; Rezende 2014)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Adam, Optimizer
+
+from zeuxis.model import Batch, Clock, Encoder, Turn, option
+from zeuxis.nets.conv import Down, Norm, Up
+
+
+@dataclass(eq=False)
+class VAE(Encoder):
+    """An encoder q(z|x), a decoder p(x|z), and the evidence lower bound that trains both."""
+
+    latent_dim: int = option(64, "numbers in the latent vector", low=1, high=65536)
+    width: int = option(32, "channels next to the image; each halving of the size doubles them", low=4, high=512)
+    lr: float = option(1e-3, "learning rate (Adam)", low=0, high=1)
+    beta: float = option(1.0, "weight of the KL divergence; above 1 a simpler latent space, softer images", low=0)
+    warmup: int = option(50_000, "images over which beta rises from 0, so that the latents come into use first", low=0)
+    likelihood: Literal["gaussian", "bernoulli"] = option("gaussian", "p(x|z): around the decoded image, or per pixel")
+    sigma: float = option(0.0, "noise of the Gaussian likelihood, images being in [-1, 1]; 0 learns it", low=0)
+    norm: Norm = option("batch", "normalisation in both networks")
+
+    batch_size = 64
+
+    def build(self) -> None:
+        self.encoder = Down(
+            self.size, self.channels, width=self.width, outputs=2 * self.latent_dim, norm=self.norm, slope=0.1
+        )
+        self.decoder = Up(self.size, self.channels, width=self.width, inputs=self.latent_dim, norm=self.norm, slope=0.1)
+        # Started small: at sigma = 1 the KL would outweigh the image from the first step, and nothing be encoded.
+        start = torch.tensor(math.log(self.sigma or 0.3))
+        if self.sigma:
+            self.register_buffer("log_sigma", start)
+        else:
+            self.log_sigma = nn.Parameter(start)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {"vae": Adam(self.parameters(), self.lr, fused=True)}
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
+        """Both terms of the bound in nats per image (Kingma and Welling, equation 10 and appendix B)."""
+        mean, log_variance = self.posterior(batch.image)
+        z = mean + torch.randn_like(mean) * (log_variance / 2).exp()
+        kl = (mean.square() + log_variance.exp() - 1 - log_variance) / 2  # n latent_dim
+        active = (kl.mean(0) > 0.01).float().mean()  # share of latents that carry anything (Burda 2016)
+        yield None, {"latent/active": active, "latent/kl": kl.sum(1).mean()}
+
+        rise = min(1.0, clock.images / self.warmup) if self.warmup else 1.0
+        reconstruction = -self.log_likelihood(batch.image, self.decoder(z)).mean()
+        yield "vae", {"reconstruction": reconstruction, "kl": self.beta * rise * kl.sum(1).mean()}
+
+    def posterior(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance (each n latent_dim) of q(z|x)."""
+        mean, log_variance = self.encoder(image).chunk(2, dim=1)
+        return mean, log_variance.clamp(-12, 6)
+
+    def log_likelihood(self, image: Tensor, logits: Tensor) -> Tensor:
+        """log p(x|z) in nats (n), for images in [-1, 1] and the decoder's raw output."""
+        if self.likelihood == "bernoulli":
+            grey = (image + 1) / 2
+            return -F.binary_cross_entropy_with_logits(logits, grey, reduction="none").sum((1, 2, 3))
+        log_sigma = self.log_sigma.clamp(min=-5.0)
+        error = (image - torch.tanh(logits)) / log_sigma.exp()
+        return -(error.square() / 2 + log_sigma + math.log(2 * math.pi) / 2).sum((1, 2, 3))
+
+    def encode(self, image: Tensor) -> Tensor:
+        return self.posterior(image)[0]
+
+    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        logits = self.decoder(z)
+        return torch.tanh(logits) if self.likelihood == "gaussian" else torch.sigmoid(logits) * 2 - 1

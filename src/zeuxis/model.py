@@ -1,0 +1,185 @@
+"""What a generative model is: options, networks, a game of losses, and the capabilities `Latent`, `Encoder`, `Translator`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from zeuxis import files
+from zeuxis.errors import UsageError
+
+
+class Batch(NamedTuple):
+    """What a model learns from; `Model.needs` names the columns it reads."""
+
+    image: Tensor  # n c h w, in [-1, 1]: what it should make
+    source: Tensor | None = None  # n c h w: what it is given (translation, super-resolution)
+    label: Tensor | None = None  # n, a class; or n k, attributes in {0, 1}
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Time as training knows it: steps done, and images seen."""
+
+    step: int = 0
+    images: int = 0
+
+
+# A player and its loss as named terms. The player None learns nothing: its terms are only reported.
+Turn = tuple[str | None, dict[str, Tensor]]
+
+
+def option(default: Any, meaning: str, *, low: float | None = None, high: float | None = None) -> Any:
+    """A field that is an option: its default, its meaning in one line, and its bounds (inclusive)."""
+    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high})
+
+
+@dataclass(eq=False)
+class Model(nn.Module, ABC):
+    """A generative model: its fields are its options, its submodules its networks, `losses` its game.
+
+    A family is one final subclass. `build` makes the networks from the options; `optimizers` gives one optimizer
+    per player; `losses` yields the turns of one step, each a player and its loss terms. After a `yield` the player
+    has moved, so a score that is used later must be computed later.
+    """
+
+    size: int = option(64, "height and width of the images, in pixels", low=8, high=1024)
+    channels: int = option(3, "1 for grey, 3 for colour", low=1, high=4)
+
+    needs: ClassVar[frozenset[str]] = frozenset({"image"})
+    scaffolding: ClassVar[tuple[str, ...]] = ()  # submodules that only training uses
+    batch_size: ClassVar[int] = 32  # what this family trains well with
+
+    def __post_init__(self) -> None:
+        nn.Module.__init__(self)
+        self._check_options()
+        self.build()
+
+    @abstractmethod
+    def build(self) -> None:
+        """Make the networks."""
+
+    @abstractmethod
+    def optimizers(self) -> dict[str, Optimizer]:
+        """One optimizer per player."""
+
+    @abstractmethod
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
+        """The turns of one training step."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options by name, as plain values."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
+    @classmethod
+    def family(cls) -> str:
+        """The name that finds this class again: `dcgan`, or `my_module:MyModel` outside the package."""
+        package, _, name = cls.__module__.rpartition(".")
+        return name if package == "zeuxis.families" else f"{cls.__module__}:{cls.__qualname__}"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def drop_scaffolding(self) -> Model:
+        """Remove what only training uses (in place); the model can still be sampled, encoded with, saved."""
+        for name in self.scaffolding:
+            if hasattr(self, name):
+                delattr(self, name)
+        return self
+
+    def save(self, path: str | Path) -> None:
+        """Write the folder that `zeuxis.load` reads: `config.json` and `model.safetensors`, scaffolding left out."""
+        folder = Path(path)
+        weights = {
+            name: value.detach().cpu().contiguous()
+            for name, value in self.state_dict().items()
+            if name.split(".")[0] not in self.scaffolding
+        }
+        config = {"family": self.family(), "options": self.options}
+        files.make_folder(folder)
+        files.write_file(folder / "config.json", json.dumps(config, indent=2).encode())
+        files.write_file(folder / "model.safetensors", safetensors.torch.save(weights))
+
+    def _check_options(self) -> None:
+        hints = get_type_hints(type(self))
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            setattr(self, f.name, _checked(f, hints[f.name], value))
+
+
+def _checked(f: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
+    """The value, as the field's type; raise `UsageError` where it is of another type or out of bounds."""
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise UsageError(f"{_flag(f)} is {value!r}; choose one of {', '.join(map(str, get_args(kind)))}")
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(kind, type) and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+        raise UsageError(f"{_flag(f)} is {value!r}; expected {kind.__name__}")
+    if kind is float and not math.isfinite(value):
+        raise UsageError(f"{_flag(f)} is {value}; expected a finite number")
+    low, high = f.metadata.get("low"), f.metadata.get("high")
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        wanted = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
+        raise UsageError(f"{_flag(f)} is {value}; expected {wanted}")
+    return value
+
+
+def _flag(f: dataclasses.Field[Any]) -> str:
+    return "--" + f.name.replace("_", "-")
+
+
+@dataclass(eq=False)
+class Latent(Model):
+    """A model with a latent space: a prior to draw from and a decoder to images."""
+
+    latent_dim: int = option(100, "numbers in the latent vector", low=1, high=65536)
+
+    def prior(self, seeds: Sequence[int]) -> Tensor:
+        """Latents for the seeds (n latent_dim), drawn on the CPU so that a seed means one latent on every device."""
+        rows = [torch.randn(self.latent_dim, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        return torch.stack(rows).to(self.device)
+
+    @abstractmethod
+    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """Images (n c h w, in [-1, 1]) for latents (n ...)."""
+
+    @torch.no_grad()
+    def sample(self, n: int = 1, *, seed: int = 0, batch_size: int = 64) -> Tensor:
+        """Images (n c h w, in [-1, 1]) for the seeds `seed ... seed + n - 1`; image i depends on its seed alone."""
+        seeds = range(seed, seed + n)
+        parts = [self.decode(self.prior(seeds[i : i + batch_size])) for i in range(0, n, batch_size)]
+        return torch.cat(parts)
+
+
+class Encoder(Latent):
+    """A model that also finds the latent of an image."""
+
+    @abstractmethod
+    def encode(self, image: Tensor) -> Tensor:
+        """Latents for images (n c h w, in [-1, 1])."""
+
+
+class Translator(Model):
+    """A model from images to images."""
+
+    directions: ClassVar[tuple[str, ...]] = ("forward",)
+
+    @abstractmethod
+    def translate(self, source: Tensor, direction: str = "forward") -> Tensor:
+        """Images made from source images (n c h w, in [-1, 1])."""

@@ -1,0 +1,1 @@
+"""Networks that two families or more use: plain modules, no game."""

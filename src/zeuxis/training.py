@@ -1,0 +1,257 @@
+"""The loop: one step of any game, an endless iterator of steps, the average of the weights, and the state that resuming needs."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from zeuxis.errors import DivergedError
+from zeuxis.model import Batch, Clock, Model
+
+Precision = Literal["fp32", "bf16"]
+Tensors = dict[str, dict[str, Tensor]]
+
+
+class Source(Protocol):
+    """Endless, shuffled, seekable data: a batch is a function of its position alone."""
+
+    columns: frozenset[str]
+
+    def batch(self, start: int, size: int) -> Batch:
+        """The images at positions `start ... start + size - 1`."""
+        ...
+
+
+@dataclass
+class State:
+    """All that a step changes: weights, their average, optimizers, clock, and the running sums of what was reported."""
+
+    model: Model
+    average: Model
+    optimizers: dict[str, Optimizer]
+    clock: Clock = Clock()
+    sums: dict[str, Tensor] = field(default_factory=dict)  # name -> (sum, count), float64
+
+    @classmethod
+    def start(cls, model: Model) -> State:
+        """The state before the first step; the model is laid out for convolutions (channels last) in place."""
+        model.train()
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        average = copy.deepcopy(model).drop_scaffolding().eval().requires_grad_(False)
+        return cls(model, average, model.optimizers())
+
+    def tensors(self) -> Tensors:
+        """Everything that is a tensor, as named groups: one file each in a checkpoint."""
+        groups: Tensors = {"model": dict(self.model.state_dict()), "average": dict(self.average.state_dict())}
+        for player, optimizer in self.optimizers.items():
+            groups[f"optimizer-{player}"] = _optimizer_tensors(optimizer)
+        groups["sums"] = dict(self.sums)
+        return groups
+
+    def scalars(self) -> dict[str, Any]:
+        """Everything else, as plain values."""
+        groups = {player: optimizer.state_dict()["param_groups"] for player, optimizer in self.optimizers.items()}
+        return {"step": self.clock.step, "images": self.clock.images, "optimizers": groups}
+
+    def restore(self, tensors: Mapping[str, Mapping[str, Tensor]], scalars: Mapping[str, Any]) -> None:
+        """Take over what `tensors` and `scalars` once gave, bit for bit."""
+        self.model.load_state_dict(dict(tensors["model"]))
+        self.average.load_state_dict(dict(tensors["average"]))
+        for player, optimizer in self.optimizers.items():
+            _restore_optimizer(optimizer, tensors[f"optimizer-{player}"], scalars["optimizers"][player])
+        self.sums = {name: value.to(self.model.device) for name, value in tensors["sums"].items()}
+        self.clock = Clock(int(scalars["step"]), int(scalars["images"]))
+
+    def take_means(self) -> dict[str, float]:
+        """The means of what was reported since the last call; the sums start anew."""
+        means = {name: float(pair[0] / pair[1]) for name, pair in self.sums.items()}
+        self.sums = {}
+        return means
+
+    def add(self, report: Mapping[str, Tensor]) -> None:
+        """Add one step's report to the running sums, without waiting for the device."""
+        for name, value in report.items():
+            pair = torch.stack((value.double(), torch.ones_like(value, dtype=torch.float64)))
+            self.sums[name] = self.sums[name] + pair if name in self.sums else pair
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step done: the time, what was reported (`player/term` -> a tensor that nobody has waited for), the state."""
+
+    clock: Clock
+    report: dict[str, Tensor]
+    state: State
+
+
+def train(
+    model: Model,
+    data: Source,
+    *,
+    steps: int,
+    batch_size: int,
+    seed: int,
+    half_life: int = 10_000,
+    parts: int = 1,
+    precision: Precision = "fp32",
+    resume: State | None = None,
+) -> Iterator[Progress]:
+    """Train until the clock shows `steps`, yielding after every step.
+
+    `half_life` of the average is in images; `parts` splits a batch to save memory. Data order and noise are
+    functions of (seed, step), so a state restored from a checkpoint goes on with the same bits.
+    """
+    state = resume or State.start(model)
+    watch = _Watch(eager=model.device.type == "cpu")
+    while state.clock.step < steps:
+        clock = state.clock
+        batch = data.batch(clock.images, batch_size)
+        torch.manual_seed(mix(seed, clock.step))
+        report = train_step(model, state.optimizers, batch, clock, parts=parts, precision=precision)
+        state.clock = Clock(clock.step + 1, clock.images + batch_size)
+        update_average(state.average, model, average_weight(state.clock, batch_size, half_life))
+        watch.see(clock.step, report)
+        state.add(report)
+        yield Progress(state.clock, report, state)
+    watch.flush()
+
+
+def train_step(
+    model: Model,
+    optimizers: Mapping[str, Optimizer],
+    batch: Batch,
+    clock: Clock,
+    *,
+    parts: int = 1,
+    precision: Precision = "fp32",
+) -> dict[str, Tensor]:
+    """Play one step of the model's game; the terms of each turn, detached, as `player/term`.
+
+    With `parts` > 1 the games of the parts run side by side, so every player sees the mean gradient before it moves.
+    """
+    games = [model.losses(part, clock) for part in split(batch, parts)]
+    report: dict[str, Tensor] = {}
+    while True:
+        player: str | None = None
+        for game in games:
+            with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16"):
+                turn = next(game, None)
+            if turn is None:
+                return report
+            player, terms = turn
+            _note(report, player, terms, len(games))
+            if player is not None:
+                _backward(optimizers[player], terms, len(games))
+        if player is not None:
+            report[f"{player}/gradient"] = _move(optimizers[player])
+
+
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """The batch in `parts` equal parts."""
+    if parts == 1:
+        return [batch]
+    columns = [None if column is None else column.chunk(parts) for column in batch]
+    return [Batch(*(None if c is None else c[i] for c in columns)) for i in range(parts)]  # type: ignore[arg-type]
+
+
+def average_weight(clock: Clock, batch_size: int, half_life: int) -> float:
+    """What the average keeps of itself at this step; early on, when the weights still race, its memory is shorter."""
+    reach = min(float(half_life), 0.05 * clock.images)
+    return 0.5 ** (batch_size / max(reach, 1e-8))
+
+
+@torch.no_grad()
+def update_average(average: Model, model: Model, keep: float) -> None:
+    """Move the average towards the model: floating-point weights and buffers mixed, counters copied."""
+    new = model.state_dict()
+    old = average.state_dict()
+    mixed = [name for name, value in old.items() if value.is_floating_point()]
+    torch._foreach_lerp_([old[name] for name in mixed], [new[name] for name in mixed], 1 - keep)
+    for name in old.keys() - set(mixed):
+        old[name].copy_(new[name])
+
+
+def mix(seed: int, position: int) -> int:
+    """A 63-bit seed from two numbers: near ones give unrelated streams."""
+    digest = hashlib.blake2b(f"{seed}/{position}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _note(report: dict[str, Tensor], player: str | None, terms: Mapping[str, Tensor], parts: int) -> None:
+    for term, value in terms.items():
+        name = term if player is None else f"{player}/{term}"
+        share = value.detach().float() / parts
+        report[name] = report[name] + share if name in report else share
+
+
+def _backward(optimizer: Optimizer, terms: Mapping[str, Tensor], parts: int) -> None:
+    loss = torch.stack([value.float() for value in terms.values()]).sum() / parts
+    # Only the player whose turn it is gets gradients; the others' weights are not even differentiated.
+    loss.backward(inputs=_parameters(optimizer))  # type: ignore[no-untyped-call]
+
+
+def _move(optimizer: Optimizer) -> Tensor:
+    """Step the player; the norm of its gradient."""
+    gradients = [p.grad for p in _parameters(optimizer) if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm
+
+
+def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {f"{index}/{name}": value for index, slots in state.items() for name, value in slots.items()}
+
+
+def _restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]) -> None:
+    parameters = _parameters(optimizer)
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split("/", 1)
+        like = parameters[int(index)]
+        # In the parameter's memory layout, as the optimizer itself lays it out: a fused step walks raw memory.
+        kept = torch.empty_like(like, dtype=value.dtype).copy_(value) if value.shape == like.shape else value.clone()
+        state.setdefault(int(index), {})[name] = kept
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+class _Watch:
+    """Finds the first number that is not finite; looks at once on a CPU, every 16 steps where looking means waiting."""
+
+    def __init__(self, *, eager: bool) -> None:
+        self._patience = 1 if eager else 16
+        self._seen: list[tuple[int, dict[str, Tensor]]] = []
+
+    def see(self, step: int, report: dict[str, Tensor]) -> None:
+        self._seen.append((step, report))
+        if len(self._seen) >= self._patience:
+            self.flush()
+
+    def flush(self) -> None:
+        """Raise `DivergedError` at the first term that is not finite."""
+        seen, self._seen = self._seen, []
+        if not seen or bool(torch.isfinite(torch.stack([v for _, report in seen for v in report.values()]).sum())):
+            return
+        for step, report in seen:
+            for name, value in report.items():
+                if not math.isfinite(value.item()):
+                    raise _diverged(step, name, value.item())
+
+
+def _diverged(step: int, name: str, value: float) -> DivergedError:
+    player, _, term = name.rpartition("/")
+    what = f"the gradient of {player}" if term == "gradient" else f"the term '{term}' of {player}"
+    return DivergedError(f"{what} is {value} at step {step}; try a lower --lr, or another --seed")
