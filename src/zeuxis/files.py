@@ -1,0 +1,300 @@
+"""Files that survive a crash: atomic writes, folders under a manifest, bounded reads, locks."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from zeuxis.errors import DiskFullError, UsageError, ZeuxisError
+from zeuxis.parsing import parse_json, parse_tensors, parse_yaml, quote
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MANIFEST = "manifest.json"
+_REFUSED = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EIO", "EROFS", "EFBIG", "ESTALE")}
+_NO_LOCKS = {getattr(errno, name, None) for name in ("ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOLCK")}
+_TEMPORARY = re.compile(r"\.tmp-\d+-[0-9a-f]{12}")
+
+
+def cache_dir() -> Path:
+    """Where decoded data and downloads are kept: $ZEUXIS_CACHE, $XDG_CACHE_HOME/zeuxis or ~/.cache/zeuxis."""
+    if chosen := os.environ.get("ZEUXIS_CACHE"):
+        return Path(chosen)
+    home = os.environ.get("XDG_CACHE_HOME", "")  # the XDG specification ignores relative paths
+    return (Path(home) if os.path.isabs(home) else Path.home() / ".cache") / "zeuxis"
+
+
+@contextlib.contextmanager
+def explained(path: str | Path, need: int = 0) -> Iterator[None]:
+    """Turn what the operating system refuses into our errors: `DiskFullError` (`need` in bytes) or `UsageError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _REFUSED:
+            raise DiskFullError(_disk_message(error, Path(path), need)) from error
+        raise UsageError(f"{path}: {error.strerror or error}; check the path and its permissions") from error
+    except ValueError as error:  # a NUL or a lone surrogate
+        raise UsageError(f"{quote(str(path))} cannot be a path: {error}; choose another") from error
+
+
+def _disk_message(error: OSError, path: Path, need: int) -> str:
+    volume = Path(os.path.realpath(path))
+    while not os.path.ismount(volume) and volume != volume.parent:
+        volume = volume.parent
+    try:
+        free = f"{shutil.disk_usage(volume).free / 1e6:,.1f} MB"
+    except OSError:
+        free = "an unknown number of bytes"
+    return (
+        f"{path} could not be written: {error.strerror or error}; {need / 1e6:,.1f} MB are needed and the volume "
+        f"{volume} has {free} free; make room there (or mend it) and go on, or choose a folder on another volume"
+    )
+
+
+def _persist(action: Callable[[], None], path: str | Path, need: int, patience: float) -> None:
+    """Run the action again while the volume refuses it, for `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            with explained(path, need):
+                return action()
+        except DiskFullError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(min(0.25, patience))
+
+
+def make_folder(path: str | Path) -> None:
+    """Make the folder and its parents, durably; one that exists is left as it is."""
+    path = Path(path)
+    with explained(path):
+        for folder in [*reversed(path.parents), path]:
+            if not folder.is_dir():
+                with contextlib.suppress(FileExistsError):  # another process may be quicker
+                    os.mkdir(folder)
+                    sync_folder(folder.parent)
+        if not path.is_dir():
+            raise UsageError(f"{path} is a file; expected a folder: choose another name")
+
+
+def write_file(path: str | Path, data: bytes, *, patience: float = 0.0) -> None:
+    """Write the file so that a crash leaves the old one or the new one; wait `patience` seconds for a full disk."""
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is not a regular file; choose another name")
+    _persist(lambda: _write_file(path, data), path, len(data), patience)
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    temporary = _temporary(path)
+    try:
+        _write_new(temporary, data)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    sync_folder(path.parent)
+
+
+def write_folder(path: str | Path, contents: Mapping[str, bytes], *, patience: float = 0.0) -> None:
+    """Write a folder of files with a manifest so that a crash leaves all of it or nothing.
+
+    One that `write_folder` made before is replaced: it stands as `<name>.old` until the new one does.
+    """
+    path = Path(path)
+    entries = {name: {"bytes": len(data), "sha256": _sha256(data)} for name, data in contents.items()}
+    manifest = json.dumps({"files": entries}, indent=2).encode()
+    if path.exists() and not (path / MANIFEST).exists():
+        raise UsageError(f"{path} exists and is not a folder that Zeuxis wrote; choose another name")
+    need = sum(map(len, contents.values())) + len(manifest)
+    _persist(lambda: _write_folder(path, {**contents, MANIFEST: manifest}), path, need, patience)
+
+
+def _write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
+    temporary, previous = _temporary(path), path.with_name(path.name + ".old")
+    try:
+        os.mkdir(temporary)
+        for name, data in contents.items():
+            _write_new(temporary / name, data)
+        sync_folder(temporary)
+        if path.exists():
+            discard(previous)
+            os.replace(path, previous)
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(path.parent)
+    discard(previous)
+
+
+def read_folder(path: str | Path) -> dict[str, bytes]:
+    """The files of a folder by name; `UsageError` where one is missing or is not what the manifest says."""
+    path, contents = Path(path), {}
+    for name, size, digest in _entries(path):
+        contents[name] = read_bytes(path / name, max_bytes=size)
+        if _sha256(contents[name]) != digest:
+            raise UsageError(f"{path / name} is damaged: it is not the file that was written; use another copy")
+    return contents
+
+
+def _entries(path: Path) -> Iterator[tuple[str, int, str]]:
+    """Name, size in bytes and SHA-256 of each file in the manifest; `UsageError` where it is malformed."""
+    manifest = read_json(path / MANIFEST)
+    entries = manifest.get("files") if isinstance(manifest, dict) else None
+    for name, entry in entries.items() if isinstance(entries, dict) else [("", None)]:
+        size, digest = (entry.get("bytes"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
+        plain = re.fullmatch(r"\w[\w.-]{0,99}", name, re.ASCII)  # no path out of the folder
+        if not plain or type(size) is not int or size < 0 or not isinstance(digest, str):
+            raise UsageError(f"{path / MANIFEST} has the entry {quote(name)}: {quote(entry)}; use another copy")
+        yield name, size, digest
+
+
+def discard(path: str | Path) -> None:
+    """Remove a folder so that it is never seen half removed; what cannot be removed is left."""
+    temporary = _temporary(Path(path))
+    with contextlib.suppress(OSError):
+        os.replace(path, temporary)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sweep(folder: str | Path) -> None:
+    """Remove what interrupted writes left in the folder; only for one who knows that nobody is writing there."""
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            if _TEMPORARY.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            elif _TEMPORARY.fullmatch(entry.name):
+                os.unlink(entry.path)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable (Windows has no such call)."""
+    if os.name != "nt":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of the data: one `os.write` may stop early."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        write_all(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(6)}")
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@contextlib.contextmanager
+def open_file(path: str | Path, *, max_bytes: int) -> Iterator[tuple[BinaryIO, int]]:
+    """A regular file of at most `max_bytes`, open for reading, and its size; `UsageError` for a FIFO and the like."""
+    with explained(path):
+        if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a FIFO would wait for a writer
+            raise UsageError(f"{path} is not a regular file; give the path of one")
+        with open(path, "rb") as file:
+            if (size := os.fstat(file.fileno()).st_size) > max_bytes:
+                raise UsageError(f"{path} has {size:,} bytes; at most {max_bytes:,} are read here: use another copy")
+            yield file, size
+
+
+def read_bytes(path: str | Path, *, max_bytes: int) -> bytes:
+    """The contents of a regular file of at most `max_bytes`."""
+    with open_file(path, max_bytes=max_bytes) as (file, size):
+        return file.read(size)
+
+
+def read_json(path: str | Path, *, max_bytes: int = 1 << 20) -> Any:
+    """The strict JSON in a file, bounded in size and depth; `UsageError` where it is malformed."""
+    return parse_json(read_bytes(path, max_bytes=max_bytes), path)
+
+
+def read_yaml(path: str | Path, *, max_bytes: int = 1 << 16) -> Any:
+    """The plain values in a YAML file, bounded in size; `UsageError` where it is malformed."""
+    return parse_yaml(read_bytes(path, max_bytes=max_bytes), path)
+
+
+def read_tensors(path: str | Path, *, max_bytes: int = 1 << 36, max_tensors: int = 20_000) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU; its header is checked before anything is allocated."""
+    with open_file(path, max_bytes=max_bytes) as (file, size):
+        return parse_tensors(file, size, path, max_tensors=max_tensors)
+
+
+@contextlib.contextmanager
+def lock(folder: str | Path, *, wait: float | None = None) -> Iterator[None]:
+    """Be the only one who works in the folder, among processes and threads; a killed process frees its lock.
+
+    Waits `wait` seconds (None: for ever), then raises `UsageError` naming who has it. A volume without locks has none.
+    """
+    path, begin = Path(folder) / ".lock", time.monotonic()
+    with explained(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        while not _try_lock(descriptor):
+            if wait is not None and time.monotonic() - begin >= wait:
+                owner = path.read_bytes()[:200].decode(errors="replace").strip() or "another process"
+                raise UsageError(f"{folder} is in use by {owner}; wait until it ends, or end it")
+            time.sleep(0.05)
+        with contextlib.suppress(OSError):  # a full disk is reported where something of value is written
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)  # a byte beyond the owner's name, which others may then read
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                return False
+        return True

@@ -1,0 +1,134 @@
+"""Parsers of bytes that nobody vouches for: JSON, YAML and safetensors, bounded before anything is allocated."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from zeuxis.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_HEADER = 4 << 20  # bytes of a safetensors header: room for 40,000 tensors
+_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+# Brackets, and strings so that brackets inside them do not count; an unclosed string runs to the end (linear time).
+_NESTING = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
+
+
+def quote(value: object, *, limit: int = 60) -> str:
+    """A value out of a file as it may stand in a one-line message: escaped, and cut to `limit` characters."""
+    text = ascii(value)
+    return text if len(text) <= limit else text[:limit] + "..."
+
+
+def parse_json(data: bytes, name: str | Path, *, max_depth: int = 32) -> Any:
+    """Strict JSON (UTF-8, no NaN, no repeated keys, bounded depth); `UsageError` names `name`."""
+    try:
+        text = data.decode()
+        _check_depth(text, max_depth)
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{name} is not valid JSON: {error}; restore it from a copy") from None
+
+
+def _check_depth(text: str, max_depth: int) -> None:
+    depth = 0
+    for match in _NESTING.finditer(text):
+        depth += (match[0] in "[{") - (match[0] in "]}")
+        if depth > max_depth:
+            raise ValueError(f"nested deeper than {max_depth}")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a key is repeated")
+    return values
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+def parse_yaml(data: bytes, name: str | Path) -> Any:
+    """YAML of plain values, without aliases (a few lines of them can stand for gigabytes); `UsageError` names `name`.
+
+    `5e-4` is a number, as in YAML 1.2; PyYAML alone reads a string.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise ValueError("it has an alias (*name)")
+            return super().compose_node(parent, index)
+
+    number = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
+    try:
+        return yaml.load(data, Loader)  # noqa: S506 (a subclass of SafeLoader)
+    except (
+        yaml.YAMLError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
+        reason = " ".join(str(error).split())[:200]  # PyYAML's own tags raise many kinds: `!!bool x` a KeyError
+        raise UsageError(f"{name} is not valid YAML: {reason}; correct it there") from None
+
+
+def parse_tensors(file: BinaryIO, size: int, name: str | Path, *, max_tensors: int) -> dict[str, Tensor]:
+    """The tensors in a safetensors file of `size` bytes, open at its beginning; `UsageError` names `name`."""
+    import safetensors
+    import safetensors.torch
+
+    try:
+        _check_header(file, size, max_tensors)
+        file.seek(0)
+        return safetensors.torch.load(file.read(size))
+    except (ValueError, UsageError, safetensors.SafetensorError) as error:
+        raise UsageError(f"{name} is not a safetensors file that can be read: {error}; give another") from None
+
+
+def _check_header(file: BinaryIO, size: int, max_tensors: int) -> None:
+    """Raise `ValueError` unless the header is well formed and its tensors cover the rest of the file exactly."""
+    start = file.read(8)
+    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")) or re.match(rb"\x80[\x02-\x05]", start):
+        raise ValueError("it is a pickle (.pt, .pth, .pkl), and pickles are not read as they can run any code")
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or not 2 <= length <= min(MAX_HEADER, size - 8):
+        raise ValueError(f"its header would have {length:,} bytes, the file has {size:,}")
+    header = parse_json(file.read(length), "its header")
+    if not isinstance(header, dict) or len(header) > max_tensors + 1:
+        raise ValueError(f"its header should be a table of at most {max_tensors:,} tensors")
+    header.pop("__metadata__", None)
+    end = 0
+    for begin, stop, tensor in sorted(_spans(header.items())):
+        if begin != end:
+            raise ValueError(f"tensor {tensor} begins at byte {begin:,}, expected {end:,}")
+        end = stop
+    if end != size - 8 - length:
+        raise ValueError(f"its tensors take {end:,} bytes, the file holds {size - 8 - length:,}: it may be cut short")
+
+
+def _spans(entries: Iterable[tuple[str, Any]]) -> Iterable[tuple[int, int, str]]:
+    """First and last byte of each tensor, where they fit its shape and type."""
+    for tensor, entry in entries:
+        try:
+            (begin, stop), shape, width = entry["data_offsets"], entry["shape"], _BYTES[entry["dtype"]]
+        except (TypeError, KeyError, ValueError):
+            raise ValueError(f"tensor {quote(tensor)} has the entry {quote(entry)}") from None
+        if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in [begin, stop, *shape]):
+            raise ValueError(f"tensor {quote(tensor)} has the entry {quote(entry)}")
+        for extent in shape:
+            width = min(width * extent, 1 << 62)  # bounded: an absurd shape must not cost time either
+        if stop - begin != width or len(shape) > 16:
+            raise ValueError(f"tensor {quote(tensor)} of shape {quote(shape)} cannot have {stop - begin:,} bytes")
+        yield begin, stop, quote(tensor)
