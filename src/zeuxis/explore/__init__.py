@@ -1,0 +1,33 @@
+"""Exploring latent space: paths between latents, arithmetic with attributes, and the figures that show them."""
+
+from zeuxis.explore.arithmetic import Outcome, Pictures, Score, arithmetic, by_hand, pictures, score
+from zeuxis.explore.candidates import Candidates, candidates, encoded, sampled
+from zeuxis.explore.expression import Term, Vocabulary, parse, target, vocabulary
+from zeuxis.explore.figures import arithmetic_figure, interpolation_figure, path_strip
+from zeuxis.explore.paths import interpolate, linear, loop, slerp
+
+__all__ = [
+    "Candidates",
+    "Outcome",
+    "Pictures",
+    "Score",
+    "Term",
+    "Vocabulary",
+    "arithmetic",
+    "arithmetic_figure",
+    "by_hand",
+    "candidates",
+    "encoded",
+    "interpolate",
+    "interpolation_figure",
+    "linear",
+    "loop",
+    "parse",
+    "path_strip",
+    "pictures",
+    "sampled",
+    "score",
+    "slerp",
+    "target",
+    "vocabulary",
+]

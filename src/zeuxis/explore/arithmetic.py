@@ -1,0 +1,218 @@
+"""Arithmetic of latents (Radford 2015, section 6.3.2): averages added and subtracted, and how often that works."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zeuxis.errors import UsageError
+from zeuxis.explore.candidates import Candidates, Reader, choose, decode
+from zeuxis.explore.expression import Term, Vocabulary, target, word
+from zeuxis.model import Latent
+
+AVERAGE = 100  # examples per term; see docs: 3 are the lecture's, many more are surer
+PERTURBATION = 0.25  # the DCGAN paper's, for latents drawn uniformly from [-1, 1]
+
+
+@dataclass(frozen=True)
+class Pick:
+    """The examples of one term: its weight and words, their latents (n ...), and the seeds or images they come from."""
+
+    weight: float
+    text: str
+    latents: Tensor
+    origins: list[int]
+    source: str = "seed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What arithmetic gives: the examples of each term, their averages (t ...), the result and its surroundings."""
+
+    picks: list[Pick]
+    averages: Tensor  # t ...
+    result: Tensor  # ...
+    neighbourhood: Tensor  # 9 ...: the result at index 4, small random steps from it around
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """An outcome decoded: images in [-1, 1]."""
+
+    examples: list[Tensor]  # of each term: shown c h w
+    averages: Tensor  # t c h w
+    neighbourhood: Tensor  # 9 c h w, the result at index 4
+
+
+@dataclass(frozen=True)
+class Score:
+    """How often arithmetic gives what its terms say, over many random choices of examples."""
+
+    target: float  # share of results with every attribute of the target
+    each: dict[str, float]  # share right of each attribute of the target
+    changed: dict[str, float]  # share in which another attribute changed, against the average that it started from
+    average: int
+    triples: int
+
+    def describe(self) -> list[str]:
+        """Lines for the user."""
+        right = ", ".join(f"{name} {100 * value:.0f} %" for name, value in self.each.items())
+        lines = [f"{100 * self.target:.0f} % of {self.triples} results are as asked, {self.average} averaged ({right})"]
+        if self.changed:
+            changed = ", ".join(f"{name} {100 * value:.0f} %" for name, value in self.changed.items())
+            lines.append(f"changed though they should not: {changed}")
+        return lines
+
+
+def arithmetic(
+    model: Latent,
+    terms: Sequence[Term],
+    *,
+    candidates: Candidates,
+    average: int = AVERAGE,
+    seed: int = 0,
+    balance: bool = True,
+    keep_length: bool = True,
+    confidence: float = 0.9,
+) -> Outcome:
+    """Add and subtract the averages of examples of the terms; `decode` with the model's, or `pictures`, to see it.
+
+    `average` examples are taken for each term; `balance` makes them alike in what no term names; `keep_length`
+    brings averages and result to a typical latent's norm, which averaging shrinks.
+    """
+    chosen = choose(terms, candidates, count=average, seed=seed, balance=balance, confidence=confidence)
+    picks = [
+        Pick(term.weight, term.text, candidates.latents[at], candidates.origins[at].tolist(), candidates.source)
+        for term, at in zip(terms, chosen)
+    ]
+    return outcome(picks, length=candidates.length if keep_length else None, spread=candidates.spread, seed=seed)
+
+
+def by_hand(
+    model: Latent, terms: Sequence[tuple[float, Sequence[int]]], *, seed: int = 0, keep_length: bool = False
+) -> Outcome:
+    """Arithmetic with the seeds of each term picked by eye, as in the DCGAN paper: pairs (weight, seeds).
+
+    Three averages of three, added and subtracted, have a Gaussian latent's own length already, so it is left.
+    """
+    if not terms or not all(len(seeds) for _, seeds in terms):
+        raise UsageError("a term has no seeds; give some for each, as in --plus 12,45,7 --minus 3,9,30 --plus 1,8,60")
+    picks = [Pick(weight, _seeds(seeds), model.prior(seeds).cpu(), list(seeds)) for weight, seeds in terms]
+    many = model.prior(range(256)).cpu()
+    length = float(many.flatten(1).norm(dim=1).mean()) if keep_length else None
+    return outcome(picks, length=length, spread=many.std(0), seed=seed)
+
+
+def outcome(picks: list[Pick], *, length: float | None, spread: Tensor, seed: int = 0) -> Outcome:
+    """The averages of the picks, their weighted sum, and its surroundings; all at norm `length` where it is given."""
+    averages = torch.stack([pick.latents.mean(0) for pick in picks])
+    result = combine(averages, [pick.weight for pick in picks])
+    if length is not None:
+        averages, result = to_length(averages, length), to_length(result[None], length)[0]
+    return Outcome(picks, averages, result, surroundings(result, spread, seed=seed))
+
+
+def combine(averages: Tensor, weights: Sequence[float]) -> Tensor:
+    """The weighted sum (...) of averages (t ...)."""
+    signed: Tensor = torch.tensordot(torch.tensor(weights).to(averages), averages, dims=1)
+    return signed
+
+
+def to_length(latents: Tensor, length: float) -> Tensor:
+    """Latents (n ...) brought to this norm; a zero latent stays zero."""
+    norms = latents.flatten(1).norm(dim=1).reshape(-1, *(1 for _ in latents.shape[1:]))
+    return torch.where(norms > 0, latents / norms.clamp(min=1e-12) * length, latents)
+
+
+def surroundings(latent: Tensor, spread: Tensor, *, seed: int = 0, amount: float = PERTURBATION) -> Tensor:
+    """The latent (...) and eight random steps from it (9 ..., the latent itself at index 4).
+
+    The DCGAN paper adds uniform noise of +-0.25 to latents uniform in [-1, 1]; here the noise has the same ratio to
+    the spread (standard deviation, ...) of the latents, which for those was 1 / sqrt(3).
+    """
+    random = torch.Generator().manual_seed(seed)
+    steps = (torch.rand(9, *latent.shape, generator=random) * 2 - 1) * amount * 3**0.5
+    steps[4] = 0
+    return latent + steps.to(latent) * spread.to(latent)
+
+
+def pictures(model: Latent, result: Outcome, *, shown: int = 3) -> Pictures:
+    """The outcome's images: the first examples of each term, the averages, the neighbourhood."""
+    examples = [decode(model, pick.latents[:shown]).cpu() for pick in result.picks]
+    return Pictures(examples, decode(model, result.averages).cpu(), decode(model, result.neighbourhood).cpu())
+
+
+def score(
+    model: Latent,
+    terms: Sequence[Term],
+    *,
+    words: Vocabulary,
+    candidates: Candidates,
+    reader: Reader,
+    average: int = AVERAGE,
+    triples: int = 100,
+    seed: int = 0,
+    balance: bool = True,
+    keep_length: bool = True,
+    confidence: float = 0.9,
+) -> Score:
+    """How often the result is read as the target, over `triples` random choices of `average` examples per term.
+
+    What should not change is compared with the average that the result starts from: that of the last added term
+    among those nearest to the target.
+    """
+    wanted = target(terms, words)
+    if not wanted:
+        raise UsageError("the weights of the terms leave every attribute at one half; a score needs a target")
+    results, bases = [], []
+    for triple in range(triples):
+        chosen = choose(terms, candidates, count=average, seed=seed + triple, balance=balance, confidence=confidence)
+        averages = torch.stack([candidates.latents[at].mean(0) for at in chosen])
+        results.append(combine(averages, [term.weight for term in terms]))
+        bases.append(averages[_base(terms, wanted)])
+    latents = torch.stack(results + bases)
+    if keep_length:
+        latents = to_length(latents, candidates.length)
+    result, base = reader.read(decode(model, latents)).cpu().chunk(2)
+    return _score(result, base, terms=terms, wanted=wanted, words=words, average=average)
+
+
+def _score(
+    result: Tensor, base: Tensor, *, terms: Sequence[Term], wanted: dict[int, bool], words: Vocabulary, average: int
+) -> Score:
+    """The score from readings (n k) of results and of what they started from."""
+    seen, before = _decided(result, words), _decided(base, words)
+    right = torch.stack([seen[:, index] == present for index, present in wanted.items()])
+    named = {index for term in terms for index in term.wanted}
+    others = [] if words.exclusive else [i for i in range(len(words.names)) if i not in named]
+    each = {word(index, present, words): row for (index, present), row in zip(wanted.items(), right)}
+    return Score(
+        target=float(right.all(0).float().mean()),
+        each={name: float(row.float().mean()) for name, row in each.items()},
+        changed={words.names[i][0]: float((seen[:, i] != before[:, i]).float().mean()) for i in others},
+        average=average,
+        triples=len(result),
+    )
+
+
+def _decided(probabilities: Tensor, words: Vocabulary) -> Tensor:
+    """Probabilities (n k) as yes or no: each above one half, or of classes the highest."""
+    if words.exclusive:
+        return probabilities == probabilities.amax(1, keepdim=True)
+    return probabilities > 0.5
+
+
+def _base(terms: Sequence[Term], wanted: dict[int, bool]) -> int:
+    """The added term that the result starts from: nearest to the target, the last of equals."""
+    agreement = [
+        (term.weight > 0, sum(wanted.get(i) == present for i, present in term.wanted.items()), place)
+        for place, term in enumerate(terms)
+    ]
+    return max(agreement)[2]
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return "seeds " + ", ".join(map(str, seeds[:6])) + (" ..." if len(seeds) > 6 else "")

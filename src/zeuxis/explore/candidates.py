@@ -1,0 +1,172 @@
+"""Latents whose attributes are known, and the choice among them of the examples of each term."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zeuxis.errors import UsageError
+from zeuxis.explore.expression import Term
+from zeuxis.model import Encoder, Latent
+
+BATCH = 128  # images decoded at once
+
+
+class Reader(Protocol):
+    """What reads attributes from images (n c h w): probabilities n k."""
+
+    def read(self, images: Tensor) -> Tensor: ...
+
+
+class Labelled(Protocol):
+    """A pack with attributes (labels n k in {0, 1}) or classes (labels n)."""
+
+    @property
+    def images(self) -> np.ndarray[Any, Any]: ...  # uint8 n h w c
+    @property
+    def labels(self) -> np.ndarray[Any, Any] | None: ...
+    @property
+    def classes(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Latents to choose from, on the CPU, what their images show, and where they come from."""
+
+    latents: Tensor  # m ...
+    labels: Tensor  # m k: probabilities, or labels in {0, 1}
+    origins: Tensor  # m: the seed each was drawn from, or the index of the image it was encoded from
+    source: str = "seed"  # what `origins` are: "seed" or "image"
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    @property
+    def length(self) -> float:
+        """The norm of a typical latent: the root of the mean squared norm (sqrt(d) for a Gaussian prior)."""
+        return float(self.latents.flatten(1).square().sum(1).mean().sqrt())
+
+    @property
+    def spread(self) -> Tensor:
+        """The standard deviation of each number of a latent (...)."""
+        return self.latents.std(0)
+
+    def matching(self, wanted: dict[int, bool], confidence: float) -> Tensor:
+        """The indices of those that show what is wanted, each attribute with at least this probability."""
+        fits = torch.ones(len(self), dtype=torch.bool)
+        for index, present in wanted.items():
+            value = self.labels[:, index]
+            fits &= (value if present else 1 - value) >= confidence
+        return fits.nonzero().flatten()
+
+
+@torch.no_grad()
+def decode(model: Latent, latents: Tensor) -> Tensor:
+    """Images (n c h w) for latents (n ...), a batch at a time."""
+    return torch.cat([model.decode(part.to(model.device)) for part in torch.split(latents, BATCH)])
+
+
+@torch.no_grad()
+def sampled(model: Latent, reader: Reader, *, seeds: Sequence[int]) -> Candidates:
+    """A model's own samples of these seeds, with the attributes that the reader sees in them."""
+    latents, labels = [], []
+    for start in range(0, len(seeds), BATCH):
+        z = model.prior(seeds[start : start + BATCH])
+        latents.append(z.cpu())
+        labels.append(reader.read(model.decode(z)).cpu())
+    return Candidates(torch.cat(latents), torch.cat(labels), torch.tensor(list(seeds)))
+
+
+@torch.no_grad()
+def encoded(model: Encoder, pack: Labelled, *, count: int = 4096, seed: int = 0) -> Candidates:
+    """Labelled images of a pack (at most `count`, chosen by the seed), encoded."""
+    if pack.labels is None:
+        raise UsageError("the images have no attributes or classes; give a data set that has labels")
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(pack.images))[:count])
+    latents = [model.encode(batch.to(model.device)).cpu() for batch in _batches(pack.images, chosen)]
+    labels = torch.from_numpy(np.asarray(pack.labels)[chosen])
+    known = labels.float() if labels.ndim > 1 else torch.nn.functional.one_hot(labels.long(), len(pack.classes)).float()
+    return Candidates(torch.cat(latents), known, torch.from_numpy(chosen), source="image")
+
+
+def candidates(model: Latent, pack: Labelled, *, reader: Reader, count: int = 4096, seed: int = 0) -> Candidates:
+    """What a model offers to choose from: labelled images where it can encode them, otherwise its samples, read."""
+    if isinstance(model, Encoder):
+        return encoded(model, pack, count=count, seed=seed)
+    return sampled(model, reader, seeds=range(seed, seed + count))
+
+
+def choose(
+    terms: Sequence[Term],
+    among: Candidates,
+    *,
+    count: int,
+    seed: int = 0,
+    balance: bool = True,
+    confidence: float = 0.9,
+) -> list[Tensor]:
+    """For each term, the indices (count) of candidates that show it, at random.
+
+    With `balance` the i-th choices of all terms are alike in the attributes that no term names, so that these cancel
+    where the terms are subtracted: they come from examples of the last term that have a counterpart in every other.
+    `UsageError` for a term that matches nothing.
+    """
+    random = torch.Generator().manual_seed(seed)
+    pools = [_pool(term, among, confidence) for term in terms]
+    named = {index for term in terms for index in term.wanted}
+    others = [index for index in range(among.labels.shape[1]) if index not in named]
+    if not balance or not others or len(terms) < 2:
+        return [_draw(pool, count, random) for pool in pools]
+    profiles = [among.labels[pool][:, others].round() for pool in pools]
+    anchors, found = _counterparts(profiles, count, random)
+    return [pool[found[i]] if i < len(pools) - 1 else pool[anchors] for i, pool in enumerate(pools)]
+
+
+def _counterparts(profiles: list[Tensor], count: int, random: torch.Generator) -> tuple[Tensor, list[Tensor]]:
+    """Places in the last pool (count) and their counterparts in each other pool, alike in profile (m k each)."""
+    tried = _draw(torch.arange(len(profiles[-1])), 4 * count, random)
+    apart = [torch.cdist(profiles[-1][tried], profile, p=1) for profile in profiles[:-1]]
+    mismatch = torch.stack([distance.min(1).values for distance in apart]).sum(0)
+    kept = mismatch.argsort(stable=True)[:count]  # in random order among equals
+    return tried[kept], [_nearest(distance[kept], random) for distance in apart]
+
+
+def _nearest(apart: Tensor, random: torch.Generator) -> Tensor:
+    """For each row of distances (n m) the nearest column, at random among equals, one column as rarely as possible."""
+    noise = torch.rand(apart.shape[1], generator=random) * 0.5
+    used = torch.zeros(apart.shape[1])
+    nearest = []
+    for row in apart:
+        at = int((row + noise + used).argmin())
+        # Half a mismatch: a second use is better than a counterpart that differs, worse than a fresh one that does not.
+        used[at] += 0.5
+        nearest.append(at)
+    return torch.tensor(nearest)
+
+
+def _pool(term: Term, among: Candidates, confidence: float) -> Tensor:
+    pool = among.matching(term.wanted, confidence)
+    if not len(pool):
+        raise UsageError(
+            f"none of {len(among)} {'samples is read' if among.source == 'seed' else 'images is labelled'} "
+            f"as {term.text!r}; ask for something the data shows, or for more candidates"
+        )
+    return pool
+
+
+def _draw(pool: Tensor, count: int, random: torch.Generator) -> Tensor:
+    """`count` of the pool in random order, each as rarely as possible."""
+    rounds = math.ceil(count / len(pool))
+    return torch.cat([pool[torch.randperm(len(pool), generator=random)] for _ in range(rounds)])[:count]
+
+
+def _batches(images: np.ndarray[Any, Any], chosen: np.ndarray[Any, Any]) -> Iterator[Tensor]:
+    for start in range(0, len(chosen), BATCH):
+        part = np.ascontiguousarray(images[chosen[start : start + BATCH]])
+        yield torch.from_numpy(part).permute(0, 3, 1, 2).float() / 127.5 - 1

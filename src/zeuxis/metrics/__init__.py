@@ -1,0 +1,1 @@
+"""Judging generative models: distances between images, and what attributes they show."""

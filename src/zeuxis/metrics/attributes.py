@@ -1,0 +1,274 @@
+"""A network that reads attributes or classes from images, trained once on labelled data and cached."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zeuxis import files
+from zeuxis.errors import DataError, UsageError
+
+VERSION = 1  # of the network and its training: a change of either must not read the old cache
+LARGEST = 64  # pixels: larger images are reduced to this before they are read
+MOST_IMAGES = 20_000  # of a large pack, as many as this serve
+EPOCHS = 12
+BATCH = 64
+FASTEST = 2e-3  # learning rate
+GOOD, ENOUGH = 0.95, 0.995  # held-out accuracy below which a reader warns, above which its training stops
+
+Report = Callable[[str], None]
+
+
+class Named(Protocol):
+    """An attribute's name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+class Labelled(Protocol):
+    """What a reader learns from: a pack with attributes (labels n k in {0, 1}) or classes (labels n)."""
+
+    @property
+    def images(self) -> np.ndarray[Any, Any]: ...  # uint8 n h w c
+    @property
+    def labels(self) -> np.ndarray[Any, Any] | None: ...
+    @property
+    def attributes(self) -> Sequence[Named]: ...
+    @property
+    def classes(self) -> Sequence[str]: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is read: names of attributes, or of classes that exclude each other; and from which images."""
+
+    names: tuple[str, ...]
+    exclusive: bool
+    size: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class AttributeReader:
+    """Reads attributes (or classes) from images; `accuracy` was measured by name on images held out of its training."""
+
+    network: nn.Module
+    task: Task
+    accuracy: dict[str, float]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the columns of `read` are."""
+        return self.task.names
+
+    @torch.no_grad()
+    def read(self, images: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Probabilities (n k) for images (n c h w, in [-1, 1], of any size); of classes they sum to 1."""
+        device = next(self.network.parameters()).device
+        logits = [self.network(_fit(part.to(device), self.task)) for part in torch.split(images, batch_size)]
+        scores = torch.cat(logits).float()
+        return scores.softmax(1) if self.task.exclusive else scores.sigmoid()
+
+    def weak(self) -> list[str]:
+        """The names read with a held-out accuracy below 95 %."""
+        return [name for name, value in self.accuracy.items() if value < GOOD]
+
+    def describe(self) -> list[str]:
+        """Lines for the user: the accuracy of each name, and a warning for each that is weak."""
+        values = ", ".join(f"{name} {100 * value:.1f} %" for name, value in self.accuracy.items())
+        warnings = [
+            f"warning: {name!r} is read right only {100 * self.accuracy[name]:.1f} % of the time (below 95 %): "
+            "do not trust what depends on it; more labelled images would help"
+            for name in self.weak()
+        ]
+        return [f"attribute network, held-out accuracy: {values}", *warnings]
+
+
+def reader_for(
+    pack: Labelled, *, device: str = "cpu", seed: int = 0, progress: Report | None = None
+) -> AttributeReader:
+    """The reader of a pack: from the cache, or trained now and kept there; its accuracy is reported either way."""
+    task = _task(pack)
+    key = hashlib.sha256(json.dumps([VERSION, pack.fingerprint, task.size, task.channels, seed]).encode())
+    folder = files.cache_dir() / "attributes" / key.hexdigest()[:32]
+    reader = _load(folder, task)
+    if reader is None:
+        reader = train_reader(pack, device=device, seed=seed, progress=progress)
+        _save(reader, folder)
+    reader.network.to(device)
+    if progress:
+        for line in reader.describe():
+            progress(line)
+    return reader
+
+
+def train_reader(
+    pack: Labelled, *, device: str = "cpu", seed: int = 0, progress: Report | None = None
+) -> AttributeReader:
+    """Train on nine tenths of a labelled pack, measure on the tenth; stops early where all are read 99.5 % right."""
+    task = _task(pack)
+    images, labels = _examples(pack, task, seed)
+    held = max(1, len(images) // 10)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = _network(task).to(device)
+    learner = _Learner(network, task, torch.Generator().manual_seed(seed))
+    accuracy: list[float] = []
+    for epoch in range(EPOCHS):
+        learner.epoch(images[held:], labels[held:], share=epoch / EPOCHS)
+        accuracy = learner.accuracy(images[:held], labels[:held])
+        if progress:
+            progress(f"attribute network: epoch {epoch + 1} of at most {EPOCHS}, weakest {100 * min(accuracy):.1f} %")
+        if min(accuracy) >= ENOUGH:
+            break
+    network.eval()
+    return AttributeReader(network, task, dict(zip(task.names, accuracy)))
+
+
+class _Learner:
+    """The training of a reader: its optimizer, and its own random numbers."""
+
+    def __init__(self, network: nn.Module, task: Task, random: torch.Generator) -> None:
+        self.network, self.task, self.random = network, task, random
+        self.device = next(network.parameters()).device
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=FASTEST, weight_decay=0.02)
+
+    def epoch(self, images: Tensor, labels: Tensor, *, share: float) -> None:
+        """Once through the images (uint8 n c h w), at the learning rate for this `share` of the training."""
+        self.network.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = FASTEST * (0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2)
+        order = torch.randperm(len(images), generator=self.random)
+        for part in torch.split(order, BATCH):
+            if len(part) > 1:  # batch norm has no variance of one image
+                self._step(_float(images[part]), labels[part])
+
+    def _step(self, images: Tensor, labels: Tensor) -> None:
+        shown = disturb(images, self.random).to(self.device, memory_format=torch.channels_last)
+        logits, labels = self.network(shown), labels.to(self.device)
+        if self.task.exclusive:
+            loss = F.cross_entropy(logits, labels)
+        else:
+            loss = F.binary_cross_entropy_with_logits(logits, labels)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+    @torch.no_grad()
+    def accuracy(self, images: Tensor, labels: Tensor) -> list[float]:
+        """The share read right, of each attribute, or of the images of each class."""
+        self.network.eval()
+        parts = torch.split(images, 256)
+        logits = torch.cat([self.network(_float(part).to(self.device)).cpu() for part in parts])
+        if not self.task.exclusive:
+            return [float(value) for value in ((logits > 0) == (labels > 0.5)).float().mean(0)]
+        right = (logits.argmax(1) == labels).float()
+        of_class = [right[labels == index] for index in range(len(self.task.names))]
+        return [float(values.mean()) if len(values) else 1.0 for values in of_class]
+
+
+def disturb(images: Tensor, random: torch.Generator) -> Tensor:
+    """Images (n c h w) shifted, blurred, with noise and another contrast: generated ones are never quite clean."""
+
+    def each(low: float, high: float) -> Tensor:
+        return torch.rand(len(images), 1, 1, 1, generator=random) * (high - low) + low
+
+    reach = max(1, images.shape[-1] // 21)
+    dy, dx = (torch.randint(-reach, reach + 1, (2,), generator=random)).tolist()
+    padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
+    moved = padded[:, :, reach + dy :, reach + dx :][:, :, : images.shape[2], : images.shape[3]]
+    blurred = F.avg_pool2d(F.pad(moved, (2, 2, 2, 2), mode="replicate"), 3, 1)
+    blurred = F.avg_pool2d(blurred, 3, 1)
+    amount = (each(-0.6, 1.0)).clamp(min=0)
+    noise = torch.randn(images.shape, generator=random) * each(-0.06, 0.12).clamp(min=0)
+    mixed = (moved + amount * (blurred - moved)) * each(0.75, 1.2) + each(-0.12, 0.12) + noise
+    return mixed.clamp(-1, 1)
+
+
+def _network(task: Task) -> nn.Sequential:
+    """Strided convolutions down to 4x4, their mean, and a logit per name."""
+    layers: list[nn.Module] = []
+    width, size, before = 24, task.size, task.channels
+    while size > 4 or not layers:
+        layers += [nn.Conv2d(before, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        if 4 < size // 2 <= 16:
+            layers += [nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        size, before, width = (size + 1) // 2, width, min(width * 2, 128)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, len(task.names)))
+
+
+def _task(pack: Labelled) -> Task:
+    if pack.labels is None or not (pack.attributes or pack.classes):
+        raise UsageError("the images have no attributes or classes to learn; give a data set that has labels")
+    names = [item.name for item in pack.attributes] if pack.attributes else list(pack.classes)
+    _, height, _, channels = pack.images.shape
+    return Task(tuple(names), not pack.attributes, min(height, LARGEST), channels)
+
+
+def _examples(pack: Labelled, task: Task, seed: int) -> tuple[Tensor, Tensor]:
+    """Images (uint8 n c h w) at the task's size, and labels (float n k, or long n), in a random order."""
+    if len(pack.images) < 20 or pack.labels is None:
+        raise DataError(
+            f"{len(pack.images)} labelled images are too few to learn attributes from; at least 20 are needed"
+        )
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(pack.images))[:MOST_IMAGES])
+    parts = [pack.images[chosen[i : i + 512]] for i in range(0, len(chosen), 512)]
+    small = [_small(torch.from_numpy(np.ascontiguousarray(part)).permute(0, 3, 1, 2), task) for part in parts]
+    labels = torch.from_numpy(np.asarray(pack.labels)[chosen])
+    order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))
+    return torch.cat(small)[order], (labels.long() if task.exclusive else labels.float())[order]
+
+
+def _small(images: Tensor, task: Task) -> Tensor:
+    if images.shape[-1] == task.size:
+        return images
+    return ((_fit(_float(images), task) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def _float(images: Tensor) -> Tensor:
+    """uint8 to [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+def _fit(images: Tensor, task: Task) -> Tensor:
+    """Images (n c h w) as the network takes them: its size, its channels."""
+    if images.shape[1] != task.channels:
+        images = images.mean(1, keepdim=True) if task.channels == 1 else images[:, :1].expand(-1, task.channels, -1, -1)
+    if images.shape[-2:] != (task.size, task.size):
+        images = F.interpolate(images, (task.size, task.size), mode="bilinear", antialias=True, align_corners=False)
+    return images.float()
+
+
+def _save(reader: AttributeReader, folder: Path) -> None:
+    """Keep a reader; the weights come last, so a folder with weights is whole."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in reader.network.state_dict().items()}
+    files.make_folder(folder)
+    files.write_file(folder / "reader.json", json.dumps({"accuracy": reader.accuracy}).encode())
+    files.write_file(folder / "reader.safetensors", safetensors.torch.save(weights))
+
+
+def _load(folder: Path, task: Task) -> AttributeReader | None:
+    """The reader kept in a folder; None where there is none, or where it cannot be read (it is then made again)."""
+    if not (folder / "reader.safetensors").is_file():
+        return None
+    network = _network(task)
+    try:
+        accuracy = json.loads((folder / "reader.json").read_text())["accuracy"]
+        network.load_state_dict(safetensors.torch.load_file(folder / "reader.safetensors"))
+    except (OSError, ValueError, KeyError, RuntimeError, safetensors.SafetensorError):
+        return None
+    return AttributeReader(network.eval(), task, {name: float(accuracy[name]) for name in task.names})
