@@ -1,4 +1,4 @@
-"""What a training run is asked to do, whatever the family: the general options, their defaults and meanings (light to import)."""
+"""What a training run is asked to do, whatever the family: general options, their defaults and meanings (no torch)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TrainSettings:
 
     steps: int = setting(20_000, "training steps, as 20000 or 20k", low=1, high=10**9)
     minutes: float | None = setting(None, "stop after so many minutes if the steps are not done by then", low=0)
-    batch_size: int = setting(32, "images per step", low=1, high=65536)
+    batch_size: int | None = setting(None, "images per step (default: what suits the family)", low=1, high=65536)
     parts: int = setting(1, "pieces a batch is worked through in, to save memory", low=1, high=65536)
     seed: int = setting(0, "one number that fixes weights, order of the images and noise", low=0, high=2**63 - 1)
     device: Device = setting("auto", "where to compute; auto takes the fastest there is")

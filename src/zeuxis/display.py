@@ -1,0 +1,149 @@
+"""What a person sees of a training run: a live bar on a terminal, else one line a tick; both go to stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+
+@dataclass(frozen=True)
+class Tick:
+    """How a run stands: steps, speed in images/s, seconds left (None: not known), and means of what was reported."""
+
+    step: int
+    steps: int
+    speed: float
+    left: float | None
+    means: Mapping[str, float] = field(default_factory=dict)
+
+
+class Display(Protocol):
+    """Where a run shows itself; entered before its first word, left after its last."""
+
+    every: float  # seconds between two ticks
+
+    def __enter__(self) -> Display: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def note(self, text: str) -> None:
+        """Show a line that stays."""
+        ...
+
+    def work(self, what: str, done: int, total: int) -> None:
+        """Show how far something before the first step is, such as reading the images."""
+        ...
+
+    def tick(self, tick: Tick) -> None:
+        """Show how the run stands."""
+        ...
+
+
+def open_display(stream: TextIO | None = None) -> Display:
+    """The display that suits the stream (default: stderr)."""
+    stream = stream or sys.stderr
+    return Bar(stream) if stream.isatty() else Lines(stream)
+
+
+class Lines:
+    """One line a tick, for files, pipes and job schedulers."""
+
+    def __init__(self, stream: TextIO, *, every: float = 10.0) -> None:
+        self._stream, self.every = stream, every
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.flush()
+
+    def note(self, text: str) -> None:
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+    def work(self, what: str, done: int, total: int) -> None:
+        self.note(f"{what} {done:,}/{total:,}")
+
+    def tick(self, tick: Tick) -> None:
+        self.note(line(tick))
+
+
+class Bar:
+    """A live bar and, under it, the losses; drawn anew at each tick, by no thread of its own."""
+
+    every = 0.5
+
+    def __init__(self, stream: TextIO) -> None:
+        self._live = Live(console=Console(file=stream), auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+
+    def __enter__(self) -> Bar:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def note(self, text: str) -> None:
+        self._live.console.print(Text(text))
+
+    def work(self, what: str, done: int, total: int) -> None:
+        self._live.update(_row(what, done, total, f"{done:,}/{total:,}"), refresh=True)
+
+    def tick(self, tick: Tick) -> None:
+        bar = _row("training", tick.step, tick.steps, " ".join(_pace(tick)))
+        self._live.update(Group(bar, Text("  ".join(_game(tick.means)), style="dim")), refresh=True)
+
+
+def _row(what: str, done: int, total: int, text: str) -> RenderableType:
+    table = Table.grid(padding=(0, 1))
+    table.add_row(Text(what), ProgressBar(total=max(total, 1), completed=done, width=24), Text(text))
+    return table
+
+
+def line(tick: Tick) -> str:
+    """The tick on one line, as it also stands in `log.txt`."""
+    return "  ".join([*_pace(tick), *_game(tick.means)])
+
+
+def _pace(tick: Tick) -> Iterator[str]:
+    yield f"step {tick.step:,}/{tick.steps:,}"
+    yield f"{tick.speed:,.0f} images/s" if tick.speed >= 10 else f"{tick.speed:.2g} images/s"
+    if tick.left is not None:
+        yield f"{duration(tick.left)} left"
+
+
+def _game(means: Mapping[str, float]) -> Iterator[str]:
+    """Each player's loss, then the game of the lecture: the discriminator's mean verdicts."""
+    losses: dict[str, float] = {}
+    for name, value in means.items():
+        player, _, term = name.rpartition("/")
+        if player not in {"", "verdict", "latent", "samples"} and term != "gradient":
+            losses[player] = losses.get(player, 0.0) + value
+    yield from (f"{player} {value:.4g}" for player, value in losses.items())
+    verdicts = [f"{who} {means['verdict/' + who]:.2f}" for who in ("real", "fake") if "verdict/" + who in means]
+    if verdicts:
+        yield "verdict " + " ".join(verdicts)
+    if "latent/active" in means:
+        yield f"latents in use {means['latent/active']:.0%}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: `47 s`, `12 min`, `3 h 05 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

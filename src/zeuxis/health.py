@@ -1,0 +1,95 @@
+"""What can be seen to go wrong in a training run, by name, and what to change: functions of its rows of metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+WARM_UP = 20_000  # images before anything is judged: at first all samples look alike, and every game is one-sided
+WON_REAL, WON_FAKE = 0.95, 0.05  # mean verdicts beyond which the discriminator has no doubt left
+WINDOW = 5  # rows of metrics in succession that must agree
+COLLAPSED = 0.35  # diversity of samples, that of real images being 1
+ACTIVE, KL = 0.05, 0.5  # share of latents in use, and nats per image, below which a posterior has collapsed
+
+Row = Mapping[str, float]
+
+# What to change, most effective first; an option that a family lacks is passed over.
+_ADVICE = {
+    "collapse": {
+        "r1": "raise --r1 (now {value})",
+        "augment": "try --augment (now {value}) if there are few images",
+        "lr": "lower --lr (now {value})",
+    },
+    "discriminator has won": {
+        "augment": "set --augment (now {value})",
+        "r1": "raise --r1 (now {value})",
+        "lr": "lower --lr (now {value})",
+    },
+    "posterior collapse": {
+        "beta": "lower --beta (now {value})",
+        "warmup": "raise --warmup (now {value})",
+        "lr": "lower --lr (now {value})",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A warning: its name, and one line for the user."""
+
+    name: str
+    message: str
+
+
+def diversity(images: Tensor) -> float:
+    """Mean distance between two of the images (n c h w), as root mean square over the pixels; n >= 2."""
+    flat = images.detach().flatten(1).double().cpu()
+    # Per pixel over all pairs: mean |x - y|^2 = 2 n / (n - 1) variance; the mean of roots needs the pairs themselves.
+    return float(torch.pdist(flat).mean() / flat.shape[1] ** 0.5)
+
+
+def findings(rows: Sequence[Row], options: Mapping[str, object]) -> list[Finding]:
+    """What the rows of metrics (oldest first) say about the run as it is now."""
+    if not rows or rows[-1].get("images", 0) < WARM_UP:
+        return []
+    return [Finding(name, f"{name}: {seen}; {advice(name, options)}") for name, seen in _seen(rows)]
+
+
+def _seen(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    real, fake = _last(rows, "verdict/real", WINDOW), _last(rows, "verdict/fake", WINDOW)
+    if len(real) == WINDOW and min(real) > WON_REAL and max(fake, default=1.0) < WON_FAKE:
+        yield (
+            "discriminator has won",
+            f"its mean verdict is {real[-1]:.2f} on real and {fake[-1]:.2f} on fake images, so the generator learns little",
+        )
+    spread = _last(rows, "samples/diversity", 1)
+    if spread and spread[0] < COLLAPSED:
+        yield "collapse", f"the samples differ only {spread[0]:.2f} times as much as real images do"
+    yield from _posterior(rows)
+
+
+def _posterior(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    active, kl = _last(rows, "latent/active", WINDOW), _last(rows, "latent/kl", WINDOW)
+    if len(active) == WINDOW and max(active) < ACTIVE:
+        yield "posterior collapse", f"only {active[-1]:.0%} of the latents carry anything, so every image decodes alike"
+    elif len(kl) == WINDOW and max(kl) < KL:
+        yield "posterior collapse", f"the latents carry {kl[-1]:.2f} nats per image, so every image decodes alike"
+
+
+def _last(rows: Sequence[Row], name: str, n: int) -> list[float]:
+    """The last `n` values of that name, oldest first."""
+    return [row[name] for row in rows if name in row][-n:]
+
+
+def advice(name: str, options: Mapping[str, object]) -> str:
+    """What to change against the finding of that name, for a family with these options."""
+    steps = [text.format(value=options[flag]) for flag, text in _ADVICE[name].items() if flag in options]
+    return ", or ".join(steps[:2]) or "try another --seed or a smaller model"
+
+
+def news(found: Sequence[Finding], told: Mapping[str, int], step: int, *, every: int) -> list[Finding]:
+    """Those of the findings that were not told (name -> step) within the last `every` steps."""
+    return [finding for finding in found if step - told.get(finding.name, -every) >= every]
