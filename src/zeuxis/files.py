@@ -1,5 +1,7 @@
 """Files that survive a crash: atomic writes, folders under a manifest, bounded reads, locks."""
 
+# The calls whose order decides what a crash leaves stand here under the operating system's names.
+# ruff: noqa: PTH
 from __future__ import annotations
 
 import contextlib
@@ -18,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from zeuxis.errors import DiskFullError, UsageError, ZeuxisError
+from zeuxis.errors import DiskFullError, UsageError
 from zeuxis.parsing import parse_json, parse_tensors, parse_yaml, quote
 
 if TYPE_CHECKING:
@@ -39,12 +41,12 @@ def cache_dir() -> Path:
 
 
 @contextlib.contextmanager
-def explained(path: str | Path, need: int = 0) -> Iterator[None]:
-    """Turn what the operating system refuses into our errors: `DiskFullError` (`need` in bytes) or `UsageError`."""
+def explained(path: str | Path, need: int | None = None) -> Iterator[None]:
+    """Turn what the system refuses into `UsageError`; or into `DiskFullError` where `need` bytes were to be written."""
     try:
         yield
     except OSError as error:
-        if error.errno in _REFUSED:
+        if need is not None and error.errno in _REFUSED:
             raise DiskFullError(_disk_message(error, Path(path), need)) from error
         raise UsageError(f"{path}: {error.strerror or error}; check the path and its permissions") from error
     except ValueError as error:  # a NUL or a lone surrogate
@@ -55,17 +57,16 @@ def _disk_message(error: OSError, path: Path, need: int) -> str:
     volume = Path(os.path.realpath(path))
     while not os.path.ismount(volume) and volume != volume.parent:
         volume = volume.parent
-    try:
-        free = f"{shutil.disk_usage(volume).free / 1e6:,.1f} MB"
-    except OSError:
-        free = "an unknown number of bytes"
+    free = "?"
+    with contextlib.suppress(OSError):
+        free = f"{shutil.disk_usage(volume).free / 1e6:,.1f}"
     return (
-        f"{path} could not be written: {error.strerror or error}; {need / 1e6:,.1f} MB are needed and the volume "
-        f"{volume} has {free} free; make room there (or mend it) and go on, or choose a folder on another volume"
+        f"{path} could not be written: {error.strerror or error}; it needs {need / 1e6:,.1f} MB and the volume "
+        f"{volume} has {free} MB free; make room there (or mend it) and go on, or choose a folder on another volume"
     )
 
 
-def _persist(action: Callable[[], None], path: str | Path, need: int, patience: float) -> None:
+def persist(action: Callable[[], None], path: str | Path, need: int, patience: float) -> None:
     """Run the action again while the volume refuses it, for `patience` seconds."""
     deadline = time.monotonic() + patience
     while True:
@@ -81,7 +82,7 @@ def _persist(action: Callable[[], None], path: str | Path, need: int, patience: 
 def make_folder(path: str | Path) -> None:
     """Make the folder and its parents, durably; one that exists is left as it is."""
     path = Path(path)
-    with explained(path):
+    with explained(path, 0):
         for folder in [*reversed(path.parents), path]:
             if not folder.is_dir():
                 with contextlib.suppress(FileExistsError):  # another process may be quicker
@@ -96,17 +97,17 @@ def write_file(path: str | Path, data: bytes, *, patience: float = 0.0) -> None:
     path = Path(path)
     if path.exists() and not path.is_file():
         raise UsageError(f"{path} is not a regular file; choose another name")
-    _persist(lambda: _write_file(path, data), path, len(data), patience)
+    persist(lambda: _write_file(path, data), path, len(data), patience)
 
 
 def _write_file(path: Path, data: bytes) -> None:
-    temporary = _temporary(path)
+    draft = temporary(path)
     try:
-        _write_new(temporary, data)
-        os.replace(temporary, path)
+        _write_new(draft, data)
+        os.replace(draft, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            os.unlink(draft)
         raise
     sync_folder(path.parent)
 
@@ -117,27 +118,29 @@ def write_folder(path: str | Path, contents: Mapping[str, bytes], *, patience: f
     One that `write_folder` made before is replaced: it stands as `<name>.old` until the new one does.
     """
     path = Path(path)
-    entries = {name: {"bytes": len(data), "sha256": _sha256(data)} for name, data in contents.items()}
+    entries = {
+        name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()
+    }
     manifest = json.dumps({"files": entries}, indent=2).encode()
     if path.exists() and not (path / MANIFEST).exists():
         raise UsageError(f"{path} exists and is not a folder that Zeuxis wrote; choose another name")
     need = sum(map(len, contents.values())) + len(manifest)
-    _persist(lambda: _write_folder(path, {**contents, MANIFEST: manifest}), path, need, patience)
+    persist(lambda: _write_folder(path, {**contents, MANIFEST: manifest}), path, need, patience)
 
 
 def _write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
-    temporary, previous = _temporary(path), path.with_name(path.name + ".old")
+    draft, previous = temporary(path), path.with_name(path.name + ".old")
     try:
-        os.mkdir(temporary)
+        os.mkdir(draft)
         for name, data in contents.items():
-            _write_new(temporary / name, data)
-        sync_folder(temporary)
+            _write_new(draft / name, data)
+        sync_folder(draft)
         if path.exists():
             discard(previous)
             os.replace(path, previous)
-        os.replace(temporary, path)
+        os.replace(draft, path)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
         raise
     sync_folder(path.parent)
     discard(previous)
@@ -148,7 +151,7 @@ def read_folder(path: str | Path) -> dict[str, bytes]:
     path, contents = Path(path), {}
     for name, size, digest in _entries(path):
         contents[name] = read_bytes(path / name, max_bytes=size)
-        if _sha256(contents[name]) != digest:
+        if hashlib.sha256(contents[name]).hexdigest() != digest:
             raise UsageError(f"{path / name} is damaged: it is not the file that was written; use another copy")
     return contents
 
@@ -167,10 +170,9 @@ def _entries(path: Path) -> Iterator[tuple[str, int, str]]:
 
 def discard(path: str | Path) -> None:
     """Remove a folder so that it is never seen half removed; what cannot be removed is left."""
-    temporary = _temporary(Path(path))
     with contextlib.suppress(OSError):
-        os.replace(path, temporary)
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.replace(path, draft := temporary(Path(path)))
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def sweep(folder: str | Path) -> None:
@@ -210,12 +212,9 @@ def _write_new(path: Path, data: bytes) -> None:
         os.close(descriptor)
 
 
-def _temporary(path: Path) -> Path:
+def temporary(path: Path) -> Path:
+    """A new name beside `path`, which `sweep` knows for a leftover."""
     return path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(6)}")
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 @contextlib.contextmanager
@@ -259,7 +258,7 @@ def lock(folder: str | Path, *, wait: float | None = None) -> Iterator[None]:
     Waits `wait` seconds (None: for ever), then raises `UsageError` naming who has it. A volume without locks has none.
     """
     path, begin = Path(folder) / ".lock", time.monotonic()
-    with explained(path):
+    with explained(path, 0):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         while not _try_lock(descriptor):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MAX_HEADER = 4 << 20  # bytes of a safetensors header: room for 40,000 tensors
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
 # Brackets, and strings so that brackets inside them do not count; an unclosed string runs to the end (linear time).
 _NESTING = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
 
@@ -67,21 +68,26 @@ def parse_yaml(data: bytes, name: str | Path) -> Any:
                 raise ValueError("it has an alias (*name)")
             return super().compose_node(parent, index)
 
-    number = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+    kinds = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError, RecursionError)
     try:
-        return yaml.load(data, Loader)  # noqa: S506 (a subclass of SafeLoader)
-    except (
-        yaml.YAMLError,
-        ValueError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        ArithmeticError,
-        RecursionError,
-    ) as error:
-        reason = " ".join(str(error).split())[:200]  # PyYAML's own tags raise many kinds: `!!bool x` a KeyError
+        return yaml.load(data, Loader)
+    except kinds as error:  # PyYAML's own tags raise many: `!!bool x` a KeyError
+        reason = " ".join(str(error).split())[:200]
         raise UsageError(f"{name} is not valid YAML: {reason}; correct it there") from None
+
+
+def dump_yaml(value: Any) -> bytes:
+    """YAML that `parse_yaml` reads back as the same plain values, in the same order."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+    text: str = yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return text.encode()
 
 
 def parse_tensors(file: BinaryIO, size: int, name: str | Path, *, max_tensors: int) -> dict[str, Tensor]:

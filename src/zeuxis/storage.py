@@ -1,0 +1,298 @@
+"""A run as a folder: settings, metrics, contact sheets and checkpoints that survive a crash; and reading saved models."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from zeuxis import files
+from zeuxis.errors import UsageError, ZeuxisError
+from zeuxis.model import Model
+from zeuxis.parsing import dump_yaml, parse_json, parse_tensors, quote
+
+_NUMBERED = re.compile(r"(\d{5,9})-.+")
+_CHECKPOINT = re.compile(r"step-(\d{8,12})(\.old)?")
+_SUFFIX = ".safetensors"
+_PLAIN = (str, int, float, bool, type(None))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A point of training: tensors by group and name, the plain values beside them, and why newer ones were left."""
+
+    step: int
+    path: Path
+    tensors: dict[str, dict[str, Tensor]]
+    state: dict[str, Any]
+    skipped: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one training run; made by `Run.create`, found again by `Run.open`."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, root: str | Path, name: str, config: Mapping[str, Any]) -> Run:
+        """Make the next numbered folder under `root`, as `00003-name`; it appears with its settings or not at all."""
+        root, slug = Path(root), re.sub(r"[^\w.-]+", "-", name)[:60].strip("-.") or "run"
+        files.make_folder(root)
+        with files.lock(root, wait=60.0), files.explained(root, 0):
+            files.sweep(root)
+            taken = [int(match[1]) for match in map(_NUMBERED.fullmatch, _names(root)) if match]
+            draft, path = files.temporary(root / slug), root / f"{1 + max(taken, default=0):05d}-{slug}"
+            files.make_folder(draft / "samples")
+            files.make_folder(draft / "checkpoints")
+            files.write_file(draft / "config.yaml", dump_yaml(dict(config)))
+            draft.rename(path)
+            files.sync_folder(root)
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """The run whose folder this is, or is in; what interrupted writes left is removed unless the run is in use."""
+        absolute = Path(path).absolute()
+        for folder in [absolute, *absolute.parents][:4]:
+            if (folder / "config.yaml").is_file():
+                run = cls(Path(path) if folder == absolute else folder)
+                with contextlib.suppress(ZeuxisError), files.lock(folder, wait=0.0):  # or a folder we may only read
+                    run._sweep()
+                return run
+        raise UsageError(f"{path} is not a run: it has no config.yaml; give a folder such as runs/00003-dcgan-avatars")
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only writer of the run; `UsageError` names the process that is."""
+        with files.lock(self.path, wait=2.0):  # those who only open a run hold it for a moment
+            self._sweep()
+            yield
+
+    def _sweep(self) -> None:
+        for folder in (self.path, self.path / "samples", self.path / "checkpoints", self.model_path):
+            files.sweep(folder)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings of the run, as plain values."""
+        config = files.read_yaml(self.path / "config.yaml")
+        if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
+            raise UsageError(
+                f"{self.path / 'config.yaml'} is not a table of settings (`name: value` lines); correct it"
+            )
+        return config
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Replace the settings, as when a resumed run is to go on for longer."""
+        files.write_file(self.path / "config.yaml", dump_yaml(dict(config)))
+
+    @property
+    def model_path(self) -> Path:
+        """The folder that `zeuxis.load` reads."""
+        return self.path / "model"
+
+    def sheet_path(self, step: int) -> Path:
+        """Where the contact sheet of a step goes."""
+        return self.path / "samples" / f"{step:08d}.png"
+
+    def checkpoints(self) -> list[Path]:
+        """The folders of the checkpoints, the oldest first."""
+        with files.explained(self.path):
+            folder = self.path / "checkpoints"
+            found = [(match, folder / match[0]) for match in map(_CHECKPOINT.fullmatch, _names(folder)) if match]
+        return [path for _, path in sorted(found, key=lambda pair: (int(pair[0][1]), pair[0][2] is None))]
+
+    def save_checkpoint(
+        self,
+        step: int,
+        tensors: Mapping[str, Mapping[str, Tensor]],
+        state: Mapping[str, Any],
+        *,
+        patience: float = 2.0,
+    ) -> Path:
+        """Write `checkpoints/step-...` (a file per group of tensors), or leave it if it holds this; keep the one before.
+
+        Metrics up to the step must have been appended. A volume that refuses is asked again for `patience` seconds,
+        then `DiskFullError`: the checkpoint before still stands. Those before that, and later ones, are removed.
+        """
+        contents = {f"{name}{_SUFFIX}": _encode(group) for name, group in tensors.items()}
+        contents["state.json"] = json.dumps(state, allow_nan=False).encode()
+        path = self.path / "checkpoints" / f"step-{step:08d}"
+        files.make_folder(path.parent)
+        self._sync_metrics()
+        if not _holds(path, contents):
+            files.write_folder(path, contents, patience=patience)
+        existing = self.checkpoints()
+        kept = existing[: existing.index(path) + 1][-2:]
+        for other in existing:
+            if other not in kept:
+                files.discard(other)
+        return path
+
+    def load_checkpoint(self) -> Checkpoint | None:
+        """The newest checkpoint that is whole, or None before the first; `UsageError` where all are damaged."""
+        skipped: list[str] = []
+        for path in reversed(self.checkpoints()):
+            try:
+                return _read_checkpoint(path, skipped)
+            except ZeuxisError as error:
+                skipped.append(str(error))
+        if skipped:
+            raise UsageError(f"{self.path} has no checkpoint that is whole ({'; '.join(skipped)}); start a new run")
+        return None
+
+    def append_metrics(self, row: Mapping[str, float | int], *, patience: float = 2.0) -> None:
+        """Add a row to metrics.jsonl, as strict JSON: what is not finite becomes null."""
+        plain = {name: value if math.isfinite(value) else None for name, value in row.items()}
+        line = json.dumps(plain, allow_nan=False) + "\n"
+        _append(self.path / "metrics.jsonl", line.encode(), patience)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl; a torn one is left out."""
+        return [row for _, row in self._rows()]
+
+    def truncate_metrics(self, step: int) -> None:
+        """Take the rows after the step out of metrics.jsonl, and torn ones: a resumed run writes them again."""
+        kept = b"".join(line for line, row in self._rows() if not _later(row.get("step"), step))
+        path = self.path / "metrics.jsonl"
+        if path.exists() and path.stat().st_size != len(kept):
+            files.write_file(path, kept)
+
+    def _rows(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return
+        with files.open_file(path, max_bytes=1 << 32) as (file, _):
+            for line in file:
+                with contextlib.suppress(UsageError):
+                    row = parse_json(line, path)
+                    if isinstance(row, dict) and line.endswith(b"\n"):
+                        yield line, row
+
+    def _sync_metrics(self) -> None:
+        """Make the metrics durable: a checkpoint must not outlive the rows that came before it."""
+        path = self.path / "metrics.jsonl"
+        if path.exists():
+            with files.explained(path, 0):
+                descriptor = os.open(path, os.O_RDWR)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+                files.sync_folder(self.path)
+
+    def log(self, line: str, *, patience: float = 2.0) -> None:
+        """Add a line to log.txt, with the time."""
+        text = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line.rstrip()}\n"
+        _append(self.path / "log.txt", text.encode(errors="backslashreplace"), patience)
+
+
+def _names(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+
+
+def _later(value: object, step: int) -> bool:
+    return isinstance(value, (int, float)) and value > step
+
+
+def _append(path: Path, data: bytes, patience: float) -> None:
+    """Add the data to the end of the file: all of it, or nothing where the volume refuses."""
+    files.persist(lambda: _append_once(path, data), path, len(data), patience)
+
+
+def _append_once(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        size = os.fstat(descriptor).st_size
+        try:
+            files.write_all(descriptor, data)
+        except BaseException:
+            os.ftruncate(descriptor, size)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _encode(group: Mapping[str, Tensor]) -> bytes:
+    """The bytes of a safetensors file; tensors that share memory (tied weights) are written once each."""
+    seen: set[int] = set()
+    plain: dict[str, Tensor] = {}
+    for name, value in group.items():
+        value = value.detach().cpu().contiguous()
+        memory = value.untyped_storage().data_ptr()
+        plain[name] = value.clone() if memory in seen else value
+        seen.add(memory)
+    return safetensors.torch.save(plain)
+
+
+def _holds(path: Path, contents: Mapping[str, bytes]) -> bool:
+    try:
+        return path.exists() and files.read_folder(path) == contents
+    except ZeuxisError:
+        return False
+
+
+def _read_checkpoint(path: Path, skipped: list[str]) -> Checkpoint:
+    contents = files.read_folder(path)
+    state = parse_json(contents.pop("state.json", b""), path / "state.json")
+    if not isinstance(state, dict):
+        raise UsageError(f"{path / 'state.json'} is not a table; use another copy")
+    tensors = {}
+    for name in list(contents):
+        data = contents.pop(name)  # popped, so that each file is in memory twice only while it is decoded
+        tensors[name.removesuffix(_SUFFIX)] = parse_tensors(
+            io.BytesIO(data), len(data), path / name, max_tensors=20_000
+        )
+    return Checkpoint(int(path.name.split("-")[1].split(".")[0]), path, tensors, state, skipped)
+
+
+def read_model_folder(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """config.json (at least `family`: str, and `options`: plain values by name) and weights of a saved model, or a run's.
+
+    Raises `UsageError` where the folder is not a model's or is damaged. Nothing of it is run.
+    """
+    folder = Path(path)
+    if not (folder / "config.json").exists() and (folder / "model" / "config.json").exists():
+        folder = folder / "model"
+    if not (folder / "config.json").exists():
+        raise UsageError(f"{path} is not a model: it has no config.json; give the `model` folder of a run")
+    config = files.read_json(folder / "config.json")
+    family, options = (config.get("family"), config.get("options")) if isinstance(config, dict) else (None, None)
+    if not isinstance(family, str) or not re.fullmatch(r"[\w.]+(:[\w.]+)?", family):
+        raise UsageError(f'{folder / "config.json"} has "family": {quote(family)}; expected a name such as "dcgan"')
+    if not isinstance(options, dict) or not all(isinstance(value, _PLAIN) for value in options.values()):
+        raise UsageError(f'{folder / "config.json"} has "options": {quote(options)}; expected plain values by name')
+    return config, files.read_tensors(folder / "model.safetensors")
+
+
+def check_weights(model: Model, weights: Mapping[str, Tensor]) -> None:
+    """Raise `UsageError` naming the first weight that is missing, unknown or of another shape; scaffolding may be absent."""
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    for name in [*expected, *weights]:
+        if name.split(".")[0] in model.scaffolding and not (name in expected and name in weights):
+            continue
+        found = tuple(weights[name].shape) if name in weights else "missing"
+        wanted = expected.get(name, "no such weight")
+        if found != wanted:
+            raise UsageError(
+                f"weight {quote(name)} is {found} in the file, and the {model.family()} of its options has {wanted}; "
+                "give the model.safetensors and the config.json of one model"
+            )
+
+
+def fill(model: Model, weights: Mapping[str, Tensor]) -> None:
+    """Copy the weights into the model (in place), after `check_weights`."""
+    check_weights(model, weights)
+    model.load_state_dict(dict(weights), strict=False)
