@@ -1,0 +1,446 @@
+"""Paths, expressions, arithmetic and figures of latent space, checked on models whose answers are known exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.optim import Optimizer
+
+from zeuxis import explore
+from zeuxis.errors import UsageError
+from zeuxis.explore.arithmetic import to_length
+from zeuxis.explore.candidates import Candidates, choose
+from zeuxis.explore.expression import Vocabulary, wording
+from zeuxis.explore.paths import interpolate, linear, loop, slerp, weights
+from zeuxis.model import Batch, Clock, Encoder, Latent, Turn
+
+WORDS = Vocabulary((("smiling", "neutral"), ("woman", "man"), ("glasses", "no glasses"), ("blond hair", "")))
+SMILING, WOMAN, GLASSES, BLOND = range(4)
+CLOTHES = Vocabulary(tuple((name, "") for name in ("t-shirt/top", "shirt", "sneaker", "ankle boot")), exclusive=True)
+LATENT = 12
+
+
+# Paths
+
+
+def test_slerp_of_equal_norms_keeps_the_norm_and_turns_evenly() -> None:
+    z1, z2 = torch.randn(5, 3, 4), torch.randn(5, 3, 4)
+    z1, z2 = (7 * z / z.flatten(1).norm(dim=1).view(-1, 1, 1) for z in (z1, z2))
+    walk = torch.stack([slerp(z1, z2, w) for w in weights(9)]).flatten(2)
+    assert torch.allclose(walk.norm(dim=2), torch.full((9, 5), 7.0), atol=1e-5)
+    steps = walk.diff(dim=0).norm(dim=2)
+    assert torch.allclose(steps, steps[0].expand_as(steps), atol=1e-4)
+
+
+def test_slerp_agrees_with_the_formula() -> None:
+    z1, z2 = torch.randn(6, 40, dtype=torch.float64), torch.randn(6, 40, dtype=torch.float64)
+    u1, u2 = z1 / z1.norm(dim=1, keepdim=True), z2 / z2.norm(dim=1, keepdim=True)
+    angle = torch.acos((u1 * u2).sum(1, keepdim=True))
+    direction = torch.sin(0.3 * angle) / torch.sin(angle) * u1 + torch.sin(0.7 * angle) / torch.sin(angle) * u2
+    norm = 0.3 * z1.norm(dim=1, keepdim=True) + 0.7 * z2.norm(dim=1, keepdim=True)
+    assert torch.allclose(slerp(z1, z2, 0.3), norm * direction, atol=1e-12)
+
+
+@given(
+    weight=st.floats(0, 1),
+    scale=st.floats(0.01, 100),
+    kind=st.sampled_from(["same", "parallel", "opposite", "nearly opposite", "zero", "both zero"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_slerp_is_finite_and_between_the_norms_in_degenerate_cases(weight: float, scale: float, kind: str) -> None:
+    z1 = torch.randn(1, 8, generator=torch.Generator().manual_seed(1)) * scale
+    nearly = z1 + 1e-7 * scale * torch.ones(1, 8)
+    z2 = {"same": z1, "parallel": 3 * z1, "opposite": -z1, "nearly opposite": -nearly, "zero": 0 * z1}.get(kind, 0 * z1)
+    z1 = 0 * z1 if kind == "both zero" else z1
+    norm = slerp(z1, z2, weight).norm()
+    low, high = sorted([float(z1.norm()), float(z2.norm())])
+    assert low - 1e-4 * scale <= norm <= high + 1e-4 * scale
+
+
+def test_slerp_takes_one_weight_per_sample() -> None:
+    z1, z2 = torch.randn(3, 8), torch.randn(3, 8)
+    mixed = slerp(z1, z2, torch.tensor([1.0, 0.5, 0.0]))
+    assert torch.equal(mixed[0], z1[0])
+    assert torch.equal(mixed[1], slerp(z1, z2, 0.5)[1])
+    assert torch.equal(mixed[2], z2[2])
+
+
+def test_linear_is_the_lectures_formula() -> None:
+    z1, z2 = torch.randn(3, 2, 5), torch.randn(3, 2, 5)
+    assert torch.allclose(linear(z1, z2, 0.3), 0.3 * z1 + 0.7 * z2)
+
+
+@pytest.mark.parametrize("path", ["slerp", "linear"])
+def test_interpolation_has_the_given_ends_exactly(path: explore.paths.Path) -> None:
+    z1, z2 = torch.randn(5, 3, 4), torch.randn(5, 3, 4) * 2
+    grid = interpolate(z1, z2, 10, path=path)
+    assert grid.shape == (5, 10, 3, 4)
+    assert torch.equal(grid[:, 0], z1)
+    assert torch.equal(grid[:, -1], z2)
+    assert torch.allclose(grid[:, 3], (slerp if path == "slerp" else linear)(z1, z2, 6 / 9), atol=1e-6)
+
+
+def test_interpolation_refuses_what_it_cannot_do() -> None:
+    with pytest.raises(UsageError, match="columns is 1"):
+        interpolate(torch.randn(2, 3), torch.randn(2, 3), 1)
+    with pytest.raises(UsageError, match="shapes"):
+        interpolate(torch.randn(2, 3), torch.randn(2, 4), 5)
+    with pytest.raises(UsageError, match="choose slerp or linear"):
+        interpolate(torch.randn(2, 3), torch.randn(2, 3), 5, path="bezier")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pace", ["eased", "constant"])
+def test_loop_passes_every_latent_and_comes_back(pace: explore.paths.Pace) -> None:
+    z = torch.nn.functional.normalize(torch.randn(4, 30, generator=torch.Generator().manual_seed(0)), dim=1)
+    walk = loop(z, 400, pace=pace)
+    assert walk.shape == (400, 30)
+    assert torch.equal(walk[0], z[0])
+    assert (torch.cdist(z, walk).min(1).values < 0.02).all()
+    steps = torch.cat([walk, walk[:1]]).diff(dim=0).norm(dim=1)
+    assert steps.max() < 0.03
+    if pace == "constant":
+        assert steps.max() < 1.05 * steps.median()
+        assert (steps < 0.95 * steps.median()).sum() <= len(z)  # the steps that cut a corner
+    else:
+        assert torch.allclose(walk[::100], z, atol=1e-6)
+        assert steps[0] < 0.1 * steps.max()
+
+
+def test_loop_through_equal_latents_stays() -> None:
+    z = torch.ones(3, 4)
+    assert torch.allclose(loop(z, 7, pace="constant"), torch.ones(7, 4))
+    with pytest.raises(UsageError, match="2 or more"):
+        loop(z[:1], 7)
+
+
+# Expressions
+
+
+def terms(text: str) -> list[tuple[float, dict[int, bool]]]:
+    return [(term.weight, term.wanted) for term in explore.parse(text, WORDS)]
+
+
+def test_the_lectures_expression() -> None:
+    assert terms("smiling woman - neutral woman + neutral man") == [
+        (1, {SMILING: True, WOMAN: True}),
+        (-1, {SMILING: False, WOMAN: True}),
+        (1, {SMILING: False, WOMAN: False}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("woman \u2212 man", [(1, {WOMAN: True}), (-1, {WOMAN: False})]),
+        ("-woman + 0.5 * smiling man", [(-1, {WOMAN: True}), (0.5, {SMILING: True, WOMAN: False})]),
+        ("2*a man with glasses -  .25 * the woman", [(2, {WOMAN: False, GLASSES: True}), (-0.25, {WOMAN: True})]),
+        ("man without glasses and blond hair", [(1, {WOMAN: False, GLASSES: False, BLOND: True})]),
+        ("Woman with no glasses", [(1, {WOMAN: True, GLASSES: False})]),
+        ("not blond, smiling", [(1, {BLOND: False, SMILING: True})]),
+        ("without blond_hair", [(1, {BLOND: False})]),
+    ],
+)
+def test_expressions(text: str, expected: list[tuple[float, dict[int, bool]]]) -> None:
+    assert terms(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "smiling womann",
+            "'womann' \\(did you mean 'woman'\\?\\); there are the attributes: smiling / neutral, woman",
+        ),
+        ("woman with hats", "nothing is called 'hats'"),
+        ("", "empty"),
+        ("woman + ", "nothing stands after a \\+"),
+        ("woman - + man", "nothing stands after a -"),
+        ("smiling neutral man", "nothing is both smiling and neutral"),
+        ("blond hair without blond hair", "nothing is both blond hair and not blond hair"),
+        ("woman without", "nothing follows 'without'"),
+        ("a person", "names no attribute"),
+        ("sneaker - boot", "nothing is called 'sneaker'"),
+    ],
+)
+def test_expressions_that_mean_nothing_say_so_on_one_line(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        explore.parse(text, WORDS)
+    assert "\n" not in str(caught.value)
+
+
+def test_classes_serve_as_words() -> None:
+    parsed = explore.parse("sneaker - boot + t-shirt", CLOTHES)
+    assert [term.wanted for term in parsed] == [{2: True}, {3: True}, {0: True}]
+    assert explore.parse("shirt - top", CLOTHES)[0].wanted == {1: True}
+    with pytest.raises(UsageError, match="not both sneaker and shirt"):
+        explore.parse("sneaker shirt", CLOTHES)
+    assert explore.target(explore.parse("sneaker - boot + boot", CLOTHES), CLOTHES) == {2: True}
+    with pytest.raises(UsageError, match="add up to sneaker and shirt"):
+        explore.target(explore.parse("sneaker - boot + shirt", CLOTHES), CLOTHES)
+
+
+def test_vocabulary_prefers_attributes_and_needs_some() -> None:
+    attributes = [SimpleNamespace(name=name, opposite=opposite) for name, opposite in WORDS.names]
+    assert explore.vocabulary(attributes, ["x"]) == WORDS
+    assert explore.vocabulary([], ["0", "1"]) == Vocabulary((("0", ""), ("1", "")), exclusive=True)
+    with pytest.raises(UsageError, match="neither attributes nor classes"):
+        explore.vocabulary([], [])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("smiling woman - neutral woman + neutral man", {SMILING: True, WOMAN: False}),
+        ("man with glasses - man without glasses + woman", {WOMAN: True, GLASSES: True}),
+        ("smiling woman - woman + man", {SMILING: True, WOMAN: False}),
+        ("neutral woman - smiling woman + smiling man", {SMILING: False, WOMAN: False}),
+        ("0.5 * smiling woman + 0.5 * smiling man", {SMILING: True}),
+    ],
+)
+def test_target_is_the_sum_of_what_the_terms_say(text: str, expected: dict[int, bool]) -> None:
+    assert explore.target(explore.parse(text, WORDS), WORDS) == expected
+
+
+def test_wording_puts_attributes_in_words() -> None:
+    assert wording({SMILING: True, WOMAN: False, BLOND: False}, WORDS) == "smiling, man, no blond hair"
+
+
+# Arithmetic, with a model whose first four latent numbers are the attributes (-1 or 1) and whose decoder is linear
+
+
+@dataclass(eq=False)
+class Toy(Latent):
+    """An orthogonal map from latents to images."""
+
+    def build(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        basis = torch.linalg.qr(torch.randn(3 * 8 * 8, self.latent_dim, generator=generator)).Q
+        self.basis = torch.nn.Parameter(basis)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {}
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
+        yield "toy", {}
+
+    def prior(self, seeds: Sequence[int]) -> Tensor:
+        z = super().prior(seeds)
+        # Most who smile wear glasses, and few others: the bias that balance must remove.
+        z[:, GLASSES] += 0.7 * z[:, SMILING]
+        z[:, :4] = torch.where(z[:, :4] > 0, 1.0, -1.0)
+        return z
+
+    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        return (z @ self.basis.T).reshape(-1, 3, 8, 8)
+
+
+class ToyEncoder(Toy, Encoder):
+    """The same, with the way back."""
+
+    def encode(self, image: Tensor) -> Tensor:
+        return image.flatten(1) @ self.basis
+
+
+class ToyReader:
+    """Reads the attributes exactly."""
+
+    def __init__(self, toy: Toy) -> None:
+        self.toy = toy
+
+    def read(self, images: Tensor) -> Tensor:
+        return torch.sigmoid(20 * (images.flatten(1) @ self.toy.basis)[:, :4])
+
+
+@pytest.fixture(scope="module")
+def toy() -> Toy:
+    return Toy(size=8, latent_dim=LATENT).requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def known(toy: Toy) -> Candidates:
+    return explore.sampled(toy, ToyReader(toy), seeds=range(600))
+
+
+LECTURE = explore.parse("smiling woman - neutral woman + neutral man", WORDS)
+GLASSES_ON = explore.parse("man with glasses - man without glasses + woman without glasses", WORDS)
+
+
+def test_samples_are_read_and_known_by_their_seeds(toy: Toy, known: Candidates) -> None:
+    assert torch.equal(known.labels.round(), (known.latents[:, :4] > 0).float())
+    assert torch.equal(known.latents[17], toy.prior([17])[0])
+    assert known.length == pytest.approx(math.sqrt(LATENT), rel=0.05)
+
+
+def test_choices_show_what_the_term_says_and_repeat_with_the_seed(known: Candidates) -> None:
+    for balance in (True, False):
+        chosen = choose(LECTURE, known, count=20, seed=3, balance=balance)
+        for term, at in zip(LECTURE, chosen):
+            assert len(at.unique()) == 20
+            for index, present in term.wanted.items():
+                assert ((known.labels[at, index] > 0.5) == present).all()
+        again = choose(LECTURE, known, count=20, seed=3, balance=balance)
+        other = choose(LECTURE, known, count=20, seed=4, balance=balance)
+        assert all(torch.equal(a, b) for a, b in zip(chosen, again))
+        assert not all(torch.equal(a, b) for a, b in zip(chosen, other))
+
+
+def test_balance_gives_every_term_the_same_people(known: Candidates) -> None:
+    chosen = choose(LECTURE, known, count=25, seed=0)
+    profiles = [known.labels[at][:, [GLASSES, BLOND]].round() for at in chosen]
+    assert torch.equal(profiles[0], profiles[2])
+    assert torch.equal(profiles[1], profiles[2])
+
+
+def test_a_rare_term_repeats_its_few_examples(known: Candidates) -> None:
+    few = Candidates(known.latents[:40], known.labels[:40], known.origins[:40])
+    chosen = choose(LECTURE, few, count=30)
+    assert [len(at) for at in chosen] == [30, 30, 30]
+
+
+def test_a_term_without_examples_says_so(known: Candidates) -> None:
+    men = known.labels[:, WOMAN] < 0.5
+    only = Candidates(known.latents[men], known.labels[men], known.origins[men])
+    with pytest.raises(UsageError, match="samples is read as 'smiling woman'"):
+        choose(LECTURE, only, count=3)
+
+
+@pytest.mark.parametrize("average", [1, 3, 10])
+def test_arithmetic_of_a_linear_model_is_exact(toy: Toy, known: Candidates, average: int) -> None:
+    outcome = explore.arithmetic(toy, LECTURE, candidates=known, average=average, keep_length=False, seed=average)
+    base = outcome.averages[2]
+    assert outcome.result[SMILING] == pytest.approx(1, abs=1e-5)
+    assert outcome.result[WOMAN] == pytest.approx(-1, abs=1e-5)
+    assert torch.allclose(outcome.result[[GLASSES, BLOND]], base[[GLASSES, BLOND]], atol=1e-5)
+    expected = outcome.picks[0].latents.mean(0) - outcome.picks[1].latents.mean(0) + outcome.picks[2].latents.mean(0)
+    assert torch.allclose(outcome.result, expected, atol=1e-5)
+    assert [torch.equal(toy.prior(pick.origins), pick.latents) for pick in outcome.picks] == [True] * 3
+
+
+def test_without_balance_a_bias_of_the_data_leaks(toy: Toy, known: Candidates) -> None:
+    def leak(balance: bool) -> float:
+        outcome = explore.arithmetic(
+            toy, LECTURE, candidates=known, average=100, keep_length=False, balance=balance, seed=1
+        )
+        return float((outcome.result - outcome.averages[2])[GLASSES])
+
+    assert leak(balance=False) > 0.5
+    assert abs(leak(balance=True)) < 1e-4
+
+
+def test_length_is_kept_when_asked(toy: Toy, known: Candidates) -> None:
+    short = explore.arithmetic(toy, LECTURE, candidates=known, average=50, keep_length=False)
+    full = explore.arithmetic(toy, LECTURE, candidates=known, average=50, keep_length=True)
+    assert short.result.norm() < 0.8 * known.length
+    assert full.result.norm() == pytest.approx(known.length, rel=1e-5)
+    assert torch.allclose(full.averages.norm(dim=1), torch.full((3,), known.length), rtol=1e-5)
+    assert torch.allclose(full.result / full.result.norm(), short.result / short.result.norm(), atol=1e-6)
+    assert torch.equal(to_length(torch.zeros(1, 3), 2.0), torch.zeros(1, 3))
+
+
+def test_the_neighbourhood_has_the_result_in_the_middle(toy: Toy, known: Candidates) -> None:
+    outcome = explore.arithmetic(toy, LECTURE, candidates=known, average=10, seed=5)
+    around = outcome.neighbourhood
+    assert torch.equal(around[4], outcome.result)
+    apart = (around - outcome.result).abs() / known.spread
+    assert apart.max() <= 0.25 * math.sqrt(3)
+    assert (apart[[0, 1, 2, 3, 5, 6, 7, 8]].amax(1) > 0.2).all()
+
+
+def test_seeds_picked_by_hand(toy: Toy) -> None:
+    outcome = explore.by_hand(toy, [(1, [1, 2, 3]), (-1, [4]), (0.5, [5, 6])])
+    z = toy.prior([1, 2, 3, 4, 5, 6])
+    assert torch.allclose(outcome.result, z[:3].mean(0) - z[3] + 0.5 * z[4:].mean(0), atol=1e-6)
+    assert outcome.picks[0].text == "seeds 1, 2, 3"
+    with pytest.raises(UsageError, match="no seeds"):
+        explore.by_hand(toy, [(1, [1]), (-1, [])])
+
+
+def test_an_encoder_takes_its_examples_from_labelled_images() -> None:
+    model = ToyEncoder(size=8, latent_dim=LATENT).requires_grad_(False)
+    z = 0.2 * model.prior(range(50))
+    pack = SimpleNamespace(
+        images=((model.decode(z) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy(),
+        labels=(z[:, :4] > 0).byte().numpy(),
+        classes=[],
+    )
+    found = explore.candidates(model, pack, reader=ToyReader(model), count=40, seed=1)
+    assert len(found) == 40
+    assert found.source == "image"
+    assert torch.allclose(found.latents, z[found.origins], atol=0.05)
+    assert torch.equal(found.labels, (z[found.origins, :4] > 0).float())
+    classes = SimpleNamespace(images=pack.images, labels=np.arange(50) % 3, classes=["a", "b", "c"])
+    assert torch.equal(explore.encoded(model, classes).labels.argmax(1), torch.arange(50) % 3)
+    with pytest.raises(UsageError, match="no attributes or classes"):
+        explore.encoded(model, SimpleNamespace(images=pack.images, labels=None, classes=[]))
+
+
+@pytest.mark.parametrize("expression", [LECTURE, GLASSES_ON])
+def test_score_of_a_linear_model_is_perfect(toy: Toy, known: Candidates, expression: list[explore.Term]) -> None:
+    rated = explore.score(toy, expression, words=WORDS, candidates=known, reader=ToyReader(toy), average=5, triples=20)
+    assert rated.target == 1
+    assert set(rated.each.values()) == {1.0}
+    assert set(rated.changed.values()) == {0.0}
+    assert "100 % of 20 results are as asked, 5 averaged" in rated.describe()[0]
+
+
+def test_score_counts_what_is_wrong_and_what_changed(toy: Toy, known: Candidates) -> None:
+    class Crooked(ToyReader):
+        """Takes everybody for a woman, and a smile for blond hair."""
+
+        def read(self, images: Tensor) -> Tensor:
+            values = super().read(images)
+            values[:, WOMAN], values[:, BLOND] = 1.0, values[:, SMILING]
+            return values
+
+    rated = explore.score(
+        toy, LECTURE, words=WORDS, candidates=known, reader=Crooked(toy), average=3, triples=10, keep_length=False
+    )
+    assert rated.target == 0
+    assert rated.each == {"smiling": 1.0, "man": 0.0}
+    assert rated.changed == {"glasses": 0.0, "blond hair": 1.0}
+    assert "changed though they should not: glasses 0 %, blond hair 100 %" in rated.describe()
+
+
+# Figures
+
+
+def test_interpolation_figure_holds_every_picture() -> None:
+    colours = torch.rand(2, 5, 3, 1, 1) * 1.6 - 0.8
+    drawn = explore.interpolation_figure(colours.expand(2, 5, 3, 16, 16), title="from z1 to z2")
+    found = {colour for _, colour in drawn.getcolors(1 << 20) or []}
+    wanted = ((colours.flatten(0, 1).flatten(1) + 1) * 127.5).round().int().tolist()
+    assert {tuple(colour) for colour in wanted} <= found
+
+
+def test_arithmetic_figure_draws_the_outcome(toy: Toy, known: Candidates) -> None:
+    outcome = explore.arithmetic(toy, LECTURE, candidates=known, average=10)
+    shown = explore.pictures(toy, outcome)
+    assert [len(examples) for examples in shown.examples] == [3, 3, 3]
+    drawn = explore.arithmetic_figure(
+        shown.examples,
+        shown.averages,
+        shown.neighbourhood,
+        titles=[term.text for term in LECTURE],
+        weights=[term.weight for term in LECTURE],
+        average=10,
+    )
+    result = ((shown.neighbourhood[4].clamp(-1, 1) + 1) * 127.5).round().int().flatten(1).T.tolist()
+    found = {colour for _, colour in drawn.getcolors(1 << 20) or []}
+    assert {tuple(colour) for colour in result} <= found
+    with pytest.raises(UsageError, match="one each per term"):
+        explore.arithmetic_figure(shown.examples, shown.averages, shown.neighbourhood, titles=["a"], weights=[1])
+
+
+def test_grey_pictures_and_strips_are_drawn() -> None:
+    strip = explore.path_strip(torch.zeros(14, 1, 28, 28), label="a walk")
+    assert strip.getpixel((strip.width // 2, strip.height // 3)) is not None
+    assert (128, 128, 128) in {colour for _, colour in strip.getcolors(1 << 20) or []}
