@@ -1,4 +1,4 @@
-"""The rules of the house that a syntax tree can show: imports run one way, families stand alone, files and functions are short."""
+"""Rules of the house that a syntax tree can show: imports run one way, families stand alone, functions are short."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Each row may import the rows above it, and itself only within one file or folder.
 LAYERS: list[set[str]] = [
     {"errors", "settings", "stopping"},
+    {"parsing"},
     {"files"},
     {"images"},
     {"nets", "adversarial", "samplers"},
     {"model"},
     {"families", "training", "storage", "data", "metrics"},
     {"explore"},
+    {"loading"},
     {"health", "display"},
     {"session"},
     {"api"},

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
+
+from zeuxis.errors import UsageError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["fp32", "bf16"]
@@ -40,3 +43,26 @@ class TrainSettings:
     threads: int = setting(0, "CPU threads to compute with (0: one per core)", low=0, high=4096)
     init_from: str | None = setting(None, "start from the weights of this model (a new run, not a resumed one)")
     tensorboard: bool = setting(False, "also write events for TensorBoard into the run folder")
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for f in dataclasses.fields(self):
+            _check(f, hints[f.name], getattr(self, f.name))
+
+
+def _check(f: dataclasses.Field[Any], kind: Any, value: Any) -> None:
+    """Raise `UsageError` where a value is not of the field's type, or out of bounds."""
+    kinds = get_args(kind) or (kind,)
+    words = [word for word in kinds if isinstance(word, str)]
+    types = [each for each in kinds if isinstance(each, type)]
+    flag = "--" + f.name.replace("_", "-")
+    if words and value not in words:
+        raise UsageError(f"{flag} is {value!r}; choose one of {', '.join(words)}")
+    if types and type(value) not in types and not (float in types and type(value) is int):
+        raise UsageError(f"{flag} is {value!r}; expected {types[0].__name__}")
+    low, high = f.metadata["low"], f.metadata["high"]
+    if value is None or (low is None and high is None):
+        return
+    # Written so that NaN, which compares as false, is refused too.
+    if not (low is None or value >= low) or not (value <= (high if high is not None else float("inf"))):
+        raise UsageError(f"{flag} is {value}; expected " + (f"at least {low}" if high is None else f"{low} to {high}"))

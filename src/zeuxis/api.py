@@ -1,0 +1,207 @@
+"""What the command line, the page and a notebook call: load, sample, interpolate, arithmetic, data, train, resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zeuxis import explore, families, loading, parsing, session
+from zeuxis.data import Pack, open_pack
+from zeuxis.errors import UsageError
+from zeuxis.explore.arithmetic import AVERAGE
+from zeuxis.metrics.attributes import reader_for
+from zeuxis.model import Encoder, Latent, Model
+from zeuxis.settings import TrainSettings
+
+PathKind = Literal["slerp", "linear"]
+HandPicked = Sequence[tuple[float, Sequence[int]]]
+BATCH = 64  # images decoded at once
+
+
+def load(path: str | Path, *, device: str = "auto", family: type[Model] | str | None = None) -> Model:
+    """The model saved in a folder, a run's folder, or the run of this number or name under runs/; ready to be sampled.
+
+    A model of a family outside Zeuxis is only loaded when `family` names its class.
+    """
+    return loading.load(path, device=session.choose_device(device), family=family)
+
+
+def sample(model: Model, n: int = 64, *, seed: int = 0, seeds: Sequence[int] | None = None) -> Tensor:
+    """Images (n c h w, in [-1, 1]) for the seeds, or for `seed ... seed + n - 1`; image i depends on its seed alone."""
+    chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
+    if not chosen:
+        raise UsageError(f"n is {n}; expected at least 1 image")
+    return decode(model, latent(model).prior(chosen))
+
+
+def interpolate(
+    model: Model,
+    *,
+    rows: int = 5,
+    columns: int = 10,
+    seeds: Sequence[int] | None = None,
+    ends: tuple[Tensor, Tensor] | None = None,
+    path: PathKind = "slerp",
+) -> Tensor:
+    """Images (rows columns c h w) from one end of each row to the other.
+
+    The ends of a row are two seeds that follow each other in `seeds` (0, 1, 2 ... if not given), or two images of
+    `ends` (each rows c h w), encoded.
+    """
+    z1, z2 = _ends(model, rows, seeds, ends)
+    z = explore.interpolate(z1, z2, columns, path=path)
+    return decode(model, z.flatten(0, 1)).unflatten(0, (len(z1), columns))
+
+
+def walk(
+    model: Model,
+    *,
+    frames: int = 120,
+    seeds: Sequence[int] = range(6),
+    ends: tuple[Tensor, Tensor] | None = None,
+    path: PathKind = "slerp",
+) -> Tensor:
+    """The frames (frames c h w) of a walk through the seeds' latents, or between two encoded images, and back."""
+    z = encode(model, torch.cat(ends)) if ends else latent(model).prior(seeds)
+    return decode(model, explore.loop(z, frames, path=path))
+
+
+@dataclass(frozen=True)
+class Equation:
+    """What arithmetic gave: latents (`outcome`), images (`pictures`), and how often it works (`score`, if asked)."""
+
+    outcome: explore.Outcome
+    pictures: explore.Pictures
+    score: explore.Score | None = None
+
+    def figure(self) -> Image.Image:
+        """The lecture's figure: samples of each term, their average under them, the result's neighbourhood."""
+        picks = self.outcome.picks
+        titles, weights = [pick.text for pick in picks], [pick.weight for pick in picks]
+        averaged = max(len(pick.origins) for pick in picks)
+        shown = max(len(examples) for examples in self.pictures.examples)
+        return explore.arithmetic_figure(
+            self.pictures.examples,
+            self.pictures.averages,
+            self.pictures.neighbourhood,
+            titles=titles,
+            weights=weights,
+            average=averaged if averaged > shown else None,
+        )
+
+
+def arithmetic(
+    model: Model,
+    terms: str | HandPicked,
+    *,
+    data: str | Pack = "avatars",
+    average: int = AVERAGE,
+    seed: int = 0,
+    triples: int = 0,
+    report: Callable[[str], None] | None = None,
+) -> Equation:
+    """Add and subtract what images have in common.
+
+    `terms` is an expression such as "smiling woman - neutral woman + neutral man", whose words are the attributes of
+    `data`, or pairs (weight, seeds) picked by eye. `average` examples are averaged per term; with `triples`, as many
+    random choices of examples are scored. `report` is told how well the attributes can be read.
+    """
+    able = latent(model)
+    if not isinstance(terms, str):
+        if triples:
+            raise UsageError("terms picked by hand have no target to score; write an expression of attributes")
+        outcome = explore.by_hand(able, terms)
+        return Equation(outcome, explore.pictures(able, outcome))
+    pack = open_pack(data, size=model.size, channels=model.channels) if isinstance(data, str) else data
+    words = explore.vocabulary(pack.attributes, pack.classes)
+    parsed = explore.parse(terms, words)
+    reader = reader_for(pack, device=str(model.device), progress=report)
+    candidates = explore.candidates(able, pack, reader=reader)
+    outcome = explore.arithmetic(able, parsed, candidates=candidates, average=average, seed=seed)
+    score = None
+    if triples:
+        score = explore.score(
+            able, parsed, words=words, candidates=candidates, reader=reader, average=average, triples=triples, seed=seed
+        )
+    return Equation(outcome, explore.pictures(able, outcome), score)
+
+
+def train(
+    family: str | type[Model],
+    data: str,
+    *,
+    settings: TrainSettings | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Path:
+    """Train a model of a family on data; the run's folder. `options` are the family's, by name."""
+    kind = families.find(family) if isinstance(family, str) else family
+    return session.start(settings or TrainSettings(), kind, options or {}, data=data)
+
+
+def dry_run(
+    family: str | type[Model], *, settings: TrainSettings | None = None, options: Mapping[str, Any] | None = None
+) -> session.Plan:
+    """What training would take: options, parameters, memory, seconds per step, measured on a few steps of noise."""
+    kind = families.find(family) if isinstance(family, str) else family
+    return session.dry_run(settings or TrainSettings(), kind, options or {})
+
+
+def resume(run: str | Path, *, steps: int | None = None, minutes: float | None = None) -> Path:
+    """Go on with a run that was stopped (a folder, or a number or name under runs/), exactly; the run's folder."""
+    return session.resume(loading.find_run(run), steps=steps, minutes=minutes)
+
+
+def data_of(path: str | Path) -> str | None:
+    """The data a model was trained on, where it lies in a run's folder."""
+    config = loading.find_model(path).parent / "config.yaml"
+    if not config.is_file():
+        return None
+    content = parsing.parse_yaml(config.read_bytes(), config)
+    data = content.get("data") if isinstance(content, dict) else None
+    return data if isinstance(data, str) else None
+
+
+def latent(model: Model) -> Latent:
+    """The model, if it has a latent space; `UsageError` otherwise."""
+    if not isinstance(model, Latent):
+        raise UsageError(f"{model.family()} has no latent space; these families have one: {_able(Latent)}")
+    return model
+
+
+@torch.no_grad()
+def decode(model: Model, z: Tensor) -> Tensor:
+    """Images (n c h w) for latents (n ...), a batch at a time, on the CPU."""
+    able = latent(model)
+    return torch.cat([able.decode(part.to(model.device)).cpu() for part in torch.split(z, BATCH)])
+
+
+@torch.no_grad()
+def encode(model: Model, image: Tensor) -> Tensor:
+    """Latents for images (n c h w, in [-1, 1]); `UsageError` if the model cannot encode."""
+    if not isinstance(model, Encoder):
+        raise UsageError(f"{model.family()} cannot find the latent of an image; these families can: {_able(Encoder)}")
+    return model.encode(image.to(model.device))
+
+
+def _ends(
+    model: Model, rows: int, seeds: Sequence[int] | None, ends: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor]:
+    """The latents of the first and of the last column (each rows ...)."""
+    if ends is not None:
+        return encode(model, ends[0]), encode(model, ends[1])
+    chosen = list(range(2 * rows)) if seeds is None else list(seeds)
+    if len(chosen) < 2 or len(chosen) % 2:
+        raise UsageError(f"there are {len(chosen)} seeds; expected two for each row, its ends, as in --seeds 3,8,5,9")
+    z = latent(model).prior(chosen)
+    return z[0::2], z[1::2]
+
+
+def _able(capability: type[Any]) -> str:
+    """The families with a capability, by name."""
+    return ", ".join(name for name in families.names() if issubclass(families.find(name), capability))

@@ -1,0 +1,88 @@
+"""The command line: one command per verb; errors are one line and an exit code. Importing it imports no torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Group
+from cyclopts.exceptions import UnusedCliTokensError
+
+import zeuxis
+from zeuxis import stopping
+from zeuxis.cli import explore, look, train
+from zeuxis.errors import ZeuxisError
+
+HELP = """\
+Train, explore and judge generative image models.
+
+Start with `zeuxis train dcgan avatars`. `zeuxis COMMAND --help` explains a command;
+with --debug, errors come with their traceback."""
+ORDER = ("train", "resume", "families", "data", "sample", "interpolate", "arithmetic", "version")
+BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
+
+
+def main() -> None:
+    """The `zeuxis` command: run what was typed, then exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(tokens: Sequence[str]) -> int:
+    """Run a command line, given as words; its exit code. Errors go to stderr, one line each."""
+    debug = "--debug" in tokens
+    words = [token for token in tokens if token != "--debug"]
+    try:
+        with stopping.signals():
+            build(words)(words, exit_on_error=False, print_error=False)
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone; what Python would still flush at exit must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        return _explain(error)
+    return 0
+
+
+def build(tokens: Sequence[str]) -> App:
+    """The commands; those of `train` depend on the family that the tokens name."""
+    app = App(
+        name="zeuxis",
+        help=HELP,
+        version=zeuxis.__version__,
+        help_format="plaintext",
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+        group_parameters=Group("Options", sort_key=1),
+    )
+    train.register(app, tokens)
+    explore.register(app)
+    look.register(app)
+    for place, name in enumerate(ORDER):
+        app[name].sort_key = place
+    return app
+
+
+def _explain(error: Exception) -> int:
+    if isinstance(error, ZeuxisError):
+        message, code = str(error), error.exit_code
+    elif isinstance(error, CycloptsError):
+        message, code = _usage(error), 2
+    else:
+        message, code = f"unexpected {type(error).__name__}: {error}; run with --debug for the traceback", 1
+    print("zeuxis:", " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _usage(error: CycloptsError) -> str:
+    command = " ".join(["zeuxis", *(error.command_chain or ())])
+    if isinstance(error, UnusedCliTokensError):
+        extra = " ".join(map(ascii, error.unused_tokens or ()))
+        return f"unexpected argument {extra}; see {command} --help"
+    return f"{str(error).rstrip('.')}; see {command} --help"

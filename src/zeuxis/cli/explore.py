@@ -1,0 +1,221 @@
+"""`zeuxis sample`, `interpolate` and `arithmetic`: what a trained model's latent space holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Parameter, Token
+
+from zeuxis.cli import flags
+from zeuxis.errors import UsageError
+from zeuxis.settings import Device
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+    from zeuxis.model import Model
+
+ANIMATIONS = frozenset({".webp", ".gif", ".mp4"})
+
+Seeds = Annotated[list[int] | None, Parameter(converter=flags.bounded(flags.seeds), n_tokens=1, negative=())]
+ModelName = Annotated[str, Parameter(help="a model's or a run's folder, or the number or name of a run under runs/")]
+Place = Annotated[Device, Parameter(help="where to compute")]
+Code = Annotated[str | None, Parameter(help="my_module:MyModel, to trust a model of a family outside Zeuxis")]
+Term = tuple[float, list[int]]
+
+
+def register(app: App) -> None:
+    """Add the commands."""
+    for command in (sample, interpolate, arithmetic):
+        app.command(command)
+
+
+def sample(
+    model: ModelName,
+    /,
+    *,
+    number: Annotated[int, Parameter(name=("--number", "-n"), converter=flags.bounded(flags.count, 1, 100_000))] = 64,
+    seeds: Seeds = None,
+    columns: Annotated[int | None, flags.flag("pictures side by side", low=1, high=1000)] = None,
+    out: Path | None = None,
+    device: Place = "auto",
+    family: Code = None,
+) -> None:
+    """Draw samples: a contact sheet, or one file for each.
+
+    Parameters
+    ----------
+    number
+        how many, of the seeds 0, 1, 2 ..
+    seeds
+        these instead, as in 0-35,88; a seed means one picture, whatever is drawn with it
+    out
+        a .png for a contact sheet, or a folder for one file for each seed
+    """
+    if out is not None and out.suffix not in ("", ".png"):
+        raise UsageError(f"--out is {out}; expected a .png file, or a folder for one file for each seed")
+    from zeuxis import api, images
+
+    chosen = list(range(number)) if seeds is None else seeds
+    pictures = api.sample(_load(model, device, family), seeds=chosen)
+    if out is not None and out.suffix == "":
+        for seed, picture in zip(chosen, pictures):
+            images.write_png(images.sheet(picture[None], gap=0), _inside(out) / f"seed-{seed:05}.png")
+        print(f"wrote {len(chosen)} pictures into {out}")
+        return
+    write_picture(images.sheet(pictures, columns=columns), out or _default(model, "samples.png"))
+
+
+def interpolate(
+    model: ModelName,
+    /,
+    *,
+    rows: Annotated[int, flags.flag("rows of the figure", low=1, high=100)] = 5,
+    columns: Annotated[int, flags.flag("pictures in a row", low=2, high=100)] = 10,
+    seeds: Seeds = None,
+    start: Annotated[Path | None, Parameter(name="--from")] = None,
+    end: Annotated[Path | None, Parameter(name="--to")] = None,
+    path: Literal["slerp", "linear"] = "slerp",
+    frames: Annotated[int, flags.flag("pictures of an animation", low=1, high=10_000)] = 120,
+    out: Path | None = None,
+    device: Place = "auto",
+    family: Code = None,
+) -> None:
+    """Draw the way from one picture to another, row by row, or as an animation.
+
+    Parameters
+    ----------
+    seeds
+        two for each row, its ends, as in 3,8,5,9; an animation goes through them all and back
+    start
+        an image to start from, with --to; for families that encode
+    end
+        an image to end at
+    path
+        slerp keeps to where a Gaussian prior has its latents; linear cuts through the middle
+    out
+        a .png for the figure; .webp, .gif or .mp4 for an animation
+    """
+    animated = out is not None and out.suffix in ANIMATIONS
+    if out is not None and out.suffix != ".png" and not animated:
+        raise UsageError(f"--out is {out}; expected a .png file, or .webp, .gif or .mp4 for an animation")
+    from zeuxis import api, explore, images
+
+    loaded = _load(model, device, family)
+    ends = _ends(loaded, start, end)
+    if animated and out is not None:
+        frames_drawn = api.walk(loaded, frames=frames, seeds=seeds or range(6), ends=ends, path=path)
+        images.write_animation(frames_drawn, _parent(out))
+        print(f"wrote {out}")
+        return
+    pictures = api.interpolate(loaded, rows=rows, columns=columns, seeds=seeds, ends=ends, path=path)
+    write_picture(explore.interpolation_figure(pictures), out or _default(model, "interpolation.png"))
+
+
+def _picked(kind: Any, tokens: Sequence[Token]) -> list[Term]:
+    """The terms of --plus and --minus, in the order typed."""
+    return [(-1.0 if token.keyword == "--minus" else 1.0, flags.seeds(token.value)) for token in tokens]
+
+
+Picked = Annotated[
+    Sequence[str],
+    Parameter(name=("--plus", "--minus"), converter=_picked, negative=(), n_tokens=1, show_default=False),
+]
+
+
+def arithmetic(
+    model: ModelName,
+    expression: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    /,
+    *,
+    average: Annotated[int | None, flags.flag("examples averaged for each term", low=1, high=100_000)] = None,
+    data: str | None = None,
+    plus: Picked = (),
+    score: Annotated[bool, Parameter(negative=())] = False,
+    seed: Annotated[int, flags.flag("of the choice of examples", low=0, high=2**62)] = 0,
+    out: Path | None = None,
+    device: Place = "auto",
+    family: Code = None,
+) -> None:
+    """Draw what adding and subtracting gives: "smiling woman - neutral woman + neutral man".
+
+    Parameters
+    ----------
+    expression
+        terms of attributes, with + and -, and weights as in 0.5 * smiling woman
+    data
+        the labelled images whose attributes the words are (default: what the model was trained on)
+    plus
+        instead of an expression: the seeds of a term, picked by eye, as in --plus 12,45,7 --minus 3,9 --plus 8
+    score
+        also count how often 100 random choices of examples give what was asked
+    out
+        a .png for the figure
+    """
+    if (expression is None) == (not plus):
+        raise UsageError("expected an expression, or seeds with --plus and --minus: one of the two")
+    if out is not None and out.suffix != ".png":
+        raise UsageError(f"--out is {out}; expected a .png file")
+    from zeuxis import api
+
+    source = data or api.data_of(model) or "avatars"
+    equation = api.arithmetic(
+        _load(model, device, family),
+        expression or plus,  # type: ignore[arg-type]
+        data=source,
+        average=average or api.AVERAGE,
+        seed=seed,
+        triples=100 if score else 0,
+        report=print,
+    )
+    for line in equation.score.describe() if equation.score else ():
+        print(line)
+    write_picture(equation.figure(), out or _default(model, "arithmetic.png"))
+
+
+def _load(model: str, device: str, family: str | None) -> Model:
+    from zeuxis import api
+
+    return api.load(model, device=device, family=family)
+
+
+def _ends(model: Model, start: Path | None, end: Path | None) -> tuple[Tensor, Tensor] | None:
+    if start is None and end is None:
+        return None
+    if start is None or end is None:
+        raise UsageError("--from and --to belong together; give an image for each")
+    from zeuxis import images
+
+    one, other = (images.read(path, size=model.size, channels=model.channels) for path in (start, end))
+    return one, other
+
+
+def _default(model: str, name: str) -> Path:
+    """Where a figure goes if nothing is said: into its run's folder, or here."""
+    from zeuxis import loading
+
+    run = loading.find_model(model).parent
+    return run / "figures" / name if (run / "config.yaml").is_file() else Path(name)
+
+
+def write_picture(picture: Image.Image, path: Path) -> None:
+    """Write the picture, in a folder that is made if need be, and name it."""
+    from zeuxis import images
+
+    images.write_png(picture, _parent(path))
+    print(f"wrote {path}")
+
+
+def _parent(path: Path) -> Path:
+    _inside(path.parent)
+    return path
+
+
+def _inside(folder: Path) -> Path:
+    from zeuxis import files
+
+    files.make_folder(folder)
+    return folder

@@ -1,0 +1,63 @@
+"""`zeuxis families`, `data` and `version`: what there is to work with."""
+
+from __future__ import annotations
+
+import json as notation
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+import zeuxis
+from zeuxis.cli import flags
+from zeuxis.cli.explore import write_picture
+from zeuxis.errors import UsageError
+from zeuxis.settings import Fit
+
+
+def register(app: App) -> None:
+    """Add the commands."""
+    app.command(families)
+    app.command(data)
+    app.command(version)
+
+
+def families() -> None:
+    """List the families of models, a line each."""
+    from zeuxis.families import names, summary
+
+    width = max(map(len, names()))
+    for name in names():
+        print(f"{name:{width}}  {summary(name)}")
+
+
+def version() -> None:
+    """Show the versions of Zeuxis, of Python and of what it computes with."""
+    print(f"zeuxis {zeuxis.__version__}, Python {platform.python_version()}, torch {metadata.version('torch')}")
+
+
+def data(
+    path: Annotated[str, Parameter(help="a folder, a zip, IDX files, or a named set such as avatars:5000")],
+    /,
+    *,
+    size: Annotated[int, flags.flag("height and width to bring the images to", low=8, high=1024)] = 64,
+    channels: Annotated[int, flags.flag("1 for grey, 3 for colour", low=1, high=3)] = 3,
+    fit: Annotated[Fit, Parameter(help="how images that are not square become so")] = "crop",
+    limit: Annotated[int | None, flags.flag("look at only so many of the images", low=1)] = None,
+    json: Annotated[bool, Parameter(help="print the report as JSON", negative=())] = False,
+    out: Annotated[Path | None, Parameter(help="draw a contact sheet into this .png file")] = None,
+) -> None:
+    """Report what DATA holds: counts, sizes, classes, duplicates, and every file left out with its reason."""
+    if out is not None and out.suffix != ".png":
+        raise UsageError(f"--out is {out}; expected a .png file")
+    from zeuxis import api, images
+
+    report = api.inspect_data(path, size=size, channels=channels, fit=fit, limit=limit)
+    if json:
+        print(notation.dumps(report.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(report.lines()))
+    if out is not None:
+        write_picture(images.sheet(report.first_images()), out)

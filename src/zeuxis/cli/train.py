@@ -1,0 +1,210 @@
+"""`zeuxis train` and `zeuxis resume`; the flags of `train` are the fields of `TrainSettings` and of the family named."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+from cyclopts import App, Group, Parameter
+from cyclopts.config import Dict
+
+from zeuxis import families
+from zeuxis.cli import flags
+from zeuxis.errors import UsageError
+from zeuxis.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from zeuxis.model import Model
+
+GENERAL = Group("General options", sort_key=2)
+OWN = Group("Options of every family", sort_key=1)
+HERE = Group("This command", sort_key=0)
+# What a run's config.yaml records beside the options.
+RECORDED = frozenset({"versions", "fingerprint", "images", "zeuxis"})
+HELP = "Train a model of a FAMILY on DATA: a folder, a zip, IDX files or a named set such as avatars."
+EPILOGUE = (
+    "Example: zeuxis train dcgan avatars --steps 20k. `zeuxis families` lists the families; "
+    "`zeuxis train dcgan --help` also shows the options of dcgan."
+)
+
+
+def register(app: App, tokens: Sequence[str]) -> None:
+    """Add `train`, with the flags of the family that the tokens or their --config name, and `resume`."""
+    words = tokens[1:] if tokens[:1] == ["train"] else []
+    config = _read_config(words)
+    name = _family_in(words) or config.get("family")
+    if ":" in (name or ""):
+        sys.path.append(str(Path.cwd()))  # a family of the user's own lies beside their data
+    family = families.find(name) if name else None
+    command = App(name="train", help=HELP, help_epilogue=EPILOGUE, usage="Usage: zeuxis train FAMILY DATA [OPTIONS]")
+    command.default(_command(name, family, config))
+    command.config = (_config_source(config, _parameters(family)),) if config else ()
+    app.command(command)
+    app.command(resume)
+
+
+def resume(
+    run: str,
+    /,
+    *,
+    steps: Annotated[int | None, flags.flag("train up to this step instead", low=1)] = None,
+    minutes: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, 0))] = None,
+) -> None:
+    """Go on with a run that was stopped, exactly as if it never had been.
+
+    Parameters
+    ----------
+    run
+        the run's folder, or its number or name under runs/
+    minutes
+        stop after so many minutes if the steps are not done by then
+    """
+    from zeuxis import api
+
+    print(f"run {api.resume(run, steps=steps, minutes=minutes)}")
+
+
+def _command(name: str | None, family: type[Model] | None, config: dict[str, Any]) -> Callable[..., None]:
+    """The function behind `train`, whose signature lists the flags."""
+
+    def train(*words: Any, **given: Any) -> None:
+        typed, data = (*words, None, None)[:2]
+        if family is None or (typed or name) != name:
+            raise UsageError("name the family before the flags, as in: zeuxis train dcgan avatars --steps 20k")
+        given.pop("config", None)
+        _train(family, data or config.get("data"), given, dry_run=given.pop("dry_run", False))
+
+    train.__signature__ = inspect.Signature(_parameters(family))  # type: ignore[attr-defined]
+    return train
+
+
+def _train(family: type[Model], data: str | None, given: dict[str, Any], *, dry_run: bool) -> None:
+    general = {field.name for field in fields(TrainSettings)}
+    settings = TrainSettings(**{name: value for name, value in given.items() if name in general})
+    options = {name: value for name, value in given.items() if name not in general}
+    if dry_run:
+        _show_plan(settings, family, options)
+        return
+    if data is None:
+        raise UsageError(
+            "DATA is missing; expected a folder of images or a named set, as in: zeuxis train dcgan avatars"
+        )
+    from zeuxis import api
+
+    print(f"run {api.train(family, data, settings=settings, options=options)}")
+
+
+def _show_plan(settings: TrainSettings, family: type[Model], options: dict[str, Any]) -> None:
+    from zeuxis import api
+
+    plan = api.dry_run(family, settings=settings, options=options)
+    print("options:")
+    for name, value in plan.options.items():
+        print(f"  {name}: {value}")
+    print("parameters:")
+    for name, number in plan.parameters.items():
+        print(f"  {name}: {number:,}")
+    print(
+        f"memory: {plan.peak_bytes / 2**20:,.0f} MiB, of which weights and optimizers {plan.state_bytes / 2**20:,.0f} MiB"
+    )
+    print(f"seconds per step on {plan.device}: {plan.seconds_per_step:.3f}")
+    print(f"all {settings.steps:,} steps: {plan.seconds_per_step * settings.steps / 60:,.0f} minutes")
+
+
+def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
+    """The parameters of `train`: two words, its own flags, the family's, the general ones."""
+    only = inspect.Parameter.POSITIONAL_ONLY
+    told = Annotated[str | None, Parameter(help="one of the families, or your own as my_module:MyModel")]
+    data = Annotated[str | None, Parameter(help="a folder, a zip, IDX files, or a named set: avatars, avatars:5000")]
+    config = Annotated[str | None, Parameter(help="YAML file of options; flags override it", group=HERE)]
+    dry_run = Annotated[
+        bool, Parameter(help="only show options, parameters, memory and seconds per step", group=HERE, negative=())
+    ]
+    return [
+        inspect.Parameter("family", only, annotation=told, default=None),
+        inspect.Parameter("data", only, annotation=data, default=None),
+        flags.keyword("config", config, None),
+        flags.keyword("dry_run", dry_run, False),
+        *(flags.from_fields(family, Group(f"Options of {family.family()}", sort_key=1)) if family else _shared()),
+        *flags.from_fields(TrainSettings, GENERAL),
+    ]
+
+
+def _shared() -> list[inspect.Parameter]:
+    """The options that every family has, without importing one."""
+    size = Annotated[int | None, Parameter(help="height and width of the images, in pixels", group=OWN)]
+    channels = Annotated[int | None, Parameter(help="1 for grey, 3 for colour", group=OWN)]
+    return [flags.keyword("size", size, None), flags.keyword("channels", channels, None)]
+
+
+def _family_in(words: Sequence[str]) -> str | None:
+    """The first word that is no flag and no flag's value; before the family is known its flags are guessed at."""
+    hints = get_type_hints(TrainSettings)
+    valued = {_spelled(name) for name, kind in hints.items() if kind is not bool} | {"--config", "--size", "--channels"}
+    bare = {_spelled(name) for name, kind in hints.items() if kind is bool} | {"--dry-run", "--help", "-h"}
+    before = ""
+    for word in words:
+        known = word in families.names() and before not in valued
+        if not word.startswith("-") and (known or not before or before in bare or before.startswith("--no-")):
+            return word
+        before = word if word.startswith("-") and "=" not in word else ""
+    return None
+
+
+def _spelled(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _read_config(words: Sequence[str]) -> dict[str, Any]:
+    """The options in the file that --config names, flat: a run's config.yaml, or a plain list of options."""
+    path = _config_in(words)
+    if path is None:
+        return {}
+    from zeuxis import files, parsing
+
+    content = parsing.parse_yaml(files.read_bytes(path, max_bytes=1 << 20), path)
+    if not isinstance(content, dict):
+        raise UsageError(f"--config {path} is not a list of options; expected lines such as steps: 20k")
+    flat = {name: value for name, value in content.items() if name not in RECORDED | {"options", "settings"}}
+    for part in ("options", "settings"):
+        flat.update(_table(path, part, content.get(part) or {}))
+    return {str(name).replace("-", "_"): _plain(path, name, value) for name, value in flat.items() if value is not None}
+
+
+def _table(path: Path, name: str, value: Any) -> dict[Any, Any]:
+    if not isinstance(value, dict):
+        raise UsageError(f"{name} in {path} is a {type(value).__name__}; expected lines such as steps: 20k under it")
+    return value
+
+
+def _config_in(words: Sequence[str]) -> Path | None:
+    for word, following in zip(words, [*words[1:], None]):
+        if word.startswith("--config="):
+            return Path(word.removeprefix("--config="))
+        if word == "--config" and following is not None:
+            return Path(following)
+    return None
+
+
+def _plain(path: Path, name: Any, value: Any) -> str | bool:
+    """The value as it would be typed."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise UsageError(f"{name} in {path} is a {type(value).__name__}; expected one value")
+
+
+def _config_source(config: dict[str, Any], parameters: Sequence[inspect.Parameter]) -> Dict:
+    """What the file says, for the parser; `UsageError` at a name that is no option."""
+    known = {parameter.name for parameter in parameters}
+    options = {name: value for name, value in config.items() if name not in {"family", "data"}}
+    for name in options.keys() - known:
+        near = difflib.get_close_matches(name, known, n=1)
+        raise UsageError(f"--config has the unknown option {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+    return Dict(options, source="--config", use_commands_as_keys=False)
