@@ -1,0 +1,175 @@
+"""Cartoon faces with known attributes, drawn by python-avatars (https://pypi.org/project/python-avatars): a function of the index."""
+
+from __future__ import annotations
+
+import functools
+import io
+import random
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from zeuxis.data.listing import Attribute, Labels, Listing, Picture, Shape
+from zeuxis.errors import DataError, UsageError
+
+COUNT = 10_000
+SPLITS = ("train", "test")
+_RECIPE = 1  # raise it whenever a person changes, so that packs are drawn again
+_FIRST = {"train": 0, "test": 1_000_000}  # the index of the first person of each split
+
+# "Woman" and "man" are a convention of this data set: a set of hair styles, and facial hair. Left out is hair that
+# covers the face, has a colour of its own, or cannot be told apart in the crop.
+_WOMEN = ("BOB", "CURLY", "DREADS", "LONG_NOT_TOO_LONG", "STRAIGHT_1", "STRAIGHT_STRAND")
+_MEN = ("CAESAR", "CAESAR_SIDE_PART", "SHORT_CURLY", "SHORT_FLAT", "SHORT_ROUND", "SHORT_WAVED", "POMPADOUR", "QUIFF")
+_SMILES = ("BIG_SMILE", "SMILE")
+_GLASSES = ("PRESCRIPTION_2", "ROUND")
+_BEARDS = ("BEARD_LIGHT", "WICK_BEARD")
+_EYES = ("DEFAULT", "DEFAULT", "DEFAULT", "SIDE", "SQUINT")
+_BROWS = ("DEFAULT", "DEFAULT_NATURAL", "RAISED_EXCITED_NATURAL", "FLAT_NATURAL", "UP_DOWN_NATURAL")
+_HAIR = {
+    "black hair": "#2C1B18",
+    "brown hair": "#724133",
+    "blond hair": "#E2BE6A",
+    "red hair": "#C93305",
+    "grey hair": "#C9C4C4",
+}
+_SKIN = {True: ("#B5682F", "#96522A"), False: ("#FFDBB4", "#EDB98A")}  # dark, and light
+
+ATTRIBUTES = [
+    Attribute("woman", "man"),
+    Attribute("smiling", "neutral"),
+    Attribute("glasses", "no glasses"),
+    Attribute("beard", "no beard"),
+    Attribute("dark skin", "light skin"),
+    *(Attribute(name, "") for name in _HAIR),
+]
+_NAMES = [attribute.name for attribute in ATTRIBUTES]
+
+
+class Person(NamedTuple):
+    """All that a face is drawn from; what an attribute hides (a man's hair on a woman) is kept for when it changes."""
+
+    attributes: dict[str, bool]
+    woman_hair: str
+    man_hair: str
+    smile: str
+    glasses: str
+    beard: str
+    eyes: str
+    brows: str
+    tone: int  # which of the two skins that are dark, or light
+
+
+def person(index: int) -> Person:
+    """The person of an index: attributes and traits, each drawn independently."""
+    rng = random.Random(f"avatars {_RECIPE} {index}")
+    woman, smiling, glasses, beard, dark = (rng.random() < 0.5 for _ in range(5))
+    colour = rng.choice(list(_HAIR))
+    attributes = dict(zip(_NAMES, (woman, smiling, glasses, beard and not woman, dark), strict=False))
+    attributes |= {name: name == colour for name in _HAIR}
+    styles = (rng.choice(each) for each in (_WOMEN, _MEN, _SMILES, _GLASSES, _BEARDS, _EYES, _BROWS))
+    return Person(attributes, *styles, tone=rng.randrange(2))
+
+
+def changed(someone: Person, change: Mapping[str, bool]) -> Person:
+    """The same person with some attributes changed, and only those: hair has one colour, and a woman no beard."""
+    if unknown := [name for name in change if name not in _NAMES]:
+        raise UsageError(f"avatars have no attribute {unknown[0]!r}; choose from {', '.join(_NAMES)}")
+    attributes = {**someone.attributes, **change}
+    if change.get("woman") and "beard" not in change:
+        attributes["beard"] = False
+    if chosen := [name for name in _HAIR if change.get(name)]:
+        attributes |= {name: name == chosen[-1] for name in _HAIR}
+    elif not any(attributes[name] for name in _HAIR):  # "not black" is the next colour
+        gone = next(i for i, name in enumerate(_HAIR) if someone.attributes[name])
+        attributes[list(_HAIR)[(gone + 1) % len(_HAIR)]] = True
+    return someone._replace(attributes=attributes)
+
+
+def draw(index: int, *, size: int = 64, change: Mapping[str, bool] | None = None) -> np.ndarray[Any, Any]:
+    """The face of an index (size size 3, uint8); with `change`, the same person with only those attributes changed."""
+    return _render(changed(person(index), change or {}), size)
+
+
+def _render(someone: Person, size: int) -> np.ndarray[Any, Any]:
+    resvg = _package("resvg_py")
+    svg = _svg(someone)
+    png = bytes(
+        resvg.svg_to_bytes(svg_string=svg, width=size, height=size, background="#ffffff", skip_system_fonts=True)
+    )
+    return np.asarray(Image.open(io.BytesIO(png), formats=("PNG",)).convert("RGB"))
+
+
+def _svg(someone: Person) -> str:
+    parts = _package("python_avatars")
+    has = someone.attributes
+    colour = next(_HAIR[name] for name in _HAIR if has[name])
+    avatar = parts.Avatar(
+        style=parts.AvatarStyle.TRANSPARENT,
+        top=parts.HairType[someone.woman_hair if has["woman"] else someone.man_hair],
+        mouth=parts.MouthType[someone.smile if has["smiling"] else "SERIOUS"],
+        accessory=parts.AccessoryType[someone.glasses if has["glasses"] else "NONE"],
+        facial_hair=parts.FacialHairType[someone.beard if has["beard"] else "NONE"],
+        eyes=parts.EyeType[someone.eyes],
+        eyebrows=parts.EyebrowType[someone.brows],
+        skin_color=_SKIN[has["dark skin"]][someone.tone],
+        hair_color=colour,
+        facial_hair_color=colour,
+        clothing=parts.ClothingType.NONE,  # below the crop
+    )
+    return _cropped(avatar.render())
+
+
+def _cropped(svg: str) -> str:
+    """The face alone: the mouth is then about 14 of 64 pixels wide."""
+    svg = svg.replace('viewBox="0 0 264 280"', 'viewBox="52 26 160 160"', 1)
+    return re.sub(r'width="264px" height="280px"', 'width="160px" height="160px"', svg, count=1)
+
+
+@functools.cache
+def _package(name: str) -> Any:
+    try:
+        return __import__(name)
+    except ImportError:
+        raise DataError("avatars are drawn by python-avatars and resvg-py: pip install 'zeuxis[data]'") from None
+
+
+class Faces:
+    """Draws the people of the items, which are their indices."""
+
+    parallel = True
+
+    def spec(self) -> dict[str, Any]:
+        return {"kind": "avatars"}
+
+    def picture(self, item: str, shape: Shape) -> Picture:
+        pixels = draw(int(item), size=shape.size)
+        if shape.channels == 1:
+            pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
+        return Picture(pixels, size=(shape.size, shape.size), mode="RGB", digest=f"avatar {item}")
+
+
+def labels(items: list[str]) -> Labels:
+    """The attributes (n k, uint8) of the people with these indices."""
+    rows = [[person(int(item)).attributes[name] for name in _NAMES] for item in items]
+    return Labels(np.array(rows, np.uint8).reshape(len(items), len(_NAMES)), [], ATTRIBUTES)
+
+
+def listing(split: str, count: int | None) -> Listing:
+    """The first people of a split, 10,000 unless a count is given."""
+    for name in ("python_avatars", "resvg_py"):
+        _package(name)
+    first, count = _FIRST[split], COUNT if count is None else count
+    if not 1 <= count <= 1_000_000:
+        raise UsageError(f"avatars:{count} is not possible; ask for 1 to 1,000,000")
+    items = [str(i) for i in range(first, first + count)]
+    return Listing(
+        name="avatars" if split == "train" else f"avatars-{split}",
+        items=items,
+        reader=Faces(),
+        key=f"avatars {_RECIPE} {first} {count}",
+        label=labels,
+    )

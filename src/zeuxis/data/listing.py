@@ -1,0 +1,72 @@
+"""What a source is before it is decoded: the names of its images, who reads them, and what is known about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+class Attribute(NamedTuple):
+    """A yes-or-no property of an image, and the word for its absence ("" where there is none)."""
+
+    name: str
+    opposite: str
+
+
+class Shape(NamedTuple):
+    """What every image is made to be: `size` by `size` pixels, `channels` 1 or 3, by `crop` or `pad`."""
+
+    size: int
+    channels: int
+    fit: str = "crop"
+
+
+class Picture(NamedTuple):
+    """One decoded image (h w c, uint8), and what its file was: width and height, mode, a digest of its content."""
+
+    pixels: Array
+    size: tuple[int, int]
+    mode: str
+    digest: str
+
+
+class Labels(NamedTuple):
+    """Classes (n, int64) or attributes (n k, uint8) with their names; None where nothing is known."""
+
+    values: Array | None = None
+    classes: list[str] = []
+    attributes: list[Attribute] = []
+
+
+class Reader(Protocol):
+    """Decodes one item of a source; raises `images.Unusable` where that cannot be."""
+
+    parallel: bool  # worth other processes; these make it again from its `spec`
+
+    def spec(self) -> dict[str, Any]:
+        """What makes this reader again in another process, as JSON: `kind` and its arguments."""
+
+    def picture(self, item: str, shape: Shape) -> Picture:
+        """The image of an item."""
+
+
+def unlabelled(items: list[str]) -> Labels:
+    """Nothing is known about the items."""
+    return Labels()
+
+
+@dataclass
+class Listing:
+    """The images of a source in order; `key` changes whenever their content may have."""
+
+    name: str
+    items: list[str]
+    reader: Reader
+    key: str
+    label: Callable[[list[str]], Labels] = unlabelled  # asked for the items that could be decoded
+    left_out: list[tuple[str, str]] = field(default_factory=list)  # name, reason

@@ -1,0 +1,191 @@
+"""Images decoded once into a memory-mapped uint8 file in the cache, which the next run opens at once."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from zeuxis import files
+from zeuxis.data import workers
+from zeuxis.data.listing import Array, Attribute, Labels, Listing, Picture, Shape
+from zeuxis.data.sources import find
+from zeuxis.errors import DataError, UsageError, ZeuxisError
+
+Progress = Callable[[int, int], None]  # images done, and of how many
+
+_FORMAT = 1  # of the files in a pack, and of how images are decoded: raise it and packs are built again
+_EVERY = 50  # images between two calls of `progress`
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Decoded images in a folder of the cache, with what is known about them."""
+
+    path: Path
+    name: str
+    images: Array  # n h w c, uint8, memory-mapped
+    labels: Array | None  # classes (n, int64), or attributes (n k, uint8)
+    classes: list[str]
+    attributes: list[Attribute]
+    left_out: list[tuple[str, str]]  # name, reason
+    fingerprint: str  # of the pixels, the labels and the options
+    shape: Shape
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def records(self) -> list[dict[str, Any]]:
+        """For each image its file's `name`, `size` (width and height), `mode` and `digest` of its content."""
+        return cast("list[dict[str, Any]]", files.read_json(self.path / "images.json", max_bytes=1 << 32))
+
+
+def open_pack(
+    spec: str | Path,
+    *,
+    size: int = 64,
+    channels: int = 3,
+    fit: str = "crop",
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> Pack:
+    """The images of a folder, zip, IDX file or named data set (`avatars:5000`, `fashion-mnist/test`), square, in uint8.
+
+    Decoded in parallel on the first call, and only opened afterwards. `limit` takes that many, evenly spaced.
+    `UsageError` where the spec names nothing; `DataError` where nothing in it can be used.
+    """
+    shape = _checked(size, channels, fit, limit)
+    listing = find(str(spec), limit=limit)
+    folder = files.cache_dir() / "packs"
+    path = folder / f"{_slug(listing.name)}-{size}x{channels}-{_key(listing, shape)}"
+    if pack := _opened(path):
+        return pack
+    files.make_folder(folder)
+    guard = folder / f".{path.name}"  # a folder of its own per pack: two builders of different packs may both work
+    files.make_folder(guard)
+    with files.lock(guard):
+        return _opened(path) or _built(listing, shape, path, progress)
+
+
+def _checked(size: int, channels: int, fit: str, limit: int | None) -> Shape:
+    if not 1 <= size <= 4096:
+        raise UsageError(f"--size is {size}; expected 1 to 4096")
+    if channels not in (1, 3):
+        raise UsageError(f"--channels is {channels}; expected 1 (grey) or 3 (colour)")
+    if fit not in ("crop", "pad"):
+        raise UsageError(f"--fit is {fit!r}; expected crop or pad")
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit is {limit}; expected at least 1")
+    return Shape(size, channels, fit)
+
+
+def _key(listing: Listing, shape: Shape) -> str:
+    return hashlib.sha256(json.dumps([_FORMAT, listing.key, list(shape)]).encode()).hexdigest()[:16]
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip(".-")[:60] or "images"
+
+
+def _opened(path: Path) -> Pack | None:
+    """The pack at the path; None where there is none, or one that is damaged."""
+    try:
+        about = files.read_json(path / "pack.json", max_bytes=1 << 30)
+        shape = Shape(*about["shape"])
+        images = np.memmap(path / "images.bin", np.uint8, mode="r")
+        images = images.reshape(about["count"], shape.size, shape.size, shape.channels)
+        labels = np.load(path / "labels.npy", allow_pickle=False) if about["labelled"] else None
+        if not len(images) or (labels is not None and len(labels) != len(images)):
+            return None
+        attributes = [Attribute(name, opposite) for name, opposite in about["attributes"]]
+        left_out = [(name, reason) for name, reason in about["left_out"]]
+        return Pack(
+            path, about["name"], images, labels, about["classes"], attributes, left_out, about["fingerprint"], shape
+        )
+    except (ZeuxisError, OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _built(listing: Listing, shape: Shape, path: Path, progress: Progress | None) -> Pack:
+    """Build the pack in a temporary folder and give it its name; what an interruption leaves is swept."""
+    for left in path.parent.glob(f"{path.name}.tmp-*"):  # we hold this pack's lock: nobody is writing there
+        files.discard(left)
+    temporary = path.with_name(f"{path.name}.tmp-{secrets.token_hex(6)}")
+    with files.explained(path, need=len(listing.items) * shape.size * shape.size * shape.channels):
+        os.mkdir(temporary)
+        try:
+            _write(listing, shape, temporary, progress)
+            files.discard(path)  # a damaged one
+            os.replace(temporary, path)
+        except BaseException:
+            files.discard(temporary)
+            raise
+    files.sync_folder(path.parent)
+    if pack := _opened(path):
+        return pack
+    raise DataError(f"{path} cannot be read back after it was written; check the disk, or choose another ZEUXIS_CACHE")
+
+
+def _write(listing: Listing, shape: Shape, folder: Path, progress: Progress | None) -> None:
+    with open(folder / "images.bin", "wb") as file:
+        records, left_out, digest = _decode(listing, shape, file, progress)
+        file.flush()
+        os.fsync(file.fileno())
+    left_out = listing.left_out + left_out
+    if not records:
+        raise DataError(_nothing(listing, left_out))
+    labels = listing.label([record["name"] for record in records])
+    if labels.values is not None:
+        with open(folder / "labels.npy", "wb") as file:
+            np.save(file, labels.values, allow_pickle=False)
+        digest.update(labels.values.tobytes())
+    about = _about(listing, shape, labels) | {"count": len(records), "left_out": left_out}
+    digest.update(json.dumps([list(shape), about["classes"], about["attributes"]]).encode())
+    files.write_file(folder / "images.json", json.dumps(records).encode())
+    files.write_file(folder / "pack.json", json.dumps(about | {"fingerprint": digest.hexdigest()}).encode())
+
+
+def _about(listing: Listing, shape: Shape, labels: Labels) -> dict[str, Any]:
+    return {
+        "name": listing.name,
+        "shape": list(shape),
+        "labelled": labels.values is not None,
+        "classes": labels.classes,
+        "attributes": [list(attribute) for attribute in labels.attributes],
+    }
+
+
+def _decode(listing: Listing, shape: Shape, file: BinaryIO, progress: Progress | None) -> tuple[Any, Any, Any]:
+    """Append the pixels of each image; records of the images, names and reasons of the rest, a digest of the pixels."""
+    records: list[dict[str, Any]] = []
+    left_out: list[tuple[str, str]] = []
+    digest = hashlib.sha256()
+    with contextlib.closing(workers.decoded(listing, shape)) as results:  # closed at once, its processes ended
+        for done, (item, result) in enumerate(zip(listing.items, results), 1):
+            if isinstance(result, Picture):
+                data = np.ascontiguousarray(result.pixels).data
+                file.write(data)
+                digest.update(data)
+                records.append({"name": item, "size": result.size, "mode": result.mode, "digest": result.digest})
+            else:
+                left_out.append((item, result))
+            if progress and (done % _EVERY == 0 or done == len(listing.items)):
+                progress(done, len(listing.items))
+    return records, left_out, digest
+
+
+def _nothing(listing: Listing, left_out: list[tuple[str, str]]) -> str:
+    if not left_out:
+        return f"{listing.name} is empty; expected images (PNG, JPEG, WebP, GIF, BMP, TIFF)"
+    name, reason = left_out[0]
+    rest = f" and {len(left_out) - 1:,} more" if len(left_out) > 1 else ""
+    return f"{listing.name} has no image that can be used ({name}: {reason}{rest}); expected PNG, JPEG, WebP, GIF, BMP or TIFF"
