@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -60,6 +61,7 @@ class Lines:
 
     def __init__(self, stream: TextIO, *, every: float = 10.0) -> None:
         self._stream, self.every = stream, every
+        self._worked = 0.0  # when `work` last wrote
 
     def __enter__(self) -> Lines:
         return self
@@ -74,7 +76,10 @@ class Lines:
         self._stream.flush()
 
     def work(self, what: str, done: int, total: int) -> None:
-        self.note(f"{what} {done:,}/{total:,}")
+        now = time.monotonic()
+        if done == total or now - self._worked >= self.every:
+            self._worked = now
+            self.note(f"{what} {done:,}/{total:,}")
 
     def tick(self, tick: Tick) -> None:
         self.note(line(tick))
@@ -86,7 +91,10 @@ class Bar:
     every = 0.5
 
     def __init__(self, stream: TextIO) -> None:
-        self._live = Live(console=Console(file=stream), auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self._shown = 0.0
+        self._live = Live(
+            console=Console(file=stream), auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
 
     def __enter__(self) -> Bar:
         self._live.start()
@@ -101,7 +109,10 @@ class Bar:
         self._live.console.print(Text(text))
 
     def work(self, what: str, done: int, total: int) -> None:
-        self._live.update(_row(what, done, total, f"{done:,}/{total:,}"), refresh=True)
+        now = time.monotonic()
+        if done == total or now - self._shown >= 0.1:
+            self._shown = now
+            self._live.update(_row(what, done, total, f"{done:,}/{total:,}"), refresh=True)
 
     def tick(self, tick: Tick) -> None:
         bar = _row("training", tick.step, tick.steps, " ".join(_pace(tick)))

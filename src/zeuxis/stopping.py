@@ -17,7 +17,7 @@ _ALARM = getattr(signal, "SIGALRM", None)  # Windows has none: there a step is a
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
-class Stopped(ZeuxisError):
+class Stopped(ZeuxisError):  # noqa: N818 (nothing went wrong)
     """A signal ended the command; `exit_code` is 128 + its number."""
 
     def __init__(self, message: str, exit_code: int) -> None:
@@ -25,7 +25,7 @@ class Stopped(ZeuxisError):
         self.exit_code = exit_code
 
 
-class Interrupt(KeyboardInterrupt):
+class Interrupt(KeyboardInterrupt):  # noqa: N818
     """A signal has come. Not an `Exception`, so that no `except Exception` on its way out can swallow it.
 
     `cut`: something that should have been finished was not, because it took too long.

@@ -1,0 +1,196 @@
+"""A training run from its first word to its last: started, or resumed exactly where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from zeuxis import stopping
+from zeuxis.data import Pack, open_pack
+from zeuxis.data.source import PackSource
+from zeuxis.display import Display, open_display
+from zeuxis.errors import DataError, UsageError
+from zeuxis.model import Model
+from zeuxis.session import pictures
+from zeuxis.session.build import build, trusted
+from zeuxis.session.events import Events, check_tensorboard
+from zeuxis.session.loop import Training
+from zeuxis.session.machine import check_precision, choose_device, set_threads
+from zeuxis.session.plan import Plan, dry_run
+from zeuxis.session.recipe import Recipe, read, versions
+from zeuxis.settings import TrainSettings
+from zeuxis.stopping import Interrupt, Stop, Stopped
+from zeuxis.storage import Checkpoint, Run
+from zeuxis.training import State
+
+__all__ = ["Plan", "Stopped", "check_precision", "choose_device", "dry_run", "resume", "start"]
+
+
+def start(
+    settings: TrainSettings,
+    family: type[Model],
+    options: Mapping[str, Any],
+    *,
+    data: str,
+    display: Display | None = None,
+) -> Path:
+    """Train a model of the family on the data in a new run folder; that folder, once the run is done.
+
+    Raises `UsageError`, `DataError`, `DivergedError`, `DiskFullError`, or `Stopped` after a signal; the run is then as
+    it was at its newest checkpoint.
+    """
+    with _on_stage(display) as (stop, shown):
+        settings, model = _prepare(settings, family, options)
+        pack = _open(data, settings, model, shown)
+        recipe = Recipe(family.family(), data, model.options, settings, pack.fingerprint, len(pack))
+        with stop.later():
+            run = Run.create(
+                settings.out, settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}", recipe.values()
+            )
+        with run.lock():
+            shown.note(f"run {run.path}")
+            _train(run, recipe, model, pack, stop=stop, display=shown)
+    return run.path
+
+
+def resume(
+    run: str | Path,
+    *,
+    steps: int | None = None,
+    minutes: float | None = None,
+    family: type[Model] | str | None = None,
+    display: Display | None = None,
+) -> Path:
+    """Go on with a run, bit for bit as if it had never stopped, to its last step or to `steps`; its folder.
+
+    `minutes` counts from now. A run of a family outside Zeuxis is only resumed when `family` names that class.
+    """
+    with _on_stage(display) as (stop, shown):
+        found = Run.open(run)
+        with found.lock():
+            recipe = read(found.config).going_on(steps, minutes)
+            settings, model = _prepare(recipe.settings, trusted(recipe.family, family), recipe.options)
+            checkpoint = found.load_checkpoint()
+            _check_steps(checkpoint, settings)
+            pack = _open(recipe.data, settings, model, shown)
+            _check_same(recipe, pack)
+            if steps is not None:
+                found.write_config(recipe.values())
+            _train(found, recipe, model, pack, stop=stop, display=shown, checkpoint=checkpoint)
+    return found.path
+
+
+@contextlib.contextmanager
+def _on_stage(display: Display | None) -> Iterator[tuple[Stop, Display]]:
+    """Signals received and the display open; a signal before the first step ends the run with nothing lost."""
+    with stopping.signals() as stop:
+        try:
+            with display or open_display() as shown:
+                yield stop, shown
+        except Interrupt as interrupt:
+            raise interrupt.stopped(f"{interrupt}; nothing is lost") from None
+
+
+def _prepare(settings: TrainSettings, family: type[Model], options: Mapping[str, Any]) -> tuple[TrainSettings, Model]:
+    """The settings as this machine fills them in, and the model; what cannot work is said before any data is read."""
+    device = choose_device(settings.device)
+    check_precision(settings.precision, device)
+    if settings.tensorboard:
+        check_tensorboard()
+    chosen: dict[str, Any] = {
+        "device": device.type,
+        "threads": set_threads(settings.threads),  # sums depend on how many share the work
+        "batch_size": settings.batch_size or family.batch_size,
+    }
+    model = build(family, options, seed=settings.seed, device=device, weights_of=settings.init_from)
+    return dataclasses.replace(settings, **chosen), model
+
+
+def _open(data: str, settings: TrainSettings, model: Model, display: Display) -> Pack:
+    return open_pack(
+        data,
+        size=model.size,
+        channels=model.channels,
+        fit=settings.fit,
+        limit=settings.limit,
+        progress=lambda done, total: display.work("reading images", done, total),
+    )
+
+
+def _check_same(recipe: Recipe, pack: Pack) -> None:
+    if pack.fingerprint != recipe.fingerprint:
+        raise DataError(
+            f"{recipe.data} has changed since the run began ({len(pack):,} images, {recipe.images:,} then): "
+            "going on would not be exact; restore it, or start a new run with --init-from this one"
+        )
+
+
+def _check_steps(checkpoint: Checkpoint | None, settings: TrainSettings) -> None:
+    if checkpoint and settings.steps < checkpoint.step:
+        raise UsageError(f"--steps is {settings.steps}, and the run is at step {checkpoint.step}; give more")
+
+
+def _train(
+    run: Run,
+    recipe: Recipe,
+    model: Model,
+    pack: Pack,
+    *,
+    stop: Stop,
+    display: Display,
+    checkpoint: Checkpoint | None = None,
+) -> None:
+    settings = recipe.settings
+    source = PackSource(pack, seed=settings.seed, device=settings.device, mirror=settings.mirror)
+    if missing := model.needs - source.columns:
+        raise DataError(f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have")
+    state = State.start(model)
+    reals = _reals(run, source, len(pack))
+    settled = _take_over(run, state, checkpoint)
+    step = state.clock.step
+    _greet(run, recipe, checkpoint, display)
+    with contextlib.closing(Events(run.path / "tensorboard" if settings.tensorboard else None, step=step)) as events:
+        work = Training(run, recipe, source, state, stop, display, events, reals, settled)
+        work.rows, work.saved = run.metrics()[-100:], step if checkpoint else -1
+        work.go()
+
+
+def _reals(run: Run, source: PackSource, count: int) -> pictures.Reals:
+    """Draw the sheet of real images if it is not there; how diverse they are."""
+    real, reals = pictures.look_at(source, count)
+    if not (run.path / "reals.png").exists():
+        pictures.draw(real, run.path / "reals.png")
+    return reals
+
+
+def _greet(run: Run, recipe: Recipe, checkpoint: Checkpoint | None, display: Display) -> None:
+    what = f"{recipe.family} on {recipe.data} ({recipe.images:,} images)"
+    run.log(f"resumed at step {checkpoint.step:,}: {what}" if checkpoint else f"began: {what}")
+    for reason in checkpoint.skipped if checkpoint else ():
+        display.note(f"warning: a newer checkpoint was left out: {reason}")
+    now = versions()
+    changed = [
+        f"{name} {recipe.versions.get(name)} -> {now[name]}" for name in now if recipe.versions.get(name) != now[name]
+    ]
+    if changed:
+        display.note(
+            f"warning: not the versions that the run began with, so it may not go on bit for bit: {', '.join(changed)}"
+        )
+
+
+def _take_over(run: Run, state: State, checkpoint: Checkpoint | None) -> bool:
+    """Put the state and the metrics back to the checkpoint, or to the start; whether its row and sheet are done."""
+    if checkpoint is None:
+        run.truncate_metrics(-1)
+        return True
+    try:
+        state.restore(checkpoint.tensors, checkpoint.state)
+        settled = bool(checkpoint.state["settled"])
+    except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
+        raise UsageError(f"{checkpoint.path} does not fit the run's options: {error}; restore config.yaml") from None
+    # A row that is still owed may have been written by a run that was then killed.
+    run.truncate_metrics(checkpoint.step if settled else checkpoint.step - 1)
+    return settled

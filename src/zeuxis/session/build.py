@@ -1,0 +1,44 @@
+"""The model of a run before its first step: built from the seed, or filled with the weights of another."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from zeuxis import families, storage
+from zeuxis.errors import UsageError
+from zeuxis.model import Model
+
+
+def build(
+    family: type[Model],
+    options: Mapping[str, Any],
+    *,
+    seed: int,
+    device: torch.device,
+    weights_of: str | None = None,
+) -> Model:
+    """A model whose first weights are a function of the seed (drawn on the CPU), or those of the model `weights_of`."""
+    known = [f.name for f in dataclasses.fields(family)]
+    for name in options.keys() - set(known):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+        raise UsageError(f"{family.family()} has no option {name!r}; {hint}")
+    torch.manual_seed(seed)
+    model = family(**options)
+    if weights_of is not None:
+        storage.fill(model, storage.read_model_folder(weights_of)[1])
+    return model.to(device)
+
+
+def trusted(name: str, family: type[Model] | str | None) -> type[Model]:
+    """The family that a file names; code from outside Zeuxis only runs when the user names it too."""
+    if isinstance(family, type) and family.family() == name:
+        return family
+    if ":" not in name or family == name:
+        return families.find(name)
+    raise UsageError(f"the run needs code from outside Zeuxis, {name}; if you trust it, name it: --family {name}")

@@ -1,0 +1,41 @@
+"""The model card: the README.md that stands beside saved weights."""
+
+from __future__ import annotations
+
+from zeuxis import families
+from zeuxis.model import Clock
+from zeuxis.session.recipe import Recipe
+
+_TELLING = ("batch_size", "seed", "precision", "parts", "fit", "limit", "mirror", "init_from")
+
+
+def card(recipe: Recipe, clock: Clock) -> str:
+    """What the model is, what it learned from and how it was made, in Markdown."""
+    about = "" if ":" in recipe.family else families.summary(recipe.family)
+    options = "\n".join(f"| {name} | {value} |" for name, value in recipe.options.items())
+    settings = ", ".join(f"{name} {getattr(recipe.settings, name)}" for name in _TELLING)
+    made_with = ", ".join(f"{name} {version}" for name, version in recipe.versions.items())
+    return f"""\
+# {recipe.family} on {recipe.data}
+
+{about}
+
+Trained by Zeuxis for {clock.step:,} steps ({clock.images:,} images seen) on {recipe.images:,} images of
+`{recipe.data}` (fingerprint `{recipe.fingerprint}`). These are the averaged weights.
+
+```python
+import zeuxis
+model = zeuxis.load("path/to/this/folder")
+images = model.sample(64, seed=0)  # n c h w, in [-1, 1]
+```
+
+| option | value |
+|---|---|
+{options}
+
+Settings: {settings}.
+Made with {made_with}.
+
+A model shows what its data holds: biases and gaps of the images are in it too, and a small set may be remembered
+rather than learned. The rights to the images are not given with the weights.
+"""

@@ -1,0 +1,251 @@
+"""A training run in its folder: rows, sheets and checkpoints at steps that depend on the step alone."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from zeuxis import health, training
+from zeuxis.display import Display, Tick
+from zeuxis.errors import DivergedError, UsageError, ZeuxisError
+from zeuxis.session import pictures
+from zeuxis.session.card import card
+from zeuxis.session.events import Events
+from zeuxis.session.recipe import Recipe
+from zeuxis.stopping import PATIENCE, Interrupt, Stop, Stopped
+from zeuxis.storage import Run
+from zeuxis.training import Source, State
+
+_EARLY = (1, 2, 5)
+_REPEAT = 20  # rows before a warning is given again
+
+
+def due(step: int, every: int, *, first: int = 1) -> bool:
+    """Whether something is due at a step: at multiples of `every`, and before it at 1, 2, 5, 10, 20 ... from `first`."""
+    if step % every == 0:
+        return True
+    leading = step
+    while leading % 10 == 0 and leading:
+        leading //= 10
+    return first <= step < every and leading in _EARLY
+
+
+@dataclass
+class Training:
+    """A run under way: what it writes to, what it learns from, and the state that every step changes."""
+
+    run: Run
+    recipe: Recipe
+    source: Source
+    state: State
+    stop: Stop
+    display: Display
+    events: Events
+    reals: pictures.Reals
+    settled: bool = True  # whether the row and the sheet that are due at the clock's step are there
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    told: dict[str, int] = field(default_factory=dict)
+    saved: int = -1  # the step of the newest checkpoint, or -1
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self.state.clock.step
+
+    def go(self) -> None:
+        """Train to the end; whatever ends it earlier is logged, and a signal leaves a checkpoint behind."""
+        try:
+            self._go()
+        except Interrupt as interrupt:
+            stopped = self._leave(interrupt)
+            self._farewell(stopped)
+            raise stopped from None
+        except DivergedError as error:
+            diverged = DivergedError(f"{error}; {self._kept()}")
+            self._farewell(diverged)
+            raise diverged from None
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            self._farewell(UsageError("out of memory"))
+            raise UsageError(
+                f"out of memory at step {self.step}; use a smaller --batch-size, or work in more --parts"
+            ) from error
+        except ZeuxisError as error:
+            self._farewell(error)
+            raise
+
+    def _go(self) -> None:
+        self.stop.check()
+        if not self.settled:
+            self._settle()
+        for _ in self._steps():
+            if self._marked():
+                self._settle()
+            if self.step % self.recipe.settings.checkpoint_every == 0:
+                self.save()
+        self._finish()
+
+    def _steps(self) -> Iterator[None]:
+        """The steps of the run, up to its last or until its minutes are over; a signal waits for the end of a step."""
+        settings, begin = self.recipe.settings, time.monotonic()
+        steps = training.train(
+            self.state.model,
+            self.source,
+            steps=settings.steps,
+            batch_size=settings.batch_size or self.state.model.batch_size,
+            seed=settings.seed,
+            half_life=int(settings.half_life or 10_000),
+            parts=settings.parts,
+            precision=settings.precision,
+            resume=self.state,
+        )
+        pace = _Pace(self, begin)
+        while True:
+            with self.stop.later(PATIENCE):
+                if next(steps, None) is None:
+                    return
+                self.settled = not self._marked()
+                pace.see(last=self.step == settings.steps)
+            yield
+            if settings.minutes is not None and time.monotonic() - begin >= 60 * settings.minutes:
+                return
+
+    def _marked(self) -> bool:
+        return self._row_due() or self._sheet_due()
+
+    def _row_due(self) -> bool:
+        return due(self.step, self.recipe.settings.log_every)
+
+    def _sheet_due(self) -> bool:
+        return due(self.step, self.recipe.settings.sample_every, first=100)
+
+    def _settle(self) -> None:
+        """Draw the sheet and write the row that are due at this step: both, before a checkpoint can say so."""
+        seen = self._draw() if self._sheet_due() else {}
+        with self.stop.later():
+            # Sorted: sums come back from a checkpoint in another order than they were first reported in.
+            means = dict(sorted(self.state.take_means().items())) if self._row_due() else {}
+            row = {"step": self.step, "images": self.state.clock.images, **means, **seen}
+            self.run.append_metrics(row)
+            self.events.row(self.step, {**means, **seen})
+            self.rows = [*self.rows[-99:], row]
+            self.settled = True
+        if means:
+            self.run.log("  ".join([f"step {self.step}", *(f"{name} {value:.4g}" for name, value in means.items())]))
+        self._warn()
+
+    def _draw(self) -> dict[str, float]:
+        """Draw the contact sheet of the fixed seeds; how diverse they are, real images being 1."""
+        # A decoder may draw (a Markov chain does): as a function of the step, whatever was drawn before.
+        torch.manual_seed(training.mix(self.recipe.settings.seed, self.step))
+        images = pictures.samples(self.state.average)
+        if images is None:
+            return {}
+        sheet = pictures.draw(images, self.run.sheet_path(self.step))
+        self.events.sheet(self.step, sheet)
+        return self.reals.compare(images)
+
+    def _warn(self) -> None:
+        found = health.findings(self.rows, self.recipe.options)
+        for finding in health.news(found, self.told, self.step, every=_REPEAT * self.recipe.settings.log_every):
+            self.told[finding.name] = self.step
+            self._say(f"warning: {finding.message}")
+
+    def _say(self, text: str) -> None:
+        self.display.note(text)
+        self.run.log(text)
+
+    def save(self) -> None:
+        """Write a checkpoint, and the model as it is to be used; never numbers that are not finite."""
+        with self.stop.later():
+            tensors = self.state.tensors()
+            check_finite(tensors, self.step)
+            self.run.save_checkpoint(self.step, tensors, {**self.state.scalars(), "settled": self.settled})
+            self.saved = self.step
+            self.state.average.save(self.run.model_path)
+            pictures.write_text(self.run.model_path / "README.md", card(self.recipe, self.state.clock))
+
+    def _finish(self) -> None:
+        if not self.run.sheet_path(self.step).exists():
+            self._draw()
+        self.save()
+        self._say(f"done at step {self.step:,}: {self.run.path / 'model'}")
+
+    def _leave(self, interrupt: Interrupt) -> Stopped:
+        """Save where the state is whole; what to tell."""
+        how_on = f"go on with: zeuxis resume {self.run.path}"
+        if interrupt.cut:
+            lost = (
+                "the newest checkpoint is step " + str(self.saved) if self.saved >= 0 else "no checkpoint was due yet"
+            )
+            return interrupt.stopped(f"{interrupt} in the middle of step {self.step + 1}; {lost}; {how_on}")
+        with contextlib.suppress(Interrupt):  # raised where the signal is no longer held back
+            if self.saved != self.step:
+                self.save()
+        return interrupt.stopped(f"{interrupt}, saved at step {self.step}; {how_on}")
+
+    def _farewell(self, error: ZeuxisError) -> None:
+        with contextlib.suppress(ZeuxisError, Interrupt), self.stop.later():  # the disk may be what is full
+            self.run.log(str(error))
+
+    def _kept(self) -> str:
+        if self.saved < 0:
+            return "no checkpoint was due yet, nothing was saved"
+        return (
+            f"the checkpoint of step {self.saved} is kept, but resuming it would meet the same number again: "
+            f"start anew, with --init-from {self.run.path} if its weights are still good"
+        )
+
+
+class _Pace:
+    """Shows how the run stands, as often as its display wants; only then are reports read from the device."""
+
+    def __init__(self, work: Training, begin: float) -> None:
+        self._work, self._begin = work, begin
+        self._seen: deque[tuple[float, int]] = deque(maxlen=24)
+        self._seen.append((begin, work.step))
+        self._means: dict[str, float] = {}
+
+    def see(self, *, last: bool = False) -> None:
+        """After a step: show a tick if one is due; the first and the last step always are."""
+        now = time.monotonic()
+        if len(self._seen) > 1 and not last and now - self._seen[-1][0] < self._work.display.every:
+            return
+        self._seen.append((now, self._work.step))
+        if len(self._seen) == 3 and self._seen[0][0] == self._begin:
+            self._seen.popleft()  # the first step is slower: memory is allocated, kernels are chosen
+        self._means = peek(self._work.state) or self._means
+        self._work.display.tick(self._tick(now))
+
+    def _tick(self, now: float) -> Tick:
+        settings, (before, step) = self._work.recipe.settings, self._seen[0]
+        rate = (self._work.step - step) / max(now - before, 1e-9)  # steps per second
+        left = (settings.steps - self._work.step) / rate if rate else None
+        if settings.minutes is not None:
+            rest = max(0.0, 60 * settings.minutes - (now - self._begin))
+            left = rest if left is None else min(left, rest)
+        size = settings.batch_size or self._work.state.model.batch_size
+        return Tick(self._work.step, settings.steps, rate * size, left, self._means)
+
+
+def peek(state: State) -> dict[str, float]:
+    """The means so far of what was reported since the last row; the sums stay as they are."""
+    if not state.sums:
+        return {}
+    values = torch.stack(list(state.sums.values())).cpu().tolist()
+    return {name: total / count for name, (total, count) in zip(state.sums, values)}
+
+
+def check_finite(tensors: training.Tensors, step: int) -> None:
+    """Raise `DivergedError` naming the first tensor that is not finite: reported terms first, then weights."""
+    for group in sorted(tensors, key=lambda name: name != "sums"):
+        floats = {name: value for name, value in tensors[group].items() if value.is_floating_point()}
+        if not floats or bool(torch.stack([value.isfinite().all() for value in floats.values()]).all()):
+            continue
+        name = next(name for name, value in floats.items() if not bool(value.isfinite().all()))
+        raise DivergedError(f"{group}: {name} is not finite at step {step}; try a lower --lr, or another --seed")

@@ -1,0 +1,61 @@
+"""What a run computes on: the device, the number format, the threads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from zeuxis.errors import UsageError
+
+_CPU_INFO = Path("/proc/cpuinfo")
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # the last is ARM's
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; `auto` takes CUDA, else MPS, else the CPU; `UsageError` where there is none such."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    kind = next(kind for kind in there if there[kind]) if name == "auto" else name.partition(":")[0]
+    if kind not in there:
+        raise UsageError(f"--device is {name!r}; choose one of auto, {', '.join(there)}")
+    if not there[kind]:
+        found = ", ".join(other for other in there if there[other])
+        raise UsageError(f"--device is {name}, and torch {torch.__version__} finds none here; there is {found}")
+    return torch.device(kind if name == "auto" else name)
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise `UsageError` for bf16 on a CPU that has no instructions for it."""
+    if precision == "bf16" and device.type == "cpu" and not _cpu_has_bf16():
+        raise UsageError(
+            "--precision is bf16, and this CPU has no instructions for it (AVX512-bf16 or AMX): "
+            "it would be about 30 times slower; use --precision fp32"
+        )
+
+
+def _cpu_has_bf16() -> bool:
+    try:
+        words = set(_CPU_INFO.read_text(encoding="utf-8", errors="replace").lower().split())
+    except OSError:  # macOS, Windows: not known, so not promised
+        return False
+    return bool(words & _BF16_FLAGS)
+
+
+def set_threads(number: int) -> int:
+    """Compute with that many CPU threads (0: as many as torch chose, one per core); the number now in force."""
+    if number:
+        torch.set_num_threads(number)
+    return torch.get_num_threads()
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most memory in bytes that this process has had: on CUDA the device's, else the computer's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if os.uname().sysname == "Darwin" else peak * 1024

@@ -1,0 +1,91 @@
+"""What a training run would take, found by a few steps on noise."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from zeuxis import stopping, training
+from zeuxis.model import Batch, Model
+from zeuxis.session.build import build
+from zeuxis.session.machine import check_precision, choose_device, peak_memory, set_threads
+from zeuxis.settings import TrainSettings
+
+_STEPS = 6
+_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Options in force, parameters per network, bytes of weights with average and optimizers, measured peak and pace."""
+
+    options: dict[str, Any]
+    parameters: dict[str, int]
+    state_bytes: int
+    peak_bytes: int
+    seconds_per_step: float
+    device: str
+    batch_size: int
+
+
+class _Noise:
+    """A source of noise in the shape of the model's images."""
+
+    def __init__(self, model: Model) -> None:
+        self.columns = model.needs
+        self._shape = (model.channels, model.size, model.size)
+        self._device = model.device
+
+    def batch(self, start: int, size: int) -> Batch:
+        image = torch.rand(size, *self._shape, device=self._device) * 2 - 1
+        image = image.to(memory_format=torch.channels_last)
+        label = torch.zeros(size, dtype=torch.int64, device=self._device)
+        return Batch(image, image if "source" in self.columns else None, label if "label" in self.columns else None)
+
+
+def dry_run(settings: TrainSettings, family: type[Model], options: Mapping[str, Any]) -> Plan:
+    """Build the model and take a few steps on noise; no data is read and nothing is written."""
+    with stopping.signals():
+        device = choose_device(settings.device)
+        check_precision(settings.precision, device)
+        set_threads(settings.threads)
+        model = build(family, options, seed=settings.seed, device=device)
+        batch_size = settings.batch_size or family.batch_size
+        seconds, state = _measure(model, settings, batch_size)
+    tensors = [value for group in state.tensors().values() for value in group.values()]
+    return Plan(
+        options=model.options,
+        parameters={name: sum(p.numel() for p in network.parameters()) for name, network in model.named_children()},
+        state_bytes=sum(value.numel() * value.element_size() for value in tensors),
+        peak_bytes=peak_memory(device),
+        seconds_per_step=seconds,
+        device=str(device),
+        batch_size=batch_size,
+    )
+
+
+def _measure(model: Model, settings: TrainSettings, batch_size: int) -> tuple[float, training.State]:
+    """Median seconds per step after the first, which also allocates; at most about 20 seconds are spent."""
+    begin = last = time.monotonic()
+    taken: list[float] = []
+    for progress in training.train(
+        model,
+        _Noise(model),
+        steps=_STEPS,
+        batch_size=batch_size,
+        seed=settings.seed,
+        parts=settings.parts,
+        precision=settings.precision,
+    ):
+        float(sum(value.float() for value in progress.report.values()))  # wait for the device
+        now = time.monotonic()
+        taken.append(now - last)
+        last = now
+        if now - begin > _SECONDS:
+            break
+    return statistics.median(taken[1:] or taken), progress.state

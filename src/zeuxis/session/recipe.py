@@ -1,0 +1,73 @@
+"""What stands in a run's `config.yaml`: everything that is needed to repeat the run, versions included."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy
+import safetensors
+import torch
+
+import zeuxis
+from zeuxis.errors import UsageError
+from zeuxis.parsing import quote
+from zeuxis.settings import TrainSettings
+
+
+def versions() -> dict[str, str]:
+    """The versions on which the bits of a run depend, and where it runs."""
+    return {
+        "zeuxis": zeuxis.__version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": numpy.__version__,
+        "safetensors": safetensors.__version__,
+        "platform": platform.platform(),
+    }
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Family, data, options and settings of a run; `fingerprint` and `images` tell the decoded data."""
+
+    family: str
+    data: str
+    options: dict[str, Any]
+    settings: TrainSettings
+    fingerprint: str = ""
+    images: int = 0
+    versions: dict[str, str] = field(default_factory=versions)
+
+    def values(self) -> dict[str, Any]:
+        """As plain values, in the order of the file."""
+        return dataclasses.asdict(self)
+
+    def going_on(self, steps: int | None, minutes: float | None) -> Recipe:
+        """The recipe with other ends."""
+        changed = dataclasses.replace(self.settings, steps=steps or self.settings.steps, minutes=minutes)
+        return dataclasses.replace(self, settings=changed)
+
+
+def read(values: Mapping[str, Any]) -> Recipe:
+    """The recipe out of the values in `config.yaml`; `UsageError` says what is wrong with them."""
+    family, data, fingerprint = (_take(values, name, str) for name in ("family", "data", "fingerprint"))
+    options, settings, made_with = (_take(values, name, dict) for name in ("options", "settings", "versions"))
+    known = {f.name for f in dataclasses.fields(TrainSettings)}
+    for name in settings.keys() - known:
+        raise UsageError(f"config.yaml has the unknown setting {quote(name)}; correct it there")
+    return Recipe(
+        family, data, options, TrainSettings(**settings), fingerprint, _take(values, "images", int), made_with
+    )
+
+
+def _take(values: Mapping[str, Any], name: str, kind: type) -> Any:
+    value = values.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise UsageError(f"config.yaml has {name}: {quote(value)}, expected {kind.__name__}; restore it from a copy")
+    if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
+        raise UsageError(f"config.yaml has a name under {name} that is not text; restore it from a copy")
+    return value
