@@ -1,4 +1,4 @@
-"""What every test shares: one thread, a cache of the test run's own, quiet Hypothesis profiles, slow tests only when asked."""
+"""What every test shares: one thread, a cache of its own, quiet Hypothesis profiles, slow tests only when asked."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -85,4 +86,6 @@ def _usage(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError):
         extra = " ".join(map(ascii, error.unused_tokens or ()))
         return f"unexpected argument {extra}; see {command} --help"
-    return f"{str(error).rstrip('.')}; see {command} --help"
+    # The parser writes the name of an option out of a file as [name].
+    told = re.sub(r"for \[(\w+)\]", lambda match: f"for --{match[1].replace('_', '-')}", str(error))
+    return f"{told.rstrip('.')}; see {command} --help"

@@ -24,6 +24,8 @@ def count(text: str) -> int:
     value = Decimal(match[1].replace("_", "")) * _FACTORS[match[2].lower()] if match and len(text) < 40 else None
     if value is None or value != value.to_integral_value():
         raise ValueError(f"{_short(text)} is no count; expected a whole number such as 500, 20k or 1.5M")
+    if abs(value) >= 2**63:
+        raise ValueError(f"it is {_short(text)}; expected less than 2^63")
     return int(value)
 
 
