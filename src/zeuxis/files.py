@@ -1,7 +1,7 @@
 """Files that survive a crash: atomic writes, folders under a manifest, bounded reads, locks."""
 
 # The calls whose order decides what a crash leaves stand here under the operating system's names.
-# ruff: noqa: PTH
+# ruff: noqa: PTH102, PTH105, PTH108, PTH116, PTH117, PTH123
 from __future__ import annotations
 
 import contextlib
@@ -94,13 +94,12 @@ def make_folder(path: str | Path) -> None:
 
 def write_file(path: str | Path, data: bytes, *, patience: float = 0.0) -> None:
     """Write the file so that a crash leaves the old one or the new one; wait `patience` seconds for a full disk."""
-    path = Path(path)
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is not a regular file; choose another name")
-    persist(lambda: _write_file(path, data), path, len(data), patience)
+    persist(lambda: _write_file(Path(path), data), path, len(data), patience)
 
 
 def _write_file(path: Path, data: bytes) -> None:
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is not a regular file; choose another name")
     draft = temporary(path)
     try:
         _write_new(draft, data)
@@ -122,13 +121,13 @@ def write_folder(path: str | Path, contents: Mapping[str, bytes], *, patience: f
         name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()
     }
     manifest = json.dumps({"files": entries}, indent=2).encode()
-    if path.exists() and not (path / MANIFEST).exists():
-        raise UsageError(f"{path} exists and is not a folder that Zeuxis wrote; choose another name")
     need = sum(map(len, contents.values())) + len(manifest)
     persist(lambda: _write_folder(path, {**contents, MANIFEST: manifest}), path, need, patience)
 
 
 def _write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
+    if path.exists() and not (path / MANIFEST).exists():
+        raise UsageError(f"{path} exists and is not a folder that Zeuxis wrote; choose another name")
     draft, previous = temporary(path), path.with_name(path.name + ".old")
     try:
         os.mkdir(draft)

@@ -65,12 +65,13 @@ class Run:
     def open(cls, path: str | Path) -> Run:
         """The run whose folder this is, or is in; what interrupted writes left is removed unless the run is in use."""
         absolute = Path(path).absolute()
-        for folder in [absolute, *absolute.parents][:4]:
-            if (folder / "config.yaml").is_file():
-                run = cls(Path(path) if folder == absolute else folder)
-                with contextlib.suppress(ZeuxisError), files.lock(folder, wait=0.0):  # or a folder we may only read
-                    run._sweep()
-                return run
+        with files.explained(path):
+            found = [folder for folder in [absolute, *absolute.parents][:4] if (folder / "config.yaml").is_file()]
+        if found:
+            run = cls(Path(path) if found[0] == absolute else found[0])
+            with contextlib.suppress(ZeuxisError), files.lock(run.path, wait=0.0):  # or a folder we may only read
+                run._sweep()
+            return run
         raise UsageError(f"{path} is not a run: it has no config.yaml; give a folder such as runs/00003-dcgan-avatars")
 
     @contextlib.contextmanager
@@ -263,11 +264,11 @@ def read_model_folder(path: str | Path) -> tuple[dict[str, Any], dict[str, Tenso
 
     Raises `UsageError` where the folder is not a model's or is damaged. Nothing of it is run.
     """
-    folder = Path(path)
-    if not (folder / "config.json").exists() and (folder / "model" / "config.json").exists():
-        folder = folder / "model"
-    if not (folder / "config.json").exists():
+    with files.explained(path):
+        folders = [folder for folder in (Path(path), Path(path) / "model") if (folder / "config.json").exists()]
+    if not folders:
         raise UsageError(f"{path} is not a model: it has no config.json; give the `model` folder of a run")
+    folder = folders[0]
     config = files.read_json(folder / "config.json")
     family, options = (config.get("family"), config.get("options")) if isinstance(config, dict) else (None, None)
     if not isinstance(family, str) or not re.fullmatch(r"[\w.]+(:[\w.]+)?", family):

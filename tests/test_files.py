@@ -1,0 +1,488 @@
+"""Writes that survive a crash, locks, and parsers that take any bytes."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import pickle
+import random
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import faults
+from faults import SCALE, mutate
+from zeuxis import files
+from zeuxis.errors import DiskFullError, UsageError, ZeuxisError
+from zeuxis.parsing import dump_yaml, parse_json, parse_yaml, quote
+
+
+def test_it_imports_without_torch() -> None:
+    code = "import sys, zeuxis.files; print([n for n in ('torch', 'numpy', 'yaml', 'safetensors') if n in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZEUXIS_CACHE", "/a/b")
+    assert files.cache_dir() == Path("/a/b")
+    monkeypatch.delenv("ZEUXIS_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/c")
+    assert files.cache_dir() == Path("/c/zeuxis")
+    for ignored in ("", "relative"):
+        monkeypatch.setenv("XDG_CACHE_HOME", ignored)
+        assert files.cache_dir() == Path.home() / ".cache" / "zeuxis"
+
+
+# Writing
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 250)  # the longest names leave no room for a suffix
+    for data in (b"old", b"", b"new" * 100_000):
+        files.write_file(path, data)
+        assert path.read_bytes() == data
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_folders_are_made_with_their_parents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in ("a/b/c", tmp_path / "a/b/d", "a", "."):
+        files.make_folder(path)
+        assert Path(path).is_dir()
+    (tmp_path / "file").touch()
+    for bad in ("file", "file/inner"):
+        with pytest.raises(UsageError, match="file"):
+            files.make_folder(bad)
+
+
+def test_folders_are_made_by_many_at_once(tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+
+    def make(number: int) -> None:
+        try:
+            files.make_folder(tmp_path / "a/b/c/d/e" / str(number))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=make, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures and len(list((tmp_path / "a/b/c/d/e").iterdir())) == 8
+
+
+def test_what_cannot_be_written_is_said_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "fifo")
+    for path in ("missing/x", "file/x", "", "fifo", "n" * 300, "a\0b", "\ud800"):
+        with pytest.raises(UsageError) as caught:
+            files.write_file(tmp_path / path if path else tmp_path, b"data")
+        assert "\n" not in str(caught.value)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["fifo", "file"]
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UsageError, match="Permission denied; check the path and its permissions"):
+        files.write_file(tmp_path / "x", b"")
+
+
+def test_permission_errors_are_usage_errors(tmp_path: Path) -> None:
+    with faults.Refusal(errno.EACCES, 1).active(), pytest.raises(UsageError, match="x: Permission denied; check"):
+        files.write_file(tmp_path / "x", b"data")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS], ids=errno.errorcode.get)
+def test_a_full_disk_at_any_call_keeps_the_old_file(tmp_path: Path, number: int) -> None:
+    path, sites = tmp_path / "x", []
+    for at in range(1, 20):
+        files.write_file(path, b"old data")
+        refusal = faults.Refusal(number, at)
+        try:
+            with refusal.active():
+                files.write_file(path, b"new data")
+        except DiskFullError as error:
+            assert str(path) in str(error) and "the volume /" in str(error) and os.strerror(number) in str(error)
+        else:
+            break
+        sites.append(refusal.sites[0])
+        assert path.read_bytes() in (b"old data", b"new data")
+        assert list(tmp_path.iterdir()) == [path]
+    assert sites == ["open", "write", "fsync", "replace", "fsync"]
+    assert path.read_bytes() == b"new data"
+
+
+def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_file(tmp_path / "x", b"data")
+    with pytest.raises(KeyboardInterrupt):
+        files.write_folder(tmp_path / "y", {"a": b"data"})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_power_cut_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
+    chance, found = random.Random(1), set()
+    written = [b"", b"old", b"new data"]
+
+    def look(disk: faults.PowerCut) -> None:
+        trees = [disk.remains(None, names=False), disk.remains(None, names=True)]
+        for tree in trees + [disk.remains(chance, names=True) for _ in range(10)]:
+            assert tree.get("x", b"") in written[stage:], "what was written before is gone"
+            found.add(tree.get("x", b""))
+
+    with faults.PowerCut(tmp_path, look).active():
+        for stage in range(2):
+            files.write_file(tmp_path / "x", written[stage + 1])
+    assert found == set(written)
+
+
+# Folders under a manifest
+
+
+def test_a_folder_is_read_back_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    for contents in ({"a": b"1", "b.json": b""}, {"a": b"2"}, {}):
+        files.write_folder(path, contents)
+        assert files.read_folder(path) == contents
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_of_the_user_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / "thesis.tex").touch()
+    with pytest.raises(UsageError, match="is not a folder that Zeuxis wrote; choose another name"):
+        files.write_folder(tmp_path / "f", {"a": b""})
+    assert (tmp_path / "f" / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    ["[]", "{}", '{"files": [1]}', '{"files": {"a": 1}}', '{"files": {"a": {"bytes": -1, "sha256": ""}}}']
+    + [
+        json.dumps({"files": {name: {"bytes": 6, "sha256": "0" * 64}}})
+        for name in ("../secret", "/secret", "..", "", "a/b", "a\0")
+    ]
+    + [json.dumps({"files": {"a": {"bytes": size, "sha256": "0" * 64}}}) for size in (3, 10**30, 1.5, True, None)],
+)
+def test_a_manifest_that_does_not_hold_is_refused(tmp_path: Path, manifest: str) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    files.write_folder(tmp_path / "f", {"a": b"data"})
+    (tmp_path / "f" / "manifest.json").write_text(manifest, encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        files.read_folder(tmp_path / "f")
+    assert "\n" not in str(caught.value) and "/f/" in str(caught.value)
+
+
+def test_only_leftovers_are_swept(tmp_path: Path) -> None:
+    for name in (".tmp-1-0123456789ab", ".tmp-99-ffffffffffff"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").touch()
+    (tmp_path / ".tmp-2-0123456789ab").touch()
+    (tmp_path / ".tmp-3-0123456789ab").symlink_to(tmp_path / "kept")
+    for name in ("kept", ".tmp-mine", ".tmp-1-0123456789ab.txt"):
+        (tmp_path / name).mkdir()
+    files.sweep(tmp_path)
+    files.sweep(tmp_path / "missing")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".tmp-1-0123456789ab.txt", ".tmp-mine", "kept"]
+
+
+# Locks
+
+
+def test_a_lock_is_for_one_thread_at_a_time(tmp_path: Path) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    def work() -> None:
+        for _ in range(3):
+            with files.lock(tmp_path):
+                inside.append(1)
+                most.append(len(inside))
+                time.sleep(0.005)
+                inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(most) == 12 and set(most) == {1}
+
+
+def test_a_lock_that_is_held_names_its_process(tmp_path: Path) -> None:
+    message = rf"is in use by process {os.getpid()} on .*; wait until it ends, or end it"
+    with files.lock(tmp_path), pytest.raises(UsageError, match=message), files.lock(tmp_path, wait=0.1):
+        pass
+    with files.lock(tmp_path, wait=0.0):
+        pass
+    with pytest.raises(UsageError, match="No such file"), files.lock(tmp_path / "missing"):
+        pass
+
+
+def test_a_volume_without_locks_does_not_stop_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with files.lock(tmp_path, wait=0.0):
+        assert (tmp_path / ".lock").exists()
+
+
+# Reading
+
+
+def test_only_regular_files_of_a_bounded_size_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(os.path.relpath(tmp_path / "socket"))
+    (tmp_path / "big").write_bytes(b"x" * 11)
+    names = ["fifo", "loop", "socket", "big", "missing", "", "n" * 300, "a\0", "\ud800"]
+    for path in [*(tmp_path / name for name in names), Path("/dev/zero")]:
+        with pytest.raises(UsageError) as caught:
+            files.read_bytes(path, max_bytes=10)
+        assert "\n" not in str(caught.value)
+        str(caught.value).encode()
+    server.close()
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(plain)
+def test_json_and_yaml_come_back(value: Any) -> None:
+    assert parse_yaml(dump_yaml(value), "x") == value
+    if "Infinity" not in (text := json.dumps(value)):
+        assert parse_json(text.encode(), "x") == value
+
+
+@pytest.mark.parametrize("text", ["5e-4", "1e5", "-.5E+3", "1.e3", "5.0e-4"])
+def test_yaml_knows_numbers_with_exponents(text: str) -> None:
+    assert parse_yaml(text.encode(), "x") == float(text)
+    assert parse_yaml(dump_yaml(text), "x") == text
+
+
+@pytest.mark.parametrize("size", [10_000, 1_000_000])
+@pytest.mark.parametrize("unit", ["[", '{"a":', "[],", '"', '"\\', '\\"', "1", "1,", '"a",', "{},", "[1e9,"])
+def test_json_takes_time_and_memory_in_proportion(unit: str, size: int) -> None:
+    begin = time.perf_counter()
+    with pytest.raises(UsageError, match="x is not valid JSON"):
+        parse_json(b"[" + (unit * (size // len(unit))).encode(), "x")
+    assert time.perf_counter() - begin < 1.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!!bool x",
+        "!!int x",
+        "!!float x",
+        "!!timestamp x",
+        "2001-99-99",
+        "!!binary '%'",
+        "!!set [a]",
+        "!!omap 1",
+        "!!pairs [1]",
+        "a: b: c",
+        "\t",
+        "%",
+        "&a a",
+        "!!python/name:os.system",
+        "!!python/object/apply:os.system ['true']",
+        "? [a]\n: b",
+        "a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]",
+        "1:" * 200,
+        "9" * 5000,
+        "0b",
+        "\x00",
+        "- " * 3000,
+    ],
+)
+def test_yaml_raises_our_error_alone(text: str) -> None:
+    begin = time.perf_counter()
+    try:
+        parse_yaml(text.encode(), "x")
+    except UsageError as error:
+        assert str(error).startswith("x is not valid YAML: ") and "\n" not in str(error)
+    assert time.perf_counter() - begin < 1.0
+
+
+def test_values_are_quoted_on_one_short_line() -> None:
+    assert quote("a\nb\ud800") == r"'a\nb\ud800'"
+    assert len(quote("x" * 1000)) == 63
+
+
+def tensor_file(header: Any, data: bytes = b"", *, length: int | None = None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def entry(begin: Any = 0, end: Any = 8, shape: Any = (2,), dtype: Any = "F32") -> dict[str, Any]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+EIGHT = bytes(8)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "its header would have 0 bytes"),
+        (b"\0" * 100, "its header would have 0 bytes"),
+        (b"\xff" * 100, "its header would have 18,446,744,073,709,551,615 bytes, the file has 100"),
+        (tensor_file({"a": entry()}, EIGHT, length=1 << 30), "its header would have 1,073,741,824 bytes"),
+        (tensor_file(b"[" * 1000), "nested deeper"),
+        (tensor_file([]), "should be a table"),
+        (tensor_file({str(n): entry() for n in range(50)}, EIGHT), "at most 40 tensors"),
+        (tensor_file(b'{"a": {}, "a": {}}'), "a key is repeated"),
+        (tensor_file({"a": None}), "tensor 'a' has the entry None"),
+        (tensor_file({"a": entry(dtype="F4")}, EIGHT), "tensor 'a' has the entry"),
+        (tensor_file({"a": entry(dtype=["F32"])}, EIGHT), "tensor 'a' has the entry"),
+        (tensor_file({"a": entry(shape=[-2])}, EIGHT), "tensor 'a' has the entry"),
+        (tensor_file({"a": entry(shape=[2.0])}, EIGHT), "tensor 'a' has the entry"),
+        (tensor_file({"a": entry(shape=[True])}, EIGHT), "tensor 'a' has the entry"),
+        (tensor_file({"a": entry(shape=2)}, EIGHT), "tensor 'a' has the entry"),
+        (tensor_file({"a": entry(shape=[10**40] * 10)}, EIGHT), "cannot have 8 bytes"),
+        (tensor_file({"a": entry(shape=[1 << 62, 4])}, EIGHT), "cannot have 8 bytes"),
+        (tensor_file({"a": entry(shape=[1] * 40 + [2])}, EIGHT), "cannot have 8 bytes"),
+        (tensor_file({"a": entry(0, 4)}, EIGHT), "cannot have 4 bytes"),
+        (tensor_file({"a": entry(8, 16)}, EIGHT * 2), "begins at byte 8, expected 0"),
+        (tensor_file({"a": entry(), "b": entry()}, EIGHT), "begins at byte 0, expected 8"),
+        (tensor_file({"a": entry()}, EIGHT * 2), "its tensors take 8 bytes, the file holds 16"),
+        (tensor_file({"a": entry()}, EIGHT[:3]), "its tensors take 8 bytes, the file holds 3: it may be cut short"),
+        (tensor_file({"a": entry(0, 1 << 40, [1 << 38])}, EIGHT), "the file holds 8: it may be cut short"),
+        (tensor_file({"a": entry(), "__metadata__": 3}, EIGHT), "is not a safetensors file"),
+        (tensor_file(b'{"\\ud800": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}', EIGHT), "safetensors"),
+    ],
+)
+def test_a_tensor_file_that_is_not_one_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(data)
+    begin = time.perf_counter()
+    with pytest.raises(UsageError, match=message) as caught:
+        files.read_tensors(path, max_tensors=40)
+    assert time.perf_counter() - begin < 0.5
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
+
+
+def test_tensors_are_read_within_bounds(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    tensors = {"a": torch.randn(3, 4), "b": torch.tensor(1), "c": torch.zeros(2, 0)}
+    files.write_file(path, safetensors.torch.save(tensors, metadata={"format": "pt"}))
+    found = files.read_tensors(path)
+    assert found.keys() == tensors.keys() and all(found[name].equal(tensors[name]) for name in tensors)
+    with pytest.raises(UsageError, match="at most 100 are read"):
+        files.read_tensors(path, max_bytes=100)
+    with pytest.raises(UsageError, match="at most 1 tensors"):
+        files.read_tensors(path, max_tensors=1)
+
+
+def test_mutated_tensor_files_raise_our_errors_alone(tmp_path: Path) -> None:
+    path, chance, refused = tmp_path / "x.safetensors", random.Random(4), 0
+    original = safetensors.torch.save({"a": torch.randn(3, 4), "b": torch.tensor(1), "c": torch.zeros(2, 0)})
+    for _ in range(5000 if SCALE == 1 else 100_000):
+        path.write_bytes(mutate(original, chance))
+        begin = time.perf_counter()
+        try:
+            files.read_tensors(path)
+        except ZeuxisError as error:
+            refused += 1
+            assert "\n" not in str(error) and len(str(error)) < 600
+        assert time.perf_counter() - begin < 0.5
+    assert refused > 2500
+
+
+# Pickles
+
+
+class Canary:
+    """An object whose unpickling leaves a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, str]]:
+        return (open, (str(self.path), "w"))
+
+
+def zipped(name: str, data: bytes, before: bytes = b"") -> bytes:
+    buffer = io.BytesIO()
+    buffer.write(before)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def disguises(canary: Path) -> list[bytes]:
+    bomb = Canary(canary)
+    found = [pickle.dumps(bomb, protocol) for protocol in range(6)]
+    for modern in (True, False):
+        buffer = io.BytesIO()
+        torch.save({"weight": bomb}, buffer, _use_new_zipfile_serialization=modern)
+        found.append(buffer.getvalue())
+    found += [zipped("archive/data.pkl", found[2]), zipped("inner.zip", zipped("archive/data.pkl", found[2]))]
+    found += [zipped("data.pkl", found[4], before=tensor_file({"a": entry()}, EIGHT))]
+    found += [tensor_file(data) for data in found[:6]] + [data + b" " * 5000 for data in found[:6]]
+    return [*found, b"\x1f\x8b" + found[0], b"\x93NUMPY\x01\x00" + found[1]]
+
+
+def test_pickles_in_disguise_are_refused(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    readers: dict[str, Callable[[Path], Any]] = {
+        "model.safetensors": files.read_tensors,
+        "model.pt": files.read_tensors,
+        "config.json": files.read_json,
+        "config.yaml": files.read_yaml,
+        "manifest.json": lambda path: files.read_folder(path.parent),
+    }
+    tried = slowest = 0.0
+    chance = random.Random(5)
+    for _ in range(3 if SCALE == 1 else 30):
+        for data in disguises(canary):
+            for name, read in readers.items():
+                (tmp_path / name).write_bytes(data + chance.randbytes(chance.randrange(20)))
+                begin = time.perf_counter()
+                with pytest.raises(UsageError) as caught:
+                    read(tmp_path / name)
+                slowest = max(slowest, time.perf_counter() - begin)
+                assert "\n" not in str(caught.value)
+                tried += 1
+    assert not canary.exists() and tried >= 300 and slowest < 0.1
+    pickle.loads(disguises(canary)[0])
+    assert canary.exists(), "the canary sings when it is let out"
+
+
+def test_a_pickle_is_called_one(tmp_path: Path) -> None:
+    for data in disguises(tmp_path / "canary")[2:8]:
+        (tmp_path / "x.pt").write_bytes(data)
+        with pytest.raises(UsageError, match=r"it is a pickle .*, and pickles are not read as they can run any code"):
+            files.read_tensors(tmp_path / "x.pt")
