@@ -188,6 +188,12 @@ def test_classes_serve_as_words() -> None:
         explore.target(explore.parse("sneaker - boot + shirt", CLOTHES), CLOTHES)
 
 
+def test_digits_are_classes_and_weights() -> None:
+    digits = Vocabulary(tuple((str(digit), "") for digit in range(10)), exclusive=True)
+    parsed = explore.parse("3 - 0.5 * 5 + 2 * 8", digits)
+    assert [(term.weight, term.wanted) for term in parsed] == [(1, {3: True}), (-0.5, {5: True}), (2, {8: True})]
+
+
 def test_vocabulary_prefers_attributes_and_needs_some() -> None:
     attributes = [SimpleNamespace(name=name, opposite=opposite) for name, opposite in WORDS.names]
     assert explore.vocabulary(attributes, ["x"]) == WORDS
@@ -408,6 +414,23 @@ def test_score_counts_what_is_wrong_and_what_changed(toy: Toy, known: Candidates
     assert rated.each == {"smiling": 1.0, "man": 0.0}
     assert rated.changed == {"glasses": 0.0, "blond hair": 1.0}
     assert "changed though they should not: glasses 0 %, blond hair 100 %" in rated.describe()
+
+
+def test_score_of_classes_is_the_class_they_add_up_to(toy: Toy, known: Candidates) -> None:
+    class OneOf(ToyReader):
+        """Reads which of the four numbers is the largest."""
+
+        def read(self, images: Tensor) -> Tensor:
+            return (20 * (images.flatten(1) @ self.toy.basis)[:, :4]).softmax(1)
+
+    latents = known.latents.clone()
+    latents[:, :4] = torch.eye(4)[torch.arange(len(latents)) % 4]
+    among = Candidates(latents, latents[:, :4], known.origins)
+    terms = explore.parse("sneaker - boot + boot", CLOTHES)
+    rated = explore.score(toy, terms, words=CLOTHES, candidates=among, reader=OneOf(toy), average=30, triples=10)
+    assert rated.each == {"sneaker": 1.0}
+    assert rated.target == 1
+    assert rated.changed == {}
 
 
 # Figures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -36,6 +36,11 @@ class Outcome:
     averages: Tensor  # t ...
     result: Tensor  # ...
     neighbourhood: Tensor  # 9 ...: the result at index 4, small random steps from it around
+
+    def to(self, device: torch.device) -> Outcome:
+        """The same on a device, where its model can decode it."""
+        picks = [replace(pick, latents=pick.latents.to(device)) for pick in self.picks]
+        return Outcome(picks, self.averages.to(device), self.result.to(device), self.neighbourhood.to(device))
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,8 @@ def arithmetic(
         Pick(term.weight, term.text, candidates.latents[at], candidates.origins[at].tolist(), candidates.source)
         for term, at in zip(terms, chosen)
     ]
-    return outcome(picks, length=candidates.length if keep_length else None, spread=candidates.spread, seed=seed)
+    length = candidates.length if keep_length else None
+    return outcome(picks, length=length, spread=candidates.spread, seed=seed).to(model.device)
 
 
 def by_hand(
@@ -103,7 +109,7 @@ def by_hand(
     picks = [Pick(weight, _seeds(seeds), model.prior(seeds).cpu(), list(seeds)) for weight, seeds in terms]
     many = model.prior(range(256)).cpu()
     length = float(many.flatten(1).norm(dim=1).mean()) if keep_length else None
-    return outcome(picks, length=length, spread=many.std(0), seed=seed)
+    return outcome(picks, length=length, spread=many.std(0), seed=seed).to(model.device)
 
 
 def outcome(picks: list[Pick], *, length: float | None, spread: Tensor, seed: int = 0) -> Outcome:
