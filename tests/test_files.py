@@ -159,6 +159,14 @@ def test_a_power_cut_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
     assert found == set(written)
 
 
+def test_a_power_cut_leaves_the_folders_of_what_was_written(tmp_path: Path) -> None:
+    disk = faults.PowerCut(tmp_path, lambda _: None)
+    with disk.active():
+        files.make_folder(tmp_path / "a" / "b")
+        files.write_file(tmp_path / "a" / "b" / "x", b"data")
+    assert disk.remains(None, names=False) == {"a": {"b": {"x": b"data"}}}
+
+
 # Folders under a manifest
 
 

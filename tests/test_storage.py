@@ -293,6 +293,28 @@ def test_power_cut_at_any_moment_leaves_a_run_that_resumes(tmp_path: Path) -> No
     assert done["points"] > 400 and len(seen) > 700
 
 
+def test_no_moment_is_without_the_checkpoint_that_is_replaced(tmp_path: Path) -> None:
+    chance, found, saved = random.Random(6), [], 0
+    root = tmp_path / "runs"
+    root.mkdir()
+
+    def look(disk: faults.PowerCut) -> None:
+        trees = [disk.remains(None, names=False), disk.remains(None, names=True), disk.remains(chance, names=True)]
+        for tree in trees if saved else []:
+            faults.lay(tree, tmp_path / "after")
+            checkpoint = Run.open(tmp_path / "after" / "00001-cut").load_checkpoint()
+            assert checkpoint and checkpoint.state in (state_at(saved)[1], state_at(saved + 1)[1])
+            found.append(checkpoint.state["step"])
+            shutil.rmtree(tmp_path / "after")
+
+    with faults.PowerCut(root, look).active():
+        run = Run.create(root, "cut", CONFIG)
+        for number in range(1, 5):
+            run.save_checkpoint(1, *state_at(number))
+            saved = number
+    assert set(found) == {1, 2, 3, 4}
+
+
 def resume_after_cut(tree: faults.Tree, path: Path, done: dict[str, Any]) -> None:
     faults.lay(tree, path)
     runs = [name for name in tree if name.startswith("00001")]
