@@ -15,8 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Each row may import the rows above it, and itself only within one file or folder.
 LAYERS: list[set[str]] = [
-    {"errors", "settings", "stopping"},
-    {"parsing"},
+    {"errors"},
+    {"settings", "stopping", "parsing"},
     {"files"},
     {"images"},
     {"nets", "adversarial", "samplers"},

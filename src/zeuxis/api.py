@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +58,8 @@ def interpolate(
     """
     z1, z2 = _ends(model, rows, seeds, ends)
     z = explore.interpolate(z1, z2, columns, path=path)
-    return decode(model, z.flatten(0, 1)).unflatten(0, (len(z1), columns))
+    images = decode(model, z.flatten(0, 1))
+    return images.reshape(len(z1), columns, *images.shape[1:])
 
 
 def walk(
@@ -101,16 +104,18 @@ def arithmetic(
     terms: str | HandPicked,
     *,
     data: str | Pack = "avatars",
-    average: int = AVERAGE,
+    average: int | None = None,
     seed: int = 0,
     triples: int = 0,
     report: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Equation:
     """Add and subtract what images have in common.
 
     `terms` is an expression such as "smiling woman - neutral woman + neutral man", whose words are the attributes of
-    `data`, or pairs (weight, seeds) picked by eye. `average` examples are averaged per term; with `triples`, as many
-    random choices of examples are scored. `report` is told how well the attributes can be read.
+    `data`, or pairs (weight, seeds) picked by eye. `average` examples are averaged per term (100 if not given); with `triples`, as many
+    random choices of examples are scored. `report` is told how well the attributes can be read, `progress` how many
+    images are decoded, of how many.
     """
     able = latent(model)
     if not isinstance(terms, str):
@@ -118,18 +123,17 @@ def arithmetic(
             raise UsageError("terms picked by hand have no target to score; write an expression of attributes")
         outcome = explore.by_hand(able, terms)
         return Equation(outcome, explore.pictures(able, outcome))
-    pack = open_pack(data, size=model.size, channels=model.channels) if isinstance(data, str) else data
+    pack = data
+    if isinstance(pack, str):
+        pack = open_pack(pack, size=model.size, channels=model.channels, progress=progress)
     words = explore.vocabulary(pack.attributes, pack.classes)
     parsed = explore.parse(terms, words)
     reader = reader_for(pack, device=str(model.device), progress=report)
-    candidates = explore.candidates(able, pack, reader=reader)
-    outcome = explore.arithmetic(able, parsed, candidates=candidates, average=average, seed=seed)
-    score = None
-    if triples:
-        score = explore.score(
-            able, parsed, words=words, candidates=candidates, reader=reader, average=average, triples=triples, seed=seed
-        )
-    return Equation(outcome, explore.pictures(able, outcome), score)
+    among = explore.candidates(able, pack, reader=reader)
+    chosen = explore.arithmetic(able, parsed, candidates=among, average=average or AVERAGE, seed=seed)
+    score = functools.partial(explore.score, able, parsed, words=words, candidates=among, reader=reader)
+    rated = score(average=average or AVERAGE, triples=triples, seed=seed) if triples else None
+    return Equation(chosen, explore.pictures(able, chosen), rated)
 
 
 def train(
@@ -141,7 +145,10 @@ def train(
 ) -> Path:
     """Train a model of a family on data; the run's folder. `options` are the family's, by name."""
     kind = families.find(family) if isinstance(family, str) else family
-    return session.start(settings or TrainSettings(), kind, options or {}, data=data)
+    chosen = settings or TrainSettings()
+    if chosen.init_from is not None:
+        chosen = dataclasses.replace(chosen, init_from=str(loading.find_model(chosen.init_from)))
+    return session.start(chosen, kind, options or {}, data=data)
 
 
 def dry_run(
@@ -152,9 +159,18 @@ def dry_run(
     return session.dry_run(settings or TrainSettings(), kind, options or {})
 
 
-def resume(run: str | Path, *, steps: int | None = None, minutes: float | None = None) -> Path:
-    """Go on with a run that was stopped (a folder, or a number or name under runs/), exactly; the run's folder."""
-    return session.resume(loading.find_run(run), steps=steps, minutes=minutes)
+def resume(
+    run: str | Path,
+    *,
+    steps: int | None = None,
+    minutes: float | None = None,
+    family: type[Model] | str | None = None,
+) -> Path:
+    """Go on with a run that was stopped (a folder, or a number or name under runs/), exactly; the run's folder.
+
+    A run of a family outside Zeuxis is only resumed when `family` names its class.
+    """
+    return session.resume(loading.find_run(run), steps=steps, minutes=minutes, family=family)
 
 
 def data_of(path: str | Path) -> str | None:

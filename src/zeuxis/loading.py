@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from zeuxis import families, files
+from zeuxis import families, storage
 from zeuxis.errors import UsageError
 from zeuxis.model import Model
-
-MAX_WEIGHTS = 16 << 30  # bytes
 
 
 def load(path: str | Path, *, device: str | torch.device = "cpu", family: type[Model] | str | None = None) -> Model:
@@ -23,15 +21,21 @@ def load(path: str | Path, *, device: str | torch.device = "cpu", family: type[M
     decide which code runs. `UsageError` where something is missing or does not fit.
     """
     folder = find_model(path)
-    config = files.read_json(folder / "config.json")
-    kind, options = _described(config, folder)
-    chosen = _family(kind, family, folder)
-    shapes = _shapes(chosen, options, folder)
-    weights = files.read_tensors(folder / "model.safetensors", max_bytes=MAX_WEIGHTS)
-    _check_shapes(shapes, weights, folder)
-    model = chosen(**options).drop_scaffolding()
-    model.load_state_dict(weights)
+    config, weights = storage.read_model_folder(folder)
+    kind = trusted(config["family"], family)
+    _check_fit(kind, config["options"], weights, folder)
+    model = kind(**config["options"]).drop_scaffolding()
+    storage.fill(model, weights)
     return model.to(device).eval().requires_grad_(False)
+
+
+def trusted(name: str, family: type[Model] | str | None) -> type[Model]:
+    """The family that a file names; code from outside Zeuxis only runs when the user names it too."""
+    if isinstance(family, type) and family.family() == name:
+        return family
+    if ":" not in name or family == name:
+        return families.find(name)
+    raise UsageError(f"it needs code from outside Zeuxis, {name}; if you trust it, name it: --family {name}")
 
 
 def find_model(path: str | Path) -> Path:
@@ -74,47 +78,14 @@ def _listed(folders: list[Path]) -> str:
     return ("..., " if len(folders) > 5 else "") + ", ".join(names)
 
 
-def _described(config: Any, folder: Path) -> tuple[str, dict[str, Any]]:
-    family = config.get("family") if isinstance(config, dict) else None
-    options = config.get("options") if isinstance(config, dict) else None
-    if not isinstance(family, str) or not isinstance(options, dict):
-        raise UsageError(f"{folder / 'config.json'} does not name a family and its options; restore it from a copy")
-    return family, options
-
-
-def _family(name: str, trusted: type[Model] | str | None, folder: Path) -> type[Model]:
-    if ":" not in name:
-        return families.find(name)
-    if isinstance(trusted, type) and trusted.family() == name:
-        return trusted
-    if trusted == name:
-        return families.find(name)
-    raise UsageError(f"{folder} needs code from outside Zeuxis, {name}; if you trust it, name it: --family {name}")
-
-
-def _shapes(family: type[Model], options: dict[str, Any], folder: Path) -> dict[str, torch.Size]:
-    """The weights' shapes by name, found without allocating them: a config must not be able to fill the memory."""
+def _check_fit(family: type[Model], options: Mapping[str, Any], weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Raise `UsageError` unless the options give a model of these weights; nothing as large as they claim is allocated."""
+    config = folder / "config.json"
     try:
         with torch.device("meta"):
             model = family(**options).drop_scaffolding()
     except UsageError as error:
-        raise UsageError(f"{folder / 'config.json'}: {error}") from None
-    except (TypeError, ValueError, ArithmeticError, RuntimeError, IndexError, MemoryError) as error:
-        raise UsageError(
-            f"{folder / 'config.json'} has options that {family.family()} cannot be built from: {error}"
-        ) from None
-    return {name: value.shape for name, value in model.state_dict().items()}
-
-
-def _check_shapes(wanted: dict[str, torch.Size], found: dict[str, Tensor], folder: Path) -> None:
-    weights = folder / "model.safetensors"
-    for name in wanted.keys() - found.keys():
-        raise UsageError(f"{weights} lacks {name}, which its config.json asks for; restore both from one copy")
-    for name in found.keys() - wanted.keys():
-        raise UsageError(
-            f"{weights} has {name[:80]!r}, which its config.json knows nothing of; restore both from one copy"
-        )
-    for name, shape in wanted.items():
-        if found[name].shape != shape:
-            has, needs = json.dumps(list(found[name].shape)), json.dumps(list(shape))
-            raise UsageError(f"{weights}: {name} has shape {has}, its config.json asks for {needs}; restore both")
+        raise UsageError(f"{config}: {error}") from None
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, LookupError, MemoryError) as error:
+        raise UsageError(f"{config} has options that {family.family()} cannot be built from: {error}") from None
+    storage.check_weights(model, weights)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from cyclopts import App, Parameter, Token
 
@@ -60,7 +61,7 @@ def sample(
     from zeuxis import api, images
 
     chosen = list(range(number)) if seeds is None else seeds
-    pictures = api.sample(_load(model, device, family), seeds=chosen)
+    pictures = api.sample(api.load(model, device=device, family=family), seeds=chosen)
     if out is not None and out.suffix == "":
         for seed, picture in zip(chosen, pictures):
             images.write_png(images.sheet(picture[None], gap=0), _inside(out) / f"seed-{seed:05}.png")
@@ -104,7 +105,7 @@ def interpolate(
         raise UsageError(f"--out is {out}; expected a .png file, or .webp, .gif or .mp4 for an animation")
     from zeuxis import api, explore, images
 
-    loaded = _load(model, device, family)
+    loaded = api.load(model, device=device, family=family)
     ends = _ends(loaded, start, end)
     if animated and out is not None:
         frames_drawn = api.walk(loaded, frames=frames, seeds=seeds or range(6), ends=ends, path=path)
@@ -157,29 +158,25 @@ def arithmetic(
     """
     if (expression is None) == (not plus):
         raise UsageError("expected an expression, or seeds with --plus and --minus: one of the two")
-    if out is not None and out.suffix != ".png":
-        raise UsageError(f"--out is {out}; expected a .png file")
+    check_png(out)
     from zeuxis import api
+    from zeuxis.display import open_display
 
+    solve = partial(api.arithmetic, api.load(model, device=device, family=family), average=average, seed=seed)
+    terms = cast("api.HandPicked", expression or plus)
     source = data or api.data_of(model) or "avatars"
-    equation = api.arithmetic(
-        _load(model, device, family),
-        expression or plus,  # type: ignore[arg-type]
-        data=source,
-        average=average or api.AVERAGE,
-        seed=seed,
-        triples=100 if score else 0,
-        report=print,
-    )
+    with open_display() as shown:
+        progress = partial(shown.work, "reading images")
+        equation = solve(terms, data=source, triples=100 if score else 0, report=shown.note, progress=progress)
     for line in equation.score.describe() if equation.score else ():
         print(line)
     write_picture(equation.figure(), out or _default(model, "arithmetic.png"))
 
 
-def _load(model: str, device: str, family: str | None) -> Model:
-    from zeuxis import api
-
-    return api.load(model, device=device, family=family)
+def check_png(out: Path | None) -> None:
+    """Raise `UsageError` where --out is given and no .png file."""
+    if out is not None and out.suffix != ".png":
+        raise UsageError(f"--out is {out}; expected a .png file")
 
 
 def _ends(model: Model, start: Path | None, end: Path | None) -> tuple[Tensor, Tensor] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as notation
 import platform
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +13,7 @@ from cyclopts import App, Parameter
 
 import zeuxis
 from zeuxis.cli import flags
-from zeuxis.cli.explore import write_picture
-from zeuxis.errors import UsageError
+from zeuxis.cli.explore import check_png, write_picture
 from zeuxis.settings import Fit
 
 
@@ -50,11 +50,13 @@ def data(
     out: Annotated[Path | None, Parameter(help="draw a contact sheet into this .png file")] = None,
 ) -> None:
     """Report what DATA holds: counts, sizes, classes, duplicates, and every file left out with its reason."""
-    if out is not None and out.suffix != ".png":
-        raise UsageError(f"--out is {out}; expected a .png file")
+    check_png(out)
     from zeuxis import api, images
+    from zeuxis.display import open_display
 
-    report = api.inspect_data(path, size=size, channels=channels, fit=fit, limit=limit)
+    with open_display() as shown:
+        progress = partial(shown.work, "reading images")
+        report = api.inspect_data(path, size=size, channels=channels, fit=fit, limit=limit, progress=progress)
     if json:
         print(notation.dumps(report.as_dict(), indent=2, ensure_ascii=False))
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -38,8 +37,6 @@ def register(app: App, tokens: Sequence[str]) -> None:
     words = tokens[1:] if tokens[:1] == ["train"] else []
     config = _read_config(words)
     name = _family_in(words) or config.get("family")
-    if ":" in (name or ""):
-        sys.path.append(str(Path.cwd()))  # a family of the user's own lies beside their data
     family = families.find(name) if name else None
     command = App(name="train", help=HELP, help_epilogue=EPILOGUE, usage="Usage: zeuxis train FAMILY DATA [OPTIONS]")
     command.default(_command(name, family, config))
@@ -54,6 +51,7 @@ def resume(
     *,
     steps: Annotated[int | None, flags.flag("train up to this step instead", low=1)] = None,
     minutes: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, 0))] = None,
+    family: Annotated[str | None, Parameter(help="my_module:MyModel, to trust a family outside Zeuxis")] = None,
 ) -> None:
     """Go on with a run that was stopped, exactly as if it never had been.
 
@@ -66,21 +64,21 @@ def resume(
     """
     from zeuxis import api
 
-    print(f"run {api.resume(run, steps=steps, minutes=minutes)}")
+    print(f"run {api.resume(run, steps=steps, minutes=minutes, family=family)}")
 
 
 def _command(name: str | None, family: type[Model] | None, config: dict[str, Any]) -> Callable[..., None]:
     """The function behind `train`, whose signature lists the flags."""
 
-    def train(*words: Any, **given: Any) -> None:
+    def _train_from(*words: Any, **given: Any) -> None:
         typed, data = (*words, None, None)[:2]
         if family is None or (typed or name) != name:
             raise UsageError("name the family before the flags, as in: zeuxis train dcgan avatars --steps 20k")
         given.pop("config", None)
         _train(family, data or config.get("data"), given, dry_run=given.pop("dry_run", False))
 
-    train.__signature__ = inspect.Signature(_parameters(family))  # type: ignore[attr-defined]
-    return train
+    _train_from.__signature__ = inspect.Signature(_parameters(family))  # type: ignore[attr-defined]
+    return _train_from
 
 
 def _train(family: type[Model], data: str | None, given: dict[str, Any], *, dry_run: bool) -> None:

@@ -1,0 +1,164 @@
+"""The functions that a notebook calls: load and its refusals, samples, interpolation, arithmetic by hand, public names."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import zeuxis
+from zeuxis import api, families, loading
+from zeuxis.errors import UsageError
+from zeuxis.model import Latent
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved model."""
+    folder = tmp_path_factory.mktemp("vae") / "model"
+    torch.manual_seed(1)
+    families.find("vae")(size=28, channels=1).save(folder)
+    return folder
+
+
+@pytest.fixture
+def broken(saved: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(saved, tmp_path / "model"))
+
+
+def test_public_names() -> None:
+    for name in zeuxis.__all__:
+        assert getattr(zeuxis, name) is not None
+        assert name in dir(zeuxis)
+    assert zeuxis.load is api.load
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        zeuxis.lode  # noqa: B018
+
+
+def test_loaded_model_gives_the_same_samples(saved: Path) -> None:
+    torch.manual_seed(1)
+    first = families.find("vae")(size=28, channels=1).eval()
+    model = zeuxis.load(saved, device="cpu")
+    assert isinstance(model, Latent) and not model.training
+    assert not any(weight.requires_grad for weight in model.parameters())
+    assert torch.equal(zeuxis.sample(model, 3, seed=5), api.decode(first, first.prior([5, 6, 7])))  # type: ignore[attr-defined]
+
+
+def test_a_sample_depends_on_its_seed_alone(saved: Path) -> None:
+    model = zeuxis.load(saved)
+    many = zeuxis.sample(model, 70)
+    some = zeuxis.sample(model, seeds=[69, 3])
+    torch.testing.assert_close(some, many[[69, 3]], rtol=0, atol=1e-5)
+
+
+def test_interpolation_of_encoded_images(saved: Path) -> None:
+    model = zeuxis.load(saved)
+    one, other = torch.rand(2, 1, 28, 28) * 2 - 1, torch.rand(2, 1, 28, 28) * 2 - 1
+    images = zeuxis.interpolate(model, columns=5, ends=(one, other), path="linear")
+    assert images.shape == (2, 5, 1, 28, 28)
+    torch.testing.assert_close(images[:, 0], api.decode(model, api.encode(model, one)))
+    torch.testing.assert_close(images[:, 4], api.decode(model, api.encode(model, other)))
+
+
+def test_a_walk_ends_where_it_began(saved: Path) -> None:
+    model = zeuxis.load(saved)
+    frames = api.walk(model, frames=9, seeds=[4, 8, 15])
+    assert frames.shape == (9, 1, 28, 28)
+    torch.testing.assert_close(frames[0], zeuxis.sample(model, seeds=[4])[0])
+    torch.testing.assert_close(frames[3], zeuxis.sample(model, seeds=[8])[0])
+
+
+def test_arithmetic_by_hand(saved: Path) -> None:
+    model = zeuxis.load(saved)
+    terms = [(1.0, [1, 2]), (-1.0, [3]), (0.5, [4, 5, 6])]
+    equation = zeuxis.arithmetic(model, terms)
+    prior = api.latent(model).prior
+    expected = prior([1, 2]).mean(0) - prior([3]).mean(0) + 0.5 * prior([4, 5, 6]).mean(0)
+    torch.testing.assert_close(equation.outcome.result, expected)
+    torch.testing.assert_close(equation.pictures.neighbourhood[4], api.decode(model, expected[None])[0])
+    assert equation.score is None and equation.figure().width > 300
+    with pytest.raises(UsageError, match="no target"):
+        zeuxis.arithmetic(model, terms, triples=10)
+
+
+@pytest.mark.parametrize("seeds", [[], [1], [1, 2, 3]])
+def test_ends_come_in_pairs(saved: Path, seeds: list[int]) -> None:
+    with pytest.raises(UsageError, match="two for each row"):
+        zeuxis.interpolate(zeuxis.load(saved), seeds=seeds)
+
+
+def test_missing_models(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no run"):
+        zeuxis.load(tmp_path / "nothing")
+    with pytest.raises(UsageError, match="neither a run's folder"):
+        zeuxis.load(tmp_path)
+
+
+def _rewrite(folder: Path, change: dict[str, Any]) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["options"].update(change.pop("options", {}))
+    (folder / "config.json").write_text(json.dumps({**config, **change}))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"family": "vea"}, "did you mean vae"),
+        ({"family": "os:system"}, "if you trust it"),
+        ({"family": "../evil"}, "family"),
+        ({"family": 3}, "family"),
+        ({"options": {"size": 32}}, "weight"),
+        ({"options": {"latent_dim": 65536}}, "weight"),
+        ({"options": {"size": "28"}}, "--size"),
+        ({"options": {"unknown": 1}}, "unknown"),
+        ({"options": {"channels": 10**9}}, "--channels"),
+    ],
+)
+def test_a_config_that_does_not_fit(broken: Path, change: dict[str, Any], told: str) -> None:
+    _rewrite(broken, change)
+    with pytest.raises(UsageError, match=told) as caught:
+        zeuxis.load(broken)
+    assert "\n" not in str(caught.value)
+
+
+def test_code_from_outside_runs_only_when_named(broken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "canary_module.py").write_text("raise SystemExit('it ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    _rewrite(broken, {"family": "canary_module:Model"})
+    with pytest.raises(UsageError, match="--family canary_module:Model"):
+        zeuxis.load(broken)
+    with pytest.raises(UsageError, match="--family canary_module:Model"):
+        zeuxis.load(broken, family="other:Model")
+    with pytest.raises(SystemExit, match="it ran"):
+        zeuxis.load(broken, family="canary_module:Model")
+
+
+def test_a_pickle_in_disguise_is_refused(broken: Path, tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(3)}, broken / "model.safetensors")
+    with pytest.raises(UsageError, match="pickle"):
+        zeuxis.load(broken)
+
+
+OPTIONS = st.sampled_from(["size", "channels", "latent_dim", "beta", "lr", "width"])
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.text(max_size=5), st.integers(-(10**30), 10**30), st.floats(), st.just([1])
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=OPTIONS, value=VALUES)
+def test_options_of_any_kind_are_refused_or_taken(saved: Path, tmp_path: Path, name: str, value: Any) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(saved, folder, dirs_exist_ok=True)
+    try:
+        _rewrite(folder, {"options": {name: value}})
+        loading.load(folder)
+    except UsageError as error:
+        assert "\n" not in str(error)
