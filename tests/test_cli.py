@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -350,6 +351,60 @@ def test_interpolate_between_images_needs_an_encoder(gan: Path, vae: Path, tmp_p
     assert "belong together" in refused("interpolate", str(vae), *ends[:2])
     out = tmp_path / "between.png"
     assert typed("interpolate", str(vae), *ends, "--out", str(out))[1] == f"wrote {out}\n"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of eight images in two classes, and two files that are none."""
+    for i in range(8):
+        folder = tmp_path / "pictures" / ("dark" if i < 4 else "light")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40 + i, 30), (30 * i, 20 * i, 10 * i)).save(folder / f"{i}.png")
+    (tmp_path / "pictures" / "empty.png").write_bytes(b"")
+    (tmp_path / "pictures" / "page.jpg").write_text("<html>")
+    return tmp_path / "pictures"
+
+
+def test_data_reports_what_is_there(pictures: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    code, out, _ = typed("data", str(pictures), "--size", "16", "--out", str(sheet))
+    assert code == 0 and out.endswith(f"wrote {sheet}\n") and Image.open(sheet).width > 16
+    assert "8 images" in out and "dark" in out and "empty.png" in out and "page.jpg" in out
+    _, text, _ = typed("data", str(pictures), "--size", "16", "--json")
+    report = json.loads(text)
+    assert report["count"] == 8 and {name for name, _ in report["left_out"]} == {"empty.png", "page.jpg"}
+
+
+def test_data_with_nothing_usable(tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "a.png").write_bytes(b"")
+    code, out, err = typed("data", str(tmp_path / "nothing"))
+    assert (code, out) == (4, "") and err.splitlines()[-1].startswith("zeuxis: ")
+    assert typed("train", "gan", str(tmp_path / "nothing"), "--out", str(tmp_path / "runs"))[0] == 4
+    assert not list(tmp_path.glob("runs/*-*"))
+
+
+def test_from_a_folder_of_images_to_pictures(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--size", "16", "--steps", "4", "--batch-size", "4", "--checkpoint-every", "2", "--threads", "1"]
+    code, out, err = typed("train", "gan", "pictures", *words)
+    run = Path(out.split()[-1])
+    assert code == 0 and run.parent == Path("runs"), err
+    assert typed("resume", run.name, "--steps", "6")[0] == 0
+    assert typed("sample", run.name, "-n", "4")[1] == f"wrote {run / 'figures' / 'samples.png'}\n"
+    again = ["--config", str(run / "config.yaml"), "--steps", "2", "--init-from", run.name]
+    assert typed("train", *again)[0] == 0
+    assert len(list(Path("runs").glob("*-gan-pictures"))) == 2
+
+
+def test_dry_run_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = typed(
+        "train", "gan", "anything", "--size", "16", "--batch-size", "4", "--threads", "1", "--dry-run"
+    )
+    assert (code, err) == (0, "")
+    assert "generator: " in out and "memory: " in out and "seconds per step on cpu: " in out
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_arithmetic_by_hand_keeps_the_order_typed(gan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from zeuxis import explore, families, loading, parsing, session
 from zeuxis.data import Pack, open_pack
+from zeuxis.data.report import Report, inspect
 from zeuxis.errors import UsageError
 from zeuxis.explore.arithmetic import AVERAGE
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Encoder, Latent, Model
-from zeuxis.settings import TrainSettings
+from zeuxis.settings import Fit, TrainSettings
 
 PathKind = Literal["slerp", "linear"]
 HandPicked = Sequence[tuple[float, Sequence[int]]]
@@ -113,9 +114,9 @@ def arithmetic(
     """Add and subtract what images have in common.
 
     `terms` is an expression such as "smiling woman - neutral woman + neutral man", whose words are the attributes of
-    `data`, or pairs (weight, seeds) picked by eye. `average` examples are averaged per term (100 if not given); with `triples`, as many
-    random choices of examples are scored. `report` is told how well the attributes can be read, `progress` how many
-    images are decoded, of how many.
+    `data`, or pairs (weight, seeds) picked by eye. `average` examples are averaged per term (100 if not given); with
+    `triples`, as many random choices of examples are scored. `report` is told how well the attributes can be read,
+    `progress` how many images are decoded, of how many.
     """
     able = latent(model)
     if not isinstance(terms, str):
@@ -134,6 +135,19 @@ def arithmetic(
     score = functools.partial(explore.score, able, parsed, words=words, candidates=among, reader=reader)
     rated = score(average=average or AVERAGE, triples=triples, seed=seed) if triples else None
     return Equation(chosen, explore.pictures(able, chosen), rated)
+
+
+def inspect_data(
+    data: str,
+    *,
+    size: int = 64,
+    channels: int = 3,
+    fit: Fit = "crop",
+    limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """What a source of images holds: counts, sizes, classes, duplicates, and every file left out with its reason."""
+    return inspect(data, size=size, channels=channels, fit=fit, limit=limit, progress=progress)
 
 
 def train(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as notation
 import platform
 from functools import partial
 from importlib import metadata
@@ -47,19 +46,16 @@ def data(
     fit: Annotated[Fit, Parameter(help="how images that are not square become so")] = "crop",
     limit: Annotated[int | None, flags.flag("look at only so many of the images", low=1)] = None,
     json: Annotated[bool, Parameter(help="print the report as JSON", negative=())] = False,
-    out: Annotated[Path | None, Parameter(help="draw a contact sheet into this .png file")] = None,
+    out: Annotated[Path | None, Parameter(help="the contact sheet's .png file (default: NAME-sheet.png here)")] = None,
 ) -> None:
     """Report what DATA holds: counts, sizes, classes, duplicates, and every file left out with its reason."""
     check_png(out)
-    from zeuxis import api, images
+    from zeuxis import api
     from zeuxis.display import open_display
 
     with open_display() as shown:
         progress = partial(shown.work, "reading images")
         report = api.inspect_data(path, size=size, channels=channels, fit=fit, limit=limit, progress=progress)
-    if json:
-        print(notation.dumps(report.as_dict(), indent=2, ensure_ascii=False))
-    else:
-        print("\n".join(report.lines()))
-    if out is not None:
-        write_picture(images.sheet(report.first_images()), out)
+    print(report.to_json() if json else "\n".join(report.lines()))
+    if out is not None or not json:
+        write_picture(report.sheet(), out or Path(f"{report.pack.name}-sheet.png"))
