@@ -1,0 +1,675 @@
+"""A training run meets what runs meet: a stop, a kill, a full disk, a number that is not finite; nothing of it may show."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from zeuxis import families, files, session, stopping, storage, training
+from zeuxis.data.listing import Shape
+from zeuxis.data.pack import Pack
+from zeuxis.display import Lines
+from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
+from zeuxis.model import Batch, Clock, Latent, Model, Turn, option
+from zeuxis.session import loop, machine, pictures
+from zeuxis.settings import TrainSettings
+
+RELEASE = os.environ.get("ZEUXIS_RELEASE") == "1"
+STEPS = 12
+
+
+@dataclass(eq=False)
+class Toy(Latent):
+    """A game of two linear players, with a term that comes every third step and a counter."""
+
+    size: int = option(8, "pixels", low=8)
+    channels: int = option(1, "channels")
+    latent_dim: int = option(4, "numbers in the latent vector", low=1)
+    lr: float = option(0.01, "learning rate")
+
+    scaffolding = ("critic",)
+    batch_size = 4
+
+    def build(self) -> None:
+        self.maker = nn.Sequential(nn.Linear(self.latent_dim, self.size**2), nn.BatchNorm1d(self.size**2))
+        self.critic = nn.Linear(self.size**2, 1)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {name: Adam(getattr(self, name).parameters(), self.lr) for name in ("critic", "maker")}
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
+        real = batch.image
+        fake = self.decode(torch.randn(len(real), self.latent_dim))
+        score = self.critic(real.flatten(1)).mean()
+        yield None, {"verdict/real": score.detach().sigmoid(), "verdict/fake": score.detach().neg().sigmoid()}
+        terms = {"gap": self.critic(fake.detach().flatten(1)).mean() - score}
+        if clock.step % 3 == 0:
+            terms["size"] = sum((p.square().sum() for p in self.critic.parameters()), torch.zeros(()))
+        yield "critic", terms
+        yield "maker", {"fool": -self.critic(fake.flatten(1)).mean()}
+
+    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        return torch.tanh(self.maker(z)).unflatten(1, (self.channels, self.size, self.size))
+
+
+def blobs(folder: Path, size: int, channels: int, *, count: int = 40) -> Pack:
+    """A pack of soft discs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draw = np.random.default_rng(0)
+    y, x = np.mgrid[:size, :size]
+    centre, width = draw.uniform(0.1 * size, 0.9 * size, (count, 2, 1, 1)), draw.uniform(1, size / 3, (count, 1, 1))
+    grey = np.exp(-((x - centre[:, 0]) ** 2 + (y - centre[:, 1]) ** 2) / (2 * width**2))
+    pixels = (255 * grey[..., None] * draw.uniform(0.3, 1, (count, 1, 1, channels))).astype(np.uint8)
+    path = folder / "images.bin"
+    if not path.exists():
+        path.write_bytes(pixels.tobytes())
+    return Pack(folder, "blobs", pixels, None, [], [], [], hashlib.sha256(pixels).hexdigest(), Shape(size, channels))
+
+
+def open_blobs(
+    spec: str, *, size: int, channels: int, fit: str, limit: int | None, progress: Callable[[int, int], None]
+) -> Pack:
+    """Stands for `open_pack`."""
+    progress(1, 1)
+    return blobs(Path(spec) / f"{size}x{channels}", size, channels, count=limit or 40)
+
+
+def settings(out: Path, **changed: Any) -> TrainSettings:
+    plain = {"steps": STEPS, "checkpoint_every": 4, "sample_every": 6, "log_every": 5, "threads": 1, "device": "cpu"}
+    return TrainSettings(out=str(out), **{**plain, **changed})
+
+
+def only_run(out: Path) -> Path:
+    (run,) = out.glob("0*")
+    return run
+
+
+def digests(run: Path) -> dict[str, str]:
+    """SHA-256 of what a run must end with, whatever happened to it on its way."""
+    kept = [run / "metrics.jsonl", run / "model" / "model.safetensors", run / "reals.png"]
+    kept += [*run.glob(f"checkpoints/step-{STEPS:08d}/*"), *(run / "samples" / f"{n:08d}.png" for n in (6, 12))]
+    assert len(kept) >= 11, kept
+    return {str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
+
+
+@pytest.fixture(autouse=True)
+def _blobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "open_pack", open_blobs)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tmp_path_factory.mktemp("blobs"))
+
+
+@pytest.fixture
+def quiet() -> Lines:
+    return Lines(open(os.devnull, "w"), every=1e9)  # noqa: PTH123
+
+
+@pytest.fixture(scope="module")
+def never_stopped(tmp_path_factory: pytest.TempPathFactory, data: str) -> dict[str, str]:
+    """What a run that nothing happens to ends with."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "open_pack", open_blobs)
+        out = tmp_path_factory.mktemp("reference")
+        return digests(session.start(settings(out), Toy, {}, data=data))
+
+
+def test_run_folder_holds_what_the_design_says(tmp_path: Path, data: str, quiet: Lines) -> None:
+    run = session.start(settings(tmp_path, name="my run"), Toy, {"lr": 0.02}, data=data, display=quiet)
+    assert run == tmp_path / "00001-my-run"
+    config = storage.Run.open(run).config
+    assert config["family"] == "test_session:Toy"
+    assert config["options"] == {"size": 8, "channels": 1, "latent_dim": 4, "lr": 0.02}
+    assert config["settings"]["batch_size"] == 4
+    assert config["settings"]["steps"] == STEPS
+    assert config["versions"]["torch"] == torch.__version__
+    rows = storage.Run.open(run).metrics()
+    assert [row["step"] for row in rows] == [1, 2, 5, 6, 10, 12]
+    assert rows[2]["images"] == 20
+    assert "critic/size" in rows[2]
+    assert 0 < rows[3]["samples/diversity"] < 10
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["step-00000008", "step-00000012"]
+    assert sorted(path.name for path in (run / "samples").iterdir()) == ["00000006.png", "00000012.png"]
+    assert "12 steps (48 images seen) on 40 images" in (run / "model" / "README.md").read_text()
+    assert "done at step 12" in (run / "log.txt").read_text()
+    weights = files.read_tensors(run / "model" / "model.safetensors")
+    assert not [name for name in weights if name.startswith("critic")]
+
+
+def test_row_is_the_mean_of_its_interval(tmp_path: Path, data: str, quiet: Lines) -> None:
+    every = session.start(settings(tmp_path / "a", log_every=1), Toy, {}, data=data, display=quiet)
+    some = session.start(settings(tmp_path / "b", log_every=5), Toy, {}, data=data, display=quiet)
+    each = {row["step"]: row["maker/fool"] for row in storage.Run.open(every).metrics()}
+    row = next(row for row in storage.Run.open(some).metrics() if row["step"] == 5)
+    assert row["maker/fool"] == pytest.approx((each[3] + each[4] + each[5]) / 3, rel=1e-12)
+
+
+@pytest.mark.parametrize("cut", range(1, STEPS))
+def test_resumed_at_any_step_ends_with_the_same_bits(
+    tmp_path: Path, data: str, quiet: Lines, never_stopped: dict[str, str], cut: int
+) -> None:
+    run = session.start(settings(tmp_path, steps=cut), Toy, {}, data=data, display=quiet)
+    session.resume(run, steps=STEPS, family=Toy, display=quiet)
+    assert digests(run) == never_stopped
+
+
+@pytest.mark.parametrize("name", ["vae", "gan", "dcgan"])
+def test_families_resume_bit_for_bit(tmp_path: Path, data: str, quiet: Lines, name: str) -> None:
+    options = {"size": 16, "width": 8, "latent_dim": 8}
+
+    def state(run: Path) -> dict[str, str]:
+        newest = storage.Run.open(run).checkpoints()[-1]
+        kept = [run / "metrics.jsonl", *newest.iterdir()]
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
+
+    asked = settings(tmp_path, steps=20, batch_size=8, sample_every=100, checkpoint_every=100)
+    family = families.find(name)
+    straight = session.start(asked, family, options, data=data, display=quiet)
+    cuts = (3, 7, 17) if not RELEASE else range(1, 20)
+    for cut in cuts:
+        stopped = session.start(
+            settings(tmp_path, steps=cut, batch_size=8, sample_every=100, checkpoint_every=100),
+            family,
+            options,
+            data=data,
+            display=quiet,
+        )
+        session.resume(stopped, steps=20, display=quiet)
+        assert state(stopped) == state(straight)
+
+
+def test_minutes_end_a_run_without_changing_it(
+    tmp_path: Path, data: str, quiet: Lines, never_stopped: dict[str, str]
+) -> None:
+    run = session.start(settings(tmp_path, minutes=0.0), Toy, {}, data=data, display=quiet)
+    assert storage.Run.open(run).load_checkpoint().step == 1
+    assert (run / "model" / "model.safetensors").exists()
+    session.resume(run, minutes=0.0, family=Toy, display=quiet)
+    assert storage.Run.open(run).load_checkpoint().step == 2
+    session.resume(run, family=Toy, display=quiet)
+    assert digests(run) == never_stopped
+
+
+def test_resuming_a_finished_run_changes_nothing(
+    tmp_path: Path, data: str, quiet: Lines, never_stopped: dict[str, str]
+) -> None:
+    run = session.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
+    session.resume(run, family=Toy, display=quiet)
+    assert digests(run) == never_stopped
+
+
+def test_resume_refuses_changed_data_fewer_steps_and_unnamed_code(tmp_path: Path, data: str, quiet: Lines) -> None:
+    run = session.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
+    with pytest.raises(UsageError, match=r"--steps is 3, and the run is at step 12"):
+        session.resume(run, steps=3, family=Toy, display=quiet)
+    with pytest.raises(UsageError, match="--family test_session:Toy"):
+        session.resume(run, display=quiet)
+    config = storage.Run.open(run).config
+    storage.Run.open(run).write_config({**config, "fingerprint": "another"})
+    with pytest.raises(DataError, match="has changed since the run began"):
+        session.resume(run, family=Toy, display=quiet)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ({"options": 3}, "options: 3, expected dict"),
+        ({"family": None}, "family: None, expected str"),
+        ({"settings": {"steps": "many"}}, "--steps is 'many'; expected int"),
+        ({"settings": {"stepz": 3}}, "unknown setting 'stepz'"),
+        ({"options": {"width": 3}}, "no option 'width'"),
+        ({"options": {"latent_dim": 5}}, "does not fit the run's options"),
+        ({"images": True}, "images: True"),
+    ],
+)
+def test_resume_says_what_is_wrong_in_config(
+    tmp_path: Path, data: str, quiet: Lines, broken: dict[str, Any], message: str
+) -> None:
+    run = session.start(settings(tmp_path, steps=1), Toy, {}, data=data, display=quiet)
+    config = storage.Run.open(run).config
+    storage.Run.open(run).write_config({**config, **broken})
+    with pytest.raises(UsageError, match=message):
+        session.resume(run, family=Toy, display=quiet)
+
+
+def test_init_from_takes_the_weights_alone(tmp_path: Path, data: str, quiet: Lines) -> None:
+    first = session.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
+    second = session.start(
+        settings(tmp_path, steps=1, init_from=str(first), seed=9), Toy, {"lr": 0.0}, data=data, display=quiet
+    )
+    before = files.read_tensors(first / "model" / "model.safetensors")
+    after = storage.Run.open(second).load_checkpoint()
+    assert after is not None
+    assert after.state["step"] == 1
+    assert torch.equal(after.tensors["model"]["maker.0.weight"], before["maker.0.weight"])
+
+
+# --- what stops a run: a server forks a process per command, so that torch is imported once
+
+
+def slowed(function: Callable[..., Any], marker: str, seconds: float, call: int) -> Callable[..., Any]:
+    """The function, waiting at its `call`-th call after it has left a marker."""
+    calls = 0
+
+    def slow(*given: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            Path(marker).touch()
+            time.sleep(seconds)
+        return function(*given, **named)
+
+    return slow
+
+
+PHASES: dict[str, tuple[Any, str]] = {
+    "start": (session, "_prepare"),
+    "scan": (session, "open_pack"),
+    "step": (training, "train_step"),
+    "sample": (pictures, "samples"),
+    "metrics": (storage.Run, "append_metrics"),
+    "save": (storage.Run, "save_checkpoint"),
+    "end": (loop.Training, "_finish"),
+}
+
+
+def child(job: dict[str, Any]) -> None:
+    """What a forked process does: one command, as the command line would."""
+    os.dup2(os.open(job["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    session.open_pack = open_blobs
+    if job.get("slow"):
+        owner, name = PHASES[job["slow"]]
+        setattr(owner, name, slowed(getattr(owner, name), job["marker"], job["seconds"], job["call"]))
+    loop.PATIENCE = job.get("patience", loop.PATIENCE)
+    code = 0
+    try:
+        with stopping.signals():
+            if job["run"]:
+                session.resume(job["run"], family=Toy, display=Lines(sys.stderr))
+            else:
+                session.start(settings(Path(job["out"])), Toy, {}, data=job["data"], display=Lines(sys.stderr))
+    except ZeuxisError as error:
+        os.write(2, f"zeuxis: {error}\n".encode())
+        code = error.exit_code
+    except BaseException:
+        import traceback
+
+        os.write(2, traceback.format_exc().encode())
+        code = 99
+    time.sleep(job.get("linger", 0))  # for a test that kills: the process must still be there
+    os._exit(code)
+
+
+def serve() -> None:
+    """Fork a child for each line of JSON; answer with its process id, then with its exit code."""
+    # What is imported when it is first used is imported here, once. No backward: its threads would not survive a fork.
+    weight = nn.Parameter(torch.zeros(2))
+    weight.grad = torch.ones(2)
+    Adam([weight]).step()
+    Image.init()
+    for text in sys.stdin:
+        process = os.fork()
+        if not process:
+            child(json.loads(text))
+        print("process", process, flush=True)  # noqa: T201
+        _, status = os.waitpid(process, 0)
+        print("exit", os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201
+
+
+class Server:
+    """Runs commands in processes of their own."""
+
+    def __init__(self, data: str) -> None:
+        self.data = data
+        code = "import test_session; test_session.serve()"
+        here = Path(__file__).parent
+        path = os.pathsep.join([str(here), str(here.parent / "src")])
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        )
+
+    def begin(self, out: Path, run: Path | None = None, **job: Any) -> int:
+        """Start a command; its process id."""
+        out.mkdir(exist_ok=True)
+        plain = {"out": str(out), "run": str(run or ""), "data": self.data, "stderr": str(out / "stderr")}
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(json.dumps({**plain, "marker": str(out / "marker"), **job}) + "\n")
+        self.process.stdin.flush()
+        return self.answer("process")
+
+    def end(self) -> int:
+        """Wait for the command; its exit code."""
+        return self.answer("exit")
+
+    def answer(self, what: str) -> int:
+        """The next answer of that kind; one that a failed test did not wait for is passed over."""
+        assert self.process.stdout
+        for text in self.process.stdout:
+            kind, _, number = text.partition(" ")
+            if kind == what:
+                return int(number)
+        raise AssertionError("the server has ended")
+
+
+@pytest.fixture(scope="module")
+def server(data: str) -> Iterator[Server]:
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+    made = Server(data)
+    yield made
+    assert made.process.stdin
+    made.process.stdin.close()
+    made.process.wait(10)
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path.name} did not appear"
+        time.sleep(0.002)
+
+
+CALLS = {"start": [1], "scan": [1], "step": [1, 8], "sample": [1, 2], "metrics": [1, 4], "save": [1, 3], "end": [1]}
+SIGNALS = [(phase, call, number) for phase in CALLS for call in CALLS[phase] for number in ("SIGINT", "SIGTERM")]
+
+
+@pytest.mark.parametrize(("phase", "call", "name"), SIGNALS * (10 if RELEASE else 1))
+def test_signal_in_every_phase_saves_and_leaves(
+    tmp_path: Path, server: Server, never_stopped: dict[str, str], phase: str, call: int, name: str
+) -> None:
+    number = getattr(signal, name)
+    process = server.begin(tmp_path, slow=phase, call=call, seconds=0.1)
+    wait_for(tmp_path / "marker")
+    begin = time.monotonic()
+    os.kill(process, number)
+    assert server.end() == 128 + number
+    assert time.monotonic() - begin < 5
+    message = (tmp_path / "stderr").read_text()
+    assert "Traceback" not in message
+    assert message.rstrip().rpartition("\n")[2].startswith(f"zeuxis: ended by {name}"), message
+    if phase in ("start", "scan"):
+        assert not list(tmp_path.glob("0*"))
+        return
+    run = only_run(tmp_path)
+    checkpoint = storage.Run.open(run).load_checkpoint()
+    assert checkpoint is not None
+    assert f"saved at step {checkpoint.step}" in message  # nothing was lost
+    server.begin(tmp_path, run)
+    assert server.end() == 0
+    assert digests(run) == never_stopped
+
+
+@pytest.mark.parametrize("phase", ["step", "save", "end"])
+def test_second_interrupt_ends_at_once(
+    tmp_path: Path, server: Server, never_stopped: dict[str, str], phase: str
+) -> None:
+    process = server.begin(tmp_path, slow=phase, call=1 if phase == "end" else 2, seconds=30)
+    wait_for(tmp_path / "marker")
+    if phase == "end":  # nothing holds the first one back there: the save after it is what the second one meets
+        os.kill(process, signal.SIGTERM)
+    else:
+        os.kill(process, signal.SIGINT)
+        time.sleep(0.02)
+        os.kill(process, signal.SIGINT)
+    begin = time.monotonic()
+    assert server.end() == (143 if phase == "end" else 130)
+    assert time.monotonic() - begin < 1
+    assert "Traceback" not in (tmp_path / "stderr").read_text()
+    server.begin(tmp_path, only_run(tmp_path))
+    assert server.end() == 0
+    assert digests(only_run(tmp_path)) == never_stopped
+
+
+def test_step_that_takes_too_long_is_given_up(tmp_path: Path, server: Server, never_stopped: dict[str, str]) -> None:
+    process = server.begin(tmp_path, slow="step", call=7, seconds=30, patience=0.2)
+    wait_for(tmp_path / "marker")
+    os.kill(process, signal.SIGTERM)
+    begin = time.monotonic()
+    assert server.end() == 143
+    assert time.monotonic() - begin < 2
+    message = (tmp_path / "stderr").read_text()
+    assert "in the middle of step 7; the newest checkpoint is step 4" in message
+    server.begin(tmp_path, only_run(tmp_path))
+    assert server.end() == 0
+    assert digests(only_run(tmp_path)) == never_stopped
+
+
+@pytest.mark.parametrize("seed", range(300 if RELEASE else 8))
+def test_killed_at_random_moments_ends_with_the_same_bits(
+    tmp_path: Path, server: Server, never_stopped: dict[str, str], seed: int
+) -> None:
+    draw = random.Random(seed)
+    for _ in range(4):
+        runs = list(tmp_path.glob("0*"))
+        process = server.begin(tmp_path, runs[0] if runs else None, linger=60)
+        time.sleep(draw.uniform(0.005, 0.15))
+        os.kill(process, signal.SIGKILL)
+        assert server.end() == -signal.SIGKILL
+    runs = list(tmp_path.glob("0*"))
+    server.begin(tmp_path, runs[0] if runs else None)
+    assert server.end() == 0, (tmp_path / "stderr").read_text()
+    assert digests(only_run(tmp_path)) == never_stopped
+
+
+# --- numbers that are not finite
+
+
+def poisoned(family: type[Model], player: str, term: str, *, step: int, value: float) -> Callable[..., Iterator[Turn]]:
+    """The family's game, in which one term is not finite at one step."""
+    losses = family.losses
+
+    def game(self: Model, batch: Batch, clock: Clock) -> Iterator[Turn]:
+        for who, terms in losses(self, batch, clock):
+            bad = who == player and term in terms and clock.step >= step
+            yield who, {**terms, term: terms[term] * value} if bad else terms
+
+    return game
+
+
+TERMS = [
+    ("vae", "vae", "reconstruction"),
+    ("vae", "vae", "kl"),
+    ("gan", "discriminator", "real"),
+    ("gan", "discriminator", "fake"),
+    ("gan", "discriminator", "r1"),
+    ("gan", "generator", "fool"),
+    ("dcgan", "discriminator", "real"),
+    ("dcgan", "discriminator", "fake"),
+    ("dcgan", "discriminator", "r1"),
+    ("dcgan", "generator", "fool"),
+]
+
+
+def assert_diverged(
+    out: Path, quiet: Lines, family: type[Model], data: str, named: str, options: dict[str, Any]
+) -> None:
+    with pytest.raises(DivergedError, match=named) as raised:
+        session.start(settings(out, steps=9, batch_size=8), family, options, data=data, display=quiet)
+    assert raised.value.exit_code == 3
+    assert "the checkpoint of step 4 is kept, but resuming it would meet the same number again" in str(raised.value)
+    run = only_run(out)
+    assert str(raised.value) in (run / "log.txt").read_text()
+    checkpoint = storage.Run.open(run).load_checkpoint()
+    assert checkpoint is not None
+    assert checkpoint.step == 4
+    groups = [*checkpoint.tensors.values(), files.read_tensors(run / "model" / "model.safetensors")]
+    assert all(bool(value.isfinite().all()) for group in groups for value in group.values())
+
+
+SMALL = {"size": 16, "width": 8, "latent_dim": 8}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize(("name", "player", "term"), TERMS)
+def test_loss_that_is_not_finite_is_named_and_never_saved(
+    tmp_path: Path,
+    data: str,
+    quiet: Lines,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    player: str,
+    term: str,
+    value: float,
+) -> None:
+    family = families.find(name)
+    monkeypatch.setattr(family, "losses", poisoned(family, player, term, step=4, value=value))
+    options = {**SMALL, "r1_every": 2} if term == "r1" else SMALL
+    assert_diverged(tmp_path, quiet, family, data, f"the term '{term}' of {player} is .* at step", options)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("player", ["critic", "maker"])
+def test_gradient_that_is_not_finite_is_named(
+    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch, player: str, value: float
+) -> None:
+    losses = Toy.losses
+
+    def game(self: Toy, batch: Batch, clock: Clock) -> Iterator[Turn]:
+        weight = next(getattr(self, player).parameters())
+        hook = weight.register_hook(lambda gradient: gradient * value) if clock.step == 5 else None
+        yield from losses(self, batch, clock)
+        if hook:
+            hook.remove()
+
+    monkeypatch.setattr(Toy, "losses", game)
+    assert_diverged(tmp_path, quiet, Toy, data, f"the gradient of {player} is .* at step", {})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_image_that_is_not_finite_is_found(
+    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    batch = session.PackSource.batch
+
+    def broken(self: session.PackSource, start: int, size: int) -> Batch:
+        image = batch(self, start, size).image
+        return Batch(image * value if start == 40 else image)
+
+    monkeypatch.setattr(session.PackSource, "batch", broken)
+    assert_diverged(tmp_path, quiet, Toy, data, "at step 5", {})
+
+
+@pytest.mark.parametrize("where", ["model", "average"])
+def test_weight_that_is_not_finite_is_found_before_a_save(
+    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    step = training.update_average
+
+    def broken(average: Model, model: Model, keep: float) -> None:
+        step(average, model, keep)
+        broken.calls += 1  # type: ignore[attr-defined]
+        if broken.calls == 8:  # type: ignore[attr-defined]
+            owner = {"average": average, "model": model}[where]
+            with torch.no_grad():
+                owner.maker[0].weight[0, 0] = float("nan")  # type: ignore[index]
+
+    broken.calls = 0  # type: ignore[attr-defined]
+    monkeypatch.setattr(training, "update_average", broken)
+    assert_diverged(tmp_path, quiet, Toy, data, f"{where}: maker.0.weight is not finite at step 8", {})
+
+
+# --- a disk that is full
+
+
+@pytest.mark.parametrize("call", range(0, 200, 2 if RELEASE else 13))
+def test_full_disk_ends_the_run_and_loses_nothing(
+    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch, never_stopped: dict[str, str], call: int
+) -> None:
+    calls, write = 0, os.write
+
+    def full(descriptor: int, content: bytes) -> int:
+        nonlocal calls
+        calls += 1
+        if calls > call:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, content)
+
+    monkeypatch.setattr(files, "persist", _impatient)
+    monkeypatch.setattr(os, "write", full)
+    try:
+        session.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
+        assert calls <= call
+        return
+    except DiskFullError as error:
+        assert error.exit_code == 5
+    finally:
+        monkeypatch.setattr(os, "write", write)
+    runs = list(tmp_path.glob("0*"))
+    if not runs:  # it was full before the run's folder was there
+        return
+    session.resume(runs[0], family=Toy, display=quiet)
+    assert digests(runs[0]) == never_stopped
+
+
+def _impatient(action: Callable[[], None], path: str | Path, need: int, patience: float) -> None:
+    with files.explained(path, need):
+        action()
+
+
+# --- the rest
+
+
+def test_due_depends_on_the_step_alone() -> None:
+    assert [step for step in range(1, 301) if loop.due(step, 100)] == [1, 2, 5, 10, 20, 50, 100, 200, 300]
+    assert [step for step in range(1, 3001) if loop.due(step, 1000, first=100)] == [100, 200, 500, 1000, 2000, 3000]
+
+
+def test_bf16_is_refused_where_it_would_crawl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    info = tmp_path / "cpuinfo"
+    monkeypatch.setattr(machine, "_CPU_INFO", info)
+    info.write_text("flags : fpu avx2\n")
+    with pytest.raises(UsageError, match="use --precision fp32"):
+        session.check_precision("bf16", torch.device("cpu"))
+    info.write_text("flags : fpu avx512_bf16\n")
+    session.check_precision("bf16", torch.device("cpu"))
+    with pytest.raises(UsageError, match="choose one of auto, cuda, mps, cpu"):
+        session.choose_device("tpu")
+
+
+def test_bad_options_are_refused_before_data_is_read(data: str, tmp_path: Path, quiet: Lines) -> None:
+    with pytest.raises(UsageError, match="did you mean latent_dim"):
+        session.start(settings(tmp_path), Toy, {"latent_dims": 3}, data="nowhere", display=quiet)
+    for wrong in ({"steps": 0}, {"steps": 2.5}, {"minutes": float("nan")}, {"precision": "fp8"}, {"mirror": 1}):
+        with pytest.raises(UsageError, match=f"--{next(iter(wrong))} is "):
+            settings(tmp_path, **wrong)
+    with pytest.raises(DataError, match=r"learns from source, which .* does not have"):
+
+        class Needy(Toy):
+            needs = frozenset({"image", "source"})
+
+        Needy.__module__ = Toy.__module__
+        session.start(settings(tmp_path), Needy, {}, data=data, display=quiet)
+
+
+def test_dry_run_measures_and_writes_nothing(tmp_path: Path) -> None:
+    plan = session.dry_run(settings(tmp_path / "runs"), Toy, {"latent_dim": 6})
+    assert plan.parameters == {"maker": 6 * 64 + 64 + 2 * 64, "critic": 65}
+    assert plan.options["latent_dim"] == 6
+    assert plan.state_bytes > 3 * 4 * (plan.parameters["maker"] + plan.parameters["critic"])
+    assert plan.peak_bytes > plan.state_bytes
+    assert 0 < plan.seconds_per_step < 5
+    assert not (tmp_path / "runs").exists()
