@@ -1,4 +1,4 @@
-"""Images in files (uint8, of any mode and size) and in models (tensors n c h w in [-1, 1]); contact sheets, animations."""
+"""Images in files (uint8, of any mode and size) and in models (tensors n c h w in [-1, 1]); sheets, animations."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import math
 import os
 import stat
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from zeuxis import files
 from zeuxis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,18 +26,276 @@ Array = np.ndarray[Any, Any]
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MOST_PIXELS = 64_000_000
 MOST_BYTES = 256 << 20
-_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_BAND = 1 << 22  # pixels converted at a time, so that a large image needs little more than its own memory
-_TRANSPOSED = {
-    2: (Image.Transpose.FLIP_LEFT_RIGHT,),
-    3: (Image.Transpose.ROTATE_180,),
-    4: (Image.Transpose.FLIP_TOP_BOTTOM,),
-    5: (Image.Transpose.TRANSPOSE,),
-    6: (Image.Transpose.ROTATE_270,),
-    7: (Image.Transpose.TRANSVERSE,),
-    8: (Image.Transpose.ROTATE_90,),
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BAND = 1 << 20  # pixels that are converted at a time, so that a large image needs little more than its own memory
+_ROTATED = {  # EXIF orientation -> how the stored image becomes the one that was seen
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
 }
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 
-class Unusable(Exception):
+class Unusable(Exception):  # noqa: N818  (a finding, not a fault)
     """Why an image cannot be used, in words for the list of what was left out."""
+
+
+def looks_like_image(head: bytes) -> bool:
+    """Whether the first 16 bytes are those of one of the six formats."""
+    return head.startswith(_SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+@contextmanager
+def opened(source: bytes | BinaryIO) -> Iterator[Image.Image]:
+    """The image of a file, its header checked and its pixels not yet decoded; `Unusable` where it is none."""
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    head = file.read(16)
+    file.seek(0)
+    if not head:
+        raise Unusable("empty file")
+    if not looks_like_image(head):
+        raise Unusable(f"not an image{_told(head)}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of broken metadata, which does not concern the pixels
+        with _explained("broken header"), Image.open(file, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                raise Unusable(f"over {MOST_PIXELS // 1_000_000} megapixels ({width} x {height})")
+            yield image
+
+
+def _told(head: bytes) -> str:
+    kinds = {b"PK\x03\x04": "a zip", b"%PDF": "a PDF", b"<": "HTML or XML", b"\x1f\x8b": "a gzip", b"8BPS": "Photoshop"}
+    kinds |= {b"\0\0\0": "video, HEIC or AVIF", b"\0\0\1\0": "an icon"}
+    kind = next((kind for magic, kind in kinds.items() if head.lstrip().startswith(magic)), "")
+    return f" of the six formats ({kind})" if kind else ""
+
+
+@contextmanager
+def _explained(default: str) -> Iterator[None]:
+    """Whatever a decoder raises on a damaged file, as `Unusable`."""
+    try:
+        yield
+    except (Unusable, MemoryError):
+        raise
+    except Image.DecompressionBombError:
+        raise Unusable(f"over {MOST_PIXELS // 1_000_000} megapixels") from None
+    except Exception as error:  # a decoder meets damage in ways that no list of exceptions covers
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        cut = "truncated" in str(error) or isinstance(error, EOFError)
+        raise Unusable("cut short" if cut else default) from None
+
+
+def decode(source: bytes | BinaryIO, size: int, channels: int, fit: str = "crop") -> Array:
+    """The image of a file as size size channels in uint8, or `Unusable`.
+
+    `crop` takes the largest square of the middle, `pad` all of it on white. What is transparent becomes white, 16 bits
+    become 8, EXIF says what is up, and the first frame of an animation is taken.
+    """
+    with opened(source) as image:
+        return fitted(image, size, channels, fit)
+
+
+def fitted(image: Image.Image, size: int, channels: int, fit: str = "crop") -> Array:
+    """As `decode`, of an image that `opened` gave."""
+    with _explained("damaged"):
+        full = image.size
+        image.draft(None, (2 * size, 2 * size))  # a JPEG is decoded at 1/2, 1/4, 1/8 where that leaves twice the target
+        image.load()
+        turn = _turn(image)
+        box, target = _placed((image.width, image.height), full, size, fit)
+        small = _white(_resized(_shallow(image), box, target))
+    if turn is not None:
+        small = small.transpose(turn)  # after the reduction, where it costs nothing
+    small = small.convert("L" if channels == 1 else "RGB")
+    if small.size != (size, size):
+        page = Image.new(small.mode, (size, size), "white")
+        page.paste(small, ((size - small.width) // 2, (size - small.height) // 2))
+        small = page
+    return np.asarray(small).reshape(size, size, channels)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What EXIF says has to be done, where it can be read: broken metadata does not concern the pixels."""
+    try:
+        return _ROTATED.get(image.getexif().get(0x0112, 1))
+    except Exception:  # as many kinds as there are ways to break it
+        return None
+
+
+def _placed(now: tuple[int, int], full: tuple[int, int], size: int, fit: str) -> tuple[Box, tuple[int, int]]:
+    """The part of the image that is taken, in pixels of what was decoded, and the width and height it gets."""
+    width, height = full
+    across, down = now[0] / width, now[1] / height
+    if fit == "pad":
+        scale = size / max(width, height)
+        return (0.0, 0.0, float(now[0]), float(now[1])), (max(1, round(width * scale)), max(1, round(height * scale)))
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return (left * across, top * down, (left + side) * across, (top + side) * down), (size, size)
+
+
+def _resized(image: Image.Image, box: Box, target: tuple[int, int]) -> Image.Image:
+    """The box of the image at the target size, antialiased: averaged to no less than twice the target, then Lanczos."""
+    by = [max(1, int((box[i + 2] - box[i]) / target[i] / 2)) for i in (0, 1)]
+    outer = (math.floor(box[0]), math.floor(box[1]), math.ceil(box[2]), math.ceil(box[3]))
+    rows = max(1, _BAND // max(1, outer[2] - outer[0]) // by[1]) * by[1]
+    bands = []
+    for top in range(outer[1], outer[3], rows):
+        band = _plain(image.crop((outer[0], top, outer[2], min(top + rows, outer[3]))))
+        bands.append(band.reduce((by[0], by[1])) if by != [1, 1] else band)
+    whole = Image.new(bands[0].mode, (bands[0].width, sum(band.height for band in bands)))
+    top = 0
+    for band in bands:
+        whole.paste(band, (0, top))
+        top += band.height
+    inner = [(box[i] - outer[i % 2]) / by[i % 2] for i in range(4)]
+    inner = [max(0.0, inner[0]), max(0.0, inner[1]), min(whole.width, inner[2]), min(whole.height, inner[3])]
+    return whole.resize(target, Image.Resampling.LANCZOS, box=(inner[0], inner[1], inner[2], inner[3]))
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """8 bits of grey (L), colour (RGB) or colour times opacity (RGBa), from any mode of 8 bits."""
+    try:
+        if image.has_transparency_data:
+            return image.convert("RGBA").convert("RGBa")  # averaging is right only for colour times opacity
+        return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
+    except ValueError:
+        raise Unusable(f"colours in {image.mode}, which is not read here") from None
+
+
+def _shallow(image: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits, or in floating point (0 to 1, or 0 to 255), in 8 bits; other modes as they are."""
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
+    low, high = (float(np.ravel(value)[0]) for value in image.getextrema())
+    if image.mode == "F" and not 0 <= low <= high <= 255:  # a NaN fails this too
+        raise Unusable("floating point values outside of 0 to 255")
+    if image.mode == "F":
+        most = 1.0 if high <= 1 else 255.0
+    else:
+        most = 65535.0 if image.mode.startswith("I;16") or high <= 65535 else 2.0**32 - 1
+    rows = max(1, _BAND // image.width)
+    result = np.empty((image.height, image.width), np.uint8)
+    for top in range(0, image.height, rows):
+        band = np.asarray(image.crop((0, top, image.width, min(top + rows, image.height)))).astype(np.float32)
+        result[top : top + rows] = np.rint((band * (255 / most)).clip(0, 255))
+    return Image.fromarray(result)
+
+
+def _white(image: Image.Image) -> Image.Image:
+    """The image on white, where it has an opacity."""
+    if image.mode != "RGBa":
+        return image
+    pixels = np.asarray(image.convert("RGBa")).astype(np.int16)
+    return Image.fromarray((pixels[..., :3] + 255 - pixels[..., 3:]).clip(0, 255).astype(np.uint8))
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """A regular file, open for reading; `Unusable` for anything else. It never waits for a FIFO's writer."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except PermissionError:
+        raise Unusable("no permission to read it") from None
+    except FileNotFoundError:
+        raise Unusable("no longer there, or a link to nothing") from None
+    except OSError as error:
+        raise Unusable(f"cannot be opened: {error.strerror or error}") from None
+    about = os.fstat(descriptor)
+    if stat.S_ISREG(about.st_mode) and about.st_size <= MOST_BYTES:
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise Unusable("not a regular file" if not stat.S_ISREG(about.st_mode) else f"over {MOST_BYTES >> 20} MB")
+
+
+def read(path: str | Path, *, size: int, channels: int = 3, fit: str = "crop") -> Tensor:
+    """The image of a file (1 c h w, in [-1, 1]); `UsageError` where it cannot be used."""
+    try:
+        with open_regular(path) as file:
+            return from_uint8(decode(file, size, channels, fit)[None])
+    except (Unusable, OSError, ValueError) as error:
+        raise UsageError(f"{path}: {error}; give a PNG, JPEG, WebP, GIF, BMP or TIFF") from None
+
+
+def to_uint8(images: Tensor) -> Array:
+    """n h w c in uint8 from n c h w in [-1, 1]; what lies outside is clipped."""
+    scaled = images.detach().float().add(1).mul(127.5).round().clamp(0, 255)
+    result: Array = scaled.byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return result
+
+
+def from_uint8(images: Array) -> Tensor:
+    """n c h w in [-1, 1], float32, from n h w c in uint8."""
+    import torch
+
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def sheet(images: Tensor, *, columns: int | None = None, scale: int = 1, gap: int = 2) -> Image.Image:
+    """A contact sheet of images (n c h w, in [-1, 1]) on white, row by row, each pixel drawn `scale` times as large."""
+    pixels = to_uint8(images)
+    count, height, width, channels = pixels.shape
+    if not count:
+        raise UsageError("a contact sheet of no images; give at least one")
+    columns = columns or math.ceil(math.sqrt(count))
+    rows, gap = math.ceil(count / columns), gap * scale
+    pixels = pixels.repeat(scale, 1).repeat(scale, 2) if scale > 1 else pixels
+    height, width = height * scale, width * scale
+    page = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), 255, np.uint8)
+    for i, tile in enumerate(pixels):
+        top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
+        page[top : top + height, left : left + width] = tile
+    return Image.fromarray(page[..., 0] if channels == 1 else page)
+
+
+def write_png(image: Image.Image, path: str | Path) -> None:
+    """Write the image as PNG, so that a crash leaves the old file or the new one."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    files.write_file(path, buffer.getvalue())
+
+
+def write_animation(frames: Tensor, path: str | Path, *, fps: int = 20) -> None:
+    """Write frames (t c h w, in [-1, 1]) as `.webp`, `.gif` (both repeat for ever) or `.mp4` (the extra `video`)."""
+    writers: dict[str, Callable[[Array, int], bytes]] = {".webp": _webp, ".gif": _gif, ".mp4": _mp4}
+    kind = Path(path).suffix.lower()
+    if kind not in writers:
+        raise UsageError(f"{path} is no animation; expected a name that ends in {', '.join(writers)}")
+    pixels = to_uint8(frames)
+    files.write_file(path, writers[kind](pixels.repeat(3, 3) if pixels.shape[3] == 1 else pixels, fps))
+
+
+def _webp(pixels: Array, fps: int) -> bytes:
+    return _animated(pixels, fps, "WEBP", quality=90, method=4)
+
+
+def _gif(pixels: Array, fps: int) -> bytes:
+    return _animated(pixels, fps, "GIF", optimize=False)
+
+
+def _animated(pixels: Array, fps: int, kind: str, **options: Any) -> bytes:
+    first, *rest = [Image.fromarray(frame) for frame in pixels]
+    buffer = io.BytesIO()
+    first.save(buffer, kind, save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, **options)
+    return buffer.getvalue()
+
+
+def _mp4(pixels: Array, fps: int) -> bytes:
+    try:
+        import av
+    except ImportError:
+        raise UsageError("an .mp4 needs PyAV: pip install 'zeuxis[video]', or write a .webp or .gif") from None
+    height, width = (side - side % 2 for side in pixels.shape[1:3])  # 4:2:0 halves the colour, so sides are even
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as file:
+        stream = file.add_stream("libx264", rate=fps, options={"crf": "18", "preset": "medium"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for frame in pixels:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(frame[:height, :width].copy(), format="rgb24")))
+        file.mux(stream.encode())
+    return buffer.getvalue()

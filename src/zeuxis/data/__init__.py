@@ -1,4 +1,4 @@
-"""Images on disk to batches: `open_pack` decodes a folder, zip, IDX file or named set once; `PackSource` gives its batches."""
+"""From images on disk to batches: `open_pack` decodes a source once, `PackSource` gives its batches."""
 
 from __future__ import annotations
 

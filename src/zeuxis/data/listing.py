@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -61,12 +62,24 @@ def unlabelled(items: list[str]) -> Labels:
 
 
 @dataclass
-class Listing:
-    """The images of a source in order; `key` changes whenever their content may have."""
+class Content:
+    """The images of a source in order: their names, who reads them, and what is known about those that can be read."""
 
-    name: str
     items: list[str]
     reader: Reader
-    key: str
     label: Callable[[list[str]], Labels] = unlabelled  # asked for the items that could be decoded
     left_out: list[tuple[str, str]] = field(default_factory=list)  # name, reason
+
+
+class Listing(NamedTuple):
+    """A source before anything in it is read: `key` changes whenever its content may have, `gather` looks inside."""
+
+    name: str
+    key: str
+    gather: Callable[[], Content]
+
+
+def shown(name: str) -> str:
+    """A file's name as it may be printed: what is no UTF-8, or would command the terminal, is escaped."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace") if not name.isascii() else name
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +17,9 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from zeuxis import files
+from zeuxis import files, images
 from zeuxis.data import workers
-from zeuxis.data.listing import Array, Attribute, Labels, Listing, Picture, Shape
+from zeuxis.data.listing import Array, Attribute, Content, Labels, Listing, Picture, Shape, shown
 from zeuxis.data.sources import find
 from zeuxis.errors import DataError, UsageError, ZeuxisError
 
@@ -64,16 +66,16 @@ def open_pack(
     `UsageError` where the spec names nothing; `DataError` where nothing in it can be used.
     """
     shape = _checked(size, channels, fit, limit)
-    listing = find(str(spec), limit=limit)
+    listing = find(str(spec))
     folder = files.cache_dir() / "packs"
-    path = folder / f"{_slug(listing.name)}-{size}x{channels}-{_key(listing, shape)}"
+    path = folder / f"{_slug(listing.name)}-{size}x{channels}-{_key(listing, shape, limit)}"
     if pack := _opened(path):
         return pack
     files.make_folder(folder)
     guard = folder / f".{path.name}"  # a folder of its own per pack: two builders of different packs may both work
     files.make_folder(guard)
     with files.lock(guard):
-        return _opened(path) or _built(listing, shape, path, progress)
+        return _opened(path) or _built(listing, shape, limit, path, progress)
 
 
 def _checked(size: int, channels: int, fit: str, limit: int | None) -> Shape:
@@ -88,8 +90,8 @@ def _checked(size: int, channels: int, fit: str, limit: int | None) -> Shape:
     return Shape(size, channels, fit)
 
 
-def _key(listing: Listing, shape: Shape) -> str:
-    return hashlib.sha256(json.dumps([_FORMAT, listing.key, list(shape)]).encode()).hexdigest()[:16]
+def _key(listing: Listing, shape: Shape, limit: int | None) -> str:
+    return hashlib.sha256(json.dumps([_FORMAT, listing.key, list(shape), limit]).encode()).hexdigest()[:16]
 
 
 def _slug(name: str) -> str:
@@ -101,33 +103,34 @@ def _opened(path: Path) -> Pack | None:
     try:
         about = files.read_json(path / "pack.json", max_bytes=1 << 30)
         shape = Shape(*about["shape"])
-        images = np.memmap(path / "images.bin", np.uint8, mode="r")
-        images = images.reshape(about["count"], shape.size, shape.size, shape.channels)
+        pixels: Array = np.memmap(path / "images.bin", np.uint8, mode="r")
+        pixels = pixels.reshape(about["count"], shape.size, shape.size, shape.channels)
         labels = np.load(path / "labels.npy", allow_pickle=False) if about["labelled"] else None
-        if not len(images) or (labels is not None and len(labels) != len(images)):
+        if not len(pixels) or (labels is not None and len(labels) != len(pixels)):
             return None
         attributes = [Attribute(name, opposite) for name, opposite in about["attributes"]]
         left_out = [(name, reason) for name, reason in about["left_out"]]
         return Pack(
-            path, about["name"], images, labels, about["classes"], attributes, left_out, about["fingerprint"], shape
+            path, about["name"], pixels, labels, about["classes"], attributes, left_out, about["fingerprint"], shape
         )
     except (ZeuxisError, OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _built(listing: Listing, shape: Shape, path: Path, progress: Progress | None) -> Pack:
+def _built(listing: Listing, shape: Shape, limit: int | None, path: Path, progress: Progress | None) -> Pack:
     """Build the pack in a temporary folder and give it its name; what an interruption leaves is swept."""
     for left in path.parent.glob(f"{path.name}.tmp-*"):  # we hold this pack's lock: nobody is writing there
-        files.discard(left)
+        shutil.rmtree(left, ignore_errors=True)
+    content = _limited(listing.gather(), limit)
     temporary = path.with_name(f"{path.name}.tmp-{secrets.token_hex(6)}")
-    with files.explained(path, need=len(listing.items) * shape.size * shape.size * shape.channels):
-        os.mkdir(temporary)
+    with files.explained(path, need=len(content.items) * shape.size * shape.size * shape.channels):
+        temporary.mkdir()
         try:
-            _write(listing, shape, temporary, progress)
+            _write(listing.name, content, shape, temporary, progress)
             files.discard(path)  # a damaged one
-            os.replace(temporary, path)
+            temporary.replace(path)
         except BaseException:
-            files.discard(temporary)
+            shutil.rmtree(temporary, ignore_errors=True)
             raise
     files.sync_folder(path.parent)
     if pack := _opened(path):
@@ -135,28 +138,34 @@ def _built(listing: Listing, shape: Shape, path: Path, progress: Progress | None
     raise DataError(f"{path} cannot be read back after it was written; check the disk, or choose another ZEUXIS_CACHE")
 
 
-def _write(listing: Listing, shape: Shape, folder: Path, progress: Progress | None) -> None:
-    with open(folder / "images.bin", "wb") as file:
-        records, left_out, digest = _decode(listing, shape, file, progress)
+def _limited(content: Content, limit: int | None) -> Content:
+    count = len(content.items)
+    if limit is None or limit >= count:
+        return content
+    return dataclasses.replace(content, items=[content.items[i * count // limit] for i in range(limit)])
+
+
+def _write(name: str, content: Content, shape: Shape, folder: Path, progress: Progress | None) -> None:
+    with (folder / "images.bin").open("wb") as file:
+        records, left_out, digest = _decode(content, shape, file, progress)
         file.flush()
         os.fsync(file.fileno())
-    left_out = listing.left_out + left_out
+    left_out = [(shown(name), reason) for name, reason in content.left_out + left_out]
     if not records:
-        raise DataError(_nothing(listing, left_out))
-    labels = listing.label([record["name"] for record in records])
+        raise DataError(_nothing(name, left_out))
+    labels = content.label([record["name"] for record in records])
     if labels.values is not None:
-        with open(folder / "labels.npy", "wb") as file:
-            np.save(file, labels.values, allow_pickle=False)
+        np.save(folder / "labels.npy", labels.values, allow_pickle=False)
         digest.update(labels.values.tobytes())
-    about = _about(listing, shape, labels) | {"count": len(records), "left_out": left_out}
+    about = _about(name, shape, labels) | {"count": len(records), "left_out": left_out}
     digest.update(json.dumps([list(shape), about["classes"], about["attributes"]]).encode())
     files.write_file(folder / "images.json", json.dumps(records).encode())
     files.write_file(folder / "pack.json", json.dumps(about | {"fingerprint": digest.hexdigest()}).encode())
 
 
-def _about(listing: Listing, shape: Shape, labels: Labels) -> dict[str, Any]:
+def _about(name: str, shape: Shape, labels: Labels) -> dict[str, Any]:
     return {
-        "name": listing.name,
+        "name": name,
         "shape": list(shape),
         "labelled": labels.values is not None,
         "classes": labels.classes,
@@ -164,13 +173,13 @@ def _about(listing: Listing, shape: Shape, labels: Labels) -> dict[str, Any]:
     }
 
 
-def _decode(listing: Listing, shape: Shape, file: BinaryIO, progress: Progress | None) -> tuple[Any, Any, Any]:
+def _decode(content: Content, shape: Shape, file: BinaryIO, progress: Progress | None) -> tuple[Any, Any, Any]:
     """Append the pixels of each image; records of the images, names and reasons of the rest, a digest of the pixels."""
     records: list[dict[str, Any]] = []
     left_out: list[tuple[str, str]] = []
-    digest = hashlib.sha256()
-    with contextlib.closing(workers.decoded(listing, shape)) as results:  # closed at once, its processes ended
-        for done, (item, result) in enumerate(zip(listing.items, results), 1):
+    digest, total = hashlib.sha256(), len(content.items)
+    with contextlib.closing(workers.decoded(content, shape)) as results:  # closed at once, its processes ended
+        for done, (item, result) in enumerate(zip(content.items, results), 1):
             if isinstance(result, Picture):
                 data = np.ascontiguousarray(result.pixels).data
                 file.write(data)
@@ -178,14 +187,14 @@ def _decode(listing: Listing, shape: Shape, file: BinaryIO, progress: Progress |
                 records.append({"name": item, "size": result.size, "mode": result.mode, "digest": result.digest})
             else:
                 left_out.append((item, result))
-            if progress and (done % _EVERY == 0 or done == len(listing.items)):
-                progress(done, len(listing.items))
+            if progress and (done % _EVERY == 0 or done == total):
+                progress(done, total)
     return records, left_out, digest
 
 
-def _nothing(listing: Listing, left_out: list[tuple[str, str]]) -> str:
+def _nothing(name: str, left_out: list[tuple[str, str]]) -> str:
     if not left_out:
-        return f"{listing.name} is empty; expected images (PNG, JPEG, WebP, GIF, BMP, TIFF)"
-    name, reason = left_out[0]
+        return f"{name} is empty; expected images ({', '.join(images.FORMATS)})"
+    first, reason = left_out[0]
     rest = f" and {len(left_out) - 1:,} more" if len(left_out) > 1 else ""
-    return f"{listing.name} has no image that can be used ({name}: {reason}{rest}); expected PNG, JPEG, WebP, GIF, BMP or TIFF"
+    return f"{name} has no usable image ({first}: {reason}{rest}); expected {', '.join(images.FORMATS)}"

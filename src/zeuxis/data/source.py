@@ -14,36 +14,26 @@ _ON_DEVICE = 2 << 30  # bytes: a pack up to this size is kept on the accelerator
 _FIRST_SEED, _EPOCH, _MIRROR = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7))
 
 
-def mixed(x: Array) -> Array:
+def _mixed(x: Array) -> Array:
     """SplitMix64's finaliser (Steele 2014): uint64 to uint64, each bit depending on all; the same on every machine."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    result: Array = x ^ (x >> np.uint64(31))
+    return result
 
 
 def _stream(seed: int, stream: np.uint64, count: int, start: int = 0) -> Array:
     """Random uint64 numbers `start ... start + count - 1` of the seed's stream."""
     with np.errstate(over="ignore"):
-        key = mixed(np.array([seed & 0xFFFFFFFFFFFFFFFF], np.uint64) * _FIRST_SEED + stream)
-        return mixed((np.arange(start, start + count, dtype=np.uint64) + np.uint64(1)) * _FIRST_SEED ^ key)
+        key = _mixed(np.array([seed & 0xFFFFFFFFFFFFFFFF], np.uint64) * _FIRST_SEED + stream)
+        return _mixed((np.arange(start, start + count, dtype=np.uint64) + np.uint64(1)) * _FIRST_SEED ^ key)
 
 
 def permutation(n: int, *, seed: int, epoch: int) -> Array:
-    """The order of `n` images in an epoch (n, int64); our own, as a library may change its shuffles between versions."""
+    """The order of `n` images in an epoch (n, int64); our own, as libraries change theirs."""
     with np.errstate(over="ignore"):
-        stream = mixed(np.array([epoch], np.uint64) * _EPOCH)[0]
+        stream = _mixed(np.array([epoch], np.uint64) * _EPOCH)[0]
     return np.argsort(_stream(seed, stream, n), kind="stable")
-
-
-def order(start: int, size: int, *, n: int, seed: int) -> Array:
-    """Which of `n` images stand at the positions `start ... start + size - 1` (size, int64)."""
-    parts, end = [], start + size
-    while start < end:
-        epoch, offset = divmod(start, n)
-        take = min(n - offset, end - start)
-        parts.append(permutation(n, seed=seed, epoch=epoch)[offset : offset + take])
-        start += take
-    return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
 class PackSource:
@@ -60,7 +50,7 @@ class PackSource:
         self._epochs: dict[int, Array] = {}  # the permutations of late: a function of the seed, kept for speed
 
     def batch(self, start: int, size: int) -> Batch:
-        """The images (size c h w, float32 in [-1, 1], channels last) at the positions from `start`, and their labels."""
+        """Images (size c h w, float32 in [-1, 1], channels last) at the positions from `start`, and their labels."""
         index = torch.from_numpy(self._order(start, size)).to(self._images.device)
         rows = self._images.index_select(0, index).to(self.device, non_blocking=True)  # size h w c, uint8
         if self.mirror:

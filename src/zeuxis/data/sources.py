@@ -1,12 +1,188 @@
-"""What a spec names: a folder, a zip, an IDX file, or a data set of the catalog."""
+"""What a spec names: a data set of the catalog, a folder, a zip, or an IDX file."""
 
 from __future__ import annotations
 
-from zeuxis.data.listing import Listing
-from zeuxis.data.catalog import avatars
+import difflib
+import hashlib
+import os
+import re
+import stat
+import zipfile
+from functools import partial
+from pathlib import Path
+
+from zeuxis import images
+from zeuxis.data import catalog, idx, tables
+from zeuxis.data.listing import Content, Listing, shown
+from zeuxis.data.readers import Files, Members, folder_of, member
+from zeuxis.errors import DataError, UsageError
+
+_NAMED = re.compile(r"([a-z][a-z0-9-]*)(?:/([a-z]+))?(?::(\d{1,9}))?")
+_MOST_MEMBERS = 5_000_000
+LeftOut = list[tuple[str, str]]
 
 
-def find(spec: str, *, limit: int | None = None) -> Listing:
-    name, _, count = spec.partition(":")
-    name, _, split = name.partition("/")
-    return avatars.listing(split or "train", int(count) if count else limit)
+def find(spec: str) -> Listing:
+    """The source of a spec: `name`, `name/split`, `name:count` of the catalog (it goes first), or a path.
+
+    `UsageError` where there is no such thing.
+    """
+    if (named := _NAMED.fullmatch(spec)) and named[1] in catalog.names():
+        return catalog.find(named[1], split=named[2], count=None if named[3] is None else int(named[3]))
+    try:
+        about = os.stat(spec)  # noqa: PTH116  (a spec may be any text)
+    except (OSError, ValueError) as error:
+        raise UsageError(_unknown(spec, error)) from None
+    path = Path(spec)
+    if stat.S_ISDIR(about.st_mode):
+        return folder(path)
+    if not stat.S_ISREG(about.st_mode):
+        raise UsageError(f"{shown(spec)} is neither a folder nor a regular file; give a folder, a zip or an IDX file")
+    if idx.looks_like_idx(path):
+        return idx.listing(path)
+    if zipfile.is_zipfile(path):
+        return archive(path, about)
+    raise DataError(f"{shown(spec)} is neither a zip nor an IDX file; give one, or the folder that has the images")
+
+
+def _unknown(spec: str, error: Exception) -> str:
+    if isinstance(error, PermissionError):
+        return f"{shown(spec)}: no permission to read it; change that, or give another folder"
+    close = difflib.get_close_matches(spec.partition(":")[0].partition("/")[0], catalog.names(), 1, 0.6)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{shown(spec)}: no such folder or file; {hint}data sets known by name are {', '.join(catalog.names())}"
+
+
+def natural(name: str) -> list[tuple[tuple[bool, int, str], ...]]:
+    """Sorts paths folder by folder, and `img2` before `img10`."""
+    parts = (re.split(r"([0-9]+)", part) for part in name.split("/"))
+    return [tuple((i % 2 == 1, *_token(token, i % 2 == 1)) for i, token in enumerate(each)) for each in parts]
+
+
+def _token(token: str, number: bool) -> tuple[int, str]:
+    token = token.lstrip("0") if number else token
+    return (len(token) if number else 0), token
+
+
+def folder(path: Path) -> Listing:
+    """The files of a folder and of all below it, each once."""
+    root = folder_of(path)
+    found, left_out = _scanned(root)
+    names = sorted(found, key=lambda name: (natural(name), name))
+    digest = hashlib.sha256(root.encode("utf-8", "surrogateescape"))
+    for name in names:
+        digest.update(f"{name}\0{found[name].st_size}\0{found[name].st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+
+    def gather() -> Content:
+        content = _content(names, Files(root), partial(_table_file, root))
+        content.left_out = sorted(left_out) + content.left_out
+        return content
+
+    return Listing(shown(path.resolve().name or "folder"), f"folder {digest.hexdigest()}", gather)
+
+
+def _table_file(root: str, name: str) -> bytes:
+    with images.open_regular(os.path.join(root, name)) as file:  # noqa: PTH118
+        return file.read()
+
+
+def _scanned(root: str) -> tuple[dict[str, os.stat_result], LeftOut]:
+    """Path within the folder -> what `stat` says, of every regular file that is not empty; and the rest."""
+    found: dict[str, os.stat_result] = {}
+    left_out: LeftOut = []
+    waiting, seen = [""], {_identity(os.stat(root))}  # noqa: PTH116
+    while waiting:
+        inside = waiting.pop()
+        try:
+            entries = sorted(os.scandir(os.path.join(root, inside)), key=lambda entry: entry.name)  # noqa: PTH118
+        except OSError as error:
+            left_out.append((inside, f"the folder cannot be read: {error.strerror or error}"))
+            continue
+        for entry in entries:
+            name = inside + entry.name
+            try:
+                about = entry.stat()
+            except OSError as error:
+                left_out.append((name, f"cannot be read: {error.strerror or error}"))
+                continue
+            if reason := _refused(entry.name, about, seen):
+                left_out.append((name, reason))
+            elif stat.S_ISDIR(about.st_mode):
+                seen.add(_identity(about))
+                waiting.append(name + "/")
+            else:
+                found[name] = about
+    return found, left_out
+
+
+def _identity(about: os.stat_result) -> tuple[int, int]:
+    return about.st_dev, about.st_ino
+
+
+def _refused(name: str, about: os.stat_result, seen: set[tuple[int, int]]) -> str:
+    """Why an entry of a folder is not looked into; "" where it is."""
+    if name.startswith(".") or name == "__MACOSX":
+        return "hidden"
+    if stat.S_ISDIR(about.st_mode):
+        return "a link to a folder that is read already" if about.st_ino and _identity(about) in seen else ""
+    if not stat.S_ISREG(about.st_mode):
+        return "not a regular file"
+    return "" if about.st_size else "empty file"
+
+
+def archive(path: Path, about: os.stat_result) -> Listing:
+    """The members of a zip, read without unpacking it."""
+    key = f"zip {folder_of(path)} {about.st_size} {about.st_mtime_ns}"
+
+    def gather() -> Content:
+        with _zip(path) as opened:
+            found, left_out = _members(opened)
+            names = sorted(found, key=lambda name: (natural(name), name))
+            content = _content(names, Members(folder_of(path)), partial(_table_member, opened))
+        content.left_out = sorted(left_out) + content.left_out
+        return content
+
+    return Listing(shown(path.stem), key, gather)
+
+
+def _zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise DataError(f"{shown(str(path))} is a damaged zip ({error}); use another copy") from None
+
+
+def _table_member(opened: zipfile.ZipFile, name: str) -> bytes:
+    return member(opened, name, most=tables.MOST_BYTES).read()
+
+
+def _members(opened: zipfile.ZipFile) -> tuple[list[str], LeftOut]:
+    found: dict[str, None] = {}
+    left_out: LeftOut = []
+    if len(opened.infolist()) > _MOST_MEMBERS:
+        raise DataError(f"the zip has over {_MOST_MEMBERS:,} members; make several of it")
+    for each in opened.infolist():
+        parts = each.filename.split("/")
+        if each.is_dir():
+            continue
+        if any(part.startswith(".") or part == "__MACOSX" for part in parts):
+            left_out.append((each.filename, "hidden"))
+        elif each.filename in found:
+            left_out.append((each.filename, "its name is there twice"))
+        elif not each.file_size:
+            left_out.append((each.filename, "empty file"))
+        else:
+            found[each.filename] = None
+    return list(found), left_out
+
+
+def _content(names: list[str], reader: Files | Members, load: tables.Load) -> Content:
+    """The images among the names, with the classes or attributes that a table beside them gives, or their folders."""
+    candidates = [name for name in names if name.lower().endswith((".csv", ".json", ".tsv"))]
+    tables_too = set(candidates)
+    items = [name for name in names if name not in tables_too]
+    table, left_out = tables.beside(items, candidates, load)
+    if table is None:
+        return Content(items, reader, tables.by_folder, left_out)
+    missing = [(name, f"has no row in {table.name}") for name in items if name not in table.rows]
+    return Content([name for name in items if name in table.rows], reader, table.labels, left_out + missing)

@@ -1,4 +1,4 @@
-"""Decodes the items of a listing in parallel processes that talk JSON and raw bytes over pipes.
+"""Decodes the items of a source in parallel processes that talk JSON and raw bytes over pipes.
 
 Not `multiprocessing`: its children run the caller's main module again (a notebook's or a script's without a guard), and
 a killed one takes the whole pool with it. Here a child that dies costs the one image that killed it.
@@ -13,13 +13,14 @@ import queue
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from zeuxis.data.listing import Array, Listing, Picture, Reader, Shape
+from zeuxis import images
+from zeuxis.data.listing import Array, Content, Picture, Reader, Shape
 
 CHUNK = 64  # images a worker decodes per request, where its answer has no more than these bytes
 _ANSWER = 8 << 20
@@ -29,27 +30,25 @@ _CHILD = "from zeuxis.data.workers import serve; serve()"
 Result = Picture | str  # a picture, or the reason why there is none
 
 
-def decoded(listing: Listing, shape: Shape, *, processes: int | None = None) -> Iterator[Result]:
-    """Each item of the listing in order, as a picture or as the reason why it is left out."""
+def decoded(content: Content, shape: Shape, *, processes: int | None = None) -> Generator[Result, None, None]:
+    """Each item in order, as a picture or as the reason why it is left out."""
     length = max(1, min(CHUNK, _ANSWER // (shape.size * shape.size * shape.channels)))
-    chunks = [listing.items[i : i + length] for i in range(0, len(listing.items), length)]
+    chunks = [content.items[i : i + length] for i in range(0, len(content.items), length)]
     count = min(len(chunks), processes or _cores())
-    if count > 1 and len(listing.items) >= _FEW and listing.reader.parallel:
-        with _Children(listing.reader, shape, count) as children:
+    if count > 1 and len(content.items) >= _FEW and content.reader.parallel:
+        with _Children(content.reader, shape, count) as children:
             if children.ready():
                 yield from children.results(chunks)
                 return
-    for item in listing.items:
-        yield attempt(listing.reader, item, shape)
+    for item in content.items:
+        yield attempt(content.reader, item, shape)
 
 
 def attempt(reader: Reader, item: str, shape: Shape) -> Result:
     """The picture of an item, or the reason why there is none: nothing a file contains may stop a run."""
-    from zeuxis.images import Unusable
-
     try:
         return reader.picture(item, shape)
-    except Unusable as error:
+    except images.Unusable as error:
         return str(error)
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"

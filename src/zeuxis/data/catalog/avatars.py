@@ -1,4 +1,4 @@
-"""Cartoon faces with known attributes, drawn by python-avatars (https://pypi.org/project/python-avatars): a function of the index."""
+"""Cartoon faces with known attributes, each a function of its index, drawn by python-avatars (MIT; pypi.org)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from zeuxis.data.listing import Attribute, Labels, Listing, Picture, Shape
+from zeuxis.data.listing import Attribute, Content, Labels, Listing, Picture, Shape
 from zeuxis.errors import DataError, UsageError
 
 COUNT = 10_000
 SPLITS = ("train", "test")
-_RECIPE = 1  # raise it whenever a person changes, so that packs are drawn again
+_RECIPE = 2  # raise it whenever a person changes, so that packs are drawn again
 _FIRST = {"train": 0, "test": 1_000_000}  # the index of the first person of each split
 
 # "Woman" and "man" are a convention of this data set: a set of hair styles, and facial hair. Left out is hair that
@@ -29,12 +29,12 @@ _GLASSES = ("PRESCRIPTION_2", "ROUND")
 _BEARDS = ("BEARD_LIGHT", "WICK_BEARD")
 _EYES = ("DEFAULT", "DEFAULT", "DEFAULT", "SIDE", "SQUINT")
 _BROWS = ("DEFAULT", "DEFAULT_NATURAL", "RAISED_EXCITED_NATURAL", "FLAT_NATURAL", "UP_DOWN_NATURAL")
-_HAIR = {
-    "black hair": "#2C1B18",
-    "brown hair": "#724133",
-    "blond hair": "#E2BE6A",
-    "red hair": "#C93305",
-    "grey hair": "#C9C4C4",
+_HAIR = {  # between two shades, so that hardly two people look the same
+    "black hair": ("#201410", "#3A2824"),
+    "brown hair": ("#643728", "#82503E"),
+    "blond hair": ("#D8B25C", "#ECCC80"),
+    "red hair": ("#B82C02", "#DC4814"),
+    "grey hair": ("#B8B4B4", "#D8D4D4"),
 }
 _SKIN = {True: ("#B5682F", "#96522A"), False: ("#FFDBB4", "#EDB98A")}  # dark, and light
 
@@ -60,7 +60,8 @@ class Person(NamedTuple):
     beard: str
     eyes: str
     brows: str
-    tone: int  # which of the two skins that are dark, or light
+    tone: float  # 0 to 1, between the two skins that are dark, or light
+    shade: float  # the same of the hair
 
 
 def person(index: int) -> Person:
@@ -70,8 +71,8 @@ def person(index: int) -> Person:
     colour = rng.choice(list(_HAIR))
     attributes = dict(zip(_NAMES, (woman, smiling, glasses, beard and not woman, dark), strict=False))
     attributes |= {name: name == colour for name in _HAIR}
-    styles = (rng.choice(each) for each in (_WOMEN, _MEN, _SMILES, _GLASSES, _BEARDS, _EYES, _BROWS))
-    return Person(attributes, *styles, tone=rng.randrange(2))
+    styles = [rng.choice(each) for each in (_WOMEN, _MEN, _SMILES, _GLASSES, _BEARDS, _EYES, _BROWS)]
+    return Person(attributes, *styles, tone=rng.random(), shade=rng.random())  # type: ignore[misc, arg-type]
 
 
 def changed(someone: Person, change: Mapping[str, bool]) -> Person:
@@ -106,7 +107,7 @@ def _render(someone: Person, size: int) -> np.ndarray[Any, Any]:
 def _svg(someone: Person) -> str:
     parts = _package("python_avatars")
     has = someone.attributes
-    colour = next(_HAIR[name] for name in _HAIR if has[name])
+    colour = _mixed(next(_HAIR[name] for name in _HAIR if has[name]), someone.shade)
     avatar = parts.Avatar(
         style=parts.AvatarStyle.TRANSPARENT,
         top=parts.HairType[someone.woman_hair if has["woman"] else someone.man_hair],
@@ -115,12 +116,18 @@ def _svg(someone: Person) -> str:
         facial_hair=parts.FacialHairType[someone.beard if has["beard"] else "NONE"],
         eyes=parts.EyeType[someone.eyes],
         eyebrows=parts.EyebrowType[someone.brows],
-        skin_color=_SKIN[has["dark skin"]][someone.tone],
+        skin_color=_mixed(_SKIN[has["dark skin"]], someone.tone),
         hair_color=colour,
         facial_hair_color=colour,
         clothing=parts.ClothingType.NONE,  # below the crop
     )
     return _cropped(avatar.render())
+
+
+def _mixed(ends: tuple[str, str], share: float) -> str:
+    """A colour between two, `share` of the way."""
+    pairs = zip(*(bytes.fromhex(end[1:]) for end in ends))
+    return "#" + bytes(round(a + share * (b - a)) for a, b in pairs).hex()
 
 
 def _cropped(svg: str) -> str:
@@ -143,9 +150,11 @@ class Faces:
     parallel = True
 
     def spec(self) -> dict[str, Any]:
+        """This reader, as JSON."""
         return {"kind": "avatars"}
 
     def picture(self, item: str, shape: Shape) -> Picture:
+        """The face of an index."""
         pixels = draw(int(item), size=shape.size)
         if shape.channels == 1:
             pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
@@ -166,10 +175,5 @@ def listing(split: str, count: int | None) -> Listing:
     if not 1 <= count <= 1_000_000:
         raise UsageError(f"avatars:{count} is not possible; ask for 1 to 1,000,000")
     items = [str(i) for i in range(first, first + count)]
-    return Listing(
-        name="avatars" if split == "train" else f"avatars-{split}",
-        items=items,
-        reader=Faces(),
-        key=f"avatars {_RECIPE} {first} {count}",
-        label=labels,
-    )
+    name = "avatars" if split == "train" else f"avatars-{split}"
+    return Listing(name, f"avatars {_RECIPE} {first} {count}", lambda: Content(items, Faces(), labels))

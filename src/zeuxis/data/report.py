@@ -1,0 +1,171 @@
+"""What a source holds, for `zeuxis data`: counts, sizes, modes, classes, attributes, duplicates, and what is left out."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zeuxis import images
+from zeuxis.data.listing import shown
+from zeuxis.data.pack import Pack, Progress, open_pack
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+_SHOWN = 12  # lines of a list, the rest is counted
+
+
+@dataclass(frozen=True)
+class Report:
+    """A summary of a pack and of the files it was made of."""
+
+    pack: Pack
+    count: int
+    sizes: list[tuple[str, int]]  # "640 x 480" and how many, most frequent first
+    smallest: tuple[int, int]  # width and height
+    largest: tuple[int, int]
+    enlarged: int  # images whose shorter side is smaller than what they are brought to
+    modes: list[tuple[str, int]]
+    classes: list[tuple[str, int]]
+    attributes: list[tuple[str, str, int]]  # name, opposite, how many have it
+    same_files: list[list[str]]  # names of files with the same content
+    same_pixels: list[list[str]]  # names of other files that look the same in the pack
+    left_out: list[tuple[str, str]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain values."""
+        fields = asdict(self, dict_factory=lambda pairs: {k: v for k, v in pairs if k != "pack"})
+        pack = self.pack
+        return {"name": pack.name, "shape": pack.shape._asdict(), "fingerprint": pack.fingerprint, **fields}
+
+    def to_json(self) -> str:
+        """The report as JSON."""
+        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False)
+
+    def lines(self) -> list[str]:
+        """The report as text, a line each."""
+        pack, shape = self.pack, self.pack.shape
+        how = {"crop": "the middle cropped", "pad": "padded with white"}[shape.fit]
+        lines = [f"{pack.name}: {_many(self.count, 'image')}, brought to {shape.size} x {shape.size}, {how}"]
+        lines += [f"sizes       {self._sizes()}", f"modes       {_counted(self.modes)}"]
+        lines += [f"classes     {len(self.classes)}: {_counted(self.classes)}"] if self.classes else []
+        lines += [f"attributes  {len(self.attributes)}: {self._attributes()}"] if self.attributes else []
+        lines += _groups("the same file", self.same_files) + _groups("the same pixels", self.same_pixels)
+        return lines + self._left_out()
+
+    def _sizes(self) -> str:
+        text = _counted(self.sizes)
+        if len(self.sizes) > 1:
+            text += f"; from {_by(self.smallest)} to {_by(self.largest)}"
+        return text + (f"; {self.enlarged:,} smaller than the target are enlarged" if self.enlarged else "")
+
+    def _attributes(self) -> str:
+        def share(name: str, opposite: str, count: int) -> str:
+            return f"{name}{f' (or {opposite})' if opposite else ''} {100 * count / self.count:.0f} %"
+
+        return ", ".join(share(*each) for each in self.attributes)
+
+    def _left_out(self) -> list[str]:
+        if not self.left_out:
+            return ["left out    none"]
+        lines = [f"left out    {_many(len(self.left_out), 'file')}"]
+        return lines + [f"  {name}: {reason}" for name, reason in self.left_out]
+
+    def first_images(self, count: int = 64) -> Tensor:
+        """As many images, evenly spaced (n c h w, in [-1, 1])."""
+        total = len(self.pack)
+        count = min(count, total)
+        return images.from_uint8(self.pack.images[[i * total // count for i in range(count)]])
+
+    def sheet(self, count: int = 64) -> Image.Image:
+        """A contact sheet of as many images, evenly spaced."""
+        return images.sheet(self.first_images(count))
+
+
+def inspect(
+    spec: str | Path,
+    *,
+    size: int = 64,
+    channels: int = 3,
+    fit: str = "crop",
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """What a source holds; arguments and errors as of `open_pack`."""
+    return report(open_pack(spec, size=size, channels=channels, fit=fit, limit=limit, progress=progress))
+
+
+def report(pack: Pack) -> Report:
+    """What a pack holds."""
+    records = pack.records()
+    sizes = [(int(record["size"][0]), int(record["size"][1])) for record in records]
+    names = [shown(record["name"]) for record in records]
+    files = _same(names, (record["digest"] for record in records))
+    known = {name for group in files for name in group[1:]}
+    pixels = _same(names, (row.tobytes() for row in pack.images), skip=known)
+    return Report(
+        pack=pack,
+        count=len(pack),
+        sizes=Counter(_by(each) for each in sizes).most_common(),
+        smallest=min(sizes, key=lambda each: (each[0] * each[1], each)),
+        largest=max(sizes, key=lambda each: (each[0] * each[1], each)),
+        enlarged=sum(min(each) < pack.shape.size for each in sizes),
+        modes=Counter(str(record["mode"]) for record in records).most_common(),
+        classes=_class_counts(pack),
+        attributes=_attribute_counts(pack),
+        same_files=files,
+        same_pixels=pixels,
+        left_out=list(pack.left_out),
+    )
+
+
+def _class_counts(pack: Pack) -> list[tuple[str, int]]:
+    if pack.labels is None or not pack.classes:
+        return []
+    return list(zip(pack.classes, np.bincount(pack.labels, minlength=len(pack.classes)).tolist()))
+
+
+def _attribute_counts(pack: Pack) -> list[tuple[str, str, int]]:
+    if pack.labels is None or not pack.attributes:
+        return []
+    counts = pack.labels.sum(0, dtype=np.int64).tolist()
+    return [(each.name, each.opposite, count) for each, count in zip(pack.attributes, counts)]
+
+
+def _same(names: list[str], contents: Iterable[str | bytes], skip: Iterable[str] = ()) -> list[list[str]]:
+    """Groups of two names or more whose contents are equal."""
+    groups: dict[int, list[str]] = defaultdict(list)
+    left = set(skip)
+    for name, content in zip(names, contents):
+        if name not in left:
+            groups[hash(content)].append(name)  # 64 bits: two of a million differing images meet once in 10^7 folders
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _counted(pairs: list[tuple[str, int]]) -> str:
+    rest = pairs[_SHOWN:]
+    text = ", ".join(f"{name} ({count:,})" for name, count in pairs[:_SHOWN])
+    return text + (f", {len(rest)} more ({sum(count for _, count in rest):,})" if rest else "")
+
+
+def _groups(what: str, groups: list[list[str]]) -> list[str]:
+    if not groups:
+        return []
+    lines = [f"duplicates  {_many(len(groups), 'group')} of {what}"]
+    lines += [f"  {' = '.join(group[:4])}{' = ...' if len(group) > 4 else ''}" for group in groups[:_SHOWN]]
+    return lines + ([f"  and {len(groups) - _SHOWN:,} more"] if len(groups) > _SHOWN else [])
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
