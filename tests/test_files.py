@@ -479,10 +479,10 @@ def test_pickles_in_disguise_are_refused(tmp_path: Path) -> None:
         for data in disguises(canary):
             for name, read in readers.items():
                 (tmp_path / name).write_bytes(data + chance.randbytes(chance.randrange(20) if turn else 0))
-                begin = time.perf_counter()
+                begin = time.thread_time()  # of the processor: others work on this machine too
                 with pytest.raises(UsageError) as caught:
                     read(tmp_path / name)
-                slowest = max(slowest, time.perf_counter() - begin)
+                slowest = max(slowest, time.thread_time() - begin)
                 assert "\n" not in str(caught.value)
                 tried += 1
     assert not canary.exists() and tried >= 300 and slowest < 0.1
