@@ -23,6 +23,28 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["ZEUXIS_CACHE"] = str(root / "zeuxis-cache")
 
 
+@pytest.fixture
+def training(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What `zeuxis train` asked the api for."""
+    asked: list[dict[str, Any]] = []
+
+    def train(family: Any, data: str, *, settings: Any, options: dict[str, Any]) -> Path:
+        asked.append({"family": family.family(), "data": data, "settings": settings, "options": options})
+        return Path("runs/00000-x")
+
+    monkeypatch.setattr("zeuxis.api.train", train)
+    return asked
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Commands write into the current folder."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("here"))
+    yield
+    os.chdir(before)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if RELEASE:
         return

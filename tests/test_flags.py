@@ -1,0 +1,217 @@
+"""What is typed: counts, seeds, flags and configs arrive as meant; what is wrong is named in one line, exit code 2."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from commandline import refused, typed
+from zeuxis.cli import flags
+from zeuxis.errors import UsageError
+from zeuxis.settings import TrainSettings
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
+CASES = 50_000 if os.environ.get("ZEUXIS_RELEASE") == "1" else 300
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("500", 500), ("20k", 20_000), ("1.5M", 1_500_000), ("0.5k", 500), ("1e3", 1000), ("20_000", 20_000), ("-3", -3)],
+)
+def test_count(text: str, value: int) -> None:
+    assert flags.count(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "k", "1.5", "20kk", "1e999", "nan", "inf", "0x10", "1 000", "٣", "1" * 50])
+def test_no_count(text: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        flags.count(text)
+
+
+@given(st.lists(st.integers(0, 2**40), min_size=1, max_size=20))
+def test_seeds_keep_their_order(numbers: list[int]) -> None:
+    assert flags.seeds(",".join(map(str, numbers))) == numbers
+
+
+def test_seeds() -> None:
+    assert flags.seeds("0-3,88, 2-2") == [0, 1, 2, 3, 88, 2]
+    for wrong in ("", ",", "3-1", "-1", "1-", "a", "0-99999999999", "1--2", f"{2**63}", "1" * 400):
+        with pytest.raises(ValueError, match=r"expected|ask for fewer"):
+            flags.seeds(wrong)
+
+
+def test_train_gets_what_was_typed(training: list[dict[str, Any]]) -> None:
+    code, out, err = typed("train", "dcgan", "faces/", "--steps", "20k", "--width=16", "--textbook", "--lr", "1e-3")
+    assert (code, out, err) == (0, "run runs/00000-x\n", "")
+    (asked,) = training
+    assert asked["family"] == "dcgan" and asked["data"] == "faces/"
+    assert asked["settings"] == TrainSettings(steps=20_000)
+    assert asked["options"] == {"width": 16, "textbook": True, "lr": 0.001}
+
+
+def test_flags_may_stand_before_the_family(training: list[dict[str, Any]]) -> None:
+    words = ["--steps", "7", "--mirror", "--name", "gan", "--no-tensorboard", "dcgan", "faces", "--minutes", "1.5"]
+    assert typed("train", *words)[0] == 0
+    assert training[0]["family"] == "dcgan"
+    assert training[0]["settings"] == TrainSettings(steps=7, mirror=True, name="gan", minutes=1.5)
+
+
+def test_flags_override_the_config(training: list[dict[str, Any]], tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        textwrap.dedent("""\
+            family: dcgan
+            data: avatars:100
+            options: {size: 32, width: 16, lr: 5e-4, textbook: true, loss: hinge}
+            settings: {steps: 20k, batch-size: 8, minutes: null, mirror: false}
+            versions: {zeuxis: 0.1.0}
+            """)
+    )
+    assert typed("train", "--config", str(config), "--width", "8", "--no-textbook")[0] == 0
+    assert typed("train", "dcgan", "other", f"--config={config}", "--steps=5")[0] == 0
+    first, second = training
+    assert first["family"] == "dcgan" and first["data"] == "avatars:100" and second["data"] == "other"
+    assert first["options"] == {"size": 32, "width": 8, "lr": 5e-4, "textbook": False, "loss": "hinge"}
+    assert first["settings"] == TrainSettings(steps=20_000, batch_size=8)
+    assert second["settings"].steps == 5 and second["options"]["width"] == 16
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("family: dcgan\ndata: x\nwidht: 3", "did you mean width"),
+        ("family: dcgan\ndata: x\nwidth: [3]", "width"),
+        ("family: dcgan\ndata: x\nwidth: 3.5", "--width"),
+        ("family: dcgan\ndata: x\nloss: none", "--loss"),
+        ("family: dcgan\ndata: x\noptions: 3", "options"),
+        ("- 1\n- 2", "--config"),
+        ("a: [", "not valid YAML"),
+        ("a: &a [x]\nb: *a", "alias"),
+        ("!!python/object/apply:os.system ['true']", "not valid YAML"),
+        ("family: [dcgan]\ndata: x", "family"),
+    ],
+)
+def test_wrong_config(content: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(content)
+    assert told in refused("train", "--config", str(tmp_path / "c.yaml"))
+
+
+def test_missing_config() -> None:
+    assert "nowhere.yaml" in refused("train", "dcgan", "x", "--config", "nowhere.yaml")
+    assert "--config" in refused("train", "dcgan", "x", "--config")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "told"),
+    [
+        (["trian"], 'Did you mean "train"'),
+        (["train"], "family"),
+        (["train", "dcgn", "x"], "did you mean dcgan"),
+        (["train", "dcgan"], "DATA is missing"),
+        (["train", "dcgan", "x", "--widht", "3"], "Did you mean --width"),
+        (["train", "dcgan", "x", "--steps"], "--steps requires an argument"),
+        (["train", "dcgan", "x", "--loss", "no"], '"non-saturating", "least-squares", "hinge"'),
+        (["train", "dcgan", "a", "b"], "unexpected argument 'b'"),
+        (["train", "no_such_module:Model", "x"], "no_such_module"),
+        (["train", "os:path", "x"], "is not a zeuxis.Model"),
+        (["sample"], "MODEL requires an argument"),
+        (["sample", "x", "--seeds", "3-1"], "--seeds"),
+        (["sample", "x", "-n", "0"], "-n"),
+        (["sample", "x", "--out", "a.jpg"], "--out"),
+        (["interpolate", "x", "--path", "round"], "--path"),
+        (["interpolate", "x", "--out", "a.txt"], "--out"),
+        (["arithmetic", "x"], "expected an expression, or seeds"),
+        (["arithmetic", "x", "a - b", "--plus", "1"], "one of the two"),
+        (["arithmetic", "x", "--plus", "one"], "--plus"),
+        (["data", "x", "--size", "1M"], "--size"),
+        (["resume", "x", "--steps", "0"], "--steps"),
+    ],
+)
+def test_wrong_words(tokens: list[str], told: str) -> None:
+    assert told in refused(*tokens)
+
+
+def _wrong_values(kind: str) -> st.SearchStrategy[str]:
+    text = st.text(max_size=60).filter(lambda value: not value.startswith("-"))
+    huge = st.sampled_from(["1" * 400, "9e99", str(2**70)])
+    if kind == "count":
+        return st.one_of(text.filter(_no_count), st.sampled_from(["nan", "inf", "", "1.5", "0x1"]), huge)
+    if kind == "number":
+        return st.one_of(text.filter(_no_number), st.sampled_from(["nan", "inf", "-inf", "NaN", ""]))
+    return text.filter(
+        lambda value: value not in {"auto", "cpu", "cuda", "mps", "hinge", "batch", "none", "pad", "crop"}
+    )
+
+
+def _no_count(value: str) -> bool:
+    try:
+        flags.count(value)
+    except ValueError:
+        return True
+    return False
+
+
+def _no_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return True
+    return False
+
+
+FLAGS = {
+    **dict.fromkeys(["--steps", "--batch-size", "--parts", "--width", "--size", "--channels", "--r1-every"], "count"),
+    **dict.fromkeys(["--minutes", "--lr", "--beta1", "--r1", "--half-life"], "number"),
+    **dict.fromkeys(["--device", "--loss", "--discriminator-norm", "--fit", "--textbook", "--mirror"], "choice"),
+}
+
+
+@settings(max_examples=CASES, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data(), st.sampled_from(sorted(FLAGS)))
+def test_any_wrong_value_is_named(data: st.DataObject, name: str) -> None:
+    value = data.draw(_wrong_values(FLAGS[name]))
+    if name in {"--textbook", "--mirror"} and value.lower() in {
+        "",
+        "1",
+        "0",
+        "y",
+        "n",
+        "t",
+        "f",
+        "yes",
+        "no",
+        "true",
+        "false",
+    }:
+        return
+    assert name in refused("train", "dcgan", "x", f"{name}={value}")
+
+
+@settings(max_examples=CASES, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.sampled_from(
+        ["sample", "interpolate", "arithmetic", "data", "resume", "families", "train", "train vae", "nothing", ""]
+    ),
+    st.lists(
+        st.text(max_size=12) | st.sampled_from(["--out", "--seeds", "-n", "--plus", "--config", "=", "--", "-", "0-3"]),
+        max_size=4,
+    ),
+)
+def test_no_words_give_a_traceback(command: str, words: list[str]) -> None:
+    where = ["/nonexistent/model"] if command in {"sample", "interpolate", "arithmetic", "data", "resume"} else []
+    code, _, err = typed(*command.split(), *where, *(word for word in words if word != "--debug"))
+    assert code in {0, 2, 4}, err
+    assert "Traceback" not in err and err.count("\n") == (code != 0)
+
+
+@given(st.sampled_from(["steps", "batch_size", "seed", "minutes", "device", "half_life"]), st.data())
+def test_settings_refuse_what_they_cannot_be(name: str, data: st.DataObject) -> None:
+    wrong: st.SearchStrategy[Any] = st.sampled_from(["x", [], {}, float("nan"), -1, -(10**30), b"", 1j])
+    with pytest.raises(UsageError, match="--" + name.replace("_", "-")):
+        TrainSettings(**{name: data.draw(wrong)})
