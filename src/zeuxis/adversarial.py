@@ -1,4 +1,4 @@
-"""What adversaries play for: pairs of losses on scores, the penalties that keep a discriminator smooth, and its verdict."""
+"""What adversaries play for: pairs of losses on scores, verdicts, and penalties that keep a discriminator smooth."""
 
 from __future__ import annotations
 

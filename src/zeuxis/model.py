@@ -1,4 +1,4 @@
-"""What a generative model is: options, networks, a game of losses, and the capabilities `Latent`, `Encoder`, `Translator`."""
+"""What a generative model is: options, networks, a game of losses, and what it can do (its capabilities are types)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop: one step of any game, an endless iterator of steps, the average of the weights, and the state that resuming needs."""
+"""The loop: one step of any game, an iterator of steps, the average of the weights, the state that resuming needs."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def split(batch: Batch, parts: int) -> list[Batch]:
 def average_weight(clock: Clock, batch_size: int, half_life: int) -> float:
     """What the average keeps of itself at this step; early on, when the weights still race, its memory is shorter."""
     reach = min(float(half_life), 0.05 * clock.images)
-    return 0.5 ** (batch_size / max(reach, 1e-8))
+    return float(0.5 ** (batch_size / max(reach, 1e-8)))
 
 
 @torch.no_grad()

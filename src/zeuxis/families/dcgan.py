@@ -1,4 +1,4 @@
-"""Deep convolutional GAN: transposed convolutions against strided ones (Radford 2015), with what has kept GANs stable since."""
+"""Deep convolutional GAN: transposed convolutions against strided ones (Radford 2015), kept stable by R1."""
 
 from __future__ import annotations
 

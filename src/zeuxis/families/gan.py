@@ -71,4 +71,5 @@ class GAN(Latent):
         yield "generator", {"fool": pair.fool(self.score(fake))}
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        return torch.tanh(self.generator(z)).unflatten(1, (self.channels, self.size, self.size))
+        pixels: Tensor = torch.tanh(self.generator(z))
+        return pixels.view(-1, self.channels, self.size, self.size)

@@ -45,7 +45,7 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """Vectors (n inputs) to images (n c h w): a linear map to the smallest grid, then stride-2 transposed convolutions."""
+    """Vectors (n inputs) to images (n c h w): a linear map to a small grid, then stride-2 transposed convolutions."""
 
     def __init__(
         self, size: int, channels: int, *, width: int, inputs: int, norm: Norm = "batch", slope: float = 0.0

@@ -1,0 +1,224 @@
+"""One suite that every family must pass: what the loop, the storage and the latent tools rely on."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from zeuxis import families, files
+from zeuxis.errors import UsageError
+from zeuxis.model import Batch, Clock, Encoder, Latent, Model
+from zeuxis.storage import fill, read_model_folder
+from zeuxis.training import State, train, train_step
+
+TINY = {"width": 8, "latent_dim": 6, "warmup": 64}
+FAMILIES = families.names()
+
+
+def build(name: str, **changes: Any) -> Model:
+    """A small model of the family, the same weights each time."""
+    family = families.find(name)
+    wanted = {"size": 16, **TINY, **changes}
+    torch.manual_seed(0)
+    return family(**{key: value for key, value in wanted.items() if key in family.__dataclass_fields__})
+
+
+class Stripes:
+    """An endless source of images that depend on their position alone."""
+
+    columns = frozenset({"image"})
+
+    def __init__(self, model: Model) -> None:
+        self.shape = (model.channels, model.size, model.size)
+
+    def batch(self, start: int, size: int) -> Batch:
+        rows = [torch.rand(self.shape, generator=torch.Generator().manual_seed(start + i)) for i in range(size)]
+        return Batch(torch.stack(rows) * 2 - 1)
+
+
+def run(state: State, steps: int) -> list[dict[str, float]]:
+    made = train(state.model, Stripes(state.model), steps=steps, batch_size=4, seed=7, resume=state)
+    return [{name: value.item() for name, value in progress.report.items()} for progress in made]
+
+
+def same(a: State, b: State) -> bool:
+    one, two = a.tensors(), b.tensors()
+    pairs = [(value, two[group][name]) for group, values in one.items() for name, value in values.items()]
+    return a.scalars() == b.scalars() and all(torch.equal(x, y) for x, y in pairs)
+
+
+@pytest.fixture(params=FAMILIES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_every_parameter_belongs_to_one_player(name: str) -> None:
+    model = build(name)
+    owned = [id(p) for o in model.optimizers().values() for group in o.param_groups for p in group["params"]]
+    assert sorted(owned) == sorted(id(p) for p in model.parameters())
+
+
+def test_terms_are_finite_and_named_and_turns_depend_on_the_clock_alone(name: str) -> None:
+    def turns(seed: int, step: int) -> list[tuple[str | None, tuple[str, ...]]]:
+        model = build(name)
+        torch.manual_seed(seed)
+        batch = Stripes(model).batch(seed * 100, 4)
+        played = list(model.losses(batch, Clock(step, step * 4)))
+        for player, terms in played:
+            assert player is None or player in model.optimizers()
+            assert terms and all(value.ndim == 0 and torch.isfinite(value) for value in terms.values())
+        return [(player, tuple(terms)) for player, terms in played]
+
+    for step in (0, 1, 16):
+        assert turns(1, step) == turns(2, step)
+
+
+def test_only_the_player_whose_turn_it_is_moves(name: str) -> None:
+    model = build(name)
+    optimizers = model.optimizers()
+    owners = {id(p): player for player, o in optimizers.items() for g in o.param_groups for p in g["params"]}
+    for player, terms in model.losses(Stripes(model).batch(0, 4), Clock(0, 0)):
+        if player is None:
+            assert not any(p.grad is not None for p in model.parameters())
+            continue
+        before = {n: p.detach().clone() for n, p in model.named_parameters()}
+        mine = [p for g in optimizers[player].param_groups for p in g["params"]]
+        torch.stack(list(terms.values())).sum().backward(inputs=mine)
+        optimizers[player].step()
+        optimizers[player].zero_grad()
+        moved = {owners[id(p)] for n, p in model.named_parameters() if not torch.equal(before[n], p)}
+        assert moved == {player}
+
+
+def test_training_is_deterministic_and_resuming_is_bit_exact(name: str) -> None:
+    whole, again = State.start(build(name)), State.start(build(name))
+    assert run(whole, 7) == run(again, 7)
+    assert same(whole, again)
+    for cut in (1, 4):
+        first = State.start(build(name))
+        run(first, cut)
+        saved = {group: {n: v.clone() for n, v in values.items()} for group, values in first.tensors().items()}
+        scalars = json.loads(json.dumps(first.scalars()))
+        torch.manual_seed(99)
+        second = State.start(families.find(name)(**first.model.options))
+        second.restore(saved, scalars)
+        run(second, 7)
+        assert same(whole, second)
+
+
+def test_options_round_trip_and_samples_survive_saving(name: str, tmp_path: Any) -> None:
+    state = State.start(build(name))
+    run(state, 3)
+    state.average.save(tmp_path / "model")
+    config, weights = read_model_folder(tmp_path / "model")
+    loaded = families.find(config["family"])(**config["options"])
+    fill(loaded, weights)
+    assert loaded.options == state.model.options
+    assert loaded.family() == name
+    assert not {key.split(".")[0] for key in weights} & set(state.model.scaffolding)
+    if isinstance(loaded, Latent):
+        lean = loaded.drop_scaffolding().eval()
+        assert isinstance(lean, Latent) and isinstance(state.average, Latent)
+        assert torch.equal(lean.sample(3), state.average.sample(3))
+
+
+@pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (50, 3)])
+def test_other_sizes_and_channels(name: str, size: int, channels: int) -> None:
+    model = build(name, size=size, channels=channels)
+    report = train_step(model, model.optimizers(), Stripes(model).batch(0, 4), Clock())
+    assert all(torch.isfinite(value) for value in report.values())
+    if isinstance(model, Latent):
+        assert model.eval().sample(2).shape == (2, channels, size, size)
+
+
+def test_image_i_is_a_function_of_seed_i_alone(name: str) -> None:
+    model = build(name).eval()
+    if not isinstance(model, Latent):
+        pytest.skip("has no latent space")
+    z = model.prior([3, 1, 4, 1])
+    assert torch.equal(z[1], z[3]) and torch.equal(model.prior([1])[0], z[1]) and not torch.equal(z[0], z[1])
+    with torch.no_grad():
+        image = model.decode(z)
+    assert image.shape == (4, model.channels, model.size, model.size)
+    assert image.abs().max() <= 1
+    torch.testing.assert_close(image[2:3], model.sample(1, seed=4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.sample(5, batch_size=2), model.sample(5), atol=1e-5, rtol=0)
+
+
+def test_encode_gives_latents(name: str) -> None:
+    model = build(name).eval()
+    if not isinstance(model, Encoder):
+        pytest.skip("has no encoder")
+    images = Stripes(model).batch(0, 3).image
+    with torch.no_grad():
+        z = model.encode(images)
+        alone = model.encode(images[:1])
+    assert z.shape == model.prior([0, 1, 2]).shape
+    torch.testing.assert_close(z[:1], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_a_batch_in_parts_plays_the_same_turns(name: str) -> None:
+    model = build(name)
+    whole = train_step(build(name), model.optimizers(), Stripes(model).batch(0, 8), Clock())
+    parts = train_step(model, model.optimizers(), Stripes(model).batch(0, 8), Clock(), parts=2)
+    assert whole.keys() == parts.keys()
+
+
+def test_never_yields_inside_with(name: str) -> None:
+    tree = ast.parse(inspect.getsource(sys.modules[families.find(name).__module__]))
+    inside = [y for node in ast.walk(tree) if isinstance(node, ast.With) for y in ast.walk(node)]
+    assert not [y for y in inside if isinstance(y, ast.Yield | ast.YieldFrom)]
+
+
+def test_options_out_of_bounds_are_named(name: str) -> None:
+    family = families.find(name)
+    for bad in ({"size": 3}, {"size": "64"}, {"channels": 9}, {"lr": float("nan")}, {"latent_dim": True}):
+        if set(bad) <= set(family.__dataclass_fields__):
+            flag = "--" + next(iter(bad)).replace("_", "-")
+            with pytest.raises(UsageError, match=flag):
+                family(**bad)
+
+
+def test_summary_is_one_line(name: str) -> None:
+    assert 20 < len(families.summary(name)) <= 110
+
+
+def test_a_family_outside_the_package_is_found_by_name(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.write_file(tmp_path / "mine.py", b"from zeuxis.families.gan import GAN\nclass Mine(GAN): pass\nword = 3\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert families.find("mine:Mine").family() == "mine:Mine"
+    for wrong in ("mine:word", "mine:Other", "absent:Model", "dcgann"):
+        with pytest.raises(UsageError):
+            families.find(wrong)
+
+
+def _linear(steps: int, parts: int) -> Tensor:
+    """A toy game without batch statistics: one player, a squared distance."""
+
+    class Line(Model):
+        def build(self) -> None:
+            self.layer = torch.nn.Linear(self.size**2, 1)
+
+        def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+            return {"line": torch.optim.SGD(self.parameters(), 0.1)}
+
+        def losses(self, batch: Batch, clock: Clock) -> Iterator[Any]:
+            yield "line", {"square": (self.layer(batch.image.flatten(1)) - 1).square().mean()}
+
+    torch.manual_seed(0)
+    model = Line(size=8, channels=1)
+    for _ in train(model, Stripes(model), steps=steps, batch_size=8, seed=0, parts=parts):
+        pass
+    return model.layer.weight.detach()
+
+
+def test_parts_give_the_gradient_of_the_whole_batch() -> None:
+    torch.testing.assert_close(_linear(5, 1), _linear(5, 4), atol=1e-6, rtol=1e-6)

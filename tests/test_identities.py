@@ -1,0 +1,179 @@
+"""Formulas against something outside: closed forms, Monte Carlo, autograd, torch.distributions."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Bernoulli, Normal, kl_divergence
+from torch.nn import functional as F
+
+from zeuxis.adversarial import PAIRS, r1
+from zeuxis.errors import DivergedError
+from zeuxis.families.vae import VAE
+from zeuxis.model import Batch, Clock
+from zeuxis.nets.augment import augment, cutout, translation
+from zeuxis.nets.conv import Down, Up, pyramid
+from zeuxis.training import average_weight, mix, train, update_average
+
+
+def test_non_saturating_pair_is_binary_cross_entropy_on_logits() -> None:
+    score = torch.randn(50)
+    pair = PAIRS["non-saturating"]
+    ones, zeros = torch.ones(50), torch.zeros(50)
+    torch.testing.assert_close(pair.real(score), F.binary_cross_entropy_with_logits(score, ones))
+    torch.testing.assert_close(pair.fake(score), F.binary_cross_entropy_with_logits(score, zeros))
+    torch.testing.assert_close(pair.fool(score), F.binary_cross_entropy_with_logits(score, ones))
+    torch.testing.assert_close(PAIRS["saturating"].fool(score), torch.log(1 - torch.sigmoid(score)).mean())
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_discriminator_is_paid_for_telling_apart_and_a_generator_for_fooling(name: str) -> None:
+    pair, low, high = PAIRS[name], torch.full((4,), -0.1), torch.full((4,), 0.9)
+    assert pair.real(high) < pair.real(low)
+    assert pair.fake(low) < pair.fake(high)
+    assert pair.fool(high) < pair.fool(low)
+    assert pair.verdict(low).max() < pair.verdict(high).min()
+    assert 0 <= pair.verdict(low * 9).min() and pair.verdict(high * 9).max() <= 1
+
+
+def test_optimal_discriminator_of_two_gaussians_is_the_density_ratio() -> None:
+    """Goodfellow 2014, proposition 1: training a logistic score on N(1, 1) against N(-1, 1) finds log p/q = 2x."""
+    torch.manual_seed(0)
+    slope = torch.zeros(2, requires_grad=True)
+    optimizer, pair = torch.optim.Adam([slope], 0.05), PAIRS["non-saturating"]
+    real, fake = torch.randn(20_000) + 1, torch.randn(20_000) - 1
+    for _ in range(300):
+        loss = pair.real(slope[0] * real + slope[1]) + pair.fake(slope[0] * fake + slope[1])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert slope[0].item() == pytest.approx(2, abs=0.1)
+    assert slope[1].item() == pytest.approx(0, abs=0.1)
+
+
+def test_r1_of_a_linear_score_is_half_its_squared_norm() -> None:
+    weight = torch.randn(3, 8, 8)
+    value = r1(lambda image: (image * weight).sum((1, 2, 3)), torch.randn(5, 3, 8, 8))
+    torch.testing.assert_close(value, weight.square().sum() / 2)
+
+
+def test_r1_stays_in_float32_under_autocast_and_reaches_the_weights() -> None:
+    network = Down(16, 3, width=4)
+    with torch.autocast("cpu", torch.bfloat16):
+        value = r1(network, torch.randn(2, 3, 16, 16))
+    value.backward()
+    assert value.dtype == torch.float32
+    assert all(p.grad is not None for n, p in network.named_parameters() if n.endswith("weight"))
+
+
+def test_kl_and_likelihoods_against_torch_distributions() -> None:
+    torch.manual_seed(1)
+    model = VAE(size=16, channels=1, latent_dim=5, width=4, norm="none", warmup=0, beta=2.0)
+    image = torch.rand(6, 1, 16, 16) * 2 - 1
+    mean, log_variance = model.posterior(image)
+    expected = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum(1).mean()
+    turns = list(model.losses(Batch(image), Clock()))
+    torch.testing.assert_close(turns[0][1]["latent/kl"], expected)
+    torch.testing.assert_close(turns[1][1]["kl"], 2 * expected)
+
+    logits = torch.randn(6, 1, 16, 16)
+    normal = Normal(torch.tanh(logits), model.log_sigma.exp()).log_prob(image).sum((1, 2, 3))
+    torch.testing.assert_close(model.log_likelihood(image, logits), normal, rtol=1e-4, atol=1e-2)
+    coin = VAE(size=16, channels=1, width=4, likelihood="bernoulli")
+    binary = (image > 0).float() * 2 - 1
+    exact = Bernoulli(logits=logits).log_prob((binary + 1) / 2).sum((1, 2, 3))
+    torch.testing.assert_close(coin.log_likelihood(binary, logits), exact)
+
+
+def test_kl_closed_form_against_monte_carlo() -> None:
+    torch.manual_seed(2)
+    mean, log_variance = torch.tensor([0.7, -0.2]), torch.tensor([-0.5, 0.3])
+    posterior = Normal(mean, (log_variance / 2).exp())
+    z = posterior.sample((200_000,))
+    monte_carlo = (posterior.log_prob(z) - Normal(0.0, 1.0).log_prob(z)).sum(1).mean()
+    closed = ((mean.square() + log_variance.exp() - 1 - log_variance) / 2).sum()
+    torch.testing.assert_close(monte_carlo, closed, rtol=0.02, atol=0.01)
+
+
+@pytest.mark.parametrize("size", [8, 28, 32, 45, 50, 63, 64, 97, 127, 128])
+def test_pyramids_meet_at_every_size(size: int) -> None:
+    assert 4 <= pyramid(size)[0] <= 7
+    image = Up(size, 3, width=4, inputs=5)(torch.randn(2, 5))
+    assert image.shape == (2, 3, size, size)
+    assert Down(size, 3, width=4, outputs=7)(image).shape == (2, 7)
+
+
+def test_the_stem_is_the_textbook_transposed_convolution() -> None:
+    up = Up(32, 3, width=4, inputs=5, norm="none")
+    z = torch.randn(3, 5)
+    grid = up.stem(z).unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
+    weight = up.stem.weight.view(4, 4, -1, 5).permute(3, 2, 0, 1)  # inputs outputs 4 4
+    textbook = F.conv_transpose2d(z[:, :, None, None], weight) + up.stem.bias.view(4, 4, -1).permute(2, 0, 1)
+    torch.testing.assert_close(grid, textbook)
+
+
+def test_translation_moves_whole_images_by_whole_pixels() -> None:
+    torch.manual_seed(3)
+    image = torch.zeros(40, 2, 16, 16)
+    image[:, :, 8, 8] = 1.0
+    moved = translation(image)
+    places = moved[:, 0].flatten(1).argmax(1)
+    assert torch.equal(moved.sum((2, 3)), torch.ones(40, 2))
+    rows, columns = places // 16, places % 16
+    assert rows.min() == 6 and rows.max() == 10 and columns.min() == 6 and columns.max() == 10
+    assert torch.equal(moved[:, 0], moved[:, 1])
+
+
+def test_cutout_removes_at_most_a_quarter_and_augmentation_passes_gradients() -> None:
+    torch.manual_seed(4)
+    kept = cutout(torch.ones(64, 1, 16, 16)).mean((1, 2, 3))
+    assert kept.min() >= 1 - 81 / 256 and kept.max() < 1
+    image = torch.randn(4, 3, 16, 16, requires_grad=True)
+    augment(image, "color+translation+cutout").sum().backward()
+    assert image.grad is not None and image.grad.abs().sum() > 0
+    assert augment(image, "none") is image
+
+
+def test_the_average_forgets_half_in_its_half_life() -> None:
+    keep = average_weight(Clock(10**6, 32 * 10**6), 32, 9600)
+    assert keep ** (9600 / 32) == pytest.approx(0.5)
+    assert average_weight(Clock(0, 0), 32, 9600) == 0.0
+    one, two = VAE(size=16, width=4), VAE(size=16, width=4)
+    expected = {n: torch.lerp(v, two.state_dict()[n], 0.25) for n, v in one.state_dict().items() if v.ndim}
+    two.encoder.body[4].num_batches_tracked += 3
+    update_average(one, two, 0.75)
+    for name, value in expected.items():
+        torch.testing.assert_close(one.state_dict()[name], value)
+    assert one.encoder.body[4].num_batches_tracked == 3
+
+
+def test_mixed_seeds_differ() -> None:
+    seeds = {mix(seed, step) for seed in range(30) for step in range(30)}
+    assert len(seeds) == 900 and all(0 <= s < 2**63 for s in seeds)
+
+
+class _Constant:
+    columns = frozenset({"image"})
+
+    def batch(self, start: int, size: int) -> Batch:
+        return Batch(torch.full((size, 3, 16, 16), math.nan if start >= 12 else 0.5))
+
+
+def test_a_number_that_is_not_finite_is_named_at_its_step() -> None:
+    model = VAE(size=16, width=4)
+    seen = []
+    with pytest.raises(DivergedError, match="of vae.* step 3"):
+        for progress in train(model, _Constant(), steps=9, batch_size=4, seed=0):
+            seen.append(progress.clock.step)
+    assert seen == [1, 2, 3]
+
+
+def test_a_gradient_that_is_not_finite_is_named() -> None:
+    model = VAE(size=16, width=4, norm="none")
+    assert isinstance(model.encoder.head, nn.Linear)
+    model.encoder.head.weight.register_hook(lambda grad: grad * math.inf)
+    with pytest.raises(DivergedError, match="gradient of vae"):
+        list(train(model, _Constant(), steps=1, batch_size=4, seed=0))
