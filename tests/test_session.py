@@ -29,7 +29,7 @@ from zeuxis.data.pack import Pack
 from zeuxis.display import Lines
 from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
 from zeuxis.model import Batch, Clock, Latent, Model, Turn, option
-from zeuxis.session import loop, machine, pictures
+from zeuxis.session import events, loop, machine, pictures
 from zeuxis.settings import TrainSettings
 
 RELEASE = os.environ.get("ZEUXIS_RELEASE") == "1"
@@ -285,6 +285,7 @@ def slowed(function: Callable[..., Any], marker: str, seconds: float, call: int)
 PHASES: dict[str, tuple[Any, str]] = {
     "start": (session, "_prepare"),
     "scan": (session, "open_pack"),
+    "reading": (Lines, "work"),
     "step": (training, "train_step"),
     "sample": (pictures, "samples"),
     "metrics": (storage.Run, "append_metrics"),
@@ -296,7 +297,9 @@ PHASES: dict[str, tuple[Any, str]] = {
 def child(job: dict[str, Any]) -> None:
     """What a forked process does: one command, as the command line would."""
     os.dup2(os.open(job["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-    session.open_pack = open_blobs
+    os.environ["ZEUXIS_TEST_RUN"] = job["out"]
+    if not job.get("real"):
+        session.open_pack = open_blobs
     if job.get("slow"):
         owner, name = PHASES[job["slow"]]
         setattr(owner, name, slowed(getattr(owner, name), job["marker"], job["seconds"], job["call"]))
@@ -442,6 +445,33 @@ def test_second_interrupt_ends_at_once(
     server.begin(tmp_path, only_run(tmp_path))
     assert server.end() == 0
     assert digests(only_run(tmp_path)) == never_stopped
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_signal_while_images_are_read_leaves_no_orphan(tmp_path: Path, server: Server, name: str) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i in range(150):
+        Image.new("L", (8, 8), i).save(folder / f"{i:03d}.png")
+    out = tmp_path / "out"
+    process = server.begin(out, real=True, data=str(folder), slow="reading", call=1, seconds=0.2)
+    wait_for(out / "marker")
+    os.kill(process, getattr(signal, name))
+    assert server.end() == 128 + getattr(signal, name)
+    assert (out / "stderr").read_text().endswith(f"zeuxis: ended by {name}; nothing is lost\n")
+    assert not processes_with(str(out))
+
+
+def processes_with(mark: str) -> list[str]:
+    """The processes that a command of this test has left behind (on Linux; none elsewhere)."""
+    left = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"ZEUXIS_TEST_RUN={mark}".encode() in (folder / "environ").read_bytes():
+                left.append((folder / "cmdline").read_text())
+        except OSError:  # gone, or another user's
+            continue
+    return left
 
 
 def test_step_that_takes_too_long_is_given_up(tmp_path: Path, server: Server, never_stopped: dict[str, str]) -> None:
@@ -631,6 +661,44 @@ def _impatient(action: Callable[[], None], path: str | Path, need: int, patience
 
 
 # --- the rest
+
+
+def test_display_weighs_a_term_by_how_often_it_comes() -> None:
+    sums = {"d/real": [8.0, 4.0], "d/r1": [4.0, 1.0], "g/fool": [6.0, 2.0], "verdict/real": [2.0, 4.0]}
+    tensors = {name: torch.tensor(pair, dtype=torch.float64) for name, pair in sums.items()}
+    model = Toy()
+    state = training.State(model, model, {}, Clock(), tensors)
+    assert loop.peek(state) == {"d/real": 2.0, "d/r1": 1.0, "g/fool": 3.0, "verdict/real": 0.5}
+    assert state.sums is tensors
+
+
+def test_tensorboard_gets_rows_and_sheets_or_names_its_extra(
+    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[Any, ...]] = []
+
+    class Writer:
+        def __init__(self, folder: str, purge_step: int | None) -> None:
+            written.append((folder, purge_step))
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            written.append((name, step))
+
+        def add_image(self, name: str, image: Any, step: int, dataformats: str) -> None:
+            written.append((name, image.shape[-1], step))
+
+        def close(self) -> None:
+            written.append(("closed",))
+
+    monkeypatch.setattr(events, "_summary_writer", lambda: Writer)
+    run = session.start(settings(tmp_path, tensorboard=True), Toy, {}, data=data, display=quiet)
+    session.resume(run, steps=13, family=Toy, display=quiet)
+    assert written[0] == (str(run / "tensorboard"), None)
+    assert {("maker/fool", 10), ("samples", 3, 6), ("closed",), (str(run / "tensorboard"), 13)} <= set(written)
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UsageError, match=r"pip install zeuxis\[tensorboard\]"):
+        session.start(settings(tmp_path, tensorboard=True), Toy, {}, data=data, display=quiet)
 
 
 def test_due_depends_on_the_step_alone() -> None:

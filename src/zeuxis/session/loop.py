@@ -234,11 +234,15 @@ class _Pace:
 
 
 def peek(state: State) -> dict[str, float]:
-    """The means so far of what was reported since the last row; the sums stay as they are."""
+    """What was reported since the last row, per turn of its player: a term of every 16th turn counts a 16th."""
     if not state.sums:
         return {}
-    values = torch.stack(list(state.sums.values())).cpu().tolist()
-    return {name: total / count for name, (total, count) in zip(state.sums, values)}
+    pairs = dict(zip(state.sums, torch.stack(list(state.sums.values())).cpu().tolist()))
+    turns: dict[str, float] = {}
+    for name, (_, count) in pairs.items():
+        player = name.rpartition("/")[0]
+        turns[player] = max(turns.get(player, 0.0), count)
+    return {name: total / turns[name.rpartition("/")[0]] for name, (total, _) in pairs.items()}
 
 
 def check_finite(tensors: training.Tensors, step: int) -> None:
