@@ -7,7 +7,7 @@ import math
 import os
 import stat
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -262,26 +262,21 @@ def write_png(image: Image.Image, path: str | Path) -> None:
 
 def write_animation(frames: Tensor, path: str | Path, *, fps: int = 20) -> None:
     """Write frames (t c h w, in [-1, 1]) as `.webp`, `.gif` (both repeat for ever) or `.mp4` (the extra `video`)."""
-    writers: dict[str, Callable[[Array, int], bytes]] = {".webp": _webp, ".gif": _gif, ".mp4": _mp4}
     kind = Path(path).suffix.lower()
-    if kind not in writers:
-        raise UsageError(f"{path} is no animation; expected a name that ends in {', '.join(writers)}")
+    if kind not in (".webp", ".gif", ".mp4"):
+        raise UsageError(f"{path} is no animation; expected a name that ends in .webp, .gif or .mp4")
+    if not len(frames) or not 1 <= fps <= 100:
+        raise UsageError(f"an animation of {len(frames)} frames, {fps} a second; expected at least 1, and 1 to 100")
     pixels = to_uint8(frames)
-    files.write_file(path, writers[kind](pixels.repeat(3, 3) if pixels.shape[3] == 1 else pixels, fps))
+    pixels = pixels.repeat(3, 3) if pixels.shape[3] == 1 else pixels
+    files.write_file(path, _mp4(pixels, fps) if kind == ".mp4" else _pictures(pixels, fps, kind))
 
 
-def _webp(pixels: Array, fps: int) -> bytes:
-    return _animated(pixels, fps, "WEBP", quality=90, method=4)
-
-
-def _gif(pixels: Array, fps: int) -> bytes:
-    return _animated(pixels, fps, "GIF", optimize=False)
-
-
-def _animated(pixels: Array, fps: int, kind: str, **options: Any) -> bytes:
+def _pictures(pixels: Array, fps: int, kind: str) -> bytes:
     first, *rest = [Image.fromarray(frame) for frame in pixels]
+    options: dict[str, Any] = {"quality": 90, "method": 4} if kind == ".webp" else {"optimize": False}
     buffer = io.BytesIO()
-    first.save(buffer, kind, save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, **options)
+    first.save(buffer, kind[1:], save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, **options)
     return buffer.getvalue()
 
 
