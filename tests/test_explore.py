@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from zeuxis import explore
 from zeuxis.errors import UsageError
-from zeuxis.explore.arithmetic import to_length
+from zeuxis.explore.arithmetic import to_norm
 from zeuxis.explore.candidates import Candidates, choose
 from zeuxis.explore.expression import Vocabulary, wording
 from zeuxis.explore.paths import interpolate, linear, loop, slerp, weights
@@ -321,7 +321,7 @@ def test_a_term_without_examples_says_so(known: Candidates) -> None:
 
 @pytest.mark.parametrize("average", [1, 3, 10])
 def test_arithmetic_of_a_linear_model_is_exact(toy: Toy, known: Candidates, average: int) -> None:
-    outcome = explore.arithmetic(toy, LECTURE, candidates=known, average=average, keep_length=False, seed=average)
+    outcome = explore.arithmetic(toy, LECTURE, candidates=known, average=average, length=None, seed=average)
     base = outcome.averages[2]
     assert outcome.result[SMILING] == pytest.approx(1, abs=1e-5)
     assert outcome.result[WOMAN] == pytest.approx(-1, abs=1e-5)
@@ -333,9 +333,7 @@ def test_arithmetic_of_a_linear_model_is_exact(toy: Toy, known: Candidates, aver
 
 def test_without_balance_a_bias_of_the_data_leaks(toy: Toy, known: Candidates) -> None:
     def leak(balance: bool) -> float:
-        outcome = explore.arithmetic(
-            toy, LECTURE, candidates=known, average=100, keep_length=False, balance=balance, seed=1
-        )
+        outcome = explore.arithmetic(toy, LECTURE, candidates=known, average=100, length=None, balance=balance, seed=1)
         return float((outcome.result - outcome.averages[2])[GLASSES])
 
     assert leak(balance=False) > 0.5
@@ -343,13 +341,13 @@ def test_without_balance_a_bias_of_the_data_leaks(toy: Toy, known: Candidates) -
 
 
 def test_length_is_kept_when_asked(toy: Toy, known: Candidates) -> None:
-    short = explore.arithmetic(toy, LECTURE, candidates=known, average=50, keep_length=False)
-    full = explore.arithmetic(toy, LECTURE, candidates=known, average=50, keep_length=True)
+    short = explore.arithmetic(toy, LECTURE, candidates=known, average=50, length=None)
+    full = explore.arithmetic(toy, LECTURE, candidates=known, average=50, length=1.0)
     assert short.result.norm() < 0.8 * known.length
     assert full.result.norm() == pytest.approx(known.length, rel=1e-5)
     assert torch.allclose(full.averages.norm(dim=1), torch.full((3,), known.length), rtol=1e-5)
     assert torch.allclose(full.result / full.result.norm(), short.result / short.result.norm(), atol=1e-6)
-    assert torch.equal(to_length(torch.zeros(1, 3), 2.0), torch.zeros(1, 3))
+    assert torch.equal(to_norm(torch.zeros(1, 3), 2.0), torch.zeros(1, 3))
 
 
 def test_the_neighbourhood_has_the_result_in_the_middle(toy: Toy, known: Candidates) -> None:
@@ -408,7 +406,7 @@ def test_score_counts_what_is_wrong_and_what_changed(toy: Toy, known: Candidates
             return values
 
     rated = explore.score(
-        toy, LECTURE, words=WORDS, candidates=known, reader=Crooked(toy), average=3, triples=10, keep_length=False
+        toy, LECTURE, words=WORDS, candidates=known, reader=Crooked(toy), average=3, triples=10, length=None
     )
     assert rated.target == 0
     assert rated.each == {"smiling": 1.0, "man": 0.0}

@@ -13,6 +13,7 @@ from zeuxis.explore.candidates import Candidates, Reader, choose, decode
 from zeuxis.explore.expression import Term, Vocabulary, target, word
 from zeuxis.model import Latent
 
+LENGTH = 1.0  # of averages and results, in norms of a typical latent
 AVERAGE = 100  # examples per term; see docs: 3 are the lecture's, many more are surer
 PERTURBATION = 0.25  # the DCGAN paper's, for latents drawn uniformly from [-1, 1]
 
@@ -80,25 +81,25 @@ def arithmetic(
     average: int = AVERAGE,
     seed: int = 0,
     balance: bool = True,
-    keep_length: bool = True,
+    length: float | None = LENGTH,
     confidence: float = 0.9,
 ) -> Outcome:
     """Add and subtract the averages of examples of the terms; `decode` with the model's, or `pictures`, to see it.
 
-    `average` examples are taken for each term; `balance` makes them alike in what no term names; `keep_length`
-    brings averages and result to a typical latent's norm, which averaging shrinks.
+    `average` examples are taken for each term; `balance` makes them alike in what no term names; averages and
+    result are brought to `length` times a typical latent's norm, which averaging shrinks (None: left as they are).
     """
     chosen = choose(terms, candidates, count=average, seed=seed, balance=balance, confidence=confidence)
     picks = [
         Pick(term.weight, term.text, candidates.latents[at], candidates.origins[at].tolist(), candidates.source)
         for term, at in zip(terms, chosen)
     ]
-    length = candidates.length if keep_length else None
-    return outcome(picks, length=length, spread=candidates.spread, seed=seed).to(model.device)
+    norm = None if length is None else length * candidates.length
+    return outcome(picks, norm=norm, spread=candidates.spread, seed=seed).to(model.device)
 
 
 def by_hand(
-    model: Latent, terms: Sequence[tuple[float, Sequence[int]]], *, seed: int = 0, keep_length: bool = False
+    model: Latent, terms: Sequence[tuple[float, Sequence[int]]], *, seed: int = 0, length: float | None = None
 ) -> Outcome:
     """Arithmetic with the seeds of each term picked by eye, as in the DCGAN paper: pairs (weight, seeds).
 
@@ -108,16 +109,16 @@ def by_hand(
         raise UsageError("a term has no seeds; give some for each, as in --plus 12,45,7 --minus 3,9,30 --plus 1,8,60")
     picks = [Pick(weight, _seeds(seeds), model.prior(seeds).cpu(), list(seeds)) for weight, seeds in terms]
     many = model.prior(range(256)).cpu()
-    length = float(many.flatten(1).norm(dim=1).mean()) if keep_length else None
-    return outcome(picks, length=length, spread=many.std(0), seed=seed).to(model.device)
+    norm = None if length is None else length * float(many.flatten(1).square().sum(1).mean().sqrt())
+    return outcome(picks, norm=norm, spread=many.std(0), seed=seed).to(model.device)
 
 
-def outcome(picks: list[Pick], *, length: float | None, spread: Tensor, seed: int = 0) -> Outcome:
-    """The averages of the picks, their weighted sum, and its surroundings; all at norm `length` where it is given."""
+def outcome(picks: list[Pick], *, norm: float | None, spread: Tensor, seed: int = 0) -> Outcome:
+    """The averages of the picks, their weighted sum, and its surroundings; all at a norm where one is given."""
     averages = torch.stack([pick.latents.mean(0) for pick in picks])
     result = combine(averages, [pick.weight for pick in picks])
-    if length is not None:
-        averages, result = to_length(averages, length), to_length(result[None], length)[0]
+    if norm is not None:
+        averages, result = to_norm(averages, norm), to_norm(result[None], norm)[0]
     return Outcome(picks, averages, result, surroundings(result, spread, seed=seed))
 
 
@@ -127,10 +128,10 @@ def combine(averages: Tensor, weights: Sequence[float]) -> Tensor:
     return signed
 
 
-def to_length(latents: Tensor, length: float) -> Tensor:
+def to_norm(latents: Tensor, norm: float) -> Tensor:
     """Latents (n ...) brought to this norm; a zero latent stays zero."""
     norms = latents.flatten(1).norm(dim=1).reshape(-1, *(1 for _ in latents.shape[1:]))
-    return torch.where(norms > 0, latents / norms.clamp(min=1e-12) * length, latents)
+    return torch.where(norms > 0, latents / norms.clamp(min=1e-12) * norm, latents)
 
 
 def surroundings(latent: Tensor, spread: Tensor, *, seed: int = 0, amount: float = PERTURBATION) -> Tensor:
@@ -162,7 +163,7 @@ def score(
     triples: int = 100,
     seed: int = 0,
     balance: bool = True,
-    keep_length: bool = True,
+    length: float | None = LENGTH,
     confidence: float = 0.9,
 ) -> Score:
     """How often the result is read as the target, over `triples` random choices of `average` examples per term.
@@ -180,8 +181,8 @@ def score(
         results.append(combine(averages, [term.weight for term in terms]))
         bases.append(averages[_base(terms, wanted)])
     latents = torch.stack(results + bases)
-    if keep_length:
-        latents = to_length(latents, candidates.length)
+    if length is not None:
+        latents = to_norm(latents, length * candidates.length)
     result, base = reader.read(decode(model, latents)).cpu().chunk(2)
     return _score(result, base, terms=terms, wanted=wanted, words=words, average=average)
 
