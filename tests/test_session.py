@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -262,6 +263,21 @@ def test_init_from_takes_the_weights_alone(tmp_path: Path, data: str, quiet: Lin
     assert after is not None
     assert after.state["step"] == 1
     assert torch.equal(after.tensors["model"]["maker.0.weight"], before["maker.0.weight"])
+    shutil.rmtree(first)  # resuming needs it no more
+    session.resume(second, steps=2, family=Toy, display=quiet)
+
+
+def test_data_is_found_again_from_another_folder(
+    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(data).parent)
+    run = session.start(settings(tmp_path, steps=1), Toy, {}, data=Path(data).name, display=quiet)
+    monkeypatch.chdir("/")
+    session.resume(run, steps=2, family=Toy, display=quiet)
+    assert storage.Run.open(run).config["data"] == data
+    card = (run / "model" / "README.md").read_text()
+    assert Path(data).name in card
+    assert str(Path(data).parent) not in card
 
 
 # --- what stops a run: a server forks a process per command, so that torch is imported once
@@ -661,6 +677,23 @@ def _impatient(action: Callable[[], None], path: str | Path, need: int, patience
 
 
 # --- the rest
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA"), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_too_little_memory_is_said_with_what_to_change(
+    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(*given: Any, **named: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(training, "train_step", full)
+    with pytest.raises(UsageError, match="smaller --batch-size, or more --parts"):
+        session.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
+    monkeypatch.setattr(training, "train_step", lambda *given, **named: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        session.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
 
 
 def test_display_weighs_a_term_by_how_often_it_comes() -> None:

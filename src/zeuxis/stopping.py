@@ -12,7 +12,7 @@ from types import FrameType
 
 from zeuxis.errors import ZeuxisError
 
-PATIENCE = 3.0  # seconds a step may still take once a signal has come: saved and gone within 5
+PATIENCE = 3.5  # seconds a step may still take once a signal has come: saved and gone within 5
 _ALARM = getattr(signal, "SIGALRM", None)  # Windows has none: there a step is always waited for
 _SHOW_CURSOR = b"\x1b[?25h"
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from zeuxis import stopping
-from zeuxis.data import Pack, open_pack
+from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.data.source import PackSource
 from zeuxis.display import Display, open_display
 from zeuxis.errors import DataError, UsageError
@@ -43,7 +45,8 @@ def start(
     it was at its newest checkpoint.
     """
     with _on_stage(display) as (stop, shown):
-        settings, model = _prepare(settings, family, options)
+        settings, model = _prepare(settings, family, options, weights_of=settings.init_from)
+        data = _lasting(data)
         pack = _open(data, settings, model, shown)
         recipe = Recipe(family.family(), data, model.options, settings, pack.fingerprint, len(pack))
         with stop.later():
@@ -72,8 +75,13 @@ def resume(
         found = Run.open(run)
         with found.lock():
             recipe = read(found.config).going_on(steps, minutes)
-            settings, model = _prepare(recipe.settings, trusted(recipe.family, family), recipe.options)
             checkpoint = found.load_checkpoint()
+            settings, model = _prepare(
+                recipe.settings,
+                trusted(recipe.family, family),
+                recipe.options,
+                weights_of=None if checkpoint else recipe.settings.init_from,
+            )
             _check_steps(checkpoint, settings)
             pack = _open(recipe.data, settings, model, shown)
             _check_same(recipe, pack)
@@ -94,7 +102,9 @@ def _on_stage(display: Display | None) -> Iterator[tuple[Stop, Display]]:
             raise interrupt.stopped(f"{interrupt}; nothing is lost") from None
 
 
-def _prepare(settings: TrainSettings, family: type[Model], options: Mapping[str, Any]) -> tuple[TrainSettings, Model]:
+def _prepare(
+    settings: TrainSettings, family: type[Model], options: Mapping[str, Any], *, weights_of: str | None
+) -> tuple[TrainSettings, Model]:
     """The settings as this machine fills them in, and the model; what cannot work is said before any data is read."""
     device = choose_device(settings.device)
     check_precision(settings.precision, device)
@@ -105,8 +115,15 @@ def _prepare(settings: TrainSettings, family: type[Model], options: Mapping[str,
         "threads": set_threads(settings.threads),  # sums depend on how many share the work
         "batch_size": settings.batch_size or family.batch_size,
     }
-    model = build(family, options, seed=settings.seed, device=device, weights_of=settings.init_from)
+    model = build(family, options, seed=settings.seed, device=device, weights_of=weights_of)
     return dataclasses.replace(settings, **chosen), model
+
+
+def _lasting(data: str) -> str:
+    """The data as `resume` finds it from any folder: a path made absolute, a name of the catalog as it is."""
+    named = re.split("[:/]", data)[0] in catalog.names()
+    # os.path, as its `exists` answers for any text, one too long for a file's name too.
+    return data if named or not os.path.exists(data) else str(Path(data).absolute())  # noqa: PTH110
 
 
 def _open(data: str, settings: TrainSettings, model: Model, display: Display) -> Pack:

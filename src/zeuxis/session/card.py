@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from zeuxis import families
 from zeuxis.model import Clock
 from zeuxis.session.recipe import Recipe
@@ -11,17 +13,18 @@ _TELLING = ("batch_size", "seed", "precision", "parts", "fit", "limit", "mirror"
 
 def card(recipe: Recipe, clock: Clock) -> str:
     """What the model is, what it learned from and how it was made, in Markdown."""
+    data = Path(recipe.data).name if Path(recipe.data).is_absolute() else recipe.data  # not where it lies
     about = "" if ":" in recipe.family else families.summary(recipe.family)
     options = "\n".join(f"| {name} | {value} |" for name, value in recipe.options.items())
     settings = ", ".join(f"{name} {getattr(recipe.settings, name)}" for name in _TELLING)
     made_with = ", ".join(f"{name} {version}" for name, version in recipe.versions.items())
     return f"""\
-# {recipe.family} on {recipe.data}
+# {recipe.family} on {data}
 
 {about}
 
 Trained by Zeuxis for {clock.step:,} steps ({clock.images:,} images seen) on {recipe.images:,} images of
-`{recipe.data}` (fingerprint `{recipe.fingerprint}`). These are the averaged weights.
+`{data}` (fingerprint `{recipe.fingerprint}`). These are the averaged weights.
 
 ```python
 import zeuxis

@@ -70,11 +70,12 @@ class Training:
             diverged = DivergedError(f"{error}; {self._kept()}")
             self._farewell(diverged)
             raise diverged from None
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            self._farewell(UsageError("out of memory"))
-            raise UsageError(
-                f"out of memory at step {self.step}; use a smaller --batch-size, or work in more --parts"
-            ) from error
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            full = UsageError(f"out of memory at step {self.step}; use a smaller --batch-size, or more --parts")
+            self._farewell(full)
+            raise full from error
         except ZeuxisError as error:
             self._farewell(error)
             raise
@@ -200,6 +201,11 @@ class Training:
             f"the checkpoint of step {self.saved} is kept, but resuming it would meet the same number again: "
             f"start anew, with --init-from {self.run.path} if its weights are still good"
         )
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether the memory of the device, or of the computer (a plain `RuntimeError` in torch), was not enough."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 class _Pace:
