@@ -34,7 +34,7 @@ def test_diversity_is_the_mean_distance_of_pairs() -> None:
 
 
 def test_healthy_game_gives_no_warning() -> None:
-    good = rows(verdict_real=0.7, verdict_fake=0.25, samples_diversity=0.9)
+    good = rows(verdict_real=0.7, verdict_fake=0.25, samples_diversity=0.4)
     assert health.findings(good, {"r1": 1.0}) == []
     assert health.findings(rows(latent_active=0.4, latent_kl=20.0), {}) == []
     assert health.findings([], {}) == []
