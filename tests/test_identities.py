@@ -165,7 +165,7 @@ class _Constant:
 def test_a_number_that_is_not_finite_is_named_at_its_step() -> None:
     model = VAE(size=16, width=4)
     seen = []
-    with pytest.raises(DivergedError, match="of vae.* step 3"):
+    with pytest.raises(DivergedError, match="nan at step 3"):
         for progress in train(model, _Constant(), steps=9, batch_size=4, seed=0):
             seen.append(progress.clock.step)
     assert seen == [1, 2, 3]

@@ -1,4 +1,4 @@
-"""Variational autoencoder: an image to a Gaussian in latent space, and back (Kingma and Welling 2014; Rezende 2014)."""
+"""Variational autoencoder: an image to a Gaussian in latent space, and back (Kingma and Welling 2014)."""
 
 from __future__ import annotations
 
