@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import re
@@ -113,7 +114,7 @@ def _opened(path: Path) -> Pack | None:
         return Pack(
             path, about["name"], pixels, labels, about["classes"], attributes, left_out, about["fingerprint"], shape
         )
-    except (ZeuxisError, OSError, ValueError, KeyError, TypeError):
+    except (ZeuxisError, OSError, EOFError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -155,7 +156,9 @@ def _write(name: str, content: Content, shape: Shape, folder: Path, progress: Pr
         raise DataError(_nothing(name, left_out))
     labels = content.label([record["name"] for record in records])
     if labels.values is not None:
-        np.save(folder / "labels.npy", labels.values, allow_pickle=False)
+        buffer = io.BytesIO()
+        np.save(buffer, labels.values, allow_pickle=False)
+        files.write_file(folder / "labels.npy", buffer.getvalue())
         digest.update(labels.values.tobytes())
     about = _about(name, shape, labels) | {"count": len(records), "left_out": left_out}
     digest.update(json.dumps([list(shape), about["classes"], about["attributes"]]).encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import zipfile
 import zlib
@@ -79,22 +80,24 @@ class Members:
         return pictured(member(self._zip, item), shape)
 
 
-def member(archive: zipfile.ZipFile, name: str, *, most: int = images.MOST_BYTES) -> BinaryIO:
-    """A member of a zip in memory; `images.Unusable` where it is encrypted, damaged, or larger than `most` bytes."""
-    import io
+def member(archive: zipfile.ZipFile, name: str, *, image: bool = True) -> BinaryIO:
+    """A member of a zip in memory, of one that is no `image` its head where one is wanted.
 
+    `images.Unusable` where it is encrypted, damaged, or over `images.MOST_BYTES`.
+    """
     about = archive.getinfo(name)
     if about.flag_bits & 1:
         raise images.Unusable("encrypted")
     if about.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a bound
         raise images.Unusable("packed in a way that is not read here (neither stored nor deflated)")
-    if about.file_size > most:
-        raise images.Unusable(f"over {most >> 20} MB")
+    if about.file_size > images.MOST_BYTES:
+        raise images.Unusable(f"over {images.MOST_BYTES >> 20} MB")
     try:
         with archive.open(about) as file:
-            if not images.looks_like_image(head := file.read(16)) and most == images.MOST_BYTES:
-                return io.BytesIO(head)  # what is no image need not be unpacked
-            return io.BytesIO(head + file.read(most))
+            head = file.read(16)
+            if image and not images.looks_like_image(head):
+                return io.BytesIO(head)
+            return io.BytesIO(head + file.read(images.MOST_BYTES))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
         raise images.Unusable("cut short or damaged within the zip") from None
 

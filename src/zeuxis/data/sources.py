@@ -153,7 +153,7 @@ def _zip(path: Path) -> zipfile.ZipFile:
 
 
 def _table_member(opened: zipfile.ZipFile, name: str) -> bytes:
-    return member(opened, name, most=tables.MOST_BYTES).read()
+    return member(opened, name, image=False).read()
 
 
 def _members(opened: zipfile.ZipFile) -> tuple[list[str], LeftOut]:

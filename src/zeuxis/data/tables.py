@@ -19,7 +19,6 @@ from zeuxis.errors import UsageError
 Load = Callable[[str], bytes]  # the content of a file beside the images
 Row = list[Any]
 
-MOST_BYTES = 256 << 20
 _CLASS_COLUMNS = ("label", "class", "category", "target", "class_name", "labels")
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "-1": False, "false": False, "no": False}
 _LIKELY = ("label", "attr", "class", "dataset", "metadata")

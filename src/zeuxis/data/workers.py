@@ -21,11 +21,14 @@ import numpy as np
 
 from zeuxis import images
 from zeuxis.data.listing import Array, Content, Picture, Reader, Shape
+from zeuxis.errors import ZeuxisError
 
 CHUNK = 64  # images a worker decodes per request, where its answer has no more than these bytes
 _ANSWER = 8 << 20
 _FEW = 96  # images that are not worth starting processes for
-_CHILD = "from zeuxis.data.workers import serve; serve()"
+# The folder where a user happens to be must not give the child its modules: it may have a `queue.py`.
+_CHILD = "import sys; sys.path[:] = [p for p in sys.path if p]; from zeuxis.data.workers import serve; serve()"
+_ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # a child is one thread
 
 Result = Picture | str  # a picture, or the reason why there is none
 
@@ -54,6 +57,10 @@ def attempt(reader: Reader, item: str, shape: Shape) -> Result:
         return f"cannot be read: {error.strerror or error}"
     except MemoryError:
         return "needs more memory than there is"
+    except ZeuxisError:
+        raise
+    except Exception as error:  # a zip that is rewritten meanwhile, say: an archive breaks in more ways than images do
+        return f"cannot be read ({type(error).__name__})"
 
 
 def _cores() -> int:
@@ -95,13 +102,13 @@ class _Children:
             child.wait()
 
     def start(self) -> subprocess.Popen[bytes]:
-        paths = os.pathsep.join(path for path in sys.path if path)
+        paths = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)  # noqa: PTH100
         child = subprocess.Popen(
             [sys.executable, "-c", _CHILD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": paths},
+            env={**os.environ, **_ALONE, "PYTHONPATH": paths},
             start_new_session=True,  # Ctrl-C reaches this process alone; the children end with their pipes
         )
         self.all.append(child)

