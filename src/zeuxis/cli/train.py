@@ -110,7 +110,7 @@ def _show_plan(settings: TrainSettings, family: type[Model], options: dict[str, 
     print(
         f"memory: {plan.peak_bytes / 2**20:,.0f} MiB, of which weights and optimizers {plan.state_bytes / 2**20:,.0f} MiB"
     )
-    print(f"seconds per step on {plan.device}: {plan.seconds_per_step:.3f}")
+    print(f"seconds per step on {plan.device}: {plan.seconds_per_step:.3f}, {plan.batch_size} images each")
     print(f"all {settings.steps:,} steps: {plan.seconds_per_step * settings.steps / 60:,.0f} minutes")
 
 
