@@ -29,9 +29,7 @@ class TrainSettings:
     seed: int = setting(0, "one number that fixes weights, order of the images and noise", low=0, high=2**63 - 1)
     device: Device = setting("auto", "where to compute; auto takes the fastest there is")
     precision: Precision = setting("fp32", "number format of the networks' arithmetic")
-    half_life: float | None = setting(
-        None, "half-life of the average of the weights, in images (default: as long as fits)", low=0
-    )
+    half_life: int = setting(10_000, "half-life of the average of the weights, in images", low=0, high=10**12)
     fit: Fit = setting("crop", "how images that are not square become so")
     limit: int | None = setting(None, "use only so many of the images", low=1)
     mirror: bool = setting(False, "also learn from the images mirrored left to right")

@@ -25,7 +25,7 @@ class Stopped(ZeuxisError):  # noqa: N818 (nothing went wrong)
         self.exit_code = exit_code
 
 
-class Interrupt(KeyboardInterrupt):  # noqa: N818
+class Interrupt(KeyboardInterrupt):
     """A signal has come. Not an `Exception`, so that no `except Exception` on its way out can swallow it.
 
     `cut`: something that should have been finished was not, because it took too long.

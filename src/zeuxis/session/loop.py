@@ -100,7 +100,7 @@ class Training:
             steps=settings.steps,
             batch_size=settings.batch_size or self.state.model.batch_size,
             seed=settings.seed,
-            half_life=int(settings.half_life or 10_000),
+            half_life=settings.half_life,
             parts=settings.parts,
             precision=settings.precision,
             resume=self.state,
