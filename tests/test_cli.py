@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -226,9 +225,11 @@ def test_help_shows_the_familys_own_options() -> None:
 
 def test_help_is_quick_and_light() -> None:
     def seconds() -> float:
-        begin = time.monotonic()
+        # Of processor time: on a clock the test would measure what else the machine is doing.
+        begin = os.times()
         assert in_a_process("-m", "zeuxis", "--help").returncode == 0
-        return time.monotonic() - begin
+        end = os.times()
+        return end.children_user + end.children_system - begin.children_user - begin.children_system
 
     assert min(seconds() for _ in range(5)) < 0.5
     for words in ("'train', '--help'", "'families'", "'--version'", "'train', 'dcgn'"):
