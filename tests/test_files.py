@@ -1,4 +1,4 @@
-"""Writes that survive a crash, locks, and parsers that take any bytes."""
+"""Writes that survive a crash, locks, and parsers that take any bytes (timed in seconds of the processor: cores are shared)."""
 
 from __future__ import annotations
 
@@ -304,10 +304,10 @@ def test_yaml_knows_numbers_with_exponents(text: str) -> None:
 @pytest.mark.parametrize("size", [10_000, 1_000_000])
 @pytest.mark.parametrize("unit", ["[", '{"a":', "[],", '"', '"\\', '\\"', "1", "1,", '"a",', "{},", "[1e9,"])
 def test_json_takes_time_and_memory_in_proportion(unit: str, size: int) -> None:
-    begin = time.perf_counter()
+    begin = time.thread_time()
     with pytest.raises(UsageError, match="x is not valid JSON"):
         parse_json(b"[" + (unit * (size // len(unit))).encode(), "x")
-    assert time.perf_counter() - begin < 1.0
+    assert time.thread_time() - begin < 1.0
 
 
 @pytest.mark.parametrize(
@@ -338,12 +338,12 @@ def test_json_takes_time_and_memory_in_proportion(unit: str, size: int) -> None:
     ],
 )
 def test_yaml_raises_our_error_alone(text: str) -> None:
-    begin = time.perf_counter()
+    begin = time.thread_time()
     try:
         parse_yaml(text.encode(), "x")
     except UsageError as error:
         assert str(error).startswith("x is not valid YAML: ") and "\n" not in str(error)
-    assert time.perf_counter() - begin < 1.0
+    assert time.thread_time() - begin < 1.0
 
 
 def test_values_are_quoted_on_one_short_line() -> None:
@@ -397,10 +397,10 @@ EIGHT = bytes(8)
 def test_a_tensor_file_that_is_not_one_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(data)
-    begin = time.perf_counter()
+    begin = time.thread_time()
     with pytest.raises(UsageError, match=message) as caught:
         files.read_tensors(path, max_tensors=40)
-    assert time.perf_counter() - begin < 0.5
+    assert time.thread_time() - begin < 0.5
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
 
 
@@ -416,18 +416,19 @@ def test_tensors_are_read_within_bounds(tmp_path: Path) -> None:
         files.read_tensors(path, max_tensors=1)
 
 
+@pytest.mark.timeout(120 if SCALE == 1 else 3600)
 def test_mutated_tensor_files_raise_our_errors_alone(tmp_path: Path) -> None:
     path, chance, refused = tmp_path / "x.safetensors", random.Random(4), 0
     original = safetensors.torch.save({"a": torch.randn(3, 4), "b": torch.tensor(1), "c": torch.zeros(2, 0)})
     for _ in range(5000 if SCALE == 1 else 100_000):
         path.write_bytes(mutate(original, chance))
-        begin = time.perf_counter()
+        begin = time.thread_time()
         try:
             files.read_tensors(path)
         except ZeuxisError as error:
             refused += 1
             assert "\n" not in str(error) and len(str(error)) < 600
-        assert time.perf_counter() - begin < 0.5
+        assert time.thread_time() - begin < 0.5
     assert refused > 2500
 
 

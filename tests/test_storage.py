@@ -209,14 +209,14 @@ def test_what_replaces_a_checkpoint_may_be_interrupted(run: Run) -> None:
     assert [path.name for path in run.checkpoints()] == ["step-00000001"]
 
 
-def test_saving_thirty_megabytes_takes_well_under_a_second(run: Run) -> None:
+def test_saving_thirty_megabytes_takes_the_processor_well_under_a_second(run: Run) -> None:
     tensors = {"model": {str(i): torch.randn(100_000) for i in range(75)}}
     seconds = []
     for step in range(1, 4):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         run.save_checkpoint(step, tensors, {})
-        seconds.append(time.perf_counter() - begin)
-    assert min(seconds) < 1.0
+        seconds.append(time.thread_time() - begin)
+    assert min(seconds) < 0.5
 
 
 # Metrics and log
@@ -417,7 +417,7 @@ def test_a_run_waits_for_room(run: Run) -> None:
     begin = time.monotonic()
     with faults.Refusal(errno.ENOSPC, 1).active(), pytest.raises(DiskFullError):
         run.append_metrics({"step": 2}, patience=0.6)
-    assert 0.5 < time.monotonic() - begin < 3.0
+    assert 0.5 < time.monotonic() - begin < 20.0
 
 
 def test_the_system_itself_refuses(run: Run) -> None:
@@ -546,14 +546,14 @@ def test_mutated_files_raise_our_errors_alone(model_folder: Path, run: Run) -> N
     for path, read in paths.items():
         for _ in range(count):
             path.write_bytes(mutate(originals[path], chance))
-            begin = time.perf_counter()
+            begin = time.thread_time()
             try:
                 read()
             except ZeuxisError as error:
                 refused[path] += 1
                 assert "\n" not in str(error) and len(str(error)) < 1000
                 str(error).encode()
-            slowest = max(slowest, time.perf_counter() - begin)
+            slowest = max(slowest, time.thread_time() - begin)
         path.write_bytes(originals[path])
     assert slowest < 1.0
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 200_000  # kB
