@@ -71,8 +71,18 @@ def person(index: int) -> Person:
     colour = rng.choice(list(_HAIR))
     attributes = dict(zip(_NAMES, (woman, smiling, glasses, beard and not woman, dark), strict=False))
     attributes |= {name: name == colour for name in _HAIR}
-    styles = [rng.choice(each) for each in (_WOMEN, _MEN, _SMILES, _GLASSES, _BEARDS, _EYES, _BROWS)]
-    return Person(attributes, *styles, tone=rng.random(), shade=rng.random())  # type: ignore[misc, arg-type]
+    return Person(
+        attributes,
+        woman_hair=rng.choice(_WOMEN),
+        man_hair=rng.choice(_MEN),
+        smile=rng.choice(_SMILES),
+        glasses=rng.choice(_GLASSES),
+        beard=rng.choice(_BEARDS),
+        eyes=rng.choice(_EYES),
+        brows=rng.choice(_BROWS),
+        tone=rng.random(),
+        shade=rng.random(),
+    )
 
 
 def changed(someone: Person, change: Mapping[str, bool]) -> Person:
