@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import faults
@@ -288,6 +288,8 @@ plain = st.recursive(
 )
 
 
+@example({"\x85": None})
+@example(["a\x85b", "\u2028", "a\u2029", "\ufeff", " ", "\t", "\r\n", "ü", "1e5", "null", "~", "=", "<<", "2001-01-01"])
 @given(plain)
 def test_json_and_yaml_come_back(value: Any) -> None:
     assert parse_yaml(dump_yaml(value), "x") == value

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MAX_HEADER = 4 << 20  # bytes of a safetensors header: room for 40,000 tensors
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+# Only between double quotes does PyYAML escape these: elsewhere it reads another character back.
+_LINE_ENDS = re.compile("[\x85\u2028\u2029\ufeff]")
 # Brackets, and strings so that brackets inside them do not count; an unclosed string runs to the end (linear time).
 _NESTING = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
 
@@ -85,6 +87,11 @@ def dump_yaml(value: Any) -> bytes:
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
+        def text(self, data: str) -> Any:
+            style = '"' if _LINE_ENDS.search(data) else None
+            return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+    Dumper.add_representer(str, Dumper.text)
     Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
     text: str = yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
     return text.encode()
