@@ -19,7 +19,7 @@ from zeuxis import explore
 from zeuxis.errors import UsageError
 from zeuxis.explore.arithmetic import to_norm
 from zeuxis.explore.candidates import Candidates, choose
-from zeuxis.explore.expression import Vocabulary, wording
+from zeuxis.explore.expression import Vocabulary, base, wording
 from zeuxis.explore.paths import interpolate, linear, loop, slerp, weights
 from zeuxis.model import Batch, Clock, Encoder, Latent, Turn
 
@@ -299,11 +299,37 @@ def test_choices_show_what_the_term_says_and_repeat_with_the_seed(known: Candida
         assert not all(torch.equal(a, b) for a, b in zip(chosen, other))
 
 
-def test_balance_gives_every_term_the_same_people(known: Candidates) -> None:
+def test_balance_subtracts_people_who_differ_in_what_is_named_alone(known: Candidates) -> None:
     chosen = choose(LECTURE, known, count=25, seed=0)
     profiles = [known.labels[at][:, [GLASSES, BLOND]].round() for at in chosen]
-    assert torch.equal(profiles[0], profiles[2])
-    assert torch.equal(profiles[1], profiles[2])
+    assert torch.equal(profiles[0], profiles[1])
+    assert not torch.equal(profiles[2], profiles[1])
+    blond = explore.parse("smiling woman - neutral woman + blond man", WORDS)
+    chosen = choose(blond, known, count=25, seed=0)  # blond hair is named by the free term alone: it must cancel too
+    assert torch.equal(*(known.labels[at][:, [GLASSES, BLOND]].round() for at in chosen[:2]))
+
+
+def test_balance_of_a_plain_sum_or_difference_makes_all_alike(known: Candidates) -> None:
+    for text in ("smiling woman - neutral woman", "0.5 * smiling man + 0.5 * neutral man"):
+        one, other = choose(explore.parse(text, WORDS), known, count=25, seed=0)
+        assert torch.equal(
+            known.labels[one][:, [GLASSES, BLOND]].round(), known.labels[other][:, [GLASSES, BLOND]].round()
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("smiling woman - neutral woman + neutral man", 2),
+        ("neutral man + smiling woman - neutral woman", 1),
+        ("smiling woman - man", 0),
+        ("woman + smiling man", 1),
+        ("-woman", 0),
+        ("smiling woman + 0.5 * man - 0.5 * woman", 0),
+    ],
+)
+def test_base_is_the_term_the_others_change(text: str, place: int) -> None:
+    assert base(explore.parse(text, WORDS)) == place
 
 
 def test_a_rare_term_repeats_its_few_examples(known: Candidates) -> None:

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from zeuxis.errors import UsageError
 from zeuxis.explore.candidates import Candidates, Reader, choose, decode
-from zeuxis.explore.expression import Term, Vocabulary, target, word
+from zeuxis.explore.expression import Term, Vocabulary, base, target, word
 from zeuxis.model import Latent
 
-LENGTH = 1.0  # of averages and results, in norms of a typical latent
+LENGTH = 0.8  # of averages and results, in norms of a typical latent
 AVERAGE = 100  # examples per term; see docs: 3 are the lecture's, many more are surer
 PERTURBATION = 0.25  # the DCGAN paper's, for latents drawn uniformly from [-1, 1]
 
@@ -86,7 +86,7 @@ def arithmetic(
 ) -> Outcome:
     """Add and subtract the averages of examples of the terms; `decode` with the model's, or `pictures`, to see it.
 
-    `average` examples are taken for each term; `balance` makes them alike in what no term names; averages and
+    `average` examples are taken for each term; `balance` makes those subtracted from each other alike; averages and
     result are brought to `length` times a typical latent's norm, which averaging shrinks (None: left as they are).
     """
     chosen = choose(terms, candidates, count=average, seed=seed, balance=balance, confidence=confidence)
@@ -168,30 +168,29 @@ def score(
 ) -> Score:
     """How often the result is read as the target, over `triples` random choices of `average` examples per term.
 
-    What should not change is compared with the average that the result starts from: that of the last added term
-    among those nearest to the target.
+    What should not change is compared with the average that the result starts from: in a - b + c that of c.
     """
     wanted = target(terms, words)
     if not wanted:
         raise UsageError("the weights of the terms leave every attribute at one half; a score needs a target")
-    results, bases = [], []
+    results, starts = [], []
     for triple in range(triples):
         chosen = choose(terms, candidates, count=average, seed=seed + triple, balance=balance, confidence=confidence)
         averages = torch.stack([candidates.latents[at].mean(0) for at in chosen])
         results.append(combine(averages, [term.weight for term in terms]))
-        bases.append(averages[_base(terms, wanted)])
-    latents = torch.stack(results + bases)
+        starts.append(averages[base(terms)])
+    latents = torch.stack(results + starts)
     if length is not None:
         latents = to_norm(latents, length * candidates.length)
-    result, base = reader.read(decode(model, latents)).cpu().chunk(2)
-    return _score(result, base, terms=terms, wanted=wanted, words=words, average=average)
+    result, start = reader.read(decode(model, latents)).cpu().chunk(2)
+    return _score(result, start, terms=terms, wanted=wanted, words=words, average=average)
 
 
 def _score(
-    result: Tensor, base: Tensor, *, terms: Sequence[Term], wanted: dict[int, bool], words: Vocabulary, average: int
+    result: Tensor, start: Tensor, *, terms: Sequence[Term], wanted: dict[int, bool], words: Vocabulary, average: int
 ) -> Score:
     """The score from readings (n k) of results and of what they started from."""
-    seen, before = _decided(result, words), _decided(base, words)
+    seen, before = _decided(result, words), _decided(start, words)
     right = torch.stack([seen[:, index] == present for index, present in wanted.items()])
     named = {index for term in terms for index in term.wanted}
     others = [] if words.exclusive else [i for i in range(len(words.names)) if i not in named]
@@ -210,15 +209,6 @@ def _decided(probabilities: Tensor, words: Vocabulary) -> Tensor:
     if words.exclusive:
         return probabilities == probabilities.amax(1, keepdim=True)
     return probabilities > 0.5
-
-
-def _base(terms: Sequence[Term], wanted: dict[int, bool]) -> int:
-    """The added term that the result starts from: nearest to the target, the last of equals."""
-    agreement = [
-        (term.weight > 0, sum(wanted.get(i) == present for i, present in term.wanted.items()), place)
-        for place, term in enumerate(terms)
-    ]
-    return max(agreement)[2]
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zeuxis.errors import UsageError
-from zeuxis.explore.expression import Term
+from zeuxis.explore.expression import Term, base
 from zeuxis.model import Encoder, Latent
 
 BATCH = 128  # images decoded at once
@@ -113,19 +113,35 @@ def choose(
 ) -> list[Tensor]:
     """For each term, the indices (count) of candidates that show it, at random.
 
-    With `balance` the i-th choices of all terms are alike in the attributes that no term names, so that these cancel
-    where the terms are subtracted: they come from examples of the last term that have a counterpart in every other.
+    With `balance` the terms that are subtracted from each other are alike in all they do not name: the i-th choices
+    of both are two people who differ in what is named alone, so that the rest of them cancels. The term that the
+    result starts from is free of that: made to resemble women, say, the men would be near to women.
     `UsageError` for a term that matches nothing.
     """
     random = torch.Generator().manual_seed(seed)
     pools = [_pool(term, among, confidence) for term in terms]
-    named = {index for term in terms for index in term.wanted}
+    paired = _paired(terms) if balance else []
+    named = {index for place in paired for index in terms[place].wanted}
     others = [index for index in range(among.labels.shape[1]) if index not in named]
-    if not balance or not others or len(terms) < 2:
+    if not paired or not others:
         return [_draw(pool, count, random) for pool in pools]
-    profiles = [among.labels[pool][:, others].round() for pool in pools]
-    anchors, found = _counterparts(profiles, count, random)
-    return [pool[found[i]] if i < len(pools) - 1 else pool[anchors] for i, pool in enumerate(pools)]
+    found = dict(zip(paired, _alike([pools[place] for place in paired], among.labels[:, others], count, random)))
+    return [found[place] if place in found else _draw(pool, count, random) for place, pool in enumerate(pools)]
+
+
+def _paired(terms: Sequence[Term]) -> list[int]:
+    """The places of the terms whose weights come to zero, once the one that the result starts from is left out."""
+    start = base(terms)
+    rest = [place for place in range(len(terms)) if place != start]
+    if len(rest) > 1 and abs(sum(terms[place].weight for place in rest)) < 1e-6:
+        return rest
+    return list(range(len(terms))) if len(terms) > 1 else []
+
+
+def _alike(pools: list[Tensor], others: Tensor, count: int, random: torch.Generator) -> list[Tensor]:
+    """Choices (count) from each pool of candidates, the i-th of all alike in the other attributes (m k)."""
+    anchors, found = _counterparts([others[pool].round() for pool in pools], count, random)
+    return [*(pool[at] for pool, at in zip(pools, found)), pools[-1][anchors]]
 
 
 def _counterparts(profiles: list[Tensor], count: int, random: torch.Generator) -> tuple[Tensor, list[Tensor]]:

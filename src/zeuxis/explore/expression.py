@@ -84,6 +84,18 @@ def target(terms: Sequence[Term], words: Vocabulary) -> dict[int, bool]:
     return {above[0]: True}
 
 
+def base(terms: Sequence[Term]) -> int:
+    """The place of the term that the result starts from, which the others change.
+
+    It is the last added term without which the weights come to zero: in a - b + c the c. Where there is none, the
+    last added term.
+    """
+    added = [place for place, term in enumerate(terms) if term.weight > 0]
+    total = sum(term.weight for term in terms)
+    changed = [place for place in added if abs(total - terms[place].weight) < 1e-6]
+    return (changed or added or [len(terms) - 1])[-1]
+
+
 def wording(wanted: dict[int, bool], words: Vocabulary) -> str:
     """The attributes as words: "smiling, man"."""
     return ", ".join(word(index, present, words) for index, present in wanted.items())
