@@ -13,7 +13,7 @@ from zeuxis.explore.candidates import Candidates, Reader, choose, decode
 from zeuxis.explore.expression import Term, Vocabulary, base, target, word
 from zeuxis.model import Latent
 
-# Measured on four DCGANs and two VAEs of avatars, of different ages: 100 of 100 results were as asked by every one of
+# Measured on snapshots of two DCGANs and two VAEs, of avatars: 100 of 100 results were as asked by every one of
 # them. Left short, an average fades into the mean face; at the full norm it leaves what the decoder was trained on,
 # which young models show. With 3 averaged, the lecture's number, 54 to 100 of 100 were as asked; with 300 and few
 # examples to choose from it is the same ones over and over.
