@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from zeuxis import explore, families, loading, parsing, session
-from zeuxis.data import Pack, open_pack
+from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.data.report import Report, inspect
 from zeuxis.errors import UsageError
 from zeuxis.explore.arithmetic import AVERAGE
@@ -140,13 +140,18 @@ def arithmetic(
 def inspect_data(
     data: str,
     *,
-    size: int = 64,
-    channels: int = 3,
+    size: int | None = None,
+    channels: int | None = None,
     fit: Fit = "crop",
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """What a source of images holds: counts, sizes, classes, duplicates, and every file left out with its reason."""
+    """What a source of images holds: counts, sizes, classes, duplicates, and every file left out with its reason.
+
+    `size` and `channels` of the pack are 64 and 3, or a named set's own, unless given.
+    """
+    own = {"size": 64, "channels": 3, **catalog.shape(data)}
+    size, channels = size or own["size"], channels or own["channels"]
     return inspect(data, size=size, channels=channels, fit=fit, limit=limit, progress=progress)
 
 

@@ -54,8 +54,8 @@ class Model(nn.Module, ABC):
     has moved, so a score that is used later must be computed later.
     """
 
-    size: int = option(64, "height and width of the images, in pixels", low=8, high=1024)
-    channels: int = option(3, "1 for grey, 3 for colour", low=1, high=4)
+    size: int = option(64, "height and width of the images, in pixels (fashion-mnist and other named sets: their own)", low=8, high=1024)
+    channels: int = option(3, "1 for grey, 3 for colour (named sets: their own)", low=1, high=4)
 
     needs: ClassVar[frozenset[str]] = frozenset({"image"})
     scaffolding: ClassVar[tuple[str, ...]] = ()  # submodules that only training uses

@@ -45,6 +45,7 @@ def start(
     it was at its newest checkpoint.
     """
     with _on_stage(display) as (stop, shown):
+        options = {**catalog.shape(data), **options}
         settings, model = _prepare(settings, family, options, weights_of=settings.init_from)
         data = _lasting(data)
         pack = _open(data, settings, model, shown)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 from pathlib import Path
+from types import ModuleType
 
 from zeuxis.data.listing import Listing
 from zeuxis.errors import UsageError
@@ -19,9 +21,22 @@ def names() -> tuple[str, ...]:
 
 def find(name: str, *, split: str | None = None, count: int | None = None) -> Listing:
     """The data set of a name; `split` is train unless given, `count` as many as it has."""
-    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    module = _module(name)
     splits: tuple[str, ...] = module.SPLITS
     if split is not None and split not in splits:
         raise UsageError(f"{name} has no split {split!r}; choose from {', '.join(splits)}")
     listing: Listing = module.listing(split or splits[0], count)
     return listing
+
+
+def shape(spec: str) -> dict[str, int]:
+    """The `size` and `channels` that a named set's images have, or are best drawn at; nothing for other data."""
+    name = re.split("[:/]", spec)[0]
+    if name not in names():
+        return {}
+    module = _module(name)
+    return {"size": module.SIZE, "channels": module.CHANNELS}
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")

@@ -17,6 +17,7 @@ from zeuxis.errors import DataError, UsageError
 
 COUNT = 10_000
 SPLITS = ("train", "test")
+SIZE, CHANNELS = 64, 3
 _RECIPE = 2  # raise it whenever a person changes, so that packs are drawn again
 _FIRST = {"train": 0, "test": 1_000_000}  # the index of the first person of each split
 

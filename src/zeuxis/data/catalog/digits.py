@@ -9,6 +9,7 @@ from zeuxis.data.listing import Content, Listing
 from zeuxis.errors import DataError
 
 SPLITS = ("train", "test")
+SIZE, CHANNELS = 8, 1
 _TEST = 5  # every fifth is held out
 
 

@@ -6,6 +6,7 @@ from zeuxis.data import downloads, idx
 from zeuxis.data.listing import Content, Listing
 
 SPLITS = ("train", "test")
+SIZE, CHANNELS = 28, 1
 CLASSES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
 _PREFIX = {"train": "train", "test": "t10k"}
 _SUMS = {

@@ -21,6 +21,7 @@ from zeuxis.data.listing import Array, Content, Listing
 from zeuxis.errors import DataError
 
 SPLITS = ("train", "test")
+SIZE, CHANNELS = 28, 1
 CLASSES = [str(i) for i in range(10)]
 _TEST = 10  # of the packages, one image of so many is held out
 _PREFIX = {"train": "train", "test": "t10k"}
