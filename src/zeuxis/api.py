@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zeuxis import explore, families, loading, parsing, session
+from zeuxis import explore, families, files, loading, session
 from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.data.report import Report, inspect
 from zeuxis.errors import UsageError
@@ -197,7 +197,7 @@ def data_of(path: str | Path) -> str | None:
     config = loading.find_model(path).parent / "config.yaml"
     if not config.is_file():
         return None
-    content = parsing.parse_yaml(config.read_bytes(), config)
+    content = files.read_yaml(config)
     data = content.get("data") if isinstance(content, dict) else None
     return data if isinstance(data, str) else None
 

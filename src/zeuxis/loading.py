@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zeuxis import families, storage
+from zeuxis import families, parsing, storage
 from zeuxis.errors import UsageError
 from zeuxis.model import Model
 
@@ -41,31 +41,43 @@ def trusted(name: str, family: type[Model] | str | None) -> type[Model]:
 def find_model(path: str | Path) -> Path:
     """The folder of `config.json` and `model.safetensors`: the one given, or that of the run given."""
     for folder in (Path(path), Path(path) / "model"):
-        if (folder / "config.json").is_file():
+        if _holds(folder, "config.json"):
             return folder
     folder = find_run(path) / "model"
-    if (folder / "config.json").is_file():
+    if _holds(folder, "config.json"):
         return folder
     raise UsageError(f"{path} has no model yet (no model/config.json); train on with: zeuxis resume {path}")
 
 
 def find_run(run: str | Path, *, runs: str | Path = "runs") -> Path:
     """A run's folder, given as a path, or by its number or name (whole, or without the number) under `runs`."""
-    if (Path(run) / "config.yaml").is_file():
+    if _holds(Path(run), "config.yaml"):
         return Path(run)
     text = str(run)
-    found = [folder for folder in sorted(Path(runs).glob("*")) if (folder / "config.yaml").is_file()]
+    found = [folder for folder in sorted(Path(runs).glob("*")) if _holds(folder, "config.yaml")]
     matches = [folder for folder in found if _answers_to(folder.name, text)]
     if len(matches) == 1:
         return matches[0]
     if matches:
         raise UsageError(f"{text!r} fits {len(matches)} runs: {_listed(matches)}; give one's number")
-    if Path(run).exists():
+    if _exists(Path(run)):
         raise UsageError(
             f"{run} is neither a run's folder (config.yaml) nor a model's (config.json, model.safetensors)"
         )
     there = f"{runs}/ has {_listed(found)}" if found else f"there are no runs in {runs}/"
-    raise UsageError(f"there is no run {text!r}; {there}")
+    raise UsageError(f"there is no run {parsing.quote(text)}; {there}")
+
+
+def _holds(folder: Path, name: str) -> bool:
+    return _exists(folder / name) and (folder / name).is_file()
+
+
+def _exists(path: Path) -> bool:
+    """Whether that path is there; none, however odd or long, is an error here."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _answers_to(name: str, text: str) -> bool:

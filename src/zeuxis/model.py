@@ -54,7 +54,7 @@ class Model(nn.Module, ABC):
     has moved, so a score that is used later must be computed later.
     """
 
-    size: int = option(64, "height and width of the images, in pixels (fashion-mnist and other named sets: their own)", low=8, high=1024)
+    size: int = option(64, "height and width in pixels (named sets: their own)", low=8, high=1024)
     channels: int = option(3, "1 for grey, 3 for colour (named sets: their own)", low=1, high=4)
 
     needs: ClassVar[frozenset[str]] = frozenset({"image"})
@@ -111,8 +111,9 @@ class Model(nn.Module, ABC):
         }
         config = {"family": self.family(), "options": self.options}
         files.make_folder(folder)
-        files.write_file(folder / "config.json", json.dumps(config, indent=2).encode())
         files.write_file(folder / "model.safetensors", safetensors.torch.save(weights))
+        # The description goes last: a folder that has one is whole.
+        files.write_file(folder / "config.json", json.dumps(config, indent=2).encode())
 
     def _check_options(self) -> None:
         hints = get_type_hints(type(self))

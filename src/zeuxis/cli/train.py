@@ -163,9 +163,9 @@ def _read_config(words: Sequence[str]) -> dict[str, Any]:
     path = _config_in(words)
     if path is None:
         return {}
-    from zeuxis import files, parsing
+    from zeuxis import files
 
-    content = parsing.parse_yaml(files.read_bytes(path, max_bytes=1 << 20), path)
+    content = files.read_yaml(path)
     if not isinstance(content, dict):
         raise UsageError(f"--config {path} is not a list of options; expected lines such as steps: 20k")
     flat = {name: value for name, value in content.items() if name not in RECORDED | {"options", "settings"}}

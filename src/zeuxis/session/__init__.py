@@ -15,9 +15,10 @@ from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.data.source import PackSource
 from zeuxis.display import Display, open_display
 from zeuxis.errors import DataError, UsageError
+from zeuxis.loading import trusted
 from zeuxis.model import Model
 from zeuxis.session import pictures
-from zeuxis.session.build import build, trusted
+from zeuxis.session.build import build
 from zeuxis.session.events import Events, check_tensorboard
 from zeuxis.session.loop import Training
 from zeuxis.session.machine import check_precision, choose_device, set_threads

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from zeuxis import families, storage
+from zeuxis import storage
 from zeuxis.errors import UsageError
 from zeuxis.model import Model
 
@@ -33,12 +33,3 @@ def build(
     if weights_of is not None:
         storage.fill(model, storage.read_model_folder(weights_of)[1])
     return model.to(device)
-
-
-def trusted(name: str, family: type[Model] | str | None) -> type[Model]:
-    """The family that a file names; code from outside Zeuxis only runs when the user names it too."""
-    if isinstance(family, type) and family.family() == name:
-        return family
-    if ":" not in name or family == name:
-        return families.find(name)
-    raise UsageError(f"the run needs code from outside Zeuxis, {name}; if you trust it, name it: --family {name}")
