@@ -135,6 +135,16 @@ def never_stopped(tmp_path_factory: pytest.TempPathFactory, data: str) -> dict[s
         return digests(session.start(settings(out), Toy, {}, data=data))
 
 
+def test_a_named_set_trains_at_its_own_size_unless_told(
+    tmp_path: Path, quiet: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where open_blobs leaves its files
+    run = session.start(settings(tmp_path / "a", steps=1), Toy, {}, data="fashion-mnist/test", display=quiet)
+    assert storage.read_model_folder(run / "model")[0]["options"]["size"] == 28
+    run = session.start(settings(tmp_path / "b", steps=1), Toy, {"size": 16}, data="fashion-mnist", display=quiet)
+    assert storage.read_model_folder(run / "model")[0]["options"]["size"] == 16
+
+
 def test_run_folder_holds_what_the_design_says(tmp_path: Path, data: str, quiet: Lines) -> None:
     run = session.start(settings(tmp_path, name="my run"), Toy, {"lr": 0.02}, data=data, display=quiet)
     assert run == tmp_path / "00001-my-run"
