@@ -26,7 +26,7 @@ class VAE(Encoder):
     beta: float = option(1.0, "weight of the KL divergence; above 1 a simpler latent space, softer images", low=0)
     warmup: int = option(50_000, "images over which beta rises from 0, so that the latents come into use first", low=0)
     likelihood: Literal["gaussian", "bernoulli"] = option("gaussian", "p(x|z): around the decoded image, or per pixel")
-    sigma: float = option(0.0, "noise of the Gaussian likelihood, images being in [-1, 1]; 0 learns it", low=0)
+    sigma: float = option(2.0, "noise of the Gaussian likelihood, images being in [-1, 1]; 0 learns it", low=0)
     norm: Norm = option("batch", "normalisation in both networks")
 
     batch_size = 64
