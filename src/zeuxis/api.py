@@ -171,11 +171,18 @@ def train(
 
 
 def dry_run(
-    family: str | type[Model], *, settings: TrainSettings | None = None, options: Mapping[str, Any] | None = None
+    family: str | type[Model],
+    data: str | None = None,
+    *,
+    settings: TrainSettings | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> session.Plan:
-    """What training would take: options, parameters, memory, seconds per step, measured on a few steps of noise."""
+    """What training would take: options, parameters, memory, seconds per step, measured on a few steps of noise.
+
+    No data is read; `data` only matters where it names a set that has its own size and channels.
+    """
     kind = families.find(family) if isinstance(family, str) else family
-    return session.dry_run(settings or TrainSettings(), kind, options or {})
+    return session.dry_run(settings or TrainSettings(), kind, {**catalog.shape(data or ""), **(options or {})})
 
 
 def resume(

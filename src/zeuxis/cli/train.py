@@ -86,7 +86,7 @@ def _train(family: type[Model], data: str | None, given: dict[str, Any], *, dry_
     settings = TrainSettings(**{name: value for name, value in given.items() if name in general})
     options = {name: value for name, value in given.items() if name not in general}
     if dry_run:
-        _show_plan(settings, family, options)
+        _show_plan(settings, family, data, options)
         return
     if data is None:
         raise UsageError(
@@ -97,10 +97,10 @@ def _train(family: type[Model], data: str | None, given: dict[str, Any], *, dry_
     print(f"run {api.train(family, data, settings=settings, options=options)}")
 
 
-def _show_plan(settings: TrainSettings, family: type[Model], options: dict[str, Any]) -> None:
+def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, options: dict[str, Any]) -> None:
     from zeuxis import api
 
-    plan = api.dry_run(family, settings=settings, options=options)
+    plan = api.dry_run(family, data, settings=settings, options=options)
     print("options:")
     for name, value in plan.options.items():
         print(f"  {name}: {value}")
