@@ -556,9 +556,11 @@ def test_a_damaged_pack_is_built_again(name: str, tmp_path: Path) -> None:
 
 
 SCRIPT = """
+import signal
 import sys
 from pathlib import Path
 from zeuxis.data import open_pack, workers
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs without
 workers._cores = lambda: 2
 def tell(done, total):
     Path(sys.argv[2]).write_text(str(done))
