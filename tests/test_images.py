@@ -385,6 +385,12 @@ def test_uint8_and_back_is_the_same() -> None:
     assert images.to_uint8(torch.tensor([-9.0, 9.0]).view(1, 1, 1, 2)).ravel().tolist() == [0, 255]
 
 
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (7, 3), (12, 4), (16, 4), (32, 8), (50, 10), (64, 8)])
+def test_sheet_fills_its_rows_where_it_can(count: int, columns: int) -> None:
+    page = images.sheet(torch.zeros(count, 3, 9, 9), gap=1)
+    assert page.size == (columns * 10 + 1, -(-count // columns) * 10 + 1)
+
+
 def test_sheet() -> None:
     tensors = torch.stack([torch.full((3, 4, 4), value) for value in (-1.0, 0.0, 0.5, -0.5, -1.0)])
     sheet = np.asarray(images.sheet(tensors, columns=3, scale=2, gap=1))

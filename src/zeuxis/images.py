@@ -242,7 +242,7 @@ def sheet(images: Tensor, *, columns: int | None = None, scale: int = 1, gap: in
     count, height, width, channels = pixels.shape
     if not count:
         raise UsageError("a contact sheet of no images; give at least one")
-    columns = columns or math.ceil(math.sqrt(count))
+    columns = columns or _columns(count)
     rows, gap = math.ceil(count / columns), gap * scale
     pixels = pixels.repeat(scale, 1).repeat(scale, 2) if scale > 1 else pixels
     height, width = height * scale, width * scale
@@ -251,6 +251,13 @@ def sheet(images: Tensor, *, columns: int | None = None, scale: int = 1, gap: in
         top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
         page[top : top + height, left : left + width] = tile
     return Image.fromarray(page[..., 0] if channels == 1 else page)
+
+
+def _columns(count: int) -> int:
+    """As near to a square as full rows allow, but never wider than twice its height: 64 -> 8, 32 -> 8, 7 -> 3."""
+    square = math.ceil(math.sqrt(count))
+    full = (columns for columns in range(square, math.isqrt(2 * count) + 1) if count % columns == 0)
+    return next(full, square)
 
 
 def write_png(image: Image.Image, path: str | Path) -> None:
