@@ -104,7 +104,9 @@ MEANS = {
 
 
 def tick(**changed: Any) -> display.Tick:
-    return display.Tick(**{"step": 1200, "steps": 20000, "speed": 93.4, "left": 3725.0, "means": MEANS, **changed})
+    return display.Tick(
+        **{"step": 1200, "steps": 20000, "share": 0.06, "speed": 93.4, "left": 3725.0, "means": MEANS, **changed}
+    )
 
 
 def test_line_shows_pace_losses_and_verdicts() -> None:

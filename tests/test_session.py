@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import random
@@ -207,6 +208,20 @@ def test_families_resume_bit_for_bit(tmp_path: Path, data: str, quiet: Lines, na
         )
         session.resume(stopped, steps=20, display=quiet)
         assert state(stopped) == state(straight)
+
+
+def test_minutes_alone_end_a_run_and_resume_it(tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zeuxis.settings.STEPS", 3)  # what a run takes if nothing is said
+    told = io.StringIO()
+    run = session.start(settings(tmp_path, steps=None, minutes=0.01), Toy, {}, data=data, display=Lines(told, every=0))
+    first = storage.Run.open(run).load_checkpoint()
+    assert first is not None and first.step > 3
+    assert f"step {first.step:,}  " in told.getvalue() and "step 1/" not in told.getvalue()
+    with pytest.raises(UsageError, match="--steps or --minutes"):
+        session.resume(run, family=Toy)
+    session.resume(run, minutes=0.01, family=Toy)
+    second = storage.Run.open(run).load_checkpoint()
+    assert second is not None and second.step > first.step
 
 
 def test_minutes_end_a_run_without_changing_it(

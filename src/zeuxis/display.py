@@ -18,13 +18,14 @@ from rich.text import Text
 
 @dataclass(frozen=True)
 class Tick:
-    """How a run stands: steps, speed in images/s, seconds left (None: not known), and means of what was reported."""
+    """How a run stands."""
 
     step: int
-    steps: int
-    speed: float
-    left: float | None
-    means: Mapping[str, float] = field(default_factory=dict)
+    steps: int | None  # the last one; None where only the minutes end it
+    share: float  # done, from 0 to 1
+    speed: float  # images/s
+    left: float | None  # seconds; None: not known
+    means: Mapping[str, float] = field(default_factory=dict)  # of what was reported
 
 
 class Display(Protocol):
@@ -115,7 +116,7 @@ class Bar:
             self._live.update(_row(what, done, total, f"{done:,}/{total:,}"), refresh=True)
 
     def tick(self, tick: Tick) -> None:
-        bar = _row("training", tick.step, tick.steps, " ".join(_pace(tick)))
+        bar = _row("training", round(1000 * tick.share), 1000, " ".join(_pace(tick)))
         self._live.update(Group(bar, Text("  ".join(_game(tick.means)), style="dim")), refresh=True)
 
 
@@ -131,7 +132,7 @@ def line(tick: Tick) -> str:
 
 
 def _pace(tick: Tick) -> Iterator[str]:
-    yield f"step {tick.step:,}/{tick.steps:,}"
+    yield f"step {tick.step:,}" + (f"/{tick.steps:,}" if tick.steps else "")
     yield f"{tick.speed:,.0f} images/s" if tick.speed >= 10 else f"{tick.speed:.2g} images/s"
     if tick.left is not None:
         yield f"{duration(tick.left)} left"

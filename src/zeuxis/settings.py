@@ -13,6 +13,9 @@ Precision = Literal["fp32", "bf16"]
 Fit = Literal["crop", "pad"]
 
 
+STEPS = 20_000  # that a run takes if nothing else is said
+
+
 def setting(default: Any, meaning: str, *, low: float | None = None, high: float | None = None) -> Any:
     """A field that is a setting: its default, its meaning in one line, and its bounds (inclusive)."""
     return field(default=default, metadata={"meaning": meaning, "low": low, "high": high})
@@ -22,8 +25,13 @@ def setting(default: Any, meaning: str, *, low: float | None = None, high: float
 class TrainSettings:
     """The general options of `zeuxis train`."""
 
-    steps: int = setting(20_000, "training steps, as 20000 or 20k", low=1, high=10**9)
-    minutes: float | None = setting(None, "stop after so many minutes if the steps are not done by then", low=0)
+    steps: int | None = setting(
+        None,
+        f"training steps, as 20000 or 20k (default: {STEPS // 1000}k, or what --minutes allows)",
+        low=1,
+        high=10**9,
+    )
+    minutes: float | None = setting(None, "stop after so many minutes, however many steps were done", low=0)
     batch_size: int | None = setting(None, "images per step (default: what suits the family)", low=1, high=65536)
     parts: int = setting(1, "pieces a batch is worked through in, to save memory", low=1, high=65536)
     seed: int = setting(0, "one number that fixes weights, order of the images and noise", low=0, high=2**63 - 1)
@@ -41,6 +49,13 @@ class TrainSettings:
     threads: int = setting(0, "CPU threads to compute with (0: one per core)", low=0, high=4096)
     init_from: str | None = setting(None, "start from the weights of this model (a new run, not a resumed one)")
     tensorboard: bool = setting(False, "also write events for TensorBoard into the run folder")
+
+    @property
+    def last_step(self) -> int:
+        """The step that a run ends with, unless its minutes are over before."""
+        if self.steps is not None:
+            return self.steps
+        return STEPS if self.minutes is None else 10**12
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))

@@ -60,7 +60,7 @@ def resume(
     run
         the run's folder, or its number or name under runs/
     minutes
-        stop after so many minutes if the steps are not done by then
+        stop after so many minutes, counted from now
     """
     from zeuxis import api
 
@@ -111,7 +111,10 @@ def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, o
         f"memory: {plan.peak_bytes / 2**20:,.0f} MiB, of which weights and optimizers {plan.state_bytes / 2**20:,.0f} MiB"
     )
     print(f"seconds per step on {plan.device}: {plan.seconds_per_step:.3f}, {plan.batch_size} images each")
-    print(f"all {settings.steps:,} steps: {plan.seconds_per_step * settings.steps / 60:,.0f} minutes")
+    if settings.steps is None and settings.minutes is not None:
+        print(f"in {settings.minutes:g} minutes: about {60 * settings.minutes / plan.seconds_per_step:,.0f} steps")
+    else:
+        print(f"all {settings.last_step:,} steps: {plan.seconds_per_step * settings.last_step / 60:,.0f} minutes")
 
 
 def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:

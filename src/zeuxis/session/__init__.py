@@ -148,8 +148,11 @@ def _check_same(recipe: Recipe, pack: Pack) -> None:
 
 
 def _check_steps(checkpoint: Checkpoint | None, settings: TrainSettings) -> None:
-    if checkpoint and settings.steps < checkpoint.step:
-        raise UsageError(f"--steps is {settings.steps}, and the run is at step {checkpoint.step}; give more")
+    if checkpoint and settings.last_step < checkpoint.step:
+        raise UsageError(
+            f"the run is at step {checkpoint.step}, beyond {settings.last_step}; say how far to go on, "
+            "with --steps or --minutes"
+        )
 
 
 def _train(

@@ -97,7 +97,7 @@ class Training:
         steps = training.train(
             self.state.model,
             self.source,
-            steps=settings.steps,
+            steps=settings.last_step,
             batch_size=settings.batch_size or self.state.model.batch_size,
             seed=settings.seed,
             half_life=settings.half_life,
@@ -111,7 +111,7 @@ class Training:
                 if next(steps, None) is None:
                     return
                 self.settled = not self._marked()
-                pace.see(last=self.step == settings.steps)
+                pace.see(last=self.step == settings.last_step)
             yield
             if settings.minutes is not None and time.monotonic() - begin >= 60 * settings.minutes:
                 return
@@ -231,12 +231,15 @@ class _Pace:
     def _tick(self, now: float) -> Tick:
         settings, (before, step) = self._work.recipe.settings, self._seen[0]
         rate = (self._work.step - step) / max(now - before, 1e-9)  # steps per second
-        left = (settings.steps - self._work.step) / rate if rate else None
+        lefts = [(settings.last_step - self._work.step) / rate] if rate else []
+        share = self._work.step / settings.last_step
         if settings.minutes is not None:
-            rest = max(0.0, 60 * settings.minutes - (now - self._begin))
-            left = rest if left is None else min(left, rest)
+            spent = now - self._begin
+            lefts.append(max(0.0, 60 * settings.minutes - spent))
+            share = max(share, spent / max(60 * settings.minutes, 1e-9))
         size = settings.batch_size or self._work.state.model.batch_size
-        return Tick(self._work.step, settings.steps, rate * size, left, self._means)
+        steps = settings.last_step if settings.steps or settings.minutes is None else None
+        return Tick(self._work.step, steps, min(1.0, share), rate * size, min(lefts, default=None), self._means)
 
 
 def peek(state: State) -> dict[str, float]:
