@@ -142,7 +142,7 @@ class _Layout:
     def legend(self, draw: ImageDraw.ImageDraw, average: int | None) -> None:
         """What the rows are, at the left, and what the neighbourhood is, under it."""
         width, height = self.tile
-        _text(draw, (MARGIN, (self.top + self.mean_top - 14 - GAP) / 2), "samples", colour=PALE, anchor="lm")
+        _text(draw, (MARGIN, (self.top + self.mean_top - 14 - GAP) / 2), "examples", colour=PALE, anchor="lm")
         middle = self.mean_top + height / 2
         of = f"of {average}" if average else ""
         _text(draw, (MARGIN, middle - (11 if of else 0)), "average", colour=PALE, anchor="lm")
