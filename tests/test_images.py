@@ -443,6 +443,15 @@ def test_animation(kind: str, channels: int, tmp_path: Path) -> None:
         assert np.abs(frame.astype(int) - round(255 * i / 4)).max() <= 4
 
 
+def test_animation_is_enlarged_pixel_by_pixel(tmp_path: Path) -> None:
+    frames = torch.tensor([-1.0, 1.0]).repeat(2, 3, 4, 2)  # columns black and white
+    images.write_animation(frames, tmp_path / "large.gif", scale=3)
+    with Image.open(tmp_path / "large.gif") as file:
+        assert file.size == (12, 12)
+        row = np.asarray(file.convert("L"))[5]
+    assert row.tolist() == ([0] * 3 + [255] * 3) * 2
+
+
 def test_animation_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = torch.zeros(2, 3, 8, 8)
     with pytest.raises(UsageError, match=r"\.webp, \.gif or \.mp4"):

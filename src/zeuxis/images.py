@@ -267,8 +267,11 @@ def write_png(image: Image.Image, path: str | Path) -> None:
     files.write_file(path, buffer.getvalue())
 
 
-def write_animation(frames: Tensor, path: str | Path, *, fps: int = 20) -> None:
-    """Write frames (t c h w, in [-1, 1]) as `.webp`, `.gif` (both repeat for ever) or `.mp4` (the extra `video`)."""
+def write_animation(frames: Tensor, path: str | Path, *, fps: int = 20, scale: int = 1) -> None:
+    """Write frames (t c h w, in [-1, 1]) as `.webp`, `.gif` (both repeat for ever) or `.mp4` (the extra `video`).
+
+    Each pixel is drawn `scale` times as large.
+    """
     kind = Path(path).suffix.lower()
     if kind not in (".webp", ".gif", ".mp4"):
         raise UsageError(f"{path} is no animation; expected a name that ends in .webp, .gif or .mp4")
@@ -276,6 +279,7 @@ def write_animation(frames: Tensor, path: str | Path, *, fps: int = 20) -> None:
         raise UsageError(f"an animation of {len(frames)} frames, {fps} a second; expected at least 1, and 1 to 100")
     pixels = to_uint8(frames)
     pixels = pixels.repeat(3, 3) if pixels.shape[3] == 1 else pixels
+    pixels = pixels.repeat(scale, 1).repeat(scale, 2) if scale > 1 else pixels
     files.write_file(path, _mp4(pixels, fps) if kind == ".mp4" else _pictures(pixels, fps, kind))
 
 

@@ -67,7 +67,8 @@ def sample(
             images.write_png(images.sheet(picture[None], gap=0), _inside(out) / f"seed-{seed:05}.png")
         print(f"wrote {len(chosen)} pictures into {out}")
         return
-    write_picture(images.sheet(pictures, columns=columns), out or _default(model, "samples.png"))
+    sheet = images.sheet(pictures, columns=columns, scale=2 if pictures.shape[-1] < 48 else 1)
+    write_picture(sheet, out or _default(model, "samples.png"))
 
 
 def interpolate(
@@ -109,7 +110,7 @@ def interpolate(
     ends = _ends(loaded, start, end)
     if animated and out is not None:
         frames_drawn = api.walk(loaded, frames=frames, seeds=seeds or range(6), ends=ends, path=path)
-        images.write_animation(frames_drawn, _parent(out))
+        images.write_animation(frames_drawn, _parent(out), scale=max(1, 256 // loaded.size))
         print(f"wrote {out}")
         return
     pictures = api.interpolate(loaded, rows=rows, columns=columns, seeds=seeds, ends=ends, path=path)
