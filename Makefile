@@ -24,12 +24,14 @@ $(VENV)/bin/python:
 	  echo "make: '$(PYTHON) -m venv' failed; on Debian and Ubuntu install the package python3-venv" >&2; exit 1; }
 
 # Torch first and by itself. On Linux the registry's plain build brings gigabytes of CUDA, so without an NVIDIA GPU
-# the CPU build is asked for: from the places pip already knows, then from PyTorch's own index.
+# the CPU build is asked for: from the places pip already knows, then from PyTorch's own index; the plain one is the last resort.
 $(STAMP): $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing PyTorch (about 200 MB without CUDA; a minute or two) ..."
 	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1; then \
 	  $(PIP) install $(TORCH)+cpu -c constraints.txt >/dev/null 2>&1 || \
-	  $(PIP) install $(TORCH)+cpu -c constraints.txt --extra-index-url $(CPU_INDEX); \
+	  $(PIP) install $(TORCH)+cpu -c constraints.txt --extra-index-url $(CPU_INDEX) || { \
+	    echo "The CPU build is out of reach; installing the plain one, with gigabytes of CUDA ..."; \
+	    $(PIP) install $(TORCH) -c constraints.txt; }; \
 	else \
 	  $(PIP) install $(TORCH) -c constraints.txt; \
 	fi || { echo "make: PyTorch could not be installed; the lines above say why" >&2; exit 1; }
