@@ -24,7 +24,7 @@ LAYERS: list[set[str]] = [
     {"families", "training", "storage", "data", "metrics"},
     {"explore"},
     {"loading"},
-    {"health", "display"},
+    {"health", "display", "judging"},
     {"session"},
     {"api"},
     {"cli", "web"},
@@ -95,14 +95,26 @@ def test_families_never_import_each_other() -> None:
 @pytest.mark.parametrize("path", FILES, ids=module_name)
 def test_nothing_that_runs_code_from_a_file(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports(path)} & BANNED_MODULES
+    known = set(known_weights(path))
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Attribute) and node.attr in {"load", "save"} and isinstance(node.value, ast.Name):
-            assert node.value.id != "torch", f"{path.name}:{node.lineno}: torch.{node.attr} reads or writes pickles"
+            pickles = node.value.id == "torch" and (node.lineno, node.col_offset) not in known
+            assert not pickles, f"{path.name}:{node.lineno}: torch.{node.attr} reads or writes pickles"
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
             assert isinstance(node.value, ast.Constant), f"{path.name}:{node.value.lineno}"
             assert node.value.value is False, f"{path.name}:{node.value.lineno}"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in {"eval", "exec"}, f"{path.name}:{node.lineno}"
+
+
+def known_weights(path: Path) -> Iterator[tuple[int, int]]:
+    """Where the one file that opens published weights, whose sum it has checked, reads tensors and no code."""
+    if module_name(path) == "zeuxis.judging.extractors":
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                plain = {each.arg: each.value for each in node.keywords}.get("weights_only")
+                if isinstance(plain, ast.Constant) and plain.value is True:
+                    yield node.func.lineno, node.func.col_offset
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)

@@ -1,4 +1,4 @@
-"""What the command line, the page and a notebook call: load, sample, interpolate, arithmetic, data, train, resume."""
+"""What the command line, the page and a notebook call: load, sample, interpolate, arithmetic, evaluate, data, train, resume."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zeuxis import explore, families, files, loading, session
+from zeuxis import explore, families, files, judging, loading, session
 from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.data.report import Report, inspect
 from zeuxis.errors import UsageError
 from zeuxis.explore.arithmetic import AVERAGE
+from zeuxis.judging import extractors, sets
+from zeuxis.judging.report import Evaluation
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Encoder, Latent, Model
 from zeuxis.settings import Fit, TrainSettings
@@ -137,6 +139,33 @@ def arithmetic(
     return Equation(chosen, explore.pictures(able, chosen), rated)
 
 
+def evaluate(
+    model: Model,
+    data: str,
+    *,
+    images: int = 10_000,
+    features: str = "lite0",
+    weights: str | Path | None = None,
+    fit: Fit = "crop",
+    limit: int | None = None,
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Evaluation:
+    """Scores of a model by at most `images` samples, each with an interval and with what real images get.
+
+    `data` is what it was trained on (`fit` and `limit` as then); images are held out where that is a named set.
+    `features` is `lite0`, `inception` (its file in `weights`) or `module:function`. `progress` is told what is worked
+    on, how much is done, and of how much.
+    """
+    able = latent(model)
+    extractor = extractors.find(features, weights=weights, device=model.device)
+    reading = functools.partial(progress, "reading images") if progress else None
+    chosen = sets.choose(
+        data, count=images, size=model.size, channels=model.channels, fit=fit, limit=limit, progress=reading
+    )
+    return judging.evaluate(able, chosen, extractor, seed=seed, progress=progress)
+
+
 def inspect_data(
     data: str,
     *,
@@ -201,12 +230,30 @@ def resume(
 
 def data_of(path: str | Path) -> str | None:
     """The data a model was trained on, where it lies in a run's folder."""
-    config = loading.find_model(path).parent / "config.yaml"
-    if not config.is_file():
-        return None
-    content = files.read_yaml(config)
-    data = content.get("data") if isinstance(content, dict) else None
+    data = _config_of(path).get("data")
     return data if isinstance(data, str) else None
+
+
+def run_of(path: str | Path) -> Path | None:
+    """The run's folder that a model lies in, if it lies in one."""
+    folder = loading.find_model(path).parent
+    return folder if (folder / "config.yaml").is_file() else None
+
+
+def selection_of(path: str | Path, data: str) -> tuple[Fit, int | None]:
+    """How a model's run fitted its images into a square, and how many it took, if `data` is what it was trained on."""
+    config = _config_of(path)
+    settings = config.get("settings") if config.get("data") == data else None
+    if not isinstance(settings, dict):
+        return "crop", None
+    limit = settings.get("limit")
+    return "pad" if settings.get("fit") == "pad" else "crop", limit if isinstance(limit, int) else None
+
+
+def _config_of(path: str | Path) -> dict[str, Any]:
+    run = run_of(path)
+    content = files.read_yaml(run / "config.yaml") if run else None
+    return content if isinstance(content, dict) else {}
 
 
 def latent(model: Model) -> Latent:

@@ -40,3 +40,16 @@ def shape(spec: str) -> dict[str, int]:
 
 def _module(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+
+
+def halves(spec: str, count: int) -> tuple[str, str] | None:
+    """What a named set is learned from, and `count` images of it that are held out; None of other data.
+
+    `avatars:5000` gives itself and `avatars/test:COUNT`; `avatars/test:500` gives `avatars` and itself.
+    """
+    name, split = re.split("[:/]", spec)[0], re.match("[^:]*/([a-z]+)", spec)
+    if name not in names() or "test" not in _module(name).SPLITS:
+        return None
+    if split and split[1] == "test":
+        return name, spec
+    return spec, f"{name}/test:{count}"

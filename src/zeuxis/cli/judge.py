@@ -1,0 +1,89 @@
+"""`zeuxis evaluate`: how good a trained model is."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from zeuxis.cli import flags
+from zeuxis.cli.explore import Code, ModelName, Place
+from zeuxis.errors import UsageError
+
+if TYPE_CHECKING:
+    from zeuxis.judging.report import Evaluation
+
+
+def register(app: App) -> None:
+    """Add the commands."""
+    app.command(evaluate)
+
+
+def evaluate(
+    model: ModelName,
+    data: str | None = None,
+    /,
+    *,
+    images: Annotated[
+        int, flags.flag("samples, and real images to compare them with", low=20, high=1_000_000)
+    ] = 10_000,
+    features: str = "lite0",
+    weights: Path | None = None,
+    seed: Annotated[int, flags.flag("of the first sample", low=0, high=2**62)] = 0,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    out: Path | None = None,
+    device: Place = "auto",
+    family: Code = None,
+) -> None:
+    """Judge a model: FID, KID, precision, recall, density, coverage, copies, and what its family allows.
+
+    Each score stands beside what real images get in the samples' stead.
+
+    Parameters
+    ----------
+    data
+        the images it was trained on (default: those of its run); of a named set its test images judge
+    features
+        the network that compares images: lite0, inception, or a function of your own as my_module:function
+    weights
+        the file of the official weights of --features inception
+    json
+        print the scores as JSON
+    out
+        the folder for evaluation.json and closest.png (default: the run's, or here)
+    """
+    from zeuxis import api
+    from zeuxis.display import open_display
+
+    source = data or _trained_on(model)
+    fit, limit = api.selection_of(model, source)
+    loaded = api.load(model, device=device, family=family)
+    judged = partial(api.evaluate, loaded, source, features=features, weights=weights, fit=fit, limit=limit)
+    with open_display() as shown:
+        found = judged(images=images, seed=seed, progress=shown.work)
+    print(found.to_json() if json else "\n".join(found.lines()))
+    written = _write(found, out or api.run_of(model) or Path())
+    if not json:
+        print("", *(f"wrote {path}" for path in written), sep="\n")
+
+
+def _trained_on(model: str) -> str:
+    from zeuxis import api
+
+    data = api.data_of(model)
+    if data is None:
+        raise UsageError(f"{model} does not say what it was trained on; name the DATA after it")
+    return data
+
+
+def _write(found: Evaluation, folder: Path) -> list[Path]:
+    """Write the scores and the picture of the closest pairs into the folder; their paths."""
+    from zeuxis import files, images
+
+    scores, closest = folder / "evaluation.json", folder / "closest.png"
+    files.make_folder(folder)
+    files.write_file(scores, found.to_json().encode())
+    images.write_png(found.picture(), closest)
+    return [scores, closest]

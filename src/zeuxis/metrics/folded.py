@@ -1,0 +1,81 @@
+"""Convolutions whose batch norm is folded into them, filled from published weights: what feature networks are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from zeuxis.errors import UsageError
+from zeuxis.parsing import quote
+
+EPSILON = 1e-3  # of the batch norms of both networks (TensorFlow's)
+_NORM = ("running_mean", "running_var", "weight", "bias")
+Pair = tuple[int, int]
+
+
+class Unit(nn.Module):
+    """A convolution with a bias, and a unit: relu up to `most` (None: none, the output is as it is).
+
+    `before` pads unevenly, as TensorFlow does for an even size and a stride of 2.
+    """
+
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        kernel: int | Pair = 1,
+        *,
+        stride: int = 1,
+        padding: int | Pair = 0,
+        uneven: int = 0,
+        groups: int = 1,
+        most: float | None = float("inf"),
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(before, after, kernel, stride, padding, groups=groups)
+        self.most = most
+        # The smaller half in front: what TensorFlow calls "same".
+        self.uneven = (uneven // 2, uneven - uneven // 2) * 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(F.pad(x, self.uneven) if self.uneven[1] else x)
+        if self.most is None:
+            return x
+        return F.relu(x) if self.most == float("inf") else x.clamp(0, self.most)
+
+
+def fill(
+    network: nn.Module, weights: Mapping[str, Tensor], names: Callable[[str], tuple[str, str]], *, ignored: str
+) -> None:
+    """Fill the network's units (in place) with published convolutions and the batch norms after them.
+
+    `names` gives, for the path of a unit in the network, the published names of its convolution and of its batch norm.
+    `UsageError` for the first weight that is missing, of another shape, or left over (`ignored` begins those that may be).
+    """
+    left = {name for name in weights if not name.startswith(ignored) and not name.endswith("num_batches_tracked")}
+    for path, unit in network.named_modules():
+        if isinstance(unit, Unit):
+            conv, norm = names(path)
+            width = (unit.conv.out_channels,)
+            kernel = _take(weights, f"{conv}.weight", tuple(unit.conv.weight.shape))
+            mean, variance, scale, shift = (_take(weights, f"{norm}.{name}", width) for name in _NORM)
+            folded = fuse_conv_bn_weights(kernel, None, mean, variance, EPSILON, scale, shift)
+            with torch.no_grad():
+                unit.conv.weight.copy_(folded[0])
+                unit.conv.bias.copy_(folded[1])  # type: ignore[union-attr]
+            left -= {f"{conv}.weight", *(f"{norm}.{name}" for name in _NORM)}
+    if left:
+        raise UsageError(f"the weights have {quote(min(left))}, which the network does not; give the published file")
+    network.eval().requires_grad_(False)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _take(weights: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
+    found = tuple(weights[name].shape) if name in weights else "missing"
+    if found != shape:
+        raise UsageError(f"weight {quote(name)} is {found}, expected {shape}; give the published file")
+    return weights[name].float()

@@ -1,0 +1,21 @@
+"""How evenly images change along a path through latent space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+EPSILON = 1e-3  # share of the path; a smaller step would drown in the rounding of float32
+
+
+def path_lengths(
+    decode: Callable[[Tensor], Tensor], features: Callable[[Tensor], Tensor], start: Tensor, end: Tensor, *, step: float
+) -> Tensor:
+    """Squared speed (n) of the features of decoded images, between latents (n ...) that are `step` apart on their paths.
+
+    Its mean over random paths and places is the perceptual path length (Karras 2019, https://arxiv.org/abs/1812.04948,
+    equation 2), there with a network of its own as the distance: it compares models under one feature network only.
+    """
+    change = (features(decode(end)) - features(decode(start))).double() / step
+    return change.square().sum(1)

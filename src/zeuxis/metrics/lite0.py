@@ -1,0 +1,79 @@
+"""EfficientNet-Lite0 up to its pooled features (Tan and Le 2019, https://arxiv.org/abs/1905.11946; Lite: R. Liu 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from zeuxis.metrics.folded import Unit, fill
+
+SIZE = 128  # pixels: a third of the work of the 224 it was trained at, and the features still tell images apart
+_MOST = 6.0  # Lite has relu6 for the first version's swish, and no squeeze-and-excitation
+# Repeats, kernel, stride of the first, expansion, channels: table 1 of the paper, whose last row is the head.
+_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+_PUBLISHED = {
+    "expand": ("_expand_conv", "_bn0"),
+    "depth": ("_depthwise_conv", "_bn1"),
+    "project": ("_project_conv", "_bn2"),
+}
+
+
+class Block(nn.Module):
+    """An inverted bottleneck (Sandler 2018): wide, one channel at a time, narrow; added to its input where that fits."""
+
+    def __init__(self, before: int, after: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = before * expansion
+        self.expand = Unit(before, wide, most=_MOST) if expansion > 1 else nn.Identity()
+        pad = {"padding": kernel // 2} if stride == 1 else {"uneven": kernel - 2}
+        self.depth = Unit(wide, wide, kernel, stride=stride, groups=wide, most=_MOST, **pad)
+        self.project = Unit(wide, after, most=None)
+        self.adds = stride == 1 and before == after
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.project(self.depth(self.expand(x)))
+        return x + y if self.adds else y
+
+
+class Lite0(nn.Module):
+    """Images (n 3 128 128, values 0 to 255) to features (n 1280)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = Unit(3, 32, 3, stride=2, uneven=1, most=_MOST)
+        blocks, before = [], 32
+        for repeats, kernel, stride, expansion, after in _STAGES:
+            for i in range(repeats):
+                blocks.append(Block(before, after, kernel, stride if i == 0 else 1, expansion))
+                before = after
+        self.blocks = nn.Sequential(*blocks)
+        self.head = Unit(before, 1280, most=_MOST)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (x - 127) / 128
+        features: Tensor = self.head(self.blocks(self.stem(x))).mean((2, 3))
+        return features
+
+
+def filled(weights: Mapping[str, Tensor]) -> Lite0:
+    """The network with the published weights; `UsageError` where they are others."""
+    network = Lite0()
+    fill(network, weights, _names, ignored="_fc.")
+    return network
+
+
+def _names(path: str) -> tuple[str, str]:
+    if path in ("stem", "head"):
+        return f"_conv_{path}", "_bn0" if path == "stem" else "_bn1"
+    _, number, unit = path.split(".")
+    conv, norm = _PUBLISHED[unit]
+    return f"_blocks.{number}.{conv}", f"_blocks.{number}.{norm}"

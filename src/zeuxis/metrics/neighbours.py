@@ -1,0 +1,101 @@
+"""What nearest neighbours tell: precision, recall, density, coverage; and whether samples are copies of training images."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zeuxis.errors import DataError
+from zeuxis.metrics.resampling import Score, mean, median
+
+K = 5  # neighbours that make the radius around an image, as in the reference implementation `prdc`
+CHUNK = 1000  # rows of a matrix of distances that are in memory at once
+
+
+class Manifold(NamedTuple):
+    """Features (n d), and for each the distance to its `K`-th nearest neighbour (n): a ball that is held to be real."""
+
+    points: Tensor
+    radii: Tensor
+
+
+def manifold(features: Tensor, *, k: int = K) -> Manifold:
+    """The balls around features (n d) that reach to the `k`-th nearest other."""
+    if len(features) <= k:
+        raise DataError(f"{len(features)} images are too few for {k} neighbours each; at least {k + 1} are needed")
+    # The nearest of all is the image itself.
+    parts = [
+        torch.cdist(part, features).topk(k + 1, largest=False).values[:, -1] for part in torch.split(features, CHUNK)
+    ]
+    return Manifold(features, torch.cat(parts))
+
+
+class Fidelity(NamedTuple):
+    """Precision and density (are samples like real images?), recall and coverage (are all kinds of them there?)."""
+
+    precision: Score
+    recall: Score
+    density: Score
+    coverage: Score
+
+
+def fidelity(real: Manifold, fake: Manifold, *, k: int = K) -> Fidelity:
+    """Precision and recall (Kynkaanniemi 2019), density and coverage (Naeem 2020, equations 2 and 3).
+
+    Each is a mean over images, whose interval is that mean's: the balls are taken as given.
+    """
+    inside = torch.zeros(len(fake.points))  # how many real balls hold each sample
+    recalled, covered = [], []
+    for points, radii in zip(torch.split(real.points, CHUNK), torch.split(real.radii, CHUNK)):
+        distance = torch.cdist(points, fake.points)
+        inside += (distance < radii[:, None]).sum(0)
+        recalled.append((distance < fake.radii).any(1))
+        covered.append(distance.min(1).values < radii)
+    return Fidelity(
+        precision=mean((inside > 0).float()),
+        recall=mean(torch.cat(recalled).float()),
+        density=mean(inside / k),
+        coverage=mean(torch.cat(covered).float()),
+    )
+
+
+class Nearest(NamedTuple):
+    """For each of n images the distance to its nearest neighbour (n), and which it is (n)."""
+
+    distance: Tensor
+    place: Tensor
+
+
+def nearest(features: Tensor, among: Tensor, *, selves: bool = False) -> Nearest:
+    """The nearest of `among` (m d) for each of the features (n d); with `selves` the two are one, and none is its own."""
+    places = []
+    for start in range(0, len(features), CHUNK):
+        distance = torch.cdist(features[start : start + CHUNK], among)
+        if selves:
+            distance[:, start : start + CHUNK].fill_diagonal_(float("inf"))
+        places.append(distance.argmin(1))
+    index = torch.cat(places)
+    # Anew from the pair: the matrix loses small distances in rounding, and a copy has the smallest.
+    pairs = zip(torch.split(features, CHUNK), torch.split(index, CHUNK))
+    exact = [(part.double() - among[chosen].double()).norm(dim=1) for part, chosen in pairs]
+    return Nearest(torch.cat(exact), index)
+
+
+class Memory(NamedTuple):
+    """Median distance to the nearest training image; of the samples, the share that is nearer than nearly all others are."""
+
+    samples: Score
+    held_out: Score
+    copies: Score
+
+
+def memory(samples: Tensor, held_out: Tensor, *, share: float = 0.01) -> Memory:
+    """From distances to the nearest training image (n of samples, m of images that the model has not seen).
+
+    `copies` is the share of samples nearer than all but `share` of the held-out are: about `share` where nothing was
+    learned by heart.
+    """
+    bound = torch.quantile(held_out.double(), share)
+    return Memory(median(samples), median(held_out), mean((samples.double() < bound).float()))

@@ -1,0 +1,40 @@
+"""How far an image is from the one it should be: PSNR and SSIM, image by image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_WINDOW, _SIGMA = 11, 1.5  # pixels
+_K1, _K2 = 0.01, 0.03
+_RANGE = 2.0  # images are in [-1, 1]
+
+
+def psnr(image: Tensor, truth: Tensor) -> Tensor:
+    """Peak signal to noise ratio in dB (n) of images (n c h w, in [-1, 1]); infinite for the same image."""
+    return 10 * torch.log10(_RANGE**2 / (image.double() - truth.double()).square().mean((1, 2, 3)))
+
+
+def ssim(image: Tensor, truth: Tensor) -> Tensor:
+    """Structural similarity (n), 1 for the same image, of images (n c h w, in [-1, 1], at least 11 pixels wide).
+
+    Means, variances and covariances under a Gaussian window (Wang 2004, equation 13), averaged over the places where
+    all of the window is inside, and over the channels.
+    """
+    x, y = image.double(), truth.double()
+    kernel = torch.exp(-((torch.arange(_WINDOW, device=x.device).double() - _WINDOW // 2) ** 2) / (2 * _SIGMA**2))
+    kernel /= kernel.sum()
+
+    def local(values: Tensor) -> Tensor:
+        planes = values.flatten(0, 1)[:, None]
+        planes = F.conv2d(F.conv2d(planes, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
+        return planes.view(*values.shape[:2], *planes.shape[2:])
+
+    mean_x, mean_y = local(x), local(y)
+    variance = local(x * x) - mean_x**2, local(y * y) - mean_y**2
+    covariance = local(x * y) - mean_x * mean_y
+    c1, c2 = (_K1 * _RANGE) ** 2, (_K2 * _RANGE) ** 2
+    above = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    below = (mean_x**2 + mean_y**2 + c1) * (variance[0] + variance[1] + c2)
+    return (above / below).mean((1, 2, 3))
