@@ -51,12 +51,13 @@ class Unit(nn.Module):
 def fill(
     network: nn.Module, weights: Mapping[str, Tensor], names: Callable[[str], tuple[str, str]], *, ignored: str
 ) -> None:
-    """Fill the network's units (in place) with published convolutions and the batch norms after them.
+    """Fill the network's units (in place; they may be on `meta`) with published convolutions and batch norms after them.
 
     `names` gives, for the path of a unit in the network, the published names of its convolution and of its batch norm.
     `UsageError` for the first weight that is missing, of another shape, or left over (`ignored` begins those that may be).
     """
     left = {name for name in weights if not name.startswith(ignored) and not name.endswith("num_batches_tracked")}
+    network.to_empty(device="cpu")
     for path, unit in network.named_modules():
         if isinstance(unit, Unit):
             conv, norm = names(path)

@@ -153,6 +153,7 @@ class Inception(nn.Module):
 
 def filled(weights: Mapping[str, Tensor]) -> Inception:
     """The network with the published weights; `UsageError` where they are others."""
-    network = Inception()
+    with torch.device("meta"):
+        network = Inception()
     fill(network, weights, lambda path: (f"{path}.conv", f"{path}.bn"), ignored="fc.")
     return network

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from zeuxis.metrics.folded import Unit, fill
@@ -66,7 +67,8 @@ class Lite0(nn.Module):
 
 def filled(weights: Mapping[str, Tensor]) -> Lite0:
     """The network with the published weights; `UsageError` where they are others."""
-    network = Lite0()
+    with torch.device("meta"):
+        network = Lite0()
     fill(network, weights, _names, ignored="_fc.")
     return network
 
