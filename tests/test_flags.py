@@ -131,6 +131,8 @@ def test_missing_config() -> None:
         (["arithmetic", "x", "a - b", "--plus", "1"], "one of the two"),
         (["arithmetic", "x", "--plus", "one"], "--plus"),
         (["data", "x", "--size", "1M"], "--size"),
+        (["evaluate", "x", "--images", "0"], "--images"),
+        (["evaluate", "x", "y", "z"], "unexpected argument 'z'"),
         (["resume", "x", "--steps", "0"], "--steps"),
     ],
 )
@@ -194,12 +196,28 @@ def _leads_nowhere(word: str) -> bool:
 @settings(max_examples=300 * SCALE, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(
-        ["sample", "interpolate", "arithmetic", "data", "resume", "families", "train", "train vae", "nothing", ""]
+        [
+            "sample",
+            "interpolate",
+            "arithmetic",
+            "evaluate",
+            "data",
+            "resume",
+            "families",
+            "train",
+            "train vae",
+            "nothing",
+            "",
+        ]
     ),
     st.lists(st.text(max_size=12).filter(_leads_nowhere) | st.sampled_from(PARTS), max_size=4),
 )
 def test_no_words_give_a_traceback(command: str, words: list[str]) -> None:
-    where = ["/nonexistent/model"] if command in {"sample", "interpolate", "arithmetic", "data", "resume"} else []
+    where = (
+        ["/nonexistent/model"]
+        if command in {"sample", "interpolate", "arithmetic", "evaluate", "data", "resume"}
+        else []
+    )
     code, _, err = typed(*command.split(), *where, *(word for word in words if word != "--debug"))
     assert code in {0, 2, 4}, err
     assert "Traceback" not in err and err.count("\n") == (code != 0)
