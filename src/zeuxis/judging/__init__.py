@@ -14,7 +14,7 @@ from zeuxis.judging import abilities
 from zeuxis.judging.report import Evaluation, Pair, Row
 from zeuxis.judging.sets import Sets
 from zeuxis.metrics import distances, neighbours
-from zeuxis.metrics.features import BATCH, Extractor, pack_features
+from zeuxis.metrics.features import Extractor, pack_features
 from zeuxis.model import Latent
 
 Progress = Callable[[str, int, int], None]  # what is worked on, how many are done, of how many
@@ -72,10 +72,10 @@ def _look(model: Latent, sets: Sets, extractor: Extractor, seed: int, tell: Prog
         extractor, sets.training, sets.searched, progress=lambda *done: tell("features of training images", *done)
     )
     twin = searched[np.searchsorted(sets.searched, sets.twin)]
-    parts, count = [], len(sets.reference)
-    for start in range(0, count, BATCH):
-        parts.append(extractor(model.sample(min(BATCH, count - start), seed=seed + start)))
-        tell("samples", min(start + BATCH, count), count)
+    parts, count, batch = [], len(sets.reference), extractor.batch
+    for start in range(0, count, batch):
+        parts.append(extractor(model.sample(min(batch, count - start), seed=seed + start)))
+        tell("samples", min(start + batch, count), count)
     return Looks(torch.cat(parts), reference, twin, searched)
 
 

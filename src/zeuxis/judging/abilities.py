@@ -13,13 +13,14 @@ from zeuxis.images import from_uint8
 from zeuxis.judging.report import Row
 from zeuxis.judging.sets import Sets
 from zeuxis.metrics import latent, likelihood, paired
-from zeuxis.metrics.features import BATCH, Extractor
+from zeuxis.metrics.features import Extractor
 from zeuxis.metrics.resampling import mean
 from zeuxis.model import Encoder, Latent
 
 PATHS = 1000  # of which the length is taken
 BOUNDED = 256  # images whose likelihood is bounded
 DRAWS = 50  # latents for each of them
+BATCH = 32  # images encoded at once
 _SMALLEST = 11  # pixels: the window of SSIM
 
 Progress = Callable[[str, int, int], None]
@@ -40,8 +41,8 @@ def _path_length(model: Latent, extractor: Extractor, count: int, seed: int, tel
     """At a random place of the way between two random latents, for `count` ways."""
     random = torch.Generator().manual_seed(seed)
     parts = []
-    for start in range(0, count, BATCH):
-        number = min(BATCH, count - start)
+    for start in range(0, count, extractor.batch):
+        number = min(extractor.batch, count - start)
         first = seed + 2 * start
         one, other = model.prior(range(first, first + 2 * number)).chunk(2)
         place = torch.rand(number, generator=random).to(one.device) * (1 - latent.EPSILON)
