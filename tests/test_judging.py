@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ from zeuxis import api, families, judging
 from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.errors import DataError, UsageError
 from zeuxis.images import from_uint8
-from zeuxis.judging import abilities, sets
+from zeuxis.judging import abilities, runs, sets
 from zeuxis.judging.report import Evaluation, Row
 from zeuxis.metrics.features import Extractor
 from zeuxis.metrics.resampling import Score
@@ -184,9 +185,12 @@ def test_a_report_reads_well() -> None:
         Row("x", Score(0.00123, -0.5, 2.0), None, "higher"),
         Row("PSNR", Score(math.inf)),
     ]
-    found = Evaluation({"samples": 5000, "model": "gan", "against": "images"}, rows, ["mind this"])
+    about = {"samples": 5000, "model": "gan", "against": "images"}
+    about |= {"features": "lite0", "dimensions": 1280, "images_seen": "at 128 pixels"}
+    found = Evaluation(about, rows, ["mind this"])
     assert found.lines() == [
         "5,000 samples of gan against images",
+        "features: 1,280 of lite0, of images at 128 pixels",
         "",
         "score        model   95 % interval  real images  better",
         "FID[lite0]   1,235  1,200 to 1,250         11.4  lower",
@@ -234,7 +238,53 @@ def test_evaluate_of_what_cannot_be_judged(run: Path, tmp_path: Path) -> None:
     assert "--images" in refused("evaluate", "1", "--images", "19")
     assert "needs --weights FILE" in refused("evaluate", "1", "--features", "inception")
     assert "no run" in refused("evaluate", "7")
-    assert api.selection_of("1", "digits") == ("pad", 300) and api.selection_of("1", "mnist") == ("crop", None)
+    assert runs.selection_of("1", "digits") == ("pad", 300) and runs.selection_of("1", "mnist") == ("crop", None)
+
+
+@pytest.fixture
+def two_runs(run: Path) -> list[str]:
+    """The run, judged, and one of colour and another size that has not been."""
+    assert typed("evaluate", "1", "--images", "50", "--features", "own_eyes:look")[0] == 0
+    other = run.parent / "00002-<vae>"
+    families.find("vae")(size=16, channels=3, width=4).save(other / "model")
+    (other / "config.yaml").write_text("family: vae\ndata: digits\n")
+    return ["1", "2"]
+
+
+def test_runs_side_by_side(two_runs: list[str]) -> None:
+    code, out, err = typed("compare", *two_runs, "--columns", "3", "--out", "both")
+    assert code == 0, err
+    lines = out.splitlines()
+    assert lines[0].split() == ["score", "00001-gan-digits", "00002-<vae>", "real", "images", "better"]
+    assert lines[1].startswith("FID[own_eyes:look]") and " ± " in lines[1] and lines[1].endswith("lower")
+    assert "warning: 00002-<vae> has not been judged; first: zeuxis evaluate 00002-<vae>" in lines
+    rows = list(csv.DictReader(Path("both/comparison.csv").read_text().splitlines()))
+    kept = json.loads(Path("runs/00001-gan-digits/evaluation.json").read_text())["scores"]
+    assert [(row["score"], float(row["value"])) for row in rows] == [(row["name"], row["value"]) for row in kept]
+    page = Path("both/comparison.html").read_text()
+    assert "00002-&lt;vae&gt;" in page and "<vae>" not in page and 'src="data:image/png;base64,' in page
+    assert "http" not in page
+    sheet = Image.open("both/comparison.png")
+    found = api.compare(two_runs, columns=3)
+    assert sheet.size == found.picture().size and sheet.height > 200
+    model = api.load("2")
+    assert torch.equal(found.runs[1].samples, api.sample(model, seeds=[0, 1, 2]))
+
+
+def test_runs_judged_otherwise_are_not_compared_in_silence(two_runs: list[str]) -> None:
+    assert typed("evaluate", "2", "--images", "40", "--features", "own_eyes:look")[0] == 0
+    told = " ".join(api.compare(two_runs, columns=1).warnings())
+    assert "not judged alike (samples: 40; 50)" in told and "has not been judged" not in told
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "{}", '{"about": 3, "scores": [], "warnings": []}', '{"about": {}, "scores": [{}], "warnings": []}'],
+)
+def test_a_damaged_evaluation_is_named(two_runs: list[str], content: str) -> None:
+    Path("runs/00002-<vae>/evaluation.json").write_text(content)
+    assert "is not what zeuxis evaluate writes" in refused("compare", *two_runs)
+    assert "two or more" in refused("compare", "1")
 
 
 def test_a_model_without_a_latent_space(monkeypatch: pytest.MonkeyPatch) -> None:

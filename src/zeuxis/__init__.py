@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zeuxis.api import arithmetic, evaluate, inspect_data, interpolate, load, resume, sample, train
+    from zeuxis.api import arithmetic, compare, evaluate, inspect_data, interpolate, load, resume, sample, train
     from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
     from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Translator, option
     from zeuxis.settings import TrainSettings
@@ -27,6 +27,7 @@ __all__ = [
     "UsageError",
     "ZeuxisError",
     "arithmetic",
+    "compare",
     "evaluate",
     "inspect_data",
     "interpolate",
@@ -38,7 +39,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "zeuxis.api": ("arithmetic", "evaluate", "inspect_data", "interpolate", "load", "resume", "sample", "train"),
+    "zeuxis.api": (
+        "arithmetic",
+        "compare",
+        "evaluate",
+        "inspect_data",
+        "interpolate",
+        "load",
+        "resume",
+        "sample",
+        "train",
+    ),
     "zeuxis.errors": ("DataError", "DiskFullError", "DivergedError", "UsageError", "ZeuxisError"),
     "zeuxis.model": ("Batch", "Clock", "Encoder", "Latent", "Model", "Translator", "option"),
     "zeuxis.settings": ("TrainSettings",),

@@ -19,6 +19,7 @@ from zeuxis.data.report import Report, inspect
 from zeuxis.errors import UsageError
 from zeuxis.explore.arithmetic import AVERAGE
 from zeuxis.judging import extractors, sets
+from zeuxis.judging.comparison import Comparison, contender
 from zeuxis.judging.report import Evaluation
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Encoder, Latent, Model
@@ -166,6 +167,14 @@ def evaluate(
     return judging.evaluate(able, chosen, extractor, seed=seed, progress=progress)
 
 
+def compare(runs: Sequence[str | Path], *, columns: int = 10, seed: int = 0, device: str = "auto") -> Comparison:
+    """Runs (folders, or numbers or names under runs/) side by side: the scores that `evaluate` left in each, and samples
+    of the seeds `seed ... seed + columns - 1`."""
+    folders = [loading.find_run(run) for run in runs]
+    pictures = [sample(load(folder, device=device), columns, seed=seed) for folder in folders]
+    return Comparison([contender(*pair) for pair in zip(folders, pictures)])
+
+
 def inspect_data(
     data: str,
     *,
@@ -230,30 +239,12 @@ def resume(
 
 def data_of(path: str | Path) -> str | None:
     """The data a model was trained on, where it lies in a run's folder."""
-    data = _config_of(path).get("data")
+    config = loading.find_model(path).parent / "config.yaml"
+    if not config.is_file():
+        return None
+    content = files.read_yaml(config)
+    data = content.get("data") if isinstance(content, dict) else None
     return data if isinstance(data, str) else None
-
-
-def run_of(path: str | Path) -> Path | None:
-    """The run's folder that a model lies in, if it lies in one."""
-    folder = loading.find_model(path).parent
-    return folder if (folder / "config.yaml").is_file() else None
-
-
-def selection_of(path: str | Path, data: str) -> tuple[Fit, int | None]:
-    """How a model's run fitted its images into a square, and how many it took, if `data` is what it was trained on."""
-    config = _config_of(path)
-    settings = config.get("settings") if config.get("data") == data else None
-    if not isinstance(settings, dict):
-        return "crop", None
-    limit = settings.get("limit")
-    return "pad" if settings.get("fit") == "pad" else "crop", limit if isinstance(limit, int) else None
-
-
-def _config_of(path: str | Path) -> dict[str, Any]:
-    run = run_of(path)
-    content = files.read_yaml(run / "config.yaml") if run else None
-    return content if isinstance(content, dict) else {}
 
 
 def latent(model: Model) -> Latent:

@@ -22,7 +22,7 @@ Train, explore and judge generative image models.
 
 Start with `zeuxis train dcgan avatars`. `zeuxis COMMAND --help` explains a command;
 with --debug, errors come with their traceback."""
-ORDER = ("train", "resume", "families", "data", "sample", "interpolate", "arithmetic", "evaluate", "version")
+ORDER = ("train", "resume", "families", "data", "sample", "interpolate", "arithmetic", "evaluate", "compare", "version")
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 

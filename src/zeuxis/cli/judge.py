@@ -1,4 +1,4 @@
-"""`zeuxis evaluate`: how good a trained model is."""
+"""`zeuxis evaluate` and `zeuxis compare`: how good trained models are."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def register(app: App) -> None:
     """Add the commands."""
     app.command(evaluate)
+    app.command(compare)
 
 
 def evaluate(
@@ -56,15 +57,16 @@ def evaluate(
     """
     from zeuxis import api
     from zeuxis.display import open_display
+    from zeuxis.judging import runs
 
     source = data or _trained_on(model)
-    fit, limit = api.selection_of(model, source)
+    fit, limit = runs.selection_of(model, source)
     loaded = api.load(model, device=device, family=family)
     judged = partial(api.evaluate, loaded, source, features=features, weights=weights, fit=fit, limit=limit)
     with open_display() as shown:
         found = judged(images=images, seed=seed, progress=shown.work)
     print(found.to_json() if json else "\n".join(found.lines()))
-    written = _write(found, out or api.run_of(model) or Path())
+    written = _write(found, out or runs.run_of(model) or Path())
     if not json:
         print("", *(f"wrote {path}" for path in written), sep="\n")
 
@@ -87,3 +89,29 @@ def _write(found: Evaluation, folder: Path) -> list[Path]:
     files.write_file(scores, found.to_json().encode())
     images.write_png(found.picture(), closest)
     return [scores, closest]
+
+
+def compare(
+    *runs: Annotated[str, Parameter(help="folders of runs, or their numbers or names under runs/; two or more")],
+    columns: Annotated[int, flags.flag("samples of each run, of the seeds 0, 1, 2 ..", low=1, high=100)] = 10,
+    out: Path = Path(),
+    device: Place = "auto",
+) -> None:
+    """Put runs side by side: the scores that evaluate left in them, and samples of the same seeds.
+
+    Parameters
+    ----------
+    out
+        the folder for comparison.csv, comparison.png and comparison.html, which holds both
+    """
+    if len(runs) < 2:
+        raise UsageError(f"there is nothing to compare: {len(runs)} runs; give two or more")
+    from zeuxis import api, files, images
+
+    found = api.compare(runs, columns=columns, device=device)
+    print("\n".join(found.lines()))
+    files.make_folder(out)
+    files.write_file(out / "comparison.csv", found.to_csv().encode())
+    files.write_file(out / "comparison.html", found.to_html().encode())
+    images.write_png(found.picture(), out / "comparison.png")
+    print("", *(f"wrote {out / f'comparison.{kind}'}" for kind in ("csv", "html", "png")), sep="\n")

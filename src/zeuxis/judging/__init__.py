@@ -57,6 +57,7 @@ def evaluate(
         "samples": len(looks.samples),
         "first_seed": seed,
         "features": extractor.name,
+        "images_seen": extractor.sees,
         "dimensions": looks.samples.shape[1],
         "training_images": len(sets.training),
         "searched_for_copies": len(sets.searched),

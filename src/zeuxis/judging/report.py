@@ -6,13 +6,15 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from zeuxis import images
+from zeuxis import files, images
+from zeuxis.errors import UsageError
 from zeuxis.metrics.resampling import Score
 
 Better = Literal["lower", "higher", ""]
@@ -38,12 +40,12 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """As the words of a line of the table."""
         low, high = self.score.low, self.score.high
-        interval = f"{_number(low)} to {_number(high)}" if math.isfinite(low) else ""
+        interval = f"{number(low)} to {number(high)}" if math.isfinite(low) else ""
         return (
             self.name,
-            _number(self.score.value),
+            number(self.score.value),
             interval,
-            "" if self.real is None else _number(self.real),
+            "" if self.real is None else number(self.real),
             self.better,
         )
 
@@ -83,16 +85,40 @@ class Evaluation:
 
     def lines(self) -> list[str]:
         """As text: of what, the table, the warnings."""
-        head = f"{self.about['samples']:,} samples of {self.about['model']} against {self.about['against']}"
-        cells = [_HEADS, *(row.cells() for row in self.rows)]
-        widths = [max(len(row[i]) for row in cells) for i in range(len(_HEADS))]
-        table = ["  ".join(_aligned(row, widths)).rstrip() for row in cells]
-        return [head, "", *table, *([""] if self.warnings else []), *(f"warning: {text}" for text in self.warnings)]
+        about = self.about
+        head = f"{about['samples']:,} samples of {about['model']} against {about['against']}"
+        eyes = f"features: {about['dimensions']:,} of {about['features']}, of images {about['images_seen']}"
+        lines = [head, eyes, "", *table([_HEADS, *(row.cells() for row in self.rows)])]
+        return [*lines, *([""] if self.warnings else []), *(f"warning: {text}" for text in self.warnings)]
 
     def picture(self) -> Image.Image:
         """The samples nearest to a training image, the nearest first, each above that image."""
         tiles = torch.stack([pair.sample for pair in self.closest] + [pair.training for pair in self.closest])
         return images.sheet(tiles, columns=len(self.closest), scale=max(1, round(_TILE / tiles.shape[-1])))
+
+
+def read(path: str | Path) -> Evaluation:
+    """What `to_json` wrote into a file, without the pictures; `UsageError` where it is something else."""
+    values = files.read_json(path)
+    try:
+        rows = [_row(row) for row in values["scores"]]
+        return Evaluation(dict(values["about"]), rows, [str(text) for text in values["warnings"]])
+    except (TypeError, KeyError, ValueError, AttributeError):
+        raise UsageError(f"{path} is not what zeuxis evaluate writes; make it again") from None
+
+
+def _row(row: Mapping[str, Any]) -> Row:
+    value, low, high = (math.nan if row[name] is None else float(row[name]) for name in ("value", "low", "high"))
+    real, better = row["real"], row["better"]
+    if better not in get_args(Better) or not isinstance(row["name"], str):
+        raise ValueError(better)
+    return Row(row["name"], Score(value, low, high), None if real is None else float(real), better)
+
+
+def table(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table: the first column and the last begin at one place, the others end at one."""
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    return ["  ".join(_aligned(row, widths)).rstrip() for row in cells]
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
@@ -102,7 +128,7 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
     ]
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Four digits that count, as people write them."""
     if not math.isfinite(value):
         return "-"

@@ -49,6 +49,7 @@ class Extractor:
     resize: Network
     network: Network
     device: str | torch.device = "cpu"
+    sees: str = "as they are"  # how images are brought to the network, in words
 
     @property
     def batch(self) -> int:
@@ -105,13 +106,15 @@ def digest(weights: dict[str, Tensor]) -> str:
 def lite0_extractor(weights: dict[str, Tensor], *, device: str | torch.device = "cpu") -> Extractor:
     """EfficientNet-Lite0: 1280 features of 128 pixels; `UsageError` where the weights are not those published."""
     network = lite0.filled(weights).to(device)
-    return Extractor("lite0", f"lite0 {digest(weights)}", bicubic, network, device)
+    sees = f"at {lite0.SIZE} pixels, antialiased bicubic, 8 bits"
+    return Extractor("lite0", f"lite0 {digest(weights)}", bicubic, network, device, sees)
 
 
 def inception_extractor(weights: dict[str, Tensor], *, device: str | torch.device = "cpu") -> Extractor:
     """The network of the official FID: 2048 features; `UsageError` where the weights are not those published."""
     network = inception.filled(weights).to(device)
-    return Extractor("inception", f"inception {digest(weights)}", bilinear, network, device)
+    sees = f"at {inception.SIZE} pixels, bilinear as TensorFlow 1"
+    return Extractor("inception", f"inception {digest(weights)}", bilinear, network, device, sees)
 
 
 def own_extractor(name: str, function: Callable[[Tensor], Tensor], *, device: str | torch.device = "cpu") -> Extractor:

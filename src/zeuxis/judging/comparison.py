@@ -1,0 +1,133 @@
+"""Several runs side by side: their scores in one table, their samples of the same seeds on one sheet."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from zeuxis import images
+from zeuxis.judging.report import Evaluation, Row, number, read, table
+
+_TILE, _TEXT, _GAP = 96, 16, 6  # pixels: the least width of a sample, the height of a name, the space around it
+_ALIKE = ("against", "features", "samples")  # what must be the same for scores to be compared
+_STYLE = (
+    "body{font:15px sans-serif;margin:2em}table{border-collapse:collapse}td,th{padding:.3em .8em;text-align:right}"
+    "td:first-child,th:first-child{text-align:left}tr:nth-child(even){background:#f2f3f5}img{max-width:100%}"
+)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A run by its name; its scores, None where it has not been judged; samples (n c h w, in [-1, 1]) of the seeds."""
+
+    name: str
+    evaluation: Evaluation | None
+    samples: Tensor
+
+
+def contender(folder: Path, samples: Tensor) -> Contender:
+    """A run with what `zeuxis evaluate` has left in its folder."""
+    scores = folder / "evaluation.json"
+    return Contender(folder.name, read(scores) if scores.is_file() else None, samples)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs in the order given, with samples of the same seeds."""
+
+    runs: Sequence[Contender]
+
+    def cells(self) -> list[list[str]]:
+        """The table: a line for each score, a column for each run, and the one that real images get."""
+        lines = [["score", *(run.name for run in self.runs), "real images", "better"]]
+        for name in self._scores():
+            found = [self._row(run, name) for run in self.runs]
+            known = [row for row in found if row is not None]
+            values = ["" if row is None else _shown(row) for row in found]
+            real = {number(row.real) for row in known if row.real is not None}
+            lines.append([name, *values, " / ".join(sorted(real)), known[0].better])
+        return lines
+
+    def warnings(self) -> list[str]:
+        """Why some scores cannot be compared, or are not there."""
+        found = [
+            f"{run.name} has not been judged; first: zeuxis evaluate {run.name}"
+            for run in self.runs
+            if not run.evaluation
+        ]
+        judged = [run.evaluation for run in self.runs if run.evaluation]
+        for what in _ALIKE:
+            values = sorted({str(each.about.get(what)) for each in judged})
+            if len(values) > 1:
+                found.append(
+                    f"the runs were not judged alike ({what}: {'; '.join(values)}): do not compare their scores"
+                )
+        return found
+
+    def lines(self) -> list[str]:
+        """As text."""
+        return [*table(self.cells()), *(f"warning: {text}" for text in self.warnings())]
+
+    def to_csv(self) -> str:
+        """A line for each run and score: run, score, value, low, high, real."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(["run", "score", "value", "low", "high", "real"])
+        for run in self.runs:
+            for row in run.evaluation.rows if run.evaluation else ():
+                values = [
+                    value if value is not None and math.isfinite(value) else "" for value in (*row.score, row.real)
+                ]
+                writer.writerow([run.name, row.name, *values])
+        return buffer.getvalue()
+
+    def to_html(self) -> str:
+        """One page with the table and the sheet in it, which needs no other file."""
+        head, *rows = [[html.escape(cell) for cell in row] for row in self.cells()]
+        lines = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"]
+        lines += ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows]
+        notes = "".join(f"<p>{html.escape(text)}</p>" for text in self.warnings())
+        buffer = io.BytesIO()
+        self.picture().save(buffer, "PNG")
+        sheet = base64.b64encode(buffer.getvalue()).decode()
+        top = f'<!doctype html><meta charset="utf-8"><title>Zeuxis: runs compared</title><style>{_STYLE}</style>'
+        return f'{top}<table>{"".join(lines)}</table>{notes}<img alt="samples" src="data:image/png;base64,{sheet}">\n'
+
+    def picture(self) -> Image.Image:
+        """A row of samples for each run under its name; a column is a seed."""
+        rows = [_strip(run.samples) for run in self.runs]
+        high = _TEXT + 2 * _GAP
+        page = Image.new("RGB", (max(row.width for row in rows), sum(row.height + high for row in rows)), "white")
+        top = 0
+        for run, row in zip(self.runs, rows):
+            place = (_GAP, top + _GAP)
+            ImageDraw.Draw(page).text(place, run.name, fill="black", font=ImageFont.load_default(_TEXT))
+            page.paste(row, (0, top + high))
+            top += row.height + high
+        return page
+
+    def _scores(self) -> list[str]:
+        names = [row.name for run in self.runs if run.evaluation for row in run.evaluation.rows]
+        return list(dict.fromkeys(names))
+
+    def _row(self, run: Contender, name: str) -> Row | None:
+        return next((row for row in run.evaluation.rows if row.name == name), None) if run.evaluation else None
+
+
+def _shown(row: Row) -> str:
+    half = (row.score.high - row.score.low) / 2
+    return number(row.score.value) + (f" ± {number(half)}" if math.isfinite(half) else "")
+
+
+def _strip(samples: Tensor) -> Image.Image:
+    scale = -(-_TILE // samples.shape[-1])
+    return images.sheet(samples, columns=len(samples), scale=scale, gap=1).convert("RGB")
