@@ -275,12 +275,15 @@ def test_runs_judged_otherwise_are_not_compared_in_silence(two_runs: list[str]) 
     assert typed("evaluate", "2", "--images", "40", "--features", "own_eyes:look")[0] == 0
     told = " ".join(api.compare(two_runs, columns=1).warnings())
     assert "not judged alike (samples: 40; 50)" in told and "has not been judged" not in told
+    assert "trained on since" not in told
+    families.find("gan")(size=8, channels=1).save("runs/00001-gan-digits/model")
+    assert "00001-gan-digits has been trained on since it was judged" in " ".join(api.compare(two_runs).warnings())
 
 
-@pytest.mark.parametrize(
-    "content",
-    ["[]", "{}", '{"about": 3, "scores": [], "warnings": []}', '{"about": {}, "scores": [{}], "warnings": []}'],
-)
+DAMAGED = ["[]", "{}", '{"about": 3, "scores": [], "warnings": []}', '{"about": {}, "scores": [{}], "warnings": []}']
+
+
+@pytest.mark.parametrize("content", DAMAGED)
 def test_a_damaged_evaluation_is_named(two_runs: list[str], content: str) -> None:
     Path("runs/00002-<vae>/evaluation.json").write_text(content)
     assert "is not what zeuxis evaluate writes" in refused("compare", *two_runs)

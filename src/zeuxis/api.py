@@ -171,8 +171,8 @@ def compare(runs: Sequence[str | Path], *, columns: int = 10, seed: int = 0, dev
     """Runs (folders, or numbers or names under runs/) side by side: the scores that `evaluate` left in each, and samples
     of the seeds `seed ... seed + columns - 1`."""
     folders = [loading.find_run(run) for run in runs]
-    pictures = [sample(load(folder, device=device), columns, seed=seed) for folder in folders]
-    return Comparison([contender(*pair) for pair in zip(folders, pictures)])
+    seeds = range(seed, seed + columns)
+    return Comparison([contender(folder, latent(load(folder, device=device)), seeds) for folder in folders])
 
 
 def inspect_data(

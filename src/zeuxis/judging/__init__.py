@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import zeuxis
 from zeuxis.images import from_uint8
 from zeuxis.judging import abilities
 from zeuxis.judging.report import Evaluation, Pair, Row
 from zeuxis.judging.sets import Sets
 from zeuxis.metrics import distances, neighbours
-from zeuxis.metrics.features import Extractor, pack_features
+from zeuxis.metrics.features import Extractor, digest, pack_features
 from zeuxis.model import Latent
 
 Progress = Callable[[str, int, int], None]  # what is worked on, how many are done, of how many
@@ -51,6 +52,7 @@ def evaluate(
     more = abilities.rows(model, sets, extractor, seed=seed, tell=tell)
     about = {
         "model": model.family(),
+        "weights": digest(model.state_dict()),
         "against": sets.describe(),
         "data": sets.training.name,
         "held_out": sets.held_out is not None,
@@ -61,6 +63,7 @@ def evaluate(
         "dimensions": looks.samples.shape[1],
         "training_images": len(sets.training),
         "searched_for_copies": len(sets.searched),
+        "zeuxis": zeuxis.__version__,
     }
     return Evaluation(about, [*rows, *memory, *more], _warnings(looks, sets, memory), pairs)
 

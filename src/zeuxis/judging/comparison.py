@@ -16,9 +16,11 @@ from torch import Tensor
 
 from zeuxis import images
 from zeuxis.judging.report import Evaluation, Row, number, read, table
+from zeuxis.metrics.features import digest
+from zeuxis.model import Latent
 
 _TILE, _TEXT, _GAP = 96, 16, 6  # pixels: the least width of a sample, the height of a name, the space around it
-_ALIKE = ("against", "features", "samples")  # what must be the same for scores to be compared
+_ALIKE = ("data", "held_out", "features", "samples")  # what must be the same for scores to be compared
 _STYLE = (
     "body{font:15px sans-serif;margin:2em}table{border-collapse:collapse}td,th{padding:.3em .8em;text-align:right}"
     "td:first-child,th:first-child{text-align:left}tr:nth-child(even){background:#f2f3f5}img{max-width:100%}"
@@ -27,17 +29,23 @@ _STYLE = (
 
 @dataclass(frozen=True)
 class Contender:
-    """A run by its name; its scores, None where it has not been judged; samples (n c h w, in [-1, 1]) of the seeds."""
+    """A run by its name; its scores, None where it has not been judged; samples (n c h w, in [-1, 1]) of the seeds.
+
+    `stale`: it was judged, and trained on since.
+    """
 
     name: str
     evaluation: Evaluation | None
     samples: Tensor
+    stale: bool = False
 
 
-def contender(folder: Path, samples: Tensor) -> Contender:
-    """A run with what `zeuxis evaluate` has left in its folder."""
+def contender(folder: Path, model: Latent, seeds: range) -> Contender:
+    """A run with its model and what `zeuxis evaluate` has left in its folder."""
     scores = folder / "evaluation.json"
-    return Contender(folder.name, read(scores) if scores.is_file() else None, samples)
+    found = read(scores) if scores.is_file() else None
+    stale = found is not None and found.about.get("weights") != digest(model.state_dict())
+    return Contender(folder.name, found, model.sample(len(seeds), seed=seeds.start).cpu(), stale)
 
 
 @dataclass(frozen=True)
@@ -53,8 +61,8 @@ class Comparison:
             found = [self._row(run, name) for run in self.runs]
             known = [row for row in found if row is not None]
             values = ["" if row is None else _shown(row) for row in found]
-            real = {number(row.real) for row in known if row.real is not None}
-            lines.append([name, *values, " / ".join(sorted(real)), known[0].better])
+            real = dict.fromkeys(number(row.real) for row in known if row.real is not None)
+            lines.append([name, *values, " / ".join(real), known[0].better])
         return lines
 
     def warnings(self) -> list[str]:
@@ -63,6 +71,9 @@ class Comparison:
             f"{run.name} has not been judged; first: zeuxis evaluate {run.name}"
             for run in self.runs
             if not run.evaluation
+        ]
+        found += [
+            f"{run.name} has been trained on since it was judged; judge it again" for run in self.runs if run.stale
         ]
         judged = [run.evaluation for run in self.runs if run.evaluation]
         for what in _ALIKE:

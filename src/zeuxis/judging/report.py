@@ -69,7 +69,8 @@ class Evaluation:
     closest: Sequence[Pair] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> Score:
-        return next(row.score for row in self.rows if row.name == name)
+        """The score of that name; `KeyError` where there is none."""
+        return {row.name: row.score for row in self.rows}[name]
 
     def values(self) -> dict[str, Any]:
         """All but the pictures, as plain values."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -95,7 +95,7 @@ def bilinear(values: Tensor) -> Tensor:
     return values
 
 
-def digest(weights: dict[str, Tensor]) -> str:
+def digest(weights: Mapping[str, Tensor]) -> str:
     """SHA-256 over names and values of weights."""
     total = hashlib.sha256()
     for name in sorted(weights):
