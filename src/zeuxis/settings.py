@@ -45,6 +45,10 @@ class TrainSettings:
     name: str | None = setting(None, "name of the run (default: family and data)")
     checkpoint_every: int = setting(500, "steps between checkpoints", low=1, high=10**9)
     sample_every: int = setting(1000, "steps between contact sheets of the fixed seeds", low=1, high=10**9)
+    evaluate_every: int = setting(
+        0, "steps between scores; model/ then holds the best (0: no scores)", low=0, high=10**9
+    )
+    evaluate_images: int = setting(1000, "samples for each of these scores", low=20, high=100_000)
     log_every: int = setting(100, "steps between lines of metrics.jsonl", low=1, high=10**9)
     threads: int = setting(0, "CPU threads to compute with (0: one per core)", low=0, high=4096)
     init_from: str | None = setting(None, "start from the weights of this model (a new run, not a resumed one)")

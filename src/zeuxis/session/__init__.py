@@ -15,6 +15,8 @@ from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.data.source import PackSource
 from zeuxis.display import Display, open_display
 from zeuxis.errors import DataError, UsageError
+from zeuxis.judging import extractors, sets
+from zeuxis.judging.watch import Watch, watch
 from zeuxis.loading import trusted
 from zeuxis.model import Model
 from zeuxis.session import pictures
@@ -51,13 +53,14 @@ def start(
         data = _lasting(data)
         pack = _open(data, settings, model, shown)
         recipe = Recipe(family.family(), data, model.options, settings, pack.fingerprint, len(pack))
+        scorer = _watch(recipe, model, shown)
         with stop.later():
             run = Run.create(
                 settings.out, settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}", recipe.values()
             )
         with run.lock():
             shown.note(f"run {run.path}")
-            _train(run, recipe, model, pack, stop=stop, display=shown)
+            _train(run, recipe, model, pack, scorer, stop=stop, display=shown)
     return run.path
 
 
@@ -89,7 +92,8 @@ def resume(
             _check_same(recipe, pack)
             if steps is not None:
                 found.write_config(recipe.values())
-            _train(found, recipe, model, pack, stop=stop, display=shown, checkpoint=checkpoint)
+            scorer = _watch(recipe, model, shown)
+            _train(found, recipe, model, pack, scorer, stop=stop, display=shown, checkpoint=checkpoint)
     return found.path
 
 
@@ -160,6 +164,7 @@ def _train(
     recipe: Recipe,
     model: Model,
     pack: Pack,
+    scorer: Watch | None,
     *,
     stop: Stop,
     display: Display,
@@ -175,9 +180,26 @@ def _train(
     step = state.clock.step
     _greet(run, recipe, checkpoint, display)
     with contextlib.closing(Events(run.path / "tensorboard" if settings.tensorboard else None, step=step)) as events:
-        work = Training(run, recipe, source, state, stop, display, events, reals, settled)
+        work = Training(run, recipe, source, state, stop, display, events, reals, scorer, settled)
         work.rows, work.saved = run.metrics()[-100:], step if checkpoint else -1
         work.go()
+
+
+def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:
+    """What scores the run as it goes, where that was asked for."""
+    settings = recipe.settings
+    if not settings.evaluate_every:
+        return None
+    extractor = extractors.find("lite0", device=settings.device)
+    chosen = sets.choose(
+        recipe.data,
+        count=settings.evaluate_images,
+        size=model.size,
+        channels=model.channels,
+        fit=settings.fit,
+        limit=settings.limit,
+    )
+    return watch(chosen, extractor, progress=display.work)
 
 
 def _reals(run: Run, source: PackSource, count: int) -> pictures.Reals:

@@ -14,6 +14,7 @@ import torch
 from zeuxis import health, training
 from zeuxis.display import Display, Tick
 from zeuxis.errors import DivergedError, UsageError, ZeuxisError
+from zeuxis.judging.watch import Watch, describe
 from zeuxis.session import pictures
 from zeuxis.session.card import card
 from zeuxis.session.events import Events
@@ -48,6 +49,7 @@ class Training:
     display: Display
     events: Events
     reals: pictures.Reals
+    watch: Watch | None = None
     settled: bool = True  # whether the row and the sheet that are due at the clock's step are there
     rows: list[dict[str, Any]] = field(default_factory=list)
     told: dict[str, int] = field(default_factory=dict)
@@ -117,7 +119,7 @@ class Training:
                 return
 
     def _marked(self) -> bool:
-        return self._row_due() or self._sheet_due()
+        return self._row_due() or self._sheet_due() or self._score_due()
 
     def _row_due(self) -> bool:
         return due(self.step, self.recipe.settings.log_every)
@@ -125,9 +127,13 @@ class Training:
     def _sheet_due(self) -> bool:
         return due(self.step, self.recipe.settings.sample_every, first=100)
 
+    def _score_due(self) -> bool:
+        return self.watch is not None and self.step % self.recipe.settings.evaluate_every == 0
+
     def _settle(self) -> None:
         """Draw the sheet and write the row that are due at this step: both, before a checkpoint can say so."""
         seen = self._draw() if self._sheet_due() else {}
+        seen |= self._score() if self._score_due() else {}
         with self.stop.later():
             # Sorted: sums come back from a checkpoint in another order than they were first reported in.
             means = dict(sorted(self.state.take_means().items())) if self._row_due() else {}
@@ -151,6 +157,24 @@ class Training:
         self.events.sheet(self.step, sheet)
         return self.reals.compare(images)
 
+    def _score(self) -> dict[str, float]:
+        """Score the average; the best so far becomes the model, before the row that says so is there."""
+        assert self.watch is not None
+        torch.manual_seed(training.mix(self.recipe.settings.seed, self.step))
+        scores = self.watch.scores(self.state.average)
+        if scores:
+            best = self._best()
+            better = best is None or scores[self.watch.name] < best
+            if better:
+                check_finite(self.state.tensors(), self.step)
+                self._save_model()
+            self._say(f"step {self.step:,}: {describe(scores)}{', the best so far' if better else ''}")
+        return scores
+
+    def _best(self) -> float | None:
+        """The best score before this step, out of the run's rows, so that a resumed run knows it too."""
+        return self.watch.best(self.run.metrics(), before=self.step) if self.watch else None
+
     def _warn(self) -> None:
         found = health.findings(self.rows, self.recipe.options)
         for finding in health.news(found, self.told, self.step, every=_REPEAT * self.recipe.settings.log_every):
@@ -168,6 +192,11 @@ class Training:
             check_finite(tensors, self.step)
             self.run.save_checkpoint(self.step, tensors, {**self.state.scalars(), "settled": self.settled})
             self.saved = self.step
+            if self._best() is None:  # else the model is the best, and this one may be worse
+                self._save_model()
+
+    def _save_model(self) -> None:
+        with self.stop.later():
             self.state.average.save(self.run.model_path)
             pictures.write_text(self.run.model_path / "README.md", card(self.recipe, self.state.clock))
 
