@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"settings", "stopping", "parsing"},
     {"files"},
     {"images"},
-    {"nets", "adversarial", "samplers"},
+    {"animation", "nets", "adversarial", "samplers"},
     {"model"},
     {"families", "training", "storage", "data", "metrics"},
     {"explore"},

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, PngImagePlugin
 
-from zeuxis import images
+from zeuxis import animation, images
 from zeuxis.errors import DiskFullError, UsageError
 from zeuxis.images import Unusable, decode
 
@@ -424,13 +424,13 @@ def test_animation(kind: str, channels: int, tmp_path: Path) -> None:
     path = tmp_path / f"walk.{kind}"
     if kind == "mp4":
         av = pytest.importorskip("av")
-        images.write_animation(frames, path, fps=10)
+        animation.write(frames, path, fps=10)
         with av.open(str(path)) as file:
             assert file.streams.video[0].average_rate == 10
             read = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
         assert read[0].shape == (32, 46, 3)
     else:
-        images.write_animation(frames, path, fps=10)
+        animation.write(frames, path, fps=10)
         with Image.open(path) as file:
             assert file.n_frames == 5 and file.info["loop"] == 0
             read = []
@@ -445,7 +445,7 @@ def test_animation(kind: str, channels: int, tmp_path: Path) -> None:
 
 def test_animation_is_enlarged_pixel_by_pixel(tmp_path: Path) -> None:
     frames = torch.tensor([-1.0, 1.0]).repeat(2, 3, 4, 2)  # columns black and white
-    images.write_animation(frames, tmp_path / "large.gif", scale=3)
+    animation.write(frames, tmp_path / "large.gif", scale=3)
     with Image.open(tmp_path / "large.gif") as file:
         assert file.size == (12, 12)
         row = np.asarray(file.convert("L"))[5]
@@ -455,9 +455,9 @@ def test_animation_is_enlarged_pixel_by_pixel(tmp_path: Path) -> None:
 def test_animation_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = torch.zeros(2, 3, 8, 8)
     with pytest.raises(UsageError, match=r"\.webp, \.gif or \.mp4"):
-        images.write_animation(frames, tmp_path / "walk.avi")
+        animation.write(frames, tmp_path / "walk.avi")
     with pytest.raises(UsageError, match="0 frames"):
-        images.write_animation(frames[:0], tmp_path / "walk.gif")
+        animation.write(frames[:0], tmp_path / "walk.gif")
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UsageError, match="zeuxis\\[video\\]"):
-        images.write_animation(frames, tmp_path / "walk.mp4")
+        animation.write(frames, tmp_path / "walk.mp4")

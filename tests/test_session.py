@@ -246,7 +246,7 @@ def test_resuming_a_finished_run_changes_nothing(
 
 def test_resume_refuses_changed_data_fewer_steps_and_unnamed_code(tmp_path: Path, data: str, quiet: Lines) -> None:
     run = session.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
-    with pytest.raises(UsageError, match=r"--steps is 3, and the run is at step 12"):
+    with pytest.raises(UsageError, match=r"at step 12, beyond 3; .*--steps or --minutes"):
         session.resume(run, steps=3, family=Toy, display=quiet)
     with pytest.raises(UsageError, match="--family test_session:Toy"):
         session.resume(run, display=quiet)

@@ -104,13 +104,13 @@ def interpolate(
     animated = out is not None and out.suffix in ANIMATIONS
     if out is not None and out.suffix != ".png" and not animated:
         raise UsageError(f"--out is {out}; expected a .png file, or .webp, .gif or .mp4 for an animation")
-    from zeuxis import api, explore, images
+    from zeuxis import animation, api, explore
 
     loaded = api.load(model, device=device, family=family)
     ends = _ends(loaded, start, end)
     if animated and out is not None:
         frames_drawn = api.walk(loaded, frames=frames, seeds=seeds or range(6), ends=ends, path=path)
-        images.write_animation(frames_drawn, _parent(out), scale=max(1, 256 // loaded.size))
+        animation.write(frames_drawn, _parent(out), scale=max(1, 256 // loaded.size))
         print(f"wrote {out}")
         return
     pictures = api.interpolate(loaded, rows=rows, columns=columns, seeds=seeds, ends=ends, path=path)

@@ -1,0 +1,54 @@
+"""Animations: frames written as WebP or GIF, or as MP4 by PyAV (the extra `video`)."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from zeuxis import files
+from zeuxis.errors import UsageError
+from zeuxis.images import Array, to_uint8
+
+
+def write(frames: Tensor, path: str | Path, *, fps: int = 20, scale: int = 1) -> None:
+    """Write frames (t c h w, in [-1, 1]) as `.webp`, `.gif` (both repeat for ever) or `.mp4` (the extra `video`).
+
+    Each pixel is drawn `scale` times as large.
+    """
+    kind = Path(path).suffix.lower()
+    if kind not in (".webp", ".gif", ".mp4"):
+        raise UsageError(f"{path} is no animation; expected a name that ends in .webp, .gif or .mp4")
+    if not len(frames) or not 1 <= fps <= 100:
+        raise UsageError(f"an animation of {len(frames)} frames, {fps} a second; expected at least 1, and 1 to 100")
+    pixels = to_uint8(frames)
+    pixels = pixels.repeat(3, 3) if pixels.shape[3] == 1 else pixels
+    pixels = pixels.repeat(scale, 1).repeat(scale, 2) if scale > 1 else pixels
+    files.write_file(path, _mp4(pixels, fps) if kind == ".mp4" else _pictures(pixels, fps, kind))
+
+
+def _pictures(pixels: Array, fps: int, kind: str) -> bytes:
+    first, *rest = [Image.fromarray(frame) for frame in pixels]
+    options: dict[str, Any] = {"quality": 90, "method": 4} if kind == ".webp" else {"optimize": False}
+    buffer = io.BytesIO()
+    first.save(buffer, kind[1:], save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, **options)
+    return buffer.getvalue()
+
+
+def _mp4(pixels: Array, fps: int) -> bytes:
+    try:
+        import av
+    except ImportError:
+        raise UsageError("an .mp4 needs PyAV: pip install 'zeuxis[video]', or write a .webp or .gif") from None
+    height, width = (side - side % 2 for side in pixels.shape[1:3])  # 4:2:0 halves the colour, so sides are even
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as file:
+        stream = file.add_stream("libx264", rate=fps, options={"crf": "18", "preset": "medium"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for frame in pixels:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(frame[:height, :width].copy(), format="rgb24")))
+        file.mux(stream.encode())
+    return buffer.getvalue()
