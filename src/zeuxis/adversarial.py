@@ -1,8 +1,8 @@
-"""What adversaries play for: pairs of losses on scores, verdicts, and penalties that keep a discriminator smooth."""
+"""The game of two adversaries: pairs of losses on scores, verdicts, turns, and penalties that keep a discriminator smooth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -47,6 +47,24 @@ _hinge = Pair(
 )
 
 PAIRS = {"non-saturating": _non_saturating, "saturating": _saturating, "least-squares": _least_squares, "hinge": _hinge}
+
+
+def turns(
+    pair: Pair, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, *, r1_weight: float = 0.0
+) -> Iterator[tuple[str | None, dict[str, Tensor]]]:
+    """The turns of one step of the game (Goodfellow 2014, algorithm 1 with k = 1): verdicts, discriminator, generator.
+
+    `score` gives the discriminator's scores of images (n c h w); `fake` still carries the generator's gradient. With
+    a weight the discriminator also pays the R1 penalty.
+    """
+    real_score, fake_score = score(real), score(fake.detach())
+    yield None, {"verdict/real": pair.verdict(real_score).mean(), "verdict/fake": pair.verdict(fake_score).mean()}
+
+    terms = {"real": pair.real(real_score), "fake": pair.fake(fake_score)}
+    if r1_weight > 0:
+        terms["r1"] = r1_weight * r1(score, real)
+    yield "discriminator", terms
+    yield "generator", {"fool": pair.fool(score(fake))}
 
 
 def r1(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:

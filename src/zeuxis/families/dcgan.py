@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim import Adam, Optimizer
 
-from zeuxis.adversarial import PAIRS, r1
+from zeuxis.adversarial import PAIRS, turns
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.augment import Augment, augment
 from zeuxis.nets.conv import Down, Norm, Up, textbook_init
@@ -73,16 +73,10 @@ class DCGAN(Latent):
         return scores
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
-        pair, real = PAIRS[self.loss], batch.image
-        fake = self.decode(torch.randn(len(real), self.latent_dim, device=real.device))
-        real_score, fake_score = self.score(real), self.score(fake.detach())
-        yield None, {"verdict/real": pair.verdict(real_score).mean(), "verdict/fake": pair.verdict(fake_score).mean()}
-
-        terms = {"real": pair.real(real_score), "fake": pair.fake(fake_score)}
-        if self.r1 > 0 and clock.step % self.r1_every == 0:
-            terms["r1"] = self.r1 * self.r1_every * r1(self.score, real)
-        yield "discriminator", terms
-        yield "generator", {"fool": pair.fool(self.score(fake))}
+        fake = self.decode(torch.randn(len(batch.image), self.latent_dim, device=batch.image.device))
+        due = clock.step % self.r1_every == 0
+        weight = self.r1 * self.r1_every if due else 0.0
+        yield from turns(PAIRS[self.loss], self.score, batch.image, fake, r1_weight=weight)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return torch.tanh(self.generator(z))
