@@ -257,7 +257,7 @@ def test_runs_side_by_side(two_runs: list[str]) -> None:
     lines = out.splitlines()
     assert lines[0].split() == ["score", "00001-gan-digits", "00002-<vae>", "real", "images", "better"]
     assert lines[1].startswith("FID[own_eyes:look]") and " ± " in lines[1] and lines[1].endswith("lower")
-    assert "warning: 00002-<vae> has not been judged; first: zeuxis evaluate 00002-<vae>" in lines
+    assert "warning: 00002-<vae> has not been judged; do that first, with zeuxis evaluate" in lines
     rows = list(csv.DictReader(Path("both/comparison.csv").read_text().splitlines()))
     kept = json.loads(Path("runs/00001-gan-digits/evaluation.json").read_text())["scores"]
     assert [(row["score"], float(row["value"])) for row in rows] == [(row["name"], row["value"]) for row in kept]

@@ -68,7 +68,7 @@ class Comparison:
     def warnings(self) -> list[str]:
         """Why some scores cannot be compared, or are not there."""
         found = [
-            f"{run.name} has not been judged; first: zeuxis evaluate {run.name}"
+            f"{run.name} has not been judged; do that first, with zeuxis evaluate"
             for run in self.runs
             if not run.evaluation
         ]
