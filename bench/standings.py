@@ -15,7 +15,7 @@ from zeuxis.judging.report import number
 Row = Mapping[str, Any]
 FID = "FID[lite0]"
 SCORES = (FID, "KID[lite0]", "precision[lite0]", "recall[lite0]", "copies (share of samples)")
-_HEADS = ("model", "minutes", "seed", "images seen", *SCORES)
+_HEADS = ("minutes", "model", "seed", "images seen", *SCORES)
 # Colours that are told apart by those who see few of them (Okabe and Ito 2008).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -63,11 +63,11 @@ def line(row: Row) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """A table for each data set, the best at the end of their minutes first, and the commands."""
+    """A table for each data set, of equal minutes the best first, and the commands."""
     parts = ["# Quality against minutes", "", "Written by `python bench/quality.py --table`; see docs/quality.md.", ""]
     for data, chosen in _by_data(rows).items():
         parts += [f"## {data}", "", *_about(chosen), "", _cells(_HEADS), _cells(["---"] * len(_HEADS))]
-        parts += [_cells(_cells_of(row)) for row in _ranked(chosen)]
+        parts += [_cells(_cells_of(row)) for row in sorted(chosen, key=lambda row: (row["minutes"], _fid(row)))]
         reals = [_real(score(chosen[0], name)) for name in SCORES]
         parts += [_cells(["*real images*", "", "", "", *reals]), "", "```"]
         parts += [*dict.fromkeys(row["command"] for row in _longest(_ranked(chosen))), "```", ""]
@@ -96,7 +96,7 @@ def _cells(words: Sequence[str]) -> str:
 
 
 def _cells_of(row: Row) -> list[str]:
-    cells = [f"`{label(row)}`", f"{row['minutes']:g}", str(row["seed"]), f"{row['images']:,}"]
+    cells = [f"{row['minutes']:g}", f"`{label(row)}`", str(row["seed"]), f"{row['images']:,}"]
     for name in SCORES:
         found = score(row, name)
         low, high = (number(math.nan if found[end] is None else found[end]) for end in ("low", "high"))
@@ -110,8 +110,13 @@ def _real(found: Mapping[str, Any]) -> str:
 
 def _ranked(rows: Sequence[Row]) -> list[Row]:
     """The runs by the last FID of each, the rows of a run by minutes."""
-    last = {row["name"]: score(row, FID)["value"] for row in sorted(rows, key=lambda row: row["minutes"])}
+    last = {row["name"]: _fid(row) for row in sorted(rows, key=lambda row: row["minutes"])}
     return sorted(rows, key=lambda row: (last[row["name"]], row["name"], row["minutes"]))
+
+
+def _fid(row: Row) -> float:
+    value: float = score(row, FID)["value"]
+    return value
 
 
 def _longest(rows: Sequence[Row]) -> list[Row]:

@@ -204,18 +204,18 @@ def test_rows_are_added_once(tmp_path: Path) -> None:
         standings.read(path)
 
 
-def test_table_ranks_runs_by_their_last_score() -> None:
+def test_table_ranks_models_at_equal_minutes() -> None:
     text = standings.table(ROWS)
-    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    lines = [line for line in text.splitlines() if line.startswith(("| 5 ", "| 15 "))]
     assert [line.split(" | ")[:3] for line in lines] == [
-        ["| `dcgan`", "15", "1"],
-        ["| `dcgan`", "5", "0"],
-        ["| `dcgan`", "15", "0"],
-        ["| `textbook`", "5", "0"],
-        ["| `textbook`", "15", "0"],
-        ["| `vae`", "15", "0"],
+        ["| 5", "`dcgan`", "0"],
+        ["| 5", "`textbook`", "0"],
+        ["| 15", "`dcgan`", "1"],
+        ["| 15", "`dcgan`", "0"],
+        ["| 15", "`textbook`", "0"],
+        ["| 15", "`vae`", "0"],
     ]
-    assert "| 15,000 | 304.0 (273.6 to 334.4) |" in lines[2]
+    assert "| 15,000 | 304.0 (273.6 to 334.4) |" in lines[3]
     assert text.count("*real images*") == 2 and "## satellite, 64 pixels" in text
     assert "run dcgan 0 15" in text and "run dcgan 0 5" not in text, "the command that gives all marks of a run"
 
