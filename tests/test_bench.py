@@ -16,24 +16,30 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 import peers
 import quality
 import standings
-from feature_weights import made_up
 from zeuxis import files, loading, storage
 from zeuxis.errors import UsageError
 from zeuxis.families.dcgan import DCGAN
 from zeuxis.judging import extractors
+from zeuxis.metrics import features, resampling
 from zeuxis.session import budget
 
 TINY = {"width": 4, "batch_size": 8, "latent_dim": 8}
 
 
 @pytest.fixture(autouse=True)
-def _made_up_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The published weights cannot be reached everywhere; here only the books matter."""
-    monkeypatch.setattr(extractors, "_lite0", lambda: made_up("lite0"))
+def _few_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores that are quickly found: only the books matter here."""
+
+    def find(name: str, **given: Any) -> features.Extractor:
+        return features.own_extractor(name, lambda images: F.avg_pool2d(images, 8).flatten(1))
+
+    monkeypatch.setattr(extractors, "find", find)
+    monkeypatch.setattr(resampling, "RESAMPLES", 40)
 
 
 @pytest.fixture
