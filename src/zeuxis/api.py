@@ -228,13 +228,14 @@ def resume(
     *,
     steps: int | None = None,
     minutes: float | None = None,
+    core_minutes: float | None = None,
     family: type[Model] | str | None = None,
 ) -> Path:
     """Go on with a run that was stopped (a folder, or a number or name under runs/), exactly; the run's folder.
 
     A run of a family outside Zeuxis is only resumed when `family` names its class.
     """
-    return session.resume(loading.find_run(run), steps=steps, minutes=minutes, family=family)
+    return session.resume(loading.find_run(run), steps=steps, minutes=minutes, core_minutes=core_minutes, family=family)
 
 
 def data_of(path: str | Path) -> str | None:

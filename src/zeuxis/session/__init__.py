@@ -20,6 +20,7 @@ from zeuxis.judging.watch import Watch, watch
 from zeuxis.loading import trusted
 from zeuxis.model import Model
 from zeuxis.session import pictures
+from zeuxis.session.budget import Budget
 from zeuxis.session.build import build
 from zeuxis.session.events import Events, check_tensorboard
 from zeuxis.session.loop import Training
@@ -69,17 +70,19 @@ def resume(
     *,
     steps: int | None = None,
     minutes: float | None = None,
+    core_minutes: float | None = None,
     family: type[Model] | str | None = None,
     display: Display | None = None,
 ) -> Path:
     """Go on with a run, bit for bit as if it had never stopped, to its last step or to `steps`; its folder.
 
-    `minutes` counts from now. A run of a family outside Zeuxis is only resumed when `family` names that class.
+    `minutes` counts from now, `core_minutes` from when the run was first given some. A run of a family outside Zeuxis is
+    only resumed when `family` names that class.
     """
     with _on_stage(display) as (stop, shown):
         found = Run.open(run)
         with found.lock():
-            recipe = read(found.config).going_on(steps, minutes)
+            recipe = read(found.config).going_on(steps, minutes, core_minutes)
             checkpoint = found.load_checkpoint()
             settings, model = _prepare(
                 recipe.settings,
@@ -90,7 +93,7 @@ def resume(
             _check_steps(checkpoint, settings)
             pack = _open(recipe.data, settings, model, shown)
             _check_same(recipe, pack)
-            if steps is not None:
+            if steps is not None or core_minutes is not None:
                 found.write_config(recipe.values())
             scorer = _watch(recipe, model, shown)
             _train(found, recipe, model, pack, scorer, stop=stop, display=shown, checkpoint=checkpoint)
@@ -176,11 +179,12 @@ def _train(
         raise DataError(f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have")
     state = State.start(model)
     reals = _reals(run, source, len(pack))
-    settled = _take_over(run, state, checkpoint)
+    budget = Budget(settings)
+    settled = _take_over(run, state, budget, checkpoint)
     step = state.clock.step
     _greet(run, recipe, checkpoint, display)
     with contextlib.closing(Events(run.path / "tensorboard" if settings.tensorboard else None, step=step)) as events:
-        work = Training(run, recipe, source, state, stop, display, events, reals, scorer, settled)
+        work = Training(run, recipe, source, state, stop, display, events, reals, budget, scorer, settled)
         work.rows, work.saved = run.metrics()[-100:], step if checkpoint else -1
         work.go()
 
@@ -225,13 +229,14 @@ def _greet(run: Run, recipe: Recipe, checkpoint: Checkpoint | None, display: Dis
         )
 
 
-def _take_over(run: Run, state: State, checkpoint: Checkpoint | None) -> bool:
-    """Put the state and the metrics back to the checkpoint, or to the start; whether its row and sheet are done."""
+def _take_over(run: Run, state: State, budget: Budget, checkpoint: Checkpoint | None) -> bool:
+    """Put state, budget and metrics back to the checkpoint, or to the start; whether its row and sheet are done."""
     if checkpoint is None:
         run.truncate_metrics(-1)
         return True
     try:
         state.restore(checkpoint.tensors, checkpoint.state)
+        budget.resumed(checkpoint.state)
         settled = bool(checkpoint.state["settled"])
     except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
         raise UsageError(f"{checkpoint.path} does not fit the run's options: {error}; restore config.yaml") from None

@@ -46,9 +46,13 @@ class Recipe:
         """As plain values, in the order of the file."""
         return dataclasses.asdict(self)
 
-    def going_on(self, steps: int | None, minutes: float | None) -> Recipe:
-        """The recipe with other ends."""
-        changed = dataclasses.replace(self.settings, steps=steps or self.settings.steps, minutes=minutes)
+    def going_on(self, steps: int | None, minutes: float | None, core_minutes: float | None = None) -> Recipe:
+        """The recipe with other ends; the processor's minutes, which a resume does not begin anew, stay if none is given."""
+        if (steps, minutes, core_minutes) == (None, None, None):
+            core_minutes = self.settings.core_minutes
+        changed = dataclasses.replace(
+            self.settings, steps=steps or self.settings.steps, minutes=minutes, core_minutes=core_minutes
+        )
         return dataclasses.replace(self, settings=changed)
 
 
