@@ -23,7 +23,7 @@ from zeuxis.session import pictures
 from zeuxis.session.build import build
 from zeuxis.session.events import Events, check_tensorboard
 from zeuxis.session.loop import Training
-from zeuxis.session.machine import check_precision, choose_device, set_threads
+from zeuxis.session.machine import check_precision, choose_device, memory_kept, set_threads
 from zeuxis.session.plan import Plan, dry_run
 from zeuxis.session.recipe import Recipe, read, versions
 from zeuxis.settings import TrainSettings
@@ -179,7 +179,8 @@ def _train(
     settled = _take_over(run, state, checkpoint)
     step = state.clock.step
     _greet(run, recipe, checkpoint, display)
-    with contextlib.closing(Events(run.path / "tensorboard" if settings.tensorboard else None, step=step)) as events:
+    folder = run.path / "tensorboard" if settings.tensorboard else None
+    with memory_kept(), contextlib.closing(Events(folder, step=step)) as events:
         work = Training(run, recipe, source, state, stop, display, events, reals, scorer, settled)
         work.rows, work.saved = run.metrics()[-100:], step if checkpoint else -1
         work.go()
