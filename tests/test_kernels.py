@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zeuxis.nets import kernels
+from zeuxis.errors import UsageError
+from zeuxis.nets import kernels, maps
 
 Layers = tuple[nn.Module, tuple[int, ...]]
 LAYERS: dict[str, Callable[[], Layers]] = {
@@ -25,7 +26,6 @@ LAYERS: dict[str, Callable[[], Layers]] = {
     "transposed, from a point": lambda: (nn.ConvTranspose2d(6, 4, 4, 1, 0), (3, 6, 1, 1)),
     "linear": lambda: (nn.Linear(12, 5), (7, 12)),
 }
-PRODUCTS = [name for name in kernels.PRODUCTS if name == "blas" or hasattr(torch.ops.mkldnn, "_linear_pointwise")]
 
 
 def everything(module: nn.Module, x: Tensor) -> list[Tensor]:
@@ -46,7 +46,7 @@ def table_of(module: nn.Module, x: Tensor, kernel: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("kernel", [*PRODUCTS, "standard"])
+@pytest.mark.parametrize("kernel", [*maps.PRODUCTS, "standard"])
 @pytest.mark.parametrize("what", LAYERS)
 def test_as_the_standard_kernel(what: str, kernel: str, layout: torch.memory_format) -> None:
     torch.manual_seed(0)
@@ -65,13 +65,13 @@ def test_as_the_standard_kernel(what: str, kernel: str, layout: torch.memory_for
 
 
 @pytest.mark.parametrize("kernel", ["blas", "standard"])
-@pytest.mark.parametrize("kind", [kernels._Down, kernels._Up, kernels._Weight])
+@pytest.mark.parametrize("kind", [maps.Down, maps.Up, maps.Weight])
 def test_derivatives_are_those_of_finite_differences(kind: type, kernel: str) -> None:
     torch.manual_seed(0)
-    layer = kernels.Layer((2, 3, 2, 3), (2, 2, 5, 6), (3, 2, 4, 3), (2, 2), (1, 1))
-    sizes = {kernels._Down: ("large", "weight"), kernels._Up: ("small", "weight"), kernels._Weight: ("large", "small")}
+    layer = maps.Layer((2, 3, 2, 3), (2, 2, 5, 6), (3, 2, 4, 3), (2, 2), (1, 1))
+    sizes = {maps.Down: ("large", "weight"), maps.Up: ("small", "weight"), maps.Weight: ("large", "small")}
     a, b = (torch.randn(getattr(layer, each), dtype=torch.float64, requires_grad=True) for each in sizes[kind])
-    choice = kernels.Choice(kernel, kernel, kernel)
+    choice = maps.Choice(kernel, kernel, kernel)
     assert torch.autograd.gradcheck(lambda a, b: kind.apply(a, b, layer, choice), (a, b))
     assert torch.autograd.gradgradcheck(lambda a, b: kind.apply(a, b, layer, choice), (a, b))
 
@@ -80,8 +80,8 @@ def test_only_the_gradients_asked_for_are_computed(monkeypatch: pytest.MonkeyPat
     module, x = nn.Conv2d(3, 4, 4, 2, 1), torch.randn(2, 3, 8, 8, requires_grad=True)
     asked: list[str] = []
     for direction in ("up", "weight_gradient"):
-        plain = getattr(kernels, direction)
-        monkeypatch.setattr(kernels, direction, lambda *a, d=direction, f=plain: (asked.append(d), f(*a))[1])
+        plain = getattr(maps, direction)
+        monkeypatch.setattr(maps, direction, lambda *a, d=direction, f=plain: (asked.append(d), f(*a))[1])
     with kernels.Using(table_of(module, x, "blas")):
         module(x).sum().backward(inputs=[x])
         assert asked == ["up"]
@@ -92,7 +92,7 @@ def test_only_the_gradients_asked_for_are_computed(monkeypatch: pytest.MonkeyPat
 def test_other_number_formats_and_shapes_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     module, x = nn.Conv2d(4, 4, 3, 1, 1), torch.randn(2, 4, 8, 8)
     table = table_of(module, x, "blas")
-    monkeypatch.setattr(kernels, "columns", lambda *_: pytest.fail("not the standard kernel"))
+    monkeypatch.setattr(maps, "columns", lambda *_: pytest.fail("not the standard kernel"))
     with kernels.Using(table):
         module(x[:1])
         F.conv2d(x, module.weight[:, :1], padding=1, groups=4)
@@ -107,7 +107,7 @@ def test_other_number_formats_and_shapes_are_left_alone(monkeypatch: pytest.Monk
 def test_the_measurement_keeps_what_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     module, x = nn.Sequential(nn.Conv2d(8, 8, 3, 1, 1), nn.Flatten(), nn.Linear(8 * 64, 4)), torch.randn(64, 8, 8, 8)
     assert kernels.choose(lambda: module(x)) == {}  # too little work to be worth a choice
-    monkeypatch.setattr(kernels, "_WORTH", 0.0)
+    monkeypatch.setattr(kernels, "WORTH", 0.0)
     monkeypatch.setattr(kernels, "_seconds", lambda compute: 1.0 if "standard" in compute.__code__.co_consts else 0.5)
     found = kernels.choose(lambda: module(x))
     assert list(found) == [
@@ -116,3 +116,10 @@ def test_the_measurement_keeps_what_wins(monkeypatch: pytest.MonkeyPatch) -> Non
     ]
     assert set(" ".join(found.values()).split()) == {"blas"}
     assert kernels.choose(lambda: module(x), seconds=-1) == {}
+
+
+def test_a_table_out_of_a_file_is_checked() -> None:
+    kernels.check({"one": "standard blas standard"})
+    for text in ("blas", "blas blas cuda", "standard standard standard standard", ""):
+        with pytest.raises(UsageError, match="restore"):
+            kernels.check({"one": text})

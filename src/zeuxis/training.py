@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from zeuxis.errors import DivergedError
 from zeuxis.model import Batch, Clock, Model
-from zeuxis.nets.kernels import Using, choose
+from zeuxis.nets.kernels import WORTH, Using, choose
 
 Precision = Literal["fp32", "bf16"]
 Tensors = dict[str, dict[str, Tensor]]
@@ -161,7 +161,8 @@ def train_step(
 
 def choose_kernels(model: Model, batch: Batch, *, parts: int = 1) -> dict[str, str]:
     """The kernels that are fastest here for the layers of the model's step on such a batch, by layer (a few seconds)."""
-    if model.device.type != "cpu":
+    most = 2 * len(batch.image) * model.size**2 * max(p.numel() for p in model.parameters())
+    if model.device.type != "cpu" or most < WORTH:  # no layer can have more operations than that
         return {}
     trial = copy.deepcopy(model)
     optimizers = trial.optimizers()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zeuxis import stopping
+from zeuxis import stopping, training
 from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.data.source import PackSource
 from zeuxis.display import Display, open_display
@@ -52,7 +52,15 @@ def start(
         settings, model = _prepare(settings, family, options, weights_of=settings.init_from)
         data = _lasting(data)
         pack = _open(data, settings, model, shown)
-        recipe = Recipe(family.family(), data, model.options, settings, pack.fingerprint, len(pack))
+        recipe = Recipe(
+            family.family(),
+            data,
+            model.options,
+            settings,
+            pack.fingerprint,
+            len(pack),
+            chosen_kernels=_kernels(settings, model, pack),
+        )
         scorer = _watch(recipe, model, shown)
         with stop.later():
             run = Run.create(
@@ -60,6 +68,8 @@ def start(
             )
         with run.lock():
             shown.note(f"run {run.path}")
+            if recipe.chosen_kernels:
+                run.log(f"kernels other than the standard ones are faster here for {len(recipe.chosen_kernels)} layers")
             _train(run, recipe, model, pack, scorer, stop=stop, display=shown)
     return run.path
 
@@ -141,6 +151,18 @@ def _open(data: str, settings: TrainSettings, model: Model, display: Display) ->
         limit=settings.limit,
         progress=lambda done, total: display.work("reading images", done, total),
     )
+
+
+def _kernels(settings: TrainSettings, model: Model, pack: Pack) -> dict[str, str]:
+    """The kernels that are fastest here, where they may be chosen."""
+    source = PackSource(pack, seed=settings.seed, device=settings.device, mirror=settings.mirror)
+    if settings.kernels != "auto" or settings.precision != "fp32" or not model.needs <= source.columns:
+        return {}
+    try:
+        batch = source.batch(0, settings.batch_size or model.batch_size)
+        return training.choose_kernels(model, batch, parts=settings.parts)
+    except (RuntimeError, MemoryError):  # out of memory, say: the first step will tell
+        return {}
 
 
 def _check_same(recipe: Recipe, pack: Pack) -> None:
