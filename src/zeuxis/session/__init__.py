@@ -52,14 +52,9 @@ def start(
         settings, model = _prepare(settings, family, options, weights_of=settings.init_from)
         data = _lasting(data)
         pack = _open(data, settings, model, shown)
+        chosen = _kernels(settings, model, pack)
         recipe = Recipe(
-            family.family(),
-            data,
-            model.options,
-            settings,
-            pack.fingerprint,
-            len(pack),
-            chosen_kernels=_kernels(settings, model, pack),
+            family.family(), data, model.options, settings, pack.fingerprint, len(pack), chosen_kernels=chosen
         )
         scorer = _watch(recipe, model, shown)
         with stop.later():
@@ -68,8 +63,6 @@ def start(
             )
         with run.lock():
             shown.note(f"run {run.path}")
-            if recipe.chosen_kernels:
-                run.log(f"kernels other than the standard ones are faster here for {len(recipe.chosen_kernels)} layers")
             _train(run, recipe, model, pack, scorer, stop=stop, display=shown)
     return run.path
 
@@ -236,6 +229,8 @@ def _reals(run: Run, source: PackSource, count: int) -> pictures.Reals:
 def _greet(run: Run, recipe: Recipe, checkpoint: Checkpoint | None, display: Display) -> None:
     what = f"{recipe.family} on {recipe.data} ({recipe.images:,} images)"
     run.log(f"resumed at step {checkpoint.step:,}: {what}" if checkpoint else f"began: {what}")
+    if recipe.chosen_kernels and not checkpoint:
+        run.log(f"kernels other than the standard ones are faster here for {len(recipe.chosen_kernels)} layers")
     for reason in checkpoint.skipped if checkpoint else ():
         display.note(f"warning: a newer checkpoint was left out: {reason}")
     now = versions()
