@@ -110,7 +110,7 @@ def ours(case: Case, kernels: bool) -> Callable[[], object]:
     """One step of our loop: data, game, average, report."""
     model, images = case.ours(), Images(case)
     state = training.State.start(model)
-    table = training.choose_kernels(model, images.batch(0, case.batch)) if kernels else {}
+    table = training.choose_kernels(model, images.batch(0, case.batch), seconds=120) if kernels else {}
     made = training.train(model, images, steps=10**9, batch_size=case.batch, seed=0, kernels=table, resume=state)
     return lambda: next(made)
 

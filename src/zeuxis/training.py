@@ -159,15 +159,18 @@ def train_step(
             report[f"{player}/gradient"] = _move(optimizers[player])
 
 
-def choose_kernels(model: Model, batch: Batch, *, parts: int = 1) -> dict[str, str]:
-    """The kernels that are fastest here for the layers of the model's step on such a batch, by layer (a few seconds)."""
+def choose_kernels(model: Model, batch: Batch, *, parts: int = 1, seconds: float = 5.0) -> dict[str, str]:
+    """The kernels that are fastest here for the layers of the model's step on such a batch, by layer.
+
+    Layers with the most operations come first; those that are not reached within about so many seconds stay as they are.
+    """
     most = 2 * len(batch.image) * model.size**2 * max(p.numel() for p in model.parameters())
     if model.device.type != "cpu" or most < WORTH:  # no layer can have more operations than that
         return {}
     trial = copy.deepcopy(model)
     optimizers = trial.optimizers()
     with torch.random.fork_rng(devices=[]):
-        return choose(lambda: train_step(trial, optimizers, batch, Clock(), parts=parts))
+        return choose(lambda: train_step(trial, optimizers, batch, Clock(), parts=parts), seconds=seconds)
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:
