@@ -21,7 +21,7 @@ def _part(module: str, name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except ImportError as error:
-        raise SystemExit(f"{error}; install pythae for this bench: pip install zeuxis[bench]") from None
+        raise SystemExit(f"{error}; install pythae for this bench: pip install --no-deps pythae==0.1.2") from None
 
 
 def _networks() -> tuple[nn.Module, nn.Module, Any]:
