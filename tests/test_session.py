@@ -211,6 +211,26 @@ def test_families_resume_bit_for_bit(tmp_path: Path, data: str, quiet: Lines, na
         assert state(stopped) == state(straight)
 
 
+def test_resuming_takes_the_kernels_that_the_run_began_with(
+    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = {"4x64 to 4x1 by 1x64": "blas standard blas"}
+    monkeypatch.setattr(training, "choose_kernels", lambda *_, **__: chosen)
+    whole = session.start(settings(tmp_path / "whole"), Toy, {}, data=data, display=quiet)
+    short = session.start(settings(tmp_path / "short", steps=5), Toy, {}, data=data, display=quiet)
+    plain = session.start(settings(tmp_path / "plain", kernels="standard"), Toy, {}, data=data, display=quiet)
+    monkeypatch.setattr(training, "choose_kernels", lambda *_, **__: pytest.fail("measured again"))
+    used: list[dict[str, str]] = []
+    using = training.Using
+    monkeypatch.setattr(training, "Using", lambda table: (used.append(table), using(table))[1])
+    session.resume(short, steps=STEPS, family=Toy, display=quiet)
+    assert used == [chosen] * (STEPS - 5)
+    assert storage.Run.open(short).config["chosen_kernels"] == chosen
+    assert storage.Run.open(plain).config["chosen_kernels"] == {}
+    weights = [files.read_tensors(run / "model" / "model.safetensors") for run in (whole, short)]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
 def test_minutes_alone_end_a_run_and_resume_it(tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zeuxis.settings.STEPS", 3)  # what a run takes if nothing is said
     told = io.StringIO()

@@ -11,6 +11,7 @@ from zeuxis.errors import UsageError
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["fp32", "bf16"]
 Fit = Literal["crop", "pad"]
+Kernels = Literal["auto", "standard"]
 
 
 STEPS = 20_000  # that a run takes if nothing else is said
@@ -54,6 +55,9 @@ class TrainSettings:
     evaluate_images: int = setting(1000, "samples for each of these scores", low=20, high=100_000)
     log_every: int = setting(100, "steps between lines of metrics.jsonl", low=1, high=10**9)
     threads: int = setting(0, "CPU threads to compute with (0: one per core)", low=0, high=4096)
+    kernels: Kernels = setting(
+        "auto", "on a CPU: auto measures which are fastest here; standard gives the same bits in every run of the seed"
+    )
     init_from: str | None = setting(None, "start from the weights of this model (a new run, not a resumed one)")
     tensorboard: bool = setting(False, "also write events for TensorBoard into the run folder")
 

@@ -24,7 +24,7 @@ GENERAL = Group("General options", sort_key=2)
 OWN = Group("Options of every family", sort_key=1)
 HERE = Group("This command", sort_key=0)
 # What a run's config.yaml records beside the options.
-RECORDED = frozenset({"versions", "fingerprint", "images", "zeuxis"})
+RECORDED = frozenset({"versions", "fingerprint", "images", "chosen_kernels", "zeuxis"})
 HELP = "Train a model of a FAMILY on DATA: a folder, a zip, IDX files or a named set such as avatars."
 EPILOGUE = (
     "Example: zeuxis train dcgan avatars --steps 20k. `zeuxis families` lists the families; "

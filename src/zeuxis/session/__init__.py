@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zeuxis import stopping
+from zeuxis import stopping, training
 from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.data.source import PackSource
 from zeuxis.display import Display, open_display
@@ -24,7 +24,7 @@ from zeuxis.session.budget import Budget
 from zeuxis.session.build import build
 from zeuxis.session.events import Events, check_tensorboard
 from zeuxis.session.loop import Training
-from zeuxis.session.machine import check_precision, choose_device, set_threads
+from zeuxis.session.machine import check_precision, choose_device, memory_kept, set_threads
 from zeuxis.session.plan import Plan, dry_run
 from zeuxis.session.recipe import Recipe, read, versions
 from zeuxis.settings import TrainSettings
@@ -53,7 +53,10 @@ def start(
         settings, model = _prepare(settings, family, options, weights_of=settings.init_from)
         data = _lasting(data)
         pack = _open(data, settings, model, shown)
-        recipe = Recipe(family.family(), data, model.options, settings, pack.fingerprint, len(pack))
+        chosen = _kernels(settings, model, pack)
+        recipe = Recipe(
+            family.family(), data, model.options, settings, pack.fingerprint, len(pack), chosen_kernels=chosen
+        )
         scorer = _watch(recipe, model, shown)
         with stop.later():
             run = Run.create(
@@ -146,6 +149,18 @@ def _open(data: str, settings: TrainSettings, model: Model, display: Display) ->
     )
 
 
+def _kernels(settings: TrainSettings, model: Model, pack: Pack) -> dict[str, str]:
+    """The kernels that are fastest here, where they may be chosen."""
+    source = PackSource(pack, seed=settings.seed, device=settings.device, mirror=settings.mirror)
+    if settings.kernels != "auto" or settings.precision != "fp32" or not model.needs <= source.columns:
+        return {}
+    try:
+        batch = source.batch(0, settings.batch_size or model.batch_size)
+        return training.choose_kernels(model, batch, parts=settings.parts)
+    except (RuntimeError, MemoryError):  # out of memory, say: the first step will tell
+        return {}
+
+
 def _check_same(recipe: Recipe, pack: Pack) -> None:
     if pack.fingerprint != recipe.fingerprint:
         raise DataError(
@@ -183,7 +198,8 @@ def _train(
     settled = _take_over(run, state, budget, checkpoint)
     step = state.clock.step
     _greet(run, recipe, checkpoint, display)
-    with contextlib.closing(Events(run.path / "tensorboard" if settings.tensorboard else None, step=step)) as events:
+    folder = run.path / "tensorboard" if settings.tensorboard else None
+    with memory_kept(), contextlib.closing(Events(folder, step=step)) as events:
         work = Training(run, recipe, source, state, stop, display, events, reals, budget, scorer, settled)
         work.rows, work.saved = run.metrics()[-100:], step if checkpoint else -1
         work.go()
@@ -217,6 +233,8 @@ def _reals(run: Run, source: PackSource, count: int) -> pictures.Reals:
 def _greet(run: Run, recipe: Recipe, checkpoint: Checkpoint | None, display: Display) -> None:
     what = f"{recipe.family} on {recipe.data} ({recipe.images:,} images)"
     run.log(f"resumed at step {checkpoint.step:,}: {what}" if checkpoint else f"began: {what}")
+    if recipe.chosen_kernels and not checkpoint:
+        run.log(f"kernels other than the standard ones are faster here for {len(recipe.chosen_kernels)} layers")
     for reason in checkpoint.skipped if checkpoint else ():
         display.note(f"warning: a newer checkpoint was left out: {reason}")
     now = versions()

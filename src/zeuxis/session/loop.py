@@ -107,6 +107,7 @@ class Training:
             half_life=settings.half_life,
             parts=settings.parts,
             precision=settings.precision,
+            kernels=self.recipe.chosen_kernels,
             resume=self.state,
         )
         pace = _Pace(self)

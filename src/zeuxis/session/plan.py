@@ -13,7 +13,7 @@ import torch
 from zeuxis import stopping, training
 from zeuxis.model import Batch, Model
 from zeuxis.session.build import build
-from zeuxis.session.machine import check_precision, choose_device, peak_memory, set_threads
+from zeuxis.session.machine import check_precision, choose_device, memory_kept, peak_memory, set_threads
 from zeuxis.settings import TrainSettings
 
 _STEPS = 6
@@ -60,7 +60,8 @@ def dry_run(settings: TrainSettings, family: type[Model], options: Mapping[str, 
         set_threads(settings.threads)
         model = build(family, options, seed=settings.seed, device=device)
         batch_size = settings.batch_size or family.batch_size
-        (seconds, core_seconds), state = _measure(model, settings, batch_size)
+        with memory_kept():
+            (seconds, core_seconds), state = _measure(model, settings, batch_size)
     tensors = [value for group in state.tensors().values() for value in group.values()]
     return Plan(
         options=model.options,
