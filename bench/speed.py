@@ -17,10 +17,10 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 import torch
-from textbook import dcgan, gan, pythae, vae
 from torch import Tensor
 from torch.optim import Adam
 
+from textbook import dcgan, gan, pythae, vae
 from zeuxis import families, training
 from zeuxis.model import Batch, Model
 from zeuxis.session.machine import memory_kept
