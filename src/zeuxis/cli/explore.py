@@ -123,7 +123,7 @@ def _picked(kind: Any, tokens: Sequence[Token]) -> list[Term]:
 
 
 Picked = Annotated[
-    Sequence[str],
+    Sequence[Term],
     Parameter(name=("--plus", "--minus"), converter=_picked, negative=(), n_tokens=1, show_default=False),
 ]
 
