@@ -22,7 +22,7 @@ LAYERS: list[set[str]] = [
     {"animation", "nets", "adversarial", "samplers"},
     {"model"},
     {"families", "training", "storage", "data", "metrics"},
-    {"explore"},
+    {"explore", "onnx"},
     {"loading"},
     {"health", "display", "judging"},
     {"session"},

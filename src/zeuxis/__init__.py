@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zeuxis.api import arithmetic, compare, evaluate, inspect_data, interpolate, load, resume, sample, train
+    from zeuxis.api import arithmetic, compare, evaluate, export, inspect_data, interpolate, load, resume, sample, train
     from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
     from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Translator, option
     from zeuxis.settings import TrainSettings
@@ -29,6 +29,7 @@ __all__ = [
     "arithmetic",
     "compare",
     "evaluate",
+    "export",
     "inspect_data",
     "interpolate",
     "load",
@@ -43,6 +44,7 @@ _HOMES = {
         "arithmetic",
         "compare",
         "evaluate",
+        "export",
         "inspect_data",
         "interpolate",
         "load",

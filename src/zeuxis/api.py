@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zeuxis import explore, families, files, judging, loading, session
+from zeuxis import explore, families, files, judging, loading, onnx, session
 from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.data.report import Report, inspect
 from zeuxis.errors import UsageError
@@ -23,6 +23,7 @@ from zeuxis.judging.comparison import Comparison, contender
 from zeuxis.judging.report import Evaluation
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Encoder, Latent, Model
+from zeuxis.onnx import Exported
 from zeuxis.settings import Fit, TrainSettings
 
 PathKind = Literal["slerp", "linear"]
@@ -173,6 +174,18 @@ def compare(runs: Sequence[str | Path], *, columns: int = 10, seed: int = 0, dev
     folders = [loading.find_run(run) for run in runs]
     seeds = range(seed, seed + columns)
     return Comparison([contender(folder, latent(load(folder, device=device)), seeds) for folder in folders])
+
+
+def export(model: str | Path, out: str | Path | None = None, *, family: str | None = None) -> Exported:
+    """Write a saved model's way from latents to images as an ONNX file, by default `model.onnx` in its run's folder.
+
+    The model's card goes with it. `UsageError` where the extra `export` is missing, or ONNX cannot do what the family does.
+    """
+    folder = loading.find_model(model)
+    run = folder.parent if (folder.parent / "config.yaml").is_file() else Path()
+    card = folder / "README.md"
+    text = files.read_bytes(card, max_bytes=1 << 20).decode("utf-8", "replace") if card.is_file() else ""
+    return onnx.export(latent(load(folder, device="cpu", family=family)), out or run / "model.onnx", card=text)
 
 
 def inspect_data(

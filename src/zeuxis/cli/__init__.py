@@ -14,7 +14,7 @@ from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
 from zeuxis import stopping
-from zeuxis.cli import explore, judge, look, train
+from zeuxis.cli import explore, export, judge, look, train
 from zeuxis.errors import ZeuxisError
 
 HELP = """\
@@ -22,7 +22,19 @@ Train, explore and judge generative image models.
 
 Start with `zeuxis train dcgan avatars`. `zeuxis COMMAND --help` explains a command;
 with --debug, errors come with their traceback."""
-ORDER = ("train", "resume", "families", "data", "sample", "interpolate", "arithmetic", "evaluate", "compare", "version")
+ORDER = (
+    "train",
+    "resume",
+    "families",
+    "data",
+    "sample",
+    "interpolate",
+    "arithmetic",
+    "evaluate",
+    "compare",
+    "export",
+    "version",
+)
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 
@@ -68,6 +80,7 @@ def build(tokens: Sequence[str]) -> App:
     train.register(app, tokens)
     explore.register(app)
     judge.register(app)
+    export.register(app)
     look.register(app)
     for place, name in enumerate(ORDER):
         app[name].sort_key = place
