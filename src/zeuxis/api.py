@@ -251,16 +251,6 @@ def resume(
     return session.resume(loading.find_run(run), steps=steps, minutes=minutes, core_minutes=core_minutes, family=family)
 
 
-def data_of(path: str | Path) -> str | None:
-    """The data a model was trained on, where it lies in a run's folder."""
-    config = loading.find_model(path).parent / "config.yaml"
-    if not config.is_file():
-        return None
-    content = files.read_yaml(config)
-    data = content.get("data") if isinstance(content, dict) else None
-    return data if isinstance(data, str) else None
-
-
 def latent(model: Model) -> Latent:
     """The model, if it has a latent space; `UsageError` otherwise."""
     if not isinstance(model, Latent):

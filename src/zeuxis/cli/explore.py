@@ -160,12 +160,12 @@ def arithmetic(
     if (expression is None) == (not plus):
         raise UsageError("expected an expression, or seeds with --plus and --minus: one of the two")
     check_png(out)
-    from zeuxis import api
+    from zeuxis import api, loading
     from zeuxis.display import open_display
 
     solve = partial(api.arithmetic, api.load(model, device=device, family=family), average=average, seed=seed)
     terms = cast("api.HandPicked", expression or plus)
-    source = data or api.data_of(model) or "avatars"
+    source = data or loading.data_of(model) or "avatars"
     with open_display() as shown:
         progress = partial(shown.work, "reading images")
         equation = solve(terms, data=source, triples=100 if score else 0, report=shown.note, progress=progress)
