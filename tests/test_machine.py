@@ -27,14 +27,14 @@ before, start = faults(), resident()
 with memory_kept():
     faults()
     kept = faults()
-print(before, kept, faults(), resident() - start)
+print(before, kept, resident() - start)
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc is spoken to")
 def test_large_tensors_reuse_the_memory_of_the_last_ones_until_training_is_over() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
-    before, kept, after, grown = map(int, done.stdout.split())
-    assert before > 50_000 and after > 50_000  # the pages of every tensor were new
+    before, kept, grown = map(int, done.stdout.split())
+    assert before > 50_000  # the pages of every tensor were new
     assert kept < 100
     assert grown < 16_384  # pages: what was kept has gone back
