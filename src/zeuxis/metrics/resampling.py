@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -48,6 +48,16 @@ def mean(values: Tensor, *, seed: int = 0) -> Score:
 def median(values: Tensor, *, seed: int = 0) -> Score:
     """The median of values (n), and its interval from bootstrap resamples."""
     return _bootstrap(values, np.median, seed)
+
+
+def log_mean(values: Tensor, *, seed: int = 0) -> Score:
+    """The log of the mean of exp(values) (n), and its interval from bootstrap resamples."""
+    return _bootstrap(values, _log_mean_exp, seed)
+
+
+def _log_mean_exp(numbers: np.ndarray[Any, Any]) -> float:
+    most = numbers.max()
+    return float(most + np.log(np.exp(numbers - most).mean()))
 
 
 def _bootstrap(values: Tensor, statistic: object, seed: int) -> Score:
