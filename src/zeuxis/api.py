@@ -55,15 +55,16 @@ def interpolate(
     seeds: Sequence[int] | None = None,
     ends: tuple[Tensor, Tensor] | None = None,
     path: PathKind = "slerp",
+    settle: int = 0,
 ) -> Tensor:
     """Images (rows columns c h w) from one end of each row to the other.
 
     The ends of a row are two seeds that follow each other in `seeds` (0, 1, 2 ... if not given), or two images of
-    `ends` (each rows c h w), encoded.
+    `ends` (each rows c h w), encoded. `settle` times each picture is encoded and decoded again.
     """
     z1, z2 = _ends(model, rows, seeds, ends)
     z = explore.interpolate(z1, z2, columns, path=path)
-    images = decode(model, z.flatten(0, 1))
+    images = _settled(model, z.flatten(0, 1), settle)
     return images.reshape(len(z1), columns, *images.shape[1:])
 
 
@@ -74,10 +75,11 @@ def walk(
     seeds: Sequence[int] = range(6),
     ends: tuple[Tensor, Tensor] | None = None,
     path: PathKind = "slerp",
+    settle: int = 0,
 ) -> Tensor:
-    """The frames (frames c h w) of a walk through the seeds' latents, or between two encoded images, and back."""
-    z = encode(model, torch.cat(ends)) if ends else latent(model).prior(seeds)
-    return decode(model, explore.loop(z, frames, path=path))
+    """The frames (frames c h w) of a walk through the seeds' latents, or the images of `ends`, row by row, and back."""
+    z = encode(model, torch.stack(ends, 1).flatten(0, 1)) if ends else latent(model).prior(seeds)
+    return _settled(model, explore.loop(z, frames, path=path), settle)
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,7 @@ def evaluate(
 
 
 def compare(runs: Sequence[str | Path], *, columns: int = 10, seed: int = 0, device: str = "auto") -> Comparison:
-    """Runs (folders, or numbers or names under runs/) side by side: the scores that `evaluate` left in each, and samples
-    of the seeds `seed ... seed + columns - 1`."""
+    """Runs side by side: the scores that `evaluate` left in each, and samples of the seeds `seed ... seed + columns - 1`."""
     folders = [loading.find_run(run) for run in runs]
     seeds = range(seed, seed + columns)
     return Comparison([contender(folder, latent(load(folder, device=device)), seeds) for folder in folders])
@@ -230,8 +231,7 @@ def dry_run(
 ) -> session.Plan:
     """What training would take: options, parameters, memory, seconds per step, measured on a few steps of noise.
 
-    No data is read; `data` only matters where it names a set that has its own size and channels.
-    """
+    No data is read; `data` only matters where it names a set that has its own size and channels."""
     kind = families.find(family) if isinstance(family, str) else family
     return session.dry_run(settings or TrainSettings(), kind, {**catalog.shape(data or ""), **(options or {})})
 
@@ -258,6 +258,13 @@ def latent(model: Model) -> Latent:
     return model
 
 
+def encoder(model: Model) -> Encoder:
+    """The model, if it finds the latent of an image; `UsageError` otherwise."""
+    if not isinstance(model, Encoder):
+        raise UsageError(f"{model.family()} cannot find the latent of an image; these families can: {_able(Encoder)}")
+    return model
+
+
 @torch.no_grad()
 def decode(model: Model, z: Tensor) -> Tensor:
     """Images (n c h w) for latents (n ...), a batch at a time, on the CPU."""
@@ -268,9 +275,15 @@ def decode(model: Model, z: Tensor) -> Tensor:
 @torch.no_grad()
 def encode(model: Model, image: Tensor) -> Tensor:
     """Latents for images (n c h w, in [-1, 1]); `UsageError` if the model cannot encode."""
-    if not isinstance(model, Encoder):
-        raise UsageError(f"{model.family()} cannot find the latent of an image; these families can: {_able(Encoder)}")
-    return model.encode(image.to(model.device))
+    return encoder(model).encode(image.to(model.device))
+
+
+def _settled(model: Model, z: Tensor, times: int) -> Tensor:
+    """Images for latents, encoded and decoded again so many times: nearer to what the model expects."""
+    images = decode(model, z)
+    for _ in range(times):
+        images = decode(model, encode(model, images))
+    return images
 
 
 def _ends(

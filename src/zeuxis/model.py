@@ -78,6 +78,14 @@ class Model(nn.Module, ABC):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         """The turns of one training step."""
 
+    def rate(self, clock: Clock) -> float:
+        """What the learning rates are multiplied by at this time: constant, unless a family says otherwise."""
+        return 1.0
+
+    def figures(self) -> dict[str, Tensor]:
+        """Pictures that show what is inside (n c h w, in [-1, 1]), by name: each is drawn beside the samples of a run."""
+        return {}
+
     @property
     def options(self) -> dict[str, Any]:
         """The options by name, as plain values."""

@@ -82,7 +82,7 @@ class Run:
             yield
 
     def _sweep(self) -> None:
-        for folder in (self.path, self.path / "samples", self.path / "checkpoints", self.model_path):
+        for folder in (self.path, *(path for path in self.path.iterdir() if path.is_dir())):
             files.sweep(folder)
 
     @property
@@ -104,9 +104,9 @@ class Run:
         """The folder that `zeuxis.load` reads."""
         return self.path / "model"
 
-    def sheet_path(self, step: int) -> Path:
+    def sheet_path(self, step: int, kind: str = "samples") -> Path:
         """Where the contact sheet of a step goes."""
-        return self.path / "samples" / f"{step:08d}.png"
+        return self.path / kind / f"{step:08d}.png"
 
     def checkpoints(self) -> list[Path]:
         """The folders of the checkpoints, the oldest first."""

@@ -156,7 +156,7 @@ def train_step(
             if player is not None:
                 _backward(optimizers[player], terms, len(games))
         if player is not None:
-            report[f"{player}/gradient"] = _move(optimizers[player])
+            report[f"{player}/gradient"] = _move(optimizers[player], model.rate(clock))
 
 
 def choose_kernels(model: Model, batch: Batch, *, parts: int = 1, seconds: float = 5.0) -> dict[str, str]:
@@ -221,11 +221,16 @@ def _backward(optimizer: Optimizer, terms: Mapping[str, Tensor], parts: int) -> 
     loss.backward(inputs=_parameters(optimizer))  # type: ignore[no-untyped-call]
 
 
-def _move(optimizer: Optimizer) -> Tensor:
-    """Step the player; the norm of its gradient."""
+def _move(optimizer: Optimizer, rate: float = 1.0) -> Tensor:
+    """Step the player, its learning rates multiplied by `rate` for this step alone; the norm of its gradient."""
     gradients = [p.grad for p in _parameters(optimizer) if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
+    given = [group["lr"] for group in optimizer.param_groups]
+    for group, lr in zip(optimizer.param_groups, given):
+        group["lr"] = lr * rate
     optimizer.step()
+    for group, lr in zip(optimizer.param_groups, given):
+        group["lr"] = lr
     optimizer.zero_grad(set_to_none=True)
     return norm
 

@@ -78,9 +78,10 @@ def interpolate(
     rows: Annotated[int, flags.flag("rows of the figure", low=1, high=100)] = 5,
     columns: Annotated[int, flags.flag("pictures in a row", low=2, high=100)] = 10,
     seeds: Seeds = None,
-    start: Annotated[Path | None, Parameter(name="--from")] = None,
-    end: Annotated[Path | None, Parameter(name="--to")] = None,
+    start: Annotated[str | None, Parameter(name="--from")] = None,
+    end: Annotated[str | None, Parameter(name="--to")] = None,
     path: Literal["slerp", "linear"] = "slerp",
+    settle: Annotated[int, flags.flag("times each picture is encoded and decoded again", low=0, high=1000)] = 0,
     frames: Annotated[int, flags.flag("pictures of an animation", low=1, high=10_000)] = 120,
     out: Path | None = None,
     device: Place = "auto",
@@ -91,11 +92,13 @@ def interpolate(
     Parameters
     ----------
     seeds
-        two for each row, its ends, as in 3,8,5,9; an animation goes through them all and back
+        two for each row, its ends, as in 3,8,5,9; an animation goes through them all and back. With --from and --to
+        of data one for each row: which of the images
     start
-        an image to start from, with --to; for families that encode
+        what to start from, with --to: an image, or DATA:WORDS as in mnist:1, fashion-mnist/test:shirt, avatars:smiling
+        woman; for families that encode
     end
-        an image to end at
+        what to end at
     path
         slerp keeps to where a Gaussian prior has its latents; linear cuts through the middle
     out
@@ -107,13 +110,15 @@ def interpolate(
     from zeuxis import animation, api, explore
 
     loaded = api.load(model, device=device, family=family)
-    ends = _ends(loaded, start, end)
+    ends = _ends(loaded, start, end, range(rows) if seeds is None else seeds)
     if animated and out is not None:
-        frames_drawn = api.walk(loaded, frames=frames, seeds=seeds or range(6), ends=ends, path=path)
+        frames_drawn = api.walk(loaded, frames=frames, seeds=seeds or range(6), ends=ends, path=path, settle=settle)
         animation.write(frames_drawn, _parent(out), scale=max(1, 256 // loaded.size))
         print(f"wrote {out}")
         return
-    pictures = api.interpolate(loaded, rows=rows, columns=columns, seeds=seeds, ends=ends, path=path)
+    pictures = api.interpolate(
+        loaded, rows=rows, columns=columns, seeds=seeds, ends=ends, path=path, settle=settle
+    )
     write_picture(explore.interpolation_figure(pictures), out or _default(model, "interpolation.png"))
 
 
@@ -180,15 +185,25 @@ def check_png(out: Path | None) -> None:
         raise UsageError(f"--out is {out}; expected a .png file")
 
 
-def _ends(model: Model, start: Path | None, end: Path | None) -> tuple[Tensor, Tensor] | None:
+def _ends(model: Model, start: str | None, end: str | None, seeds: Sequence[int]) -> tuple[Tensor, Tensor] | None:
+    """The pictures to go from and to, a row for each seed (one for two files); None where the seeds are latents."""
     if start is None and end is None:
         return None
     if start is None or end is None:
-        raise UsageError("--from and --to belong together; give an image for each")
-    from zeuxis import images
+        raise UsageError("--from and --to belong together; give an image, or DATA:WORDS, for each")
+    from zeuxis import api, explore
+    from zeuxis.display import open_display
 
-    one, other = (images.read(path, size=model.size, channels=model.channels) for path in (start, end))
-    return one, other
+    api.encoder(model)  # before data is fetched for it
+    rows = seeds[:1] if explore.is_picture(start) and explore.is_picture(end) else seeds
+    with open_display() as shown:
+        find = partial(
+            explore.examples,
+            size=model.size,
+            channels=model.channels,
+            progress=partial(shown.work, "reading images"),
+        )
+        return find(start, rows), find(end, rows, order=1)
 
 
 def _default(model: str, name: str) -> Path:

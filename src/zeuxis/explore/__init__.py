@@ -2,6 +2,7 @@
 
 from zeuxis.explore.arithmetic import Outcome, Pictures, Score, arithmetic, by_hand, pictures, score
 from zeuxis.explore.candidates import Candidates, candidates, encoded, sampled
+from zeuxis.explore.examples import examples, is_picture
 from zeuxis.explore.expression import Term, Vocabulary, parse, target, vocabulary
 from zeuxis.explore.figures import arithmetic_figure, interpolation_figure, path_strip
 from zeuxis.explore.paths import interpolate, linear, loop, slerp
@@ -18,8 +19,10 @@ __all__ = [
     "by_hand",
     "candidates",
     "encoded",
+    "examples",
     "interpolate",
     "interpolation_figure",
+    "is_picture",
     "linear",
     "loop",
     "parse",

@@ -1,4 +1,4 @@
-"""Restricted Boltzmann machine: visible and hidden units with an energy, learned by contrastive divergence (Hinton 2002)."""
+"""Restricted Boltzmann machine: an energy of visible and hidden units, by contrastive divergence (Hinton 2002)."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class RBM(Encoder):
     gibbs_steps: int = option(1, "the k of CD-k and PCD-k: draws of the visible units at each step", low=1, high=10_000)
     chains: int = option(64, "chains that go on", low=1, high=65536)
     lr: float = option(0.2, "learning rate (gradient descent)", low=0, high=10)
+    half_after: int = option(100_000, "images after which the learning rate is halved, as 1 / time; 0: never", low=0)
     momentum: float = option(0.0, "how much of the last step is taken again", low=0, high=0.999)
     weight_decay: float = option(0.0, "pull of the weights towards 0 (L2)", low=0)
     sparsity: float = option(0.0, "share of images that a hidden unit should be on for; 0: whatever it likes", low=0, high=0.5)
@@ -63,6 +64,9 @@ class RBM(Encoder):
         groups = [{"params": [self.weight], "weight_decay": self.weight_decay}, {"params": biases}]
         return {"rbm": SGD(groups, self.lr, self.momentum, fused=True)}
 
+    def rate(self, clock: Clock) -> float:
+        return 1 / (1 + clock.images / self.half_after) if self.half_after else 1.0
+
     def machine(self) -> Machine:
         """The energy as it is now. Hidden units see an image's difference from the mean (Montavon and Müller 2012)."""
         binary = self.units == "binary"
@@ -77,7 +81,8 @@ class RBM(Encoder):
         machine, data = self.machine(), self.visible(batch.image)
         inputs = machine.hidden_input(data)  # n k
         start = self.fantasies.to(data) if self.method == "pcd" else draw(inputs.detach(), NOISE)
-        fantasy = self.walk(machine, start)
+        with torch.no_grad():
+            fantasy = gibbs(machine, start, steps=self.gibbs_steps, noise=NOISE)
         reached = machine.hidden_input(fantasy)
         gap = machine.free_energy(data, inputs=inputs).mean() - machine.free_energy(fantasy, inputs=reached).mean()
         yield "rbm", {"gap": gap, **self.wishes(inputs)}
@@ -85,11 +90,6 @@ class RBM(Encoder):
         self.mean.lerp_(data.mean(0), len(data) / (clock.images + len(data)))  # of all images so far
         if self.method == "pcd":
             self.fantasies.copy_(draw(reached.detach(), NOISE))
-
-    @torch.no_grad()
-    def walk(self, machine: Machine, hidden: Tensor) -> Tensor:
-        """Visible units (n d) that Gibbs sampling leads to from hidden ones (n k)."""
-        return gibbs(machine, hidden, steps=self.gibbs_steps, noise=NOISE)
 
     def wishes(self, inputs: Tensor) -> dict[str, Tensor]:
         """The cross entropy between how often hidden units should be on and how often they are (Hinton 2012, section 11)."""
@@ -136,12 +136,29 @@ class RBM(Encoder):
         machine = self.machine()
         return self.picture(machine.mean_visible(machine.visible_input(z)))
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of an image: channels, height, width."""
+        return self.channels, self.size, self.size
+
     def picture(self, visible: Tensor) -> Tensor:
         """Images (n c h w, in [-1, 1]) of visible units (n d)."""
         flat = visible * 2 - 1 if self.units == "binary" else visible.clamp(-1, 1)
-        return flat.view(-1, self.channels, self.size, self.size)
+        return flat.view(-1, *self.shape)
 
     def encode(self, image: Tensor) -> Tensor:
         """p(h = 1 | v) of images: greys count as chances, not drawn."""
         flat = image.flatten(1)
         return torch.sigmoid(self.machine().hidden_input((flat + 1) / 2 if self.units == "binary" else flat))
+
+    def figures(self) -> dict[str, Tensor]:
+        """The first hidden units' weights, each as an image; and 8 chains, a row each, at times that are 25 draws apart."""
+        filters = self.weight.T[:64]
+        shown = {"filters": (filters / filters.abs().amax(1, keepdim=True)).view(-1, *self.shape)}
+        if self.method == "pcd":
+            machine, hidden, moments = self.machine(), self.fantasies[:8].float(), []
+            for _ in range(8):
+                moments.append(self.decode(hidden))
+                hidden = draw(machine.hidden_input(gibbs(machine, hidden, steps=25, noise=NOISE)), NOISE)
+            shown["chains"] = torch.stack(moments, 1).flatten(0, 1)
+        return shown

@@ -223,10 +223,10 @@ def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:
 
 
 def _reals(run: Run, source: PackSource, count: int) -> pictures.Reals:
-    """Draw the sheet of real images if it is not there; how diverse they are."""
-    real, reals = pictures.look_at(source, count)
+    """The real images, their sheet drawn if it is not there."""
+    reals = pictures.look_at(source, count)
     if not (run.path / "reals.png").exists():
-        pictures.draw(real, run.path / "reals.png")
+        pictures.draw(reals.images, run.path / "reals.png")
     return reals
 
 

@@ -152,9 +152,11 @@ class Training:
         self._warn()
 
     def _draw(self) -> dict[str, float]:
-        """Draw the contact sheet of the fixed seeds; how diverse they are, real images being 1."""
-        # A decoder may draw (a Markov chain does): as a function of the step, whatever was drawn before.
+        """Draw the contact sheet of the fixed seeds, and what is inside; how diverse samples are, real images being 1."""
+        # A model may draw numbers (a Markov chain does): as a function of the step, whatever was drawn before.
         torch.manual_seed(training.mix(self.recipe.settings.seed, self.step))
+        for name, shown in pictures.inside(self.state.average, self.reals.images).items():
+            pictures.draw(shown, self.run.sheet_path(self.step, name))
         images = pictures.samples(self.state.average)
         if images is None:
             return {}

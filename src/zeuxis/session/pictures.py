@@ -1,4 +1,4 @@
-"""The contact sheets of a run: real images once, and samples of the average on seeds that stay the same."""
+"""The contact sheets of a run: real images once, samples of the average on seeds that stay the same, what is inside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from zeuxis import files, health, images
-from zeuxis.model import Latent, Model
+from zeuxis.model import Encoder, Latent, Model
 from zeuxis.training import Source
 
 COUNT = 64  # images on a sheet
@@ -19,8 +19,9 @@ _COLUMNS = 8
 
 @dataclass(frozen=True)
 class Reals:
-    """How diverse real images are; None where there are too few to tell."""
+    """Real images (n c h w), and how diverse they are; None where there are too few to tell."""
 
+    images: Tensor
     diversity: float | None
 
     def compare(self, samples: Tensor) -> dict[str, float]:
@@ -30,10 +31,10 @@ class Reals:
         return {"samples/diversity": health.diversity(samples) / self.diversity}
 
 
-def look_at(source: Source, count: int) -> tuple[Tensor, Reals]:
-    """The first of the source's images (n c h w), of `count` there are, and how diverse they are."""
+def look_at(source: Source, count: int) -> Reals:
+    """The first of the source's images, of `count` there are, and how diverse they are."""
     real = source.batch(0, min(COUNT, count)).image
-    return real, Reals(health.diversity(real) if len(real) > 1 else None)
+    return Reals(real, health.diversity(real) if len(real) > 1 else None)
 
 
 @torch.no_grad()
@@ -42,8 +43,19 @@ def samples(model: Model) -> Tensor | None:
     return model.sample(COUNT) if isinstance(model, Latent) else None
 
 
+@torch.no_grad()
+def inside(model: Model, real: Tensor) -> dict[str, Tensor]:
+    """Pictures (n c h w) by name: what the family shows of itself, and of one that encodes real images made again."""
+    found = dict(model.figures())
+    if isinstance(model, Encoder):
+        given = real[: COUNT // 2]
+        found["reconstructions"] = torch.stack((given, model.decode(model.encode(given))), 1).flatten(0, 1)
+    return found
+
+
 def draw(pictures: Tensor, path: Path) -> Image.Image:
     """Write images (n c h w, in [-1, 1]) as a contact sheet; the sheet."""
+    files.make_folder(path.parent)
     sheet = images.sheet(pictures.cpu(), columns=_COLUMNS)
     images.write_png(sheet, path)
     return sheet
