@@ -14,13 +14,13 @@ class Chance:
     """Noise of one generator, or of torch's own, which training seeds at every step."""
 
     def __init__(self, generator: torch.Generator | None = None) -> None:
-        self._generator = generator
+        self.generator = generator
 
     def uniform(self, like: Tensor) -> Tensor:
-        return torch.rand(like.shape, generator=self._generator, dtype=like.dtype, device=like.device)
+        return torch.rand(like.shape, generator=self.generator, dtype=like.dtype, device=like.device)
 
     def normal(self, like: Tensor) -> Tensor:
-        return torch.randn(like.shape, generator=self._generator, dtype=like.dtype, device=like.device)
+        return torch.randn(like.shape, generator=self.generator, dtype=like.dtype, device=like.device)
 
 
 class Streams:

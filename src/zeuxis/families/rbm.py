@@ -30,7 +30,7 @@ class RBM(Encoder):
     sigma: float = option(0.5, "noise of Gaussian units, images being in [-1, 1]; 0 learns it", low=0, high=100)
     method: Literal["pcd", "cd"] = option("pcd", "chains that go on (Tieleman 2008), or start at the data (Hinton 2002)")
     gibbs_steps: int = option(1, "the k of CD-k and PCD-k: draws of the visible units at each step", low=1, high=10_000)
-    chains: int = option(64, "chains that go on", low=1, high=65536)
+    chains: int = option(100, "chains that go on", low=1, high=65536)
     lr: float = option(0.2, "learning rate (gradient descent)", low=0, high=10)
     half_after: int = option(100_000, "images after which the learning rate is halved, as 1 / time; 0: never", low=0)
     momentum: float = option(0.0, "how much of the last step is taken again", low=0, high=0.999)
@@ -116,7 +116,7 @@ class RBM(Encoder):
         or on the device can turn a unit over and lead the chain elsewhere.
         """
         with torch.no_grad():
-            machine, noise = self.machine().double(), Streams(seeds)
+            machine, noise = self.machine().plain(torch.float64), Streams(seeds)
             visible = self.draws(machine, len(seeds), noise)
             return draw(machine.hidden_input(visible), noise).to(self.weight)
 
@@ -154,7 +154,7 @@ class RBM(Encoder):
     def figures(self) -> dict[str, Tensor]:
         """The first hidden units' weights, each as an image; and 8 chains, a row each, at times that are 25 draws apart."""
         filters = self.weight.T[:64]
-        shown = {"filters": (filters / filters.abs().amax(1, keepdim=True)).view(-1, *self.shape)}
+        shown = {"filters": (filters / filters.abs().amax(1, keepdim=True).clamp(min=1e-12)).view(-1, *self.shape)}
         if self.method == "pcd":
             machine, hidden, moments = self.machine(), self.fantasies[:8].float(), []
             for _ in range(8):

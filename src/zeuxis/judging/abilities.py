@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from zeuxis.explore import slerp
+from zeuxis.families.rbm import RBM
 from zeuxis.families.vae import VAE
 from zeuxis.images import from_uint8
 from zeuxis.judging.report import Row
 from zeuxis.judging.sets import Sets
-from zeuxis.metrics import latent, likelihood, paired
+from zeuxis.metrics import latent, likelihood, paired, partition
 from zeuxis.metrics.features import Extractor
-from zeuxis.metrics.resampling import mean
+from zeuxis.metrics.resampling import Score, log_mean, mean
 from zeuxis.model import Encoder, Latent
+from zeuxis.samplers import Chance
 
 PATHS = 1000  # of which the length is taken
 BOUNDED = 256  # images whose likelihood is bounded
 DRAWS = 50  # latents for each of them
 BATCH = 32  # images encoded at once
+CHAINS = 100  # of annealed importance sampling, and images that reverse ones start from
+TEMPERATURES = 5000  # that each passes through
 _SMALLEST = 11  # pixels: the window of SSIM
 
 Progress = Callable[[str, int, int], None]
@@ -34,6 +39,8 @@ def rows(model: Latent, sets: Sets, extractor: Extractor, *, seed: int, tell: Pr
         found += _reconstruction(model, sets, tell)
     if isinstance(model, VAE):
         found += _bounds(model, sets, seed, tell)
+    if isinstance(model, RBM):
+        found += _likelihood(model, sets, seed, tell)
     return found
 
 
@@ -89,7 +96,7 @@ def _log_weights(model: VAE, image: Tensor, random: torch.Generator) -> Tensor:
     """log p(x, z) - log q(z|x) (n draws) of the images as files hold them: 256 values each, or for p per pixel 2."""
     if model.likelihood == "gaussian":
         shown = likelihood.dequantised(image, random=random).to(model.device)
-        volume = image[0].numel() * torch.log(torch.tensor(likelihood.BIN, dtype=torch.float64)).item()
+        volume = image[0].numel() * math.log(likelihood.BIN)
     else:
         shown = (torch.rand(image.shape, generator=random) < (image + 1) / 2).float().mul(2).sub(1).to(model.device)
         volume = 0.0
@@ -98,3 +105,39 @@ def _log_weights(model: VAE, image: Tensor, random: torch.Generator) -> Tensor:
         where, spread, lambda z: model.log_likelihood(shown, model.decoder(z)), draws=DRAWS, random=random
     )
     return found.cpu() + volume
+
+
+def _likelihood(model: RBM, sets: Sets, seed: int, tell: Progress) -> list[Row]:
+    """log Z, and with it the log-likelihood of images the model has not learned from, in nats per image."""
+    noise, machine = Chance(torch.Generator().manual_seed(seed)), model.machine().plain(torch.float32)
+    visible, volume = _units(model, sets, noise)
+    heights = volume - machine.free_energy(visible).double()
+    if model.latent_dim <= partition.MOST_HIDDEN:
+        exact = Score(partition.exact_log_partition(machine))
+        return [
+            Row("log Z, counted (nats)", exact),
+            Row("log-likelihood, counted (nats/image)", partition.difference(mean(heights), exact), None, "higher"),
+        ]
+    betas = partition.ladder(TEMPERATURES)
+    forward = partition.forward_weights(
+        machine, betas, chains=CHAINS, noise=noise, progress=lambda *done: tell("log Z by annealing", *done)
+    )
+    some = torch.linspace(0, len(visible) - 1, min(CHAINS, len(visible))).long()
+    back = partition.reverse_weights(
+        machine, betas, visible[some], noise=noise, progress=lambda *done: tell("log Z, the other way", *done)
+    )
+    above = partition.difference(mean(heights), log_mean(forward))
+    return [
+        Row("log Z by AIS (nats)", log_mean(forward)),
+        Row("log-likelihood by AIS (nats/image)", above, None, "higher"),
+        Row("log-likelihood by reverse AIS (nats/image)", mean(heights[some] - back), None, "higher"),
+    ]
+
+
+def _units(model: RBM, sets: Sets, noise: Chance) -> tuple[Tensor, float]:
+    """Visible units (n d) of the reference images, and the log of the volume that one of 256 values has among them."""
+    image = from_uint8(sets.judge.images[sets.reference])
+    if model.units == "binary":
+        return model.visible(image, noise), 0.0
+    shown = likelihood.dequantised(image, random=noise.generator)
+    return model.visible(shown, noise), image[0].numel() * math.log(likelihood.BIN)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zeuxis.errors import UsageError
-from zeuxis.metrics.resampling import Score, log_mean
+from zeuxis.metrics.resampling import Score
 from zeuxis.nets.boltzmann import Machine, Noise, draw
 from zeuxis.samplers import base_draws
 
@@ -20,20 +20,14 @@ Progress = Callable[[int, int], None]  # temperatures done, and of how many
 
 
 def ladder(count: int) -> list[float]:
-    """Inverse temperatures from 0 to 1 in `count` steps, the closer the nearer to 1 (Salakhutdinov and Murray 2008,
-    section 6.1: a fifteenth of them up to 0.5, four fifteenths up to 0.9)."""
-    first, second = count // 15, count * 4 // 15
-    third = count - first - second
-    cold = [0.5 * i / first for i in range(first)] if first else []
-    warm = [0.5 + 0.4 * i / second for i in range(second)] if first else [0.9 * i / max(1, second) for i in range(second)]
-    start = 0.9 if second else 0.0
-    return [*cold, *warm, *(start + (1 - start) * i / third for i in range(third)), 1.0]
+    """Inverse temperatures from 0 to 1 in `count` steps, the closer the nearer to 1, where the model has its modes."""
+    return [1 - (1 - i / count) ** 2 for i in range(count + 1)]
 
 
 @torch.no_grad()
 def exact_log_partition(machine: Machine) -> float:
     """log Z in nats, by counting all states of at most 20 hidden units."""
-    plain, units = machine.double(), len(machine.hidden_bias)
+    plain, units = machine.plain(torch.float64), len(machine.hidden_bias)
     if units > MOST_HIDDEN:
         raise UsageError(f"{units} hidden units have too many states to count; at most {MOST_HIDDEN} can be")
     places = torch.arange(units)
@@ -91,14 +85,11 @@ def _step(machine: Machine, visible: Tensor, inputs: Tensor, before: float, afte
     return (energies[0] - energies[1]).double()
 
 
-def log_partition(weights: Tensor) -> Score:
-    """log Z from the weights of forward chains, with its 95 % interval."""
-    return log_mean(weights)
-
-
-def uncertain(values: Score, subtracted: Score) -> Score:
-    """The first minus the second, their errors being independent."""
+def difference(values: Score, subtracted: Score) -> Score:
+    """The first minus the second, their errors being independent; one without an interval is known exactly."""
     value = values.value - subtracted.value
+    if math.isnan(subtracted.low):
+        return Score(value, values.low - subtracted.value, values.high - subtracted.value)
     low = math.hypot(values.value - values.low, subtracted.high - subtracted.value)
     high = math.hypot(values.high - values.value, subtracted.value - subtracted.low)
     return Score(value, value - low, value + high)

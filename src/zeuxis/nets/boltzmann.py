@@ -87,9 +87,9 @@ class Machine:
             return inputs + self.variance.sqrt() * noise.normal(inputs)
         return draw(inputs, noise)
 
-    def double(self) -> Machine:
-        """The same on the CPU in float64."""
-        tensors = {name: value.detach().cpu().double() for name, value in vars(self).items() if value is not None}
+    def plain(self, kind: torch.dtype) -> Machine:
+        """The same on the CPU, in numbers of that kind, for chains that learn nothing."""
+        tensors = {name: value.detach().cpu().to(kind) for name, value in vars(self).items() if value is not None}
         return replace(self, **tensors)
 
 
