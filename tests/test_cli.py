@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from commandline import in_a_process, refused, typed
-from zeuxis import api, families, loading
+from zeuxis import api, explore, families, loading
 from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -106,6 +107,22 @@ def test_interpolate_between_images_needs_an_encoder(gan: Path, vae: Path, tmp_p
     assert "belong together" in refused("interpolate", str(vae), *ends[:2])
     out = tmp_path / "between.png"
     assert typed("interpolate", str(vae), *ends, "--out", str(out))[1] == f"wrote {out}\n"
+
+
+def test_interpolate_between_classes_and_settle(vae: Path, tmp_path: Path) -> None:
+    out, ends = tmp_path / "between.png", ["--from", "digits:1", "--to", "digits:9"]
+    assert typed("interpolate", str(vae), *ends, "--seeds", "4,0", "--settle", "1", "--out", str(out))[0] == 0
+    model, starts = api.load(vae), explore.examples("digits:1", [4, 0], size=28, channels=1)
+    stops = explore.examples("digits:9", [4, 0], size=28, channels=1, order=1)
+    plain = api.interpolate(model, ends=(starts, stops))
+    settled = api.interpolate(model, ends=(starts, stops), settle=1)
+    torch.testing.assert_close(settled[:, 3], api.decode(model, api.encode(model, plain[:, 3])), atol=1e-5, rtol=0)
+    figure = explore.interpolation_figure(settled)
+    assert np.array_equal(np.asarray(Image.open(out)), np.asarray(figure))
+    walk = tmp_path / "walk.gif"
+    assert typed("interpolate", str(vae), *ends, "--rows", "2", "--frames", "4", "--out", str(walk))[0] == 0
+    with Image.open(walk) as opened:
+        assert opened.n_frames == 4
 
 
 @pytest.fixture

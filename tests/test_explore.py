@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,15 +13,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch import Tensor
 from torch.optim import Optimizer
 
 from zeuxis import explore
+from zeuxis.data import open_pack
 from zeuxis.errors import UsageError
 from zeuxis.explore.arithmetic import to_norm
 from zeuxis.explore.candidates import Candidates, choose
 from zeuxis.explore.expression import Vocabulary, base, wording
 from zeuxis.explore.paths import interpolate, linear, loop, slerp, weights
+from zeuxis.images import to_uint8
 from zeuxis.model import Batch, Clock, Encoder, Latent, Turn
 
 WORDS = Vocabulary((("smiling", "neutral"), ("woman", "man"), ("glasses", "no glasses"), ("blond hair", "")))
@@ -455,6 +459,46 @@ def test_score_of_classes_is_the_class_they_add_up_to(toy: Toy, known: Candidate
     assert rated.each == {"sneaker": 1.0}
     assert rated.target == 1
     assert rated.changed == {}
+
+
+# Pictures to start from
+
+
+def test_examples_show_what_is_asked_and_differ_by_seed() -> None:
+    threes = explore.examples("digits:3", range(20), size=8, channels=1)
+    pack = open_pack("digits", size=8, channels=1)
+    assert pack.labels is not None
+    known = {image.tobytes() for image, label in zip(pack.images, pack.labels) if label == 3}
+    drawn = [image.tobytes() for image in to_uint8(threes)]
+    assert set(drawn) <= known and len(set(drawn)) == 20
+    assert torch.equal(explore.examples("digits:3", [7], size=8, channels=1)[0], threes[7])
+    assert not torch.equal(explore.examples("digits:3", range(20), size=8, channels=1, order=1), threes)
+    assert len(explore.examples("digits/test", [0, 1, 2], size=8, channels=1)) == 3
+
+
+def test_examples_of_attributes_and_files(tmp_path: Path) -> None:
+    for i in range(4):
+        Image.new("L", (8, 8), 60 * i).save(tmp_path / f"{i}.png")
+    (tmp_path / "table.csv").write_text("file,red,round\n0.png,1,0\n1.png,0,1\n2.png,1,1\n3.png,0,0\n")
+    found = explore.examples(f"{tmp_path}:red without round", [0, 1], size=8, channels=1)
+    torch.testing.assert_close(found, torch.full((2, 1, 8, 8), -1.0))
+    one = explore.examples(str(tmp_path / "2.png"), [4, 5, 6], size=8, channels=1)
+    torch.testing.assert_close(one, torch.full((3, 1, 8, 8), 120 / 127.5 - 1))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("digits:eleven", "nothing is called 'eleven'"),
+        ("digits:3 - 5", "is an expression"),
+        ("nowhere.png", "no such folder or file"),
+        ("nowhere:3", "no such folder or file"),
+        ("bad\0name", "no such folder or file"),
+    ],
+)
+def test_examples_that_are_not_there(spec: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        explore.examples(spec, [0], size=8, channels=1)
 
 
 # Figures

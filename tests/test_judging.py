@@ -24,6 +24,7 @@ from zeuxis.errors import DataError, UsageError
 from zeuxis.images import from_uint8
 from zeuxis.judging import abilities, runs, sets
 from zeuxis.judging.report import Evaluation, Row
+from zeuxis.metrics import partition
 from zeuxis.metrics.features import Extractor
 from zeuxis.metrics.resampling import Score
 from zeuxis.model import Batch, Clock, Latent, Model, Translator, Turn
@@ -177,6 +178,25 @@ def test_a_vae_is_asked_for_its_likelihood_too(kind: str, monkeypatch: pytest.Mo
         assert 4 < bits.value < 20
     else:
         assert 0.4 < bits.value < 2
+
+
+@pytest.mark.parametrize("units", ["binary", "gaussian"])
+def test_an_rbm_is_asked_for_its_likelihood_in_nats(units: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(abilities, "TEMPERATURES", 300)
+    torch.manual_seed(0)
+    model = families.find("rbm")(size=8, channels=1, latent_dim=6, units=units, sample_steps=3).eval()
+    assert isinstance(model, Latent)
+    torch.nn.init.normal_(model.weight, std=0.1)
+    chosen = sets.choose("digits", count=60, size=8, channels=1)
+    counted = judged(model, chosen)
+    monkeypatch.setattr(partition, "MOST_HIDDEN", 0)
+    found = judged(model, chosen)
+    exact = counted["log-likelihood, counted (nats/image)"]
+    assert exact.low < exact.value < exact.high < 0
+    assert found["log Z by AIS (nats)"].value == pytest.approx(counted["log Z, counted (nats)"].value, abs=0.1)
+    for name in ("AIS", "reverse AIS"):
+        assert found[f"log-likelihood by {name} (nats/image)"].value == pytest.approx(exact.value, abs=0.3)
+    assert judged(model, chosen).to_json() == found.to_json()
 
 
 def test_a_report_reads_well() -> None:

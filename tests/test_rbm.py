@@ -24,7 +24,9 @@ from zeuxis.training import train_step
 RBM: Any = families.find("rbm")
 
 
-def machine(visible: int = 5, hidden: int = 4, *, gaussian: bool = False, strength: float = 1.0, seed: int = 0) -> Machine:
+def machine(
+    visible: int = 5, hidden: int = 4, *, gaussian: bool = False, strength: float = 1.0, seed: int = 0
+) -> Machine:
     random = torch.Generator().manual_seed(seed)
     shapes = [(visible, hidden), (visible,), (hidden,), (visible,)]
     weight, b, c, base = (strength * torch.randn(*shape, generator=random, dtype=torch.float64) for shape in shapes)
@@ -244,7 +246,9 @@ def chances(m: Machine) -> Tensor:
 DRAWS: dict[str, Any] = {
     "gibbs": lambda m, n: gibbs(m, torch.zeros(n, 4, dtype=torch.float64), steps=60, noise=noise()),
     "annealed": lambda m, n: annealed(m, partition.ladder(60)[1:], count=n, noise=noise()),
-    "tempered": lambda m, n: tempered(m, [0.0, 0.4, 0.7, 1.0], steps=60, count=n, noise=noise()),
+    "tempered": lambda m, n: tempered(
+        m, [0.0, 0.4, 0.7, 1.0], torch.zeros(4 * n, 5, dtype=torch.float64), steps=60, noise=noise()
+    ),
 }
 
 
@@ -260,7 +264,7 @@ def test_tempering_crosses_where_gibbs_sampling_is_stuck() -> None:
     m = Machine(torch.full((6, 3), 4.0), torch.full((6,), -6.0), torch.full((3,), -12.0), torch.zeros(6))
     off = torch.zeros(4000, 3)
     stuck = gibbs(m, off, steps=50, noise=noise()).mean()
-    freed = tempered(m, [i / 7 for i in range(8)], steps=200, count=4000, noise=noise()).mean()
+    freed = tempered(m, [i / 7 for i in range(8)], torch.zeros(32_000, 6), steps=200, noise=noise()).mean()
     expected = chances(m.plain(torch.float64)) @ states(6).mean(1)
     assert stuck < 0.05 and expected > 0.45
     assert freed.item() == pytest.approx(expected.item(), abs=0.03)
@@ -290,9 +294,12 @@ def test_a_stream_depends_on_its_seed_alone() -> None:
 
 @pytest.mark.parametrize("sampler", ["annealed", "tempered", "gibbs"])
 @pytest.mark.parametrize("units", ["binary", "gaussian"])
-def test_every_sampler_gives_each_seed_its_own_image(sampler: str, units: str) -> None:
+@pytest.mark.parametrize("method", ["pcd", "cd"])
+def test_every_sampler_gives_each_seed_its_own_image(sampler: str, units: str, method: str) -> None:
     torch.manual_seed(0)
-    model = RBM(size=8, channels=1, latent_dim=12, units=units, sampler=sampler, sample_steps=30, temperatures=4).eval()
+    model = RBM(
+        size=8, channels=1, latent_dim=12, units=units, method=method, sampler=sampler, sample_steps=30, temperatures=4
+    ).eval()
     torch.nn.init.normal_(model.weight, std=0.1)
     z = model.prior([5, 6, 7])
     assert torch.equal(z[1], model.prior([6])[0]) and not torch.equal(z[0], z[1])

@@ -186,9 +186,10 @@ def test_resumed_at_any_step_ends_with_the_same_bits(
     assert digests(run) == never_stopped
 
 
-@pytest.mark.parametrize("name", ["vae", "gan", "dcgan"])
+@pytest.mark.parametrize("name", ["vae", "gan", "dcgan", "rbm"])
 def test_families_resume_bit_for_bit(tmp_path: Path, data: str, quiet: Lines, name: str) -> None:
-    options = {"size": 16, "width": 8, "latent_dim": 8}
+    family = families.find(name)
+    options = small(family)
 
     def state(run: Path) -> dict[str, str]:
         newest = storage.Run.open(run).checkpoints()[-1]
@@ -196,7 +197,6 @@ def test_families_resume_bit_for_bit(tmp_path: Path, data: str, quiet: Lines, na
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
 
     asked = settings(tmp_path, steps=20, batch_size=8, sample_every=100, checkpoint_every=100)
-    family = families.find(name)
     straight = session.start(asked, family, options, data=data, display=quiet)
     cuts = (3, 7, 17) if not RELEASE else range(1, 20)
     for cut in cuts:
@@ -229,6 +229,20 @@ def test_resuming_takes_the_kernels_that_the_run_began_with(
     assert storage.Run.open(plain).config["chosen_kernels"] == {}
     weights = [files.read_tensors(run / "model" / "model.safetensors") for run in (whole, short)]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_what_is_inside_is_drawn_beside_the_samples(tmp_path: Path, data: str, quiet: Lines) -> None:
+    asked = settings(tmp_path, steps=12, batch_size=8, sample_every=6)
+    run = session.start(asked, families.find("rbm"), {"size": 16, "latent_dim": 8}, data=data, display=quiet)
+    for kind in ("samples", "filters", "chains", "reconstructions"):
+        assert sorted(path.name for path in (run / kind).iterdir()) == ["00000006.png", "00000012.png"]
+    reals, again = (images_of(run / name) for name in ("reals.png", "reconstructions/00000012.png"))
+    assert (again[:, 2:18] == reals[:, 2:18]).all()  # the first column: real images, their copies beside them
+    assert not (again[:, 20:36] == reals[:, 2:18]).all()
+
+
+def images_of(path: Path) -> Any:
+    return np.asarray(Image.open(path).convert("RGB"))[2:18].astype(int)
 
 
 def test_minutes_alone_end_a_run_and_resume_it(tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -651,7 +665,14 @@ def poisoned(family: type[Model], player: str, term: str, *, step: int, value: f
     return game
 
 
+def small(family: type[Model]) -> dict[str, Any]:
+    """Options of a family that make it small."""
+    wanted = {"size": 16, "width": 8, "latent_dim": 8}
+    return {name: value for name, value in wanted.items() if name in family.__dataclass_fields__}
+
+
 TERMS = [
+    ("rbm", "rbm", "gap"),
     ("vae", "vae", "reconstruction"),
     ("vae", "vae", "kl"),
     ("gan", "discriminator", "real"),
@@ -681,9 +702,6 @@ def assert_diverged(
     assert all(bool(value.isfinite().all()) for group in groups for value in group.values())
 
 
-SMALL = {"size": 16, "width": 8, "latent_dim": 8}
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize(("name", "player", "term"), TERMS)
 def test_loss_that_is_not_finite_is_named_and_never_saved(
@@ -698,7 +716,7 @@ def test_loss_that_is_not_finite_is_named_and_never_saved(
 ) -> None:
     family = families.find(name)
     monkeypatch.setattr(family, "losses", poisoned(family, player, term, step=4, value=value))
-    options = {**SMALL, "r1_every": 2} if term == "r1" else SMALL
+    options = {**small(family), "r1_every": 2} if term == "r1" else small(family)
     assert_diverged(tmp_path, quiet, family, data, f"the term '{term}' of {player} is .* at step", options)
 
 

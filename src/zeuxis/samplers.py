@@ -64,12 +64,13 @@ def annealed(machine: Machine, betas: Sequence[float], *, count: int, noise: Noi
     return visible
 
 
-def tempered(machine: Machine, betas: Sequence[float], *, steps: int, count: int, noise: Noise) -> Tensor:
-    """Visible units (count d) after `steps` of parallel tempering: a replica at each beta (the last is 1), neighbours
-    swapped with the chance that keeps their joint distribution (Desjardins 2010, equation 6)."""
+def tempered(machine: Machine, betas: Sequence[float], visible: Tensor, *, steps: int, noise: Noise) -> Tensor:
+    """Visible units (n d) after `steps` of parallel tempering: a replica at each of the betas (the last is 1), all
+    started at `visible` (n * betas d, those of one chain together), and neighbours swapped with the chance that keeps
+    their joint distribution (Desjardins 2010, equation 6)."""
     copies = len(betas)
-    visible = base_draws(machine, count * copies, noise=noise)
-    beta = torch.tensor(betas).to(visible).repeat(count)[:, None]  # rows of one chain stand together
+    count = len(visible) // copies
+    beta = torch.tensor(betas).to(visible).repeat(count)[:, None]
     for step in range(steps):
         hidden = draw(beta * machine.hidden_input(visible), noise)
         visible = machine.draw_visible(machine.visible_input(hidden, beta), noise)

@@ -116,9 +116,7 @@ def interpolate(
         animation.write(frames_drawn, _parent(out), scale=max(1, 256 // loaded.size))
         print(f"wrote {out}")
         return
-    pictures = api.interpolate(
-        loaded, rows=rows, columns=columns, seeds=seeds, ends=ends, path=path, settle=settle
-    )
+    pictures = api.interpolate(loaded, rows=rows, columns=columns, seeds=seeds, ends=ends, path=path, settle=settle)
     write_picture(explore.interpolation_figure(pictures), out or _default(model, "interpolation.png"))
 
 

@@ -57,7 +57,9 @@ def _showing(pack: Pack, what: str) -> np.ndarray[Any, Any]:
     """The places of the images that show what the words say."""
     terms = parse(what, vocabulary(pack.attributes, pack.classes))
     if len(terms) != 1 or terms[0].weight != 1:
-        raise UsageError(f"{what!r} is an expression; name what one picture shows, as in mnist:9 or avatars:smiling woman")
+        raise UsageError(
+            f"{what!r} is an expression; name what one picture shows, as in mnist:9 or avatars:smiling woman"
+        )
     labels = torch.from_numpy(np.array(pack.labels))
     fits = torch.ones(len(labels), dtype=torch.bool)
     for index, present in terms[0].wanted.items():

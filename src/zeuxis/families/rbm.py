@@ -25,23 +25,30 @@ class RBM(Encoder):
     latent_dim: int = option(500, "hidden units", low=1, high=65536)
     units: Literal["binary", "gaussian"] = option("binary", "visible units: binary (greys are chances), or Gaussian")
     greys: Literal["drawn", "chances", "halved"] = option(
-        "drawn", "what binary units learn from: greys drawn black or white anew at each step, as they are, or cut at 1/2"
+        "drawn",
+        "what binary units learn from: greys drawn black or white anew at each step, as they are, or cut at 1/2",
     )
     sigma: float = option(0.5, "noise of Gaussian units, images being in [-1, 1]; 0 learns it", low=0, high=100)
-    method: Literal["pcd", "cd"] = option("pcd", "chains that go on (Tieleman 2008), or start at the data (Hinton 2002)")
+    method: Literal["pcd", "cd"] = option(
+        "pcd", "chains that go on (Tieleman 2008), or start at the data (Hinton 2002)"
+    )
     gibbs_steps: int = option(1, "the k of CD-k and PCD-k: draws of the visible units at each step", low=1, high=10_000)
     chains: int = option(100, "chains that go on", low=1, high=65536)
     lr: float = option(0.2, "learning rate (gradient descent)", low=0, high=10)
     half_after: int = option(100_000, "images after which the learning rate is halved, as 1 / time; 0: never", low=0)
     momentum: float = option(0.0, "how much of the last step is taken again", low=0, high=0.999)
     weight_decay: float = option(0.0, "pull of the weights towards 0 (L2)", low=0)
-    sparsity: float = option(0.0, "share of images that a hidden unit should be on for; 0: whatever it likes", low=0, high=0.5)
-    sparsity_weight: float = option(0.01, "weight of that wish", low=0)
-    sampler: Literal["annealed", "tempered", "gibbs"] = option(
-        "annealed", "how samples are drawn: chains that cool down, parallel tempering, or plain Gibbs sampling"
+    sparsity: float = option(
+        0.0, "share of images that a hidden unit should be on for; 0: whatever it likes", low=0, high=0.5
     )
-    sample_steps: int = option(300, "steps of a sample's chain", low=1, high=1_000_000)
-    temperatures: int = option(10, "replicas of a chain in parallel tempering", low=2, high=1000)
+    sparsity_weight: float = option(0.01, "weight of that wish", low=0)
+    sampler: Literal["gibbs", "tempered", "annealed"] = option(
+        "gibbs",
+        "samples: training's chains going on by themselves, with warmer ones beside them, or chains that cool down",
+    )
+    sample_steps: int = option(100, "steps of a sample's chain", low=1, high=1_000_000)
+    temperatures: int = option(10, "chains beside each other in parallel tempering", low=2, high=1000)
+    warmest: float = option(0.8, "inverse temperature of the warmest of them", low=0, high=1)
 
     batch_size = 64
 
@@ -122,14 +129,22 @@ class RBM(Encoder):
 
     def draws(self, machine: Machine, count: int, noise: Streams) -> Tensor:
         """Visible units (count d) that the sampler gives."""
-        betas = [i / (self.sample_steps - 1) for i in range(1, self.sample_steps)] + [1.0]
         if self.sampler == "annealed":
+            betas = [i / self.sample_steps for i in range(1, self.sample_steps + 1)]
             return annealed(machine, betas, count=count, noise=noise)
-        if self.sampler == "tempered":
-            rungs = [i / (self.temperatures - 1) for i in range(self.temperatures)]
-            return tempered(machine, rungs, steps=self.sample_steps, count=count, noise=noise)
-        hidden = draw(machine.hidden_input(base_draws(machine, count, noise=noise)), noise)
-        return gibbs(machine, hidden, steps=self.sample_steps, noise=noise)
+        if self.sampler == "gibbs":
+            return gibbs(machine, self.starts(machine, count, noise), steps=self.sample_steps, noise=noise)
+        top = self.temperatures - 1
+        betas = [self.warmest + (1 - self.warmest) * i / top for i in range(self.temperatures)]
+        visible = gibbs(machine, self.starts(machine, count * self.temperatures, noise), steps=1, noise=noise)
+        return tempered(machine, betas, visible, steps=self.sample_steps, noise=noise)
+
+    def starts(self, machine: Machine, count: int, noise: Streams) -> Tensor:
+        """Hidden units (count k) of one of training's chains each, chosen by chance; of noise where there are none."""
+        if self.method == "cd":
+            return draw(machine.hidden_input(base_draws(machine, count, noise=noise)), noise)
+        which = (noise.uniform(machine.weight.new_empty(count)) * self.chains).long()
+        return self.fantasies.cpu()[which].to(machine.weight)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """The expected image for hidden units (n latent_dim), which may lie between 0 and 1."""
