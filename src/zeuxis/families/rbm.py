@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +57,9 @@ class RBM(Encoder):
         self.weight = nn.Parameter(torch.randn(pixels, self.latent_dim) * 0.01)  # Hinton 2012, section 8
         self.visible_bias = nn.Parameter(torch.zeros(pixels))
         self.hidden_bias = nn.Parameter(torch.zeros(self.latent_dim))
+        self.log_variance: Tensor
+        self.mean: Tensor  # of all images so far, as visible units
+        self.fantasies: Tensor  # hidden units of the chains that go on
         variance = torch.tensor(self.sigma or 1.0).square()
         if self.sigma == 0 and self.units == "gaussian":
             self.log_variance = nn.Parameter(variance.log())
@@ -68,7 +71,10 @@ class RBM(Encoder):
 
     def optimizers(self) -> dict[str, Optimizer]:
         biases = [p for name, p in self.named_parameters() if name != "weight"]
-        groups = [{"params": [self.weight], "weight_decay": self.weight_decay}, {"params": biases}]
+        groups: list[dict[str, Any]] = [
+            {"params": [self.weight], "weight_decay": self.weight_decay},
+            {"params": biases},
+        ]
         return {"rbm": SGD(groups, self.lr, self.momentum, fused=True)}
 
     def rate(self, clock: Clock) -> float:
@@ -86,17 +92,22 @@ class RBM(Encoder):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         """The gradient of the gap is that of contrastive divergence: <v h> of the model minus <v h> of the data."""
         machine, data = self.machine(), self.visible(batch.image)
-        inputs = machine.hidden_input(data)  # n k
-        start = self.fantasies.to(data) if self.method == "pcd" else draw(inputs.detach(), NOISE)
         with torch.no_grad():
+            start = self.fantasies.to(data) if self.method == "pcd" else draw(machine.hidden_input(data), NOISE)
             fantasy = gibbs(machine, start, steps=self.gibbs_steps, noise=NOISE)
-        reached = machine.hidden_input(fantasy)
-        gap = machine.free_energy(data, inputs=inputs).mean() - machine.free_energy(fantasy, inputs=reached).mean()
-        yield "rbm", {"gap": gap, **self.wishes(inputs)}
+        both = torch.cat((data, fantasy))
+        inputs = self.inputs(both, machine.variance)
+        real, fake = machine.free_energy(both, inputs=inputs).split((len(data), len(fantasy)))
+        yield "rbm", {"gap": real.mean() - fake.mean(), **self.wishes(inputs[: len(data)])}
 
         self.mean.lerp_(data.mean(0), len(data) / (clock.images + len(data)))  # of all images so far
         if self.method == "pcd":
-            self.fantasies.copy_(draw(reached.detach(), NOISE))
+            self.fantasies.copy_(draw(inputs[len(data) :].detach(), NOISE))
+
+    def inputs(self, visible: Tensor, variance: Tensor | None) -> Tensor:
+        """The machine's `hidden_input` (n k), in the form whose gradients are those of centred units."""
+        centred = visible - self.mean
+        return torch.addmm(self.hidden_bias, centred if variance is None else centred / variance, self.weight)
 
     def wishes(self, inputs: Tensor) -> dict[str, Tensor]:
         """The cross entropy between how often hidden units should be on and how often they are (Hinton 2012, section 11)."""

@@ -109,8 +109,9 @@ def _log_weights(model: VAE, image: Tensor, random: torch.Generator) -> Tensor:
 
 def _likelihood(model: RBM, sets: Sets, seed: int, tell: Progress) -> list[Row]:
     """log Z, and with it the log-likelihood of images the model has not learned from, in nats per image."""
-    noise, machine = Chance(torch.Generator().manual_seed(seed)), model.machine().plain(torch.float32)
-    visible, volume = _units(model, sets, noise)
+    random = torch.Generator().manual_seed(seed)
+    noise, machine = Chance(random), model.machine().plain(torch.float32)
+    visible, volume = _units(model, sets, random)
     heights = volume - machine.free_energy(visible).double()
     if model.latent_dim <= partition.MOST_HIDDEN:
         exact = Score(partition.exact_log_partition(machine))
@@ -134,10 +135,9 @@ def _likelihood(model: RBM, sets: Sets, seed: int, tell: Progress) -> list[Row]:
     ]
 
 
-def _units(model: RBM, sets: Sets, noise: Chance) -> tuple[Tensor, float]:
+def _units(model: RBM, sets: Sets, random: torch.Generator) -> tuple[Tensor, float]:
     """Visible units (n d) of the reference images, and the log of the volume that one of 256 values has among them."""
     image = from_uint8(sets.judge.images[sets.reference])
     if model.units == "binary":
-        return model.visible(image, noise), 0.0
-    shown = likelihood.dequantised(image, random=noise.generator)
-    return model.visible(shown, noise), image[0].numel() * math.log(likelihood.BIN)
+        return model.visible(image, Chance(random)), 0.0
+    return model.visible(likelihood.dequantised(image, random=random)), image[0].numel() * math.log(likelihood.BIN)
