@@ -118,7 +118,7 @@ def train(
     while state.clock.step < steps:
         clock = state.clock
         batch = data.batch(clock.images, batch_size)
-        torch.manual_seed(mix(seed, clock.step))
+        _seed(mix(seed, clock.step), model.device)
         with Using(kernels) if kernels else contextlib.nullcontext():
             report = train_step(model, state.optimizers, batch, clock, parts=parts, precision=precision)
         state.clock = Clock(clock.step + 1, clock.images + batch_size)
@@ -202,6 +202,14 @@ def mix(seed: int, position: int) -> int:
     """A 63-bit seed from two numbers: near ones give unrelated streams."""
     digest = hashlib.blake2b(f"{seed}/{position}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """Seed the noise of a step; on a CPU its generator alone, as asking every accelerator costs a fifth of a millisecond."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:

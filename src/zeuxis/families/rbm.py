@@ -97,8 +97,8 @@ class RBM(Encoder):
             fantasy = gibbs(machine, start, steps=self.gibbs_steps, noise=NOISE)
         both = torch.cat((data, fantasy))
         inputs = self.inputs(both, machine.variance)
-        real, fake = machine.free_energy(both, inputs=inputs).split((len(data), len(fantasy)))
-        yield "rbm", {"gap": real.mean() - fake.mean(), **self.wishes(inputs[: len(data)])}
+        free = machine.free_energy(both, inputs=inputs)
+        yield "rbm", {"gap": free[: len(data)].mean() - free[len(data) :].mean(), **self.wishes(inputs[: len(data)])}
 
         self.mean.lerp_(data.mean(0), len(data) / (clock.images + len(data)))  # of all images so far
         if self.method == "pcd":
