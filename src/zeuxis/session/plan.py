@@ -65,7 +65,7 @@ def dry_run(settings: TrainSettings, family: type[Model], options: Mapping[str, 
     tensors = [value for group in state.tensors().values() for value in group.values()]
     return Plan(
         options=model.options,
-        parameters={name: sum(p.numel() for p in network.parameters()) for name, network in model.named_children()},
+        parameters=_parameters(model),
         state_bytes=sum(value.numel() * value.element_size() for value in tensors),
         peak_bytes=peak_memory(device),
         seconds_per_step=seconds,
@@ -73,6 +73,15 @@ def dry_run(settings: TrainSettings, family: type[Model], options: Mapping[str, 
         device=str(device),
         batch_size=batch_size,
     )
+
+
+def _parameters(model: Model) -> dict[str, int]:
+    """How many numbers each network has to learn, and each parameter that stands in the model itself."""
+    found: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        part = name.split(".")[0]
+        found[part] = found.get(part, 0) + parameter.numel()
+    return found
 
 
 def _measure(model: Model, settings: TrainSettings, batch_size: int) -> tuple[tuple[float, float], training.State]:
