@@ -64,7 +64,7 @@ def interpolate(
     """
     z1, z2 = _ends(model, rows, seeds, ends)
     z = explore.interpolate(z1, z2, columns, path=path)
-    images = _settled(model, z.flatten(0, 1), settle)
+    images = explore.settled(encoder(model), z.flatten(0, 1), settle) if settle else decode(model, z.flatten(0, 1))
     return images.reshape(len(z1), columns, *images.shape[1:])
 
 
@@ -79,7 +79,8 @@ def walk(
 ) -> Tensor:
     """The frames (frames c h w) of a walk through the seeds' latents, or the images of `ends`, row by row, and back."""
     z = encode(model, torch.stack(ends, 1).flatten(0, 1)) if ends else latent(model).prior(seeds)
-    return _settled(model, explore.loop(z, frames, path=path), settle)
+    steps = explore.loop(z, frames, path=path)
+    return explore.settled(encoder(model), steps, settle) if settle else decode(model, steps)
 
 
 @dataclass(frozen=True)
@@ -276,14 +277,6 @@ def decode(model: Model, z: Tensor) -> Tensor:
 def encode(model: Model, image: Tensor) -> Tensor:
     """Latents for images (n c h w, in [-1, 1]); `UsageError` if the model cannot encode."""
     return encoder(model).encode(image.to(model.device))
-
-
-def _settled(model: Model, z: Tensor, times: int) -> Tensor:
-    """Images for latents, encoded and decoded again so many times: nearer to what the model expects."""
-    images = decode(model, z)
-    for _ in range(times):
-        images = decode(model, encode(model, images))
-    return images
 
 
 def _ends(

@@ -1,7 +1,7 @@
 """Exploring latent space: paths between latents, arithmetic with attributes, and the figures that show them."""
 
 from zeuxis.explore.arithmetic import Outcome, Pictures, Score, arithmetic, by_hand, pictures, score
-from zeuxis.explore.candidates import Candidates, candidates, encoded, sampled
+from zeuxis.explore.candidates import Candidates, candidates, encoded, sampled, settled
 from zeuxis.explore.examples import examples, is_picture
 from zeuxis.explore.expression import Term, Vocabulary, parse, target, vocabulary
 from zeuxis.explore.figures import arithmetic_figure, interpolation_figure, path_strip
@@ -30,6 +30,7 @@ __all__ = [
     "pictures",
     "sampled",
     "score",
+    "settled",
     "slerp",
     "target",
     "vocabulary",

@@ -73,6 +73,15 @@ def decode(model: Latent, latents: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def settled(model: Encoder, latents: Tensor, times: int) -> Tensor:
+    """Images (n c h w, on the CPU) for latents, encoded and decoded again so many times: nearer to what is expected."""
+    images = decode(model, latents)
+    for _ in range(times):
+        images = torch.cat([model.decode(model.encode(part)) for part in torch.split(images, BATCH)])
+    return images.cpu()
+
+
+@torch.no_grad()
 def sampled(model: Latent, reader: Reader, *, seeds: Sequence[int]) -> Candidates:
     """A model's own samples of these seeds, with the attributes that the reader sees in them."""
     latents, labels = [], []
