@@ -124,7 +124,12 @@ def test_with_chosen_kernels_a_step_is_the_same_and_resuming_is_bit_exact(
     monkeypatch.setattr(choosing, "_winner", lambda compute: "blas")
     whole, plain = State.start(build(name)), State.start(build(name))
     table = training.choose_kernels(whole.model, Stripes(whole.model).batch(0, 4))
-    assert table and same(whole, plain)  # the trial step leaves no trace
+    assert same(whole, plain)  # the trial step leaves no trace
+    layers = (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)
+    if not any(isinstance(module, layers) for module in whole.model.modules()):
+        assert not table
+        pytest.skip("has no layers to choose kernels for")
+    assert table
     assert run(whole, 1, table)[0] == pytest.approx(run(plain, 1)[0], rel=1e-4, abs=1e-6)
     run(whole, 5, table)
     first = State.start(build(name))
