@@ -94,7 +94,8 @@ def _explained(default: str) -> Iterator[None]:
 def decode(source: bytes | BinaryIO, size: int, channels: int, fit: str = "crop") -> Array:
     """The image of a file as size size channels in uint8, or `Unusable`.
 
-    `crop` takes the largest square of the middle, `pad` all of it on white. What is transparent becomes white, 16 bits
+    `crop` takes the largest square of the middle, `pad` all of it on white; `left` and `right` take the middle of that
+    half, of two pictures side by side. What is transparent becomes white, 16 bits
     become 8, EXIF says what is up, and the first frame of an animation is taken.
     """
     with opened(source) as image:
@@ -130,13 +131,15 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 def _placed(now: tuple[int, int], full: tuple[int, int], size: int, fit: str) -> tuple[Box, tuple[int, int]]:
     """The part of the image that is taken, in pixels of what was decoded, and the width and height it gets."""
-    width, height = full
+    width, height = float(full[0]), float(full[1])
     across, down = now[0] / width, now[1] / height
     if fit == "pad":
         scale = size / max(width, height)
         return (0.0, 0.0, float(now[0]), float(now[1])), (max(1, round(width * scale)), max(1, round(height * scale)))
+    start = width / 2 if fit == "right" else 0.0
+    width = width if fit == "crop" else width / 2
     side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
+    left, top = start + (width - side) / 2, (height - side) / 2
     return (left * across, top * down, (left + side) * across, (top + side) * down), (size, size)
 
 

@@ -1,0 +1,202 @@
+"""Two columns of images: pairs by name, or two unrelated sets; from two sources, side by side, or made from one.
+
+What a spec says: `SOURCE -> TARGET`, each a set of images, and SOURCE also `edges`, `grey`, `blur`, `labels` (made of the
+TARGET's images) or `left`, `right` (that half of its files, the other being the target); the name of a task; or a lone
+folder of files with source and target side by side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import posixpath
+import re
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from zeuxis.data import catalog, workers
+from zeuxis.data.listing import Array, Content, Listing, Picture, Shape
+from zeuxis.data.made import WAYS, made
+from zeuxis.data.pack import Pack, Progress, pack_of
+from zeuxis.data.sources import find
+from zeuxis.errors import DataError, UsageError
+
+ARROW = " -> "
+# The translations of the first lecture, each of named sets.
+TASKS = {
+    "labels-to-photo": "maps.labels -> maps.aerial",
+    "map-to-aerial": "maps.map -> maps.aerial",
+    "aerial-to-map": "maps.aerial -> maps.map",
+    "aerial-to-relief": "maps.aerial -> maps.relief",
+    "day-to-night": "night.day -> night.night",
+    "grey-to-colour": "grey -> avatars",
+    "line-to-colour": "openmoji.line -> openmoji.colour",
+    "plain-to-glasses": "avatars.plain -> avatars.glasses",
+}
+_TASK = re.compile(r"([a-z-]+)((?:/[a-z]+)?(?::\d+)?)")  # with the split and the count of both ends
+_HALVES = {"left": "right", "right": "left"}
+
+
+class Ends(NamedTuple):
+    """The specs of what is translated and of what it should become; the first may be a word for how it is made."""
+
+    source: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.source}{ARROW}{self.target}"
+
+    @property
+    def known(self) -> bool:
+        """Whether the items of both are known to be of the same things, whatever their names."""
+        views = catalog.parse(self.source), catalog.parse(self.target)
+        return self.source in (*WAYS, *_HALVES) or (None not in views and views[0].name == views[1].name)  # type: ignore[union-attr]
+
+
+def parse(spec: str) -> Ends | None:
+    """The two ends that a spec names; None where it names one set of images (a path goes first, whatever is in it)."""
+    if os.path.exists(spec):  # noqa: PTH110  (a spec may be any text)
+        return None
+    if (task := _TASK.fullmatch(spec)) and task[1] in TASKS:
+        source, target = TASKS[task[1]].split(ARROW)
+        return Ends(source if source in WAYS else source + task[2], target + task[2])
+    source, arrow, target = spec.partition(ARROW)
+    return Ends(source.strip(), target.strip()) if arrow else None
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sources and images in two packs, and the places (n each) in them that belong together: place by place if `paired`,
+    else as two sets that may differ in number."""
+
+    source: Pack
+    image: Pack
+    places: tuple[Array, Array]
+    paired: bool
+
+    def __len__(self) -> int:
+        return max(map(len, self.places))
+
+    @property
+    def name(self) -> str:
+        """Both ends."""
+        one, two = self.source.name, self.image.name
+        return one if one.endswith(f"-{two}") else f"{one}-to-{two}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that is in both packs, and of what belongs together."""
+        digest = hashlib.sha256(json.dumps([self.source.fingerprint, self.image.fingerprint, self.paired]).encode())
+        for places in self.places:
+            digest.update(places.tobytes())
+        return digest.hexdigest()
+
+
+def open_pairs(
+    spec: str,
+    *,
+    source: Shape,
+    image: Shape,
+    paired: bool = True,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> Pairs:
+    """The images of a spec's two ends, each decoded once into a pack of its shape.
+
+    Not `paired`, ends whose pairs are known give the source the first half of them and the image the second, so that no
+    pair is seen. `UsageError` where the spec names no two ends; `DataError` where they have no names in common.
+    """
+    ends = parse(spec) or _beside(spec)
+    one, two = _listings(ends)
+    if paired or ends.known:
+        one, two = _matched(one, two)
+    if not paired and ends.known:
+        one, two = _part(one, 0), _part(two, 1)
+    packs = [
+        pack_of(listing, _placed(shape, ends, other), limit=limit, progress=progress)
+        for listing, shape, other in ((one, source, False), (two, image, True))
+    ]
+    places = _aligned(*packs) if paired else tuple(np.arange(len(pack)) for pack in packs)
+    return Pairs(packs[0], packs[1], (places[0], places[1]), paired)
+
+
+def _listings(ends: Ends) -> tuple[Listing, Listing]:
+    target = find(ends.target)
+    if ends.source in WAYS:
+        return made(ends.source, target), target
+    return (target if ends.source in _HALVES else find(ends.source)), target
+
+
+def _placed(shape: Shape, ends: Ends, other: bool) -> Shape:
+    """The shape of an end: that half of its files, where they hold both ends."""
+    if ends.source not in _HALVES:
+        return shape
+    return shape._replace(fit=_HALVES[ends.source] if other else ends.source)
+
+
+def _beside(spec: str) -> Ends:
+    """The ends of a lone folder of files with both side by side; `UsageError` where they are not twice as wide as high."""
+    content = find(spec).gather()
+    tried = (workers.attempt(content.reader, item, Shape(8, 1)) for item in content.items[:20])
+    sizes = [found.size for found in tried if isinstance(found, Picture)]
+    if sizes and all(width == 2 * height for width, height in sizes):
+        return Ends("left", spec)
+    raise UsageError(
+        f"{spec} gives single images, and pairs are needed: name two folders, SOURCE and TARGET; or how sources are made "
+        f"of its images ({', '.join(WAYS)}), as in: edges {spec}; or one of {', '.join(TASKS)}"
+    )
+
+
+def _stem(item: str) -> str:
+    return posixpath.splitext(item)[0]
+
+
+def _matched(one: Listing, two: Listing) -> tuple[Listing, Listing]:
+    """Both with only the items whose names, but for the ending, are in the other too."""
+
+    def gather(here: Listing, there: Listing) -> Content:
+        content, other = here.gather(), there.gather()
+        known = {_stem(item) for item in other.items}
+        kept = [item for item in content.items if _stem(item) in known]
+        if not kept:
+            names = [each.items[0] if each.items else "nothing" for each in (content, other)]
+            raise DataError(
+                f"no name is in both {here.name} ({names[0]} ..) and {there.name} ({names[1]} ..); give pairs the same "
+                "names, or learn without pairs: cyclegan"
+            )
+        alone = [(item, f"has no partner in {there.name}") for item in content.items if _stem(item) not in known]
+        return Content(kept, content.reader, content.label, content.left_out + alone)
+
+    if one.key == two.key:
+        return one, two
+    return (
+        one._replace(key=f"{one.key} with {two.key}", gather=partial(gather, one, two)),
+        two._replace(key=f"{two.key} with {one.key}", gather=partial(gather, two, one)),
+    )
+
+
+def _part(listing: Listing, which: int) -> Listing:
+    """The first half of the items, or the second."""
+
+    def gather() -> Content:
+        content = listing.gather()
+        middle = len(content.items) // 2
+        content.items = content.items[middle:] if which else content.items[:middle]
+        return content
+
+    return Listing(f"{listing.name}", f"{listing.key} half {which}", gather)
+
+
+def _aligned(one: Pack, two: Pack) -> tuple[Array, Array]:
+    """The places of the images that could be decoded on both sides, in the order of the first."""
+    names = [[_stem(record["name"]) for record in pack.records()] for pack in (one, two)]
+    where = {name: place for place, name in enumerate(names[1])}
+    pairs = [(place, where[name]) for place, name in enumerate(names[0]) if name in where]
+    if not pairs:
+        raise DataError(f"no pair of {one.name} and {two.name} could be decoded on both sides")
+    places = np.array(pairs, np.int64)
+    return places[:, 0].copy(), places[:, 1].copy()
