@@ -18,11 +18,11 @@ from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.data.report import Report, inspect
 from zeuxis.errors import UsageError
 from zeuxis.explore.arithmetic import AVERAGE
-from zeuxis.judging import extractors, sets
+from zeuxis.judging import extractors, sets, translation
 from zeuxis.judging.comparison import Comparison, contender
 from zeuxis.judging.report import Evaluation
 from zeuxis.metrics.attributes import reader_for
-from zeuxis.model import Encoder, Latent, Model
+from zeuxis.model import Encoder, Latent, Model, Translator
 from zeuxis.settings import Fit, TrainSettings
 
 PathKind = Literal["slerp", "linear"]
@@ -150,17 +150,25 @@ def evaluate(
     fit: Fit = "crop",
     limit: int | None = None,
     seed: int = 0,
+    baselines: Mapping[str, Model] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
     """Scores of a model by at most `images` samples, each with an interval and with what real images get.
+
+    A model that translates is judged by its translations, beside those of no change, of one colour, and of `baselines`.
 
     `data` is what it was trained on (`fit` and `limit` as then); images are held out where that is a named set.
     `features` is `lite0`, `inception` (its file in `weights`) or `module:function`. `progress` is told what is worked
     on, how much is done, and of how much.
     """
-    able = latent(model)
     extractor = extractors.find(features, weights=weights, device=model.device)
     reading = functools.partial(progress, "reading images") if progress else None
+    if isinstance(model, Translator):
+        trial = translation.choose(model, data, count=images, fit=fit, limit=limit, progress=reading)
+        network = extractors.vgg16(device=model.device)
+        others = {name: translator(other) for name, other in (baselines or {}).items()}
+        return translation.evaluate(model, trial, extractor, network, baselines=others, progress=progress)
+    able = latent(model)
     chosen = sets.choose(
         data, count=images, size=model.size, channels=model.channels, fit=fit, limit=limit, progress=reading
     )
@@ -220,7 +228,9 @@ def dry_run(
     No data is read; `data` only matters where it names a set that has its own size and channels.
     """
     kind = families.find(family) if isinstance(family, str) else family
-    return session.dry_run(settings or TrainSettings(), kind, {**catalog.shape(data or ""), **(options or {})})
+    return session.dry_run(
+        settings or TrainSettings(), kind, {**session.own_shape(data or "", kind), **(options or {})}
+    )
 
 
 def resume(
@@ -259,6 +269,27 @@ def decode(model: Model, z: Tensor) -> Tensor:
     """Images (n c h w) for latents (n ...), a batch at a time, on the CPU."""
     able = latent(model)
     return torch.cat([able.decode(part.to(model.device)).cpu() for part in torch.split(z, BATCH)])
+
+
+def translator(model: Model) -> Translator:
+    """The model, if it makes images from images; `UsageError` otherwise."""
+    if not isinstance(model, Translator):
+        raise UsageError(f"{model.family()} translates no images; these families do: {_able(Translator)}")
+    return model
+
+
+@torch.no_grad()
+def translate(model: Model, image: Tensor, *, direction: str = "forward") -> Tensor:
+    """What the model makes of images (n c h w, in [-1, 1]) of any height and width, on the CPU.
+
+    `UsageError` where the model does not translate, not in that direction, or not images of so many channels.
+    """
+    able = translator(model)
+    if direction not in able.directions:
+        raise UsageError(f"{model.family()} has no direction {direction!r}; choose from {', '.join(able.directions)}")
+    if image.shape[1] != able.takes(direction):
+        raise UsageError(f"the images have {image.shape[1]} channels; {direction} takes {able.takes(direction)}")
+    return torch.cat([able.translate(part.to(model.device), direction).cpu() for part in torch.split(image, BATCH)])
 
 
 @torch.no_grad()

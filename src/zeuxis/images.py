@@ -121,6 +121,23 @@ def fitted(image: Image.Image, size: int, channels: int, fit: str = "crop") -> A
     return np.asarray(small).reshape(size, size, channels)
 
 
+def decode_whole(source: bytes | BinaryIO, channels: int, *, shorter: int | None = None) -> Array:
+    """All of the image of a file as h w channels in uint8, or `Unusable`; the rest as of `decode`.
+
+    With `shorter` its shorter side is brought to so many pixels.
+    """
+    with opened(source) as image, _explained("damaged"):
+        width, height = image.size
+        if shorter:
+            image.draft(None, (2 * width * shorter // min(width, height), 2 * height * shorter // min(width, height)))
+        image.load()
+        scale = shorter / min(width, height) if shorter else 1.0
+        turn, target = _turn(image), (max(1, round(width * scale)), max(1, round(height * scale)))
+        whole = _white(_resized(_shallow(image), (0.0, 0.0, float(image.width), float(image.height)), target))
+    whole = (whole if turn is None else whole.transpose(turn)).convert("L" if channels == 1 else "RGB")
+    return np.asarray(whole).reshape(whole.height, whole.width, channels)
+
+
 def _turn(image: Image.Image) -> Image.Transpose | None:
     """What EXIF says has to be done, where it can be read: broken metadata does not concern the pixels."""
     try:
@@ -225,6 +242,15 @@ def read(path: str | Path, *, size: int, channels: int = 3, fit: str = "crop") -
         raise UsageError(f"{path}: {error}; give a PNG, JPEG, WebP, GIF, BMP or TIFF") from None
 
 
+def read_whole(path: str | Path, *, channels: int = 3, shorter: int | None = None) -> Tensor:
+    """All of the image of a file (1 c h w, in [-1, 1]), its shorter side of so many pixels; `UsageError` as of `read`."""
+    try:
+        with open_regular(path) as file:
+            return from_uint8(decode_whole(file, channels, shorter=shorter)[None])
+    except (Unusable, OSError, ValueError) as error:
+        raise UsageError(f"{path}: {error}; give a PNG, JPEG, WebP, GIF, BMP or TIFF") from None
+
+
 def to_uint8(images: Tensor) -> Array:
     """n h w c in uint8 from n c h w in [-1, 1]; what lies outside is clipped."""
     scaled = images.detach().float().add(1).mul(127.5).round().clamp(0, 255)
@@ -237,6 +263,16 @@ def from_uint8(images: Array) -> Tensor:
     import torch
 
     return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def beside(*columns: Tensor) -> Tensor:
+    """Images that belong together (n c h w each; of any size, grey or colour) as rows of one size: n k c h w."""
+    import torch
+    from torch.nn import functional as F
+
+    size, channels = max(each.shape[-1] for each in columns), max(each.shape[1] for each in columns)
+    alike = [F.interpolate(each.float().cpu(), (size, size), mode="nearest") for each in columns]
+    return torch.stack([each.expand(-1, channels if each.shape[1] == 1 else -1, -1, -1) for each in alike], 1)
 
 
 def sheet(images: Tensor, *, columns: int | None = None, scale: int = 1, gap: int = 2) -> Image.Image:

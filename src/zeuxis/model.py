@@ -191,6 +191,10 @@ class Translator(Model):
         """Height and width of the sources it learns from."""
         return self.size
 
+    def takes(self, direction: str = "forward") -> int:
+        """Channels of the images that are translated in a direction."""
+        return self.source_channels if direction == self.directions[0] else self.channels
+
     @abstractmethod
     def translate(self, source: Tensor, direction: str = "forward") -> Tensor:
         """Images (n c h w, in [-1, 1]) made from source images of any height and width."""

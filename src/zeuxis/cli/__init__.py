@@ -14,7 +14,7 @@ from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
 from zeuxis import stopping
-from zeuxis.cli import explore, judge, look, train
+from zeuxis.cli import explore, judge, look, train, translate
 from zeuxis.errors import ZeuxisError
 
 HELP = """\
@@ -22,7 +22,19 @@ Train, explore and judge generative image models.
 
 Start with `zeuxis train dcgan avatars`. `zeuxis COMMAND --help` explains a command;
 with --debug, errors come with their traceback."""
-ORDER = ("train", "resume", "families", "data", "sample", "interpolate", "arithmetic", "evaluate", "compare", "version")
+ORDER = (
+    "train",
+    "resume",
+    "families",
+    "data",
+    "sample",
+    "interpolate",
+    "arithmetic",
+    "translate",
+    "evaluate",
+    "compare",
+    "version",
+)
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 
@@ -67,6 +79,7 @@ def build(tokens: Sequence[str]) -> App:
     )
     train.register(app, tokens)
     explore.register(app)
+    app.command(translate.translate)
     judge.register(app)
     look.register(app)
     for place, name in enumerate(ORDER):

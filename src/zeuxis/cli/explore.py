@@ -68,7 +68,7 @@ def sample(
         print(f"wrote {len(chosen)} pictures into {out}")
         return
     sheet = images.sheet(pictures, columns=columns, scale=2 if pictures.shape[-1] < 48 else 1)
-    write_picture(sheet, out or _default(model, "samples.png"))
+    write_picture(sheet, out or default_place(model, "samples.png"))
 
 
 def interpolate(
@@ -114,7 +114,7 @@ def interpolate(
         print(f"wrote {out}")
         return
     pictures = api.interpolate(loaded, rows=rows, columns=columns, seeds=seeds, ends=ends, path=path)
-    write_picture(explore.interpolation_figure(pictures), out or _default(model, "interpolation.png"))
+    write_picture(explore.interpolation_figure(pictures), out or default_place(model, "interpolation.png"))
 
 
 def _picked(kind: Any, tokens: Sequence[Token]) -> list[Term]:
@@ -171,7 +171,7 @@ def arithmetic(
         equation = solve(terms, data=source, triples=100 if score else 0, report=shown.note, progress=progress)
     for line in equation.score.describe() if equation.score else ():
         print(line)
-    write_picture(equation.figure(), out or _default(model, "arithmetic.png"))
+    write_picture(equation.figure(), out or default_place(model, "arithmetic.png"))
 
 
 def check_png(out: Path | None) -> None:
@@ -191,7 +191,7 @@ def _ends(model: Model, start: Path | None, end: Path | None) -> tuple[Tensor, T
     return one, other
 
 
-def _default(model: str, name: str) -> Path:
+def default_place(model: str, name: str) -> Path:
     """Where a figure goes if nothing is said: into its run's folder, or here."""
     from zeuxis import loading
 

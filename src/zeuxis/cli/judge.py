@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +34,9 @@ def evaluate(
     features: str = "lite0",
     weights: Path | None = None,
     seed: Annotated[int, flags.flag("of the first sample", low=0, high=2**62)] = 0,
+    baseline: Annotated[
+        Sequence[str], Parameter(help="runs to judge beside one that translates, such as L1 alone", negative=())
+    ] = (),
     json: Annotated[bool, Parameter(negative=())] = False,
     out: Path | None = None,
     device: Place = "auto",
@@ -40,7 +44,8 @@ def evaluate(
 ) -> None:
     """Judge a model: FID, KID, precision, recall, density, coverage, copies, and what its family allows.
 
-    Each score stands beside what real images get in the samples' stead.
+    Each score stands beside what real images get in the samples' stead. A model that translates is judged by its
+    translations instead, beside what no change gets, one colour, and each --baseline.
 
     Parameters
     ----------
@@ -53,9 +58,9 @@ def evaluate(
     json
         print the scores as JSON
     out
-        the folder for evaluation.json and closest.png (default: the run's, or here)
+        the folder for evaluation.json and closest.png, or translations.png (default: the run's, or here)
     """
-    from zeuxis import api
+    from zeuxis import api, loading
     from zeuxis.display import open_display
     from zeuxis.judging import runs
 
@@ -63,8 +68,9 @@ def evaluate(
     fit, limit = runs.selection_of(model, source)
     loaded = api.load(model, device=device, family=family)
     judged = partial(api.evaluate, loaded, source, features=features, weights=weights, fit=fit, limit=limit)
+    others = {loading.find_model(run).parent.name: api.load(run, device=device) for run in baseline}
     with open_display() as shown:
-        found = judged(images=images, seed=seed, progress=shown.work)
+        found = judged(baselines=others, images=images, seed=seed, progress=shown.work)
     print(found.to_json() if json else "\n".join(found.lines()))
     written = _write(found, out or runs.run_of(model) or Path())
     if not json:
@@ -84,11 +90,12 @@ def _write(found: Evaluation, folder: Path) -> list[Path]:
     """Write the scores and the picture of the closest pairs into the folder; their paths."""
     from zeuxis import files, images
 
-    scores, closest = folder / "evaluation.json", folder / "closest.png"
+    scores = folder / "evaluation.json"
+    picture = folder / ("closest.png" if found.examples is None else "translations.png")
     files.make_folder(folder)
     files.write_file(scores, found.to_json().encode())
-    images.write_png(found.picture(), closest)
-    return [scores, closest]
+    images.write_png(found.picture(), picture)
+    return [scores, picture]
 
 
 def compare(

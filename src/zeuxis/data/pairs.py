@@ -68,11 +68,48 @@ def parse(spec: str) -> Ends | None:
     return Ends(source.strip(), target.strip()) if arrow else None
 
 
+def shape(spec: str) -> dict[str, int]:
+    """`size`, `channels` and `source_channels` that named sets decide; nothing for other data."""
+    ends = parse(spec)
+    if ends is None:
+        return catalog.shape(spec)
+    source = {"channels": 1} if ends.source in ("edges", "grey") else catalog.shape(ends.source)
+    return {**catalog.shape(ends.target), **({"source_channels": source["channels"]} if source else {})}
+
+
+def halves(spec: str, count: int) -> tuple[str, str] | None:
+    """What is learned from, and `count` images of each end that are held out; None where nothing is.
+
+    As `catalog.halves`, of both ends.
+    """
+    ends = parse(spec)
+    if ends is None:
+        return catalog.halves(spec, count)
+    target = catalog.halves(ends.target, count)
+    if ends.source in (*WAYS, *_HALVES):
+        return None if target is None else (str(ends._replace(target=target[0])), str(ends._replace(target=target[1])))
+    source = catalog.halves(ends.source, count)
+    if source is None or target is None or not ends.known:
+        return None
+    return str(Ends(source[0], target[0])), str(Ends(source[1], target[1]))
+
+
+def lasting(spec: str) -> str:
+    """The spec as it is found again from any folder: paths made absolute, names and words as they are."""
+    ends = parse(spec)
+    if ends is not None:
+        return spec if ARROW not in spec else str(Ends(*(lasting(end) for end in ends)))
+    named = spec in (*WAYS, *_HALVES) or catalog.parse(spec) is not None
+    # os.path, as its `exists` answers for any text, one too long for a file's name too.
+    return spec if named or not os.path.exists(spec) else os.path.abspath(spec)  # noqa: PTH100, PTH110
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Sources and images in two packs, and the places (n each) in them that belong together: place by place if `paired`,
     else as two sets that may differ in number."""
 
+    name: str
     source: Pack
     image: Pack
     places: tuple[Array, Array]
@@ -80,12 +117,6 @@ class Pairs:
 
     def __len__(self) -> int:
         return max(map(len, self.places))
-
-    @property
-    def name(self) -> str:
-        """Both ends."""
-        one, two = self.source.name, self.image.name
-        return one if one.endswith(f"-{two}") else f"{one}-to-{two}"
 
     @property
     def fingerprint(self) -> str:
@@ -121,7 +152,15 @@ def open_pairs(
         for listing, shape, other in ((one, source, False), (two, image, True))
     ]
     places = _aligned(*packs) if paired else tuple(np.arange(len(pack)) for pack in packs)
-    return Pairs(packs[0], packs[1], (places[0], places[1]), paired)
+    return Pairs(_name(spec, *packs), packs[0], packs[1], (places[0], places[1]), paired)
+
+
+def _name(spec: str, source: Pack, image: Pack) -> str:
+    """The task's, or both ends'."""
+    if spec in TASKS:
+        return spec
+    made_of = source.name == image.name or source.name.endswith(f"-{image.name}")
+    return source.name if made_of else f"{source.name}-to-{image.name}"
 
 
 def _listings(ends: Ends) -> tuple[Listing, Listing]:

@@ -129,15 +129,28 @@ def open_data(
     spec: str, model: Model, *, fit: str = "crop", limit: int | None = None, progress: Progress | None = None
 ) -> Pack | Pairs:
     """The data of a spec in the shape that the model learns from: pairs for one that translates, else single images."""
-    shape = checked(model.size, model.channels, fit, limit)
     if isinstance(model, Translator):
-        source = checked(model.source_size, model.source_channels, fit, limit)
-        return open_pairs(spec, source=source, image=shape, paired=model.paired, limit=limit, progress=progress)
+        return open_pairs_of(spec, model, paired=model.paired, fit=fit, limit=limit, progress=progress)
     if (ends := parse(spec)) is not None:
         raise UsageError(
             f"{model.family()} learns from single images, and {spec} gives two sets; name one: {ends.target}"
         )
     return open_pack(spec, size=model.size, channels=model.channels, fit=fit, limit=limit, progress=progress)
+
+
+def open_pairs_of(
+    spec: str,
+    model: Translator,
+    *,
+    paired: bool,
+    fit: str = "crop",
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> Pairs:
+    """The pairs of a spec in the two shapes of a model."""
+    source = checked(model.source_size, model.source_channels, fit, limit)
+    image = checked(model.size, model.channels, fit, limit)
+    return open_pairs(spec, source=source, image=image, paired=paired, limit=limit, progress=progress)
 
 
 def _flips(seed: int, start: int, size: int) -> Tensor:

@@ -147,15 +147,14 @@ class Training:
         self._warn()
 
     def _draw(self) -> dict[str, float]:
-        """Draw the contact sheet of the fixed seeds; how diverse they are, real images being 1."""
+        """Draw the contact sheet; how diverse what the model made is, real images being 1."""
         # A decoder may draw (a Markov chain does): as a function of the step, whatever was drawn before.
         torch.manual_seed(training.mix(self.recipe.settings.seed, self.step))
-        images = pictures.samples(self.state.average)
-        if images is None:
+        sheet = pictures.samples(self.state.average, self.reals)
+        if sheet is None:
             return {}
-        sheet = pictures.draw(images, self.run.sheet_path(self.step))
-        self.events.sheet(self.step, sheet)
-        return self.reals.compare(images)
+        self.events.sheet(self.step, pictures.draw(sheet, self.run.sheet_path(self.step)))
+        return self.reals.compare(sheet.made)
 
     def _score(self) -> dict[str, float]:
         """Score the average; the best so far becomes the model, before the row that says so is there."""

@@ -24,10 +24,10 @@ class Named(NamedTuple):
     name: str
     view: str | None = None
     split: str | None = None
-    count: int | None = None
+    most: int | None = None
 
     def __str__(self) -> str:
-        parts = (("", self.name), (".", self.view), ("/", self.split), (":", self.count))
+        parts = (("", self.name), (".", self.view), ("/", self.split), (":", self.most))
         return "".join(f"{mark}{part}" for mark, part in parts if part is not None)
 
 
@@ -53,12 +53,12 @@ def views(name: str) -> dict[str, int]:
 
 
 def find(named: Named) -> Listing:
-    """The data set of a name; the split is train unless given, the count as many as it has."""
+    """The data set of a name; the split is train unless given, as many as it has unless `most` says fewer."""
     module = _module(named.name)
     splits: tuple[str, ...] = module.SPLITS
     if named.split is not None and named.split not in splits:
         raise UsageError(f"{named.name} has no split {named.split!r}; choose from {', '.join(splits)}")
-    chosen = named.split or splits[0], named.count
+    chosen = named.split or splits[0], named.most
     listing: Listing = module.listing(*chosen) if named.view is None else module.view(named.view, *chosen)
     return listing
 
@@ -85,5 +85,5 @@ def halves(spec: str, count: int) -> tuple[str, str] | None:
     if named is None or "test" not in _module(named.name).SPLITS:
         return None
     if named.split == "test":
-        return str(named._replace(split=None, count=None)), spec
-    return spec, str(named._replace(split="test", count=count))
+        return str(named._replace(split=None, most=None)), spec
+    return spec, str(named._replace(split="test", most=count))

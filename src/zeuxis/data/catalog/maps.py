@@ -111,7 +111,8 @@ def _recoloured(
         nearest = ((strip[:, :, None] - np.array(old)) ** 2).sum(-1).argmin(-1)
         strips.append(nearest.astype(np.uint8))
     flat = Image.fromarray(np.concatenate(strips)).filter(ImageFilter.ModeFilter(5))
-    return np.array(new, np.uint8)[np.asarray(flat)]
+    found: Array = np.array(new, np.uint8)[np.asarray(flat)]
+    return found
 
 
 _PICTURES = {"aerial": _earth.photograph, "map": _map, "relief": _relief, "shaded": _shaded, "labels": _labels}
