@@ -23,7 +23,7 @@ LAYERS: list[set[str]] = [
     {"model"},
     {"families", "training", "storage", "data", "metrics"},
     {"explore"},
-    {"loading"},
+    {"loading", "capabilities"},
     {"health", "display", "judging"},
     {"session"},
     {"api"},

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from zeuxis import explore, families, files, judging, loading, session
+from zeuxis.capabilities import decode, encode, latent, translate, translator
 from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.data.report import Report, inspect
 from zeuxis.errors import UsageError
@@ -22,12 +23,32 @@ from zeuxis.judging import extractors, sets, translation
 from zeuxis.judging.comparison import Comparison, contender
 from zeuxis.judging.report import Evaluation
 from zeuxis.metrics.attributes import reader_for
-from zeuxis.model import Encoder, Latent, Model, Translator
+from zeuxis.model import Model, Translator
 from zeuxis.settings import Fit, TrainSettings
 
 PathKind = Literal["slerp", "linear"]
 HandPicked = Sequence[tuple[float, Sequence[int]]]
-BATCH = 64  # images decoded at once
+
+__all__ = [
+    "Equation",
+    "arithmetic",
+    "compare",
+    "data_of",
+    "decode",
+    "dry_run",
+    "encode",
+    "evaluate",
+    "inspect_data",
+    "interpolate",
+    "latent",
+    "load",
+    "resume",
+    "sample",
+    "train",
+    "translate",
+    "translator",
+    "walk",
+]
 
 
 def load(path: str | Path, *, device: str = "auto", family: type[Model] | str | None = None) -> Model:
@@ -257,49 +278,6 @@ def data_of(path: str | Path) -> str | None:
     return data if isinstance(data, str) else None
 
 
-def latent(model: Model) -> Latent:
-    """The model, if it has a latent space; `UsageError` otherwise."""
-    if not isinstance(model, Latent):
-        raise UsageError(f"{model.family()} has no latent space; these families have one: {_able(Latent)}")
-    return model
-
-
-@torch.no_grad()
-def decode(model: Model, z: Tensor) -> Tensor:
-    """Images (n c h w) for latents (n ...), a batch at a time, on the CPU."""
-    able = latent(model)
-    return torch.cat([able.decode(part.to(model.device)).cpu() for part in torch.split(z, BATCH)])
-
-
-def translator(model: Model) -> Translator:
-    """The model, if it makes images from images; `UsageError` otherwise."""
-    if not isinstance(model, Translator):
-        raise UsageError(f"{model.family()} translates no images; these families do: {_able(Translator)}")
-    return model
-
-
-@torch.no_grad()
-def translate(model: Model, image: Tensor, *, direction: str = "forward") -> Tensor:
-    """What the model makes of images (n c h w, in [-1, 1]) of any height and width, on the CPU.
-
-    `UsageError` where the model does not translate, not in that direction, or not images of so many channels.
-    """
-    able = translator(model)
-    if direction not in able.directions:
-        raise UsageError(f"{model.family()} has no direction {direction!r}; choose from {', '.join(able.directions)}")
-    if image.shape[1] != able.takes(direction):
-        raise UsageError(f"the images have {image.shape[1]} channels; {direction} takes {able.takes(direction)}")
-    return torch.cat([able.translate(part.to(model.device), direction).cpu() for part in torch.split(image, BATCH)])
-
-
-@torch.no_grad()
-def encode(model: Model, image: Tensor) -> Tensor:
-    """Latents for images (n c h w, in [-1, 1]); `UsageError` if the model cannot encode."""
-    if not isinstance(model, Encoder):
-        raise UsageError(f"{model.family()} cannot find the latent of an image; these families can: {_able(Encoder)}")
-    return model.encode(image.to(model.device))
-
-
 def _ends(
     model: Model, rows: int, seeds: Sequence[int] | None, ends: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor, Tensor]:
@@ -311,8 +289,3 @@ def _ends(
         raise UsageError(f"there are {len(chosen)} seeds; expected two for each row, its ends, as in --seeds 3,8,5,9")
     z = latent(model).prior(chosen)
     return z[0::2], z[1::2]
-
-
-def _able(capability: type[Any]) -> str:
-    """The families with a capability, by name."""
-    return ", ".join(name for name in families.names() if issubclass(families.find(name), capability))

@@ -7,7 +7,7 @@ import math
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -95,8 +95,8 @@ def decode(source: bytes | BinaryIO, size: int, channels: int, fit: str = "crop"
     """The image of a file as size size channels in uint8, or `Unusable`.
 
     `crop` takes the largest square of the middle, `pad` all of it on white; `left` and `right` take the middle of that
-    half, of two pictures side by side. What is transparent becomes white, 16 bits
-    become 8, EXIF says what is up, and the first frame of an animation is taken.
+    half, of two pictures side by side. What is transparent becomes white, 16 bits become 8, EXIF says what is up, and the
+    first frame of an animation is taken.
     """
     with opened(source) as image:
         return fitted(image, size, channels, fit)
@@ -122,18 +122,13 @@ def fitted(image: Image.Image, size: int, channels: int, fit: str = "crop") -> A
 
 
 def decode_whole(source: bytes | BinaryIO, channels: int, *, shorter: int | None = None) -> Array:
-    """All of the image of a file as h w channels in uint8, or `Unusable`; the rest as of `decode`.
-
-    With `shorter` its shorter side is brought to so many pixels.
-    """
+    """As `decode`, all of the image: h w channels; with `shorter` its shorter side is brought to so many pixels."""
     with opened(source) as image, _explained("damaged"):
-        width, height = image.size
-        if shorter:
-            image.draft(None, (2 * width * shorter // min(width, height), 2 * height * shorter // min(width, height)))
         image.load()
+        width, height = image.size
         scale = shorter / min(width, height) if shorter else 1.0
-        turn, target = _turn(image), (max(1, round(width * scale)), max(1, round(height * scale)))
-        whole = _white(_resized(_shallow(image), (0.0, 0.0, float(image.width), float(image.height)), target))
+        target = (max(1, round(width * scale)), max(1, round(height * scale)))
+        whole, turn = _white(_resized(_shallow(image), (0.0, 0.0, width, height), target)), _turn(image)
     whole = (whole if turn is None else whole.transpose(turn)).convert("L" if channels == 1 else "RGB")
     return np.asarray(whole).reshape(whole.height, whole.width, channels)
 
@@ -235,18 +230,18 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
 def read(path: str | Path, *, size: int, channels: int = 3, fit: str = "crop") -> Tensor:
     """The image of a file (1 c h w, in [-1, 1]); `UsageError` where it cannot be used."""
-    try:
-        with open_regular(path) as file:
-            return from_uint8(decode(file, size, channels, fit)[None])
-    except (Unusable, OSError, ValueError) as error:
-        raise UsageError(f"{path}: {error}; give a PNG, JPEG, WebP, GIF, BMP or TIFF") from None
+    return _read(path, lambda file: decode(file, size, channels, fit))
 
 
 def read_whole(path: str | Path, *, channels: int = 3, shorter: int | None = None) -> Tensor:
     """All of the image of a file (1 c h w, in [-1, 1]), its shorter side of so many pixels; `UsageError` as of `read`."""
+    return _read(path, lambda file: decode_whole(file, channels, shorter=shorter))
+
+
+def _read(path: str | Path, how: Callable[[BinaryIO], Array]) -> Tensor:
     try:
         with open_regular(path) as file:
-            return from_uint8(decode_whole(file, channels, shorter=shorter)[None])
+            return from_uint8(how(file)[None])
     except (Unusable, OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}; give a PNG, JPEG, WebP, GIF, BMP or TIFF") from None
 
@@ -268,10 +263,9 @@ def from_uint8(images: Array) -> Tensor:
 def beside(*columns: Tensor) -> Tensor:
     """Images that belong together (n c h w each; of any size, grey or colour) as rows of one size: n k c h w."""
     import torch
-    from torch.nn import functional as F
 
-    size, channels = max(each.shape[-1] for each in columns), max(each.shape[1] for each in columns)
-    alike = [F.interpolate(each.float().cpu(), (size, size), mode="nearest") for each in columns]
+    size, channels = (max(each.shape[axis] for each in columns) for axis in (-1, 1))
+    alike = [torch.nn.functional.interpolate(each.float().cpu(), (size, size)) for each in columns]
     return torch.stack([each.expand(-1, channels if each.shape[1] == 1 else -1, -1, -1) for each in alike], 1)
 
 

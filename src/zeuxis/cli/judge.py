@@ -15,6 +15,12 @@ from zeuxis.errors import UsageError
 
 if TYPE_CHECKING:
     from zeuxis.judging.report import Evaluation
+    from zeuxis.model import Model
+
+
+Baselines = Annotated[
+    Sequence[str], Parameter(help="runs to judge beside one that translates, such as L1 alone", negative=())
+]
 
 
 def register(app: App) -> None:
@@ -34,9 +40,7 @@ def evaluate(
     features: str = "lite0",
     weights: Path | None = None,
     seed: Annotated[int, flags.flag("of the first sample", low=0, high=2**62)] = 0,
-    baseline: Annotated[
-        Sequence[str], Parameter(help="runs to judge beside one that translates, such as L1 alone", negative=())
-    ] = (),
+    baseline: Baselines = (),
     json: Annotated[bool, Parameter(negative=())] = False,
     out: Path | None = None,
     device: Place = "auto",
@@ -60,7 +64,7 @@ def evaluate(
     out
         the folder for evaluation.json and closest.png, or translations.png (default: the run's, or here)
     """
-    from zeuxis import api, loading
+    from zeuxis import api
     from zeuxis.display import open_display
     from zeuxis.judging import runs
 
@@ -68,13 +72,19 @@ def evaluate(
     fit, limit = runs.selection_of(model, source)
     loaded = api.load(model, device=device, family=family)
     judged = partial(api.evaluate, loaded, source, features=features, weights=weights, fit=fit, limit=limit)
-    others = {loading.find_model(run).parent.name: api.load(run, device=device) for run in baseline}
     with open_display() as shown:
-        found = judged(baselines=others, images=images, seed=seed, progress=shown.work)
+        found = judged(baselines=_loaded(baseline, device), images=images, seed=seed, progress=shown.work)
     print(found.to_json() if json else "\n".join(found.lines()))
     written = _write(found, out or runs.run_of(model) or Path())
     if not json:
         print("", *(f"wrote {path}" for path in written), sep="\n")
+
+
+def _loaded(runs: Sequence[str], device: Place) -> dict[str, Model]:
+    """Models by the names of their runs."""
+    from zeuxis import api, loading
+
+    return {loading.find_model(run).parent.name: api.load(run, device=device) for run in runs}
 
 
 def _trained_on(model: str) -> str:

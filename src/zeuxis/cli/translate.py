@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from zeuxis.cli import flags
 from zeuxis.cli.explore import Code, ModelName, Place, default_place, write_picture
 from zeuxis.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from zeuxis.model import Translator
 
 
 def translate(
@@ -37,23 +40,30 @@ def translate(
     several = image.is_dir()
     if out is not None and (out.suffix == ".png") == several:
         raise UsageError(f"--out is {out}; expected {'a folder' if several else 'a .png file'}")
-    from zeuxis import api, images
+    from zeuxis import api
 
     able = api.translator(api.load(model, device=device, family=family))
     target = out or default_place(model, f"{image.resolve().stem}-translated{'' if several else '.png'}")
-    left_out = 0
-    for path, place in _files(image, target) if several else [(image, target)]:
+    if not several:
+        _translate(able, image, target, direction, size)
+        return
+    count = 0
+    for path, place in _files(image, target):
         try:
-            source = images.read_whole(path, channels=able.takes(direction), shorter=size)
+            _translate(able, path, place, direction, size)
+            count += 1
         except UsageError as error:
-            if not several:
-                raise
             print(f"left out {error}", file=sys.stderr)
-            left_out += 1
-            continue
-        write_picture(images.sheet(api.translate(able, source, direction=direction), gap=0), place)
-    if several and not any(target.rglob("*.png")):
-        raise DataError(f"{image} has no usable image ({left_out} left out); give PNG, JPEG, WebP, GIF, BMP or TIFF")
+    if not count:
+        raise DataError(f"{image} has no usable image; give PNG, JPEG, WebP, GIF, BMP or TIFF")
+
+
+def _translate(able: Translator, path: Path, place: Path, direction: str, size: int | None) -> None:
+    """Write what the model makes of the image in a file."""
+    from zeuxis import api, images
+
+    source = images.read_whole(path, channels=able.takes(direction), shorter=size)
+    write_picture(images.sheet(api.translate(able, source, direction=direction), gap=0), place)
 
 
 def _files(folder: Path, target: Path) -> Iterator[tuple[Path, Path]]:

@@ -79,7 +79,8 @@ def filled(weights: Mapping[str, Tensor]) -> VGG:
         network.load_state_dict(dict(weights))
     except RuntimeError as error:
         raise UsageError(f"these are not the weights of VGG16's first four blocks: {error}") from None
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def features(network: VGG, image: Tensor) -> list[Tensor]:

@@ -29,7 +29,7 @@ _SUMS = {
     "countries_i.dat": "94cf836ef443c339ef46c07a9ea8ae78ecb2bd417cb8efbad1eb054c7e37b62a",
     "countriesmeta_i.dat": "f33ee7e59a104623220f077ee899065bf397b2b392200945be926a0e008010c4",
 }
-_SEA, _RIVER, _BORDER = (158, 203, 225), (70, 130, 190), (170, 60, 80)
+_SEA, _ICE, _RIVER, _BORDER = (158, 203, 225), (250, 250, 252), (70, 130, 190), (170, 60, 80)
 # Heights as an atlas paints them, by the colours that ETOPO1's picture has for them, low to high.
 _HEIGHTS = ((110, 200, 110), (160, 215, 130), (245, 215, 180), (200, 160, 60), (150, 115, 30), (150, 120, 120))
 _TINTS = ((188, 214, 164), (214, 226, 176), (240, 232, 190), (226, 200, 150), (204, 168, 124), (178, 148, 130))
@@ -65,15 +65,19 @@ def _shaded() -> Array:
 
 def _labels() -> Array:
     """Land by the nearest of the covers' colours, water by the coast, as much of the sea is as dark as a forest."""
+    return np.where(_earth.land()[..., None], _covers(), np.array(_WATER, np.uint8))
+
+
+def _covers() -> Array:
     photograph = Image.fromarray(_earth.photograph()).filter(ImageFilter.MedianFilter(3))
-    covers = _recoloured(photograph, _COVERS, _LABELS)
-    return np.where(_earth.land()[..., None], covers, np.array(_WATER, np.uint8))
+    return _recoloured(photograph, _COVERS, _LABELS)
 
 
 def _map() -> Array:
-    """Flat tints by height, the sea by the coast's lines, lakes, rivers, borders."""
+    """Flat tints by height, ice white, the sea by the coast's lines, lakes, rivers, borders."""
     heights = Image.fromarray(_relief()).filter(ImageFilter.GaussianBlur(2.0))
     page = Image.fromarray(_recoloured(heights, _HEIGHTS, _TINTS))
+    page.paste(_ICE, mask=Image.fromarray((_covers() == _LABELS[-1]).all(2)))
     water = Image.new("L", page.size, 255)
     pen = ImageDraw.Draw(water)
     for kind, line in _lines("gshhs"):
