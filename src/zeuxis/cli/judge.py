@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zeuxis.model import Model
 
 
+Count = Annotated[int, flags.flag("samples, and real images to compare them with", low=20, high=1_000_000)]
 Baselines = Annotated[
     Sequence[str], Parameter(help="runs to judge beside one that translates, such as L1 alone", negative=())
 ]
@@ -34,9 +35,7 @@ def evaluate(
     data: str | None = None,
     /,
     *,
-    images: Annotated[
-        int, flags.flag("samples, and real images to compare them with", low=20, high=1_000_000)
-    ] = 10_000,
+    images: Count = 10_000,
     features: str = "lite0",
     weights: Path | None = None,
     seed: Annotated[int, flags.flag("of the first sample", low=0, high=2**62)] = 0,
