@@ -426,6 +426,19 @@ def test_without_pairs_only_the_look_is_judged(trained: dict[str, Path]) -> None
     assert any("no pairs are known" in text for text in found.warnings)
 
 
+def test_a_run_scores_its_translations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extractors, "find", lambda *words, **named: EYES)
+    settings = TrainSettings(
+        steps=4, batch_size=4, evaluate_every=2, evaluate_images=20, device="cpu", out=str(tmp_path)
+    )
+    run = api.train("pix2pix", folders(tmp_path), settings=settings, options={"size": 16, "width": 4})
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    scores = [row["evaluation/FID[eyes]"] for row in rows if "evaluation/FID[eyes]" in row]
+    assert len(scores) == 2 and all(score > 0 for score in scores)
+    assert "zeuxis.translate" in (run / "model" / "README.md").read_text()
+    assert "a -> b" in (run / "model" / "README.md").read_text()
+
+
 def test_evaluate_writes_scores_and_translations(
     trained: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

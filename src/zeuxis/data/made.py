@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from zeuxis.data.listing import Array, Content, Listing, Picture, Reader, Shape
+from zeuxis.data.listing import Array, Content, Listing, Picture, Shape
+from zeuxis.data.pack import Pack
+from zeuxis.data.readers import Rows
 
 # The colours of `labels`, so few and so plain that a person can paint with them.
 PALETTE = (
@@ -28,6 +30,7 @@ PALETTE = (
     (60, 40, 30),
     (225, 185, 145),
 )
+_RECIPE = 1  # raise it whenever what is made changes
 _WEAK, _STRONG = 0.05, 0.12  # of the range of a channel: an edge begins at the second, and goes on down to the first
 
 
@@ -96,28 +99,30 @@ WAYS: dict[str, Callable[[Image.Image], Image.Image]] = {"edges": edges, "grey":
 
 
 class Made:
-    """What is made in one of the `WAYS` of the images that another reader decodes."""
+    """What is made in one of the `WAYS` of the images of a pack; items are their names."""
 
-    def __init__(self, way: str, reader: Reader) -> None:
-        self.way, self.reader, self.parallel = way, reader, reader.parallel
+    parallel = False
+
+    def __init__(self, way: str, rows: Rows, places: Mapping[str, int]) -> None:
+        self.way, self.rows, self.places = way, rows, places
 
     def spec(self) -> dict[str, Any]:
-        """This reader, as JSON."""
-        return {"kind": "made", "way": self.way, "reader": self.reader.spec()}
+        """Nothing that another process could use."""
+        raise NotImplementedError
 
     def picture(self, item: str, shape: Shape) -> Picture:
-        """What is made of an item, at the size that it is learned at."""
-        found = self.reader.picture(item, shape._replace(channels=3))
+        """What is made of an image, at the size that it is learned at."""
+        found = self.rows.picture(str(self.places[item]), shape._replace(channels=3))
         image = WAYS[self.way](Image.fromarray(np.ascontiguousarray(found.pixels)))
         pixels = np.asarray(image.convert("L" if shape.channels == 1 else "RGB"))
         return found._replace(pixels=pixels.reshape(shape.size, shape.size, shape.channels))
 
 
-def made(way: str, listing: Listing) -> Listing:
-    """What is made of a source in one of the `WAYS`."""
+def made(way: str, pack: Pack) -> Listing:
+    """What is made of the images of a pack in one of the `WAYS`, so that nothing is decoded twice."""
 
     def gather() -> Content:
-        content = listing.gather()
-        return Content(content.items, Made(way, content.reader), left_out=content.left_out)
+        places = {record["name"]: place for place, record in enumerate(pack.records())}
+        return Content(list(places), Made(way, Rows(pack.images), places))
 
-    return Listing(f"{way}-{listing.name}", f"{way} 1 {listing.key}", gather)
+    return Listing(f"{way}-{pack.name}", f"{way} {_RECIPE} {pack.fingerprint}", gather)

@@ -142,17 +142,27 @@ def open_pairs(
     pair is seen. `UsageError` where the spec names no two ends; `DataError` where they have no names in common.
     """
     ends = parse(spec) or _beside(spec)
-    one, two = _listings(ends)
-    if paired or ends.known:
-        one, two = _matched(one, two)
-    if not paired and ends.known:
-        one, two = _part(one, 0), _part(two, 1)
-    packs = [
-        pack_of(listing, _placed(shape, ends, other), limit=limit, progress=progress)
-        for listing, shape, other in ((one, source, False), (two, image, True))
-    ]
-    places = _aligned(*packs) if paired else tuple(np.arange(len(pack)) for pack in packs)
-    return Pairs(_name(spec, *packs), packs[0], packs[1], (places[0], places[1]), paired)
+    packed = partial(pack_of, limit=limit, progress=progress)
+    if ends.source in WAYS:
+        two = packed(find(ends.target), image)
+        one = pack_of(made(ends.source, two), source, progress=progress)
+    elif ends.source in _HALVES:
+        both = find(ends.target)
+        one = packed(both, source._replace(fit=ends.source))
+        two = packed(both, image._replace(fit=_HALVES[ends.source]))
+    else:
+        listings = find(ends.source), find(ends.target)
+        listings = _matched(*listings) if paired and not ends.known else listings
+        one, two = packed(listings[0], source), packed(listings[1], image)
+    return Pairs(_name(spec, one, two), one, two, _places(one, two, paired=paired, known=ends.known), paired)
+
+
+def _places(one: Pack, two: Pack, *, paired: bool, known: bool) -> tuple[Array, Array]:
+    if not paired and not known:
+        return np.arange(len(one)), np.arange(len(two))
+    places = _aligned(one, two)
+    middle = len(places[0]) // 2
+    return places if paired else (places[0][:middle], places[1][middle:])
 
 
 def _name(spec: str, source: Pack, image: Pack) -> str:
@@ -161,20 +171,6 @@ def _name(spec: str, source: Pack, image: Pack) -> str:
         return spec
     made_of = source.name == image.name or source.name.endswith(f"-{image.name}")
     return source.name if made_of else f"{source.name}-to-{image.name}"
-
-
-def _listings(ends: Ends) -> tuple[Listing, Listing]:
-    target = find(ends.target)
-    if ends.source in WAYS:
-        return made(ends.source, target), target
-    return (target if ends.source in _HALVES else find(ends.source)), target
-
-
-def _placed(shape: Shape, ends: Ends, other: bool) -> Shape:
-    """The shape of an end: that half of its files, where they hold both ends."""
-    if ends.source not in _HALVES:
-        return shape
-    return shape._replace(fit=_HALVES[ends.source] if other else ends.source)
 
 
 def _beside(spec: str) -> Ends:
@@ -210,24 +206,10 @@ def _matched(one: Listing, two: Listing) -> tuple[Listing, Listing]:
         alone = [(item, f"has no partner in {there.name}") for item in content.items if _stem(item) not in known]
         return Content(kept, content.reader, content.label, content.left_out + alone)
 
-    if one.key == two.key:
-        return one, two
     return (
         one._replace(key=f"{one.key} with {two.key}", gather=partial(gather, one, two)),
         two._replace(key=f"{two.key} with {one.key}", gather=partial(gather, two, one)),
     )
-
-
-def _part(listing: Listing, which: int) -> Listing:
-    """The first half of the items, or the second."""
-
-    def gather() -> Content:
-        content = listing.gather()
-        middle = len(content.items) // 2
-        content.items = content.items[middle:] if which else content.items[:middle]
-        return content
-
-    return Listing(f"{listing.name}", f"{listing.key} half {which}", gather)
 
 
 def _aligned(one: Pack, two: Pack) -> tuple[Array, Array]:

@@ -25,10 +25,6 @@ def reader_from(spec: dict[str, Any]) -> Reader:
         from zeuxis.data.catalog.avatars import Faces
 
         return Faces(spec["change"])
-    if spec["kind"] == "made":
-        from zeuxis.data.made import Made
-
-        return Made(spec["way"], reader_from(spec["reader"]))
     kinds: dict[str, type[Files] | type[Members]] = {"files": Files, "members": Members}
     return kinds[spec["kind"]](spec["path"])
 

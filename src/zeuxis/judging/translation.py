@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -125,13 +125,13 @@ def _direction(
     made_by |= {"identity": _unchanged(model, forward), "mean colour": _mean_colour(trial, forward)}
     marks = {name: Marks() for name in made_by}
     truths: list[Tensor] = []
-    count = min(map(len, trial.judge.places))
-    for start in range(0, count, BATCH):
-        given, truth = _batch(trial.judge, start, forward)
+    done, count = 0, min(map(len, trial.judge.places))
+    for given, truth in batches(trial.judge, forward=forward):
         for name, make in made_by.items():
             _mark(marks[name], make(given), truth, trial.judge.paired, extractor, network)
         truths.append(_features(extractor, truth))
-        tell(f"translations {direction}", min(start + BATCH, count), count)
+        done += len(truth)
+        tell(f"translations {direction}", done, count)
     return _rows("" if forward else f"{direction}: ", marks, torch.cat(truths), extractor.name)
 
 
@@ -163,12 +163,13 @@ def _mean_colour(trial: Trial, forward: bool) -> Make:
     return lambda given: colour.expand(len(given), -1, *some.shape[-2:]).contiguous()
 
 
-def _batch(pairs: Pairs, start: int, forward: bool) -> tuple[Tensor, Tensor]:
-    """What is translated and what should become of it (n c h w each)."""
+def batches(pairs: Pairs, *, forward: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
+    """What is translated and what should become of it (n c h w each), all of it in order."""
     count = min(map(len, pairs.places))
-    both = zip((pairs.source, pairs.image), pairs.places)
-    found = [from_uint8(pack.images[places[start : min(start + BATCH, count)]]) for pack, places in both]
-    return (found[0], found[1]) if forward else (found[1], found[0])
+    for start in range(0, count, BATCH):
+        both = zip((pairs.source, pairs.image), pairs.places)
+        found = [from_uint8(pack.images[places[start : min(start + BATCH, count)]]) for pack, places in both]
+        yield (found[0], found[1]) if forward else (found[1], found[0])
 
 
 def _mark(marks: Marks, made: Tensor, truth: Tensor, known: bool, extractor: Extractor, network: VGG) -> None:

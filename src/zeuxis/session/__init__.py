@@ -14,8 +14,8 @@ from zeuxis.data.pairs import Pairs
 from zeuxis.data.source import PackSource, PairSource, open_data, open_pairs_of, source_of
 from zeuxis.display import Display, open_display
 from zeuxis.errors import DataError, UsageError
-from zeuxis.judging import extractors, sets
-from zeuxis.judging.watch import Watch, watch
+from zeuxis.judging import extractors, sets, translation
+from zeuxis.judging.watch import Watch, watch, watch_translations
 from zeuxis.loading import trusted
 from zeuxis.model import Model, Translator
 from zeuxis.session import pictures
@@ -189,6 +189,10 @@ def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:
     if not settings.evaluate_every:
         return None
     extractor = extractors.find("lite0", device=settings.device)
+    if isinstance(model, Translator):
+        count = settings.evaluate_images
+        trial = translation.choose(model, recipe.data, count=count, fit=settings.fit, limit=settings.limit)
+        return watch_translations(trial, extractor)
     chosen = sets.choose(
         recipe.data,
         count=settings.evaluate_images,
