@@ -182,14 +182,14 @@ def evaluate(
     `features` is `lite0`, `inception` (its file in `weights`) or `module:function`. `progress` is told what is worked
     on, how much is done, and of how much.
     """
+    able = model if isinstance(model, Translator) else latent(model)
     extractor = extractors.find(features, weights=weights, device=model.device)
     reading = functools.partial(progress, "reading images") if progress else None
-    if isinstance(model, Translator):
-        trial = translation.choose(model, data, count=images, fit=fit, limit=limit, progress=reading)
+    if isinstance(able, Translator):
+        trial = translation.choose(able, data, count=images, fit=fit, limit=limit, progress=reading)
         network = extractors.vgg16(device=model.device)
         others = {name: translator(other) for name, other in (baselines or {}).items()}
-        return translation.evaluate(model, trial, extractor, network, baselines=others, progress=progress)
-    able = latent(model)
+        return translation.evaluate(able, trial, extractor, network, baselines=others, progress=progress)
     chosen = sets.choose(
         data, count=images, size=model.size, channels=model.channels, fit=fit, limit=limit, progress=reading
     )

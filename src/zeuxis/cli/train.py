@@ -125,7 +125,7 @@ def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, o
 
 def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
     """The parameters of `train`: two words, its own flags, the family's, the general ones."""
-    only = inspect.Parameter.POSITIONAL_ONLY
+    only, translates = inspect.Parameter.POSITIONAL_ONLY, family is None or "source" in family.needs
     told = Annotated[str | None, Parameter(help="one of the families, or your own as my_module:MyModel")]
     data = Annotated[str | None, Parameter(help="a folder, a zip, IDX files, or a named set: avatars, avatars:5000")]
     target = Annotated[
@@ -142,7 +142,7 @@ def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
     return [
         inspect.Parameter("family", only, annotation=told, default=None),
         inspect.Parameter("data", only, annotation=data, default=None),
-        inspect.Parameter("target", only, annotation=target, default=None),
+        *([inspect.Parameter("target", only, annotation=target, default=None)] if translates else []),
         flags.keyword("config", config, None),
         flags.keyword("dry_run", dry_run, False),
         *(flags.from_fields(family, Group(f"Options of {family.family()}", sort_key=1)) if family else _shared()),
