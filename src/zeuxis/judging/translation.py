@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,7 +18,7 @@ from zeuxis.images import beside, from_uint8
 from zeuxis.judging.report import Better, Evaluation, Row
 from zeuxis.metrics import distances, paired, vgg
 from zeuxis.metrics.distances import FEWEST
-from zeuxis.metrics.features import Extractor, digest
+from zeuxis.metrics.features import Extractor, digest, pack_features
 from zeuxis.metrics.resampling import mean
 from zeuxis.metrics.vgg import VGG
 from zeuxis.model import Translator
@@ -124,15 +125,24 @@ def _direction(
     made_by |= {name: _by(other, direction) for name, other in baselines.items()}
     made_by |= {"identity": _unchanged(model, forward), "mean colour": _mean_colour(trial, forward)}
     marks = {name: Marks() for name in made_by}
-    truths: list[Tensor] = []
     done, count = 0, min(map(len, trial.judge.places))
     for given, truth in batches(trial.judge, forward=forward):
         for name, make in made_by.items():
             _mark(marks[name], make(given), truth, trial.judge.paired, extractor, network)
-        truths.append(_features(extractor, truth))
         done += len(truth)
         tell(f"translations {direction}", done, count)
-    return _rows("" if forward else f"{direction}: ", marks, torch.cat(truths), extractor.name)
+    real = _real(trial, extractor, count, 1 if forward else 0)
+    return _rows("" if forward else f"{direction}: ", marks, real, extractor.name)
+
+
+def _real(trial: Trial, extractor: Extractor, count: int, side: int) -> list[Tensor]:
+    """Features of the truths, and of as many training images where those are others."""
+    found = []
+    for pairs in (trial.judge, trial.training)[: 2 if trial.held_out else 1]:
+        places = pairs.places[side]
+        chosen = places[:count] if pairs is trial.judge else places[np.arange(count) * len(places) // count]
+        found.append(pack_features(extractor, (pairs.source, pairs.image)[side], chosen))
+    return found
 
 
 def _by(model: Translator, direction: str) -> Make:
@@ -190,16 +200,16 @@ def _features(extractor: Extractor, images: Tensor) -> Tensor:
     return torch.cat([extractor(part) for part in torch.split(images, extractor.batch)])
 
 
-def _rows(prefix: str, marks: Mapping[str, Marks], truths: Tensor, name: str) -> list[Row]:
+def _rows(prefix: str, marks: Mapping[str, Marks], real: list[Tensor], name: str) -> list[Row]:
     found: list[Row] = []
     model, others = marks["model"], {other: each for other, each in marks.items() if other != "model"}
     for score in model.scores:
         better: Better = "higher" if score in ("PSNR (dB)", "SSIM") else "lower"
         got = {other: float(torch.cat(each.scores[score]).mean()) for other, each in others.items()}
         found.append(Row(f"{prefix}{score}", mean(torch.cat(model.scores[score])), None, better, got))
-    got = {other: distances.frechet(truths, torch.cat(each.features)) for other, each in others.items()}
-    fid = distances.fid(truths, torch.cat(model.features))
-    return [*found, Row(f"{prefix}FID[{name}]", fid, None, "lower", got)]
+    got = {other: distances.frechet(real[0], torch.cat(each.features)) for other, each in others.items()}
+    fid, twin = distances.fid(real[0], torch.cat(model.features)), real[1:]
+    return [*found, Row(f"{prefix}FID[{name}]", fid, distances.frechet(*real) if twin else None, "lower", got)]
 
 
 def _examples(model: Translator, trial: Trial) -> Tensor:
