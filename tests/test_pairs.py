@@ -64,6 +64,13 @@ def test_every_task_is_of_sets_that_are_here() -> None:
         assert {"size", "channels", "source_channels"} == set(pairs.shape(task))
 
 
+def test_only_views_of_the_same_things_are_known_to_be_pairs() -> None:
+    for known in ("edges -> here", "left -> here", "maps.map/test:5 -> maps.aerial/test", "avatars -> avatars.glasses"):
+        assert (ends := pairs.parse(known)) is not None and ends.known
+    for other in ("a -> b", "mnist -> mnist/test", "maps.map -> maps.aerial/test", "maps.map -> night.day"):
+        assert (ends := pairs.parse(other)) is not None and not ends.known
+
+
 def test_what_is_held_out_is_so_on_both_ends() -> None:
     assert pairs.halves("map-to-aerial", 50) == ("maps.map -> maps.aerial", "maps.map/test:50 -> maps.aerial/test:50")
     assert pairs.halves("edges -> avatars:80", 50) == ("edges -> avatars:80", "edges -> avatars/test:50")
@@ -209,6 +216,8 @@ def test_known_pairs_are_hidden_from_who_learns_without() -> None:
     assert [places.tolist() for places in found.places] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
     names = [[record["name"] for record in pack.records()] for pack in (found.source, found.image)]
     assert names == [list(map(str, range(10)))] * 2
+    with pytest.raises(DataError, match="one pair"):
+        opened("avatars.plain:1 -> avatars.glasses:1", paired=False)
 
 
 # Views of named sets.

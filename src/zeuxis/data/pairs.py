@@ -53,8 +53,15 @@ class Ends(NamedTuple):
     @property
     def known(self) -> bool:
         """Whether the items of both are known to be of the same things, whatever their names."""
-        views = catalog.parse(self.source), catalog.parse(self.target)
-        return self.source in (*WAYS, *_HALVES) or (None not in views and views[0].name == views[1].name)  # type: ignore[union-attr]
+        if self.source in (*WAYS, *_HALVES):
+            return True
+        one, two = catalog.parse(self.source), catalog.parse(self.target)
+        return (
+            one is not None
+            and two is not None
+            and (one.name, one.split) == (two.name, two.split)
+            and one.view != two.view
+        )
 
 
 def parse(spec: str) -> Ends | None:
@@ -162,6 +169,8 @@ def _places(one: Pack, two: Pack, *, paired: bool, known: bool) -> tuple[Array, 
         return np.arange(len(one)), np.arange(len(two))
     places = _aligned(one, two)
     middle = len(places[0]) // 2
+    if not paired and not middle:
+        raise DataError(f"{one.name} and {two.name} are one pair; two are needed to learn without pairs")
     return places if paired else (places[0][:middle], places[1][middle:])
 
 

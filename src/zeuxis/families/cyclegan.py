@@ -24,7 +24,7 @@ _MAKES = {"forward": "image", "back": "source"}
 class CycleGAN(Translator):
     """Two generators that undo each other, and for each domain a discriminator."""
 
-    width: int = option(32, "channels next to the image (the paper: 64)", low=4, high=512)
+    width: int = option(16, "channels next to the image (the paper: 64)", low=4, high=512)
     blocks: int = option(4, "residual blocks of a generator (the paper: 6 at 128 pixels, 9 at 256)", low=1, high=64)
     patch: Field = option(70, "pixels that one score of a discriminator sees")
     norm: Norm = option("instance", "normalisation in all networks")
