@@ -330,6 +330,7 @@ def test_translate_takes_folders_and_both_directions(trained: dict[str, Path], t
     for name in ("1.png", "sub/2.png"):
         (tmp_path / "in" / name).parent.mkdir(exist_ok=True, parents=True)
         Image.new("L", (18, 21), 90).save(tmp_path / "in" / name)
+    Image.new("L", (18, 21), 200).save(tmp_path / "in" / "1.tiff")
     (tmp_path / "in" / "notes.txt").write_text("no image")
     made = {}
     for direction in ("forward", "back"):
@@ -348,6 +349,7 @@ def test_translate_takes_folders_and_both_directions(trained: dict[str, Path], t
         made[direction] = [np.asarray(Image.open(out / name)) for name in ("1.png", "sub/2.png")]
         assert all(each.shape == (21, 18, 3) for each in made[direction])
     assert not np.array_equal(made["forward"][0], made["back"][0])
+    assert not np.array_equal(made["forward"][0], np.asarray(Image.open(tmp_path / "forward" / "1.tiff.png")))
 
 
 def test_translate_says_what_cannot_be(trained: dict[str, Path], tmp_path: Path) -> None:

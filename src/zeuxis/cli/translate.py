@@ -73,5 +73,9 @@ def _files(folder: Path, target: Path) -> Iterator[tuple[Path, Path]]:
     names = [
         path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(target)
     ]
+    taken: set[Path] = set()
     for name in sorted(names, key=lambda name: natural(name.as_posix())):
-        yield folder / name, (target / name).with_suffix(".png")
+        place = (target / name).with_suffix(".png")
+        place = target / f"{name}.png" if place in taken else place  # beside 1.jpg there may be a 1.png
+        taken.add(place)
+        yield folder / name, place
