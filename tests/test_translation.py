@@ -428,6 +428,16 @@ def test_without_pairs_only_the_look_is_judged(trained: dict[str, Path]) -> None
     assert any("no pairs are known" in text for text in found.warnings)
 
 
+def test_compared_translations_are_of_the_same_sources(trained: dict[str, Path]) -> None:
+    run = str(trained["pix2pix"])
+    found = api.compare([run, run], columns=6)
+    model, one, two = api.load(run), *(each.samples for each in found.runs)
+    assert isinstance(model, Translator) and torch.equal(one, two) and len(one) == 6
+    trial = translation.choose(model, folders(trained["data"]), count=20)
+    expected = api.translate(model, images.from_uint8(trial.judge.source.images[[0]]))
+    torch.testing.assert_close(one[:1], expected, atol=1e-5, rtol=0)
+
+
 def test_a_run_scores_its_translations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extractors, "find", lambda *words, **named: EYES)
     settings = TrainSettings(

@@ -198,10 +198,16 @@ def evaluate(
 
 def compare(runs: Sequence[str | Path], *, columns: int = 10, seed: int = 0, device: str = "auto") -> Comparison:
     """Runs (folders, or numbers or names under runs/) side by side: the scores that `evaluate` left in each, and samples
-    of the seeds `seed ... seed + columns - 1`."""
-    folders = [loading.find_run(run) for run in runs]
-    seeds = range(seed, seed + columns)
-    return Comparison([contender(folder, latent(load(folder, device=device)), seeds) for folder in folders])
+    of the seeds `seed ... seed + columns - 1`, or what they make of the same sources."""
+    found = []
+    for folder in (loading.find_run(run) for run in runs):
+        model = load(folder, device=device)
+        if isinstance(model, Translator):
+            samples = translation.outputs(model, data_of(folder) or "", columns)
+        else:
+            samples = latent(model).sample(columns, seed=seed).cpu()
+        found.append(contender(folder, model, samples))
+    return Comparison(found)
 
 
 def inspect_data(

@@ -17,7 +17,7 @@ from torch import Tensor
 from zeuxis import images
 from zeuxis.judging.report import Evaluation, Row, number, read, table
 from zeuxis.metrics.features import digest
-from zeuxis.model import Latent
+from zeuxis.model import Model
 
 _TILE, _TEXT, _GAP = 96, 16, 6  # pixels: the least width of a sample, the height of a name, the space around it
 _ALIKE = ("data", "held_out", "features", "samples")  # what must be the same for scores to be compared
@@ -40,12 +40,12 @@ class Contender:
     stale: bool = False
 
 
-def contender(folder: Path, model: Latent, seeds: range) -> Contender:
-    """A run with its model and what `zeuxis evaluate` has left in its folder."""
+def contender(folder: Path, model: Model, samples: Tensor) -> Contender:
+    """A run with samples of its model and what `zeuxis evaluate` has left in its folder."""
     scores = folder / "evaluation.json"
     found = read(scores) if scores.is_file() else None
     stale = found is not None and found.about.get("weights") != digest(model.state_dict())
-    return Contender(folder.name, found, model.sample(len(seeds), seed=seeds.start).cpu(), stale)
+    return Contender(folder.name, found, samples, stale)
 
 
 @dataclass(frozen=True)

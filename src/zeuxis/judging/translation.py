@@ -212,6 +212,13 @@ def _rows(prefix: str, marks: Mapping[str, Marks], real: list[Tensor], name: str
     return [*found, Row(f"{prefix}FID[{name}]", fid, distances.frechet(*real) if twin else None, "lower", got)]
 
 
+def outputs(model: Translator, data: str, count: int) -> Tensor:
+    """What the model makes of the first sources that it is judged by (count c h w), evenly spaced."""
+    pairs = choose(model, data, count=max(count, FEWEST)).judge
+    chosen = pairs.places[0][np.arange(count) * len(pairs.places[0]) // count]
+    return _by(model, model.directions[0])(from_uint8(pairs.source.images[chosen]))
+
+
 def _examples(model: Translator, trial: Trial) -> Tensor:
     """Rows (n k c h w) of what is given, what is made of it, and the truth; and what is made of that, where it can be."""
     pairs = trial.judge
