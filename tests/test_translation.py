@@ -352,6 +352,15 @@ def test_translate_takes_folders_and_both_directions(trained: dict[str, Path], t
     assert not np.array_equal(made["forward"][0], np.asarray(Image.open(tmp_path / "forward" / "1.tiff.png")))
 
 
+def test_noise_is_drawn_where_a_seed_asks_for_it(trained: dict[str, Path]) -> None:
+    model, source = api.load(trained["pix2pix"]), torch.rand(1, 3, 16, 16)
+    plain, one, two, again = (api.translate(model, source, seed=seed) for seed in (None, 1, 2, 1))
+    assert torch.equal(one, again) and not torch.equal(one, two) and not torch.equal(one, plain)
+    assert torch.equal(plain, api.translate(model, source)), "and rests again"
+    with pytest.raises(UsageError, match="no noise"):
+        api.translate(api.load(trained["cyclegan"]), source, seed=1)
+
+
 def test_translate_says_what_cannot_be(trained: dict[str, Path], tmp_path: Path) -> None:
     Image.new("L", (18, 21)).save(tmp_path / "x.png")
     picture, run = str(tmp_path / "x.png"), str(trained["pix2pix"])

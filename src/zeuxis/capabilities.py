@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -36,17 +38,39 @@ def translator(model: Model) -> Translator:
 
 
 @torch.no_grad()
-def translate(model: Model, image: Tensor, *, direction: str = "forward") -> Tensor:
+def translate(model: Model, image: Tensor, *, direction: str = "forward", seed: int | None = None) -> Tensor:
     """What the model makes of images (n c h w, in [-1, 1]) of any height and width, on the CPU.
 
-    `UsageError` where the model does not translate, not in that direction, or not images of so many channels.
+    With a seed its noise is drawn, for models that have any (dropout). `UsageError` where the model does not translate,
+    not in that direction, not images of so many channels, or has no noise.
     """
     able = translator(model)
     if direction not in able.directions:
         raise UsageError(f"{model.family()} has no direction {direction!r}; choose from {', '.join(able.directions)}")
     if image.shape[1] != able.takes(direction):
         raise UsageError(f"the images have {image.shape[1]} channels; {direction} takes {able.takes(direction)}")
-    return torch.cat([able.translate(part.to(model.device), direction).cpu() for part in torch.split(image, BATCH)])
+    with _noise(able, seed):
+        return torch.cat([able.translate(part.to(model.device), direction).cpu() for part in torch.split(image, BATCH)])
+
+
+@contextlib.contextmanager
+def _noise(model: Translator, seed: int | None) -> Iterator[None]:
+    """The model's dropout at work, as the seed has it (Isola 2017, section 3.3); without a seed, at rest."""
+    layers = [layer for layer in model.modules() if isinstance(layer, torch.nn.Dropout)]
+    if seed is None:
+        yield
+        return
+    if not layers:
+        raise UsageError(f"{model.family()} has no noise to draw here; leave out the seed")
+    with torch.random.fork_rng(devices=[] if model.device.type == "cpu" else [model.device]):
+        torch.manual_seed(seed)
+        for layer in layers:
+            layer.train()
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.eval()
 
 
 @torch.no_grad()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -24,6 +25,7 @@ def translate(
     *,
     direction: Literal["forward", "back"] = "forward",
     size: Annotated[int | None, flags.flag("pixels to bring the shorter side to before", low=1, high=16_384)] = None,
+    seed: Annotated[int | None, flags.flag("draw the model's noise too (pix2pix: dropout)", low=0, high=2**62)] = None,
     out: Path | None = None,
     device: Place = "auto",
     family: Code = None,
@@ -44,26 +46,34 @@ def translate(
 
     able = api.translator(api.load(model, device=device, family=family))
     target = out or default_place(model, f"{image.resolve().stem}-translated{'' if several else '.png'}")
-    if not several:
-        _translate(able, image, target, direction, size)
-        return
+    draw = partial(_translate, able, direction=direction, size=size, seed=seed)
+    if several:
+        _each(image, target, draw)
+    else:
+        draw(image, target)
+
+
+def _each(folder: Path, target: Path, draw: Callable[[Path, Path], None]) -> None:
+    """Draw from every file of a folder that can be used; say which cannot."""
     count = 0
-    for path, place in _files(image, target):
+    for path, place in _files(folder, target):
         try:
-            _translate(able, path, place, direction, size)
+            draw(path, place)
             count += 1
         except UsageError as error:
             print(f"left out {error}", file=sys.stderr)
     if not count:
-        raise DataError(f"{image} has no usable image; give PNG, JPEG, WebP, GIF, BMP or TIFF")
+        raise DataError(f"{folder} has no usable image; give PNG, JPEG, WebP, GIF, BMP or TIFF")
 
 
-def _translate(able: Translator, path: Path, place: Path, direction: str, size: int | None) -> None:
+def _translate(
+    able: Translator, path: Path, place: Path, *, direction: str, size: int | None, seed: int | None
+) -> None:
     """Write what the model makes of the image in a file."""
     from zeuxis import api, images
 
     source = images.read_whole(path, channels=able.takes(direction), shorter=size)
-    write_picture(images.sheet(api.translate(able, source, direction=direction), gap=0), place)
+    write_picture(images.sheet(api.translate(able, source, direction=direction, seed=seed), gap=0), place)
 
 
 def _files(folder: Path, target: Path) -> Iterator[tuple[Path, Path]]:
