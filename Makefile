@@ -37,7 +37,7 @@ $(STAMP): $(VENV)/bin/python pyproject.toml constraints.txt
 	fi || { echo "make: PyTorch could not be installed; the lines above say why" >&2; exit 1; }
 	@echo "Installing Zeuxis and what it needs ..."
 	@$(PIP) install -c constraints.txt hatchling editables
-	@$(PIP) install -c constraints.txt --no-build-isolation --editable '.[data,video,tensorboard,dev]'
+	@$(PIP) install -c constraints.txt --no-build-isolation --editable '.[data,export,video,tensorboard,dev]'
 	@touch $@
 
 demo: $(STAMP)

@@ -10,6 +10,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the test processes share the cores
 
 import hypothesis
+import pydantic  # noqa: F401  (as a user's family may: where it is loaded, cyclopts holds values against annotations)
 import pytest
 
 RELEASE = os.environ.get("ZEUXIS_RELEASE") == "1"

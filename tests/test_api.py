@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import zeuxis
+from commandline import in_a_process
 from zeuxis import api, families, loading
 from zeuxis.errors import UsageError
 from zeuxis.model import Latent
@@ -49,6 +50,18 @@ def test_loaded_model_gives_the_same_samples(saved: Path) -> None:
     assert isinstance(model, Latent) and not model.training
     assert not any(weight.requires_grad for weight in model.parameters())
     assert torch.equal(zeuxis.sample(model, 3, seed=5), api.decode(first, first.prior([5, 6, 7])))  # type: ignore[attr-defined]
+
+
+def test_loading_imports_no_compiler(tmp_path: Path) -> None:
+    """Checking the options of a model, without memory for it, once took longer than all that `sample` needs."""
+    families.find("dcgan")(size=16, width=8).save(tmp_path / "model")
+    code = """if True:
+        import sys, zeuxis
+        zeuxis.sample(zeuxis.load(sys.argv[1], device="cpu"), 1)
+        print([name for name in ("torch._dynamo", "sympy", "onnx", "onnxruntime") if name in sys.modules])
+    """
+    done = in_a_process("-c", code, str(tmp_path / "model"))
+    assert done.stdout.decode().strip() == "[]", done.stderr.decode()
 
 
 def test_a_sample_depends_on_its_seed_alone(saved: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from commandline import in_a_process, refused, typed
-from zeuxis import api, families
+from zeuxis import api, families, loading
 from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -71,7 +71,7 @@ def test_figures_go_into_the_run(gan: Path, tmp_path: Path, monkeypatch: pytest.
         assert typed("interpolate", name, "--rows", "2", "--columns", "3")[1].endswith("figures/interpolation.png\n")
         (run / "figures" / "interpolation.png").unlink()
     assert "runs/ has 00007-gan-digits" in refused("sample", "8")
-    assert api.data_of("7") == "digits"
+    assert loading.data_of("7") == "digits"
 
 
 def test_two_runs_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

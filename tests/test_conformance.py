@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from zeuxis import families, files
+from zeuxis import families, files, training
 from zeuxis.errors import UsageError
 from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Translator
+from zeuxis.nets import kernels as choosing
 from zeuxis.storage import fill, read_model_folder
 from zeuxis.training import State, train, train_step
 
@@ -50,8 +51,8 @@ class Stripes:
         return torch.stack(rows) * 2 - 1
 
 
-def run(state: State, steps: int) -> list[dict[str, float]]:
-    made = train(state.model, Stripes(state.model), steps=steps, batch_size=4, seed=7, resume=state)
+def run(state: State, steps: int, kernels: dict[str, str] | None = None) -> list[dict[str, float]]:
+    made = train(state.model, Stripes(state.model), steps=steps, batch_size=4, seed=7, kernels=kernels, resume=state)
     return [{name: value.item() for name, value in progress.report.items()} for progress in made]
 
 
@@ -119,6 +120,25 @@ def test_training_is_deterministic_and_resuming_is_bit_exact(name: str) -> None:
         second.restore(saved, scalars)
         run(second, 7)
         assert same(whole, second)
+
+
+def test_with_chosen_kernels_a_step_is_the_same_and_resuming_is_bit_exact(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "WORTH", 0.0)
+    monkeypatch.setattr(choosing, "WORTH", 0.0)
+    monkeypatch.setattr(choosing, "_winner", lambda compute: "blas")
+    whole, plain = State.start(build(name)), State.start(build(name))
+    table = training.choose_kernels(whole.model, Stripes(whole.model).batch(0, 4))
+    assert table and same(whole, plain)  # the trial step leaves no trace
+    assert run(whole, 1, table)[0] == pytest.approx(run(plain, 1)[0], rel=1e-4, abs=1e-6)
+    run(whole, 5, table)
+    first = State.start(build(name))
+    run(first, 2, table)
+    second = State.start(families.find(name)(**first.model.options))
+    second.restore(first.tensors(), json.loads(json.dumps(first.scalars())))
+    run(second, 5, table)
+    assert same(whole, second)
 
 
 def test_options_round_trip_and_samples_survive_saving(name: str, tmp_path: Any) -> None:

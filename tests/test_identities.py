@@ -15,7 +15,7 @@ from zeuxis.errors import DivergedError
 from zeuxis.families.vae import VAE
 from zeuxis.model import Batch, Clock
 from zeuxis.nets.augment import augment, cutout, translation
-from zeuxis.nets.conv import Down, Up, pyramid
+from zeuxis.nets.conv import Down, ResizeConv2d, Up, Upsampling, pyramid
 from zeuxis.training import average_weight, mix, train, update_average
 
 
@@ -99,11 +99,30 @@ def test_kl_closed_form_against_monte_carlo() -> None:
 
 
 @pytest.mark.parametrize("size", [8, 28, 32, 45, 50, 63, 64, 97, 127, 128])
-def test_pyramids_meet_at_every_size(size: int) -> None:
+@pytest.mark.parametrize("upsampling", ["nearest", "transposed"])
+def test_pyramids_meet_at_every_size(size: int, upsampling: Upsampling) -> None:
     assert 4 <= pyramid(size)[0] <= 7
-    image = Up(size, 3, width=4, inputs=5)(torch.randn(2, 5))
+    image = Up(size, 3, width=4, inputs=5, upsampling=upsampling)(torch.randn(2, 5))
     assert image.shape == (2, 3, size, size)
     assert Down(size, 3, width=4, outputs=7)(image).shape == (2, 7)
+
+
+def test_resize_convolution_is_what_its_name_says() -> None:
+    layer = ResizeConv2d(5, 6).double()
+    image = torch.randn(2, 5, 7, 9, dtype=torch.double)
+    kernel = layer.weight.flip(2, 3).transpose(0, 1)
+    plain = F.conv2d(F.interpolate(image, scale_factor=2, mode="nearest"), kernel, layer.bias, padding=1)
+    torch.testing.assert_close(layer(image), plain)
+
+
+def test_flat_features_give_a_flat_image_only_by_nearest_neighbours() -> None:
+    flat = torch.ones(1, 8, 8, 8)
+    inner = [
+        layer(flat).detach()[:, :, 2:-2, 2:-2]
+        for layer in (ResizeConv2d(8, 3), torch.nn.ConvTranspose2d(8, 3, 4, 2, 1))
+    ]
+    spread = [float((image - image.mean((2, 3), keepdim=True)).abs().max()) for image in inner]
+    assert spread[0] < 1e-6 < 1e-3 < spread[1]
 
 
 def test_the_stem_is_the_textbook_transposed_convolution() -> None:

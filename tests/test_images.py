@@ -188,6 +188,41 @@ def test_bands_and_averaging_do_not_show(mode: str, off: int) -> None:
     assert np.abs(decode(encoded(image), 48, 3).astype(int) - np.asarray(at_once)).max() <= off
 
 
+def decibels(one: Array, other: Array) -> float:
+    return float(10 * np.log10(255**2 / np.square(one.astype(float) - other).mean()))
+
+
+@pytest.mark.parametrize(("size", "least"), [((172, 200), 38), ((178, 218), 38), ((260, 300), 43), ((500, 427), 41)])
+def test_a_jpeg_that_is_decoded_smaller_looks_the_same(size: tuple[int, int], least: float) -> None:
+    """In decibels, against a decode in full: far nearer than with another filter."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    reduced, bilinear = [], []
+    for photo in map(Image.fromarray, datasets.load_sample_images().images):
+        for left, top in ((0, 0), (140, 0), (70, 27), (0, 27)):
+            part = photo.crop((left, top, left + 500, top + 400)).resize(size, Image.Resampling.LANCZOS)
+            data = encoded(part, "JPEG", quality=92)
+            side = min(size)
+            box = ((size[0] - side) / 2, (size[1] - side) / 2, (size[0] + side) / 2, (size[1] + side) / 2)
+            whole = Image.open(io.BytesIO(data)).convert("RGB")
+            full = np.asarray(whole.resize((64, 64), Image.Resampling.LANCZOS, box=box))
+            reduced.append(decibels(decode(data, 64, 3), full))
+            bilinear.append(decibels(np.asarray(whole.resize((64, 64), Image.Resampling.BILINEAR, box=box)), full))
+            grey = np.asarray(Image.fromarray(full).convert("L"))
+            assert decibels(decode(data, 64, 1)[..., 0], grey) > 37
+    assert np.mean(reduced) > least and np.mean(reduced) > np.mean(bilinear) + 3
+
+
+def test_grey_of_a_jpeg_is_its_luminance_however_it_is_stored() -> None:
+    image = gradient(200, 200)
+    wanted = np.asarray(image.convert("L").resize((64, 64), Image.Resampling.LANCZOS)).astype(int)
+    for options in ({}, {"keep_rgb": True}, {"progressive": True}, {"subsampling": 0}):
+        grey = decode(encoded(image, "JPEG", quality=98, **options), 64, 1)
+        assert np.abs(grey[..., 0] - wanted).max() <= 3, options
+    for mode in ("L", "CMYK"):
+        grey = decode(encoded(image.convert(mode), "JPEG", quality=98), 64, 1)
+        assert np.abs(grey[..., 0] - wanted).max() <= 4, mode
+
+
 @given(
     st.integers(1, 90),
     st.integers(1, 90),

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from zeuxis.data.pack import Pack
 from zeuxis.display import Lines
 from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
 from zeuxis.model import Batch, Clock, Latent, Model, Turn, option
-from zeuxis.session import events, loop, machine, pictures
+from zeuxis.session import budget, events, loop, machine, pictures
 from zeuxis.settings import TrainSettings
 
 RELEASE = os.environ.get("ZEUXIS_RELEASE") == "1"
@@ -209,6 +210,26 @@ def test_families_resume_bit_for_bit(tmp_path: Path, data: str, quiet: Lines, na
         assert state(stopped) == state(straight)
 
 
+def test_resuming_takes_the_kernels_that_the_run_began_with(
+    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = {"4x64 to 4x1 by 1x64": "blas standard blas"}
+    monkeypatch.setattr(training, "choose_kernels", lambda *_, **__: chosen)
+    whole = session.start(settings(tmp_path / "whole"), Toy, {}, data=data, display=quiet)
+    short = session.start(settings(tmp_path / "short", steps=5), Toy, {}, data=data, display=quiet)
+    plain = session.start(settings(tmp_path / "plain", kernels="standard"), Toy, {}, data=data, display=quiet)
+    monkeypatch.setattr(training, "choose_kernels", lambda *_, **__: pytest.fail("measured again"))
+    used: list[dict[str, str]] = []
+    using = training.Using
+    monkeypatch.setattr(training, "Using", lambda table: (used.append(table), using(table))[1])
+    session.resume(short, steps=STEPS, family=Toy, display=quiet)
+    assert used == [chosen] * (STEPS - 5)
+    assert storage.Run.open(short).config["chosen_kernels"] == chosen
+    assert storage.Run.open(plain).config["chosen_kernels"] == {}
+    weights = [files.read_tensors(run / "model" / "model.safetensors") for run in (whole, short)]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
 def test_minutes_alone_end_a_run_and_resume_it(tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zeuxis.settings.STEPS", 3)  # what a run takes if nothing is said
     told = io.StringIO()
@@ -221,6 +242,75 @@ def test_minutes_alone_end_a_run_and_resume_it(tmp_path: Path, data: str, monkey
     session.resume(run, minutes=0.01, family=Toy)
     second = storage.Run.open(run).load_checkpoint()
     assert second is not None and second.step > first.step
+
+
+def test_core_minutes_count_the_steps_alone_and_go_on_after_a_resume(
+    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a processor whose time passes by 1 s in each step, and by 7 s in each sheet and each save."""
+    used = [0.0]
+
+    def passing(function: Callable[..., Any], seconds: float) -> Callable[..., Any]:
+        def timed(*given: Any, **named: Any) -> Any:
+            used[0] += seconds
+            return function(*given, **named)
+
+        return timed
+
+    monkeypatch.setattr(budget, "time", SimpleNamespace(process_time=lambda: used[0], monotonic=time.monotonic))
+    monkeypatch.setattr(training, "train_step", passing(training.train_step, 1.0))
+    monkeypatch.setattr(pictures, "draw", passing(pictures.draw, 7.0))
+    monkeypatch.setattr(storage.Run, "save_checkpoint", passing(storage.Run.save_checkpoint, 7.0))
+
+    def spent(run: Path) -> tuple[int, float]:
+        newest = storage.Run.open(run).load_checkpoint()
+        assert newest is not None
+        return newest.step, newest.state["processor_seconds"]
+
+    asked = settings(tmp_path, steps=None, core_minutes=9 / 60)
+    run = session.start(asked, Toy, {}, data=data, display=quiet)
+    assert spent(run) == (9, 9.0), "beyond the 3 steps between checkpoints and the sheets, which cost nothing"
+    session.resume(run, family=Toy, display=quiet)
+    assert spent(run) == (9, 9.0), "a budget that is used up takes no further step"
+    shutil.rmtree(run / "checkpoints" / "step-00000009")  # as if killed before it was written
+    session.resume(run, core_minutes=STEPS / 60, family=Toy, display=quiet)
+    assert spent(run) == (STEPS, float(STEPS)), "the 8 s of the checkpoint count, those after it do not"
+    assert storage.Run.open(run).config["settings"]["core_minutes"] == STEPS / 60
+    session.resume(run, steps=STEPS + 1, family=Toy, display=quiet)
+    newest = storage.Run.open(run).load_checkpoint()
+    assert newest is not None and newest.step == STEPS + 1, "more steps asked for by hand are not held to it"
+
+
+def test_core_minutes_do_not_change_what_is_learned(
+    tmp_path: Path, data: str, quiet: Lines, never_stopped: dict[str, str]
+) -> None:
+    run = session.start(settings(tmp_path, core_minutes=60.0), Toy, {}, data=data, display=quiet)
+    found = digests(run)
+    states = [name for name in found if name.endswith(("state.json", "manifest.json"))]
+    assert len(states) == 2 and all(found[name] != never_stopped[name] for name in states)
+    assert {name: value for name, value in found.items() if name not in states} == {
+        name: value for name, value in never_stopped.items() if name not in states
+    }
+
+
+def test_budget_tells_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = {"monotonic": 100.0, "process_time": 5.0}
+    clocks = {name: lambda name=name: now[name] for name in now}
+    monkeypatch.setattr(budget, "time", SimpleNamespace(**clocks))
+    both = budget.Budget(TrainSettings(minutes=2, core_minutes=1), begin=100.0)
+    both.resumed({"processor_seconds": 10.0})
+    with both.step():
+        now["process_time"] += 20
+    now["monotonic"] += 40
+    (clock, left), (core, core_left) = both.shares()
+    assert (clock, left) == (pytest.approx(1 / 3), 80)
+    assert (core, core_left) == (0.5, 60), "30 s of the processor at 2 s by the clock for each"
+    assert not both.over
+    with both.step():
+        now["process_time"] += 30
+    assert both.over and both.used_up and both.saved() == {"processor_seconds": 60.0}
+    with pytest.raises(TypeError):
+        both.resumed({"processor_seconds": None})
 
 
 def test_minutes_end_a_run_without_changing_it(
@@ -797,4 +887,5 @@ def test_dry_run_measures_and_writes_nothing(tmp_path: Path) -> None:
     assert plan.state_bytes > 3 * 4 * (plan.parameters["maker"] + plan.parameters["critic"])
     assert plan.peak_bytes > plan.state_bytes
     assert 0 < plan.seconds_per_step < 5
+    assert 0 < plan.core_seconds_per_step < 5
     assert not (tmp_path / "runs").exists()

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zeuxis import explore, families, files, judging, loading, session
+from zeuxis import explore, families, files, judging, loading, onnx, session
 from zeuxis.capabilities import decode, encode, latent, translate, translator
 from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.data.report import Report, inspect
@@ -24,6 +24,7 @@ from zeuxis.judging.comparison import Comparison, contender
 from zeuxis.judging.report import Evaluation
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Model, Translator
+from zeuxis.onnx import Exported
 from zeuxis.settings import Fit, TrainSettings
 
 PathKind = Literal["slerp", "linear"]
@@ -33,11 +34,11 @@ __all__ = [
     "Equation",
     "arithmetic",
     "compare",
-    "data_of",
     "decode",
     "dry_run",
     "encode",
     "evaluate",
+    "export",
     "inspect_data",
     "interpolate",
     "latent",
@@ -199,15 +200,21 @@ def evaluate(
 def compare(runs: Sequence[str | Path], *, columns: int = 10, seed: int = 0, device: str = "auto") -> Comparison:
     """Runs (folders, or numbers or names under runs/) side by side: the scores that `evaluate` left in each, and samples
     of the seeds `seed ... seed + columns - 1`, or what they make of the same sources."""
-    found = []
-    for folder in (loading.find_run(run) for run in runs):
-        model = load(folder, device=device)
-        if isinstance(model, Translator):
-            samples = translation.outputs(model, data_of(folder) or "", columns)
-        else:
-            samples = latent(model).sample(columns, seed=seed).cpu()
-        found.append(contender(folder, model, samples))
-    return Comparison(found)
+    folders = [loading.find_run(run) for run in runs]
+    seeds = range(seed, seed + columns)
+    return Comparison([contender(folder, load(folder, device=device), seeds) for folder in folders])
+
+
+def export(model: str | Path, out: str | Path | None = None, *, family: str | None = None) -> Exported:
+    """Write a saved model's way from latents to images as an ONNX file, by default `model.onnx` in its run's folder.
+
+    The model's card goes with it. `UsageError` where the extra `export` is missing, or ONNX cannot do what the family does.
+    """
+    folder = loading.find_model(model)
+    run = folder.parent if (folder.parent / "config.yaml").is_file() else Path()
+    card = folder / "README.md"
+    text = files.read_bytes(card, max_bytes=1 << 20).decode("utf-8", "replace") if card.is_file() else ""
+    return onnx.export(latent(load(folder, device="cpu", family=family)), out or run / "model.onnx", card=text)
 
 
 def inspect_data(
@@ -265,23 +272,14 @@ def resume(
     *,
     steps: int | None = None,
     minutes: float | None = None,
+    core_minutes: float | None = None,
     family: type[Model] | str | None = None,
 ) -> Path:
     """Go on with a run that was stopped (a folder, or a number or name under runs/), exactly; the run's folder.
 
     A run of a family outside Zeuxis is only resumed when `family` names its class.
     """
-    return session.resume(loading.find_run(run), steps=steps, minutes=minutes, family=family)
-
-
-def data_of(path: str | Path) -> str | None:
-    """The data a model was trained on, where it lies in a run's folder."""
-    config = loading.find_model(path).parent / "config.yaml"
-    if not config.is_file():
-        return None
-    content = files.read_yaml(config)
-    data = content.get("data") if isinstance(content, dict) else None
-    return data if isinstance(data, str) else None
+    return session.resume(loading.find_run(run), steps=steps, minutes=minutes, core_minutes=core_minutes, family=family)
 
 
 def _ends(

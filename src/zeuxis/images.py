@@ -27,6 +27,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MOST_PIXELS = 64_000_000
 MOST_BYTES = 256 << 20
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# Of the target: a JPEG decoded to so much differs by no more than the JPEG itself (bench/results/data.md).
+_SPARE = 4 / 3
 _BAND = 1 << 20  # pixels that are converted at a time, so that a large image needs little more than its own memory
 _ROTATED = {  # EXIF orientation -> how the stored image becomes the one that was seen
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -94,9 +96,8 @@ def _explained(default: str) -> Iterator[None]:
 def decode(source: bytes | BinaryIO, size: int, channels: int, fit: str = "crop") -> Array:
     """The image of a file as size size channels in uint8, or `Unusable`.
 
-    `crop` takes the largest square of the middle, `pad` all of it on white; `left` and `right` take the middle of that
-    half, of two pictures side by side. What is transparent becomes white, 16 bits become 8, EXIF says what is up, and the
-    first frame of an animation is taken.
+    `crop` takes the largest square of the middle, `left` and `right` that of a half, `pad` all of it on white. What is
+    transparent becomes white, 16 bits 8, EXIF says what is up, and the first frame of an animation is taken.
     """
     with opened(source) as image:
         return fitted(image, size, channels, fit)
@@ -106,10 +107,14 @@ def fitted(image: Image.Image, size: int, channels: int, fit: str = "crop") -> A
     """As `decode`, of an image that `opened` gave."""
     with _explained("damaged"):
         full = image.size
-        image.draft(None, (2 * size, 2 * size))  # a JPEG is decoded at 1/2, 1/4, 1/8 where that leaves twice the target
+        # A JPEG is decoded at 1/2, 1/4, 1/8 where that leaves enough, and without its colours where grey is wanted.
+        # Half of a small one is nearer to all of it than another filter (bench/results/data.md); others keep twice the target.
+        enough = 2 * size if min(full) >= 4 * size else math.ceil(_SPARE * size)
+        drafted = image.draft("L" if channels == 1 else None, (enough, enough))
         image.load()
         turn = _turn(image)
-        box, target = _placed((image.width, image.height), full, size, fit)
+        now = drafted[1][2:] if drafted else full  # 213.5 pixels of 427 are in 214: of the last there is only a half
+        box, target = _placed(now, full, size, fit)
         small = _white(_resized(_shallow(image), box, target))
     if turn is not None:
         small = small.transpose(turn)  # after the reduction, where it costs nothing
@@ -125,10 +130,9 @@ def decode_whole(source: bytes | BinaryIO, channels: int, *, shorter: int | None
     """As `decode`, all of the image: h w channels; with `shorter` its shorter side is brought to so many pixels."""
     with opened(source) as image, _explained("damaged"):
         image.load()
-        width, height = image.size
-        scale = shorter / min(width, height) if shorter else 1.0
-        target = (max(1, round(width * scale)), max(1, round(height * scale)))
-        whole, turn = _white(_resized(_shallow(image), (0.0, 0.0, width, height), target)), _turn(image)
+        scale = shorter / min(image.size) if shorter else 1.0
+        target = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        whole, turn = _white(_resized(_shallow(image), (0.0, 0.0, *image.size), target)), _turn(image)
     whole = (whole if turn is None else whole.transpose(turn)).convert("L" if channels == 1 else "RGB")
     return np.asarray(whole).reshape(whole.height, whole.width, channels)
 
@@ -141,13 +145,13 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _placed(now: tuple[int, int], full: tuple[int, int], size: int, fit: str) -> tuple[Box, tuple[int, int]]:
+def _placed(now: tuple[float, float], full: tuple[int, int], size: int, fit: str) -> tuple[Box, tuple[int, int]]:
     """The part of the image that is taken, in pixels of what was decoded, and the width and height it gets."""
     width, height = float(full[0]), float(full[1])
     across, down = now[0] / width, now[1] / height
     if fit == "pad":
         scale = size / max(width, height)
-        return (0.0, 0.0, float(now[0]), float(now[1])), (max(1, round(width * scale)), max(1, round(height * scale)))
+        return (0.0, 0.0, now[0], now[1]), (max(1, round(width * scale)), max(1, round(height * scale)))
     start = width / 2 if fit == "right" else 0.0
     width = width if fit == "crop" else width / 2
     side = min(width, height)
@@ -164,14 +168,19 @@ def _resized(image: Image.Image, box: Box, target: tuple[int, int]) -> Image.Ima
     for top in range(outer[1], outer[3], rows):
         band = _plain(image.crop((outer[0], top, outer[2], min(top + rows, outer[3]))))
         bands.append(band.reduce((by[0], by[1])) if by != [1, 1] else band)
+    whole = bands[0] if len(bands) == 1 else _stacked(bands)
+    inner = [(box[i] - outer[i % 2]) / by[i % 2] for i in range(4)]
+    inner = [max(0.0, inner[0]), max(0.0, inner[1]), min(whole.width, inner[2]), min(whole.height, inner[3])]
+    return whole.resize(target, Image.Resampling.LANCZOS, box=(inner[0], inner[1], inner[2], inner[3]))
+
+
+def _stacked(bands: list[Image.Image]) -> Image.Image:
     whole = Image.new(bands[0].mode, (bands[0].width, sum(band.height for band in bands)))
     top = 0
     for band in bands:
         whole.paste(band, (0, top))
         top += band.height
-    inner = [(box[i] - outer[i % 2]) / by[i % 2] for i in range(4)]
-    inner = [max(0.0, inner[0]), max(0.0, inner[1]), min(whole.width, inner[2]), min(whole.height, inner[3])]
-    return whole.resize(target, Image.Resampling.LANCZOS, box=(inner[0], inner[1], inner[2], inner[3]))
+    return whole
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -258,15 +267,6 @@ def from_uint8(images: Array) -> Tensor:
     import torch
 
     return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
-
-
-def beside(*columns: Tensor) -> Tensor:
-    """Images that belong together (n c h w each; of any size, grey or colour) as rows of one size: n k c h w."""
-    import torch
-
-    size, channels = (max(each.shape[axis] for each in columns) for axis in (-1, 1))
-    alike = [torch.nn.functional.interpolate(each.float().cpu(), (size, size)) for each in columns]
-    return torch.stack([each.expand(-1, channels if each.shape[1] == 1 else -1, -1, -1) for each in alike], 1)
 
 
 def sheet(images: Tensor, *, columns: int | None = None, scale: int = 1, gap: int = 2) -> Image.Image:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-from zeuxis import families, parsing, storage
+from zeuxis import families, files, parsing, storage
 from zeuxis.errors import UsageError
 from zeuxis.model import Model
 
@@ -47,6 +48,16 @@ def find_model(path: str | Path) -> Path:
     if _holds(folder, "config.json"):
         return folder
     raise UsageError(f"{path} has no model yet (no model/config.json); train on with: zeuxis resume {path}")
+
+
+def data_of(path: str | Path) -> str | None:
+    """The data a model was trained on, where it lies in a run's folder."""
+    config = find_model(path).parent / "config.yaml"
+    if not config.is_file():
+        return None
+    content = files.read_yaml(config)
+    data = content.get("data") if isinstance(content, dict) else None
+    return data if isinstance(data, str) else None
 
 
 def find_run(run: str | Path, *, runs: str | Path = "runs") -> Path:
@@ -94,10 +105,22 @@ def _check_fit(family: type[Model], options: Mapping[str, Any], weights: Mapping
     """Raise `UsageError` unless the options give a model of these weights; nothing as large as they claim is allocated."""
     config = folder / "config.json"
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Undrawn():
             model = family(**options).drop_scaffolding()
     except UsageError as error:
         raise UsageError(f"{config}: {error}") from None
     except (TypeError, ValueError, ArithmeticError, RuntimeError, LookupError, MemoryError) as error:
         raise UsageError(f"{config} has options that {family.family()} cannot be built from: {error}") from None
     storage.check_weights(model, weights)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves weights undrawn: where there is no memory torch would only import its compiler for it, for over a second."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        if getattr(func, "__name__", "") == "normal_":
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)

@@ -11,6 +11,7 @@ from zeuxis.errors import UsageError
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["fp32", "bf16"]
 Fit = Literal["crop", "pad"]
+Kernels = Literal["auto", "standard"]
 
 
 STEPS = 20_000  # that a run takes if nothing else is said
@@ -27,11 +28,14 @@ class TrainSettings:
 
     steps: int | None = setting(
         None,
-        f"training steps, as 20000 or 20k (default: {STEPS // 1000}k, or what --minutes allows)",
+        f"training steps, as 20000 or 20k (default: {STEPS // 1000}k, or what the minutes allow)",
         low=1,
         high=10**9,
     )
     minutes: float | None = setting(None, "stop after so many minutes, however many steps were done", low=0)
+    core_minutes: float | None = setting(
+        None, "stop after so many minutes of the processor in training steps, those before a resume included", low=0
+    )
     batch_size: int | None = setting(None, "images per step (default: what suits the family)", low=1, high=65536)
     parts: int = setting(1, "pieces a batch is worked through in, to save memory", low=1, high=65536)
     seed: int = setting(0, "one number that fixes weights, order of the images and noise", low=0, high=2**63 - 1)
@@ -51,6 +55,9 @@ class TrainSettings:
     evaluate_images: int = setting(1000, "samples for each of these scores", low=20, high=100_000)
     log_every: int = setting(100, "steps between lines of metrics.jsonl", low=1, high=10**9)
     threads: int = setting(0, "CPU threads to compute with (0: one per core)", low=0, high=4096)
+    kernels: Kernels = setting(
+        "auto", "on a CPU: auto measures which are fastest here; standard gives the same bits in every run of the seed"
+    )
     init_from: str | None = setting(None, "start from the weights of this model (a new run, not a resumed one)")
     tensorboard: bool = setting(False, "also write events for TensorBoard into the run folder")
 
@@ -59,7 +66,12 @@ class TrainSettings:
         """The step that a run ends with, unless its minutes are over before."""
         if self.steps is not None:
             return self.steps
-        return STEPS if self.minutes is None else 10**12
+        return 10**12 if self.endless else STEPS
+
+    @property
+    def endless(self) -> bool:
+        """Whether minutes alone end the run."""
+        return self.steps is None and (self.minutes is not None or self.core_minutes is not None)
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))

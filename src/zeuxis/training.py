@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import math
@@ -15,6 +16,7 @@ from torch.optim import Optimizer
 
 from zeuxis.errors import DivergedError
 from zeuxis.model import Batch, Clock, Model
+from zeuxis.nets.kernels import WORTH, Using, choose
 
 Precision = Literal["fp32", "bf16"]
 Tensors = dict[str, dict[str, Tensor]]
@@ -102,12 +104,14 @@ def train(
     half_life: int = 10_000,
     parts: int = 1,
     precision: Precision = "fp32",
+    kernels: Mapping[str, str] | None = None,
     resume: State | None = None,
 ) -> Iterator[Progress]:
     """Train until the clock shows `steps`, yielding after every step.
 
-    `half_life` of the average is in images; `parts` splits a batch to save memory. Data order and noise are
-    functions of (seed, step), so a state restored from a checkpoint goes on with the same bits.
+    `half_life` of the average is in images; `parts` splits a batch to save memory; `kernels` are those of
+    `choose_kernels`. Data order and noise are functions of (seed, step), so a state restored from a checkpoint goes on
+    with the same bits.
     """
     state = resume or State.start(model)
     watch = _Watch(eager=model.device.type == "cpu")
@@ -115,7 +119,8 @@ def train(
         clock = state.clock
         batch = data.batch(clock.images, batch_size)
         torch.manual_seed(mix(seed, clock.step))
-        report = train_step(model, state.optimizers, batch, clock, parts=parts, precision=precision)
+        with Using(kernels) if kernels else contextlib.nullcontext():
+            report = train_step(model, state.optimizers, batch, clock, parts=parts, precision=precision)
         state.clock = Clock(clock.step + 1, clock.images + batch_size)
         update_average(state.average, model, average_weight(state.clock, batch_size, half_life))
         watch.see(clock.step, report)
@@ -152,6 +157,20 @@ def train_step(
                 _backward(optimizers[player], terms, len(games))
         if player is not None:
             report[f"{player}/gradient"] = _move(optimizers[player])
+
+
+def choose_kernels(model: Model, batch: Batch, *, parts: int = 1, seconds: float = 5.0) -> dict[str, str]:
+    """The kernels that are fastest here for the layers of the model's step on such a batch, by layer.
+
+    Layers with the most operations come first; those that are not reached within about so many seconds stay as they are.
+    """
+    most = 2 * len(batch.image) * model.size**2 * max(p.numel() for p in model.parameters())
+    if model.device.type != "cpu" or most < WORTH:  # no layer can have more operations than that
+        return {}
+    trial = copy.deepcopy(model)
+    optimizers = trial.optimizers()
+    with torch.random.fork_rng(devices=[]):
+        return choose(lambda: train_step(trial, optimizers, batch, Clock(), parts=parts), seconds=seconds)
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:

@@ -14,7 +14,7 @@ from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
 from zeuxis import stopping
-from zeuxis.cli import explore, judge, look, train, translate
+from zeuxis.cli import explore, export, judge, look, train, translate
 from zeuxis.errors import ZeuxisError
 
 HELP = """\
@@ -33,6 +33,7 @@ ORDER = (
     "translate",
     "evaluate",
     "compare",
+    "export",
     "version",
 )
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
@@ -81,6 +82,7 @@ def build(tokens: Sequence[str]) -> App:
     explore.register(app)
     app.command(translate.translate)
     judge.register(app)
+    export.register(app)
     look.register(app)
     for place, name in enumerate(ORDER):
         app[name].sort_key = place

@@ -123,7 +123,7 @@ def _picked(kind: Any, tokens: Sequence[Token]) -> list[Term]:
 
 
 Picked = Annotated[
-    Sequence[str],
+    Sequence[Term],
     Parameter(name=("--plus", "--minus"), converter=_picked, negative=(), n_tokens=1, show_default=False),
 ]
 
@@ -160,12 +160,12 @@ def arithmetic(
     if (expression is None) == (not plus):
         raise UsageError("expected an expression, or seeds with --plus and --minus: one of the two")
     check_png(out)
-    from zeuxis import api
+    from zeuxis import api, loading
     from zeuxis.display import open_display
 
     solve = partial(api.arithmetic, api.load(model, device=device, family=family), average=average, seed=seed)
     terms = cast("api.HandPicked", expression or plus)
-    source = data or api.data_of(model) or "avatars"
+    source = data or loading.data_of(model) or "avatars"
     with open_display() as shown:
         progress = partial(shown.work, "reading images")
         equation = solve(terms, data=source, triples=100 if score else 0, report=shown.note, progress=progress)

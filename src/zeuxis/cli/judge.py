@@ -87,9 +87,9 @@ def _loaded(runs: Sequence[str], device: Place) -> dict[str, Model]:
 
 
 def _trained_on(model: str) -> str:
-    from zeuxis import api
+    from zeuxis import loading
 
-    data = api.data_of(model)
+    data = loading.data_of(model)
     if data is None:
         raise UsageError(f"{model} does not say what it was trained on; name the DATA after it")
     return data

@@ -24,7 +24,7 @@ GENERAL = Group("General options", sort_key=2)
 OWN = Group("Options of every family", sort_key=1)
 HERE = Group("This command", sort_key=0)
 # What a run's config.yaml records beside the options.
-RECORDED = frozenset({"versions", "fingerprint", "images", "zeuxis"})
+RECORDED = frozenset({"versions", "fingerprint", "images", "chosen_kernels", "zeuxis"})
 HELP = (
     "Train a model of a FAMILY on DATA: a folder, a zip, IDX files or a named set such as avatars. A family that "
     "translates learns to make TARGET of DATA, which may be two folders with the same names."
@@ -56,6 +56,7 @@ def resume(
     *,
     steps: Annotated[int | None, flags.flag("train up to this step instead", low=1)] = None,
     minutes: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, 0))] = None,
+    core_minutes: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, 0))] = None,
     family: Annotated[str | None, Parameter(help="my_module:MyModel, to trust a family outside Zeuxis")] = None,
 ) -> None:
     """Go on with a run that was stopped, exactly as if it never had been.
@@ -66,10 +67,12 @@ def resume(
         the run's folder, or its number or name under runs/
     minutes
         stop after so many minutes, counted from now
+    core_minutes
+        stop after so many minutes of the processor in training steps, those before included
     """
     from zeuxis import api
 
-    print(f"run {api.resume(run, steps=steps, minutes=minutes, family=family)}")
+    print(f"run {api.resume(run, steps=steps, minutes=minutes, core_minutes=core_minutes, family=family)}")
 
 
 def _command(name: str | None, family: type[Model] | None, config: dict[str, Any]) -> Callable[..., None]:
@@ -117,9 +120,12 @@ def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, o
         f"memory: {plan.peak_bytes / 2**20:,.0f} MiB, of which weights and optimizers {plan.state_bytes / 2**20:,.0f} MiB"
     )
     print(f"seconds per step on {plan.device}: {plan.seconds_per_step:.3f}, {plan.batch_size} images each")
-    if settings.steps is None and settings.minutes is not None:
-        print(f"in {settings.minutes:g} minutes: about {60 * settings.minutes / plan.seconds_per_step:,.0f} steps")
-    else:
+    ends = [("minutes", settings.minutes, plan.seconds_per_step)]
+    ends += [("core minutes", settings.core_minutes, plan.core_seconds_per_step)]
+    for what, minutes, seconds in ends:
+        if minutes is not None:
+            print(f"in {minutes:g} {what}: about {60 * minutes / max(seconds, 1e-9):,.0f} steps")
+    if not settings.endless:
         print(f"all {settings.last_step:,} steps: {plan.seconds_per_step * settings.last_step / 60:,.0f} minutes")
 
 

@@ -26,7 +26,7 @@ from zeuxis.errors import DataError, UsageError, ZeuxisError
 
 Progress = Callable[[int, int], None]  # images done, and of how many
 
-_FORMAT = 1  # of the files in a pack, and of how images are decoded: raise it and packs are built again
+_FORMAT = 2  # of the files in a pack, and of how images are decoded: raise it and packs are built again
 _EVERY = 50  # images between two calls of `progress`
 
 

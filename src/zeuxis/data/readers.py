@@ -31,13 +31,16 @@ def reader_from(spec: dict[str, Any]) -> Reader:
 
 def pictured(file: BinaryIO, shape: Shape) -> Picture:
     """The image in a file, and a digest of all of the file."""
-    head = file.read(16)
-    if head and images.looks_like_image(head):
-        digest = hashlib.blake2b(head, digest_size=16)
-        while block := file.read(_BLOCK):
+    block = file.read(_BLOCK)
+    digest = hashlib.blake2b(digest_size=16)
+    source: bytes | BinaryIO = block if len(block) < _BLOCK else file  # most files are read once, in one go
+    if images.looks_like_image(block[:16]):
+        digest.update(block)
+        while len(block) == _BLOCK:
+            block = file.read(_BLOCK)
             digest.update(block)
     file.seek(0)
-    with images.opened(file) as image:
+    with images.opened(source) as image:
         size, mode = image.size, image.mode
         return Picture(images.fitted(image, *shape), size, mode, digest.hexdigest())
 

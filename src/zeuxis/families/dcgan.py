@@ -14,11 +14,12 @@ from torch.optim import Adam, Optimizer
 from zeuxis.adversarial import PAIRS, turns
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.augment import Augment, augment
-from zeuxis.nets.conv import Down, Norm, Up, textbook_init
+from zeuxis.nets.conv import Down, Norm, Up, Upsampling, textbook_init
 
 # Radford 2015, sections 3 and 4 (the prior stays Gaussian, where the paper draws uniformly: directions are then alike).
 TEXTBOOK = {
     "width": 64,
+    "upsampling": "transposed",
     "lr": 2e-4,
     "discriminator_norm": "batch",
     "loss": "non-saturating",
@@ -40,6 +41,7 @@ class DCGAN(Latent):
     )
     r1: float = option(1.0, "weight of the R1 penalty on the discriminator's gradient at real images", low=0)
     r1_every: int = option(16, "steps between two penalties (each counts as many times)", low=1)
+    upsampling: Upsampling = option("nearest", "how the generator doubles: neighbours and a convolution, or transposed")
     discriminator_norm: Norm = option("none", "normalisation in the discriminator")
     spectral_norm: bool = option(False, "bound the discriminator's layers by their spectral norm (Miyato 2018)")
     augment: Augment = option("none", "differentiable augmentation of what the discriminator sees (Zhao 2020)")
@@ -51,7 +53,9 @@ class DCGAN(Latent):
         if self.textbook:
             vars(self).update(TEXTBOOK)
         norm: Norm = self.discriminator_norm
-        self.generator = Up(self.size, self.channels, width=self.width, inputs=self.latent_dim)
+        self.generator = Up(
+            self.size, self.channels, width=self.width, inputs=self.latent_dim, upsampling=self.upsampling
+        )
         self.discriminator = Down(self.size, self.channels, width=self.width, norm=norm)
         textbook_init(self.generator)
         textbook_init(self.discriminator)

@@ -14,7 +14,7 @@ import zeuxis
 from zeuxis.data.pairs import Pairs, halves
 from zeuxis.data.source import open_pairs_of
 from zeuxis.errors import DataError
-from zeuxis.images import beside, from_uint8
+from zeuxis.images import from_uint8
 from zeuxis.judging.report import Better, Evaluation, Row
 from zeuxis.metrics import distances, paired, vgg
 from zeuxis.metrics.distances import FEWEST
@@ -22,6 +22,7 @@ from zeuxis.metrics.features import Extractor, digest, pack_features
 from zeuxis.metrics.resampling import mean
 from zeuxis.metrics.vgg import VGG
 from zeuxis.model import Translator
+from zeuxis.sheets import beside
 
 BATCH = 16  # images translated at once
 SHOWN = 12  # examples in the picture

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zeuxis import stopping
+from zeuxis import stopping, training
 from zeuxis.data import Pack, pairs
 from zeuxis.data.pairs import Pairs
 from zeuxis.data.source import PackSource, PairSource, open_data, open_pairs_of, source_of
@@ -19,10 +19,11 @@ from zeuxis.judging.watch import Watch, watch, watch_translations
 from zeuxis.loading import trusted
 from zeuxis.model import Model, Translator
 from zeuxis.session import pictures
+from zeuxis.session.budget import Budget
 from zeuxis.session.build import build
 from zeuxis.session.events import Events, check_tensorboard
 from zeuxis.session.loop import Training
-from zeuxis.session.machine import check_precision, choose_device, set_threads
+from zeuxis.session.machine import check_precision, choose_device, memory_kept, set_threads
 from zeuxis.session.plan import Plan, dry_run
 from zeuxis.session.recipe import Recipe, read, versions
 from zeuxis.settings import TrainSettings
@@ -51,7 +52,10 @@ def start(
         settings, model = _prepare(settings, family, options, weights_of=settings.init_from)
         data = pairs.lasting(data)
         pack = _open(data, settings, model, shown)
-        recipe = Recipe(family.family(), data, model.options, settings, pack.fingerprint, len(pack))
+        chosen = _kernels(settings, model, pack)
+        recipe = Recipe(
+            family.family(), data, model.options, settings, pack.fingerprint, len(pack), chosen_kernels=chosen
+        )
         scorer = _watch(recipe, model, shown)
         with stop.later():
             run = Run.create(
@@ -68,17 +72,19 @@ def resume(
     *,
     steps: int | None = None,
     minutes: float | None = None,
+    core_minutes: float | None = None,
     family: type[Model] | str | None = None,
     display: Display | None = None,
 ) -> Path:
     """Go on with a run, bit for bit as if it had never stopped, to its last step or to `steps`; its folder.
 
-    `minutes` counts from now. A run of a family outside Zeuxis is only resumed when `family` names that class.
+    `minutes` counts from now, `core_minutes` from when the run was first given some. A run of a family outside Zeuxis is
+    only resumed when `family` names that class.
     """
     with _on_stage(display) as (stop, shown):
         found = Run.open(run)
         with found.lock():
-            recipe = read(found.config).going_on(steps, minutes)
+            recipe = read(found.config).going_on(steps, minutes, core_minutes)
             checkpoint = found.load_checkpoint()
             settings, model = _prepare(
                 recipe.settings,
@@ -89,7 +95,7 @@ def resume(
             _check_steps(checkpoint, settings)
             pack = _open(recipe.data, settings, model, shown)
             _check_same(recipe, pack)
-            if steps is not None:
+            if steps is not None or core_minutes is not None:
                 found.write_config(recipe.values())
             scorer = _watch(recipe, model, shown)
             _train(found, recipe, model, pack, scorer, stop=stop, display=shown, checkpoint=checkpoint)
@@ -141,6 +147,18 @@ def _open(data: str, settings: TrainSettings, model: Model, display: Display) ->
     )
 
 
+def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[str, str]:
+    """The kernels that are fastest here, where they may be chosen."""
+    source = source_of(pack, seed=settings.seed, device=settings.device, mirror=settings.mirror)
+    if settings.kernels != "auto" or settings.precision != "fp32" or not model.needs <= source.columns:
+        return {}
+    try:
+        batch = source.batch(0, settings.batch_size or model.batch_size)
+        return training.choose_kernels(model, batch, parts=settings.parts)
+    except (RuntimeError, MemoryError):  # out of memory, say: the first step will tell
+        return {}
+
+
 def _check_same(recipe: Recipe, pack: Pack | Pairs) -> None:
     if pack.fingerprint != recipe.fingerprint:
         raise DataError(
@@ -174,11 +192,13 @@ def _train(
         raise DataError(f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have")
     state = State.start(model)
     reals = _reals(run, recipe, model, source, len(pack))
-    settled = _take_over(run, state, checkpoint)
+    budget = Budget(settings)
+    settled = _take_over(run, state, budget, checkpoint)
     step = state.clock.step
     _greet(run, recipe, checkpoint, display)
-    with contextlib.closing(Events(run.path / "tensorboard" if settings.tensorboard else None, step=step)) as events:
-        work = Training(run, recipe, source, state, stop, display, events, reals, scorer, settled)
+    folder = run.path / "tensorboard" if settings.tensorboard else None
+    with memory_kept(), contextlib.closing(Events(folder, step=step)) as events:
+        work = Training(run, recipe, source, state, stop, display, events, reals, budget, scorer, settled)
         work.rows, work.saved = run.metrics()[-100:], step if checkpoint else -1
         work.go()
 
@@ -224,6 +244,8 @@ def _held_out(recipe: Recipe, model: Model) -> PairSource | None:
 def _greet(run: Run, recipe: Recipe, checkpoint: Checkpoint | None, display: Display) -> None:
     what = f"{recipe.family} on {recipe.data} ({recipe.images:,} images)"
     run.log(f"resumed at step {checkpoint.step:,}: {what}" if checkpoint else f"began: {what}")
+    if recipe.chosen_kernels and not checkpoint:
+        run.log(f"kernels other than the standard ones are faster here for {len(recipe.chosen_kernels)} layers")
     for reason in checkpoint.skipped if checkpoint else ():
         display.note(f"warning: a newer checkpoint was left out: {reason}")
     now = versions()
@@ -236,13 +258,14 @@ def _greet(run: Run, recipe: Recipe, checkpoint: Checkpoint | None, display: Dis
         )
 
 
-def _take_over(run: Run, state: State, checkpoint: Checkpoint | None) -> bool:
-    """Put the state and the metrics back to the checkpoint, or to the start; whether its row and sheet are done."""
+def _take_over(run: Run, state: State, budget: Budget, checkpoint: Checkpoint | None) -> bool:
+    """Put state, budget and metrics back to the checkpoint, or to the start; whether its row and sheet are done."""
     if checkpoint is None:
         run.truncate_metrics(-1)
         return True
     try:
         state.restore(checkpoint.tensors, checkpoint.state)
+        budget.resumed(checkpoint.state)
         settled = bool(checkpoint.state["settled"])
     except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
         raise UsageError(f"{checkpoint.path} does not fit the run's options: {error}; restore config.yaml") from None

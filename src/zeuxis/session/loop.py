@@ -16,6 +16,7 @@ from zeuxis.display import Display, Tick
 from zeuxis.errors import DivergedError, UsageError, ZeuxisError
 from zeuxis.judging.watch import Watch, describe
 from zeuxis.session import pictures
+from zeuxis.session.budget import Budget
 from zeuxis.session.card import card
 from zeuxis.session.events import Events
 from zeuxis.session.recipe import Recipe
@@ -49,6 +50,7 @@ class Training:
     display: Display
     events: Events
     reals: pictures.Reals
+    budget: Budget
     watch: Watch | None = None
     settled: bool = True  # whether the row and the sheet that are due at the clock's step are there
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -95,7 +97,7 @@ class Training:
 
     def _steps(self) -> Iterator[None]:
         """The steps of the run, up to its last or until its minutes are over; a signal waits for the end of a step."""
-        settings, begin = self.recipe.settings, time.monotonic()
+        settings = self.recipe.settings
         steps = training.train(
             self.state.model,
             self.source,
@@ -105,17 +107,20 @@ class Training:
             half_life=settings.half_life,
             parts=settings.parts,
             precision=settings.precision,
+            kernels=self.recipe.chosen_kernels,
             resume=self.state,
         )
-        pace = _Pace(self, begin)
-        while True:
+        pace = _Pace(self)
+        while not self.budget.used_up:
             with self.stop.later(PATIENCE):
-                if next(steps, None) is None:
+                with self.budget.step():
+                    done = next(steps, None) is None
+                if done:
                     return
                 self.settled = not self._marked()
                 pace.see(last=self.step == settings.last_step)
             yield
-            if settings.minutes is not None and time.monotonic() - begin >= 60 * settings.minutes:
+            if self.budget.over:
                 return
 
     def _marked(self) -> bool:
@@ -189,7 +194,8 @@ class Training:
         with self.stop.later():
             tensors = self.state.tensors()
             check_finite(tensors, self.step)
-            self.run.save_checkpoint(self.step, tensors, {**self.state.scalars(), "settled": self.settled})
+            scalars = {**self.state.scalars(), **self.budget.saved(), "settled": self.settled}
+            self.run.save_checkpoint(self.step, tensors, scalars)
             self.saved = self.step
             if self._best() is None:  # else the model is the best, and this one may be worse
                 self._save_model()
@@ -241,10 +247,10 @@ def _out_of_memory(error: Exception) -> bool:
 class _Pace:
     """Shows how the run stands, as often as its display wants; only then are reports read from the device."""
 
-    def __init__(self, work: Training, begin: float) -> None:
-        self._work, self._begin = work, begin
+    def __init__(self, work: Training) -> None:
+        self._work, self._begin = work, time.monotonic()
         self._seen: deque[tuple[float, int]] = deque(maxlen=24)
-        self._seen.append((begin, work.step))
+        self._seen.append((self._begin, work.step))
         self._means: dict[str, float] = {}
 
     def see(self, *, last: bool = False) -> None:
@@ -263,12 +269,11 @@ class _Pace:
         rate = (self._work.step - step) / max(now - before, 1e-9)  # steps per second
         lefts = [(settings.last_step - self._work.step) / rate] if rate else []
         share = self._work.step / settings.last_step
-        if settings.minutes is not None:
-            spent = now - self._begin
-            lefts.append(max(0.0, 60 * settings.minutes - spent))
-            share = max(share, spent / max(60 * settings.minutes, 1e-9))
+        for spent, seconds in self._work.budget.shares():
+            lefts.append(seconds)
+            share = max(share, spent)
         size = settings.batch_size or self._work.state.model.batch_size
-        steps = settings.last_step if settings.steps or settings.minutes is None else None
+        steps = None if settings.endless else settings.last_step
         return Tick(self._work.step, steps, min(1.0, share), rate * size, min(lefts, default=None), self._means)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -47,6 +50,41 @@ def set_threads(number: int) -> int:
     if number:
         torch.set_num_threads(number)
     return torch.get_num_threads()
+
+
+# Of glibc's malloc.h: what `mallopt` sets.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+
+
+@contextlib.contextmanager
+def memory_kept() -> Iterator[None]:
+    """While it lasts, memory that a tensor frees stays with the process (glibc; elsewhere nothing changes).
+
+    Every step asks for the same tensors again, and malloc would give large ones back to the system each time, which then
+    must clear tens of thousands of pages a step. The most that is in use at once does not rise.
+    """
+    libc = _glibc()
+    if libc is None:
+        yield
+        return
+    libc.mallopt(_MMAP_MAX, 0)
+    libc.mallopt(_TRIM_THRESHOLD, -1)
+    try:
+        yield
+    finally:
+        # malloc moves its thresholds by itself until the first mallopt: now to where that would have ended.
+        libc.mallopt(_MMAP_MAX, 65536)
+        libc.mallopt(_MMAP_THRESHOLD, 32 << 20)
+        libc.mallopt(_TRIM_THRESHOLD, 64 << 20)
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:  # macOS, Windows, musl
+        return None
+    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
 
 
 def peak_memory(device: torch.device) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zeuxis import files, health, images
 from zeuxis.model import Batch, Latent, Model, Translator
+from zeuxis.sheets import beside
 from zeuxis.training import Source
 
 COUNT = 64  # images on a sheet
@@ -49,7 +50,7 @@ def look_at(source: Source, count: int, *, held_out: Source | None = None) -> tu
     if batch.source is None:
         return Sheet(batch.image, batch.image), Reals(diversity)
     examples = (held_out or source).batch(0, min(EXAMPLES, count))
-    return Sheet(batch.image, images.beside(batch.source, batch.image).flatten(0, 1)), Reals(diversity, examples)
+    return Sheet(batch.image, beside(batch.source, batch.image).flatten(0, 1)), Reals(diversity, examples)
 
 
 @torch.no_grad()
@@ -66,7 +67,7 @@ def samples(model: Model, reals: Reals) -> Sheet | None:
     source, truth = reals.examples.source, reals.examples.image
     made = model.translate(source)
     backs = [model.translate(truth, direction) for direction in model.directions[1:]]
-    tiles = images.beside(source, made, truth, *backs).flatten(0, 1)
+    tiles = beside(source, made, truth, *backs).flatten(0, 1)
     return Sheet(made, tiles, columns=(3 + len(backs)) * (4 - len(backs)))
 
 

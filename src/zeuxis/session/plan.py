@@ -14,7 +14,7 @@ from torch import Tensor
 from zeuxis import stopping, training
 from zeuxis.model import Batch, Model, Translator
 from zeuxis.session.build import build
-from zeuxis.session.machine import check_precision, choose_device, peak_memory, set_threads
+from zeuxis.session.machine import check_precision, choose_device, memory_kept, peak_memory, set_threads
 from zeuxis.settings import TrainSettings
 
 _STEPS = 6
@@ -23,13 +23,17 @@ _SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Plan:
-    """Options in force, parameters per network, bytes of weights with average and optimizers, measured peak and pace."""
+    """Options in force, parameters per network, bytes of weights with average and optimizers, measured peak and pace.
+
+    The pace is in seconds by the clock, and in seconds of the processor, all threads together.
+    """
 
     options: dict[str, Any]
     parameters: dict[str, int]
     state_bytes: int
     peak_bytes: int
     seconds_per_step: float
+    core_seconds_per_step: float
     device: str
     batch_size: int
 
@@ -63,7 +67,8 @@ def dry_run(settings: TrainSettings, family: type[Model], options: Mapping[str, 
         set_threads(settings.threads)
         model = build(family, options, seed=settings.seed, device=device)
         batch_size = settings.batch_size or family.batch_size
-        seconds, state = _measure(model, settings, batch_size)
+        with memory_kept():
+            (seconds, core_seconds), state = _measure(model, settings, batch_size)
     tensors = [value for group in state.tensors().values() for value in group.values()]
     return Plan(
         options=model.options,
@@ -71,15 +76,19 @@ def dry_run(settings: TrainSettings, family: type[Model], options: Mapping[str, 
         state_bytes=sum(value.numel() * value.element_size() for value in tensors),
         peak_bytes=peak_memory(device),
         seconds_per_step=seconds,
+        core_seconds_per_step=core_seconds,
         device=str(device),
         batch_size=batch_size,
     )
 
 
-def _measure(model: Model, settings: TrainSettings, batch_size: int) -> tuple[float, training.State]:
-    """Median seconds per step after the first, which also allocates; at most about 20 seconds are spent."""
-    begin = last = time.monotonic()
-    taken: list[float] = []
+def _measure(model: Model, settings: TrainSettings, batch_size: int) -> tuple[tuple[float, float], training.State]:
+    """Median seconds per step, by the clock and of the processor, after the first step, which also allocates.
+
+    At most about 20 seconds are spent.
+    """
+    taken: list[tuple[float, float]] = []
+    begin = last = (time.monotonic(), time.process_time())
     for progress in training.train(
         model,
         _Noise(model),
@@ -90,9 +99,10 @@ def _measure(model: Model, settings: TrainSettings, batch_size: int) -> tuple[fl
         precision=settings.precision,
     ):
         float(sum(value.float() for value in progress.report.values()))  # wait for the device
-        now = time.monotonic()
-        taken.append(now - last)
+        now = (time.monotonic(), time.process_time())
+        taken.append((now[0] - last[0], now[1] - last[1]))
         last = now
-        if now - begin > _SECONDS:
+        if now[0] - begin[0] > _SECONDS:
             break
-    return statistics.median(taken[1:] or taken), progress.state
+    clock, core = (statistics.median(column) for column in zip(*(taken[1:] or taken)))
+    return (clock, core), progress.state

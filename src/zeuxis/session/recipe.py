@@ -14,6 +14,7 @@ import torch
 
 import zeuxis
 from zeuxis.errors import UsageError
+from zeuxis.nets import kernels
 from zeuxis.parsing import quote
 from zeuxis.settings import TrainSettings
 
@@ -41,14 +42,19 @@ class Recipe:
     fingerprint: str = ""
     images: int = 0
     versions: dict[str, str] = field(default_factory=versions)
+    chosen_kernels: dict[str, str] = field(default_factory=dict)  # as measured when the run began, by layer
 
     def values(self) -> dict[str, Any]:
         """As plain values, in the order of the file."""
         return dataclasses.asdict(self)
 
-    def going_on(self, steps: int | None, minutes: float | None) -> Recipe:
-        """The recipe with other ends."""
-        changed = dataclasses.replace(self.settings, steps=steps or self.settings.steps, minutes=minutes)
+    def going_on(self, steps: int | None, minutes: float | None, core_minutes: float | None = None) -> Recipe:
+        """The recipe with other ends; the processor's minutes, which a resume does not begin anew, stay if none is given."""
+        if (steps, minutes, core_minutes) == (None, None, None):
+            core_minutes = self.settings.core_minutes
+        changed = dataclasses.replace(
+            self.settings, steps=steps or self.settings.steps, minutes=minutes, core_minutes=core_minutes
+        )
         return dataclasses.replace(self, settings=changed)
 
 
@@ -59,9 +65,12 @@ def read(values: Mapping[str, Any]) -> Recipe:
     known = {f.name for f in dataclasses.fields(TrainSettings)}
     for name in settings.keys() - known:
         raise UsageError(f"config.yaml has the unknown setting {quote(name)}; correct it there")
-    return Recipe(
-        family, data, options, TrainSettings(**settings), fingerprint, _take(values, "images", int), made_with
-    )
+    chosen = _take({"chosen_kernels": {}, **values}, "chosen_kernels", dict)
+    if not all(isinstance(text, str) for text in chosen.values()):
+        raise UsageError("config.yaml has chosen_kernels that are not text; restore it from a copy")
+    kernels.check(chosen)
+    images = _take(values, "images", int)
+    return Recipe(family, data, options, TrainSettings(**settings), fingerprint, images, made_with, chosen)
 
 
 def _take(values: Mapping[str, Any], name: str, kind: type) -> Any:

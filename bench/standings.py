@@ -1,0 +1,178 @@
+"""The rows that `quality.py` leaves (JSON, one a line), as a table in Markdown and as curves."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from zeuxis import files
+from zeuxis.errors import UsageError
+from zeuxis.judging.report import number
+
+Row = Mapping[str, Any]
+FID = "FID[lite0]"
+SCORES = (FID, "KID[lite0]", "precision[lite0]", "recall[lite0]", "copies (share of samples)")
+_HEADS = ("minutes", "model", "seed", "images seen", *SCORES)
+# Colours that are told apart by those who see few of them (Okabe and Ito 2008).
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows, in the order they came; `UsageError` where one is damaged."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines]
+    except ValueError:
+        raise UsageError(f"{path} has a line that is no JSON; correct it") from None
+
+
+def add(path: Path, row: Row) -> None:
+    """Add a row, in place of one of the same name and minutes."""
+    files.make_folder(path.parent)
+    with files.lock(path.parent):  # runs go side by side
+        kept = [each for each in read(path) if _key(each) != _key(row)]
+        lines = [json.dumps(each, allow_nan=False) for each in [*kept, row]]
+        files.write_file(path, ("\n".join(lines) + "\n").encode())
+
+
+def _key(row: Row) -> tuple[str, float]:
+    return row["name"], row["minutes"]
+
+
+def score(row: Row, name: str) -> dict[str, Any]:
+    """The score of that name: its value, low, high, and what real images get."""
+    found: dict[str, Any] = {each["name"]: each for each in row["scores"]}[name]
+    return found
+
+
+def label(row: Row) -> str:
+    """The model, and the options that were named."""
+    return " ".join([row["model"], *(f"{name}={value}" for name, value in row["chosen"].items())])
+
+
+def line(row: Row) -> str:
+    """A row in a few words."""
+    found = score(row, FID)
+    return (
+        f"{label(row)} on {row['data']}, {row['minutes']:g} minutes, seed {row['seed']}: {row['images']:,} images, "
+        f"{FID} {number(found['value'])} ({number(found['low'])} to {number(found['high'])})"
+    )
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A table for each data set, of equal minutes the best first, and the commands."""
+    parts = ["# Quality against minutes", "", "Written by `python bench/quality.py --table`; see docs/quality.md.", ""]
+    for data, chosen in _by_data(rows).items():
+        parts += [f"## {data}", "", *_about(chosen), "", _cells(_HEADS), _cells(["---"] * len(_HEADS))]
+        parts += [_cells(_cells_of(row)) for row in sorted(chosen, key=lambda row: (row["minutes"], _fid(row)))]
+        reals = [_real(score(chosen[0], name)) for name in SCORES]
+        parts += [_cells(["*real images*", "", "", "", *reals]), "", "```"]
+        parts += [*dict.fromkeys(row["command"] for row in _longest(_ranked(chosen))), "```", ""]
+    return "\n".join(parts)
+
+
+def _by_data(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(f"{row['data']}, {row['size']} pixels", []).append(row)
+    return found
+
+
+def _about(rows: Sequence[Row]) -> list[str]:
+    def told(what: list[str]) -> str:
+        return "; ".join(dict.fromkeys(what))
+
+    machines = told([f"{row['machine']}, {row['threads']} thread" + "s" * (row["threads"] > 1) for row in rows])
+    against = told([f"{row['samples']:,} samples against {row['against']}" for row in rows])
+    made_with = told([f"torch {row['versions']['torch']}, revision {row['versions']['commit']}" for row in rows])
+    return [f"{machines}. {against}. In brackets: 95 % intervals. Made with {made_with}."]
+
+
+def _cells(words: Sequence[str]) -> str:
+    return f"| {' | '.join(words)} |"
+
+
+def _cells_of(row: Row) -> list[str]:
+    cells = [f"{row['minutes']:g}", f"`{label(row)}`", str(row["seed"]), f"{row['images']:,}"]
+    for name in SCORES:
+        found = score(row, name)
+        low, high = (number(math.nan if found[end] is None else found[end]) for end in ("low", "high"))
+        cells.append(f"{number(found['value'])} ({low} to {high})")
+    return cells
+
+
+def _real(found: Mapping[str, Any]) -> str:
+    return "" if found["real"] is None else number(found["real"])
+
+
+def _ranked(rows: Sequence[Row]) -> list[Row]:
+    """The runs by the last FID of each, the rows of a run by minutes."""
+    last = {row["name"]: _fid(row) for row in sorted(rows, key=lambda row: row["minutes"])}
+    return sorted(rows, key=lambda row: (last[row["name"]], row["name"], row["minutes"]))
+
+
+def _fid(row: Row) -> float:
+    value: float = score(row, FID)["value"]
+    return value
+
+
+def _longest(rows: Sequence[Row]) -> list[Row]:
+    """The last row of each run."""
+    return list({row["name"]: row for row in rows}.values())
+
+
+def chart(rows: Sequence[Row], path: Path) -> None:
+    """Draw FID against minutes, both in powers, a panel for each data set; `UsageError` where there is nothing to draw."""
+    if not rows:
+        raise UsageError("there are no results to draw; run a model first")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UsageError(
+            "the chart needs a package that is not here; install it: pip install 'zeuxis[bench]'"
+        ) from None
+    panels = _by_data(rows)
+    colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(dict.fromkeys(label(row) for row in rows))}
+    figure = Figure(figsize=(4.6 * len(panels) + 0.4, 4.4), layout="constrained")
+    for axes, (data, chosen) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
+        _draw(axes, data, chosen, colours)
+    files.make_folder(path.parent)
+    figure.savefig(path, dpi=110)
+
+
+def _draw(axes: Any, data: str, rows: Sequence[Row], colours: Mapping[str, str]) -> None:
+    """One panel: a line for each run, its intervals, and what real images get."""
+    named: set[str] = set()
+    for run in dict.fromkeys(row["name"] for row in _ranked(rows)):
+        points = sorted((row for row in rows if row["name"] == run), key=lambda row: row["minutes"])
+        text, found = label(points[0]), [score(row, FID) for row in points]
+        values = [each["value"] for each in found]
+        spans = [
+            [v - each["low"] for v, each in zip(values, found)],
+            [each["high"] - v for v, each in zip(values, found)],
+        ]
+        minutes = [row["minutes"] for row in points]
+        once = None if text in named else text
+        axes.errorbar(minutes, values, spans, color=colours[text], marker="o", markersize=4, linewidth=1.6, label=once)
+        named.add(text)
+    real = score(rows[0], FID)["real"]
+    if real:
+        axes.axhline(real, color="#777777", linewidth=1, linestyle=":", label="real images")
+    axes.set(xscale="log", yscale="log", title=data, xlabel="minutes of two cores", ylabel=FID)
+    ticks = sorted({row["minutes"] for row in rows})
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.yaxis.set_major_locator(_round_numbers())
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _round_numbers() -> Any:
+    from matplotlib.ticker import LogLocator
+
+    return LogLocator(subs=(1.0, 2.0, 5.0))

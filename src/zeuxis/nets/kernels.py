@@ -1,0 +1,205 @@
+"""Which kernel computes a layer, chosen for each layer and direction by a measurement at the start of training."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from zeuxis.errors import UsageError
+from zeuxis.nets.maps import PRODUCTS, Choice, Down, Layer, Up, down, up, weight_gradient
+from zeuxis.parsing import quote
+
+WORTH = 20e6  # operations of a layer below which no kernel is looked for
+_GAIN = 0.9  # of the standard kernel's time, what another may take to be chosen
+_AGREE = 1e-5  # relative difference from the standard kernel
+
+
+class Call(NamedTuple):
+    """A call of a layer, as what it computes."""
+
+    map: type[Function]
+    layer: Layer
+    image: Tensor
+    weight: Tensor
+    bias: Tensor | None
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    a, b = (value, value) if isinstance(value, int) else tuple(value) * (2 // len(value))
+    return a, b
+
+
+def _plain(image: Tensor, weight: Tensor, ndim: int) -> bool:
+    return (
+        image.device.type == "cpu"
+        and image.dtype == weight.dtype == torch.float32
+        and image.ndim == weight.ndim == ndim
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def _linear(image: Tensor, weight: Tensor, bias: Tensor | None = None) -> Call | None:
+    if not _plain(image, weight, 2):
+        return None
+    layer = Layer((len(image), len(weight)), tuple(image.shape), tuple(weight.shape))
+    return Call(Down, layer, image, weight, bias)
+
+
+def _conv(
+    image: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Call | None:
+    if not _plain(image, weight, 4) or isinstance(padding, str) or groups != 1 or _pair(dilation) != (1, 1):
+        return None
+    s, p = _pair(stride), _pair(padding)
+    h, w = ((image.shape[i + 2] + 2 * p[i] - weight.shape[i + 2]) // s[i] + 1 for i in (0, 1))
+    layer = Layer((len(image), len(weight), h, w), tuple(image.shape), tuple(weight.shape), s, p)
+    return Call(Down, layer, image, weight, bias)
+
+
+def _conv_transpose(
+    image: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Call | None:
+    if not _plain(image, weight, 4) or groups != 1 or _pair(dilation) != (1, 1):
+        return None
+    s, p, spare = _pair(stride), _pair(padding), _pair(output_padding)
+    h, w = ((image.shape[i + 2] - 1) * s[i] - 2 * p[i] + weight.shape[i + 2] + spare[i] for i in (0, 1))
+    layer = Layer(tuple(image.shape), (len(image), weight.shape[1], h, w), tuple(weight.shape), s, p)
+    return Call(Up, layer, image, weight, bias)
+
+
+_CALLS: dict[Any, Callable[..., Call | None]] = {
+    F.linear: _linear,
+    torch.conv2d: _conv,
+    torch.conv_transpose2d: _conv_transpose,
+}
+
+
+@lru_cache(maxsize=4096)
+def name(layer: Layer) -> str:
+    """The layer in words, as a run's files have it: `32x3x64x64 to 32x32x32x32 by 32x3x4x4, stride 2x2, padding 1x1`."""
+    large, small, weight, stride, padding = (
+        "x".join(map(str, sizes or ()))
+        for sizes in (layer.large, layer.small, layer.weight, layer.stride, layer.padding)
+    )
+    return f"{large} to {small} by {weight}" + (f", stride {stride}, padding {padding}" if stride else "")
+
+
+class Using(TorchFunctionMode):
+    """While it lasts, layers are computed by the kernels of the table (of `choose`); all others as ever."""
+
+    def __init__(self, table: Mapping[str, str]) -> None:
+        super().__init__()
+        self._table = {layer: Choice(*kernels.split()) for layer, kernels in table.items()}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        call = _CALLS[func](*args, **kwargs or {}) if func in _CALLS else None
+        choice = self._table.get(name(call.layer)) if call else None
+        if call is None or choice is None:
+            return func(*args, **kwargs or {})
+        done: Tensor = call.map.apply(call.image, call.weight, call.layer, choice)  # type: ignore[no-untyped-call]
+        if call.bias is None:
+            return done
+        return done + (call.bias if done.ndim == 2 else call.bias.view(-1, 1, 1))
+
+
+def check(table: Mapping[str, str]) -> None:
+    """Raise `UsageError` where the table, out of a file, names a kernel that is not there."""
+    for layer, text in table.items():
+        words = text.split()
+        if len(words) != 3 or not set(words) <= {"standard", *PRODUCTS}:
+            raise UsageError(
+                f"the kernels of {quote(layer)} are {quote(text)}; expected three of standard, {', '.join(PRODUCTS)}: "
+                "restore config.yaml from a copy, or the version of torch that the run began with"
+            )
+
+
+class _Seeing(TorchFunctionMode):
+    """Notes the layers that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers: dict[Layer, None] = {}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        call = _CALLS[func](*args, **kwargs or {}) if func in _CALLS else None
+        if call is not None:
+            self.layers[call.layer] = None
+        return func(*args, **kwargs or {})
+
+
+def choose(step: Callable[[], object], *, seconds: float = 5.0) -> dict[str, str]:
+    """The kernels that win, by layer, among the layers that `step` calls; at most about so many seconds are spent."""
+    with _Seeing() as seen:
+        step()
+    end = time.monotonic() + seconds
+    table: dict[str, str] = {}
+    for layer in sorted(seen.layers, key=_operations, reverse=True):
+        if _operations(layer) < WORTH or time.monotonic() > end:
+            break
+        choice = _fastest(layer)
+        if choice != Choice():
+            table[name(layer)] = " ".join(choice)
+    return table
+
+
+def _operations(layer: Layer) -> float:
+    return 2.0 * math.prod(layer.small) * math.prod(layer.weight[1:])
+
+
+def _fastest(layer: Layer) -> Choice:
+    """The fastest kernel in each direction, on noise."""
+    large, small, weight = (
+        torch.randn(sizes) if len(sizes) == 2 else torch.randn(sizes).to(memory_format=torch.channels_last)
+        for sizes in (layer.large, layer.small, layer.weight)
+    )
+    return Choice(
+        _winner(partial(down, large, weight, layer)),
+        _winner(partial(up, small, weight, layer)),
+        _winner(partial(weight_gradient, large, small, layer)),
+    )
+
+
+def _winner(compute: Callable[[str], Tensor]) -> str:
+    wanted = compute("standard")
+    best, least = "standard", _GAIN * _seconds(lambda: compute("standard"))
+    for kernel in PRODUCTS:
+        try:
+            error = (compute(kernel) - wanted).norm() / wanted.norm()
+        except RuntimeError:  # a build of torch that has the product in name only
+            continue
+        taken = _seconds(lambda: compute(kernel))  # noqa: B023
+        if error < _AGREE and taken < least:
+            best, least = kernel, taken
+    return best
+
+
+def _seconds(compute: Callable[[], object]) -> float:
+    """The least time of three calls; of fewer, where a tenth of a second has gone."""
+    times: list[float] = []
+    while len(times) < 3 and sum(times) < 0.1:
+        begin = time.perf_counter()
+        compute()
+        times.append(time.perf_counter() - begin)
+    return min(times)

@@ -1,0 +1,143 @@
+"""A generator as one ONNX file, which needs neither Python nor PyTorch: for a web page, a phone, a game (onnx.ai)."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import importlib
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import zeuxis
+from zeuxis import files
+from zeuxis.errors import UsageError
+from zeuxis.model import Latent
+
+OPSET = 18  # of the operators; every runtime since the spring of 2023 has it
+CLOSE = 1e-4  # what a pixel, in [-1, 1], may differ from the model's
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+_SEEDS = range(64)  # compared before anything is written
+_MOST_BYTES = (1 << 31) - 1  # what one ONNX file can hold
+_ABOUT = """\
+z (n {latent}): numbers from a normal distribution, a row for each image.
+image (n {channels} {size} {size}): values in [-1, 1]; (image + 1) * 127.5 are those of a screen."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The file that was written, its bytes, and how far its images are from the model's at most (of 2, -1 to 1)."""
+
+    path: Path
+    size: int
+    difference: float
+
+
+class _Decoder(nn.Module):
+    """The way from latents to images alone, as the exporter wants it: a module whose `forward` it is."""
+
+    def __init__(self, model: Latent) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.model.decode(z)
+
+
+def export(model: Latent, path: str | Path, *, card: str = "") -> Exported:
+    """Write z -> image as an ONNX file for any number of latents, after it has drawn what the model draws.
+
+    `card` goes into the file as its description. `UsageError` where the packages are missing, or the family computes
+    what ONNX cannot.
+    """
+    for name in PACKAGES:
+        _package(name)
+    plain = copy.deepcopy(model).cpu().eval()
+    z = plain.prior(_SEEDS)
+    content = _content(plain, z, card)
+    difference = _difference(plain, z, content)
+    if not difference <= CLOSE:  # a NaN fails this too
+        raise UsageError(f"{model.family()} as ONNX differs from the model by {difference:.2g}; nothing was written")
+    files.make_folder(Path(path).parent)
+    files.write_file(path, content)
+    return Exported(Path(path), len(content), difference)
+
+
+def _package(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise UsageError(f"export needs the package {name}; install it with: pip install 'zeuxis[export]'") from None
+
+
+def _content(model: Latent, z: Tensor, card: str) -> bytes:
+    """The ONNX file of a model."""
+    try:
+        with torch.no_grad(), _quiet():
+            program = torch.onnx.export(
+                _Decoder(model).eval(),
+                (z[:2],),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=["z"],
+                output_names=["image"],
+                dynamic_shapes={"z": {0: torch.export.Dim("n")}},
+                verbose=False,
+            )
+    except Exception as error:  # the exporter raises a kind of its own for each of its stages
+        reason = str(error.__cause__ or error).strip().partition("\n")[0] or type(error).__name__
+        raise UsageError(f"{model.family()} cannot be written as ONNX: {reason}") from error
+    assert program is not None  # as `dynamo` is asked for
+    return _described(program.model_proto, model, z, card)
+
+
+def _described(proto: Any, model: Latent, z: Tensor, card: str) -> bytes:
+    """The file's bytes: with what a reader must know, and without the exporter's traces of this machine's paths."""
+    for part in (*proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output, proto.graph):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    latent = " ".join(map(str, z.shape[1:]))
+    about = _ABOUT.format(latent=latent, channels=model.channels, size=model.size)
+    proto.doc_string = f"{about}\n\n{card}".strip()
+    proto.producer_name, proto.producer_version = "zeuxis", zeuxis.__version__
+    del proto.metadata_props[:]
+    facts = {"family": model.family(), "options": json.dumps(model.options), "torch": torch.__version__}
+    for key, value in facts.items():
+        proto.metadata_props.add(key=key, value=value)
+    if proto.ByteSize() > _MOST_BYTES:
+        raise UsageError(f"the model has {proto.ByteSize() >> 20} MB; an ONNX file holds 2 GB")
+    _package("onnx").checker.check_model(proto)
+    content: bytes = proto.SerializeToString(deterministic=True)
+    return content
+
+
+def _difference(model: Latent, z: Tensor, content: bytes) -> float:
+    """How far the file's images are from the model's at most, one latent alone and the rest at once."""
+    runtime = _package("onnxruntime")
+    session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    found = [session.run(["image"], {"z": part.numpy()})[0] for part in (z[:1], z[1:])]
+    with torch.no_grad():
+        wanted = model.decode(z).numpy()
+    return float(np.abs(np.concatenate(found) - wanted).max())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter says of packages that are not needed here."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)

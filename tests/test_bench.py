@@ -1,0 +1,271 @@
+"""The bench of quality against minutes keeps its books: marks, stops and resumes, rows, the table and the chart."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+import peers
+import quality
+import standings
+from zeuxis import files, loading, storage
+from zeuxis.errors import UsageError
+from zeuxis.families.dcgan import DCGAN
+from zeuxis.judging import extractors
+from zeuxis.metrics import features, resampling
+from zeuxis.session import budget
+
+TINY = {"width": 4, "batch_size": 8, "latent_dim": 8}
+
+
+@pytest.fixture(autouse=True)
+def _few_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores that are quickly found: only the books matter here."""
+
+    def find(name: str, **given: Any) -> features.Extractor:
+        return features.own_extractor(name, lambda images: F.avg_pool2d(images, 8).flatten(1))
+
+    monkeypatch.setattr(extractors, "find", find)
+    monkeypatch.setattr(resampling, "RESAMPLES", 40)
+
+
+@pytest.fixture
+def passing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor on which every step takes 1 s."""
+    ticks = iter(np.arange(0.0, 1e6, 1.0).tolist())
+    clock = SimpleNamespace(process_time=lambda: next(ticks), monotonic=time.monotonic)
+    monkeypatch.setattr(budget, "time", clock)
+
+
+def job(model: str = "dcgan", **changed: Any) -> quality.Job:
+    chosen = {name: value for name, value in TINY.items() if model == "dcgan" or name == "width"}
+    return quality.Job(**{"model": model, "data": "digits", "size": 16, "samples": 40, "chosen": chosen, **changed})
+
+
+def minutes(steps: int) -> float:
+    """The mark at which so many steps of 1 s are done."""
+    return steps / 60 / quality.CORES
+
+
+@pytest.mark.usefixtures("passing")
+@pytest.mark.parametrize(("model", "batch"), [("dcgan", 8), ("textbook", 64)])
+def test_marks_are_reached_once_and_a_longer_run_goes_on(tmp_path: Path, model: str, batch: int) -> None:
+    results, home = tmp_path / "results" / "quality.jsonl", tmp_path / "home"
+    quality.run(job(model), [minutes(2), minutes(5)], home=home, results=results, machine="here")
+    rows = standings.read(results)
+    assert [(row["steps"], row["images"]) for row in rows] == [(2, 2 * batch), (5, 5 * batch)]
+    assert [row["core_minutes"] for row in rows] == [round(2 / 60, 4), round(5 / 60, 4)]
+    assert rows[0]["options"]["width"] == 4 and rows[0]["channels"] == 1 and rows[0]["machine"] == "here"
+    names = [each["name"] for each in rows[0]["scores"]]
+    assert set(standings.SCORES) <= set(names)
+
+    (home / f"mark-{minutes(5):g}" / "row.json").unlink()  # as if stopped while scoring
+    quality.run(job(model), [minutes(2), minutes(5), minutes(9)], home=home, results=results, machine="here")
+    again = standings.read(results)
+    assert [row["steps"] for row in again] == [2, 5, 9]
+    assert again[:2] == rows, "what was done is neither done again nor written twice, and scores the same"
+    assert len(list(home.glob("0*"))) == 1, "one run"
+    kept = loading.load(home / f"mark-{minutes(2):g}", family=peers.PEERS.get(model))
+    assert kept.options == rows[0]["options"]
+    last = loading.load(next(home.glob("0*")), family=peers.PEERS.get(model))
+    assert not torch.equal(kept.sample(2), last.sample(2))  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("passing")
+def test_a_peer_goes_on_bit_for_bit_from_its_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def weights(home: Path) -> dict[str, torch.Tensor]:
+        return files.read_tensors(next(home.glob("0*")) / "model" / "model.safetensors")
+
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    quality._trained(job("textbook"), straight, minutes(6))
+
+    class Killed(BaseException):
+        pass
+
+    learn, done = peers.TextbookDCGAN.learn, [0]
+
+    def dying(self: Any, players: Any, real: Any) -> None:
+        done[0] += 1
+        if done[0] == 5:
+            raise Killed
+        learn(self, players, real)
+
+    monkeypatch.setattr(peers, "SAVE_EVERY", 2.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(peers.TextbookDCGAN, "learn", dying)
+        with pytest.raises(Killed):
+            quality._trained(job("textbook"), killed, minutes(6))
+    (run,) = killed.glob("0*")
+    checkpoint = storage.Run.open(run).load_checkpoint()
+    assert checkpoint is not None and checkpoint.step == 4 and checkpoint.state["processor_seconds"] == 4.0
+    quality._trained(job("textbook"), killed, minutes(6))
+    found, expected = weights(killed), weights(straight)
+    assert found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
+    assert not any(name.startswith("discriminator") for name in found)
+
+
+def test_the_textbook_is_sampled_with_its_last_weights() -> None:
+    torch.manual_seed(0)
+    peer = peers.TextbookDCGAN(size=16, channels=1, width=4)
+    players, real = peer.optimizers(), torch.rand(8, 1, 16, 16) * 2 - 1
+    before = [p.detach().clone() for p in peer.parameters()]
+    peer.learn(players, real)
+    assert all(not torch.equal(old, new) for old, new in zip(before, peer.parameters()))
+    z = torch.randn(3, 100)
+    peer.eval()
+    assert torch.equal(peer.decode(z), torch.tanh(peer.generator(z.view(3, 100, 1, 1))))
+    torch.testing.assert_close(peer.sample(3)[2:], peer.sample(1, seed=2), atol=1e-5, rtol=0)
+    with pytest.raises(UsageError, match="bench/quality.py textbook"):
+        peer.losses(None, None)  # type: ignore[arg-type]
+
+
+def test_pythae_learns_its_own_loss_and_is_decoded_to_our_range() -> None:
+    pytest.importorskip("pythae")
+    torch.manual_seed(0)
+    peer = peers.PythaeVAE(latent_dim=4)
+    players, real = peer.optimizers(), torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        torch.manual_seed(1)
+        before = peer.network({"data": (real + 1) / 2}).loss.item()
+    for _ in range(3):
+        torch.manual_seed(1)
+        peer.learn(players, real)
+    with torch.no_grad():
+        torch.manual_seed(1)
+        assert peer.network({"data": (real + 1) / 2}).loss.item() < before
+        peer.eval()
+        image = peer.decode(peer.encode(real))
+    assert image.shape == real.shape and image.min() < 0 < image.abs().max() <= 1
+    with pytest.raises(UsageError, match="64 pixels in colour"):
+        peers.PythaeVAE(size=32)
+
+
+def test_a_job_is_named_by_all_that_is_asked() -> None:
+    assert job().name == job().name and job().name.startswith("dcgan-digits-16-seed0-")
+    others = [job(seed=1), job(samples=50), job(chosen={}), job(size=None), job(model="textbook")]
+    assert len({each.name for each in [job(), *others]}) == 6
+    words = job(seed=3).command(15)
+    assert words == (
+        "python bench/quality.py dcgan digits --size 16 --minutes 15 --seed 3 --images 40 "
+        "--set width=4 --set batch_size=8 --set latent_dim=8"
+    )
+    assert job().settings(Path("x"), 15).core_minutes == 30, "two cores"
+    assert job().settings(Path("x"), 15).batch_size == 8 and "batch_size" not in job().options()
+    assert quality._pair("lr=1e-3") == ("lr", 1e-3) and quality._pair("loss=hinge") == ("loss", "hinge")
+    with pytest.raises(UsageError, match="NAME=VALUE"):
+        quality._pair("width")
+
+
+def row(model: str, minute: float, fid: float, *, seed: int = 0, data: str = "avatars:5000") -> dict[str, Any]:
+    scores = [
+        {
+            "name": name,
+            "value": fid / (i * 1000 + 1),
+            "low": fid * 0.9,
+            "high": fid * 1.1,
+            "real": 4.37,
+            "better": "lower",
+        }
+        for i, name in enumerate(standings.SCORES)
+    ]
+    common = {"threads": 1, "machine": "AMD EPYC", "samples": 5000, "against": "5,000 held-out images", "chosen": {}}
+    made = {"size": 64, "images": int(minute * 1000), "versions": {"torch": "2.13.0", "commit": "abc"}}
+    told = {"model": model, "data": data, "minutes": minute, "seed": seed, "scores": scores}
+    return {**common, **made, **told, "name": f"{model}-{data}-{seed}", "command": f"run {model} {seed} {minute:g}"}
+
+
+ROWS = [
+    row("textbook", 5, 1500.0),
+    row("textbook", 15, 1279.0),
+    row("dcgan", 15, 304.0),
+    row("dcgan", 5, 635.0),
+    row("dcgan", 15, 298.0, seed=1),
+    row("vae", 15, 700.0, data="satellite"),
+]
+
+
+def test_rows_are_added_once(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "quality.jsonl"
+    assert standings.read(path) == []
+    for each in [*ROWS, {**ROWS[0], "machine": "another"}]:
+        standings.add(path, each)
+    found = standings.read(path)
+    assert found == [*ROWS[1:], {**ROWS[0], "machine": "another"}]
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+    path.write_text("{}\n{cut")
+    with pytest.raises(UsageError, match="no JSON"):
+        standings.read(path)
+
+
+def test_table_ranks_models_at_equal_minutes() -> None:
+    text = standings.table(ROWS)
+    lines = [line for line in text.splitlines() if line.startswith(("| 5 ", "| 15 "))]
+    assert [line.split(" | ")[:3] for line in lines] == [
+        ["| 5", "`dcgan`", "0"],
+        ["| 5", "`textbook`", "0"],
+        ["| 15", "`dcgan`", "1"],
+        ["| 15", "`dcgan`", "0"],
+        ["| 15", "`textbook`", "0"],
+        ["| 15", "`vae`", "0"],
+    ]
+    assert "| 15,000 | 304.0 (273.6 to 334.4) |" in lines[3]
+    assert text.count("*real images*") == 2 and "## satellite, 64 pixels" in text
+    assert "run dcgan 0 15" in text and "run dcgan 0 5" not in text, "the command that gives all marks of a run"
+
+
+def test_chart_has_a_panel_for_each_data_set(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    standings.chart(ROWS, tmp_path / "pictures" / "both.png")
+    standings.chart(ROWS[:2], tmp_path / "pictures" / "one.png")
+    both, one = (
+        np.asarray(Image.open(tmp_path / "pictures" / f"{name}.png").convert("RGB")) for name in ("both", "one")
+    )
+    assert both.shape[1] > 1.7 * one.shape[1]
+    colours = {tuple(pixel) for pixel in both.reshape(-1, 3)}
+    assert {(0, 114, 178), (213, 94, 0), (0, 158, 115)} <= colours, "a line for each model"
+    with pytest.raises(UsageError, match="no results"):
+        standings.chart([], tmp_path / "none.png")
+
+
+def test_a_stop_saves_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    """In a process of its own, as a person has it."""
+    home = Path(quality.__file__).parent
+    words = ["textbook", "digits", "--size", "16", "--set", "width=4", "--minutes", "5", "--out", str(tmp_path)]
+    paths = os.pathsep.join([str(Path(storage.__file__).parents[1]), str(home)])
+    code = "import peers, quality; peers.SAVE_EVERY = 0.02; quality.main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words, "--results", str(tmp_path / "q.jsonl")],
+        env={**os.environ, "PYTHONPATH": paths},
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 90
+    while not list(tmp_path.glob("*/0*/checkpoints/step-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130 and told.startswith(b"quality: ended by SIGINT") and told.count(b"\n") == 1, told
+    (run,) = tmp_path.glob("*/0*")
+    checkpoint = storage.Run.open(run).load_checkpoint()
+    assert checkpoint is not None and checkpoint.step > 0 and checkpoint.state["processor_seconds"] > 0
+    assert not (tmp_path / "q.jsonl").exists()
+
+
+def test_dcgan_and_the_textbook_are_trained_at_the_same_shape() -> None:
+    options = job("textbook", data="fashion-mnist", size=32).options()
+    assert options["channels"] == 1 and options["size"] == 32
+    ours = DCGAN(size=options["size"], channels=options["channels"], width=4).eval()
+    theirs = peers.TextbookDCGAN(size=options["size"], channels=options["channels"], width=4).eval()
+    assert ours.sample(2).shape == theirs.sample(2).shape == (2, 1, 32, 32)

@@ -1,0 +1,125 @@
+"""Kernels that may be chosen give what the standard ones give: forward, gradients, gradients of gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zeuxis.errors import UsageError
+from zeuxis.nets import kernels, maps
+
+Layers = tuple[nn.Module, tuple[int, ...]]
+LAYERS: dict[str, Callable[[], Layers]] = {
+    "4x4 stride 2": lambda: (nn.Conv2d(3, 8, 4, 2, 1), (4, 3, 16, 16)),
+    "4x4 stride 2, odd": lambda: (nn.Conv2d(5, 7, 4, 2, 1, bias=False), (2, 5, 13, 15)),
+    "3x3": lambda: (nn.Conv2d(6, 4, 3, 1, 1), (3, 6, 9, 7)),
+    "1x1": lambda: (nn.Conv2d(6, 4, 1), (3, 6, 5, 5)),
+    "1x1 stride 2": lambda: (nn.Conv2d(6, 4, 1, 2), (3, 6, 7, 6)),
+    "5x3 stride 3x2": lambda: (nn.Conv2d(3, 4, (5, 3), (3, 2), (2, 0)), (2, 3, 17, 12)),
+    "4x4 valid": lambda: (nn.Conv2d(4, 1, 4), (3, 4, 4, 4)),
+    "transposed": lambda: (nn.ConvTranspose2d(8, 3, 4, 2, 1), (4, 8, 7, 8)),
+    "transposed, row more": lambda: (nn.ConvTranspose2d(4, 5, 4, 2, 1, output_padding=1, bias=False), (2, 4, 6, 3)),
+    "transposed, from a point": lambda: (nn.ConvTranspose2d(6, 4, 4, 1, 0), (3, 6, 1, 1)),
+    "linear": lambda: (nn.Linear(12, 5), (7, 12)),
+}
+
+
+def everything(module: nn.Module, x: Tensor) -> list[Tensor]:
+    """The output, the gradients, and the gradients of the squared norm of the input's gradient (as R1 takes them)."""
+    y = module(x)
+    score = y.tanh().square().sum()
+    weights = list(module.parameters())
+    first = torch.autograd.grad(score, [x, *weights], create_graph=True)
+    second = torch.autograd.grad(first[0].square().sum(), [x, *weights], allow_unused=True)
+    return [y, *first, *(value for value in second if value is not None)]
+
+
+def table_of(module: nn.Module, x: Tensor, kernel: str) -> dict[str, str]:
+    with kernels._Seeing() as seen:
+        module(x)
+    (layer,) = seen.layers
+    return {kernels.name(layer): f"{kernel} {kernel} {kernel}"}
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("kernel", [*maps.PRODUCTS, "standard"])
+@pytest.mark.parametrize("what", LAYERS)
+def test_as_the_standard_kernel(what: str, kernel: str, layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    module, shape = LAYERS[what]()
+    x = torch.randn(shape)
+    if x.ndim == 4:
+        module, x = module.to(memory_format=layout), x.to(memory_format=layout)
+    x.requires_grad_()
+    wanted = everything(module, x)
+    with kernels.Using(table_of(module, x, kernel)):
+        found = everything(module, x)
+    assert len(found) == len(wanted)
+    for a, b in zip(found, wanted):
+        assert a.shape == b.shape
+        assert (a - b).norm() <= 1e-5 * b.norm()
+
+
+@pytest.mark.parametrize("kernel", ["blas", "standard"])
+@pytest.mark.parametrize("kind", [maps.Down, maps.Up, maps.Weight])
+def test_derivatives_are_those_of_finite_differences(kind: type, kernel: str) -> None:
+    torch.manual_seed(0)
+    layer = maps.Layer((2, 3, 2, 3), (2, 2, 5, 6), (3, 2, 4, 3), (2, 2), (1, 1))
+    sizes = {maps.Down: ("large", "weight"), maps.Up: ("small", "weight"), maps.Weight: ("large", "small")}
+    a, b = (torch.randn(getattr(layer, each), dtype=torch.float64, requires_grad=True) for each in sizes[kind])
+    choice = maps.Choice(kernel, kernel, kernel)
+    assert torch.autograd.gradcheck(lambda a, b: kind.apply(a, b, layer, choice), (a, b))
+    assert torch.autograd.gradgradcheck(lambda a, b: kind.apply(a, b, layer, choice), (a, b))
+
+
+def test_only_the_gradients_asked_for_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = nn.Conv2d(3, 4, 4, 2, 1), torch.randn(2, 3, 8, 8, requires_grad=True)
+    asked: list[str] = []
+    for direction in ("up", "weight_gradient"):
+        plain = getattr(maps, direction)
+        monkeypatch.setattr(maps, direction, lambda *a, d=direction, f=plain: (asked.append(d), f(*a))[1])
+    with kernels.Using(table_of(module, x, "blas")):
+        module(x).sum().backward(inputs=[x])
+        assert asked == ["up"]
+        module(x).sum().backward(inputs=list(module.parameters()))
+        assert asked == ["up", "weight_gradient"]
+
+
+def test_other_number_formats_and_shapes_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = nn.Conv2d(4, 4, 3, 1, 1), torch.randn(2, 4, 8, 8)
+    table = table_of(module, x, "blas")
+    monkeypatch.setattr(maps, "columns", lambda *_: pytest.fail("not the standard kernel"))
+    with kernels.Using(table):
+        module(x[:1])
+        F.conv2d(x, module.weight[:, :1], padding=1, groups=4)
+        F.conv2d(x, module.weight, padding=2, dilation=2)
+        F.conv2d(x, module.weight, padding="same")
+        module.double()(x.double())
+        with torch.autocast("cpu", torch.bfloat16):
+            module.float()(x)
+        assert module.to("meta")(x.to("meta")).shape == x.shape
+
+
+def test_the_measurement_keeps_what_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = nn.Sequential(nn.Conv2d(8, 8, 3, 1, 1), nn.Flatten(), nn.Linear(8 * 64, 4)), torch.randn(64, 8, 8, 8)
+    assert kernels.choose(lambda: module(x)) == {}  # too little work to be worth a choice
+    monkeypatch.setattr(kernels, "WORTH", 0.0)
+    monkeypatch.setattr(kernels, "_seconds", lambda compute: 1.0 if "standard" in compute.__code__.co_consts else 0.5)
+    found = kernels.choose(lambda: module(x))
+    assert list(found) == [
+        "64x8x8x8 to 64x8x8x8 by 8x8x3x3, stride 1x1, padding 1x1",
+        "64x512 to 64x4 by 4x512",
+    ]
+    assert set(" ".join(found.values()).split()) == {"blas"}
+    assert kernels.choose(lambda: module(x), seconds=-1) == {}
+
+
+def test_a_table_out_of_a_file_is_checked() -> None:
+    kernels.check({"one": "standard blas standard"})
+    for text in ("blas", "blas blas cuda", "standard standard standard standard", ""):
+        with pytest.raises(UsageError, match="restore"):
+            kernels.check({"one": text})
