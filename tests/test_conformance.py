@@ -15,12 +15,12 @@ from torch import Tensor
 
 from zeuxis import families, files, training
 from zeuxis.errors import UsageError
-from zeuxis.model import Batch, Clock, Encoder, Latent, Model
+from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Translator
 from zeuxis.nets import kernels as choosing
 from zeuxis.storage import fill, read_model_folder
 from zeuxis.training import State, train, train_step
 
-TINY = {"width": 8, "latent_dim": 6, "warmup": 64}
+TINY = {"width": 8, "latent_dim": 6, "warmup": 64, "blocks": 1, "pool": 10}
 FAMILIES = families.names()
 
 
@@ -33,16 +33,22 @@ def build(name: str, **changes: Any) -> Model:
 
 
 class Stripes:
-    """An endless source of images that depend on their position alone."""
-
-    columns = frozenset({"image"})
+    """An endless source of what the model needs; images depend on their position alone."""
 
     def __init__(self, model: Model) -> None:
+        self.columns = model.needs
         self.shape = (model.channels, model.size, model.size)
+        self.source = (
+            (model.source_channels, model.source_size, model.source_size) if isinstance(model, Translator) else None
+        )
 
     def batch(self, start: int, size: int) -> Batch:
-        rows = [torch.rand(self.shape, generator=torch.Generator().manual_seed(start + i)) for i in range(size)]
-        return Batch(torch.stack(rows) * 2 - 1)
+        image = self.rows(self.shape, start, size)
+        return Batch(image, None if self.source is None else self.rows(self.source, start + 10_000, size))
+
+    def rows(self, shape: tuple[int, int, int], start: int, size: int) -> Tensor:
+        rows = [torch.rand(shape, generator=torch.Generator().manual_seed(start + i)) for i in range(size)]
+        return torch.stack(rows) * 2 - 1
 
 
 def run(state: State, steps: int, kernels: dict[str, str] | None = None) -> list[dict[str, float]]:
@@ -154,6 +160,12 @@ def test_options_round_trip_and_samples_survive_saving(name: str, tmp_path: Any)
         lean = loaded.drop_scaffolding().eval()
         assert isinstance(lean, Latent) and isinstance(state.average, Latent)
         assert torch.equal(lean.sample(3), state.average.sample(3))
+    if isinstance(loaded, Translator):
+        lean = loaded.drop_scaffolding().eval().to(memory_format=torch.channels_last)  # as in training: the same sums
+        assert isinstance(lean, Translator) and isinstance(state.average, Translator)
+        for direction in lean.directions:
+            source = given(lean, direction, 3)
+            assert torch.equal(lean.translate(source, direction), state.average.translate(source, direction))
 
 
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (50, 3)])
@@ -163,6 +175,37 @@ def test_other_sizes_and_channels(name: str, size: int, channels: int) -> None:
     assert all(torch.isfinite(value) for value in report.values())
     if isinstance(model, Latent):
         assert model.eval().sample(2).shape == (2, channels, size, size)
+
+
+def given(model: Translator, direction: str, count: int, *, height: int = 0, width: int = 0) -> Tensor:
+    """Images to translate in a direction: sources, or, back, images."""
+    channels, size = (
+        (model.source_channels, model.source_size) if direction == "forward" else (model.channels, model.size)
+    )
+    return (
+        torch.rand(count, channels, height or size, width or size, generator=torch.Generator().manual_seed(5)) * 2 - 1
+    )
+
+
+def test_an_image_of_any_shape_is_translated_by_itself(name: str) -> None:
+    """Grey to colour and colour to grey; larger than in training, of odd sides; whatever is translated with it."""
+    if not issubclass(families.find(name), Translator):
+        pytest.skip("does not translate")
+    for source_channels, channels in ((1, 3), (3, 1)):
+        model = build(name, source_channels=source_channels, channels=channels).eval()
+        assert isinstance(model, Translator)
+        report = train_step(model, model.optimizers(), Stripes(model).batch(0, 4), Clock())
+        assert all(torch.isfinite(value) for value in report.values())
+        for direction in model.directions:
+            made = model.channels if direction == "forward" else model.source_channels
+            scale = model.size // model.source_size
+            source = given(model, direction, 3, height=37, width=51)
+            with torch.no_grad():
+                image = model.translate(source, direction)
+                alone = model.translate(source[1:2], direction)
+            assert image.shape == (3, made, 37 * scale, 51 * scale)
+            assert image.abs().max() <= 1
+            torch.testing.assert_close(image[1:2], alone, atol=1e-5, rtol=0)
 
 
 def test_image_i_is_a_function_of_seed_i_alone(name: str) -> None:

@@ -27,7 +27,7 @@ from zeuxis.judging.report import Evaluation, Row
 from zeuxis.metrics import partition
 from zeuxis.metrics.features import Extractor
 from zeuxis.metrics.resampling import Score
-from zeuxis.model import Batch, Clock, Latent, Model, Translator, Turn
+from zeuxis.model import Batch, Clock, Latent, Model, Turn
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 # Pixels of 4 by 4 blocks: few features, so that few images do.
@@ -311,16 +311,13 @@ def test_a_damaged_evaluation_is_named(two_runs: list[str], content: str) -> Non
 
 
 def test_a_model_without_a_latent_space(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Other(Translator):
+    class Other(Model):
         def build(self) -> None: ...
         def optimizers(self) -> dict[str, Optimizer]:
             return {}
 
         def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
             yield from ()
-
-        def translate(self, source: Tensor, direction: str = "forward") -> Tensor:
-            return source
 
     model: Any = Other(8, 1)
     assert isinstance(model, Model)

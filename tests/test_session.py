@@ -87,11 +87,10 @@ def blobs(folder: Path, size: int, channels: int, *, count: int = 40) -> Pack:
     return Pack(folder, "blobs", pixels, None, [], [], [], hashlib.sha256(pixels).hexdigest(), Shape(size, channels))
 
 
-def open_blobs(
-    spec: str, *, size: int, channels: int, fit: str, limit: int | None, progress: Callable[[int, int], None]
-) -> Pack:
-    """Stands for `open_pack`."""
+def open_blobs(spec: str, model: Model, *, fit: str, limit: int | None, progress: Callable[[int, int], None]) -> Pack:
+    """Stands for `open_data`."""
     progress(1, 1)
+    size, channels = model.size, model.channels
     return blobs(Path(spec) / f"{size}x{channels}", size, channels, count=limit or 40)
 
 
@@ -115,7 +114,7 @@ def digests(run: Path) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def _blobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "open_pack", open_blobs)
+    monkeypatch.setattr(session, "open_data", open_blobs)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +131,7 @@ def quiet() -> Lines:
 def never_stopped(tmp_path_factory: pytest.TempPathFactory, data: str) -> dict[str, str]:
     """What a run that nothing happens to ends with."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "open_pack", open_blobs)
+        patch.setattr(session, "open_data", open_blobs)
         out = tmp_path_factory.mktemp("reference")
         return digests(session.start(settings(out), Toy, {}, data=data))
 
@@ -429,7 +428,7 @@ def slowed(function: Callable[..., Any], marker: str, seconds: float, call: int)
 
 PHASES: dict[str, tuple[Any, str]] = {
     "start": (session, "_prepare"),
-    "scan": (session, "open_pack"),
+    "scan": (session, "open_data"),
     "reading": (Lines, "work"),
     "step": (training, "train_step"),
     "sample": (pictures, "samples"),
@@ -444,7 +443,7 @@ def child(job: dict[str, Any]) -> None:
     os.dup2(os.open(job["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     os.environ["ZEUXIS_TEST_RUN"] = job["out"]
     if not job.get("real"):
-        session.open_pack = open_blobs
+        session.open_data = open_blobs
     if job.get("slow"):
         owner, name = PHASES[job["slow"]]
         setattr(owner, name, slowed(getattr(owner, name), job["marker"], job["seconds"], job["call"]))

@@ -6,7 +6,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zeuxis.api import arithmetic, compare, evaluate, export, inspect_data, interpolate, load, resume, sample, train
+    from zeuxis.api import (
+        arithmetic,
+        compare,
+        evaluate,
+        export,
+        inspect_data,
+        interpolate,
+        load,
+        resume,
+        sample,
+        train,
+        translate,
+    )
     from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
     from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Translator, option
     from zeuxis.settings import TrainSettings
@@ -37,6 +49,7 @@ __all__ = [
     "resume",
     "sample",
     "train",
+    "translate",
 ]
 
 _HOMES = {
@@ -51,6 +64,7 @@ _HOMES = {
         "resume",
         "sample",
         "train",
+        "translate",
     ),
     "zeuxis.errors": ("DataError", "DiskFullError", "DivergedError", "UsageError", "ZeuxisError"),
     "zeuxis.model": ("Batch", "Clock", "Encoder", "Latent", "Model", "Translator", "option"),

@@ -1,4 +1,4 @@
-"""The game of two adversaries: pairs of losses on scores, verdicts, turns, and penalties that keep a discriminator smooth."""
+"""The game of two adversaries: pairs of losses on scores, verdicts, turns, penalties that keep a discriminator smooth, a pool."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -74,3 +74,42 @@ def r1(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
         score = discriminator(real.float()).sum()
         (gradient,) = torch.autograd.grad(score, real, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean() / 2
+
+
+class Pool(nn.Module):
+    """Images that a generator made earlier, so that a discriminator does not forget them (Shrivastava 2017, section 2.3).
+
+    The pool is a buffer: a run that is resumed goes on with the same one.
+    """
+
+    images: Tensor  # size c h w
+    filled: Tensor  # how many of them are there
+
+    def __init__(self, size: int, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.register_buffer("images", torch.zeros(size, *shape))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+
+    def draw(self, made: Tensor) -> tuple[Tensor, Tensor]:
+        """What the discriminator is shown (n c h w) for images just made, and their slots in the pool (n; -1: none).
+
+        While there is room all are shown, and get a slot; later each is, at even odds, exchanged for an older one.
+        """
+        filled, count = int(self.filled), len(made)
+        room = min(count, len(self.images) - filled)
+        slots = torch.full((count,), -1)
+        slots[:room] = torch.arange(filled, filled + room)
+        olds = torch.randperm(filled)[: count - room]
+        exchanged = torch.rand(len(olds)) < 0.5
+        slots[room : room + len(olds)] = torch.where(exchanged, olds, -1)
+        chosen = slots.clone()
+        chosen[:room] = -1
+        old = (chosen >= 0).to(made.device)[:, None, None, None]
+        kept = self.images[chosen.clamp(min=0).to(made.device)] if filled else made
+        return torch.where(old, kept.to(made.dtype), made), slots
+
+    def keep(self, made: Tensor, slots: Tensor) -> None:
+        """Put the images into the slots that `draw` gave them."""
+        chosen = slots >= 0
+        self.images[slots[chosen].to(made.device)] = made[chosen.to(made.device)].float()
+        self.filled.copy_(torch.maximum(self.filled, slots.max().to(self.filled.device) + 1))

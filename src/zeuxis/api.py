@@ -14,21 +14,42 @@ from PIL import Image
 from torch import Tensor
 
 from zeuxis import explore, families, files, judging, loading, onnx, session
+from zeuxis.capabilities import decode, encode, encoder, latent, translate, translator
 from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.data.report import Report, inspect
 from zeuxis.errors import UsageError
 from zeuxis.explore.arithmetic import AVERAGE
-from zeuxis.judging import extractors, sets
+from zeuxis.judging import extractors, sets, translation
 from zeuxis.judging.comparison import Comparison, contender
 from zeuxis.judging.report import Evaluation
 from zeuxis.metrics.attributes import reader_for
-from zeuxis.model import Encoder, Latent, Model
+from zeuxis.model import Model, Translator
 from zeuxis.onnx import Exported
 from zeuxis.settings import Fit, TrainSettings
 
 PathKind = Literal["slerp", "linear"]
 HandPicked = Sequence[tuple[float, Sequence[int]]]
-BATCH = 64  # images decoded at once
+
+__all__ = [
+    "Equation",
+    "arithmetic",
+    "compare",
+    "decode",
+    "dry_run",
+    "encode",
+    "evaluate",
+    "export",
+    "inspect_data",
+    "interpolate",
+    "latent",
+    "load",
+    "resume",
+    "sample",
+    "train",
+    "translate",
+    "translator",
+    "walk",
+]
 
 
 def load(path: str | Path, *, device: str = "auto", family: type[Model] | str | None = None) -> Model:
@@ -154,17 +175,25 @@ def evaluate(
     fit: Fit = "crop",
     limit: int | None = None,
     seed: int = 0,
+    baselines: Mapping[str, Model] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
     """Scores of a model by at most `images` samples, each with an interval and with what real images get.
+
+    A model that translates is judged by its translations, beside those of no change, of one colour, and of `baselines`.
 
     `data` is what it was trained on (`fit` and `limit` as then); images are held out where that is a named set.
     `features` is `lite0`, `inception` (its file in `weights`) or `module:function`. `progress` is told what is worked
     on, how much is done, and of how much.
     """
-    able = latent(model)
+    able = model if isinstance(model, Translator) else latent(model)
     extractor = extractors.find(features, weights=weights, device=model.device)
     reading = functools.partial(progress, "reading images") if progress else None
+    if isinstance(able, Translator):
+        trial = translation.choose(able, data, count=images, fit=fit, limit=limit, progress=reading)
+        network = extractors.vgg16(device=model.device)
+        others = {name: translator(other) for name, other in (baselines or {}).items()}
+        return translation.evaluate(able, trial, extractor, network, baselines=others, progress=progress)
     chosen = sets.choose(
         data, count=images, size=model.size, channels=model.channels, fit=fit, limit=limit, progress=reading
     )
@@ -172,10 +201,11 @@ def evaluate(
 
 
 def compare(runs: Sequence[str | Path], *, columns: int = 10, seed: int = 0, device: str = "auto") -> Comparison:
-    """Runs side by side: the scores that `evaluate` left in each, and samples of the seeds `seed ... seed + columns - 1`."""
+    """Runs side by side: the scores that `evaluate` left in each, and samples of the seeds `seed ... seed + columns - 1`, or
+    what they make of the same sources."""
     folders = [loading.find_run(run) for run in runs]
     seeds = range(seed, seed + columns)
-    return Comparison([contender(folder, latent(load(folder, device=device)), seeds) for folder in folders])
+    return Comparison([contender(folder, load(folder, device=device), seeds) for folder in folders])
 
 
 def export(model: str | Path, out: str | Path | None = None, *, family: str | None = None) -> Exported:
@@ -234,7 +264,9 @@ def dry_run(
 
     No data is read; `data` only matters where it names a set that has its own size and channels."""
     kind = families.find(family) if isinstance(family, str) else family
-    return session.dry_run(settings or TrainSettings(), kind, {**catalog.shape(data or ""), **(options or {})})
+    return session.dry_run(
+        settings or TrainSettings(), kind, {**session.own_shape(data or "", kind), **(options or {})}
+    )
 
 
 def resume(
@@ -252,33 +284,6 @@ def resume(
     return session.resume(loading.find_run(run), steps=steps, minutes=minutes, core_minutes=core_minutes, family=family)
 
 
-def latent(model: Model) -> Latent:
-    """The model, if it has a latent space; `UsageError` otherwise."""
-    if not isinstance(model, Latent):
-        raise UsageError(f"{model.family()} has no latent space; these families have one: {_able(Latent)}")
-    return model
-
-
-def encoder(model: Model) -> Encoder:
-    """The model, if it finds the latent of an image; `UsageError` otherwise."""
-    if not isinstance(model, Encoder):
-        raise UsageError(f"{model.family()} cannot find the latent of an image; these families can: {_able(Encoder)}")
-    return model
-
-
-@torch.no_grad()
-def decode(model: Model, z: Tensor) -> Tensor:
-    """Images (n c h w) for latents (n ...), a batch at a time, on the CPU."""
-    able = latent(model)
-    return torch.cat([able.decode(part.to(model.device)).cpu() for part in torch.split(z, BATCH)])
-
-
-@torch.no_grad()
-def encode(model: Model, image: Tensor) -> Tensor:
-    """Latents for images (n c h w, in [-1, 1]); `UsageError` if the model cannot encode."""
-    return encoder(model).encode(image.to(model.device))
-
-
 def _ends(
     model: Model, rows: int, seeds: Sequence[int] | None, ends: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor, Tensor]:
@@ -290,8 +295,3 @@ def _ends(
         raise UsageError(f"there are {len(chosen)} seeds; expected two for each row, its ends, as in --seeds 3,8,5,9")
     z = latent(model).prior(chosen)
     return z[0::2], z[1::2]
-
-
-def _able(capability: type[Any]) -> str:
-    """The families with a capability, by name."""
-    return ", ".join(name for name in families.names() if issubclass(families.find(name), capability))

@@ -7,7 +7,7 @@ import math
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -96,8 +96,8 @@ def _explained(default: str) -> Iterator[None]:
 def decode(source: bytes | BinaryIO, size: int, channels: int, fit: str = "crop") -> Array:
     """The image of a file as size size channels in uint8, or `Unusable`.
 
-    `crop` takes the largest square of the middle, `pad` all of it on white. What is transparent becomes white, 16 bits
-    become 8, EXIF says what is up, and the first frame of an animation is taken.
+    `crop` takes the largest square of the middle, `left` and `right` that of a half, `pad` all of it on white. What is
+    transparent becomes white, 16 bits 8, EXIF says what is up, and the first frame of an animation is taken.
     """
     with opened(source) as image:
         return fitted(image, size, channels, fit)
@@ -126,6 +126,17 @@ def fitted(image: Image.Image, size: int, channels: int, fit: str = "crop") -> A
     return np.asarray(small).reshape(size, size, channels)
 
 
+def decode_whole(source: bytes | BinaryIO, channels: int, *, shorter: int | None = None) -> Array:
+    """As `decode`, all of the image: h w channels; with `shorter` its shorter side is brought to so many pixels."""
+    with opened(source) as image, _explained("damaged"):
+        image.load()
+        scale = shorter / min(image.size) if shorter else 1.0
+        target = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        whole, turn = _white(_resized(_shallow(image), (0.0, 0.0, *image.size), target)), _turn(image)
+    whole = (whole if turn is None else whole.transpose(turn)).convert("L" if channels == 1 else "RGB")
+    return np.asarray(whole).reshape(whole.height, whole.width, channels)
+
+
 def _turn(image: Image.Image) -> Image.Transpose | None:
     """What EXIF says has to be done, where it can be read: broken metadata does not concern the pixels."""
     try:
@@ -136,13 +147,15 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 def _placed(now: tuple[float, float], full: tuple[int, int], size: int, fit: str) -> tuple[Box, tuple[int, int]]:
     """The part of the image that is taken, in pixels of what was decoded, and the width and height it gets."""
-    width, height = full
+    width, height = float(full[0]), float(full[1])
     across, down = now[0] / width, now[1] / height
     if fit == "pad":
         scale = size / max(width, height)
         return (0.0, 0.0, now[0], now[1]), (max(1, round(width * scale)), max(1, round(height * scale)))
+    start = width / 2 if fit == "right" else 0.0
+    width = width if fit == "crop" else width / 2
     side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
+    left, top = start + (width - side) / 2, (height - side) / 2
     return (left * across, top * down, (left + side) * across, (top + side) * down), (size, size)
 
 
@@ -226,9 +239,18 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
 def read(path: str | Path, *, size: int, channels: int = 3, fit: str = "crop") -> Tensor:
     """The image of a file (1 c h w, in [-1, 1]); `UsageError` where it cannot be used."""
+    return _read(path, lambda file: decode(file, size, channels, fit))
+
+
+def read_whole(path: str | Path, *, channels: int = 3, shorter: int | None = None) -> Tensor:
+    """All of the image of a file (1 c h w, in [-1, 1]), its shorter side of so many pixels; `UsageError` as of `read`."""
+    return _read(path, lambda file: decode_whole(file, channels, shorter=shorter))
+
+
+def _read(path: str | Path, how: Callable[[BinaryIO], Array]) -> Tensor:
     try:
         with open_regular(path) as file:
-            return from_uint8(decode(file, size, channels, fit)[None])
+            return from_uint8(how(file)[None])
     except (Unusable, OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}; give a PNG, JPEG, WebP, GIF, BMP or TIFF") from None
 

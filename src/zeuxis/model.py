@@ -184,11 +184,25 @@ class Encoder(Latent):
         """Latents for images (n c h w, in [-1, 1])."""
 
 
+@dataclass(eq=False)
 class Translator(Model):
     """A model from images to images."""
 
+    source_channels: int = option(3, "of what is translated: 1 for grey, 3 for colour", low=1, high=4)
+
+    needs = frozenset({"image", "source"})
     directions: ClassVar[tuple[str, ...]] = ("forward",)
+    paired: ClassVar[bool] = True  # each source belongs to its image; else they are two unrelated sets
+
+    @property
+    def source_size(self) -> int:
+        """Height and width of the sources it learns from."""
+        return self.size
+
+    def takes(self, direction: str = "forward") -> int:
+        """Channels of the images that are translated in a direction."""
+        return self.source_channels if direction == self.directions[0] else self.channels
 
     @abstractmethod
     def translate(self, source: Tensor, direction: str = "forward") -> Tensor:
-        """Images made from source images (n c h w, in [-1, 1])."""
+        """Images (n c h w, in [-1, 1]) made from source images of any height and width."""

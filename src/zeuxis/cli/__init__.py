@@ -14,7 +14,7 @@ from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
 from zeuxis import stopping
-from zeuxis.cli import explore, export, judge, look, train
+from zeuxis.cli import explore, export, judge, look, train, translate
 from zeuxis.errors import ZeuxisError
 
 HELP = """\
@@ -30,6 +30,7 @@ ORDER = (
     "sample",
     "interpolate",
     "arithmetic",
+    "translate",
     "evaluate",
     "compare",
     "export",
@@ -79,6 +80,7 @@ def build(tokens: Sequence[str]) -> App:
     )
     train.register(app, tokens)
     explore.register(app)
+    app.command(translate.translate)
     judge.register(app)
     export.register(app)
     look.register(app)

@@ -68,7 +68,7 @@ def sample(
         print(f"wrote {len(chosen)} pictures into {out}")
         return
     sheet = images.sheet(pictures, columns=columns, scale=2 if pictures.shape[-1] < 48 else 1)
-    write_picture(sheet, out or _default(model, "samples.png"))
+    write_picture(sheet, out or default_place(model, "samples.png"))
 
 
 def interpolate(
@@ -117,7 +117,7 @@ def interpolate(
         print(f"wrote {out}")
         return
     pictures = api.interpolate(loaded, rows=rows, columns=columns, seeds=seeds, ends=ends, path=path, settle=settle)
-    write_picture(explore.interpolation_figure(pictures), out or _default(model, "interpolation.png"))
+    write_picture(explore.interpolation_figure(pictures), out or default_place(model, "interpolation.png"))
 
 
 def _picked(kind: Any, tokens: Sequence[Token]) -> list[Term]:
@@ -174,7 +174,7 @@ def arithmetic(
         equation = solve(terms, data=source, triples=100 if score else 0, report=shown.note, progress=progress)
     for line in equation.score.describe() if equation.score else ():
         print(line)
-    write_picture(equation.figure(), out or _default(model, "arithmetic.png"))
+    write_picture(equation.figure(), out or default_place(model, "arithmetic.png"))
 
 
 def check_png(out: Path | None) -> None:
@@ -189,10 +189,10 @@ def _ends(model: Model, start: str | None, end: str | None, seeds: Sequence[int]
         return None
     if start is None or end is None:
         raise UsageError("--from and --to belong together; give an image, or DATA:WORDS, for each")
-    from zeuxis import api, explore
+    from zeuxis import capabilities, explore
     from zeuxis.display import open_display
 
-    api.encoder(model)  # before data is fetched for it
+    capabilities.encoder(model)  # before data is fetched for it
     rows = seeds[:1] if explore.is_picture(start) and explore.is_picture(end) else seeds
     with open_display() as shown:
         find = partial(
@@ -204,7 +204,7 @@ def _ends(model: Model, start: str | None, end: str | None, seeds: Sequence[int]
         return find(start, rows), find(end, rows, order=1)
 
 
-def _default(model: str, name: str) -> Path:
+def default_place(model: str, name: str) -> Path:
     """Where a figure goes if nothing is said: into its run's folder, or here."""
     from zeuxis import loading
 

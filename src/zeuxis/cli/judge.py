@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,13 @@ from zeuxis.errors import UsageError
 
 if TYPE_CHECKING:
     from zeuxis.judging.report import Evaluation
+    from zeuxis.model import Model
+
+
+Count = Annotated[int, flags.flag("samples, and real images to compare them with", low=20, high=1_000_000)]
+Baselines = Annotated[
+    Sequence[str], Parameter(help="runs to judge beside one that translates, such as L1 alone", negative=())
+]
 
 
 def register(app: App) -> None:
@@ -27,12 +35,11 @@ def evaluate(
     data: str | None = None,
     /,
     *,
-    images: Annotated[
-        int, flags.flag("samples, and real images to compare them with", low=20, high=1_000_000)
-    ] = 10_000,
+    images: Count = 10_000,
     features: str = "lite0",
     weights: Path | None = None,
     seed: Annotated[int, flags.flag("of the first sample", low=0, high=2**62)] = 0,
+    baseline: Baselines = (),
     json: Annotated[bool, Parameter(negative=())] = False,
     out: Path | None = None,
     device: Place = "auto",
@@ -40,7 +47,8 @@ def evaluate(
 ) -> None:
     """Judge a model: FID, KID, precision, recall, density, coverage, copies, and what its family allows.
 
-    Each score stands beside what real images get in the samples' stead.
+    Each score stands beside what real images get in the samples' stead. A model that translates is judged by its
+    translations instead, beside what no change gets, one colour, and each --baseline.
 
     Parameters
     ----------
@@ -53,7 +61,7 @@ def evaluate(
     json
         print the scores as JSON
     out
-        the folder for evaluation.json and closest.png (default: the run's, or here)
+        the folder for evaluation.json and closest.png, or translations.png (default: the run's, or here)
     """
     from zeuxis import api
     from zeuxis.display import open_display
@@ -64,11 +72,18 @@ def evaluate(
     loaded = api.load(model, device=device, family=family)
     judged = partial(api.evaluate, loaded, source, features=features, weights=weights, fit=fit, limit=limit)
     with open_display() as shown:
-        found = judged(images=images, seed=seed, progress=shown.work)
+        found = judged(baselines=_loaded(baseline, device), images=images, seed=seed, progress=shown.work)
     print(found.to_json() if json else "\n".join(found.lines()))
     written = _write(found, out or runs.run_of(model) or Path())
     if not json:
         print("", *(f"wrote {path}" for path in written), sep="\n")
+
+
+def _loaded(runs: Sequence[str], device: Place) -> dict[str, Model]:
+    """Models by the names of their runs."""
+    from zeuxis import api, loading
+
+    return {loading.find_model(run).parent.name: api.load(run, device=device) for run in runs}
 
 
 def _trained_on(model: str) -> str:
@@ -84,11 +99,12 @@ def _write(found: Evaluation, folder: Path) -> list[Path]:
     """Write the scores and the picture of the closest pairs into the folder; their paths."""
     from zeuxis import files, images
 
-    scores, closest = folder / "evaluation.json", folder / "closest.png"
+    scores = folder / "evaluation.json"
+    picture = folder / ("closest.png" if found.examples is None else "translations.png")
     files.make_folder(folder)
     files.write_file(scores, found.to_json().encode())
-    images.write_png(found.picture(), closest)
-    return [scores, closest]
+    images.write_png(found.picture(), picture)
+    return [scores, picture]
 
 
 def compare(

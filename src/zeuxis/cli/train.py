@@ -25,7 +25,10 @@ OWN = Group("Options of every family", sort_key=1)
 HERE = Group("This command", sort_key=0)
 # What a run's config.yaml records beside the options.
 RECORDED = frozenset({"versions", "fingerprint", "images", "chosen_kernels", "zeuxis"})
-HELP = "Train a model of a FAMILY on DATA: a folder, a zip, IDX files or a named set such as avatars."
+HELP = (
+    "Train a model of a FAMILY on DATA: a folder, a zip, IDX files or a named set such as avatars. A family that "
+    "translates learns to make TARGET of DATA, which may be two folders with the same names."
+)
 EPILOGUE = (
     "Example: zeuxis train dcgan avatars --steps 20k. `zeuxis families` lists the families; "
     "`zeuxis train dcgan --help` also shows the options of dcgan."
@@ -38,7 +41,9 @@ def register(app: App, tokens: Sequence[str]) -> None:
     config = _read_config(words)
     name = _family_in(words) or config.get("family")
     family = families.find(name) if name else None
-    command = App(name="train", help=HELP, help_epilogue=EPILOGUE, usage="Usage: zeuxis train FAMILY DATA [OPTIONS]")
+    command = App(
+        name="train", help=HELP, help_epilogue=EPILOGUE, usage="Usage: zeuxis train FAMILY DATA [TARGET] [OPTIONS]"
+    )
     command.default(_command(name, family, config))
     command.config = (_config_source(config, _parameters(family)),) if config else ()
     app.command(command)
@@ -74,11 +79,12 @@ def _command(name: str | None, family: type[Model] | None, config: dict[str, Any
     """The function behind `train`, whose signature lists the flags."""
 
     def _train_from(*words: Any, **given: Any) -> None:
-        typed, data = (*words, None, None)[:2]
+        typed, data, target = (*words, None, None, None)[:3]
         if family is None or (typed or name) != name:
             raise UsageError("name the family before the flags, as in: zeuxis train dcgan avatars --steps 20k")
         given.pop("config", None)
-        _train(family, data or config.get("data"), given, dry_run=given.pop("dry_run", False))
+        joined = data if target is None else f"{data} -> {target}"
+        _train(family, joined or config.get("data"), given, dry_run=given.pop("dry_run", False))
 
     _train_from.__signature__ = inspect.Signature(_parameters(family))  # type: ignore[attr-defined]
     return _train_from
@@ -125,9 +131,16 @@ def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, o
 
 def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
     """The parameters of `train`: two words, its own flags, the family's, the general ones."""
-    only = inspect.Parameter.POSITIONAL_ONLY
+    only, translates = inspect.Parameter.POSITIONAL_ONLY, family is None or "source" in family.needs
     told = Annotated[str | None, Parameter(help="one of the families, or your own as my_module:MyModel")]
     data = Annotated[str | None, Parameter(help="a folder, a zip, IDX files, or a named set: avatars, avatars:5000")]
+    target = Annotated[
+        str | None,
+        Parameter(
+            help="what to make of DATA, for families that translate; DATA may then also be edges, grey, blur or labels, "
+            "made of TARGET's images, or left or right, that half of its files"
+        ),
+    ]
     config = Annotated[str | None, Parameter(help="YAML file of options; flags override it", group=HERE)]
     dry_run = Annotated[
         bool, Parameter(help="only show options, parameters, memory and seconds per step", group=HERE, negative=())
@@ -135,6 +148,7 @@ def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
     return [
         inspect.Parameter("family", only, annotation=told, default=None),
         inspect.Parameter("data", only, annotation=data, default=None),
+        *([inspect.Parameter("target", only, annotation=target, default=None)] if translates else []),
         flags.keyword("config", config, None),
         flags.keyword("dry_run", dry_run, False),
         *(flags.from_fields(family, Group(f"Options of {family.family()}", sort_key=1)) if family else _shared()),

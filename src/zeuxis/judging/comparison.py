@@ -14,10 +14,12 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from zeuxis import images
+from zeuxis import images, loading
+from zeuxis.capabilities import latent
+from zeuxis.judging import translation
 from zeuxis.judging.report import Evaluation, Row, number, read, table
 from zeuxis.metrics.features import digest
-from zeuxis.model import Latent
+from zeuxis.model import Model, Translator
 
 _TILE, _TEXT, _GAP = 96, 16, 6  # pixels: the least width of a sample, the height of a name, the space around it
 _ALIKE = ("data", "held_out", "features", "samples")  # what must be the same for scores to be compared
@@ -40,12 +42,19 @@ class Contender:
     stale: bool = False
 
 
-def contender(folder: Path, model: Latent, seeds: range) -> Contender:
+def contender(folder: Path, model: Model, seeds: range) -> Contender:
     """A run with its model and what `zeuxis evaluate` has left in its folder."""
     scores = folder / "evaluation.json"
     found = read(scores) if scores.is_file() else None
     stale = found is not None and found.about.get("weights") != digest(model.state_dict())
-    return Contender(folder.name, found, model.sample(len(seeds), seed=seeds.start).cpu(), stale)
+    return Contender(folder.name, found, _shown_by(model, folder, seeds), stale)
+
+
+def _shown_by(model: Model, folder: Path, seeds: range) -> Tensor:
+    """Samples (n c h w) of the seeds; of a model that translates what it makes of as many sources, the same for each."""
+    if isinstance(model, Translator):
+        return translation.outputs(model, loading.data_of(folder) or "", len(seeds))
+    return latent(model).sample(len(seeds), seed=seeds.start).cpu()
 
 
 @dataclass(frozen=True)

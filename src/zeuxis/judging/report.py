@@ -18,27 +18,29 @@ from zeuxis.errors import UsageError
 from zeuxis.metrics.resampling import Score
 
 Better = Literal["lower", "higher", ""]
-_HEADS = ("score", "model", "95 % interval", "real images", "better")
 _TILE = 96  # pixels: smaller pictures are enlarged to about this
 
 
 @dataclass(frozen=True)
 class Row:
-    """A score of the model; `real` is what real images get in the samples' stead, None where that has no meaning."""
+    """A score of the model; `real` is what real images get in the samples' stead, None where that has no meaning;
+    `beside` what others get, by name."""
 
     name: str
     score: Score
     real: float | None = None
     better: Better = ""
+    beside: Mapping[str, float] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
         """As plain values; what is not finite is None."""
         values = {"value": self.score.value, "low": self.score.low, "high": self.score.high, "real": self.real}
         finite = {name: value if value is not None and math.isfinite(value) else None for name, value in values.items()}
-        return {"name": self.name, **finite, "better": self.better}
+        others = {"beside": dict(self.beside)} if self.beside else {}
+        return {"name": self.name, **finite, "better": self.better, **others}
 
-    def cells(self) -> tuple[str, ...]:
-        """As the words of a line of the table."""
+    def cells(self, others: Sequence[str] = ()) -> tuple[str, ...]:
+        """As the words of a line of the table, with columns for others."""
         low, high = self.score.low, self.score.high
         interval = f"{number(low)} to {number(high)}" if math.isfinite(low) else ""
         return (
@@ -46,6 +48,7 @@ class Row:
             number(self.score.value),
             interval,
             "" if self.real is None else number(self.real),
+            *(number(self.beside[name]) if name in self.beside else "" for name in others),
             self.better,
         )
 
@@ -61,12 +64,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores in the order of the table; `about` says of what and against what; `closest` are the most copied samples."""
+    """Scores in the order of the table; `about` says of what and against what; `closest` are the most copied samples;
+    `examples` (n k c h w) are rows of what was translated, what was made of it, and the truth."""
 
     about: Mapping[str, Any]
     rows: Sequence[Row]
     warnings: Sequence[str] = ()
     closest: Sequence[Pair] = field(default_factory=list)
+    examples: Tensor | None = None
 
     def __getitem__(self, name: str) -> Score:
         """The score of that name; `KeyError` where there is none."""
@@ -89,13 +94,22 @@ class Evaluation:
         about = self.about
         head = f"{about['samples']:,} samples of {about['model']} against {about['against']}"
         eyes = f"features: {about['dimensions']:,} of {about['features']}, of images {about['images_seen']}"
-        lines = [head, eyes, "", *table([_HEADS, *(row.cells() for row in self.rows)])]
+        others = list(dict.fromkeys(name for row in self.rows for name in row.beside))
+        heads = ("score", "model", "95 % interval", "real images", *others, "better")
+        lines = [head, eyes, "", *table([heads, *(row.cells(others) for row in self.rows)])]
         return [*lines, *([""] if self.warnings else []), *(f"warning: {text}" for text in self.warnings)]
 
     def picture(self) -> Image.Image:
-        """The samples nearest to a training image, the nearest first, each above that image."""
+        """The samples nearest to a training image, the nearest first, each above that image; or the examples."""
+        if self.examples is not None:
+            across = 2 * self.examples.shape[1]
+            return images.sheet(self.examples.flatten(0, 1), columns=across, scale=_scale(self.examples))
         tiles = torch.stack([pair.sample for pair in self.closest] + [pair.training for pair in self.closest])
-        return images.sheet(tiles, columns=len(self.closest), scale=max(1, round(_TILE / tiles.shape[-1])))
+        return images.sheet(tiles, columns=len(self.closest), scale=_scale(tiles))
+
+
+def _scale(tiles: Tensor) -> int:
+    return max(1, round(_TILE / tiles.shape[-1]))
 
 
 def read(path: str | Path) -> Evaluation:
@@ -113,7 +127,8 @@ def _row(row: Mapping[str, Any]) -> Row:
     real, better = row["real"], row["better"]
     if better not in get_args(Better) or not isinstance(row["name"], str):
         raise ValueError(better)
-    return Row(row["name"], Score(value, low, high), None if real is None else float(real), better)
+    beside = {str(name): float(value) for name, value in row.get("beside", {}).items()}
+    return Row(row["name"], Score(value, low, high), None if real is None else float(real), better, beside)
 
 
 def table(cells: Sequence[Sequence[str]]) -> list[str]:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from zeuxis.judging import Progress
 from zeuxis.judging.sets import Sets
+from zeuxis.judging.translation import Trial, batches
 from zeuxis.metrics import distances
 from zeuxis.metrics.features import Extractor, pack_features
-from zeuxis.model import Latent, Model
+from zeuxis.model import Latent, Model, Translator
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Watch:
 
     extractor: Extractor
     reference: Tensor
+    trial: Trial | None = None  # what a model that translates is given
 
     @property
     def name(self) -> str:
@@ -29,17 +31,27 @@ class Watch:
         return f"evaluation/FID[{self.extractor.name}]"
 
     def scores(self, model: Model) -> dict[str, float]:
-        """FID and KID of as many samples as there are real images, of the seeds from 0; of some models there are none."""
-        if not isinstance(model, Latent):
+        """FID and KID of as many samples as there are real images, of the seeds from 0; of some models there are none.
+
+        Of a model that translates: of what it makes of the sources that belong to the real images.
+        """
+        samples = self._made(model)
+        if samples is None:
             return {}
-        count, batch = len(self.reference), self.extractor.batch
-        starts = range(0, count, batch)
-        parts = [self.extractor(model.sample(min(batch, count - start), seed=start)) for start in starts]
-        samples = torch.cat(parts)
         if not bool(samples.isfinite().all()):
             return {}  # training itself will say so, and where
         kid = distances.kid(self.reference, samples).value
         return {self.name: distances.frechet(self.reference, samples), f"evaluation/KID[{self.extractor.name}]": kid}
+
+    def _made(self, model: Model) -> Tensor | None:
+        """Features (n d) of what a model makes."""
+        if isinstance(model, Translator) and self.trial is not None:
+            return torch.cat([self.extractor(model.translate(given)) for given, _ in batches(self.trial.judge)])
+        if not isinstance(model, Latent):
+            return None
+        count, batch = len(self.reference), self.extractor.batch
+        starts = range(0, count, batch)
+        return torch.cat([self.extractor(model.sample(min(batch, count - start), seed=start)) for start in starts])
 
     def best(self, rows: Sequence[Mapping[str, Any]], *, before: int) -> float | None:
         """The lowest FID in the rows of steps before this one; None where there is none."""
@@ -58,3 +70,8 @@ def watch(sets: Sets, extractor: Extractor, *, progress: Progress) -> Watch:
         extractor,
         pack_features(extractor, sets.judge, sets.reference, progress=lambda *at: progress("features", *at)),
     )
+
+
+def watch_translations(trial: Trial, extractor: Extractor) -> Watch:
+    """What is needed to score what a model makes of the sources against the truths again and again."""
+    return Watch(extractor, torch.cat([extractor(truth) for _, truth in batches(trial.judge)]), trial)

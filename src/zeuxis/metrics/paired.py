@@ -1,4 +1,4 @@
-"""How far an image is from the one it should be: PSNR and SSIM, image by image."""
+"""How far an image is from the one it should be: L1, PSNR and SSIM, image by image."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from torch.nn import functional as F
 _WINDOW, _SIGMA = 11, 1.5  # pixels
 _K1, _K2 = 0.01, 0.03
 _RANGE = 2.0  # images are in [-1, 1]
+
+
+LEVELS = 255  # between black and white
+
+
+def l1(image: Tensor, truth: Tensor) -> Tensor:
+    """The mean distance (n), in levels of 8 bits, of images (n c h w, in [-1, 1])."""
+    return (image.double() - truth.double()).abs().mean((1, 2, 3)) * (LEVELS / _RANGE)
 
 
 def psnr(image: Tensor, truth: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -54,6 +56,21 @@ def cutout(image: Tensor, ratio: float = 0.5) -> Tensor:
     half_h, half_w = int(h * ratio / 2), int(w * ratio / 2)
     hole = ((rows - top).abs() <= half_h) & ((columns - left).abs() <= half_w)
     return image.masked_fill(hole, 0.0)
+
+
+def jitter(images: Sequence[Tensor], by: float) -> list[Tensor]:
+    """Images that belong together (each n c h w), enlarged by a factor and cropped back, alike at random (Isola 2017)."""
+    n, _, h, w = images[0].shape
+    tall, wide = math.ceil(h * by), math.ceil(w * by)
+    if (tall, wide) == (h, w):
+        return list(images)
+    tops, lefts = torch.randint(tall - h + 1, (n,)).tolist(), torch.randint(wide - w + 1, (n,)).tolist()
+    grown = [F.interpolate(image, (tall, wide), mode="bilinear", align_corners=False) for image in images]
+    crops = [
+        [image[i : i + 1, :, top : top + h, left : left + w] for i, (top, left) in enumerate(zip(tops, lefts))]
+        for image in grown
+    ]
+    return [torch.cat(each) for each in crops]
 
 
 _WAYS = {"none": lambda image: image, "color": color, "translation": translation, "cutout": cutout}

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from zeuxis import stopping, training
-from zeuxis.data import Pack, catalog, open_pack
-from zeuxis.data.source import PackSource
+from zeuxis.data import Pack, pairs
+from zeuxis.data.pairs import Pairs
+from zeuxis.data.source import PackSource, PairSource, open_data, open_pairs_of, source_of
 from zeuxis.display import Display, open_display
 from zeuxis.errors import DataError, UsageError
-from zeuxis.judging import extractors, sets
-from zeuxis.judging.watch import Watch, watch
+from zeuxis.judging import extractors, sets, translation
+from zeuxis.judging.watch import Watch, watch, watch_translations
 from zeuxis.loading import trusted
-from zeuxis.model import Model
+from zeuxis.model import Model, Translator
 from zeuxis.session import pictures
 from zeuxis.session.budget import Budget
 from zeuxis.session.build import build
@@ -49,9 +48,9 @@ def start(
     it was at its newest checkpoint.
     """
     with _on_stage(display) as (stop, shown):
-        options = {**catalog.shape(data), **options}
+        options = {**own_shape(data, family), **options}
         settings, model = _prepare(settings, family, options, weights_of=settings.init_from)
-        data = _lasting(data)
+        data = pairs.lasting(data)
         pack = _open(data, settings, model, shown)
         chosen = _kernels(settings, model, pack)
         recipe = Recipe(
@@ -131,27 +130,26 @@ def _prepare(
     return dataclasses.replace(settings, **chosen), model
 
 
-def _lasting(data: str) -> str:
-    """The data as `resume` finds it from any folder: a path made absolute, a name of the catalog as it is."""
-    named = re.split("[:/]", data)[0] in catalog.names()
-    # os.path, as its `exists` answers for any text, one too long for a file's name too.
-    return data if named or not os.path.exists(data) else str(Path(data).absolute())  # noqa: PTH110
+def own_shape(data: str, family: type[Model]) -> dict[str, int]:
+    """The options of a family that a named set decides, unless the user does."""
+    found = pairs.shape(data)
+    known = {field.name for field in dataclasses.fields(family)}
+    return {name: value for name, value in found.items() if name in known}
 
 
-def _open(data: str, settings: TrainSettings, model: Model, display: Display) -> Pack:
-    return open_pack(
+def _open(data: str, settings: TrainSettings, model: Model, display: Display) -> Pack | Pairs:
+    return open_data(
         data,
-        size=model.size,
-        channels=model.channels,
+        model,
         fit=settings.fit,
         limit=settings.limit,
         progress=lambda done, total: display.work("reading images", done, total),
     )
 
 
-def _kernels(settings: TrainSettings, model: Model, pack: Pack) -> dict[str, str]:
+def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[str, str]:
     """The kernels that are fastest here, where they may be chosen."""
-    source = PackSource(pack, seed=settings.seed, device=settings.device, mirror=settings.mirror)
+    source = source_of(pack, seed=settings.seed, device=settings.device, mirror=settings.mirror)
     if settings.kernels != "auto" or settings.precision != "fp32" or not model.needs <= source.columns:
         return {}
     try:
@@ -161,7 +159,7 @@ def _kernels(settings: TrainSettings, model: Model, pack: Pack) -> dict[str, str
         return {}
 
 
-def _check_same(recipe: Recipe, pack: Pack) -> None:
+def _check_same(recipe: Recipe, pack: Pack | Pairs) -> None:
     if pack.fingerprint != recipe.fingerprint:
         raise DataError(
             f"{recipe.data} has changed since the run began ({len(pack):,} images, {recipe.images:,} then): "
@@ -181,7 +179,7 @@ def _train(
     run: Run,
     recipe: Recipe,
     model: Model,
-    pack: Pack,
+    pack: Pack | Pairs,
     scorer: Watch | None,
     *,
     stop: Stop,
@@ -189,11 +187,11 @@ def _train(
     checkpoint: Checkpoint | None = None,
 ) -> None:
     settings = recipe.settings
-    source = PackSource(pack, seed=settings.seed, device=settings.device, mirror=settings.mirror)
+    source = source_of(pack, seed=settings.seed, device=settings.device, mirror=settings.mirror)
     if missing := model.needs - source.columns:
         raise DataError(f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have")
     state = State.start(model)
-    reals = _reals(run, source, len(pack))
+    reals = _reals(run, recipe, model, source, len(pack))
     budget = Budget(settings)
     settled = _take_over(run, state, budget, checkpoint)
     step = state.clock.step
@@ -211,6 +209,10 @@ def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:
     if not settings.evaluate_every:
         return None
     extractor = extractors.find("lite0", device=settings.device)
+    if isinstance(model, Translator):
+        count = settings.evaluate_images
+        trial = translation.choose(model, recipe.data, count=count, fit=settings.fit, limit=settings.limit)
+        return watch_translations(trial, extractor)
     chosen = sets.choose(
         recipe.data,
         count=settings.evaluate_images,
@@ -222,12 +224,21 @@ def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:
     return watch(chosen, extractor, progress=display.work)
 
 
-def _reals(run: Run, source: PackSource, count: int) -> pictures.Reals:
-    """The real images, their sheet drawn if it is not there."""
-    reals = pictures.look_at(source, count)
+def _reals(run: Run, recipe: Recipe, model: Model, source: PackSource | PairSource, count: int) -> pictures.Reals:
+    """What samples are seen beside; the sheet of real images is drawn if it is not there."""
+    sheet, reals = pictures.look_at(source, count, held_out=_held_out(recipe, model))
     if not (run.path / "reals.png").exists():
-        pictures.draw(reals.images, run.path / "reals.png")
+        pictures.draw(sheet, run.path / "reals.png")
     return reals
+
+
+def _held_out(recipe: Recipe, model: Model) -> PairSource | None:
+    """Pairs that a model which translates does not learn from, where there are such."""
+    halves = pairs.halves(recipe.data, pictures.EXAMPLES)
+    if not isinstance(model, Translator) or halves is None:
+        return None
+    unseen = open_pairs_of(halves[1], model, fit=recipe.settings.fit, paired=True)
+    return PairSource(unseen, seed=0, device=recipe.settings.device)
 
 
 def _greet(run: Run, recipe: Recipe, checkpoint: Checkpoint | None, display: Display) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from zeuxis import families
-from zeuxis.model import Clock
+from zeuxis.data.pairs import ARROW
+from zeuxis.model import Clock, Model, Translator
 from zeuxis.session.recipe import Recipe
 
+_SAMPLE = "images = model.sample(64, seed=0)  # n c h w, in [-1, 1]"
+_TRANSLATE = "images = zeuxis.translate(model, sources)  # n c h w, in [-1, 1], of any height and width"
 _TELLING = ("batch_size", "seed", "precision", "parts", "fit", "limit", "mirror", "init_from")
 
 
-def card(recipe: Recipe, clock: Clock) -> str:
+def card(recipe: Recipe, clock: Clock, model: Model) -> str:
     """What the model is, what it learned from and how it was made, in Markdown."""
-    data = Path(recipe.data).name if Path(recipe.data).is_absolute() else recipe.data  # not where it lies
+    data = _named(recipe.data)
     about = "" if ":" in recipe.family else families.summary(recipe.family)
     options = "\n".join(f"| {name} | {value} |" for name, value in recipe.options.items())
     settings = ", ".join(f"{name} {getattr(recipe.settings, name)}" for name in _TELLING)
@@ -29,7 +32,7 @@ Trained by Zeuxis for {clock.step:,} steps ({clock.images:,} images seen) on {re
 ```python
 import zeuxis
 model = zeuxis.load("path/to/this/folder")
-images = model.sample(64, seed=0)  # n c h w, in [-1, 1]
+{_TRANSLATE if isinstance(model, Translator) else _SAMPLE}
 ```
 
 | option | value |
@@ -42,3 +45,8 @@ Made with {made_with}.
 A model shows what its data holds: biases and gaps of the images are in it too, and a small set may be remembered
 rather than learned. The rights to the images are not given with the weights.
 """
+
+
+def _named(data: str) -> str:
+    """The data without where it lies."""
+    return ARROW.join(Path(end).name if Path(end).is_absolute() else end for end in data.split(ARROW))

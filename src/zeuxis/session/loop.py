@@ -152,17 +152,15 @@ class Training:
         self._warn()
 
     def _draw(self) -> dict[str, float]:
-        """Draw the contact sheet of the fixed seeds, and what is inside; how diverse samples are, real images being 1."""
+        """Draw the contact sheet, and what is inside; how diverse what the model made is, real images being 1."""
         # A model may draw numbers (a Markov chain does): as a function of the step, whatever was drawn before.
         torch.manual_seed(training.mix(self.recipe.settings.seed, self.step))
-        for name, shown in pictures.inside(self.state.average, self.reals.images).items():
+        for name, shown in pictures.inside(self.state.average, self.reals).items():
             pictures.draw(shown, self.run.sheet_path(self.step, name))
-        images = pictures.samples(self.state.average)
-        if images is None:
+        if (sheet := pictures.samples(self.state.average, self.reals)) is None:
             return {}
-        sheet = pictures.draw(images, self.run.sheet_path(self.step))
-        self.events.sheet(self.step, sheet)
-        return self.reals.compare(images)
+        self.events.sheet(self.step, pictures.draw(sheet, self.run.sheet_path(self.step)))
+        return self.reals.compare(sheet.made)
 
     def _score(self) -> dict[str, float]:
         """Score the average; the best so far becomes the model, before the row that says so is there."""
@@ -206,7 +204,9 @@ class Training:
     def _save_model(self) -> None:
         with self.stop.later():
             self.state.average.save(self.run.model_path)
-            pictures.write_text(self.run.model_path / "README.md", card(self.recipe, self.state.clock))
+            pictures.write_text(
+                self.run.model_path / "README.md", card(self.recipe, self.state.clock, self.state.average)
+            )
 
     def _finish(self) -> None:
         if not self.run.sheet_path(self.step).exists():

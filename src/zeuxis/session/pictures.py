@@ -1,4 +1,4 @@
-"""The contact sheets of a run: real images once, samples of the average on seeds that stay the same, what is inside it."""
+"""The contact sheets of a run: real images once, what the average makes of the same seeds or sources, what is inside it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from PIL import Image
 from torch import Tensor
 
 from zeuxis import files, health, images
-from zeuxis.model import Encoder, Latent, Model
+from zeuxis.model import Batch, Encoder, Latent, Model, Translator
+from zeuxis.sheets import beside
 from zeuxis.training import Source
 
 COUNT = 64  # images on a sheet
+EXAMPLES = 24  # translations on a sheet
 _COLUMNS = 8
 
 
 @dataclass(frozen=True)
 class Reals:
-    """Real images (n c h w), and how diverse they are; None where there are too few to tell."""
+    """What samples are seen beside: real images (n c h w); how diverse they are (None where there are too few to tell); and,
+    for a model that translates, the sources and truths that it is shown on."""
 
     images: Tensor
     diversity: float | None
+    examples: Batch | None = None
 
     def compare(self, samples: Tensor) -> dict[str, float]:
         """The samples' diversity (n c h w), that of real images being 1, as a column of a row of metrics."""
@@ -31,34 +35,58 @@ class Reals:
         return {"samples/diversity": health.diversity(samples) / self.diversity}
 
 
-def look_at(source: Source, count: int) -> Reals:
-    """The first of the source's images, of `count` there are, and how diverse they are."""
-    real = source.batch(0, min(COUNT, count)).image
-    return Reals(real, health.diversity(real) if len(real) > 1 else None)
+@dataclass(frozen=True)
+class Sheet:
+    """Images that a model made (n c h w), and the tiles (m c h w, in [-1, 1]) of the sheet that shows them, row by row."""
+
+    made: Tensor
+    tiles: Tensor
+    columns: int = _COLUMNS
+
+
+def look_at(source: Source, count: int, *, held_out: Source | None = None) -> tuple[Sheet, Reals]:
+    """The first of the source's images, of `count` there are; what samples are seen beside, of held-out pairs if any."""
+    batch = source.batch(0, min(COUNT, count))
+    diversity = health.diversity(batch.image) if len(batch.image) > 1 else None
+    if batch.source is None:
+        return Sheet(batch.image, batch.image), Reals(batch.image, diversity)
+    examples = (held_out or source).batch(0, min(EXAMPLES, count))
+    return Sheet(batch.image, beside(batch.source, batch.image).flatten(0, 1)), Reals(batch.image, diversity, examples)
 
 
 @torch.no_grad()
-def samples(model: Model) -> Tensor | None:
-    """Images (n c h w) for the fixed seeds, or None of a model without a latent space."""
-    return model.sample(COUNT) if isinstance(model, Latent) else None
+def samples(model: Model, reals: Reals) -> Sheet | None:
+    """What a model makes of the fixed seeds, or of the examples; None of one that does neither.
+
+    A translation stands between its source and the truth; where there is a way back, what it makes of the truth follows.
+    """
+    if isinstance(model, Latent):
+        made = model.sample(COUNT)
+        return Sheet(made, made)
+    if not isinstance(model, Translator) or reals.examples is None or reals.examples.source is None:
+        return None
+    source, truth = reals.examples.source, reals.examples.image
+    made = model.translate(source)
+    backs = [model.translate(truth, direction) for direction in model.directions[1:]]
+    tiles = beside(source, made, truth, *backs).flatten(0, 1)
+    return Sheet(made, tiles, columns=(3 + len(backs)) * (4 - len(backs)))
 
 
 @torch.no_grad()
-def inside(model: Model, real: Tensor) -> dict[str, Tensor]:
-    """Pictures (n c h w) by name: what the family shows of itself, and of one that encodes real images made again."""
+def inside(model: Model, reals: Reals) -> dict[str, Sheet]:
+    """By name: what the family shows of itself, and of one that encodes real images made again."""
     found = dict(model.figures())
     if isinstance(model, Encoder):
-        given = real[: COUNT // 2]
+        given = reals.images[: COUNT // 2]
         found["reconstructions"] = torch.stack((given, model.decode(model.encode(given))), 1).flatten(0, 1)
-    return found
+    return {name: Sheet(shown, shown) for name, shown in found.items()}
 
 
-def draw(pictures: Tensor, path: Path) -> Image.Image:
-    """Write images (n c h w, in [-1, 1]) as a contact sheet; the sheet."""
-    files.make_folder(path.parent)
-    sheet = images.sheet(pictures.cpu(), columns=_COLUMNS)
-    images.write_png(sheet, path)
-    return sheet
+def draw(sheet: Sheet, path: Path) -> Image.Image:
+    """Write a contact sheet; what was written."""
+    picture = images.sheet(sheet.tiles.cpu(), columns=sheet.columns)
+    images.write_png(picture, path)
+    return picture
 
 
 def write_text(path: Path, text: str) -> None:

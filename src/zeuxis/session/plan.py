@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from zeuxis import stopping, training
-from zeuxis.model import Batch, Model
+from zeuxis.model import Batch, Model, Translator
 from zeuxis.session.build import build
 from zeuxis.session.machine import check_precision, choose_device, memory_kept, peak_memory, set_threads
 from zeuxis.settings import TrainSettings
@@ -43,13 +44,19 @@ class _Noise:
     def __init__(self, model: Model) -> None:
         self.columns = model.needs
         self._shape = (model.channels, model.size, model.size)
+        self._source: tuple[int, int, int] | None = None
+        if isinstance(model, Translator):
+            self._source = (model.source_channels, model.source_size, model.source_size)
         self._device = model.device
 
     def batch(self, start: int, size: int) -> Batch:
-        image = torch.rand(size, *self._shape, device=self._device) * 2 - 1
-        image = image.to(memory_format=torch.channels_last)
         label = torch.zeros(size, dtype=torch.int64, device=self._device)
-        return Batch(image, image if "source" in self.columns else None, label if "label" in self.columns else None)
+        source = None if self._source is None else self._noise(size, self._source)
+        return Batch(self._noise(size, self._shape), source, label if "label" in self.columns else None)
+
+    def _noise(self, size: int, shape: tuple[int, int, int]) -> Tensor:
+        noise = torch.rand(size, *shape, device=self._device) * 2 - 1
+        return noise.to(memory_format=torch.channels_last)
 
 
 def dry_run(settings: TrainSettings, family: type[Model], options: Mapping[str, Any]) -> Plan:

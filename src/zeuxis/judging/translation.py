@@ -1,0 +1,247 @@
+"""Judging a model that translates: how near its images are to held-out truths, beside those who learned less or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import zeuxis
+from zeuxis.data.pairs import Pairs, halves
+from zeuxis.data.source import open_pairs_of
+from zeuxis.errors import DataError
+from zeuxis.images import from_uint8
+from zeuxis.judging.report import Better, Evaluation, Row
+from zeuxis.metrics import distances, paired, vgg
+from zeuxis.metrics.distances import FEWEST
+from zeuxis.metrics.features import Extractor, digest, pack_features
+from zeuxis.metrics.resampling import mean
+from zeuxis.metrics.vgg import VGG
+from zeuxis.model import Translator
+from zeuxis.sheets import beside
+
+BATCH = 16  # images translated at once
+SHOWN = 12  # examples in the picture
+COLOURED = 1000  # training images of which the mean colour is taken
+_SMALLEST = 11  # pixels: the window of SSIM
+
+Progress = Callable[[str, int, int], None]  # what is worked on, how many are done, of how many
+Make = Callable[[Tensor], Tensor]  # images n c h w to images of the truths' shape
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Pairs that a model is judged by, and those it was trained on; they are the same where nothing is held out."""
+
+    training: Pairs
+    judge: Pairs
+    held_out: bool
+
+    @property
+    def name(self) -> str:
+        """What the outputs are compared with, in words."""
+        kind = "held-out" if self.held_out else "training"
+        return f"{len(self.judge):,} {kind} {'pairs' if self.judge.paired else 'images'} of {self.judge.name}"
+
+
+@dataclass
+class Marks:
+    """What one who translates gets: the scores of each image by name (n each), and features of all (n d)."""
+
+    scores: dict[str, list[Tensor]] = field(default_factory=dict)
+    features: list[Tensor] = field(default_factory=list)
+
+
+def choose(
+    model: Translator,
+    data: str,
+    *,
+    count: int,
+    fit: str = "crop",
+    limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Trial:
+    """At most `count` pairs to judge by, held out where `data` is a named set; `DataError` where there are too few."""
+    own, unseen = halves(data, count) or (data, None)
+    training = open_pairs_of(own, model, paired=model.paired, fit=fit, limit=limit, progress=progress)
+    if unseen is not None:
+        judge = open_pairs_of(unseen, model, paired=True, fit=fit, progress=progress)
+    else:
+        judge = open_pairs_of(data, model, paired=model.paired, fit=fit, limit=min(count, limit or count))
+    if len(judge) < FEWEST:
+        raise DataError(f"{data} gives {len(judge)} images to judge by; at least {FEWEST} are needed")
+    return Trial(training, judge, unseen is not None)
+
+
+def evaluate(
+    model: Translator,
+    trial: Trial,
+    extractor: Extractor,
+    network: VGG,
+    *,
+    baselines: Mapping[str, Translator] | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """The scores in each of the model's directions; beside the model stand `baselines` (other models, by name), who
+    changes nothing (identity), and who paints all in the mean colour of the training images."""
+    tell = progress or (lambda what, done, total: None)
+    rows: list[Row] = []
+    with torch.no_grad():
+        for direction in model.directions:
+            known = {name: other for name, other in (baselines or {}).items() if direction in other.directions}
+            rows += _direction(model, trial, extractor, network, direction, known, tell)
+        examples = _examples(model, trial)
+    about = {
+        "model": model.family(),
+        "weights": digest(model.state_dict()),
+        "against": trial.name,
+        "data": trial.training.name,
+        "held_out": trial.held_out,
+        "samples": len(trial.judge),
+        "features": extractor.name,
+        "images_seen": extractor.sees,
+        "dimensions": int(extractor(torch.zeros(1, 3, model.size, model.size)).shape[1]),
+        "training_images": len(trial.training),
+        "zeuxis": zeuxis.__version__,
+    }
+    return Evaluation(about, rows, _warnings(trial, about["dimensions"]), examples=examples)
+
+
+def _direction(
+    model: Translator,
+    trial: Trial,
+    extractor: Extractor,
+    network: VGG,
+    direction: str,
+    baselines: Mapping[str, Translator],
+    tell: Progress,
+) -> list[Row]:
+    """The rows of one direction: each who translates, on the same images."""
+    forward = direction == model.directions[0]
+    made_by: dict[str, Make] = {"model": _by(model, direction)}
+    made_by |= {name: _by(other, direction) for name, other in baselines.items()}
+    made_by |= {"identity": _unchanged(model, forward), "mean colour": _mean_colour(trial, forward)}
+    marks = {name: Marks() for name in made_by}
+    done, count = 0, min(map(len, trial.judge.places))
+    for given, truth in batches(trial.judge, forward=forward):
+        for name, make in made_by.items():
+            _mark(marks[name], make(given), truth, trial.judge.paired, extractor, network)
+        done += len(truth)
+        tell(f"translations {direction}", done, count)
+    real = _real(trial, extractor, count, 1 if forward else 0)
+    return _rows("" if forward else f"{direction}: ", marks, real, extractor.name)
+
+
+def _real(trial: Trial, extractor: Extractor, count: int, side: int) -> list[Tensor]:
+    """Features of the truths, and of as many training images where those are others."""
+    found = []
+    for pairs in (trial.judge, trial.training)[: 2 if trial.held_out else 1]:
+        places = pairs.places[side]
+        chosen = places[:count] if pairs is trial.judge else places[np.arange(count) * len(places) // count]
+        found.append(pack_features(extractor, (pairs.source, pairs.image)[side], chosen))
+    return found
+
+
+def _by(model: Translator, direction: str) -> Make:
+    return lambda given: model.translate(given.to(model.device), direction).float().cpu()
+
+
+def _unchanged(model: Translator, forward: bool) -> Make:
+    """What is given, in the size and channels of what should be made."""
+    channels, size = (model.channels, model.size) if forward else (model.source_channels, model.source_size)
+
+    def make(given: Tensor) -> Tensor:
+        alike = given.mean(1, keepdim=True) if channels == 1 else given.expand(-1, channels, -1, -1)
+        return (
+            F.interpolate(alike, (size, size), mode="bicubic", align_corners=False)
+            if size != given.shape[-1]
+            else alike
+        )
+
+    return make
+
+
+def _mean_colour(trial: Trial, forward: bool) -> Make:
+    pack, places = (trial.training.image, trial.training.places[1])
+    if not forward:
+        pack, places = (trial.training.source, trial.training.places[0])
+    some = from_uint8(pack.images[places[:: max(1, len(places) // COLOURED)]])
+    colour = some.mean((0, 2, 3), keepdim=True)
+    return lambda given: colour.expand(len(given), -1, *some.shape[-2:]).contiguous()
+
+
+def batches(pairs: Pairs, *, forward: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
+    """What is translated and what should become of it (n c h w each), all of it in order."""
+    count = min(map(len, pairs.places))
+    for start in range(0, count, BATCH):
+        both = zip((pairs.source, pairs.image), pairs.places)
+        found = [from_uint8(pack.images[places[start : min(start + BATCH, count)]]) for pack, places in both]
+        yield (found[0], found[1]) if forward else (found[1], found[0])
+
+
+def _mark(marks: Marks, made: Tensor, truth: Tensor, known: bool, extractor: Extractor, network: VGG) -> None:
+    made = made.clamp(-1, 1)
+    marks.features.append(_features(extractor, made))
+    if not known:
+        return
+    found = {"L1 (of 255)": paired.l1(made, truth), "PSNR (dB)": paired.psnr(made, truth)}
+    if truth.shape[-1] >= _SMALLEST:
+        found["SSIM"] = paired.ssim(made, truth)
+    device = next(network.parameters()).device
+    found["VGG-feature distance"] = vgg.distance(network, made.to(device), truth.to(device)).cpu()
+    for name, values in found.items():
+        marks.scores.setdefault(name, []).append(values)
+
+
+def _features(extractor: Extractor, images: Tensor) -> Tensor:
+    return torch.cat([extractor(part) for part in torch.split(images, extractor.batch)])
+
+
+def _rows(prefix: str, marks: Mapping[str, Marks], real: list[Tensor], name: str) -> list[Row]:
+    found: list[Row] = []
+    model, others = marks["model"], {other: each for other, each in marks.items() if other != "model"}
+    for score in model.scores:
+        better: Better = "higher" if score in ("PSNR (dB)", "SSIM") else "lower"
+        got = {other: float(torch.cat(each.scores[score]).mean()) for other, each in others.items()}
+        found.append(Row(f"{prefix}{score}", mean(torch.cat(model.scores[score])), None, better, got))
+    got = {other: distances.frechet(real[0], torch.cat(each.features)) for other, each in others.items()}
+    fid, twin = distances.fid(real[0], torch.cat(model.features)), real[1:]
+    return [*found, Row(f"{prefix}FID[{name}]", fid, distances.frechet(*real) if twin else None, "lower", got)]
+
+
+def outputs(model: Translator, data: str, count: int) -> Tensor:
+    """What the model makes of the first sources that it is judged by (count c h w), evenly spaced."""
+    pairs = choose(model, data, count=max(count, FEWEST)).judge
+    chosen = pairs.places[0][np.arange(count) * len(pairs.places[0]) // count]
+    return _by(model, model.directions[0])(from_uint8(pairs.source.images[chosen]))
+
+
+def _examples(model: Translator, trial: Trial) -> Tensor:
+    """Rows (n k c h w) of what is given, what is made of it, and the truth; and what is made of that, where it can be."""
+    pairs = trial.judge
+    count = min(map(len, pairs.places))
+    chosen = [i * count // SHOWN for i in range(min(SHOWN, count))]
+    source, truth = (
+        from_uint8(pack.images[places[chosen]]) for pack, places in zip((pairs.source, pairs.image), pairs.places)
+    )
+    backs = [_by(model, direction)(truth) for direction in model.directions[1:]]
+    columns = [source, _by(model, model.directions[0])(source), truth, *backs]
+    return beside(*columns)
+
+
+def _warnings(trial: Trial, dimensions: object) -> list[str]:
+    found = []
+    if isinstance(dimensions, int) and len(trial.judge) < 2 * dimensions:
+        found.append(
+            f"{len(trial.judge):,} images are few for {dimensions:,} features: FID is too high by much; compare it only "
+            "with that of as many images"
+        )
+    if not trial.held_out:
+        found.append("nothing is held out, so no score tells a good model from one that learned its images by heart")
+    if not trial.judge.paired:
+        found.append("no pairs are known, so nothing says whether a translation is of the right thing: look at them")
+    return found

@@ -1,0 +1,95 @@
+"""The first four blocks of VGG16 (Simonyan and Zisserman 2015), and how far apart two images are in their features.
+
+The weights are those of a VGG16 for ImageNet that was then tuned a little to find edges (Xie and Tu 2015). The distance is
+built as that of Zhang 2018, but for the weights which these learned for each feature: those ship nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zeuxis.errors import UsageError
+
+_BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
+_MEAN = (104.00699, 116.66877, 122.67892)  # blue, green, red
+# Where the weights and the biases begin in the published HDF5 file (known by its SHA-256), in the order of the layers:
+# each is one run of bytes, so that no reader of HDF5 is needed.
+_OFFSETS = (
+    (10992, 19952),
+    (24048, 20208),
+    (177520, 20464),
+    (475136, 20976),
+    (1072360, 2254056),
+    (2258152, 2255080),
+    (4619496, 6978792),
+    (6987520, 11708160),
+    (11712256, 21149440),
+    (21153536, 30590720),
+)
+
+
+class VGG(nn.Module):
+    """Images (n 3 h w, red green blue, values 0 to 255) to the features at the end of each block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList()
+        before = 3
+        for widths in _BLOCKS:
+            layers: list[nn.Module] = []
+            for a, b in pairwise((before, *widths)):
+                layers += [nn.Conv2d(a, b, 3, 1, 1), nn.ReLU()]
+            self.blocks.append(nn.Sequential(*layers))
+            before = widths[-1]
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        x = image.flip(1) - torch.tensor(_MEAN, device=image.device)[:, None, None]
+        found = []
+        for i, block in enumerate(self.blocks):
+            x = block(F.max_pool2d(x, 2, ceil_mode=True) if i else x)
+            found.append(x)
+        return found
+
+
+def weights_in(data: bytes) -> dict[str, Tensor]:
+    """The weights in the published HDF5 file."""
+    found: dict[str, Tensor] = {}
+    for (name, layer), (kernel, bias) in zip(_convolutions(VGG()), _OFFSETS, strict=True):
+        o, i = layer.weight.shape[:2]
+        values = np.frombuffer(data, "<f4", 9 * i * o, kernel).reshape(3, 3, i, o)
+        found[f"{name}.weight"] = torch.from_numpy(values.transpose(3, 2, 0, 1).copy())
+        found[f"{name}.bias"] = torch.from_numpy(np.frombuffer(data, "<f4", o, bias).copy())
+    return found
+
+
+def _convolutions(network: nn.Module) -> list[tuple[str, nn.Conv2d]]:
+    return [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
+
+
+def filled(weights: Mapping[str, Tensor]) -> VGG:
+    """The network with the published weights; `UsageError` where they are others."""
+    network = VGG()
+    try:
+        network.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        raise UsageError(f"these are not the weights of VGG16's first four blocks: {error}") from None
+    network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def features(network: VGG, image: Tensor) -> list[Tensor]:
+    """The blocks' features of images (n c h w, in [-1, 1], grey or colour), each place's vector of length 1."""
+    colour = image[:, :3] if image.shape[1] >= 3 else image[:, :1].expand(-1, 3, -1, -1)
+    return [F.normalize(each, dim=1) for each in network((colour.float() + 1) * 127.5)]
+
+
+def distance(network: VGG, image: Tensor, truth: Tensor) -> Tensor:
+    """How far apart images (n c h w, in [-1, 1]) are (n): squared differences of the features, mean over places and blocks."""
+    pairs = zip(features(network, image), features(network, truth))
+    return torch.stack([(a - b).square().sum(1).mean((1, 2)) for a, b in pairs]).mean(0)

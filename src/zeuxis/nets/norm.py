@@ -1,0 +1,33 @@
+"""Normalisation of feature maps: over the batch (Ioffe 2015), or over each image alone (Ulyanov 2016)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Norm = Literal["instance", "batch", "none"]
+
+
+class InstanceNorm(nn.Module):
+    """Each channel of each image (n c h w) to mean 0 and variance 1: what is made of an image is its own affair."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        # The batch norm of one image at a time: where channels come last, faster than torch's instance norm.
+        parts = [F.batch_norm(image, None, None, training=True) for image in torch.split(x, 1)]
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def norm(kind: Norm, channels: int) -> nn.Module:
+    """The layer of that kind."""
+    if kind == "none":
+        return nn.Identity()
+    return InstanceNorm() if kind == "instance" else nn.BatchNorm2d(channels)
+
+
+def padded(image: Tensor, multiple: int) -> Tensor:
+    """Images (n c h w) whose sides are multiples, the last row and column repeated below and to the right."""
+    down, right = (-side % multiple for side in image.shape[-2:])
+    return F.pad(image, (0, right, 0, down), mode="replicate") if down or right else image

@@ -1,0 +1,48 @@
+"""A discriminator that judges an image patch by patch (Isola 2017, appendix 6.1.2)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from zeuxis.nets.norm import Norm, norm
+
+Field = Literal[1, 16, 70, 286]  # pixels: height and width of the patch that one score sees
+_HALVINGS = {16: 1, 70: 3, 286: 5}
+_WIDEST = 8  # times the width of the first layer
+
+
+class Patch(nn.Module):
+    """Images (n c h w) to scores (n 1 h' w'), one for each patch of `field` by `field` pixels.
+
+    For images of a `size` that leaves no patch so large the last halvings are left out: a score then sees all of one.
+    """
+
+    def __init__(self, channels: int, *, width: int, field: Field, norm: Norm, size: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*(_pixels(channels, width, norm) if field == 1 else []))
+        if field > 1:
+            halvings = max(1, min(_HALVINGS[field], (size // 3).bit_length() - 1))  # down to 3 pixels or more
+            self.body = nn.Sequential(*_convolutions(channels, width, norm, halvings))
+
+    def forward(self, image: Tensor) -> Tensor:
+        scores: Tensor = self.body(image)
+        return scores
+
+
+def _pixels(channels: int, width: int, kind: Norm) -> list[nn.Module]:
+    """Convolutions of 1 by 1: a score for each pixel."""
+    second = [nn.Conv2d(width, 2 * width, 1, bias=kind == "none"), norm(kind, 2 * width), nn.LeakyReLU(0.2)]
+    return [nn.Conv2d(channels, width, 1), nn.LeakyReLU(0.2), *second, nn.Conv2d(2 * width, 1, 1)]
+
+
+def _convolutions(channels: int, width: int, kind: Norm, halvings: int) -> list[nn.Module]:
+    """Convolutions of 4 by 4: so many halve the size, two more keep it."""
+    layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+    before = width
+    for i in range(1, halvings + 1):
+        after, stride = min(width << i, _WIDEST * width), 2 if i < halvings else 1
+        layers += [nn.Conv2d(before, after, 4, stride, 1, bias=kind == "none"), norm(kind, after), nn.LeakyReLU(0.2)]
+        before = after
+    return [*layers, nn.Conv2d(before, 1, 4, 1, 1)]

@@ -1,0 +1,56 @@
+"""A generator of residual blocks between two halvings and two doublings (Johnson 2016; Zhu 2017, appendix 7.2)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from zeuxis.nets.norm import Norm, norm, padded
+
+
+class Residual(nn.Module):
+    """Two convolutions, and what came in added to what they give."""
+
+    def __init__(self, channels: int, kind: Norm, dropout: float) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, 1, 1, padding_mode="reflect", bias=kind == "none"),
+            norm(kind, channels),
+            nn.ReLU(),
+            nn.Dropout(dropout) if dropout else nn.Identity(),
+            nn.Conv2d(channels, channels, 3, 1, 1, padding_mode="reflect", bias=kind == "none"),
+            norm(kind, channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x + self.body(x)
+        return y
+
+
+class ResNet(nn.Module):
+    """Images (n inputs h w) to images (n outputs h w) in [-1, 1], of any height and width."""
+
+    multiple = 4
+
+    def __init__(
+        self, inputs: int, outputs: int, *, width: int, blocks: int, norm: Norm = "instance", dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *_layer(nn.Conv2d(inputs, width, 7, 1, 3, padding_mode="reflect"), norm),
+            *_layer(nn.Conv2d(width, 2 * width, 3, 2, 1), norm),
+            *_layer(nn.Conv2d(2 * width, 4 * width, 3, 2, 1), norm),
+            *(Residual(4 * width, norm, dropout) for _ in range(blocks)),
+            *_layer(nn.ConvTranspose2d(4 * width, 2 * width, 3, 2, 1, output_padding=1), norm),
+            *_layer(nn.ConvTranspose2d(2 * width, width, 3, 2, 1, output_padding=1), norm),
+            nn.Conv2d(width, outputs, 7, 1, 3, padding_mode="reflect"),
+            nn.Tanh(),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        result: Tensor = self.body(padded(image, self.multiple))[..., :height, :width]
+        return result
+
+
+def _layer(convolution: nn.Conv2d | nn.ConvTranspose2d, kind: Norm) -> list[nn.Module]:
+    return [convolution, norm(kind, convolution.out_channels), nn.ReLU()]

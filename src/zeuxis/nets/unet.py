@@ -1,0 +1,60 @@
+"""The U-Net of pix2pix: an encoder and a decoder whose layers of one size are joined (Ronneberger 2015; Isola 2017)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from zeuxis.nets.norm import Norm, norm, padded
+
+_NOISY = 3  # layers of the decoder, from the innermost, that have dropout (Isola 2017, appendix 6.1.1)
+_DEEPEST = 7
+
+
+class UNet(nn.Module):
+    """Images (n inputs h w) to images (n outputs h w) in [-1, 1], of any height and width.
+
+    `size` is what it is trained at: it is halved down to 2 or 3 pixels. An image whose sides do not halve so often is
+    padded, and what comes out cut back.
+    """
+
+    def __init__(self, size: int, inputs: int, outputs: int, *, width: int, norm: Norm, dropout: float) -> None:
+        super().__init__()
+        depth = min(_DEEPEST, size.bit_length() - 2)
+        widths = [min(width << i, 8 * width) for i in range(depth)]
+        self.multiple = 1 << depth
+        self.downs = nn.ModuleList(
+            _down(before, after, norm, first=i == 0, last=i == depth - 1)
+            for i, (before, after) in enumerate(zip([inputs, *widths], widths))
+        )
+        # Innermost first; each but that one also sees what the encoder had at its size.
+        self.ups = nn.ModuleList(
+            _up(widths[i] * (1 if i == depth - 1 else 2), widths[i - 1], norm, dropout if depth - i <= _NOISY else 0.0)
+            for i in range(depth - 1, 0, -1)
+        )
+        self.head = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(2 * width, outputs, 4, 2, 1), nn.Tanh())
+
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        x, seen = padded(image, self.multiple), []
+        for down in self.downs:
+            x = down(x)
+            seen.append(x)
+        seen.pop()
+        for up in self.ups:
+            x = torch.cat((up(x), seen.pop()), 1)
+        result: Tensor = self.head(x)[..., :height, :width]
+        return result
+
+
+def _down(before: int, after: int, kind: Norm, *, first: bool, last: bool) -> nn.Sequential:
+    """Half the size. No norm on the image's own contrast, nor on the few pixels that are left at the end."""
+    kind = "none" if first or last else kind
+    activation = nn.Identity() if first else nn.LeakyReLU(0.2)
+    return nn.Sequential(activation, nn.Conv2d(before, after, 4, 2, 1, bias=kind == "none"), norm(kind, after))
+
+
+def _up(before: int, after: int, kind: Norm, dropout: float) -> nn.Sequential:
+    """Twice the size."""
+    convolution = nn.ConvTranspose2d(before, after, 4, 2, 1, bias=kind == "none")
+    return nn.Sequential(nn.ReLU(), convolution, norm(kind, after), nn.Dropout(dropout) if dropout else nn.Identity())
