@@ -84,6 +84,7 @@ def inside(model: Model, reals: Reals) -> dict[str, Sheet]:
 
 def draw(sheet: Sheet, path: Path) -> Image.Image:
     """Write a contact sheet; what was written."""
+    files.make_folder(path.parent)
     picture = images.sheet(sheet.tiles.cpu(), columns=sheet.columns)
     images.write_png(picture, path)
     return picture
