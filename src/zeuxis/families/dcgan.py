@@ -1,4 +1,4 @@
-"""Deep convolutional GAN: transposed convolutions against strided ones (Radford 2015), kept stable by R1."""
+"""Deep convolutional GAN: a generator that doubles against a discriminator that halves (Radford 2015), kept stable by R1."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class DCGAN(Latent):
     """A generator of images against a discriminator of real and fake, both convolutional."""
 
     width: int = option(32, "channels next to the image; each halving of the size doubles them", low=4, high=512)
-    lr: float = option(5e-4, "learning rate of both players (Adam)", low=0, high=1)
+    lr: float = option(1e-3, "learning rate of both players (Adam)", low=0, high=1)
     beta1: float = option(0.5, "Adam's memory of the gradient", low=0, high=0.999)
     loss: Literal["non-saturating", "least-squares", "hinge"] = option(
         "non-saturating", "what the adversaries play for"
