@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from textbook import dcgan, wgan, wgan_gp
 from zeuxis.adversarial import clip, distance, gradient_penalty
 from zeuxis.families.wgan import WGAN
 from zeuxis.families.wgan_gp import WGANGP
@@ -224,3 +226,28 @@ def test_layer_norm_keeps_images_apart_and_is_what_its_name_says() -> None:
     norm = next(module for module in layer.body if isinstance(module, nn.GroupNorm))
     features = torch.randn(2, norm.num_channels, 5, 5)
     torch.testing.assert_close(norm(features), F.layer_norm(features, features.shape[1:]))
+
+
+def test_penalty_is_the_one_it_is_measured_against() -> None:
+    torch.manual_seed(0)
+    critic = wgan_gp.networks(16, 3, 4)[1]
+    assert not [layer for layer in critic if isinstance(layer, nn.BatchNorm2d)]
+    real, fake = torch.randn(6, 3, 16, 16), torch.randn(6, 3, 16, 16)
+    torch.manual_seed(1)
+    theirs = wgan_gp._penalty(critic, real, fake)
+    torch.manual_seed(1)
+    torch.testing.assert_close(gradient_penalty(critic, real, fake), theirs)
+
+
+@pytest.mark.parametrize("book", [wgan, wgan_gp])
+def test_the_textbooks_step_is_of_the_critic_and_every_fifth_of_the_generator(book: Any) -> None:
+    torch.manual_seed(0)
+    networks = (wgan_gp if book is wgan_gp else dcgan).networks(16, 3, 4)
+    players, moved = book.optimizers(*networks), []
+    for count in range(7):
+        before = [next(network.parameters()).detach().clone() for network in networks]
+        book.step(*networks, players, Noise().batch(count, 4).image, count)
+        moved.append([not torch.equal(next(n.parameters()), old) for n, old in zip(networks, before)])
+    assert moved == [[count % 5 == 0, True] for count in range(7)]
+    if book is wgan:
+        assert max(p.abs().max().item() for p in networks[1].parameters()) <= torch.tensor(0.01).item()
