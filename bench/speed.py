@@ -1,6 +1,6 @@
 """How fast a step is: ours, as `zeuxis train` makes it, against the textbook's, at the same networks and losses.
 
-    python bench/speed.py [dcgan-64 dcgan-32 vae-64 vae-32 gan-32 pythae] [--windows 8] [--seconds 3] [--threads 2]
+    python bench/speed.py [dcgan-64 dcgan-32 wgan-32 vae-64 vae-32 gan-32 pythae] [--windows 8] [--seconds 3] [--threads 2]
 
 Ours and the textbook's each have a process of their own (memory is kept differently); they take turns of a few seconds,
 with the same batches in memory. Prints images/s (minimum, median, maximum over the windows) and the ratio of medians.
@@ -9,6 +9,7 @@ with the same batches in memory. Prints images/s (minimum, median, maximum over 
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 import statistics
 import time
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
-from textbook import dcgan, gan, pythae, vae
+from textbook import dcgan, gan, pythae, vae, wgan, wgan_gp
 from zeuxis import families, training
 from zeuxis.model import Batch, Model
 from zeuxis.session.machine import memory_kept
@@ -46,6 +47,19 @@ def _dcgan(size: int, batch: int) -> Case:
 
     options: dict[str, Any] = {"size": size, "textbook": True}
     return Case(lambda: families.find("dcgan")(**options), plain, size, 3, batch)
+
+
+def _critic(family: str, size: int, batch: int) -> Case:
+    """The networks of the textbook's DCGAN on both sides; the critic's step is counted, the generator has every fifth."""
+
+    def plain() -> Step:
+        book: Any = wgan if family == "wgan" else wgan_gp
+        networks = wgan_gp.networks(size, 3) if family == "wgan_gp" else dcgan.networks(size, 3)
+        players, count = book.optimizers(*networks), itertools.count()
+        return lambda real: book.step(*networks, players, real, next(count))
+
+    options: dict[str, Any] = {"size": size, "width": 64, "upsampling": "transposed"}
+    return Case(lambda: families.find(family)(**options), plain, size, 3, batch)
 
 
 def _gan(size: int) -> Case:
@@ -79,6 +93,10 @@ CASES = {
     "dcgan-64": _dcgan(64, 32),
     "dcgan-64-batch-64": _dcgan(64, 64),
     "dcgan-32": _dcgan(32, 64),
+    "wgan-32": _critic("wgan", 32, 64),
+    "wgan-64": _critic("wgan", 64, 64),
+    "wgan-gp-32": _critic("wgan_gp", 32, 64),
+    "wgan-gp-64": _critic("wgan_gp", 64, 64),
     "vae-64": _vae(64),
     "vae-32": _vae(32),
     "gan-32": _gan(32),

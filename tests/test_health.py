@@ -72,11 +72,15 @@ def test_nothing_is_judged_at_the_start() -> None:
     assert health.findings(early, {}) == []
 
 
-@pytest.mark.parametrize("family", ["vae", "gan", "dcgan"])
+@pytest.mark.parametrize("family", ["vae", "gan", "dcgan", "wgan", "wgan_gp"])
 @pytest.mark.parametrize("name", ["collapse", "discriminator has won", "posterior collapse"])
 def test_advice_names_flags_that_the_family_has(family: str, name: str) -> None:
     options = find(family)(size=32).options
-    flags = [word.removeprefix("--") for word in health.advice(name, options).split() if word.startswith("--")]
+    flags = [
+        word.removeprefix("--").replace("-", "_")
+        for word in health.advice(name, options).split()
+        if word.startswith("--")
+    ]
     assert flags
     assert set(flags) <= options.keys()
 
@@ -117,6 +121,29 @@ def test_line_shows_pace_losses_and_verdicts() -> None:
         "step 1,200/20,000  93 images/s  vae 100.5  latents in use 25%"
     )
     assert "0.43 images/s" in display.line(tick(speed=0.432))
+
+
+CRITIC = {
+    "critic/real": -3.0,
+    "critic/fake": -1.5,
+    "critic/penalty": 0.25,
+    "critic/gradient": 9.0,
+    "generator/fool": 1.5,
+    "distance/critic": 4.512,
+}
+
+
+def test_line_shows_a_critics_distance_as_it_shows_verdicts() -> None:
+    assert display.line(tick(means=CRITIC, left=None)) == (
+        "step 1,200/20,000  93 images/s  critic -4.25  generator 1.5  distance 4.51"
+    )
+
+
+def test_a_critics_distance_is_no_verdict() -> None:
+    found = health.findings([{"step": i, "images": LATE, **CRITIC, "distance/critic": 99.0} for i in range(9)], {})
+    assert found == []
+    (finding,) = health.findings(rows(1, samples_diversity=0.1), {"critic_steps": 5, "lr": 5e-5})
+    assert finding.message.endswith("raise --critic-steps (now 5), or lower --lr (now 5e-05)")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from torch.optim import Adam, Optimizer
 from zeuxis import families, files, session, stopping, storage, training
 from zeuxis.data.listing import Shape
 from zeuxis.data.pack import Pack
-from zeuxis.display import Lines
+from zeuxis.display import Lines, Tick
 from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
 from zeuxis.model import Batch, Clock, Latent, Model, Turn, option
 from zeuxis.session import budget, events, loop, machine, pictures
@@ -185,7 +185,7 @@ def test_resumed_at_any_step_ends_with_the_same_bits(
     assert digests(run) == never_stopped
 
 
-@pytest.mark.parametrize("name", ["vae", "gan", "dcgan", "rbm"])
+@pytest.mark.parametrize("name", ["vae", "gan", "dcgan", "rbm", "wgan", "wgan_gp"])
 def test_families_resume_bit_for_bit(tmp_path: Path, data: str, quiet: Lines, name: str) -> None:
     family = families.find(name)
     options = small(family)
@@ -682,6 +682,9 @@ TERMS = [
     ("dcgan", "discriminator", "fake"),
     ("dcgan", "discriminator", "r1"),
     ("dcgan", "generator", "fool"),
+    ("wgan", "critic", "real"),
+    ("wgan", "critic", "fake"),
+    ("wgan_gp", "critic", "penalty"),
 ]
 
 
@@ -835,6 +838,20 @@ def test_display_weighs_a_term_by_how_often_it_comes() -> None:
     state = training.State(model, model, {}, Clock(), tensors)
     assert loop.peek(state) == {"d/real": 2.0, "d/r1": 1.0, "g/fool": 3.0, "verdict/real": 0.5}
     assert state.sums is tensors
+
+
+def test_display_shows_a_player_that_moves_at_every_fifth_step_all_the_time(tmp_path: Path, data: str) -> None:
+    class Ticks(Lines):
+        def tick(self, tick: Tick) -> None:
+            shown.append(set(tick.means))
+
+    shown: list[set[str]] = []
+    asked = settings(tmp_path, steps=12, batch_size=4, log_every=3, sample_every=100, checkpoint_every=100)
+    with Ticks(io.StringIO(), every=0.0) as display:
+        wgan = families.find("wgan")
+        session.start(asked, wgan, small(wgan), data=data, display=display)
+    assert len(shown) == 12
+    assert all({"critic/real", "generator/fool", "distance/critic"} <= names for names in shown)
 
 
 def test_tensorboard_gets_rows_and_sheets_or_names_its_extra(

@@ -1,4 +1,4 @@
-"""The game of two adversaries: pairs of losses on scores, verdicts, turns, penalties that keep a discriminator smooth, a pool."""
+"""The game of two adversaries: pairs of losses on scores, verdicts, turns, what keeps a discriminator smooth, a pool."""
 
 from __future__ import annotations
 
@@ -65,6 +65,37 @@ def turns(
         terms["r1"] = r1_weight * r1(score, real)
     yield "discriminator", terms
     yield "generator", {"fool": pair.fool(score(fake))}
+
+
+def distance(real: Tensor, fake: Tensor) -> Tensor:
+    """How far apart a critic holds real and fake images, given their scores (any shape): Arjovsky 2017, equation 2.
+
+    At its highest over all critics whose slope is at most K, it is K times the Wasserstein distance.
+    """
+    return real.mean() - fake.mean()
+
+
+@torch.no_grad()
+def clip(critic: nn.Module, bound: float) -> None:
+    """Bring each of the critic's weights back into [-bound, bound], in place: Arjovsky 2017, algorithm 1, line 7."""
+    for weight in critic.parameters():
+        weight.clamp_(-bound, bound)
+
+
+def gradient_penalty(
+    critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, *, one_sided: bool = False
+) -> Tensor:
+    """Mean squared distance from 1 of the norm of the score's gradient, at random points between real and fake images
+    (n c h w): Gulrajani 2017, equation 3. One-sided, only norms above 1 count.
+
+    The critic must score each image by itself: a batch norm would mix the gradients of different images.
+    """
+    share = torch.rand(len(real), 1, 1, 1, device=real.device)
+    between = torch.lerp(fake.detach().float(), real.detach().float(), share).requires_grad_(True)
+    with torch.autocast(real.device.type, enabled=False):  # as for `r1`
+        (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    excess = torch.linalg.vector_norm(gradient, dim=(1, 2, 3)) - 1
+    return (F.relu(excess) if one_sided else excess).square().mean()
 
 
 def r1(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:

@@ -139,16 +139,18 @@ def _pace(tick: Tick) -> Iterator[str]:
 
 
 def _game(means: Mapping[str, float]) -> Iterator[str]:
-    """Each player's loss, then the game of the lecture: the discriminator's mean verdicts."""
+    """Each player's loss, then how the game stands: a discriminator's mean verdicts, or a critic's distance."""
     losses: dict[str, float] = {}
     for name, value in means.items():
         player, _, term = name.rpartition("/")
-        if player not in {"", "verdict", "latent", "samples"} and term != "gradient":
+        if player not in {"", "verdict", "distance", "latent", "samples"} and term != "gradient":
             losses[player] = losses.get(player, 0.0) + value
     yield from (f"{player} {value:.4g}" for player, value in losses.items())
     verdicts = [f"{who} {means['verdict/' + who]:.2f}" for who in ("real", "fake") if "verdict/" + who in means]
     if verdicts:
         yield "verdict " + " ".join(verdicts)
+    if "distance/critic" in means:
+        yield f"distance {means['distance/critic']:.3g}"
     if "latent/active" in means:
         yield f"latents in use {means['latent/active']:.0%}"
 

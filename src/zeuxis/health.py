@@ -21,6 +21,7 @@ Row = Mapping[str, float]
 _ADVICE = {
     "collapse": {
         "r1": "raise --r1 (now {value})",
+        "critic_steps": "raise --critic-steps (now {value})",
         "augment": "try --augment (now {value}) if there are few images",
         "lr": "lower --lr (now {value})",
     },

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Norm = Literal["batch", "none"]
+Norm = Literal["batch", "layer", "none"]
 Upsampling = Literal["nearest", "transposed"]
 
 
@@ -21,6 +21,9 @@ def pyramid(size: int) -> list[int]:
 
 
 def _norm(kind: Norm, channels: int) -> nn.Module:
+    """Normalisation over the batch (Ioffe 2015), over each image alone (Ba 2016, its gain and bias by channel), or none."""
+    if kind == "layer":
+        return nn.GroupNorm(1, channels)
     return nn.BatchNorm2d(channels) if kind == "batch" else nn.Identity()
 
 

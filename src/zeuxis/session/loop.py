@@ -262,7 +262,8 @@ class _Pace:
         self._seen.append((now, self._work.step))
         if len(self._seen) == 3 and self._seen[0][0] == self._begin:
             self._seen.popleft()  # the first step is slower: memory is allocated, kernels are chosen
-        self._means = peek(self._work.state) or self._means
+        # Since the last row a player may not have had its turn yet: then what it last reported still stands.
+        self._means = {**self._means, **peek(self._work.state)}
         self._work.display.tick(self._tick(now))
 
     def _tick(self, now: float) -> Tick:
