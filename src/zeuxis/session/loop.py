@@ -204,9 +204,8 @@ class Training:
     def _save_model(self) -> None:
         with self.stop.later():
             self.state.average.save(self.run.model_path)
-            pictures.write_text(
-                self.run.model_path / "README.md", card(self.recipe, self.state.clock, self.state.average)
-            )
+            text = card(self.recipe, self.state.clock, self.state.average)
+            pictures.write_text(self.run.model_path / "README.md", text)
 
     def _finish(self) -> None:
         if not self.run.sheet_path(self.step).exists():
