@@ -1,4 +1,4 @@
-"""Deep convolutional GAN: a generator that doubles against a discriminator that halves (Radford 2015), kept stable by R1."""
+"""Deep convolutional GAN: doubling convolutions against halving ones (Radford 2015), kept stable by R1."""
 
 from __future__ import annotations
 
