@@ -47,10 +47,8 @@ class Labels(NamedTuple):
 class Reader(Protocol):
     """Decodes one item of a source; raises `images.Unusable` where that cannot be."""
 
-    parallel: bool  # worth other processes; these make it again from its `spec`
-
-    def spec(self) -> dict[str, Any]:
-        """What makes this reader again in another process, as JSON: `kind` and its arguments."""
+    def spec(self) -> dict[str, Any] | None:
+        """What makes this reader again in another process, as JSON: `kind` and its arguments; None where nothing does."""
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """The image of an item."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -101,14 +100,11 @@ WAYS: dict[str, Callable[[Image.Image], Image.Image]] = {"edges": edges, "grey":
 class Made:
     """What is made in one of the `WAYS` of the images of a pack; items are their names."""
 
-    parallel = False
-
     def __init__(self, way: str, rows: Rows, places: Mapping[str, int]) -> None:
         self.way, self.rows, self.places = way, rows, places
 
-    def spec(self) -> dict[str, Any]:
+    def spec(self) -> None:
         """Nothing that another process could use."""
-        raise NotImplementedError
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """What is made of an image, at the size that it is learned at."""

@@ -48,8 +48,6 @@ def pictured(file: BinaryIO, shape: Shape) -> Picture:
 class Files:
     """Decodes the files of a folder; items are their paths within it, parted by `/`."""
 
-    parallel = True
-
     def __init__(self, path: str) -> None:
         self.path = path
 
@@ -65,8 +63,6 @@ class Files:
 
 class Members:
     """Decodes the members of a zip, without unpacking it to the disk."""
-
-    parallel = True
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -108,14 +104,11 @@ def member(archive: zipfile.ZipFile, name: str, *, image: bool = True) -> Binary
 class Rows:
     """Gives the rows of an array (n h w c, uint8); items are their indices."""
 
-    parallel = False
-
     def __init__(self, array: Array) -> None:
         self.array = array
 
-    def spec(self) -> dict[str, Any]:
+    def spec(self) -> None:
         """Nothing that another process could use."""
-        raise NotImplementedError
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """The image in a row."""

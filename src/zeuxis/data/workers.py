@@ -38,8 +38,9 @@ def decoded(content: Content, shape: Shape, *, processes: int | None = None) -> 
     length = max(1, min(CHUNK, _ANSWER // (shape.size * shape.size * shape.channels)))
     chunks = [content.items[i : i + length] for i in range(0, len(content.items), length)]
     count = min(len(chunks), processes or _cores())
-    if count > 1 and len(content.items) >= _FEW and content.reader.parallel:
-        with _Children(content.reader, shape, count) as children:
+    spec = content.reader.spec()
+    if spec is not None and count > 1 and len(content.items) >= _FEW:
+        with _Children(spec, shape, count) as children:
             if children.ready():
                 yield from children.results(chunks)
                 return
@@ -73,8 +74,8 @@ def _cores() -> int:
 class _Children:
     """Child processes, each driven by one thread; leaving the `with` ends them all, whatever they are doing."""
 
-    def __init__(self, reader: Reader, shape: Shape, count: int) -> None:
-        self.job = {"reader": reader.spec(), "shape": list(shape)}
+    def __init__(self, spec: dict[str, Any], shape: Shape, count: int) -> None:
+        self.job = {"reader": spec, "shape": list(shape)}
         self.shape = shape
         self.count = count
         self.idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -49,15 +48,12 @@ def _share(land: Array, top: Array, left: Array) -> Array:
 class Cuts:
     """Cuts out of a picture of the whole Earth (h w c, uint8), made when it is needed; items are middles, as `300,1984`."""
 
-    parallel = False
-
     def __init__(self, make: Callable[[], Array]) -> None:
         self._make = make
         self._earth: Array | None = None
 
-    def spec(self) -> dict[str, Any]:
+    def spec(self) -> None:
         """Nothing that another process could use."""
-        raise NotImplementedError
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """What is around a place."""

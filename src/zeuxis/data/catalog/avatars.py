@@ -160,8 +160,6 @@ def _package(name: str) -> Any:
 class Faces:
     """Draws the people of the items, which are their indices, all with the same attributes changed."""
 
-    parallel = True
-
     def __init__(self, change: Mapping[str, bool]) -> None:
         self.change = dict(change)
 

@@ -59,14 +59,11 @@ def _wheel() -> bytes:
 class Drawings:
     """Draws emoji out of the wheel; items are their code points, as `1F600`."""
 
-    parallel = False
-
     def __init__(self, view: str, archive: zipfile.ZipFile) -> None:
         self.view, self.archive = view, archive
 
-    def spec(self) -> dict[str, Any]:
+    def spec(self) -> None:
         """Nothing that another process could use."""
-        raise NotImplementedError
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """An emoji on white."""

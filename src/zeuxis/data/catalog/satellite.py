@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -52,14 +51,11 @@ def places(land: Array, split: str) -> Array:
 class Crops:
     """Cuts crops out of one picture (h w c, uint8); items are their top and left, as `300,1984`."""
 
-    parallel = False
-
     def __init__(self, picture: Array) -> None:
         self._picture = picture
 
-    def spec(self) -> dict[str, Any]:
+    def spec(self) -> None:
         """Nothing that another process could use."""
-        raise NotImplementedError
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """The crop at a place."""
