@@ -34,7 +34,7 @@ from zeuxis.display import open_display
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.judging.report import Evaluation
 from zeuxis.model import Latent
-from zeuxis.session.recipe import versions
+from zeuxis.session.recipe import read, versions
 from zeuxis.settings import TrainSettings
 from zeuxis.storage import Run
 
@@ -204,7 +204,8 @@ def _scored(job: Job, model: Latent, place: Path) -> Evaluation:
 
 def _row(job: Job, home: Path, mark: float, found: Evaluation, model: Latent) -> dict[str, Any]:
     """A line of the results."""
-    state = files.read_json(Run.open(_folder(home)).checkpoints()[-1] / "state.json")
+    run = Run.open(_folder(home))
+    state = files.read_json(run.checkpoints()[-1] / "state.json")
     made_with = {name: version for name, version in versions().items() if name != "platform"}
     return {
         "name": job.name,
@@ -212,6 +213,7 @@ def _row(job: Job, home: Path, mark: float, found: Evaluation, model: Latent) ->
         "size": model.size,
         "channels": model.channels,
         "options": model.options,
+        "precision": read(run.config).settings.number_format,
         "minutes": mark,
         "core_minutes": round(state["processor_seconds"] / 60, 4),
         "steps": state["step"],

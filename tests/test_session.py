@@ -893,11 +893,34 @@ def test_bf16_is_refused_where_it_would_crawl(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(machine, "_CPU_INFO", info)
     info.write_text("flags : fpu avx2\n")
     with pytest.raises(UsageError, match="use --precision fp32"):
-        session.check_precision("bf16", torch.device("cpu"))
+        session.choose_precision("bf16", torch.device("cpu"), suits=True)
     info.write_text("flags : fpu avx512_bf16\n")
-    session.check_precision("bf16", torch.device("cpu"))
+    assert session.choose_precision("bf16", torch.device("cpu"), suits=False) == "bf16"
     with pytest.raises(UsageError, match="choose one of auto, cuda, mps, cpu"):
         session.choose_device("tpu")
+
+
+@pytest.mark.parametrize(
+    ("flags", "device", "suits", "wanted"),
+    [
+        ("fpu avx512_bf16", "cpu", True, "bf16"),
+        ("fpu avx512_bf16", "cpu", False, "fp32"),
+        ("fpu avx2", "cpu", True, "fp32"),
+        ("fpu avx512_bf16", "cuda", True, "fp32"),
+    ],
+)
+def test_auto_takes_bf16_where_it_helps_and_suits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str, device: str, suits: bool, wanted: str
+) -> None:
+    info = tmp_path / "cpuinfo"
+    monkeypatch.setattr(machine, "_CPU_INFO", info)
+    info.write_text(f"flags : {flags}\n")
+    assert session.choose_precision("auto", torch.device(device), suits=suits) == wanted
+
+
+def test_the_precision_that_auto_took_is_the_runs(data: str, tmp_path: Path, quiet: Lines) -> None:
+    path = session.start(settings(tmp_path, precision="auto"), Toy, {}, data=data, display=quiet)
+    assert storage.Run.open(path).config["settings"]["precision"] == "fp32"  # nobody has measured Toy in bf16
 
 
 def test_bad_options_are_refused_before_data_is_read(data: str, tmp_path: Path, quiet: Lines) -> None:

@@ -60,6 +60,7 @@ class Model(nn.Module, ABC):
     needs: ClassVar[frozenset[str]] = frozenset({"image"})
     scaffolding: ClassVar[tuple[str, ...]] = ()  # submodules that only training uses
     batch_size: ClassVar[int] = 32  # what this family trains well with
+    bf16: ClassVar[bool] = False  # whether it was measured to lose nothing when trained in that format
 
     def __post_init__(self) -> None:
         nn.Module.__init__(self)

@@ -48,6 +48,7 @@ class DCGAN(Latent):
     textbook: bool = option(False, "the paper's settings in full; they override the options above")
 
     scaffolding = ("discriminator",)
+    bf16 = True
 
     def build(self) -> None:
         if self.textbook:

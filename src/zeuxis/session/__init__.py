@@ -23,7 +23,7 @@ from zeuxis.session.budget import Budget
 from zeuxis.session.build import build
 from zeuxis.session.events import Events, check_tensorboard
 from zeuxis.session.loop import Training
-from zeuxis.session.machine import check_precision, choose_device, memory_kept, set_threads
+from zeuxis.session.machine import choose_device, choose_precision, memory_kept, set_threads
 from zeuxis.session.plan import Plan, dry_run
 from zeuxis.session.recipe import Recipe, read, versions
 from zeuxis.settings import TrainSettings
@@ -31,7 +31,7 @@ from zeuxis.stopping import Interrupt, Stop, Stopped
 from zeuxis.storage import Checkpoint, Run
 from zeuxis.training import State
 
-__all__ = ["Plan", "Stopped", "check_precision", "choose_device", "dry_run", "resume", "start"]
+__all__ = ["Plan", "Stopped", "choose_device", "choose_precision", "dry_run", "resume", "start"]
 
 
 def start(
@@ -118,11 +118,11 @@ def _prepare(
 ) -> tuple[TrainSettings, Model]:
     """The settings as this machine fills them in, and the model; what cannot work is said before any data is read."""
     device = choose_device(settings.device)
-    check_precision(settings.precision, device)
     if settings.tensorboard:
         check_tensorboard()
     chosen: dict[str, Any] = {
         "device": device.type,
+        "precision": choose_precision(settings.precision, device, suits=family.bf16),
         "threads": set_threads(settings.threads),  # sums depend on how many share the work
         "batch_size": settings.batch_size or family.batch_size,
     }

@@ -106,7 +106,7 @@ class Training:
             seed=settings.seed,
             half_life=settings.half_life,
             parts=settings.parts,
-            precision=settings.precision,
+            precision=settings.number_format,
             kernels=self.recipe.chosen_kernels,
             resume=self.state,
         )

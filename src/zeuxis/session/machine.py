@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from zeuxis.errors import UsageError
+from zeuxis.settings import Precision
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # the last is ARM's
@@ -28,13 +29,21 @@ def choose_device(name: str) -> torch.device:
     return torch.device(kind if name == "auto" else name)
 
 
-def check_precision(precision: str, device: torch.device) -> None:
-    """Raise `UsageError` for bf16 on a CPU that has no instructions for it."""
-    if precision == "bf16" and device.type == "cpu" and not _cpu_has_bf16():
+def choose_precision(precision: Precision, device: torch.device, *, suits: bool) -> Precision:
+    """The number format of that name; `auto` takes bf16 on a CPU that has instructions for it, if that `suits` the family.
+
+    Raises `UsageError` for bf16 on a CPU without them.
+    """
+    slow = device.type == "cpu" and not _cpu_has_bf16()
+    if precision == "auto":
+        return "bf16" if suits and device.type == "cpu" and not slow else "fp32"
+    if precision == "bf16" and slow:
         raise UsageError(
             "--precision is bf16, and this CPU has no instructions for it (AVX512-bf16 or AMX): "
-            "it would be about 30 times slower; use --precision fp32"
+            "it would be about 30 times slower; use --precision fp32 (a run that began in bf16 goes on exactly only "
+            "where there are some; elsewhere start anew, with --init-from it)"
         )
+    return precision
 
 
 def _cpu_has_bf16() -> bool:

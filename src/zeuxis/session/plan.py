@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import time
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from torch import Tensor
 from zeuxis import stopping, training
 from zeuxis.model import Batch, Model, Translator
 from zeuxis.session.build import build
-from zeuxis.session.machine import check_precision, choose_device, memory_kept, peak_memory, set_threads
+from zeuxis.session.machine import choose_device, choose_precision, memory_kept, peak_memory, set_threads
 from zeuxis.settings import TrainSettings
 
 _STEPS = 6
@@ -63,7 +64,8 @@ def dry_run(settings: TrainSettings, family: type[Model], options: Mapping[str, 
     """Build the model and take a few steps on noise; no data is read and nothing is written."""
     with stopping.signals():
         device = choose_device(settings.device)
-        check_precision(settings.precision, device)
+        precision = choose_precision(settings.precision, device, suits=family.bf16)
+        settings = dataclasses.replace(settings, precision=precision)
         set_threads(settings.threads)
         model = build(family, options, seed=settings.seed, device=device)
         batch_size = settings.batch_size or family.batch_size
@@ -105,7 +107,7 @@ def _measure(model: Model, settings: TrainSettings, batch_size: int) -> tuple[tu
         batch_size=batch_size,
         seed=settings.seed,
         parts=settings.parts,
-        precision=settings.precision,
+        precision=settings.number_format,
     ):
         float(sum(value.float() for value in progress.report.values()))  # wait for the device
         now = (time.monotonic(), time.process_time())
