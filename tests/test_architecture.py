@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"loading", "capabilities"},
     {"health", "display", "judging"},
     {"session"},
-    {"api"},
+    {"api", "editing"},
     {"cli", "web"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -1,16 +1,18 @@
 """Exploring latent space: paths between latents, arithmetic with attributes, and the figures that show them."""
 
 from zeuxis.explore.arithmetic import Outcome, Pictures, Score, arithmetic, by_hand, pictures, score
-from zeuxis.explore.candidates import Candidates, candidates, encoded, sampled, settled
+from zeuxis.explore.candidates import Candidates, Reader, candidates, encoded, sampled, settled
 from zeuxis.explore.examples import examples, is_picture
 from zeuxis.explore.expression import Term, Vocabulary, parse, target, vocabulary
 from zeuxis.explore.figures import arithmetic_figure, interpolation_figure, path_strip
+from zeuxis.explore.inversion import invert
 from zeuxis.explore.paths import interpolate, linear, loop, slerp
 
 __all__ = [
     "Candidates",
     "Outcome",
     "Pictures",
+    "Reader",
     "Score",
     "Term",
     "Vocabulary",
@@ -22,6 +24,7 @@ __all__ = [
     "examples",
     "interpolate",
     "interpolation_figure",
+    "invert",
     "is_picture",
     "linear",
     "loop",

@@ -22,19 +22,25 @@ FACTOR = 26  # pixels: the height of a weight's digits
 
 
 def interpolation_figure(
-    images: Tensor, *, labels: Sequence[str] | None = None, title: str | None = None
+    images: Tensor,
+    *,
+    labels: Sequence[str] | None = None,
+    title: str | None = None,
+    names: Sequence[str] = (),
 ) -> Image.Image:
     """The lecture's figure of interpolation: images (rows columns c h w, in [-1, 1]), lambda under the columns.
 
-    `labels` are the columns' where they are not the lambda of z = lambda z1 + (1 - lambda) z2, from 1 down to 0.
+    `labels` are the columns' where they are not the lambda of z = lambda z1 + (1 - lambda) z2, from 1 down to 0; `names`
+    stand before the rows.
     """
     rows, columns = images.shape[:2]
     ticks = labels or [f"{1 - i / max(1, columns - 1):.2f}" for i in range(columns)]
     tiles = [[_tile(picture) for picture in row] for row in images]
     width, height = tiles[0][0].size
     # The ends stand a little apart: they are what was given, the rest was made between them.
-    apart = GAP * 2 if columns > 2 else 0
-    lefts = [MARGIN + i * (width + GAP) + apart * ((i > 0) + (i == columns - 1)) for i in range(columns)]
+    apart = GAP * 2 if columns > 2 and labels is None else 0
+    first = MARGIN + max((_width(name, TEXT) + 12 for name in names), default=0)
+    lefts = [first + i * (width + GAP) + apart * ((i > 0) + (i == columns - 1)) for i in range(columns)]
     top = MARGIN + (_height(TEXT + 3) + 12 if title else 0)
     bottom = top + rows * (height + GAP)
     canvas = Image.new("RGB", (lefts[-1] + width + MARGIN, bottom + 2 * TEXT + 18 + MARGIN), PAPER)
@@ -44,11 +50,18 @@ def interpolation_figure(
     for i, row in enumerate(tiles):
         for left, tile in zip(lefts, row):
             canvas.paste(tile, (left, top + i * (height + GAP)))
+    _beside(draw, names, top + height / 2, height + GAP)
     for left, tick in zip(lefts, ticks):
         _text(draw, (left + width / 2, bottom + 4), tick, anchor="ma")
     if labels is None:
         _ends(draw, lefts[0] + width / 2, lefts[-1] + width / 2, bottom + TEXT + 10)
     return canvas
+
+
+def _beside(draw: ImageDraw.ImageDraw, names: Sequence[str], middle: float, step: int) -> None:
+    """The names of the rows, the first of which has its middle there."""
+    for i, name in enumerate(names):
+        _text(draw, (MARGIN, middle + i * step), name, anchor="lm")
 
 
 def _ends(draw: ImageDraw.ImageDraw, first: float, last: float, top: float) -> None:

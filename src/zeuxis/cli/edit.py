@@ -1,0 +1,210 @@
+"""`zeuxis invert`, `edit` and `directions`: one's own pictures in latent space, and what changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from zeuxis.cli import flags
+from zeuxis.cli.explore import Code, ModelName, Place, Seeds, check_png, default_place, write_picture
+from zeuxis.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zeuxis.display import Display
+    from zeuxis.model import Model
+
+SIGNS = ("+", "-", "\u2212", "\u2013")
+
+Words = Annotated[str, Parameter(allow_leading_hyphen=True)]
+
+
+def register(app: App) -> None:
+    """Add the commands."""
+    for command in (invert, edit, directions):
+        app.command(command)
+
+
+def invert(
+    model: ModelName,
+    /,
+    *pictures: Annotated[str, Parameter(help="images, or DATA to take some of, as in avatars/test or mnist:9")],
+    number: Annotated[int, flags.flag("images of each DATA", low=1, high=10_000)] = 8,
+    steps: Annotated[int | None, flags.flag("of descent (default: 300, or none after an encoder)", low=0)] = None,
+    starts: Annotated[int, flags.flag("latents that each picture is tried from", low=1, high=64)] = 4,
+    seed: Annotated[int, flags.flag("of the starts", low=0, high=2**62)] = 0,
+    out: Path | None = None,
+    device: Place = "auto",
+    family: Code = None,
+) -> None:
+    """Find the latent of pictures, and draw what the model makes of it under each.
+
+    Parameters
+    ----------
+    out
+        a .safetensors file for the latents, which edit, sample and interpolate take; a .png beside it shows them
+    """
+    if not pictures or (out is not None and out.suffix != ".safetensors"):
+        raise UsageError(f"--out is {out}; expected a .safetensors file" if pictures else "expected an image, or DATA")
+    from zeuxis import api, editing
+    from zeuxis.display import open_display
+
+    loaded = api.load(model, device=device, family=family)
+    with open_display() as shown:
+        given = _pictures(loaded, pictures, number, shown)
+        progress = partial(shown.work, "descending")
+        found = editing.invert(loaded, given, steps=steps, starts=starts, seed=seed, progress=progress)
+    place = out or default_place(model, "inverted.safetensors")
+    editing.save_latents(place, found.latents, model=loaded, names=pictures)
+    print(found.describe())
+    print(f"wrote {place}")
+    write_picture(found.figure(), place.with_suffix(".png"))
+
+
+def edit(
+    model: ModelName,
+    /,
+    *words: Words,
+    seeds: Seeds = None,
+    strength: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, -100, 100))] = None,
+    method: Literal["means", "boundary"] = "means",
+    data: str | None = None,
+    score: Annotated[bool, Parameter(negative=())] = False,
+    out: Path | None = None,
+    device: Place = "auto",
+    family: Code = None,
+) -> None:
+    """Change one thing in a picture: zeuxis edit MODEL me.png "+ glasses" "- smiling".
+
+    Parameters
+    ----------
+    words
+        pictures (files, or latents that invert has written), and what to add and to take away
+    seeds
+        the model's own pictures of these seeds instead of files
+    strength
+        how far; 1 is from the average without to the average with (default: several, side by side)
+    method
+        by the means of people alike in all else, or straight across the boundary of logistic regression
+    data
+        the labelled images whose attributes the words are (default: what the model was trained on)
+    score
+        also count, over 300 people, how often a change is read as asked, and what else changes
+    """
+    check_png(out)
+    change, pictures = _asked(words, seeds)
+    from zeuxis import api, editing, explore, loading
+    from zeuxis.display import open_display
+
+    loaded = api.load(model, device=device, family=family)
+    source, strengths = data or loading.data_of(model) or "avatars", (0.0, strength) if strength else editing.STRENGTHS
+    with open_display() as shown:
+        reading = partial(shown.work, "reading images")
+        editor = editing.editor(loaded, data=source, method=method, report=shown.note, progress=reading)
+        editor.steps(change)  # a word that means nothing ends it here, before anything long
+        latents = api.latent(loaded).prior(seeds) if seeds else _latents(loaded, pictures, shown)
+    drawn = editor.edit(latents, change, strengths)
+    for line in editor.score(change, strengths=strengths) if score else ():
+        print(line.describe())
+    figure = explore.interpolation_figure(drawn, labels=[f"{value:g}" for value in strengths], title=change)
+    write_picture(figure, out or default_place(model, "edited.png"))
+
+
+def directions(
+    model: ModelName,
+    /,
+    *words: str,
+    method: Literal["components", "factors", "means", "boundary"] | None = None,
+    number: Annotated[int, flags.flag("directions, if no attributes are named", low=1, high=100)] = 5,
+    seed: Annotated[int, flags.flag("of the picture that they are shown on", low=0, high=2**62)] = 0,
+    data: str | None = None,
+    out: Path | None = None,
+    device: Place = "auto",
+    family: Code = None,
+) -> None:
+    """Draw what directions of latent space do: a strip for each.
+
+    Parameters
+    ----------
+    words
+        attributes, as in smiling glasses (default: what images vary in most, found without labels)
+    method
+        components: of the features of the images; factors: of the model's first layer; for attributes means or boundary, as
+        in `zeuxis edit`
+    data
+        the labelled images whose attributes the words are (default: what the model was trained on)
+    """
+    check_png(out)
+    from zeuxis import api, editing, explore, loading
+    from zeuxis.display import open_display
+
+    loaded = api.load(model, device=device, family=family)
+    with open_display() as shown:
+        if words:
+            how = _supervised(method)
+            source = data or loading.data_of(model) or "avatars"
+            progress = partial(shown.work, "reading images")
+            editor = editing.editor(loaded, data=source, method=how, report=shown.note, progress=progress)
+            found = [step for word in words for _, step in editor.steps(word)]
+        else:
+            found = editing.directions(loaded, method=_unsupervised(method), count=number)
+    strips = editing.strips(loaded, found, seed=seed)
+    labels, names = [f"{value:g}" for value in editing.STRIP], [each.name for each in found]
+    figure = explore.interpolation_figure(strips, labels=labels, names=names)
+    write_picture(figure, out or default_place(model, "directions.png"))
+
+
+def _asked(words: Sequence[str], seeds: list[int] | None) -> tuple[str, list[str]]:
+    """What is to change, and the pictures that are named."""
+    change = " ".join(word for word in words if word.lstrip().startswith(SIGNS))
+    pictures = [word for word in words if not word.lstrip().startswith(SIGNS)]
+    if not change:
+        raise UsageError('say what to change, as in "+ glasses" or "- smiling"')
+    if bool(pictures) == (seeds is not None):
+        raise UsageError("expected pictures, or --seeds: one of the two")
+    return change, pictures
+
+
+def _pictures(model: Model, specs: Sequence[str], number: int, shown: Display) -> Tensor:
+    """Images (n c h w) that the words name: one of a file, so many of data."""
+    import torch
+
+    from zeuxis import explore
+
+    find = partial(
+        explore.examples, size=model.size, channels=model.channels, progress=partial(shown.work, "reading images")
+    )
+    return torch.cat([find(spec, range(1 if explore.is_picture(spec) else number)) for spec in specs])
+
+
+def _latents(model: Model, specs: Sequence[str], shown: Display) -> Tensor:
+    """Latents (n ...) that files hold, or of the pictures in them."""
+    import torch
+
+    from zeuxis import editing
+
+    found = []
+    for spec in specs:
+        if spec.endswith(".safetensors"):
+            found.append(editing.load_latents(spec, model))
+        else:
+            given = _pictures(model, [spec], 1, shown)
+            found.append(editing.invert(model, given, progress=partial(shown.work, "descending")).latents)
+    return torch.cat(found)
+
+
+def _supervised(method: str | None) -> Literal["means", "boundary"]:
+    if method in ("components", "factors"):
+        raise UsageError(f"--method {method} finds directions by itself; leave out the attributes")
+    return "boundary" if method == "boundary" else "means"
+
+
+def _unsupervised(method: str | None) -> Literal["components", "factors"]:
+    if method in ("means", "boundary"):
+        raise UsageError(f"--method {method} needs attributes, as in: zeuxis directions MODEL smiling glasses")
+    return "factors" if method == "factors" else "components"

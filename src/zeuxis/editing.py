@@ -1,0 +1,227 @@
+"""One's own pictures in latent space: the latent of each, the directions that change it, and the changed pictures."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zeuxis import explore, files, images
+from zeuxis.capabilities import decode, latent
+from zeuxis.data import open_pack
+from zeuxis.errors import UsageError
+from zeuxis.explore import directions as ways
+from zeuxis.explore.directions import Direction, Supervised, Unsupervised
+from zeuxis.explore.inversion import Progress, Search
+from zeuxis.judging import extractors
+from zeuxis.metrics import paired, vgg
+from zeuxis.metrics.attributes import reader_for
+from zeuxis.model import Encoder, Latent, Model
+
+STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # of an edit
+STRIP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # of a direction
+PEOPLE = 300  # that a score is taken over
+SAMPLES = 4096  # whose features have components
+_MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """Pictures (n c h w), their latents (n ..., on the CPU), what these make, and how near that is."""
+
+    pictures: Tensor
+    latents: Tensor
+    images: Tensor
+    psnr: Tensor  # n, dB
+    distance: Tensor  # n, of VGG features
+
+    def figure(self, *, columns: int = 10) -> Image.Image:
+        """The pictures, row by row, and under each what its latent makes."""
+        pairs = zip(torch.split(self.pictures, columns), torch.split(self.images, columns))
+        blank = columns - len(self.pictures) % columns if len(self.pictures) > columns else 0
+        rows = [_filled(each, blank) for pair in pairs for each in pair]
+        across = min(columns, len(self.pictures))
+        scale = max(1, 96 // self.pictures.shape[-1])
+        return images.sheet(torch.cat([row[:across] for row in rows]), columns=across, scale=scale)
+
+    def describe(self) -> str:
+        """A line for the user."""
+        return (
+            f"round trip of {len(self.pictures)} picture{'s' * (len(self.pictures) > 1)}: "
+            f"PSNR {float(self.psnr.mean()):.1f} dB, VGG-feature distance {float(self.distance.mean()):.3f}"
+        )
+
+
+def invert(
+    model: Model,
+    pictures: Tensor,
+    *,
+    steps: int | None = None,
+    starts: int = Search.starts,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Inversion:
+    """The latents of pictures (n c h w, in [-1, 1]): the encoder's where there is one, else found by gradient descent.
+
+    `steps` of descent from `starts` latents for each picture; steps that are asked of a model with an encoder start from
+    what that finds.
+    """
+    able = latent(model)
+    network = extractors.vgg16(device=model.device)
+    measure = functools.partial(vgg.distance, network)
+    if isinstance(able, Encoder) and not steps:
+        with torch.no_grad():
+            found = torch.cat([able.encode(part.to(able.device)).cpu() for part in torch.split(pictures, 64)])
+    else:
+        how = Search(starts=starts) if steps is None else Search(steps=steps, starts=starts)
+        found = explore.invert(able, pictures, distance=measure, how=how, seed=seed, progress=progress)
+    made = decode(model, found)
+    with torch.no_grad():
+        far = measure(made.to(model.device), pictures.to(model.device)).cpu()
+    return Inversion(pictures, found, made, paired.psnr(made, pictures), far)
+
+
+def save_latents(path: str | Path, latents: Tensor, *, model: Model, names: Sequence[str] = ()) -> None:
+    """Write latents (n ...) as safetensors, with the family that they belong to and the names of their pictures."""
+    files.make_folder(Path(path).parent)
+    about = {"family": model.family(), "names": json.dumps(list(names))}
+    files.write_file(Path(path), safetensors.torch.save({"latents": latents.cpu().contiguous()}, about))
+
+
+def load_latents(path: str | Path, model: Model) -> Tensor:
+    """Latents (n ...) of such a file; `UsageError` where they are not of a model like this one."""
+    found = files.read_tensors(Path(path), max_bytes=_MOST_BYTES).get("latents")
+    wanted = tuple(latent(model).prior([0]).shape[1:])
+    if found is None or tuple(found.shape[1:]) != wanted:
+        has = "no latents" if found is None else f"latents of shape {tuple(found.shape[1:])}"
+        raise UsageError(
+            f"{path} has {has}; this {model.family()} has latents of shape {wanted}: invert the picture again"
+        )
+    return found
+
+
+def directions(
+    model: Model, *, method: Unsupervised = "components", count: int = 5, samples: int = SAMPLES
+) -> list[Direction]:
+    """What the model's images vary in, without labels: `components` of their features, or `factors` of its first layer."""
+    able = latent(model)
+    if method == "factors":
+        return ways.factors(able, count=count)
+    if method != "components":
+        raise UsageError(f"--method is {method!r}; choose components or factors, or name attributes")
+    extractor = extractors.find("lite0", device=model.device)
+    return ways.components(able, extractor, count=count, seeds=range(samples))
+
+
+@dataclass(frozen=True)
+class Editor:
+    """The attributes of a labelled set in a model's latent space."""
+
+    model: Latent
+    words: explore.Vocabulary
+    among: explore.Candidates
+    reader: explore.Reader
+    method: Supervised = "means"
+
+    def steps(self, change: str) -> list[tuple[float, Direction]]:
+        """The steps of a change such as "+ glasses - smiling": weights (negative takes away) and directions."""
+        terms = explore.parse(change, self.words)
+        found = []
+        for term in terms:
+            for index, present in term.wanted.items():
+                sign = term.weight if present else -term.weight
+                found.append((sign, ways.towards(index, self.among, self.words, method=self.method)))
+        return found
+
+    def edit(self, latents: Tensor, change: str, strengths: Sequence[float] = STRENGTHS) -> Tensor:
+        """Images (n strengths c h w) of latents (n ...) that are changed so much."""
+        return _moved(self.model, latents, self.steps(change), strengths)
+
+    def score(self, change: str, *, strengths: Sequence[float] = STRENGTHS, people: int = PEOPLE) -> list[EditScore]:
+        """How often a change is read as asked, and how much else is, over people who are not so yet."""
+        steps = self.steps(change)
+        wanted = explore.target(explore.parse(change, self.words), self.words)
+        chosen = self._without(wanted, people)
+        before = self.reader.read(decode(self.model, chosen)).cpu()
+        scores = []
+        for strength in strengths:
+            after = self.reader.read(decode(self.model, ways.moved(chosen, steps, strength))).cpu()
+            scores.append(_score(strength, before, after, wanted, self.words))
+        return scores
+
+    def _without(self, wanted: dict[int, bool], people: int) -> Tensor:
+        """The latents of people who have nothing yet of what is wanted."""
+        opposite = {index: not present for index, present in wanted.items()}
+        found = self.among.matching(opposite, 0.5)[:people]
+        if not len(found):
+            raise UsageError("nobody is without what is asked; ask for something that some images lack")
+        return self.among.latents[found]
+
+
+@dataclass(frozen=True)
+class EditScore:
+    """What a change does at a strength."""
+
+    strength: float
+    asked: float  # share of people read as asked
+    others: float  # share of the other attributes that are read otherwise than before
+    people: int
+
+    def describe(self) -> str:
+        """A line for the user."""
+        return (
+            f"strength {self.strength:g}: {100 * self.asked:.0f} % of {self.people} are as asked, "
+            f"{100 * self.others:.1f} % of their other attributes changed"
+        )
+
+
+def strips(model: Model, steps: Sequence[Direction], *, seed: int = 0, strengths: Sequence[float] = STRIP) -> Tensor:
+    """What each direction does to the picture of a seed: images (directions strengths c h w)."""
+    able = latent(model)
+    start = able.prior([seed]).cpu()
+    return torch.cat([_moved(able, start, [(1.0, step)], strengths) for step in steps])
+
+
+def _moved(
+    model: Latent, latents: Tensor, steps: Sequence[tuple[float, Direction]], strengths: Sequence[float]
+) -> Tensor:
+    return torch.stack([decode(model, ways.moved(latents, steps, strength)) for strength in strengths], 1)
+
+
+def _filled(row: Tensor, blank: int) -> Tensor:
+    """A row of images (n c h w) with so many white ones after it."""
+    return torch.cat([row, torch.ones(blank, *row.shape[1:])])
+
+
+def _score(
+    strength: float, before: Tensor, after: Tensor, wanted: dict[int, bool], words: explore.Vocabulary
+) -> EditScore:
+    right = torch.stack([(after[:, index] > 0.5) == present for index, present in wanted.items()]).all(0)
+    others = [] if words.exclusive else [i for i in range(after.shape[1]) if i not in wanted]
+    flipped = ((after > 0.5) != (before > 0.5))[:, others].float()
+    return EditScore(strength, float(right.float().mean()), float(flipped.mean()) if others else 0.0, len(after))
+
+
+def editor(
+    model: Model,
+    *,
+    data: str = "avatars",
+    method: Supervised = "means",
+    seed: int = 0,
+    report: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+) -> Editor:
+    """What changes a model's images by the attributes of `data`; `report` and `progress` as of `arithmetic`."""
+    able = latent(model)
+    pack: Any = open_pack(data, size=model.size, channels=model.channels, progress=progress)
+    words = explore.vocabulary(pack.attributes, pack.classes)
+    reader = reader_for(pack, device=str(model.device), progress=report)
+    return Editor(able, words, explore.candidates(able, pack, reader=reader, seed=seed), reader, method)

@@ -1,0 +1,146 @@
+"""Directions of latent space: what changes one attribute (Radford 2015; Shen 2020), and what images vary in most of all.
+
+Every direction is a step (...) in the shape of a latent. One of strength 1 takes a picture without an attribute to what
+is typical with it; an unsupervised one is as long as the latents are spread that way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from zeuxis.errors import UsageError
+from zeuxis.explore.arithmetic import to_norm
+from zeuxis.explore.candidates import Candidates, choose, decode
+from zeuxis.explore.expression import Term, Vocabulary, word
+from zeuxis.model import Latent
+
+Extractor = Callable[[Tensor], Tensor]  # images (n c h w) -> features (n d)
+Supervised = Literal["means", "boundary"]
+Unsupervised = Literal["components", "factors"]
+
+RIDGE = 1e-3  # of the regressions, beside standardised latents
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A step (...) through latent space, and what it does."""
+
+    name: str
+    step: Tensor
+
+
+def towards(
+    index: int, among: Candidates, words: Vocabulary, *, method: Supervised = "means", seed: int = 0
+) -> Direction:
+    """The step that gives an attribute to what lacks it.
+
+    `means` is the difference between the average with it and the average without it, of examples that are alike in all
+    else (Radford 2015); `boundary` the normal of the plane that separates them best (Shen 2020), so long that it goes as
+    far across that plane.
+    """
+    name = word(index, True, words)
+    terms = [Term(1.0, {index: True}, name), Term(-1.0, {index: False}, word(index, False, words))]
+    most = min(len(among.matching(term.wanted, 0.5)) for term in terms)
+    count = max(1, min(1000, most))
+    pools = choose(terms, among, count=count, seed=seed, confidence=min(0.9, _surest(among, terms)))
+    apart = among.latents[pools[0]].mean(0) - among.latents[pools[1]].mean(0)
+    if method == "means":
+        return Direction(name, apart)
+    normal = _boundary(among.latents.flatten(1), among.labels[:, index])
+    return Direction(name, _as_far(normal, apart.flatten()).view_as(apart))
+
+
+def components(model: Latent, extractor: Extractor, *, count: int = 5, seeds: Sequence[int]) -> list[Direction]:
+    """What images vary in most: the principal components of their features, each as the step in latents that brings it.
+
+    The images of the seeds give features, principal component analysis their main axes, and least squares from places on
+    those axes to latents the steps (Harkonen 2020, section 2.1, which does so with the generator's own features).
+    """
+    if len(seeds) <= count:
+        raise UsageError(f"{len(seeds)} samples have no {count} components; give more samples")
+    z = model.prior(seeds).cpu()
+    features = torch.cat([extractor(decode(model, part)).cpu() for part in torch.split(z, 256)]).double()
+    _, _, axes = torch.linalg.svd(features - features.mean(0), full_matrices=False)
+    places = (features - features.mean(0)) @ axes[:count].T  # n count
+    places = places / places.std(0)
+    flat = z.flatten(1).double()
+    steps = torch.linalg.lstsq(places, flat - flat.mean(0)).solution  # count d
+    scaled = steps / steps.norm(dim=1, keepdim=True) * flat.std(0).mean() * 3
+    return [Direction(f"component {i + 1}", row.float().reshape(z.shape[1:])) for i, row in enumerate(scaled.unbind())]
+
+
+def factors(model: Latent, *, count: int = 5) -> list[Direction]:
+    """What the first layer listens to most: the leading right singular vectors of its weight (Shen 2021, equation 5).
+
+    `UsageError` where what the latent first meets is no linear layer.
+    """
+    weight = _first(model).weight.detach().double()
+    _, _, axes = torch.linalg.svd(weight, full_matrices=False)
+    return [Direction(f"factor {i + 1}", row.float().cpu() * 3) for i, row in enumerate(axes[:count].unbind())]
+
+
+def moved(latents: Tensor, steps: Sequence[tuple[float, Direction]], strength: float, *, keep: bool = True) -> Tensor:
+    """Latents (n ...) after weighted steps; with `keep` each at its own norm, where a Gaussian's latents are."""
+    done = latents
+    for weight, direction in steps:
+        done = done + strength * weight * direction.step.to(latents)
+    if not keep:
+        return done
+    norms = latents.flatten(1).norm(dim=1).reshape(-1, *(1 for _ in latents.shape[1:]))
+    kept: Tensor = to_norm(done, 1.0) * norms
+    return kept
+
+
+def _surest(among: Candidates, terms: Sequence[Term]) -> float:
+    """A confidence at which every term still has examples."""
+    return min(
+        float((among.labels[:, i] if on else 1 - among.labels[:, i]).max()) for t in terms for i, on in t.wanted.items()
+    )
+
+
+def _boundary(latents: Tensor, labels: Tensor) -> Tensor:
+    """The normal (d) of logistic regression's plane between latents (m d) with and without, labels (m) in [0, 1]."""
+    mean, spread = latents.double().mean(0), latents.double().std(0).clamp(min=1e-6)
+    x = torch.cat([(latents.double() - mean) / spread, torch.ones(len(latents), 1, dtype=torch.float64)], 1)
+    y, slopes = labels.double(), torch.zeros(x.shape[1], dtype=torch.float64)
+    weight = RIDGE * len(x) * torch.eye(x.shape[1], dtype=torch.float64)
+    for _ in range(30):  # Newton's steps; the penalty keeps separable data finite
+        p = (x @ slopes).sigmoid()
+        hessian = (x.T * (p * (1 - p))) @ x + weight
+        step = torch.linalg.solve(hessian, x.T @ (y - p) - weight @ slopes)
+        slopes = slopes + step
+        if float(step.abs().max()) < 1e-8:
+            break
+    return slopes[:-1] / spread
+
+
+def _as_far(normal: Tensor, apart: Tensor) -> Tensor:
+    """A step along `normal` (d), so long that it covers what `apart` (d) covers along it, and pointing its way."""
+    unit = (normal / normal.norm().clamp(min=1e-12)).to(apart)
+    step: Tensor = unit * (unit @ apart)
+    return step
+
+
+def _first(model: Latent) -> nn.Linear:
+    """The linear layer that is given the latents themselves."""
+    z, found = model.prior([0]), list[nn.Linear]()
+
+    def look(layer: nn.Module, inputs: tuple[Tensor, ...], _: object) -> None:
+        if isinstance(layer, nn.Linear) and inputs and inputs[0].data_ptr() == z.data_ptr():
+            found.append(layer)
+
+    hooks = [layer.register_forward_hook(look) for layer in model.modules()]
+    try:
+        with torch.no_grad():
+            model.decode(z)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not found:
+        raise UsageError(f"{model.family()} has no linear layer that takes the latent; ask for --method components")
+    return found[0]

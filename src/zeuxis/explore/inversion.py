@@ -1,0 +1,136 @@
+"""The latent of a given picture, for models without an encoder: by gradient descent on latents (Zhu 2016, section 3.2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zeuxis.errors import UsageError
+from zeuxis.explore.candidates import decode
+from zeuxis.model import Latent
+
+# How far images are from their truths (n c h w each): n. It must have a gradient.
+Distance = Callable[[Tensor, Tensor], Tensor]
+Progress = Callable[[int, int], None]
+
+DRAWN = 2048  # samples among which the starts are looked for
+COARSE = 16  # pixels: what samples are compared with the pictures at
+TOGETHER = 64  # latents that move at once
+
+
+@dataclass(frozen=True)
+class Search:
+    """How the latents are looked for; the defaults' reasons are in bench/results/inversion.md."""
+
+    steps: int = 300  # of gradient descent, a third of them with the perceptual distance
+    starts: int = 4  # latents that each picture is tried from
+    lr: float = 0.1  # largest step of each number of a latent (Adam)
+    perceptual: float = 0.2  # weight of the perceptual distance, beside the mean squared error
+    prior: float = 1e-3  # weight of the mean squared number of a latent, in deviations of the prior's
+
+
+def invert(
+    model: Latent,
+    images: Tensor,
+    *,
+    distance: Distance,
+    how: Search | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Latents (n ..., on the CPU) whose images are as near as can be to these (n c h w, in [-1, 1]).
+
+    For each picture the samples that are nearest to it, of 2,048, are moved downhill by their squared error; the best of
+    them then goes on with `distance` beside it. A weight on the prior keeps latents where the model knows its way.
+    """
+    how = how or Search()
+    if how.steps < 1 or how.starts < 1:
+        raise UsageError(f"{how.steps} steps from {how.starts} starts find nothing; give at least 1 of each")
+    chunks = torch.split(images, max(1, TOGETHER // how.starts))
+    drawn = model.prior(range(seed, seed + DRAWN))
+    looks = _coarse(decode(model, drawn))
+    found = []
+    for place, chunk in enumerate(chunks):
+        told = _share(progress, place, len(chunks), how.steps)
+        found.append(_descend(model, chunk.to(model.device), drawn, looks, distance, how, told))
+    return torch.cat(found)
+
+
+def _descend(
+    model: Latent,
+    truth: Tensor,
+    drawn: Tensor,
+    looks: Tensor,
+    distance: Distance,
+    how: Search,
+    told: Callable[[], None],
+) -> Tensor:
+    """The latents (n ...) of some pictures (n c h w)."""
+    nearest = torch.cdist(_coarse(truth), looks).topk(how.starts, largest=False).indices  # n starts
+    centre, spread = drawn.mean(0), drawn.std(0).clamp(min=1e-6)
+
+    def far(z: Tensor, image: Tensor, wanted: Tensor) -> Tensor:
+        return (image - wanted).square().flatten(1).mean(1) + how.prior * _deviation(z, centre, spread)
+
+    def farther(z: Tensor, image: Tensor, wanted: Tensor) -> Tensor:
+        return far(z, image, wanted) + how.perceptual * distance(image, wanted)
+
+    last = how.steps // 3
+    every = truth.repeat_interleave(how.starts, 0)
+    tried = _move(model, drawn[nearest.flatten()], every, far, steps=how.steps - last, lr=how.lr, told=told)
+    with torch.no_grad():
+        errors = (decode(model, tried) - every).square().flatten(1).mean(1).view(-1, how.starts)
+    best = tried[errors.argmin(1) + how.starts * torch.arange(len(truth), device=tried.device)]
+    return _move(model, best, truth, farther, steps=last, lr=how.lr / 2, told=told).cpu()
+
+
+def _move(
+    model: Latent,
+    start: Tensor,
+    truth: Tensor,
+    far: Callable[[Tensor, Tensor, Tensor], Tensor],
+    *,
+    steps: int,
+    lr: float,
+    told: Callable[[], None],
+) -> Tensor:
+    """Latents (n ...) after so many steps downhill, each on its own: Adam has no memory that they share."""
+    z = start.detach().clone().requires_grad_()
+    adam = torch.optim.Adam([z], lr)
+    for step in range(steps):
+        for group in adam.param_groups:
+            group["lr"] = lr * min(1.0, 0.05 + math.cos(math.pi / 2 * step / steps))
+        loss = far(z, model.decode(z), truth).sum()
+        (z.grad,) = torch.autograd.grad(loss, z)
+        adam.step()
+        told()
+    return z.detach()
+
+
+def _coarse(images: Tensor) -> Tensor:
+    """Images (n c h w) as short vectors (n d)."""
+    small = F.adaptive_avg_pool2d(images, COARSE) if images.shape[-1] > COARSE else images
+    return small.flatten(1)
+
+
+def _deviation(z: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
+    """How far latents (n ...) are from the middle of the prior (n): squared, in its deviations, mean over the numbers."""
+    return ((z - centre) / spread).square().flatten(1).mean(1)
+
+
+def _share(progress: Progress | None, place: int, places: int, steps: int) -> Callable[[], None]:
+    """What a chunk calls after each step."""
+    done = place * steps
+
+    def told() -> None:
+        nonlocal done
+        done += 1
+        if progress:
+            progress(done, places * steps)
+
+    return told
