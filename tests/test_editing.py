@@ -124,7 +124,7 @@ def test_the_progress_of_inversion_ends_at_its_end(monkeypatch: pytest.MonkeyPat
     how = Search(steps=7, starts=2)
     explore.invert(model(), truth, distance=squared, how=how, progress=lambda *done: told.append(done))
     assert told == [(i, 14) for i in range(1, 15)]  # chunks of two pictures and of one
-    with pytest.raises(UsageError, match="0 steps from 4 starts"):
+    with pytest.raises(UsageError, match="0 steps from 8 starts"):
         explore.invert(model(), truth, distance=squared, how=Search(steps=0))
 
 

@@ -36,7 +36,7 @@ def invert(
     *pictures: Annotated[str, Parameter(help="images, or DATA to take some of, as in avatars/test or mnist:9")],
     number: Annotated[int, flags.flag("images of each DATA", low=1, high=10_000)] = 8,
     steps: Annotated[int | None, flags.flag("of descent (default: 300, or none after an encoder)", low=0)] = None,
-    starts: Annotated[int, flags.flag("latents that each picture is tried from", low=1, high=64)] = 4,
+    starts: Annotated[int, flags.flag("latents that each picture is tried from", low=1, high=64)] = 8,
     seed: Annotated[int, flags.flag("of the starts", low=0, high=2**62)] = 0,
     out: Path | None = None,
     device: Place = "auto",

@@ -28,7 +28,7 @@ class Search:
     """How the latents are looked for; the defaults' reasons are in bench/results/inversion.md."""
 
     steps: int = 300  # of gradient descent, a third of them with the perceptual distance
-    starts: int = 4  # latents that each picture is tried from
+    starts: int = 8  # latents that each picture is tried from
     lr: float = 0.1  # largest step of each number of a latent (Adam)
     perceptual: float = 0.2  # weight of the perceptual distance, beside the mean squared error
     prior: float = 1e-3  # weight of the mean squared number of a latent, in deviations of the prior's
