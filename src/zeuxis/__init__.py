@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         train,
         translate,
     )
+    from zeuxis.editing import directions, editor, invert
     from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
     from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Translator, option
     from zeuxis.settings import TrainSettings
@@ -40,10 +41,13 @@ __all__ = [
     "ZeuxisError",
     "arithmetic",
     "compare",
+    "directions",
+    "editor",
     "evaluate",
     "export",
     "inspect_data",
     "interpolate",
+    "invert",
     "load",
     "option",
     "resume",
@@ -66,6 +70,7 @@ _HOMES = {
         "train",
         "translate",
     ),
+    "zeuxis.editing": ("directions", "editor", "invert"),
     "zeuxis.errors": ("DataError", "DiskFullError", "DivergedError", "UsageError", "ZeuxisError"),
     "zeuxis.model": ("Batch", "Clock", "Encoder", "Latent", "Model", "Translator", "option"),
     "zeuxis.settings": ("TrainSettings",),
