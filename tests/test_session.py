@@ -327,6 +327,16 @@ def test_budget_tells_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
         both.resumed({"processor_seconds": None})
 
 
+def test_minutes_go_on_with_a_run_whose_steps_are_done(tmp_path: Path, data: str, quiet: Lines) -> None:
+    run = session.start(settings(tmp_path, steps=4), Toy, {}, data=data, display=quiet)
+    session.resume(run, core_minutes=0.002, family=Toy, display=quiet)
+    assert storage.Run.open(run).load_checkpoint().step > 4
+    assert storage.Run.open(run).config["settings"]["steps"] is None
+    early = session.start(settings(tmp_path, steps=9, minutes=0.0), Toy, {}, data=data, display=quiet)
+    session.resume(early, minutes=5, family=Toy, display=quiet)
+    assert storage.Run.open(early).load_checkpoint().step == 9  # the steps still end it
+
+
 def test_minutes_end_a_run_without_changing_it(
     tmp_path: Path, data: str, quiet: Lines, never_stopped: dict[str, str]
 ) -> None:

@@ -84,8 +84,9 @@ def resume(
     with _on_stage(display) as (stop, shown):
         found = Run.open(run)
         with found.lock():
-            recipe = read(found.config).going_on(steps, minutes, core_minutes)
             checkpoint = found.load_checkpoint()
+            done = checkpoint.step if checkpoint else 0
+            recipe = read(found.config).going_on(steps, minutes, core_minutes, done=done)
             settings, model = _prepare(
                 recipe.settings,
                 trusted(recipe.family, family),
