@@ -52,12 +52,19 @@ __all__ = [
 ]
 
 
-def load(path: str | Path, *, device: str = "auto", family: type[Model] | str | None = None) -> Model:
+def load(
+    path: str | Path,
+    *,
+    device: str = "auto",
+    family: type[Model] | str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Model:
     """The model saved in a folder, a run's folder, or the run of this number or name under runs/; ready to be sampled.
 
-    A model of a family outside Zeuxis is only loaded when `family` names its class.
+    A model of a family outside Zeuxis is only loaded when `family` names its class. `options` are those that a trained
+    model may be given anew (`Model.adjust`), such as the steps of diffusion.
     """
-    return loading.load(path, device=session.choose_device(device), family=family)
+    return loading.load(path, device=session.choose_device(device), family=family, options=options)
 
 
 def sample(model: Model, n: int = 64, *, seed: int = 0, seeds: Sequence[int] | None = None) -> Tensor:

@@ -1,13 +1,18 @@
-"""Markov chains of a restricted Boltzmann machine: Gibbs sampling, annealing, parallel tempering; and their noise."""
+"""From noise to images: diffusion's levels of noise and samplers over a denoiser, an energy's Markov chains, and noise."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from zeuxis.nets.boltzmann import Machine, Noise, draw
+
+# Images with noise (n ...) and its level, the standard deviation (n), to the images that are to be expected (n ...).
+Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
 class Chance:
@@ -39,6 +44,92 @@ class Streams:
 
     def _share(self, like: Tensor) -> tuple[int, ...]:
         return len(like) // len(self._generators), *like.shape[1:]
+
+
+def ladder(steps: int, low: float, high: float, *, rho: float = 7.0) -> Tensor:
+    """Levels of noise (steps + 1) from high down to low, and 0: dense where images are made (Karras 2022, equation 5)."""
+    place = torch.linspace(0, 1, steps, dtype=torch.float64)
+    levels = (high ** (1 / rho) + place * (low ** (1 / rho) - high ** (1 / rho))) ** rho
+    return torch.cat((levels, levels.new_zeros(1))).float()
+
+
+def linear_levels(steps: int = 1000) -> Tensor:
+    """The levels of noise (steps), rising, at which Ho 2020 trains: its betas, from 1e-4 to 0.02, as sigma of x / alpha."""
+    kept = torch.linspace(1e-4, 0.02, steps, dtype=torch.float64).neg().log1p().cumsum(0).exp()
+    return ((1 - kept) / kept).sqrt().float()
+
+
+def euler(denoise: Denoiser, x: Tensor, sigmas: Tensor) -> Tensor:
+    """Images (n ...) that have noise of level sigmas[0], taken along the probability flow to sigmas[-1], down or up.
+
+    The flow is dx / dsigma = (x - denoise(x, sigma)) / sigma (Karras 2022, equation 1); each step is straight.
+    """
+    for here, there in pairwise(sigmas):
+        x = x + (there - here) * slope(denoise, x, here)
+    return x
+
+
+def heun(denoise: Denoiser, x: Tensor, sigmas: Tensor) -> Tensor:
+    """The same, each step with the mean of the slopes at both its ends (Karras 2022, algorithm 1): two calls a step."""
+    for here, there in pairwise(sigmas):
+        first = slope(denoise, x, here)
+        reached = x + (there - here) * first
+        x = reached if there == 0 else x + (there - here) * (first + slope(denoise, reached, there)) / 2
+    return x
+
+
+def dpm_solver(denoise: Denoiser, x: Tensor, sigmas: Tensor) -> Tensor:
+    """The same, denoised images being extrapolated in log sigma from this step's and the last's (Lu 2022, DPM-Solver++
+    2M, algorithm 2): second order at one call a step."""
+    before: Tensor | None = None
+    width = x.new_zeros(())
+    for here, there in pairwise(sigmas):
+        clean = ahead = denoise(x, here.expand(len(x)))
+        last, width = width, (here / there).log()
+        if before is not None and there > 0:
+            ahead = clean + (clean - before) * width / (2 * last)
+        x, before = ahead + there / here * (x - ahead), clean
+    return x
+
+
+def ddim(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, eta: float = 0.0, noise: Noise | None = None) -> Tensor:
+    """Song 2021, equation 12, in x / alpha: the denoised image, what is left of the noise, and `eta` of it drawn anew.
+
+    At eta 0 each step is that of `euler`. Noise is a function of x, image by image, where no other is given.
+    """
+    fresh = noise or Streams([seed_of(row) for row in x])
+    for here, there in pairwise(sigmas):
+        clean = denoise(x, here.expand(len(x)))
+        new = eta * there * (1 - (there / here) ** 2).clamp(min=0).sqrt()
+        x = clean + (there**2 - new**2).sqrt() / here * (x - clean)
+        if new > 0:
+            x = x + new * fresh.normal(x).to(x)
+    return x
+
+
+def ddpm(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: Noise | None = None) -> Tensor:
+    """Ancestral sampling (Ho 2020, algorithm 2): all the noise that the posterior has is drawn anew at every step."""
+    return ddim(denoise, x, sigmas, eta=1.0, noise=noise)
+
+
+SAMPLERS: dict[str, Callable[[Denoiser, Tensor, Tensor], Tensor]] = {
+    "heun": heun,
+    "euler": euler,
+    "ddim": ddim,
+    "ddpm": ddpm,
+    "dpm++2m": dpm_solver,
+}
+
+
+def slope(denoise: Denoiser, x: Tensor, sigma: Tensor) -> Tensor:
+    """Where the probability flow leads (n ...), from x at a level (a number) of noise."""
+    return (x - denoise(x, sigma.expand(len(x)))) / sigma
+
+
+def seed_of(row: Tensor) -> int:
+    """A 63-bit seed out of the numbers themselves."""
+    content = row.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little") >> 1
 
 
 def gibbs(machine: Machine, hidden: Tensor, *, steps: int, noise: Noise) -> Tensor:
