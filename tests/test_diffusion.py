@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,15 @@ def flowed(x: Tensor, here: float, there: float) -> Tensor:
     return MEAN + (x - MEAN) * math.sqrt((SPREAD**2 + there**2) / (SPREAD**2 + here**2))
 
 
-def error(sampler: Callable[[Denoiser, Tensor, Tensor], Tensor], steps: int, *, low: float, up: bool = False) -> float:
+def error(
+    sampler: Callable[[Denoiser, Tensor, Sequence[float]], Tensor], steps: int, *, low: float, up: bool = False
+) -> float:
     """Of an image that is taken between the level 80 and a low one (0: to the very end) by so many steps."""
-    levels = ladder(steps, low or LOW, 80.0).double()
+    levels = ladder(steps, low or LOW, HIGH)
     levels = levels if low == 0 else levels[:-1]
-    levels = levels.flip(0) if up else levels
+    levels = levels[::-1] if up else levels
     start = torch.linspace(-2, 2, 9, dtype=torch.double)[None] * levels[0]
-    exact = flowed(start, float(levels[0]), float(levels[-1]))
+    exact = flowed(start, levels[0], levels[-1])
     return float((sampler(gaussian, start, levels) - exact).norm() / exact.norm())
 
 
@@ -61,8 +63,8 @@ def test_few_steps_to_the_end_are_enough(name: str, steps: int, most: float) -> 
 
 def test_there_and_back_is_the_same_image() -> None:
     image = torch.randn(3, 1, 4, 4, dtype=torch.double)
-    levels = ladder(60, LOW, HIGH).double()[:-1]
-    noise = heun(gaussian, image, levels.flip(0))
+    levels = ladder(60, LOW, HIGH)[:-1]
+    noise = heun(gaussian, image, levels[::-1])
     torch.testing.assert_close(noise, flowed(image, LOW, HIGH), rtol=5e-3, atol=0.05)
     torch.testing.assert_close(heun(gaussian, noise, levels), image, rtol=0, atol=2e-3)
 
@@ -71,7 +73,7 @@ def test_ancestral_samples_have_the_moments_of_the_gaussian() -> None:
     """Each step is linear here, so the variance after few steps is known too: below that of the data, which it nears."""
 
     def variance(steps: int) -> float:
-        levels, found = ladder(steps, LOW, HIGH).double().tolist(), HIGH**2
+        levels, found = ladder(steps, LOW, HIGH), HIGH**2
         for here, there in zip(levels, levels[1:]):
             pull = SPREAD**2 / (SPREAD**2 + here**2)
             fresh = (there**2 * (here**2 - there**2)) / here**2
@@ -82,7 +84,7 @@ def test_ancestral_samples_have_the_moments_of_the_gaussian() -> None:
     assert abs(variance(2000) - SPREAD**2) < 0.005 < abs(variance(20) - SPREAD**2)
     start = MEAN + HIGH * torch.randn(1, 200_000, generator=torch.Generator().manual_seed(0), dtype=torch.double)
     for steps in (20, 100):
-        made = ddpm(gaussian, start, ladder(steps, LOW, HIGH).double())
+        made = ddpm(gaussian, start, ladder(steps, LOW, HIGH))
         assert made.mean().item() == pytest.approx(MEAN, abs=0.01)
         assert made.var().item() == pytest.approx(variance(steps), rel=0.02)
 
@@ -111,7 +113,7 @@ def test_ddpm_is_the_posterior_of_ho_2020() -> None:
     expected = mean + ((1 - abar[t - 1]) / (1 - abar[t]) * beta[t]).sqrt() * fresh
     sigmas = linear_levels().double()[[t, t - 1]]
     torch.testing.assert_close(sigmas, ((1 - abar) / abar).sqrt()[[t, t - 1]], rtol=1e-6, atol=0)
-    made = ddpm(lambda x, sigma: image, x / abar[t].sqrt(), sigmas, noise=Fixed(fresh))
+    made = ddpm(lambda x, sigma: image, x / abar[t].sqrt(), sigmas.tolist(), noise=Fixed(fresh))
     torch.testing.assert_close(made * abar[t - 1].sqrt(), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -122,7 +124,7 @@ def test_ddim_is_equation_12_of_song_2021(eta: float) -> None:
     noise = (x - now.sqrt() * image) / (1 - now).sqrt()
     spread = eta * ((1 - then) / (1 - now)).sqrt() * (1 - now / then).sqrt()
     expected = then.sqrt() * image + (1 - then - spread**2).sqrt() * noise + spread * fresh
-    sigmas = torch.stack([((1 - a) / a).sqrt() for a in (now, then)])
+    sigmas = [math.sqrt((1 - a) / a) for a in (now, then)]
     made = ddim(lambda x, sigma: image, x / now.sqrt(), sigmas, eta=eta, noise=Fixed(fresh))
     torch.testing.assert_close(made * then.sqrt(), expected)
 
@@ -146,12 +148,12 @@ def test_dpm_solver_is_algorithm_2_of_lu_2022() -> None:
             ratio = (lam[i - 1] - lam[i - 2]) / h
             ahead = (1 + 1 / (2 * ratio)) * clean - before / (2 * ratio)
         x, before = deviation[i] / deviation[i - 1] * x - alpha[i] * torch.expm1(-h) * ahead, clean
-    torch.testing.assert_close(dpm_solver(gaussian, start, level) * alpha[3], x)
+    torch.testing.assert_close(dpm_solver(gaussian, start, level.tolist()) * alpha[3], x)
 
 
 def test_euler_is_ddim_without_noise_and_noise_is_a_function_of_the_image() -> None:
-    start, levels = torch.randn(4, 3, 5) * HIGH, ladder(12, LOW, HIGH)
-    torch.testing.assert_close(euler(gaussian, start, levels), ddim(gaussian, start, levels), rtol=1e-4, atol=1e-4)
+    start, levels = torch.randn(4, 3, 5, dtype=torch.double) * HIGH, ladder(12, LOW, HIGH)
+    torch.testing.assert_close(euler(gaussian, start, levels), ddim(gaussian, start, levels))
     made = ddpm(gaussian, start, levels)
     torch.testing.assert_close(ddpm(gaussian, start[2:3], levels), made[2:3])
     assert len({seed_of(row) for row in start}) == 4
@@ -160,10 +162,13 @@ def test_euler_is_ddim_without_noise_and_noise_is_a_function_of_the_image() -> N
 
 def test_levels_are_those_of_the_papers() -> None:
     levels = ladder(18, LOW, HIGH)
-    assert len(levels) == 19 and levels[0] == 80 and levels[-1] == 0 and levels[-2] == pytest.approx(0.002, rel=1e-4)
-    even = levels[:-1].double() ** (1 / 7)
-    torch.testing.assert_close(even.diff(), even.diff().mean().expand(17), rtol=1e-4, atol=0)
-    assert 1 / (1 + linear_levels()[-1].item() ** 2) == pytest.approx(4.04e-5, rel=0.01)  # Ho 2020: nearly no image is left
+    assert len(levels) == 19 and levels[-1] == 0
+    assert (levels[0], levels[-2]) == pytest.approx((80, 0.002))
+    even = torch.tensor(levels[:-1], dtype=torch.double) ** (1 / 7)
+    torch.testing.assert_close(even.diff(), even.diff().mean().expand(17))
+    assert 1 / (1 + linear_levels()[-1].item() ** 2) == pytest.approx(
+        4.04e-5, rel=0.01
+    )  # Ho 2020: nearly no image is left
     u = torch.linspace(0.001, 0.999, 999, dtype=torch.double)
     normal = Normal(-1.2, 1.2)
     torch.testing.assert_close(normal.cdf(OBJECTIVES["edm"].level(u).log()), u)
@@ -267,7 +272,9 @@ def test_guidance_goes_beyond_the_class_from_any_image() -> None:
     assert not torch.allclose(untold, once, atol=1e-3)
     for guidance in (0.0, 2.5):
         guided.adjust({"guidance": guidance})
-        torch.testing.assert_close(guided.denoise(x, sigma, told), untold + guidance * (once - untold), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            guided.denoise(x, sigma, told), untold + guidance * (once - untold), rtol=1e-4, atol=1e-4
+        )
 
 
 def test_labels_are_classes_or_attributes_and_silence_is_neither() -> None:
@@ -297,6 +304,14 @@ def test_every_sampler_nears_the_same_image_and_the_way_back_finds_the_noise() -
     true = torch.rand(3, 1, 16, 16) * 1.8 - 0.9
     again = drawn.decode(drawn.encode(true))
     assert 10 * torch.log10(4 / (again - true).square().mean()) > 35
+
+
+def test_the_figure_of_the_way_ends_at_the_images() -> None:
+    drawn = model(num_inference_steps=12, sampler="heun")
+    shown = drawn.figures()["denoising"].view(8, 8, 1, 16, 16)
+    torch.testing.assert_close(shown[:, -1], drawn.decode(drawn.prior(range(8))), atol=1e-4, rtol=0)
+    far = (shown - shown[:, -1:]).square().mean((0, 2, 3, 4))
+    assert far[0] > far[3] > far[6] > 0
 
 
 def test_a_bound_of_the_likelihood_is_below_it_and_near() -> None:
@@ -356,10 +371,14 @@ def test_a_saved_model_is_given_options_when_it_is_sampled(saved: Path) -> None:
 def test_commands_take_the_flags_of_the_model_they_are_given(saved: Path, tmp_path: Path) -> None:
     out = [str(tmp_path / f"{i}.png") for i in range(3)]
     assert typed("sample", str(saved), "-n", "2", "--out", out[0])[0] == 0
-    code, _, told = typed("sample", str(saved), "-n", "2", "--num-inference-steps", "4", "--sampler", "heun", "--out", out[1])
+    code, _, told = typed(
+        "sample", str(saved), "-n", "2", "--num-inference-steps", "4", "--sampler", "heun", "--out", out[1]
+    )
     assert code == 0, told
     assert Path(out[0]).read_bytes() != Path(out[1]).read_bytes()
-    assert typed("interpolate", str(saved), "--rows", "1", "--columns", "2", "--sampler", "ddim", "--out", out[2])[0] == 0
+    assert (
+        typed("interpolate", str(saved), "--rows", "1", "--columns", "2", "--sampler", "ddim", "--out", out[2])[0] == 0
+    )
     assert "expected 1 to 10000" in refused("sample", str(saved), "--num-inference-steps", "0")
     assert "--width" in refused("sample", str(saved), "--width", "8")
     assert "--guidance" in refused("sample", str(tmp_path / "none"), "--guidance", "2")

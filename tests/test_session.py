@@ -666,7 +666,7 @@ def poisoned(family: type[Model], player: str, term: str, *, step: int, value: f
 
 def small(family: type[Model]) -> dict[str, Any]:
     """Options of a family that make it small."""
-    wanted = {"size": 16, "width": 8, "latent_dim": 8}
+    wanted = {"size": 16, "width": 8, "latent_dim": 8, "num_inference_steps": 2}
     return {name: value for name, value in wanted.items() if name in {f.name for f in options_of(family)}}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -46,11 +47,10 @@ class Streams:
         return len(like) // len(self._generators), *like.shape[1:]
 
 
-def ladder(steps: int, low: float, high: float, *, rho: float = 7.0) -> Tensor:
+def ladder(steps: int, low: float, high: float, *, rho: float = 7.0) -> list[float]:
     """Levels of noise (steps + 1) from high down to low, and 0: dense where images are made (Karras 2022, equation 5)."""
-    place = torch.linspace(0, 1, steps, dtype=torch.float64)
-    levels = (high ** (1 / rho) + place * (low ** (1 / rho) - high ** (1 / rho))) ** rho
-    return torch.cat((levels, levels.new_zeros(1))).float()
+    places = [i / max(steps - 1, 1) for i in range(steps)]
+    return [(high ** (1 / rho) + place * (low ** (1 / rho) - high ** (1 / rho))) ** rho for place in places] + [0.0]
 
 
 def linear_levels(steps: int = 1000) -> Tensor:
@@ -59,7 +59,7 @@ def linear_levels(steps: int = 1000) -> Tensor:
     return ((1 - kept) / kept).sqrt().float()
 
 
-def euler(denoise: Denoiser, x: Tensor, sigmas: Tensor) -> Tensor:
+def euler(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
     """Images (n ...) that have noise of level sigmas[0], taken along the probability flow to sigmas[-1], down or up.
 
     The flow is dx / dsigma = (x - denoise(x, sigma)) / sigma (Karras 2022, equation 1); each step is straight.
@@ -69,50 +69,51 @@ def euler(denoise: Denoiser, x: Tensor, sigmas: Tensor) -> Tensor:
     return x
 
 
-def heun(denoise: Denoiser, x: Tensor, sigmas: Tensor) -> Tensor:
+def heun(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
     """The same, each step with the mean of the slopes at both its ends (Karras 2022, algorithm 1): two calls a step."""
     for here, there in pairwise(sigmas):
         first = slope(denoise, x, here)
         reached = x + (there - here) * first
-        x = reached if there == 0 else x + (there - here) * (first + slope(denoise, reached, there)) / 2
+        x = x + (there - here) * (first + slope(denoise, reached, there)) / 2 if there else reached
     return x
 
 
-def dpm_solver(denoise: Denoiser, x: Tensor, sigmas: Tensor) -> Tensor:
+def dpm_solver(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
     """The same, denoised images being extrapolated in log sigma from this step's and the last's (Lu 2022, DPM-Solver++
     2M, algorithm 2): second order at one call a step."""
-    before: Tensor | None = None
-    width = x.new_zeros(())
+    before, last = None, 0.0
     for here, there in pairwise(sigmas):
-        clean = ahead = denoise(x, here.expand(len(x)))
-        last, width = width, (here / there).log()
-        if before is not None and there > 0:
+        clean = ahead = denoised(denoise, x, here)
+        width = math.log(here / there) if there else math.inf
+        if before is not None and there:
             ahead = clean + (clean - before) * width / (2 * last)
-        x, before = ahead + there / here * (x - ahead), clean
+        x = ahead + there / here * (x - ahead)
+        before, last = clean, width
     return x
 
 
-def ddim(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, eta: float = 0.0, noise: Noise | None = None) -> Tensor:
+def ddim(
+    denoise: Denoiser, x: Tensor, sigmas: Sequence[float], *, eta: float = 0.0, noise: Noise | None = None
+) -> Tensor:
     """Song 2021, equation 12, in x / alpha: the denoised image, what is left of the noise, and `eta` of it drawn anew.
 
     At eta 0 each step is that of `euler`. Noise is a function of x, image by image, where no other is given.
     """
-    fresh = noise or Streams([seed_of(row) for row in x])
+    fresh = noise or (Streams([seed_of(row) for row in x]) if eta else None)
     for here, there in pairwise(sigmas):
-        clean = denoise(x, here.expand(len(x)))
-        new = eta * there * (1 - (there / here) ** 2).clamp(min=0).sqrt()
-        x = clean + (there**2 - new**2).sqrt() / here * (x - clean)
-        if new > 0:
-            x = x + new * fresh.normal(x).to(x)
+        clean = denoised(denoise, x, here)
+        new = eta * there * math.sqrt(max(0.0, 1 - (there / here) ** 2))
+        x = clean + math.sqrt(there**2 - new**2) / here * (x - clean)
+        x = x + new * fresh.normal(x).to(x) if fresh else x
     return x
 
 
-def ddpm(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: Noise | None = None) -> Tensor:
+def ddpm(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], *, noise: Noise | None = None) -> Tensor:
     """Ancestral sampling (Ho 2020, algorithm 2): all the noise that the posterior has is drawn anew at every step."""
     return ddim(denoise, x, sigmas, eta=1.0, noise=noise)
 
 
-SAMPLERS: dict[str, Callable[[Denoiser, Tensor, Tensor], Tensor]] = {
+SAMPLERS: dict[str, Callable[[Denoiser, Tensor, Sequence[float]], Tensor]] = {
     "heun": heun,
     "euler": euler,
     "ddim": ddim,
@@ -121,9 +122,14 @@ SAMPLERS: dict[str, Callable[[Denoiser, Tensor, Tensor], Tensor]] = {
 }
 
 
-def slope(denoise: Denoiser, x: Tensor, sigma: Tensor) -> Tensor:
-    """Where the probability flow leads (n ...), from x at a level (a number) of noise."""
-    return (x - denoise(x, sigma.expand(len(x)))) / sigma
+def denoised(denoise: Denoiser, x: Tensor, sigma: float) -> Tensor:
+    """The images (n ...) that are to be expected behind x, all of which has noise of one level."""
+    return denoise(x, x.new_full((len(x),), sigma))
+
+
+def slope(denoise: Denoiser, x: Tensor, sigma: float) -> Tensor:
+    """Where the probability flow leads (n ...), from x at a level of noise."""
+    return (x - denoised(denoise, x, sigma)) / sigma
 
 
 def seed_of(row: Tensor) -> int:

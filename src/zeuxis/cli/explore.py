@@ -169,7 +169,9 @@ def arithmetic(
     from zeuxis import api, loading
     from zeuxis.display import open_display
 
-    solve = partial(api.arithmetic, api.load(model, device=device, family=family, options=options), average=average, seed=seed)
+    solve = partial(
+        api.arithmetic, api.load(model, device=device, family=family, options=options), average=average, seed=seed
+    )
     terms = cast("api.HandPicked", expression or plus)
     source = data or loading.data_of(model) or "avatars"
     with open_display() as shown:

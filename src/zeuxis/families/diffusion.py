@@ -15,7 +15,7 @@ from torch.optim import Adam, Optimizer
 from zeuxis.errors import UsageError
 from zeuxis.model import Batch, Clock, Encoder, Turn, derived, option
 from zeuxis.nets.denoising import DenoisingUNet
-from zeuxis.samplers import SAMPLERS, heun, ladder, linear_levels
+from zeuxis.samplers import SAMPLERS, Denoiser, heun, ladder, linear_levels
 
 LOW, HIGH = 0.002, 80.0  # levels of noise between which images are made (Karras 2022, table 1)
 _UNTOLD = 0.1  # share of training images whose label is kept from the network (Ho and Salimans 2022)
@@ -48,7 +48,7 @@ def velocity(sigma: Tensor, data: float) -> Scales:
 
 
 def flow(sigma: Tensor, data: float) -> Scales:
-    """The network tells noise - image, the velocity of (1 - t) image + t noise (Lipman 2023, section 4.1); t / (1 - t) is sigma."""
+    """The network tells noise - image, the velocity of (1 - t) image + t noise, t / (1 - t) being sigma (Lipman 2023, section 4.1)."""
     clean = 1 / (1 + sigma)  # 1 - t
     return Scales(clean, -sigma * clean, clean)
 
@@ -75,10 +75,14 @@ class Diffusion(Encoder):
     latent_dim: int = derived()
     width: int = option(32, "channels of the first layers, doubled where the size is halved", low=4, high=512)
     blocks: int = option(1, "residual blocks at each size", low=1, high=8)
-    patch: int = option(0, "pixels a side that are one to the network; 0: so many that it sees 32 at most", low=0, high=16)
+    patch: int = option(
+        0, "pixels a side that are one to the network; 0: so many that it sees 32 at most", low=0, high=16
+    )
     lr: float = option(1e-3, "learning rate (Adam)", low=0, high=1)
     warmup: int = option(5_000, "images over which the learning rate rises from 0", low=0)
-    objective: Literal["edm", "ddpm", "v", "flow"] = option("edm", "what the network tells, and at which levels it learns")
+    objective: Literal["edm", "ddpm", "v", "flow"] = option(
+        "edm", "what the network tells, and at which levels it learns"
+    )
     sigma_data: float = option(0.5, "standard deviation of the images, for edm", low=0.01, high=10)
     classes: int = option(0, "classes or attributes of the images that it is told; 0: none", low=0, high=65536)
     sampler: Literal["heun", "euler", "ddim", "ddpm", "dpm++2m"] = option(
@@ -125,7 +129,7 @@ class Diffusion(Encoder):
         yield "denoiser", {"error": error.square().mean()}
 
     def levels(self, image: Tensor) -> Tensor:
-        """Levels of noise (n 1 1 1), those of a batch spread evenly (Kingma 2021, appendix I.1)."""
+        """Levels of noise (n 1 1 1), those of a batch spread evenly (Kingma 2021's low-discrepancy draws)."""
         n = len(image)
         even = (torch.rand(1, device=image.device) + torch.arange(n, device=image.device) / n) % 1
         return OBJECTIVES[self.objective].level(even.clamp(1e-4, 1 - 1e-4)).view(-1, 1, 1, 1)
@@ -170,12 +174,26 @@ class Diffusion(Encoder):
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         told = self.told(label, len(z))
-        sigmas = ladder(self.num_inference_steps, LOW, HIGH).to(z.device)
-        image = SAMPLERS[self.sampler](lambda x, sigma: self.denoise(x, sigma, told), HIGH * z, sigmas)
-        return image.clamp(-1, 1)
+        return self.drawn(z, lambda x, sigma: self.denoise(x, sigma, told)).clamp(-1, 1)
+
+    def drawn(self, z: Tensor, denoise: Denoiser) -> Tensor:
+        """Images (n c h w) that the sampler makes of noise by a denoiser."""
+        return SAMPLERS[self.sampler](denoise, HIGH * z, ladder(self.num_inference_steps, LOW, HIGH))
 
     def encode(self, image: Tensor) -> Tensor:
         """The noise (n c h w) that the ODE, run backwards, finds for images."""
         told = self.told(None, len(image))
-        sigmas = ladder(self.num_inference_steps, LOW, HIGH).to(image.device)[:-1].flip(0)
+        sigmas = ladder(self.num_inference_steps, LOW, HIGH)[-2::-1]
         return heun(lambda x, sigma: self.denoise(x, sigma, told), image, sigmas) / HIGH
+
+    def figures(self) -> dict[str, Tensor]:
+        """Eight images as they come into being, a row each: what the network expects at eight moments on the way."""
+        moments: list[Tensor] = []
+
+        def watched(x: Tensor, sigma: Tensor) -> Tensor:
+            moments.append(self.denoise(x, sigma).clamp(-1, 1))
+            return moments[-1]
+
+        self.drawn(self.prior(range(8)), watched)
+        places = torch.linspace(0, len(moments) - 1, 8).round().long().tolist()
+        return {"denoising": torch.stack([moments[place] for place in places], 1).flatten(0, 1)}

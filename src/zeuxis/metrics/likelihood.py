@@ -58,8 +58,9 @@ def variational(
     """A lower bound of log P in nats (n) of 8-bit images (n c h w, in [-1, 1]) under a diffusion with ever finer steps.
 
     From a Gaussian of deviation `high`, `denoise` (images with noise, levels n) guides ancestral steps to the level
-    `low`, which the nearest of 256 values ends, each by its density: Kingma 2021, equations 11, 13 and 18, estimated at
-    `draws` levels. Every choice of `low` gives a bound.
+    `low`; there each of 256 values is drawn by its density. The terms of that bound are the Gaussian's divergence, the
+    integral of |image - denoised|^2 / sigma^2 over log sigma (estimated at `draws` levels), and the values' chances
+    (Kingma 2021, the continuous-time bound). Every choice of `low` gives a bound.
     """
     flat = image.double().flatten(1)
     prior = flat.square().sum(1) / (2 * high**2)  # of N(x, high^2) from N(0, high^2)
