@@ -685,6 +685,7 @@ TERMS = [
     ("wgan", "critic", "real"),
     ("wgan", "critic", "fake"),
     ("wgan_gp", "critic", "penalty"),
+    ("diffusion", "denoiser", "error"),
 ]
 
 

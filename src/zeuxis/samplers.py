@@ -124,7 +124,7 @@ SAMPLERS: dict[str, Callable[[Denoiser, Tensor, Sequence[float]], Tensor]] = {
 
 def denoised(denoise: Denoiser, x: Tensor, sigma: float) -> Tensor:
     """The images (n ...) that are to be expected behind x, all of which has noise of one level."""
-    return denoise(x, x.new_full((len(x),), sigma))
+    return denoise(x, x.new_full(x.shape[:1], sigma))  # not `len`: an exported file takes any number of images
 
 
 def slope(denoise: Denoiser, x: Tensor, sigma: float) -> Tensor:

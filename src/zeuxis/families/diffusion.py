@@ -48,7 +48,7 @@ def velocity(sigma: Tensor, data: float) -> Scales:
 
 
 def flow(sigma: Tensor, data: float) -> Scales:
-    """The network tells noise - image, the velocity of (1 - t) image + t noise, t / (1 - t) being sigma (Lipman 2023, section 4.1)."""
+    """The network tells noise - image, the velocity of (1 - t) image + t noise; sigma = t / (1 - t) (Lipman 2023, section 4.1)."""
     clean = 1 / (1 + sigma)  # 1 - t
     return Scales(clean, -sigma * clean, clean)
 
@@ -173,7 +173,7 @@ class Diffusion(Encoder):
         return torch.stack(rows).to(self.device)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        told = self.told(label, len(z))
+        told = self.told(label, z.shape[0])
         return self.drawn(z, lambda x, sigma: self.denoise(x, sigma, told)).clamp(-1, 1)
 
     def drawn(self, z: Tensor, denoise: Denoiser) -> Tensor:
