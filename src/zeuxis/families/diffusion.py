@@ -48,7 +48,7 @@ def velocity(sigma: Tensor, data: float) -> Scales:
 
 
 def flow(sigma: Tensor, data: float) -> Scales:
-    """The network tells noise - image, the velocity of (1 - t) image + t noise; sigma = t / (1 - t) (Lipman 2023, section 4.1)."""
+    """The network tells noise - image, how (1 - t) image + t noise moves; sigma = t / (1 - t) (Lipman 2023, section 4.1)."""
     clean = 1 / (1 + sigma)  # 1 - t
     return Scales(clean, -sigma * clean, clean)
 
