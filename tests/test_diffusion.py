@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.distributions import Normal
 
 from commandline import refused, typed
-from zeuxis import loading
-from zeuxis.errors import UsageError
+from zeuxis import api, loading
+from zeuxis.errors import DataError, UsageError
 from zeuxis.families.diffusion import HIGH, LOW, OBJECTIVES, Diffusion
 from zeuxis.metrics import likelihood
 from zeuxis.model import Batch, Clock
 from zeuxis.nets.denoising import DenoisingUNet, waves
 from zeuxis.samplers import SAMPLERS, Denoiser, ddim, ddpm, dpm_solver, euler, heun, ladder, linear_levels, seed_of
+from zeuxis.settings import TrainSettings
 
 MEAN, SPREAD = 0.3, 0.6  # of the Gaussian that is the data
 
@@ -366,6 +368,37 @@ def test_a_saved_model_is_given_options_when_it_is_sampled(saved: Path) -> None:
     ):
         with pytest.raises(UsageError, match=words):
             loading.load(saved, options=options)
+
+
+def test_what_follows_from_the_options_is_no_option(tmp_path: Path) -> None:
+    made = model(channels=3)
+    assert made.latent_dim == 768 == made.prior([0]).numel()
+    assert "latent_dim" not in made.options
+    assert "unknown option" in refused("train", "diffusion", "digits", "--latent-dim", "4").lower()
+    with pytest.raises(UsageError, match="no option 'latent_dim'"):
+        api.train("diffusion", "digits", settings=TrainSettings(out=str(tmp_path)), options={"latent_dim": 4})
+    with pytest.raises(UsageError, match="without --classes"):
+        loading.load(_saved(made, tmp_path), options={"label": 1}).sample(1)  # type: ignore[attr-defined]
+
+
+def test_classes_come_with_the_data_and_are_asked_for_by_number(tmp_path: Path) -> None:
+    settings = TrainSettings(steps=3, batch_size=8, sample_every=1000, threads=1, device="cpu", out=str(tmp_path))
+    options = {"size": 16, "width": 16, "classes": 10, "num_inference_steps": 2}
+    run = api.train("diffusion", "digits", settings=settings, options=options)
+    three, four = (loading.load(run, options={"label": label, "guidance": 3.0}) for label in (3, 4))
+    assert isinstance(three, Diffusion) and isinstance(four, Diffusion)
+    assert not torch.equal(three.sample(1), four.sample(1))
+    images = tmp_path / "images"
+    images.mkdir()
+    for place in range(30):
+        Image.new("L", (16, 16), place).save(images / f"{place}.png")
+    with pytest.raises(DataError, match="label"):
+        api.train("diffusion", str(images), settings=settings, options={**options, "channels": 1})
+
+
+def _saved(made: Diffusion, folder: Path) -> Path:
+    made.save(folder / "saved")
+    return folder / "saved"
 
 
 def test_commands_take_the_flags_of_the_model_they_are_given(saved: Path, tmp_path: Path) -> None:

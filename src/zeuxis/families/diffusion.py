@@ -145,9 +145,9 @@ class Diffusion(Encoder):
 
     def told(self, label: Tensor | None, n: int) -> Tensor | None:
         """Labels (n classes, or n attributes in {0, 1}) as what the network hears: 1 for yes, -1 for no; 0 would be silence."""
-        if not self.classes:
-            return None
-        if label is None and self.label < 0:
+        if not self.classes and self.label >= 0:
+            raise UsageError(f"--label is {self.label}, and this model was trained without --classes; leave it out")
+        if not self.classes or (label is None and self.label < 0):
             return None
         label = torch.full((n,), self.label, device=self.device) if label is None else label
         if label.ndim == 1:
