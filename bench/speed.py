@@ -1,6 +1,6 @@
 """How fast a step is: ours, as `zeuxis train` makes it, against the textbook's, at the same networks and losses.
 
-    python bench/speed.py [dcgan-64 dcgan-32 wgan-32 vae-64 vae-32 gan-32 pythae] [--windows 8] [--seconds 3] [--threads 2]
+    python bench/speed.py [dcgan-64 wgan-32 vae-64 vae-32 ddpm-32 gan-32 pythae] [--windows 8] [--seconds 3] [--threads 2]
 
 Ours and the textbook's each have a process of their own (memory is kept differently); they take turns of a few seconds,
 with the same batches in memory. Prints images/s (minimum, median, maximum over the windows) and the ratio of medians.
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
-from textbook import dcgan, gan, pythae, vae, wgan, wgan_gp
+from textbook import dcgan, ddpm, gan, pythae, vae, wgan, wgan_gp
 from zeuxis import families, training
 from zeuxis.model import Batch, Model
 from zeuxis.session.machine import memory_kept
@@ -89,6 +89,16 @@ def _pythae() -> Case:
     return Case(pythae.PythaeVAE, plain, 28, 1, 64)
 
 
+def _ddpm() -> Case:
+    def plain() -> Step:
+        network, alphas = ddpm.UNet(3), ddpm.schedule()
+        adam = Adam(network.parameters(), 1e-3)
+        return lambda image: ddpm.step(network, adam, alphas, image)
+
+    options: dict[str, Any] = {"size": 32, "objective": "ddpm", "warmup": 0}
+    return Case(lambda: families.find("diffusion")(**options), plain, 32, 3, 32)
+
+
 CASES = {
     "dcgan-64": _dcgan(64, 32),
     "dcgan-64-batch-64": _dcgan(64, 64),
@@ -99,6 +109,7 @@ CASES = {
     "wgan-gp-64": _critic("wgan_gp", 64, 64),
     "vae-64": _vae(64),
     "vae-32": _vae(32),
+    "ddpm-32": _ddpm(),
     "gan-32": _gan(32),
     "gan-64": _gan(64),
     "pythae": _pythae(),

@@ -21,9 +21,11 @@ from torch.nn import functional as F
 import peers
 import quality
 import standings
+from textbook import ddpm
 from zeuxis import files, loading, storage
 from zeuxis.errors import UsageError
 from zeuxis.families.dcgan import DCGAN
+from zeuxis.families.diffusion import Diffusion
 from zeuxis.judging import extractors
 from zeuxis.metrics import features, resampling
 from zeuxis.session import budget
@@ -269,3 +271,15 @@ def test_dcgan_and_the_textbook_are_trained_at_the_same_shape() -> None:
     ours = DCGAN(size=options["size"], channels=options["channels"], width=4).eval()
     theirs = peers.TextbookDCGAN(size=options["size"], channels=options["channels"], width=4).eval()
     assert ours.sample(2).shape == theirs.sample(2).shape == (2, 1, 32, 32)
+
+
+def test_diffusion_and_the_textbook_have_the_same_layers_and_the_textbook_learns() -> None:
+    def layers(network: torch.nn.Module) -> list[tuple[int, ...]]:
+        return sorted(tuple(parameter.shape) for parameter in network.parameters())
+
+    torch.manual_seed(0)
+    book = ddpm.UNet(3)
+    assert layers(book) == layers(Diffusion(size=32, channels=3))
+    adam, alphas = torch.optim.Adam(book.parameters(), 1e-3), ddpm.schedule()
+    losses = [ddpm.step(book, adam, alphas, torch.full((4, 3, 32, 32), 0.5)) for _ in range(25)]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])

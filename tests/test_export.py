@@ -18,7 +18,7 @@ from torch import Tensor
 from commandline import refused, typed
 from zeuxis import api, families, onnx
 from zeuxis.errors import UsageError
-from zeuxis.model import Batch, Clock, Latent
+from zeuxis.model import Batch, Clock, Latent, options_of
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 LATENT = [name for name in families.names() if issubclass(families.find(name), Latent)]
@@ -34,9 +34,9 @@ def runtime() -> Any:
 def small(name: str, **changes: Any) -> Latent:
     """A small model of the family, its batch norms not at their start: folding them away must not be for free."""
     family = families.find(name)
-    wanted = {"size": 16, "width": 8, "latent_dim": 6, **changes}
+    wanted = {"size": 16, "width": 8, "latent_dim": 6, "num_inference_steps": 2, **changes}
     torch.manual_seed(0)
-    model = family(**{key: value for key, value in wanted.items() if key in family.__dataclass_fields__})
+    model = family(**{key: value for key, value in wanted.items() if key in {f.name for f in options_of(family)}})
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean, -1, 1)  # type: ignore[arg-type]

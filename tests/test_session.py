@@ -31,7 +31,7 @@ from zeuxis.data.listing import Shape
 from zeuxis.data.pack import Pack
 from zeuxis.display import Lines, Tick
 from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
-from zeuxis.model import Batch, Clock, Latent, Model, Turn, option
+from zeuxis.model import Batch, Clock, Latent, Model, Turn, option, options_of
 from zeuxis.session import budget, events, loop, machine, pictures
 from zeuxis.settings import TrainSettings
 
@@ -676,8 +676,8 @@ def poisoned(family: type[Model], player: str, term: str, *, step: int, value: f
 
 def small(family: type[Model]) -> dict[str, Any]:
     """Options of a family that make it small."""
-    wanted = {"size": 16, "width": 8, "latent_dim": 8}
-    return {name: value for name, value in wanted.items() if name in family.__dataclass_fields__}
+    wanted = {"size": 16, "width": 8, "latent_dim": 8, "num_inference_steps": 2}
+    return {name: value for name, value in wanted.items() if name in {f.name for f in options_of(family)}}
 
 
 TERMS = [
@@ -695,6 +695,7 @@ TERMS = [
     ("wgan", "critic", "real"),
     ("wgan", "critic", "fake"),
     ("wgan_gp", "critic", "penalty"),
+    ("diffusion", "denoiser", "error"),
 ]
 
 

@@ -29,6 +29,8 @@ from zeuxis.settings import Fit, TrainSettings
 
 PathKind = Literal["slerp", "linear"]
 HandPicked = Sequence[tuple[float, Sequence[int]]]
+Family = type[Model] | str | None
+Options = Mapping[str, Any] | None
 
 __all__ = [
     "Equation",
@@ -52,12 +54,13 @@ __all__ = [
 ]
 
 
-def load(path: str | Path, *, device: str = "auto", family: type[Model] | str | None = None) -> Model:
+def load(path: str | Path, *, device: str = "auto", family: Family = None, options: Options = None) -> Model:
     """The model saved in a folder, a run's folder, or the run of this number or name under runs/; ready to be sampled.
 
-    A model of a family outside Zeuxis is only loaded when `family` names its class.
+    A model of a family outside Zeuxis is only loaded when `family` names its class. `options` are those that a trained
+    model may be given anew, as by `Model.adjust`.
     """
-    return loading.load(path, device=session.choose_device(device), family=family)
+    return loading.load(path, device=session.choose_device(device), family=family, options=options)
 
 
 def sample(model: Model, n: int = 64, *, seed: int = 0, seeds: Sequence[int] | None = None) -> Tensor:
@@ -243,7 +246,7 @@ def train(
     data: str,
     *,
     settings: TrainSettings | None = None,
-    options: Mapping[str, Any] | None = None,
+    options: Options = None,
 ) -> Path:
     """Train a model of a family on data; the run's folder. `options` are the family's, by name."""
     kind = families.find(family) if isinstance(family, str) else family
@@ -258,7 +261,7 @@ def dry_run(
     data: str | None = None,
     *,
     settings: TrainSettings | None = None,
-    options: Mapping[str, Any] | None = None,
+    options: Options = None,
 ) -> session.Plan:
     """What training would take: options, parameters, memory, seconds per step, measured on a few steps of noise.
 
@@ -275,7 +278,7 @@ def resume(
     steps: int | None = None,
     minutes: float | None = None,
     core_minutes: float | None = None,
-    family: type[Model] | str | None = None,
+    family: Family = None,
 ) -> Path:
     """Go on with a run that was stopped (a folder, or a number or name under runs/), exactly; the run's folder.
 

@@ -15,9 +15,16 @@ from zeuxis.errors import UsageError
 from zeuxis.model import Model
 
 
-def load(path: str | Path, *, device: str | torch.device = "cpu", family: type[Model] | str | None = None) -> Model:
+def load(
+    path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    family: type[Model] | str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Model:
     """The model saved in a folder, in a run's folder, or in the run of this number or name; ready to be sampled.
 
+    `options` that a trained model may be given anew take the place of those saved (`Model.adjust`).
     A model whose family is a class outside Zeuxis is only loaded when `family` names that class: a file must not
     decide which code runs. `UsageError` where something is missing or does not fit.
     """
@@ -27,6 +34,7 @@ def load(path: str | Path, *, device: str | torch.device = "cpu", family: type[M
     _check_fit(kind, config["options"], weights, folder)
     model = kind(**config["options"]).drop_scaffolding()
     storage.fill(model, weights)
+    model.adjust(options or {})
     return model.to(device).eval().requires_grad_(False)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
@@ -40,9 +40,23 @@ class Clock:
 Turn = tuple[str | None, dict[str, Tensor]]
 
 
-def option(default: Any, meaning: str, *, low: float | None = None, high: float | None = None) -> Any:
-    """A field that is an option: its default, its meaning in one line, and its bounds (inclusive)."""
-    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high})
+def option(
+    default: Any, meaning: str, *, low: float | None = None, high: float | None = None, at_sampling: bool = False
+) -> Any:
+    """A field that is an option: its default, its meaning in one line, its bounds (inclusive), and whether a trained
+    model may be given another value (`Model.adjust`, and the flags of the commands that draw)."""
+    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high, "at_sampling": at_sampling})
+
+
+def derived() -> Any:
+    """A field that follows from the options: no flag, not saved; `build` gives it its value."""
+    return field(init=False, default=0)
+
+
+def options_of(owner: type, *, at_sampling: bool = False) -> list[dataclasses.Field[Any]]:
+    """The fields of a dataclass that are options, or only those that a trained model may be given anew."""
+    fields = [f for f in dataclasses.fields(owner) if f.init]
+    return [f for f in fields if f.metadata.get("at_sampling")] if at_sampling else fields
 
 
 @dataclass(eq=False)
@@ -90,7 +104,17 @@ class Model(nn.Module, ABC):
     @property
     def options(self) -> dict[str, Any]:
         """The options by name, as plain values."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {f.name: getattr(self, f.name) for f in options_of(type(self))}
+
+    def adjust(self, options: Mapping[str, Any]) -> None:
+        """Give options that do not change the networks other values (in place); `UsageError` for any that may not be."""
+        hints = get_type_hints(type(self))
+        free = {f.name: f for f in options_of(type(self), at_sampling=True)}
+        for name in options.keys() - free.keys():
+            some = f"it takes {', '.join(free)}" if free else "it has none that could"
+            raise UsageError(f"{name} of {self.family()} cannot be changed when it is sampled; {some}")
+        for name, value in options.items():
+            setattr(self, name, _checked(free[name], hints[name], value))
 
     @classmethod
     def family(cls) -> str:
@@ -126,7 +150,7 @@ class Model(nn.Module, ABC):
 
     def _check_options(self) -> None:
         hints = get_type_hints(type(self))
-        for f in dataclasses.fields(self):
+        for f in options_of(type(self)):
             value = getattr(self, f.name)
             setattr(self, f.name, _checked(f, hints[f.name], value))
 

@@ -1,13 +1,19 @@
-"""Markov chains of a restricted Boltzmann machine: Gibbs sampling, annealing, parallel tempering; and their noise."""
+"""From noise to images: diffusion's levels of noise and samplers over a denoiser, an energy's Markov chains, and noise."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from zeuxis.nets.boltzmann import Machine, Noise, draw
+
+# Images with noise (n ...) and its level, the standard deviation (n), to the images that are to be expected (n ...).
+Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
 class Chance:
@@ -39,6 +45,97 @@ class Streams:
 
     def _share(self, like: Tensor) -> tuple[int, ...]:
         return len(like) // len(self._generators), *like.shape[1:]
+
+
+def ladder(steps: int, low: float, high: float, *, rho: float = 7.0) -> list[float]:
+    """Levels of noise (steps + 1) from high down to low, and 0: dense where images are made (Karras 2022, equation 5)."""
+    places = [i / max(steps - 1, 1) for i in range(steps)]
+    return [(high ** (1 / rho) + place * (low ** (1 / rho) - high ** (1 / rho))) ** rho for place in places] + [0.0]
+
+
+def linear_levels(steps: int = 1000) -> Tensor:
+    """The levels of noise (steps), rising, at which Ho 2020 trains: its betas, from 1e-4 to 0.02, as sigma of x / alpha."""
+    kept = torch.linspace(1e-4, 0.02, steps, dtype=torch.float64).neg().log1p().cumsum(0).exp()
+    return ((1 - kept) / kept).sqrt().float()
+
+
+def euler(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """Images (n ...) that have noise of level sigmas[0], taken along the probability flow to sigmas[-1], down or up.
+
+    The flow is dx / dsigma = (x - denoise(x, sigma)) / sigma (Karras 2022, equation 1); each step is straight.
+    """
+    for here, there in pairwise(sigmas):
+        x = x + (there - here) * slope(denoise, x, here)
+    return x
+
+
+def heun(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """The same, each step with the mean of the slopes at both its ends (Karras 2022, algorithm 1): two calls a step."""
+    for here, there in pairwise(sigmas):
+        first = slope(denoise, x, here)
+        reached = x + (there - here) * first
+        x = x + (there - here) * (first + slope(denoise, reached, there)) / 2 if there else reached
+    return x
+
+
+def dpm_solver(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """The same, denoised images being extrapolated in log sigma from this step's and the last's (Lu 2022, DPM-Solver++
+    2M, algorithm 2): second order at one call a step."""
+    before, last = None, 0.0
+    for here, there in pairwise(sigmas):
+        clean = ahead = denoised(denoise, x, here)
+        width = math.log(here / there) if there else math.inf
+        if before is not None and there:
+            ahead = clean + (clean - before) * width / (2 * last)
+        x = ahead + there / here * (x - ahead)
+        before, last = clean, width
+    return x
+
+
+def ddim(
+    denoise: Denoiser, x: Tensor, sigmas: Sequence[float], *, eta: float = 0.0, noise: Noise | None = None
+) -> Tensor:
+    """Song 2021, equation 12, in x / alpha: the denoised image, what is left of the noise, and `eta` of it drawn anew.
+
+    At eta 0 each step is that of `euler`. Noise is a function of x, image by image, where no other is given.
+    """
+    fresh = noise or (Streams([seed_of(row) for row in x]) if eta else None)
+    for here, there in pairwise(sigmas):
+        clean = denoised(denoise, x, here)
+        new = eta * there * math.sqrt(max(0.0, 1 - (there / here) ** 2))
+        x = clean + math.sqrt(there**2 - new**2) / here * (x - clean)
+        x = x + new * fresh.normal(x).to(x) if fresh else x
+    return x
+
+
+def ddpm(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], *, noise: Noise | None = None) -> Tensor:
+    """Ancestral sampling (Ho 2020, algorithm 2): all the noise that the posterior has is drawn anew at every step."""
+    return ddim(denoise, x, sigmas, eta=1.0, noise=noise)
+
+
+SAMPLERS: dict[str, Callable[[Denoiser, Tensor, Sequence[float]], Tensor]] = {
+    "heun": heun,
+    "euler": euler,
+    "ddim": ddim,
+    "ddpm": ddpm,
+    "dpm++2m": dpm_solver,
+}
+
+
+def denoised(denoise: Denoiser, x: Tensor, sigma: float) -> Tensor:
+    """The images (n ...) that are to be expected behind x, all of which has noise of one level."""
+    return denoise(x, x.new_full(x.shape[:1], sigma))  # not `len`: an exported file takes any number of images
+
+
+def slope(denoise: Denoiser, x: Tensor, sigma: float) -> Tensor:
+    """Where the probability flow leads (n ...), from x at a level of noise."""
+    return (x - denoised(denoise, x, sigma)) / sigma
+
+
+def seed_of(row: Tensor) -> int:
+    """A 63-bit seed out of the numbers themselves."""
+    content = row.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little") >> 1
 
 
 def gibbs(machine: Machine, hidden: Tensor, *, steps: int, noise: Noise) -> Tensor:

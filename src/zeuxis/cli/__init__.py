@@ -71,7 +71,7 @@ def run(tokens: Sequence[str]) -> int:
 
 
 def build(tokens: Sequence[str]) -> App:
-    """The commands; those of `train` depend on the family that the tokens name."""
+    """The commands; those that train or draw have flags of the family or the model that the tokens name."""
     app = App(
         name="zeuxis",
         help=HELP,
@@ -82,10 +82,10 @@ def build(tokens: Sequence[str]) -> App:
         group_parameters=Group("Options", sort_key=1),
     )
     train.register(app, tokens)
-    explore.register(app)
-    edit.register(app)
+    explore.register(app, tokens)
+    edit.register(app, tokens)
     app.command(translate.translate)
-    judge.register(app)
+    judge.register(app, tokens)
     export.register(app)
     look.register(app)
     for place, name in enumerate(ORDER):

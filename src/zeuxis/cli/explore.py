@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from cyclopts import App, Parameter, Token
 
-from zeuxis.cli import flags
+from zeuxis.cli import flags, sampling
 from zeuxis.errors import UsageError
 from zeuxis.settings import Device
 
@@ -28,10 +28,10 @@ Code = Annotated[str | None, Parameter(help="my_module:MyModel, to trust a model
 Term = tuple[float, list[int]]
 
 
-def register(app: App) -> None:
-    """Add the commands."""
+def register(app: App, tokens: Sequence[str]) -> None:
+    """Add the commands, with the flags of the model that the tokens name."""
     for command in (sample, interpolate, arithmetic):
-        app.command(command)
+        app.command(sampling.accepting(command, tokens))
 
 
 def sample(
@@ -44,6 +44,7 @@ def sample(
     out: Path | None = None,
     device: Place = "auto",
     family: Code = None,
+    options: sampling.Given = None,
 ) -> None:
     """Draw samples: a contact sheet, or one file for each.
 
@@ -61,7 +62,7 @@ def sample(
     from zeuxis import api, images
 
     chosen = list(range(number)) if seeds is None else seeds
-    pictures = api.sample(api.load(model, device=device, family=family), seeds=chosen)
+    pictures = api.sample(api.load(model, device=device, family=family, options=options), seeds=chosen)
     if out is not None and out.suffix == "":
         for seed, picture in zip(chosen, pictures):
             images.write_png(images.sheet(picture[None], gap=0), _inside(out) / f"seed-{seed:05}.png")
@@ -86,6 +87,7 @@ def interpolate(
     out: Path | None = None,
     device: Place = "auto",
     family: Code = None,
+    options: sampling.Given = None,
 ) -> None:
     """Draw the way from one picture to another, row by row, or as an animation.
 
@@ -109,7 +111,7 @@ def interpolate(
         raise UsageError(f"--out is {out}; expected a .png file, or .webp, .gif or .mp4 for an animation")
     from zeuxis import animation, api, explore
 
-    loaded = api.load(model, device=device, family=family)
+    loaded = api.load(model, device=device, family=family, options=options)
     ends = _ends(loaded, start, end, range(rows) if seeds is None else seeds)
     if animated and out is not None:
         frames_drawn = api.walk(loaded, frames=frames, seeds=seeds or range(6), ends=ends, path=path, settle=settle)
@@ -144,6 +146,7 @@ def arithmetic(
     out: Path | None = None,
     device: Place = "auto",
     family: Code = None,
+    options: sampling.Given = None,
 ) -> None:
     """Draw what adding and subtracting gives: "smiling woman - neutral woman + neutral man".
 
@@ -166,7 +169,9 @@ def arithmetic(
     from zeuxis import api, loading
     from zeuxis.display import open_display
 
-    solve = partial(api.arithmetic, api.load(model, device=device, family=family), average=average, seed=seed)
+    solve = partial(
+        api.arithmetic, api.load(model, device=device, family=family, options=options), average=average, seed=seed
+    )
     terms = cast("api.HandPicked", expression or plus)
     source = data or loading.data_of(model) or "avatars"
     with open_display() as shown:

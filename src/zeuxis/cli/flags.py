@@ -76,7 +76,7 @@ def flag(meaning: str, *, low: float | None = None, high: float | None = None) -
 def from_fields(owner: type, group: Group, *, skip: Iterable[str] = ()) -> list[inspect.Parameter]:
     """A keyword parameter for each field of a dataclass, with its default, meaning and bounds."""
     hints = get_type_hints(owner)
-    fields = [field for field in dataclasses.fields(owner) if field.name not in set(skip)]
+    fields = [field for field in dataclasses.fields(owner) if field.init and field.name not in set(skip)]
     return [_parameter(field, hints[field.name], group) for field in fields]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from zeuxis.cli import flags
+from zeuxis.cli import flags, sampling
 from zeuxis.cli.explore import Code, ModelName, Place
 from zeuxis.errors import UsageError
 
@@ -24,9 +24,9 @@ Baselines = Annotated[
 ]
 
 
-def register(app: App) -> None:
-    """Add the commands."""
-    app.command(evaluate)
+def register(app: App, tokens: Sequence[str]) -> None:
+    """Add the commands; `evaluate` with the flags of the model that the tokens name."""
+    app.command(sampling.accepting(evaluate, tokens))
     app.command(compare)
 
 
@@ -44,6 +44,7 @@ def evaluate(
     out: Path | None = None,
     device: Place = "auto",
     family: Code = None,
+    options: sampling.Given = None,
 ) -> None:
     """Judge a model: FID, KID, precision, recall, density, coverage, copies, and what its family allows.
 
@@ -69,7 +70,7 @@ def evaluate(
 
     source = data or _trained_on(model)
     fit, limit = runs.selection_of(model, source)
-    loaded = api.load(model, device=device, family=family)
+    loaded = api.load(model, device=device, family=family, options=options)
     judged = partial(api.evaluate, loaded, source, features=features, weights=weights, fit=fit, limit=limit)
     with open_display() as shown:
         found = judged(baselines=_loaded(baseline, device), images=images, seed=seed, progress=shown.work)

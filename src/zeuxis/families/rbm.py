@@ -45,10 +45,11 @@ class RBM(Encoder):
     sampler: Literal["gibbs", "tempered", "annealed"] = option(
         "gibbs",
         "samples: training's chains going on by themselves, with warmer ones beside them, or chains that cool down",
+        at_sampling=True,
     )
-    sample_steps: int = option(100, "steps of a sample's chain", low=1, high=1_000_000)
-    temperatures: int = option(10, "chains beside each other in parallel tempering", low=2, high=1000)
-    warmest: float = option(0.8, "inverse temperature of the warmest of them", low=0, high=1)
+    sample_steps: int = option(100, "steps of a sample's chain", low=1, high=1_000_000, at_sampling=True)
+    temperatures: int = option(10, "chains beside each other in parallel tempering", low=2, high=1000, at_sampling=True)
+    warmest: float = option(0.8, "inverse temperature of the warmest of them", low=0, high=1, at_sampling=True)
 
     batch_size = 64
 

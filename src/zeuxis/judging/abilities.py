@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from zeuxis.explore import slerp
+from zeuxis.families.diffusion import HIGH, Diffusion
 from zeuxis.families.rbm import RBM
 from zeuxis.families.vae import VAE
 from zeuxis.images import from_uint8
@@ -23,6 +26,9 @@ from zeuxis.samplers import Chance
 PATHS = 1000  # of which the length is taken
 BOUNDED = 256  # images whose likelihood is bounded
 DRAWS = 50  # latents for each of them
+LEVELS = 32  # of noise for each of them
+FINEST = 0.005  # level of noise at which the nearest of 256 values is taken: about half their distance
+RECONSTRUCTED = 1000  # images that are encoded and decoded again
 BATCH = 32  # images encoded at once
 CHAINS = 100  # of annealed importance sampling, and images that reverse ones start from
 TEMPERATURES = 5000  # that each passes through
@@ -39,6 +45,8 @@ def rows(model: Latent, sets: Sets, extractor: Extractor, *, seed: int, tell: Pr
         found += _reconstruction(model, sets, tell)
     if isinstance(model, VAE):
         found += _bounds(model, sets, seed, tell)
+    if isinstance(model, Diffusion):
+        found += _variational(model, sets, seed, tell)
     if isinstance(model, RBM):
         found += _likelihood(model, sets, seed, tell)
     return found
@@ -61,21 +69,44 @@ def _path_length(model: Latent, extractor: Extractor, count: int, seed: int, tel
 
 def _reconstruction(model: Encoder, sets: Sets, tell: Progress) -> list[Row]:
     """How far images the model has not learned from are from what it makes of their latents."""
-    noise, likeness = [], []
-    for start in range(0, len(sets.reference), BATCH):
-        image = from_uint8(sets.judge.images[sets.reference[start : start + BATCH]])
+    noise, likeness, places = [], [], _some(sets, RECONSTRUCTED)
+    for start in range(0, len(places), BATCH):
+        image = from_uint8(sets.judge.images[places[start : start + BATCH]])
         again = model.decode(model.encode(image.to(model.device))).float().cpu()
         noise.append(paired.psnr(again, image))
         if model.size >= _SMALLEST:
             likeness.append(paired.ssim(again, image))
-        tell("reconstructions", start + len(image), len(sets.reference))
+        tell("reconstructions", start + len(image), len(places))
     found = [Row("reconstruction PSNR (dB)", mean(torch.cat(noise)), None, "higher")]
     return found + ([Row("reconstruction SSIM", mean(torch.cat(likeness)), None, "higher")] if likeness else [])
 
 
+def _some(sets: Sets, count: int) -> np.ndarray[Any, Any]:
+    """Places of at most so many of the images the model has not learned from, spread evenly."""
+    return sets.reference[:: max(1, len(sets.reference) // count)][:count]
+
+
+def _variational(model: Diffusion, sets: Sets, seed: int, tell: Progress) -> list[Row]:
+    """The variational bound of 8-bit images, in nats for each and in bits for each of its numbers."""
+    places = _some(sets, BOUNDED)
+    random = torch.Generator().manual_seed(seed)
+    parts = []
+    for start in range(0, len(places), BATCH):
+        image = from_uint8(sets.judge.images[places[start : start + BATCH]]).to(model.device)
+        bound = likelihood.variational(model.denoise, image, low=FINEST, high=HIGH, draws=LEVELS, random=random)
+        parts.append(bound.cpu())
+        tell("bounds of the likelihood", start + len(image), len(places))
+    nats = torch.cat(parts)
+    bits = likelihood.bits_per_dimension(nats, model.latent_dim)
+    return [
+        Row("variational bound (nats/image)", mean(nats), None, "higher"),
+        Row("variational bound (bits/dim)", mean(bits), None, "lower"),
+    ]
+
+
 def _bounds(model: VAE, sets: Sets, seed: int, tell: Progress) -> list[Row]:
     """The bounds in nats per image, and in bits for each of its numbers; of 8-bit images, or of binary ones."""
-    places = sets.reference[:: max(1, len(sets.reference) // BOUNDED)][:BOUNDED]
+    places = _some(sets, BOUNDED)
     random = torch.Generator().manual_seed(seed)
     parts = []
     for start in range(0, len(places), BATCH):

@@ -17,7 +17,7 @@ from zeuxis.errors import DataError, UsageError
 from zeuxis.judging import extractors, sets, translation
 from zeuxis.judging.watch import Watch, watch, watch_translations
 from zeuxis.loading import trusted
-from zeuxis.model import Model, Translator
+from zeuxis.model import Model, Translator, options_of
 from zeuxis.session import pictures
 from zeuxis.session.budget import Budget
 from zeuxis.session.build import build
@@ -134,7 +134,7 @@ def _prepare(
 def own_shape(data: str, family: type[Model]) -> dict[str, int]:
     """The options of a family that a named set decides, unless the user does."""
     found = pairs.shape(data)
-    known = {field.name for field in dataclasses.fields(family)}
+    known = {field.name for field in options_of(family)}
     return {name: value for name, value in found.items() if name in known}
 
 

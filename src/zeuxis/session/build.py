@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 
 from zeuxis import storage
 from zeuxis.errors import UsageError
-from zeuxis.model import Model
+from zeuxis.model import Model, options_of
 
 
 def build(
@@ -23,7 +22,7 @@ def build(
     weights_of: str | None = None,
 ) -> Model:
     """A model whose first weights are a function of the seed (drawn on the CPU), or those of the model `weights_of`."""
-    known = [f.name for f in dataclasses.fields(family)]
+    known = [f.name for f in options_of(family)]
     for name in options.keys() - set(known):
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"

@@ -1,0 +1,169 @@
+"""The U-Net that removes noise: residual blocks told of the noise's level, attention where pixels are few (Ho 2020)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zeuxis.nets.norm import padded
+
+_SMALLEST = 8  # pixels a side below which the image is not halved further
+_ATTENTIVE = 8  # pixels a side up to which places look at each other
+_HEAD = 32  # channels of an attention head
+_GROUP = 16  # channels that are normalised together; with fewer the gradient takes 30 times as long (CPU, bfloat16)
+_FREQUENCIES = 16  # of the sines that write down a level
+_HIGHEST = 64.0  # of them, in radians: levels (ln sigma / 4) that are 1 % apart can be told from each other
+
+
+class DenoisingUNet(nn.Module):
+    """Noisy images (n c h w), the level of their noise (n) and what they show (n conditions) to images of that shape.
+
+    `patch` pixels a side are one to the network, as many channels more: the first layers, which cost the most, then see
+    a quarter of the places or less. The last layer begins at zero, so that the first prediction is zero.
+    """
+
+    def __init__(
+        self, size: int, channels: int, *, width: int, blocks: int, patch: int = 1, conditions: int = 0
+    ) -> None:
+        super().__init__()
+        self.patch = patch
+        side = -(-size // patch)
+        sides = _sides(side)
+        widths = [width if i == 0 else 2 * width for i in range(len(sides))]
+        told = 4 * width
+        self.level = nn.Sequential(nn.Linear(2 * _FREQUENCIES, told), nn.SiLU(), nn.Linear(told, told))
+        self.condition = nn.Linear(conditions, told, bias=False) if conditions else None
+        self.stem = nn.Conv2d(channels * patch**2, width, 3, 1, 1)
+        self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
+        seen = [width]  # channels of what the way up is joined to, as the way down leaves them
+        before = width
+        for i, (side, after) in enumerate(zip(sides, widths)):
+            if i:
+                self.downs.append(Halved(before))
+                seen.append(before)
+            for _ in range(blocks):
+                self.downs.append(Block(before, after, told, attention=side <= _ATTENTIVE))
+                seen.append(after)
+                before = after
+        self.middle = nn.ModuleList([Block(before, before, told, attention=True), Block(before, before, told)])
+        for i, (side, after) in reversed(list(enumerate(zip(sides, widths)))):
+            for _ in range(blocks + 1):
+                self.ups.append(Block(before + seen.pop(), after, told, attention=side <= _ATTENTIVE))
+                before = after
+            if i:
+                self.ups.append(Doubled(before))
+        self.head = nn.Sequential(_norm(before), nn.SiLU(), _zeroed(nn.Conv2d(before, channels * patch**2, 3, 1, 1)))
+
+    def forward(self, image: Tensor, level: Tensor, condition: Tensor | None = None) -> Tensor:
+        height, width = image.shape[-2:]
+        told = self.level(waves(level))
+        if self.condition is not None and condition is not None:
+            told = told + self.condition(condition)
+        told = F.silu(told)
+        x = F.pixel_unshuffle(padded(image, self.patch), self.patch)
+        x = self.stem(x.contiguous(memory_format=torch.channels_last))  # faster, and the same bits however weights lie
+        seen = [x]
+        for layer in self.downs:
+            x = layer(x, told)
+            seen.append(x)
+        for layer in self.middle:
+            x = layer(x, told)
+        for layer in self.ups:
+            x = layer(x, seen[-1]) if isinstance(layer, Doubled) else layer(torch.cat((x, seen.pop()), 1), told)
+        result: Tensor = F.pixel_shuffle(self.head(x), self.patch)[..., :height, :width]
+        return result
+
+
+class Block(nn.Module):
+    """Two convolutions with what came in added; the level shifts and scales what is between; attention if asked for."""
+
+    def __init__(self, before: int, after: int, told: int, *, attention: bool = False) -> None:
+        super().__init__()
+        self.enter = nn.Sequential(_norm(before), nn.SiLU(), nn.Conv2d(before, after, 3, 1, 1))
+        self.told = nn.Linear(told, 2 * after)
+        self.norm = _norm(after)
+        self.leave = _zeroed(nn.Conv2d(after, after, 3, 1, 1))
+        self.skip = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
+        self.attention = Attention(after) if attention else nn.Identity()
+
+    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+        scale, shift = self.told(told)[:, :, None, None].chunk(2, 1)
+        y = F.silu(self.norm(self.enter(x)) * (1 + scale) + shift)
+        result: Tensor = self.attention(self.skip(x) + self.leave(y))
+        return result
+
+
+class Attention(nn.Module):
+    """Every place of an image (n c h w) looks at all others, and adds what it finds (Vaswani 2017)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.heads = max(1, channels // _HEAD)
+        self.norm = _norm(channels)
+        self.ask = nn.Conv2d(channels, 3 * channels, 1)
+        self.leave = _zeroed(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        asked = self.ask(self.norm(x)).permute(0, 2, 3, 1).reshape(n, h * w, 3, self.heads, c // self.heads)
+        query, key, value = asked.permute(2, 0, 3, 1, 4)  # each n heads places channels
+        # Written out: for so few places the fused kernel's gradient takes 20 times as long on a CPU (bfloat16).
+        weights = torch.softmax(query @ key.transpose(2, 3) / key.shape[-1] ** 0.5, -1)
+        found = (weights @ value).transpose(1, 2).reshape(n, h, w, c).permute(0, 3, 1, 2)
+        result: Tensor = x + self.leave(found)
+        return result
+
+
+class Halved(nn.Module):
+    """Half the size, rounded up."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(channels, channels, 3, 2, 1)
+
+    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+        result: Tensor = self.layer(x)
+        return result
+
+
+class Doubled(nn.Module):
+    """The size of what it is joined to next, by nearest neighbours and a convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(channels, channels, 3, 1, 1)
+
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+        result: Tensor = self.layer(F.interpolate(x, size=like.shape[-2:], mode="nearest"))
+        return result
+
+
+def waves(level: Tensor) -> Tensor:
+    """Sines and cosines (n k) of levels (n), from slow to fast ones: numbers that a linear layer can tell apart."""
+    speeds = torch.logspace(-1, math.log10(_HIGHEST), _FREQUENCIES, device=level.device, dtype=level.dtype)
+    angles = level[:, None] * speeds
+    return torch.cat((angles.sin(), angles.cos()), 1)
+
+
+def _sides(side: int) -> list[int]:
+    """Pixels a side at each level: 32 -> [32, 16, 8]."""
+    sides = [side]
+    while sides[-1] > _SMALLEST:
+        sides.append(-(-sides[-1] // 2))
+    return sides
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    """Normalisation of each image alone, by groups of channels (Wu 2018)."""
+    return nn.GroupNorm(channels // _GROUP if channels % _GROUP == 0 else 1, channels)
+
+
+def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer with weights of zero: what it is in adds nothing at first."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

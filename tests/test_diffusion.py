@@ -1,0 +1,419 @@
+"""Diffusion against what can be worked out: a Gaussian's denoiser, its flow and likelihood; the papers' own formulas."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.distributions import Normal
+
+from commandline import refused, typed
+from zeuxis import api, loading
+from zeuxis.errors import DataError, UsageError
+from zeuxis.families.diffusion import HIGH, LOW, OBJECTIVES, Diffusion
+from zeuxis.metrics import likelihood
+from zeuxis.model import Batch, Clock
+from zeuxis.nets.denoising import DenoisingUNet, waves
+from zeuxis.samplers import SAMPLERS, Denoiser, ddim, ddpm, dpm_solver, euler, heun, ladder, linear_levels, seed_of
+from zeuxis.settings import TrainSettings
+
+MEAN, SPREAD = 0.3, 0.6  # of the Gaussian that is the data
+
+
+def gaussian(x: Tensor, sigma: Tensor) -> Tensor:
+    """E[image | image + sigma noise = x] where images are N(MEAN, SPREAD^2), number by number."""
+    level = sigma.view(-1, *(1 for _ in x.shape[1:]))
+    return MEAN + SPREAD**2 / (SPREAD**2 + level**2) * (x - MEAN)
+
+
+def flowed(x: Tensor, here: float, there: float) -> Tensor:
+    """Where that Gaussian's probability flow takes x from one level to another: its deviation from the mean is scaled."""
+    return MEAN + (x - MEAN) * math.sqrt((SPREAD**2 + there**2) / (SPREAD**2 + here**2))
+
+
+def error(
+    sampler: Callable[[Denoiser, Tensor, Sequence[float]], Tensor], steps: int, *, low: float, up: bool = False
+) -> float:
+    """Of an image that is taken between the level 80 and a low one (0: to the very end) by so many steps."""
+    levels = ladder(steps, low or LOW, HIGH)
+    levels = levels if low == 0 else levels[:-1]
+    levels = levels[::-1] if up else levels
+    start = torch.linspace(-2, 2, 9, dtype=torch.double)[None] * levels[0]
+    exact = flowed(start, levels[0], levels[-1])
+    return float((sampler(gaussian, start, levels) - exact).norm() / exact.norm())
+
+
+@pytest.mark.parametrize(("name", "order"), [("euler", 1), ("ddim", 1), ("heun", 2), ("dpm++2m", 2)])
+@pytest.mark.parametrize("up", [False, True])
+def test_a_sampler_is_exact_on_a_gaussian_to_its_order(name: str, order: int, up: bool) -> None:
+    errors = [error(SAMPLERS[name], steps, low=0.05, up=up) for steps in (65, 129, 257)]
+    for coarse, fine in zip(errors, errors[1:]):
+        assert coarse / fine == pytest.approx(2**order, rel=0.15)
+    assert errors[-1] < (0.02 if order == 1 else 2e-4)
+
+
+@pytest.mark.parametrize(("name", "steps", "most"), [("heun", 36, 0.012), ("dpm++2m", 36, 0.013), ("euler", 200, 0.02)])
+def test_few_steps_to_the_end_are_enough(name: str, steps: int, most: float) -> None:
+    assert error(SAMPLERS[name], steps, low=0) < most
+
+
+def test_there_and_back_is_the_same_image() -> None:
+    image = torch.randn(3, 1, 4, 4, dtype=torch.double)
+    levels = ladder(60, LOW, HIGH)[:-1]
+    noise = heun(gaussian, image, levels[::-1])
+    torch.testing.assert_close(noise, flowed(image, LOW, HIGH), rtol=5e-3, atol=0.05)
+    torch.testing.assert_close(heun(gaussian, noise, levels), image, rtol=0, atol=2e-3)
+
+
+def test_ancestral_samples_have_the_moments_of_the_gaussian() -> None:
+    """Each step is linear here, so the variance after few steps is known too: below that of the data, which it nears."""
+
+    def variance(steps: int) -> float:
+        levels, found = ladder(steps, LOW, HIGH), HIGH**2
+        for here, there in zip(levels, levels[1:]):
+            pull = SPREAD**2 / (SPREAD**2 + here**2)
+            fresh = (there**2 * (here**2 - there**2)) / here**2
+            kept = math.sqrt(there**2 - fresh) / here
+            found = (pull + kept * (1 - pull)) ** 2 * found + fresh
+        return found
+
+    assert abs(variance(2000) - SPREAD**2) < 0.005 < abs(variance(20) - SPREAD**2)
+    start = MEAN + HIGH * torch.randn(1, 200_000, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    for steps in (20, 100):
+        made = ddpm(gaussian, start, ladder(steps, LOW, HIGH))
+        assert made.mean().item() == pytest.approx(MEAN, abs=0.01)
+        assert made.var().item() == pytest.approx(variance(steps), rel=0.02)
+
+
+class Fixed:
+    """Noise that is known: the same numbers at every call."""
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value
+
+    def normal(self, like: Tensor) -> Tensor:
+        return self.value
+
+    def uniform(self, like: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+def test_ddpm_is_the_posterior_of_ho_2020() -> None:
+    """Equations 6 and 7, of x_t = sqrt(abar) image + sqrt(1 - abar) noise with the paper's betas."""
+    beta = torch.linspace(1e-4, 0.02, 1000, dtype=torch.double)
+    abar = (1 - beta).cumprod(0)
+    t = 600
+    image, x, fresh = (torch.randn(2, 5, dtype=torch.double) for _ in range(3))
+    mean = abar[t - 1].sqrt() * beta[t] / (1 - abar[t]) * image
+    mean = mean + (1 - beta[t]).sqrt() * (1 - abar[t - 1]) / (1 - abar[t]) * x
+    expected = mean + ((1 - abar[t - 1]) / (1 - abar[t]) * beta[t]).sqrt() * fresh
+    sigmas = linear_levels().double()[[t, t - 1]]
+    torch.testing.assert_close(sigmas, ((1 - abar) / abar).sqrt()[[t, t - 1]], rtol=1e-6, atol=0)
+    made = ddpm(lambda x, sigma: image, x / abar[t].sqrt(), sigmas.tolist(), noise=Fixed(fresh))
+    torch.testing.assert_close(made * abar[t - 1].sqrt(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_ddim_is_equation_12_of_song_2021(eta: float) -> None:
+    now, then = torch.tensor(0.3, dtype=torch.double), torch.tensor(0.7, dtype=torch.double)  # the paper's alphas
+    image, x, fresh = (torch.randn(2, 5, dtype=torch.double) for _ in range(3))
+    noise = (x - now.sqrt() * image) / (1 - now).sqrt()
+    spread = eta * ((1 - then) / (1 - now)).sqrt() * (1 - now / then).sqrt()
+    expected = then.sqrt() * image + (1 - then - spread**2).sqrt() * noise + spread * fresh
+    sigmas = [math.sqrt((1 - a) / a) for a in (now, then)]
+    made = ddim(lambda x, sigma: image, x / now.sqrt(), sigmas, eta=eta, noise=Fixed(fresh))
+    torch.testing.assert_close(made * then.sqrt(), expected)
+
+
+def test_dpm_solver_is_algorithm_2_of_lu_2022() -> None:
+    """In its own terms: alpha^2 + sigma^2 = 1, steps in lambda = log(alpha / sigma)."""
+    level = torch.tensor([20.0, 5.0, 1.0, 0.3], dtype=torch.double)
+    alpha, deviation = 1 / (1 + level**2).sqrt(), level / (1 + level**2).sqrt()
+    lam = (alpha / deviation).log()
+    start = torch.randn(2, 5, dtype=torch.double) * 20
+
+    def told(x: Tensor, i: int) -> Tensor:  # the denoised image of x in the paper's scale
+        return gaussian(x / alpha[i], level[i].expand(2))
+
+    x, before = start * alpha[0], None
+    for i in (1, 2, 3):
+        h = lam[i] - lam[i - 1]
+        clean = told(x, i - 1)
+        ahead = clean
+        if before is not None:
+            ratio = (lam[i - 1] - lam[i - 2]) / h
+            ahead = (1 + 1 / (2 * ratio)) * clean - before / (2 * ratio)
+        x, before = deviation[i] / deviation[i - 1] * x - alpha[i] * torch.expm1(-h) * ahead, clean
+    torch.testing.assert_close(dpm_solver(gaussian, start, level.tolist()) * alpha[3], x)
+
+
+def test_euler_is_ddim_without_noise_and_noise_is_a_function_of_the_image() -> None:
+    start, levels = torch.randn(4, 3, 5, dtype=torch.double) * HIGH, ladder(12, LOW, HIGH)
+    torch.testing.assert_close(euler(gaussian, start, levels), ddim(gaussian, start, levels))
+    made = ddpm(gaussian, start, levels)
+    torch.testing.assert_close(ddpm(gaussian, start[2:3], levels), made[2:3])
+    assert len({seed_of(row) for row in start}) == 4
+    assert not torch.allclose(made, ddim(gaussian, start, levels), atol=0.1)
+
+
+def test_levels_are_those_of_the_papers() -> None:
+    levels = ladder(18, LOW, HIGH)
+    assert len(levels) == 19 and levels[-1] == 0
+    assert (levels[0], levels[-2]) == pytest.approx((80, 0.002))
+    even = torch.tensor(levels[:-1], dtype=torch.double) ** (1 / 7)
+    torch.testing.assert_close(even.diff(), even.diff().mean().expand(17))
+    assert 1 / (1 + linear_levels()[-1].item() ** 2) == pytest.approx(
+        4.04e-5, rel=0.01
+    )  # Ho 2020: nearly no image is left
+    u = torch.linspace(0.001, 0.999, 999, dtype=torch.double)
+    normal = Normal(-1.2, 1.2)
+    torch.testing.assert_close(normal.cdf(OBJECTIVES["edm"].level(u).log()), u)
+    sigma = OBJECTIVES["v"].level(u)
+    torch.testing.assert_close(1 / (1 + sigma**2), torch.cos(u * math.pi / 2) ** 2)
+    sigma = OBJECTIVES["flow"].level(u)
+    torch.testing.assert_close(sigma / (1 + sigma), u)
+    assert torch.equal(OBJECTIVES["ddpm"].level((torch.arange(1000) + 0.5) / 1000), linear_levels())
+
+
+def pair(sigma: float, n: int = 400_000) -> tuple[Tensor, Tensor, Tensor]:
+    """Images of a Gaussian, noise, and their sum at a level."""
+    random = torch.Generator().manual_seed(5)
+    image = 0.5 * torch.randn(n, generator=random, dtype=torch.double)
+    noise = torch.randn(n, generator=random, dtype=torch.double)
+    return image, noise, image + sigma * noise
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.3, 2.0, 50.0])
+def test_what_the_network_tells_is_what_each_paper_says(sigma: float) -> None:
+    image, noise, x = pair(sigma, 1000)
+    level = torch.tensor(sigma, dtype=torch.double)
+    alpha = 1 / math.sqrt(1 + sigma**2)
+    t = sigma / (1 + sigma)
+    told = {
+        "ddpm": (noise, alpha * image + math.sqrt(1 - alpha**2) * noise),
+        "v": (alpha * noise - math.sqrt(1 - alpha**2) * image, alpha * image + math.sqrt(1 - alpha**2) * noise),
+        "flow": (noise - image, (1 - t) * image + t * noise),
+    }
+    for name, (target, given) in told.items():
+        scales = OBJECTIVES[name].scales(level, 0.5)
+        torch.testing.assert_close((image - scales.skip * x) / scales.out, target, rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(scales.into * x, given)
+        torch.testing.assert_close(scales.skip * x + scales.out * target, image, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.3, 2.0, 50.0])
+def test_edm_keeps_variances_at_one_and_errors_small(sigma: float) -> None:
+    """Karras 2022, appendix B.6: input and target of variance 1, and of all such scales those with the least output."""
+    image, _, x = pair(sigma)
+    scales = OBJECTIVES["edm"].scales(torch.tensor(sigma, dtype=torch.double), 0.5)
+    assert (scales.into * x).var().item() == pytest.approx(1, rel=0.01)
+    assert ((image - scales.skip * x) / scales.out).var().item() == pytest.approx(1, rel=0.01)
+    skips = torch.linspace(-0.5, 1.5, 20_001, dtype=torch.double)
+    outs = ((1 - skips) ** 2 * 0.25 + skips**2 * sigma**2).sqrt()
+    assert scales.skip.item() == pytest.approx(skips[outs.argmin()].item(), abs=2e-4)
+    assert scales.out.item() == pytest.approx(outs.min().item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("sigma", [0.1, 0.5, 3.0])
+def test_every_objective_has_its_minimum_at_the_same_denoiser(name: str, sigma: float) -> None:
+    """The best multiple of the input, found by least squares, is the expected image of a Gaussian."""
+    image, _, x = pair(sigma)
+    scales = OBJECTIVES[name].scales(torch.tensor(sigma, dtype=torch.double), 0.5)
+    given, target = scales.into * x, (image - scales.skip * x) / scales.out
+    best = (given * target).sum() / given.square().sum()
+    denoised = scales.skip + scales.out * best * scales.into
+    assert denoised.item() == pytest.approx(0.25 / (0.25 + sigma**2), rel=0.01)
+
+
+def model(**options: Any) -> Diffusion:
+    """A small one whose network does not tell zeros, as an untrained one does."""
+    torch.manual_seed(0)
+    made = Diffusion(**{"size": 16, "channels": 1, "width": 16, **options})
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.03 * torch.randn_like(parameter))
+    return made.eval().requires_grad_(False)
+
+
+def test_the_loss_is_the_error_of_what_is_told() -> None:
+    plain = model(objective="v")
+    image = torch.rand(6, 1, 16, 16) * 2 - 1
+    torch.manual_seed(3)
+    ((player, terms),) = plain.losses(Batch(image), Clock())
+    torch.manual_seed(3)
+    sigma = plain.levels(image)
+    noise = torch.randn_like(image)
+    alpha = 1 / (1 + sigma**2).sqrt()
+    told = plain.network(alpha * (image + sigma * noise), sigma.flatten().log() / 4)
+    expected = (told - (alpha * noise - (1 - alpha**2).sqrt() * image)).square().mean()
+    assert player == "denoiser"
+    torch.testing.assert_close(terms["error"], expected, rtol=1e-4, atol=0)
+
+
+def test_levels_of_a_batch_are_spread_evenly() -> None:
+    for seed in range(20):
+        torch.manual_seed(seed)
+        sigma = model(objective="flow").levels(torch.zeros(50, 1, 16, 16)).flatten()
+        times = (sigma / (1 + sigma)).sort().values
+        torch.testing.assert_close(times.diff(), torch.full((49,), 0.02), atol=2e-4, rtol=0)
+
+
+def test_guidance_goes_beyond_the_class_from_any_image() -> None:
+    """Ho and Salimans 2022, equation 6: (1 + w) told - w untold, guidance being 1 + w; on denoised images it is the same."""
+    guided = model(classes=3)
+    x, sigma, label = torch.randn(4, 1, 16, 16), torch.tensor([0.1, 0.5, 1.0, 9.0]), torch.tensor([0, 1, 2, 1])
+    told = guided.told(label, 4)
+    untold, once = guided.denoise(x, sigma), guided.denoise(x, sigma, told)
+    assert not torch.allclose(untold, once, atol=1e-3)
+    for guidance in (0.0, 2.5):
+        guided.adjust({"guidance": guidance})
+        torch.testing.assert_close(
+            guided.denoise(x, sigma, told), untold + guidance * (once - untold), rtol=1e-4, atol=1e-4
+        )
+
+
+def test_labels_are_classes_or_attributes_and_silence_is_neither() -> None:
+    named = model(classes=3)
+    z = named.prior([1, 2])
+    assert named.told(None, 2) is None
+    assert torch.equal(named.decode(z), named.decode(z, None))
+    classes = named.decode(z, torch.tensor([2, 2]))
+    torch.testing.assert_close(classes, named.decode(z, torch.tensor([[0, 0, 1], [0, 0, 1]])))
+    assert not torch.allclose(classes, named.decode(z), atol=1e-3)
+    named.adjust({"label": 2})
+    assert torch.equal(named.decode(z), classes)
+    with pytest.raises(UsageError, match="label 3"):
+        named.decode(z, torch.tensor([3, 0]))
+    assert named.needs == {"image", "label"} and model().needs == {"image"}
+
+
+def test_every_sampler_nears_the_same_image_and_the_way_back_finds_the_noise() -> None:
+    drawn = model()
+    z = drawn.prior(range(3))
+    drawn.adjust({"num_inference_steps": 200, "sampler": "heun"})
+    image = drawn.decode(z)
+    for sampler in ("euler", "ddim", "dpm++2m"):
+        drawn.adjust({"sampler": sampler})
+        assert (drawn.decode(z) - image).square().mean().sqrt() < 0.02, sampler
+    drawn.adjust({"sampler": "heun", "num_inference_steps": 60})
+    true = torch.rand(3, 1, 16, 16) * 1.8 - 0.9
+    again = drawn.decode(drawn.encode(true))
+    assert 10 * torch.log10(4 / (again - true).square().mean()) > 35
+
+
+def test_the_figure_of_the_way_ends_at_the_images() -> None:
+    drawn = model(num_inference_steps=12, sampler="heun")
+    shown = drawn.figures()["denoising"].view(8, 8, 1, 16, 16)
+    torch.testing.assert_close(shown[:, -1], drawn.decode(drawn.prior(range(8))), atol=1e-4, rtol=0)
+    far = (shown - shown[:, -1:]).square().mean((0, 2, 3, 4))
+    assert far[0] > far[3] > far[6] > 0
+
+
+def test_a_bound_of_the_likelihood_is_below_it_and_near() -> None:
+    """Of a Gaussian, whose denoiser and chance of every one of 256 values are known; far below a value's width it is loose."""
+    random, spread = torch.Generator().manual_seed(0), 0.25
+    image = torch.randn(300, 1, 12, 12, generator=random) * spread
+    image = (((image + 1) / likelihood.BIN).round() * likelihood.BIN - 1).clamp(-1, 1)
+    normal, edge = Normal(torch.zeros((), dtype=torch.double), spread), likelihood.BIN / 2
+    exact = (normal.cdf(image.double() + edge) - normal.cdf(image.double() - edge)).log().flatten(1).sum(1)
+
+    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+        return x * (spread**2 / (spread**2 + sigma**2)).view(-1, 1, 1, 1)
+
+    def gap(low: float) -> Tensor:
+        bound = likelihood.variational(denoise, image, low=low, high=80.0, draws=60, random=random)
+        return likelihood.bits_per_dimension(bound - exact, 144)
+
+    for low in (0.004, 0.01):
+        found = gap(low)
+        deviation = float(found.std() / 300**0.5)
+        assert deviation < 0.02
+        assert -3 * deviation < float(found.mean()) < 0.02 + 3 * deviation
+    assert 0.5 < float(gap(0.001).mean()) < 1.5
+
+
+def test_the_network_takes_any_size_and_begins_at_zero() -> None:
+    net = DenoisingUNet(30, 3, width=16, blocks=1, patch=4)
+    told = net(torch.randn(2, 3, 30, 30), torch.zeros(2))
+    assert told.shape == (2, 3, 30, 30) and bool((told == 0).all())
+    near = waves(torch.tensor([0.5, 0.51, 0.5]))
+    assert torch.equal(near[0], near[2]) and (near[0] - near[1]).norm() > 0.3
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    model(num_inference_steps=2).save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_saved_model_is_given_options_when_it_is_sampled(saved: Path) -> None:
+    loaded = loading.load(saved, options={"num_inference_steps": 5, "sampler": "heun"})
+    assert isinstance(loaded, Diffusion)
+    assert (loaded.num_inference_steps, loaded.sampler) == (5, "heun")
+    plain = loading.load(saved)
+    assert isinstance(plain, Diffusion) and plain.num_inference_steps == 2
+    assert not torch.equal(loaded.sample(1), plain.sample(1))
+    for options, words in (
+        ({"width": 8}, "width of diffusion cannot be changed"),
+        ({"num_inference_steps": 0}, "--num-inference-steps is 0"),
+        ({"sampler": "best"}, "choose one of heun"),
+        ({"latent_dim": 4}, "latent_dim of diffusion"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            loading.load(saved, options=options)
+
+
+def test_what_follows_from_the_options_is_no_option(tmp_path: Path) -> None:
+    made = model(channels=3)
+    assert made.latent_dim == 768 == made.prior([0]).numel()
+    assert "latent_dim" not in made.options
+    assert "unknown option" in refused("train", "diffusion", "digits", "--latent-dim", "4").lower()
+    with pytest.raises(UsageError, match="no option 'latent_dim'"):
+        api.train("diffusion", "digits", settings=TrainSettings(out=str(tmp_path)), options={"latent_dim": 4})
+    with pytest.raises(UsageError, match="without --classes"):
+        loading.load(_saved(made, tmp_path), options={"label": 1}).sample(1)  # type: ignore[attr-defined]
+
+
+def test_classes_come_with_the_data_and_are_asked_for_by_number(tmp_path: Path) -> None:
+    settings = TrainSettings(steps=3, batch_size=8, sample_every=1000, threads=1, device="cpu", out=str(tmp_path))
+    options = {"size": 16, "width": 16, "classes": 10, "num_inference_steps": 2}
+    run = api.train("diffusion", "digits", settings=settings, options=options)
+    three, four = (loading.load(run, options={"label": label, "guidance": 3.0}) for label in (3, 4))
+    assert isinstance(three, Diffusion) and isinstance(four, Diffusion)
+    assert not torch.equal(three.sample(1), four.sample(1))
+    images = tmp_path / "images"
+    images.mkdir()
+    for place in range(30):
+        Image.new("L", (16, 16), place).save(images / f"{place}.png")
+    with pytest.raises(DataError, match="label"):
+        api.train("diffusion", str(images), settings=settings, options={**options, "channels": 1})
+
+
+def _saved(made: Diffusion, folder: Path) -> Path:
+    made.save(folder / "saved")
+    return folder / "saved"
+
+
+def test_commands_take_the_flags_of_the_model_they_are_given(saved: Path, tmp_path: Path) -> None:
+    out = [str(tmp_path / f"{i}.png") for i in range(3)]
+    assert typed("sample", str(saved), "-n", "2", "--out", out[0])[0] == 0
+    code, _, told = typed(
+        "sample", str(saved), "-n", "2", "--num-inference-steps", "4", "--sampler", "heun", "--out", out[1]
+    )
+    assert code == 0, told
+    assert Path(out[0]).read_bytes() != Path(out[1]).read_bytes()
+    assert (
+        typed("interpolate", str(saved), "--rows", "1", "--columns", "2", "--sampler", "ddim", "--out", out[2])[0] == 0
+    )
+    assert "expected 1 to 10000" in refused("sample", str(saved), "--num-inference-steps", "0")
+    assert "--width" in refused("sample", str(saved), "--width", "8")
+    assert "--guidance" in refused("sample", str(tmp_path / "none"), "--guidance", "2")
+    shown = typed("sample", str(saved), "--help")[1]
+    assert "--num-inference-steps" in shown and "[default: 2]" in shown and "--lr" not in shown
