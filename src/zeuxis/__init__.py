@@ -14,13 +14,14 @@ if TYPE_CHECKING:
         inspect_data,
         interpolate,
         load,
+        mix,
         resume,
         sample,
         train,
         translate,
     )
     from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
-    from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Translator, option
+    from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Styled, Translator, option
     from zeuxis.settings import TrainSettings
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ __all__ = [
     "Encoder",
     "Latent",
     "Model",
+    "Styled",
     "TrainSettings",
     "Translator",
     "UsageError",
@@ -45,6 +47,7 @@ __all__ = [
     "inspect_data",
     "interpolate",
     "load",
+    "mix",
     "option",
     "resume",
     "sample",
@@ -61,13 +64,14 @@ _HOMES = {
         "inspect_data",
         "interpolate",
         "load",
+        "mix",
         "resume",
         "sample",
         "train",
         "translate",
     ),
     "zeuxis.errors": ("DataError", "DiskFullError", "DivergedError", "UsageError", "ZeuxisError"),
-    "zeuxis.model": ("Batch", "Clock", "Encoder", "Latent", "Model", "Translator", "option"),
+    "zeuxis.model": ("Batch", "Clock", "Encoder", "Latent", "Model", "Styled", "Translator", "option"),
     "zeuxis.settings": ("TrainSettings",),
 }
 

@@ -14,7 +14,7 @@ from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
 from zeuxis import stopping
-from zeuxis.cli import explore, export, judge, look, train, translate
+from zeuxis.cli import explore, export, judge, look, mix, train, translate
 from zeuxis.errors import ZeuxisError
 
 HELP = """\
@@ -30,6 +30,7 @@ ORDER = (
     "sample",
     "interpolate",
     "arithmetic",
+    "mix",
     "translate",
     "evaluate",
     "compare",
@@ -80,6 +81,7 @@ def build(tokens: Sequence[str]) -> App:
     )
     train.register(app, tokens)
     explore.register(app)
+    app.command(mix.mix)
     app.command(translate.translate)
     judge.register(app)
     export.register(app)

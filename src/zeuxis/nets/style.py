@@ -36,11 +36,11 @@ class Mapping(nn.Module):
         self.register_buffer("mean", torch.zeros(latent))
 
     def forward(self, z: Tensor) -> Tensor:
-        w = pixel_norm(z)
-        for layer in self.layers:
-            w = F.leaky_relu(layer(w), 0.2) * ROOT
-        result: Tensor = w.float()
-        return result
+        w = pixel_norm(z.float())
+        with torch.autocast(w.device.type, enabled=False):  # little work, and every layer hangs on it
+            for layer in self.layers:
+                w = F.leaky_relu(layer(w), 0.2) * ROOT
+        return w
 
     @torch.no_grad()
     def remember(self, w: Tensor) -> None:
