@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import signal
 from torch import Tensor
 from torch.nn import functional as F
 
+from commandline import refused, typed
 from zeuxis import api, explore
 from zeuxis.adversarial import PathLength, path_lengths
 from zeuxis.errors import UsageError
@@ -323,6 +326,26 @@ def test_a_model_without_styles_says_so() -> None:
             ask()
     with pytest.raises(UsageError, match="seed or more"):
         api.mix(stylegan(), rows=[], columns=[1])
+
+
+def test_the_commands_draw_w_and_mixtures(tmp_path: Path, elsewhere: None) -> None:
+    saved, plain = str(tmp_path / "style"), str(tmp_path / "plain")
+    stylegan().save(saved)
+    DCGAN(size=16, width=4).save(plain)
+    for words in (
+        ("mix", saved, "--rows", "0-1", "--columns", "4-6", "--layers", "middle"),
+        ("interpolate", saved, "--space", "w", "--rows", "2", "--columns", "3"),
+        ("arithmetic", saved, "--space", "w", "--plus", "1,2", "--minus", "3", "--plus", "4"),
+    ):
+        picture = tmp_path / f"{words[0]}.png"
+        code, out, err = typed(*words, "--out", str(picture))
+        assert (code, err, out) == (0, "", f"wrote {picture}\n")
+    wide, high = Image.open(tmp_path / "mix.png").size
+    tile = 96  # the least a picture is drawn at
+    assert 4 * tile < wide < 5 * tile and 3 * tile < high < 4 * tile
+    assert "no styles" in refused("mix", plain)
+    assert "no space w" in refused("interpolate", plain, "--space", "w")
+    assert "--out" in refused("mix", saved, "--out", "mix.webp")
 
 
 # Adaptive augmentation

@@ -31,8 +31,8 @@ class StyleGAN2(Styled):
     )
     r1: float = option(0.1, "weight of the R1 penalty on the discriminator's gradient at real images", low=0)
     r1_every: int = option(16, "steps between two penalties (each counts as many times)", low=1)
-    path: float = option(1.0, "weight of path length regularisation, in the paper's own; 0 for none", low=0)
-    path_every: int = option(8, "steps between two regularisations (each counts as many times)", low=1)
+    path: float = option(0.1, "weight of path length regularisation, the paper's being 1; 0 for none", low=0)
+    path_every: int = option(16, "steps between two regularisations (each counts as many times)", low=1)
     mixing: float = option(0.9, "share of images learned with two styles, from some layer on the other", low=0, high=1)
     noise: bool = option(False, "add noise to the features, for detail that is no latent's")
     ada: float = option(
