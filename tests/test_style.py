@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from commandline import refused, typed
+from textbook import stylegan2
 from zeuxis import api, explore
 from zeuxis.adversarial import PathLength, path_lengths
 from zeuxis.errors import UsageError
@@ -187,6 +188,25 @@ def test_pixel_norm_and_minibatch_deviation_against_loops() -> None:
     alike = minibatch_deviation(x[:1].expand(4, -1, -1, -1))
     assert alike[:, 5].abs().max() <= 2e-4
     assert minibatch_deviation(x[:3]).shape == (3, 6, 3, 3)  # a group of one: nothing differs
+
+
+def test_the_networks_are_those_they_are_measured_against() -> None:
+    """The textbook's, with grouped convolutions of each image's own weights: the same images and scores."""
+    model = StyleGAN2(size=16, width=4)
+    book = stylegan2.networks(16, 3, 4)
+    names = ("mapping", "synthesis", "discriminator")
+    for name, theirs in zip(names, book):
+        mine = {key: value for key, value in getattr(model, name).state_dict().items() if key != "mean"}
+        assert list(theirs.state_dict()) and theirs.load_state_dict(mine)
+    z, image = torch.randn(8, 128), torch.randn(8, 3, 16, 16)
+    near = {"atol": 1e-4, "rtol": 1e-4}
+    torch.testing.assert_close(model.mapping(z), book[0](z), **near)
+    w = model.mixed(model.mapping(z))
+    torch.testing.assert_close(model.synthesis(w), book[1](w), **near)
+    torch.testing.assert_close(model.discriminator(image), book[2](image), **near)
+    before = [next(network.parameters()).detach().clone() for network in book]
+    stylegan2.step(*book, stylegan2.optimizers(*book), image)
+    assert not any(torch.equal(next(network.parameters()), old) for network, old in zip(book, before))
 
 
 # Path length
