@@ -1,6 +1,6 @@
 """How fast a step is: ours, as `zeuxis train` makes it, against the textbook's, at the same networks and losses.
 
-    python bench/speed.py [dcgan-64 wgan-32 vae-64 vae-32 ddpm-32 gan-32 pythae] [--windows 8] [--seconds 3] [--threads 2]
+    python bench/speed.py [dcgan-64 wgan-32 vae-64 ddpm-32 stylegan2-64 pythae ...] [--windows 8] [--seconds 3] [--threads 2]
 
 Ours and the textbook's each have a process of their own (memory is kept differently); they take turns of a few seconds,
 with the same batches in memory. Prints images/s (minimum, median, maximum over the windows) and the ratio of medians.
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
-from textbook import dcgan, ddpm, gan, pythae, vae, wgan, wgan_gp
+from textbook import dcgan, ddpm, gan, pythae, stylegan2, vae, wgan, wgan_gp
 from zeuxis import families, training
 from zeuxis.model import Batch, Model
 from zeuxis.session.machine import memory_kept
@@ -81,6 +81,18 @@ def _vae(size: int) -> Case:
     return Case(lambda: families.find("vae")(size=size), plain, size, 3, 64)
 
 
+def _stylegan2(size: int) -> Case:
+    """The game alone on both sides, without augmentation and penalties."""
+
+    def plain() -> Step:
+        networks = stylegan2.networks(size, 3)
+        players = stylegan2.optimizers(*networks)
+        return lambda real: stylegan2.step(*networks, players, real)
+
+    options: dict[str, Any] = {"size": size, "ada": 0.0, "r1": 0.0, "path": 0.0}
+    return Case(lambda: families.find("stylegan2")(**options), plain, size, 3, 32)
+
+
 def _pythae() -> Case:
     def plain() -> Step:
         step = pythae.trainer()
@@ -112,6 +124,8 @@ CASES = {
     "ddpm-32": _ddpm(),
     "gan-32": _gan(32),
     "gan-64": _gan(64),
+    "stylegan2-64": _stylegan2(64),
+    "stylegan2-32": _stylegan2(32),
     "pythae": _pythae(),
 }
 

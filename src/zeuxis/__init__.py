@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         inspect_data,
         interpolate,
         load,
+        mix,
         resume,
         sample,
         train,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     )
     from zeuxis.editing import directions, editor, invert
     from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
-    from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Translator, option
+    from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Styled, Translator, option
     from zeuxis.settings import TrainSettings
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ __all__ = [
     "Encoder",
     "Latent",
     "Model",
+    "Styled",
     "TrainSettings",
     "Translator",
     "UsageError",
@@ -49,6 +51,7 @@ __all__ = [
     "interpolate",
     "invert",
     "load",
+    "mix",
     "option",
     "resume",
     "sample",
@@ -65,6 +68,7 @@ _HOMES = {
         "inspect_data",
         "interpolate",
         "load",
+        "mix",
         "resume",
         "sample",
         "train",
@@ -72,7 +76,7 @@ _HOMES = {
     ),
     "zeuxis.editing": ("directions", "editor", "invert"),
     "zeuxis.errors": ("DataError", "DiskFullError", "DivergedError", "UsageError", "ZeuxisError"),
-    "zeuxis.model": ("Batch", "Clock", "Encoder", "Latent", "Model", "Translator", "option"),
+    "zeuxis.model": ("Batch", "Clock", "Encoder", "Latent", "Model", "Styled", "Translator", "option"),
     "zeuxis.settings": ("TrainSettings",),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -105,6 +106,34 @@ def r1(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
         score = discriminator(real.float()).sum()
         (gradient,) = torch.autograd.grad(score, real, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean() / 2
+
+
+def path_lengths(synthesis: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
+    """How far images move for a small step of w (n d), in random directions of images: |J^T y| of Karras 2020, equation
+    4 (n), y being noise of norm 1 in each channel."""
+    with torch.autocast(w.device.type, enabled=False):  # as for `r1`
+        w = w.float() if w.requires_grad else w.float().requires_grad_(True)
+        image = synthesis(w)
+        noise = torch.randn_like(image) / math.sqrt(image[0, 0].numel())
+        (gradient,) = torch.autograd.grad((image * noise).sum(), w, create_graph=True)
+    lengths: Tensor = torch.linalg.vector_norm(gradient, dim=1)
+    return lengths
+
+
+class PathLength(nn.Module):
+    """The typical path length, a in equation 4: the mean over those seen, the late ones counting more; a buffer, as it
+    is a run's memory."""
+
+    typical: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("typical", torch.zeros(()))
+
+    def among(self, lengths: Tensor) -> Tensor:
+        """The typical length, these (n) counted in; nothing is kept yet. The first are taken as they are."""
+        mean = lengths.detach().mean()
+        return torch.where(self.typical > 0, torch.lerp(self.typical, mean, 0.01), mean)
 
 
 class Pool(nn.Module):

@@ -5,20 +5,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from zeuxis import explore, families, files, judging, loading, onnx, session
-from zeuxis.capabilities import decode, encode, encoder, latent, translate, translator
+from zeuxis.capabilities import decode, encode, encoder, latent, space_of, styled, translate, translator
 from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.data.report import Report, inspect
 from zeuxis.errors import UsageError
-from zeuxis.explore.arithmetic import AVERAGE
+from zeuxis.explore import Equation, Layers, Space, SpaceName
+from zeuxis.explore.arithmetic import AVERAGE, LENGTH
 from zeuxis.judging import extractors, sets, translation
 from zeuxis.judging.comparison import Comparison, contender
 from zeuxis.judging.report import Evaluation
@@ -45,6 +44,7 @@ __all__ = [
     "interpolate",
     "latent",
     "load",
+    "mix",
     "resume",
     "sample",
     "train",
@@ -78,17 +78,20 @@ def interpolate(
     columns: int = 10,
     seeds: Sequence[int] | None = None,
     ends: tuple[Tensor, Tensor] | None = None,
-    path: PathKind = "slerp",
+    path: PathKind | None = None,
+    space: SpaceName = "z",
     settle: int = 0,
 ) -> Tensor:
     """Images (rows columns c h w) from one end of each row to the other.
 
     The ends of a row are two seeds that follow each other in `seeds` (0, 1, 2 ... if not given), or two images of
-    `ends` (each rows c h w), encoded. `settle` times each picture is encoded and decoded again.
+    `ends` (each rows c h w), encoded. `settle` times each picture is encoded and decoded again. In the space w of a
+    styled model the path is linear, else slerp unless it is given.
     """
-    z1, z2 = _ends(model, rows, seeds, ends)
-    z = explore.interpolate(z1, z2, columns, path=path)
-    images = explore.settled(encoder(model), z.flatten(0, 1), settle) if settle else decode(model, z.flatten(0, 1))
+    able = space_of(model, space)
+    z1, z2 = _ends(model, able, rows, seeds, ends)
+    z = explore.interpolate(z1, z2, columns, path=path or explore.path_in(space))
+    images = explore.settled(encoder(model), z.flatten(0, 1), settle) if settle else decode(able, z.flatten(0, 1))
     return images.reshape(len(z1), columns, *images.shape[1:])
 
 
@@ -98,37 +101,23 @@ def walk(
     frames: int = 120,
     seeds: Sequence[int] = range(6),
     ends: tuple[Tensor, Tensor] | None = None,
-    path: PathKind = "slerp",
+    path: PathKind | None = None,
+    space: SpaceName = "z",
     settle: int = 0,
 ) -> Tensor:
     """The frames (frames c h w) of a walk through the seeds' latents, or the images of `ends`, row by row, and back."""
-    z = encode(model, torch.stack(ends, 1).flatten(0, 1)) if ends else latent(model).prior(seeds)
-    steps = explore.loop(z, frames, path=path)
-    return explore.settled(encoder(model), steps, settle) if settle else decode(model, steps)
+    able = space_of(model, space)
+    z = encode(model, torch.stack(ends, 1).flatten(0, 1)) if ends else able.prior(seeds)
+    steps = explore.loop(z, frames, path=path or explore.path_in(space))
+    return explore.settled(encoder(model), steps, settle) if settle else decode(able, steps)
 
 
-@dataclass(frozen=True)
-class Equation:
-    """What arithmetic gave: latents (`outcome`), images (`pictures`), and how often it works (`score`, if asked)."""
+def mix(model: Model, *, rows: Sequence[int], columns: Sequence[int], layers: Layers = "coarse") -> Tensor:
+    """Images (1 + rows, 1 + columns, c h w): a third of the layers in the column's style, the rest in the row's.
 
-    outcome: explore.Outcome
-    pictures: explore.Pictures
-    score: explore.Score | None = None
-
-    def figure(self) -> Image.Image:
-        """The lecture's figure: samples of each term, their average under them, the result's neighbourhood."""
-        picks = self.outcome.picks
-        titles, weights = [pick.text for pick in picks], [pick.weight for pick in picks]
-        averaged = max(len(pick.origins) for pick in picks)
-        shown = max(len(examples) for examples in self.pictures.examples)
-        return explore.arithmetic_figure(
-            self.pictures.examples,
-            self.pictures.averages,
-            self.pictures.neighbourhood,
-            titles=titles,
-            weights=weights,
-            average=averaged if averaged > shown else None,
-        )
+    The first row and column show the seeds themselves, their crossing nothing (zeros).
+    """
+    return explore.mix(styled(model), rows, columns, layers)
 
 
 def arithmetic(
@@ -139,17 +128,18 @@ def arithmetic(
     average: int | None = None,
     seed: int = 0,
     triples: int = 0,
+    space: SpaceName = "z",
     report: Callable[[str], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Equation:
     """Add and subtract what images have in common.
 
     `terms` is an expression such as "smiling woman - neutral woman + neutral man", whose words are the attributes of
-    `data`, or pairs (weight, seeds) picked by eye. `average` examples are averaged per term (100 if not given); with
-    `triples`, as many random choices of examples are scored. `report` is told how well the attributes can be read,
-    `progress` how many images are decoded, of how many.
+    `data`, or pairs (weight, seeds) picked by eye. `average` examples are averaged per term (100 if not given), in
+    `space`; with `triples`, as many random choices of examples are scored. `report` is told how well the attributes
+    can be read, `progress` how many images are decoded, of how many.
     """
-    able = latent(model)
+    able = space_of(model, space)
     if not isinstance(terms, str):
         if triples:
             raise UsageError("terms picked by hand have no target to score; write an expression of attributes")
@@ -162,8 +152,11 @@ def arithmetic(
     parsed = explore.parse(terms, words)
     reader = reader_for(pack, device=str(model.device), progress=report)
     among = explore.candidates(able, pack, reader=reader)
-    chosen = explore.arithmetic(able, parsed, candidates=among, average=average or AVERAGE, seed=seed)
-    score = functools.partial(explore.score, able, parsed, words=words, candidates=among, reader=reader)
+    # In w an average keeps its norm: nearer to the mean is where a model is surest.
+    length = LENGTH if space == "z" else None
+    add = functools.partial(explore.arithmetic, able, parsed, candidates=among, average=average or AVERAGE)
+    score = functools.partial(explore.score, able, parsed, words=words, candidates=among, reader=reader, length=length)
+    chosen = add(seed=seed, length=length)
     rated = score(average=average or AVERAGE, triples=triples, seed=seed) if triples else None
     return Equation(chosen, explore.pictures(able, chosen), rated)
 
@@ -288,7 +281,7 @@ def resume(
 
 
 def _ends(
-    model: Model, rows: int, seeds: Sequence[int] | None, ends: tuple[Tensor, Tensor] | None
+    model: Model, space: Space, rows: int, seeds: Sequence[int] | None, ends: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor, Tensor]:
     """The latents of the first and of the last column (each rows ...)."""
     if ends is not None:
@@ -296,5 +289,5 @@ def _ends(
     chosen = list(range(2 * rows)) if seeds is None else list(seeds)
     if len(chosen) < 2 or len(chosen) % 2:
         raise UsageError(f"there are {len(chosen)} seeds; expected two for each row, its ends, as in --seeds 3,8,5,9")
-    z = latent(model).prior(chosen)
+    z = space.prior(chosen)
     return z[0::2], z[1::2]

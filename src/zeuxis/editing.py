@@ -15,16 +15,17 @@ from PIL import Image
 from torch import Tensor
 
 from zeuxis import explore, files, images
-from zeuxis.capabilities import decode, latent
+from zeuxis.capabilities import decode, space_of
 from zeuxis.data import open_pack
 from zeuxis.errors import UsageError
 from zeuxis.explore import directions as ways
 from zeuxis.explore.directions import Direction, Supervised, Unsupervised
 from zeuxis.explore.inversion import Progress, Search
+from zeuxis.explore.spaces import Space, SpaceName
 from zeuxis.judging import extractors
 from zeuxis.metrics import paired, vgg
 from zeuxis.metrics.attributes import reader_for
-from zeuxis.model import Encoder, Latent, Model
+from zeuxis.model import Encoder, Model
 
 STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # of an edit
 STRIP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # of a direction
@@ -66,70 +67,83 @@ def invert(
     *,
     steps: int | None = None,
     starts: int = Search.starts,
+    space: SpaceName = "z",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Inversion:
     """The latents of pictures (n c h w, in [-1, 1]): the encoder's where there is one, else found by gradient descent.
 
-    `steps` of descent from `starts` latents for each picture; steps that are asked of a model with an encoder start from
-    what that finds.
+    `steps` of descent in `space`, from `starts` latents for each picture; those asked of a model with an encoder start
+    from what that finds.
     """
-    able = latent(model)
+    able = space_of(model, space)
     network = extractors.vgg16(device=model.device)
     measure = functools.partial(vgg.distance, network)
-    if isinstance(able, Encoder) and not steps:
-        with torch.no_grad():
-            found = torch.cat([able.encode(part.to(able.device)).cpu() for part in torch.split(pictures, 64)])
-    else:
+    code = _encoded(able, pictures) if isinstance(able, Encoder) else None
+    if code is None or steps:
         how = Search(starts=starts) if steps is None else Search(steps=steps, starts=starts)
-        found = explore.invert(able, pictures, distance=measure, how=how, seed=seed, progress=progress)
-    made = decode(model, found)
+        find = functools.partial(explore.invert, able, pictures, distance=measure, how=how, progress=progress)
+        found = find(seed=seed, begin=code)
+    else:
+        found = code
+    made = decode(able, found)
     with torch.no_grad():
         far = measure(made.to(model.device), pictures.to(model.device)).cpu()
     return Inversion(pictures, found, made, paired.psnr(made, pictures), far)
 
 
-def save_latents(path: str | Path, latents: Tensor, *, model: Model, names: Sequence[str] = ()) -> None:
-    """Write latents (n ...) as safetensors, with the family that they belong to and the names of their pictures."""
+@torch.no_grad()
+def _encoded(model: Encoder, pictures: Tensor) -> Tensor:
+    return torch.cat([model.encode(part.to(model.device)).cpu() for part in torch.split(pictures, 64)])
+
+
+def save_latents(
+    path: str | Path, latents: Tensor, *, model: Model, space: SpaceName = "z", names: Sequence[str] = ()
+) -> None:
+    """Write latents (n ...) of a space as safetensors, with the family and the names of their pictures."""
     files.make_folder(Path(path).parent)
     about = {"family": model.family(), "names": json.dumps(list(names))}
-    files.write_file(Path(path), safetensors.torch.save({"latents": latents.cpu().contiguous()}, about))
+    files.write_file(Path(path), safetensors.torch.save({space: latents.cpu().contiguous()}, about))
 
 
-def load_latents(path: str | Path, model: Model) -> Tensor:
-    """Latents (n ...) of such a file; `UsageError` where they are not of a model like this one."""
-    found = files.read_tensors(Path(path), max_bytes=_MOST_BYTES).get("latents")
-    wanted = tuple(latent(model).prior([0]).shape[1:])
+def load_latents(path: str | Path, model: Model, *, space: SpaceName = "z") -> Tensor:
+    """Latents (n ...) of such a file; `UsageError` where they are not of this space of a model like this one."""
+    held = files.read_tensors(Path(path), max_bytes=_MOST_BYTES)
+    found, wanted = held.get(space), tuple(space_of(model, space).prior([0]).shape[1:])
     if found is None or tuple(found.shape[1:]) != wanted:
-        has = "no latents" if found is None else f"latents of shape {tuple(found.shape[1:])}"
-        raise UsageError(
-            f"{path} has {has}; this {model.family()} has latents of shape {wanted}: invert the picture again"
-        )
+        has = ", ".join(f"{name} of shape {tuple(value.shape[1:])}" for name, value in held.items()) or "no latents"
+        raise UsageError(f"{path} has {has}; here is asked for {space} of shape {wanted}: invert the picture again")
     return found
 
 
 def directions(
-    model: Model, *, method: Unsupervised = "components", count: int = 5, samples: int = SAMPLES
+    model: Model,
+    *,
+    method: Unsupervised = "components",
+    count: int = 5,
+    space: SpaceName = "z",
+    samples: int | None = None,
 ) -> list[Direction]:
-    """What the model's images vary in, without labels: `components` of their features, or `factors` of its first layer."""
-    able = latent(model)
+    """What images vary in, without labels: `components` of the features of `samples`, or `factors` of the first layer."""
+    able = space_of(model, space)
     if method == "factors":
-        return ways.factors(able, count=count)
+        return ways.factors(model, able, count=count)
     if method != "components":
         raise UsageError(f"--method is {method!r}; choose components or factors, or name attributes")
     extractor = extractors.find("lite0", device=model.device)
-    return ways.components(able, extractor, count=count, seeds=range(samples))
+    return ways.components(able, extractor, count=count, seeds=range(samples or SAMPLES))
 
 
 @dataclass(frozen=True)
 class Editor:
     """The attributes of a labelled set in a model's latent space."""
 
-    model: Latent
+    model: Space
     words: explore.Vocabulary
     among: explore.Candidates
     reader: explore.Reader
     method: Supervised = "means"
+    space: SpaceName = "z"
 
     def steps(self, change: str) -> list[tuple[float, Direction]]:
         """The steps of a change such as "+ glasses - smiling": weights (negative takes away) and directions."""
@@ -143,7 +157,7 @@ class Editor:
 
     def edit(self, latents: Tensor, change: str, strengths: Sequence[float] = STRENGTHS) -> Tensor:
         """Images (n strengths c h w) of latents (n ...) that are changed so much."""
-        return _moved(self.model, latents, self.steps(change), strengths)
+        return _moved(self.model, latents, self.steps(change), strengths, space=self.space)
 
     def score(self, change: str, *, strengths: Sequence[float] = STRENGTHS, people: int = PEOPLE) -> list[EditScore]:
         """How often a change is read as asked, and how much else is, over people who are not so yet."""
@@ -151,11 +165,9 @@ class Editor:
         wanted = explore.target(explore.parse(change, self.words), self.words)
         chosen = self._without(wanted, people)
         before = self.reader.read(decode(self.model, chosen)).cpu()
-        scores = []
-        for strength in strengths:
-            after = self.reader.read(decode(self.model, ways.moved(chosen, steps, strength))).cpu()
-            scores.append(_score(strength, before, after, wanted, self.words))
-        return scores
+        made = _moved(self.model, chosen, steps, strengths, space=self.space).unbind(1)
+        read = [self.reader.read(images).cpu() for images in made]
+        return [_score(strength, before, after, wanted, self.words) for strength, after in zip(strengths, read)]
 
     def _without(self, wanted: dict[int, bool], people: int) -> Tensor:
         """The latents of people who have nothing yet of what is wanted."""
@@ -183,17 +195,31 @@ class EditScore:
         )
 
 
-def strips(model: Model, steps: Sequence[Direction], *, seed: int = 0, strengths: Sequence[float] = STRIP) -> Tensor:
+def strips(
+    model: Model,
+    steps: Sequence[Direction],
+    *,
+    seed: int = 0,
+    strengths: Sequence[float] = STRIP,
+    space: SpaceName = "z",
+) -> Tensor:
     """What each direction does to the picture of a seed: images (directions strengths c h w)."""
-    able = latent(model)
+    able = space_of(model, space)
     start = able.prior([seed]).cpu()
-    return torch.cat([_moved(able, start, [(1.0, step)], strengths) for step in steps])
+    return torch.cat([_moved(able, start, [(1.0, step)], strengths, space=space) for step in steps])
 
 
 def _moved(
-    model: Latent, latents: Tensor, steps: Sequence[tuple[float, Direction]], strengths: Sequence[float]
+    model: Space,
+    latents: Tensor,
+    steps: Sequence[tuple[float, Direction]],
+    strengths: Sequence[float],
+    *,
+    space: SpaceName,
 ) -> Tensor:
-    return torch.stack([decode(model, ways.moved(latents, steps, strength)) for strength in strengths], 1)
+    """Images (n strengths c h w) of moved latents; in z each keeps its norm, near which all of a Gaussian is."""
+    kept = space == "z"
+    return torch.stack([decode(model, ways.moved(latents, steps, strength, keep=kept)) for strength in strengths], 1)
 
 
 def _filled(row: Tensor, blank: int) -> Tensor:
@@ -215,13 +241,14 @@ def editor(
     *,
     data: str = "avatars",
     method: Supervised = "means",
+    space: SpaceName = "z",
     seed: int = 0,
     report: Callable[[str], None] | None = None,
     progress: Progress | None = None,
 ) -> Editor:
     """What changes a model's images by the attributes of `data`; `report` and `progress` as of `arithmetic`."""
-    able = latent(model)
+    able = space_of(model, space)
     pack: Any = open_pack(data, size=model.size, channels=model.channels, progress=progress)
     words = explore.vocabulary(pack.attributes, pack.classes)
     reader = reader_for(pack, device=str(model.device), progress=report)
-    return Editor(able, words, explore.candidates(able, pack, reader=reader, seed=seed), reader, method)
+    return Editor(able, words, explore.candidates(able, pack, reader=reader, seed=seed), reader, method, space)

@@ -201,6 +201,30 @@ class Latent(Model):
         return torch.cat(parts)
 
 
+class Styled(Latent):
+    """A model that maps z to a second latent space w, one of which each layer of its synthesis takes as its style.
+
+    In w images change more evenly than in z, paths are straight, and layers can take the styles of different images
+    (Karras 2019, https://arxiv.org/abs/1812.04948).
+    """
+
+    @property
+    @abstractmethod
+    def styles(self) -> int:
+        """How many layers take a style."""
+
+    @abstractmethod
+    def to_w(self, z: Tensor) -> Tensor:
+        """Styles w (n d) for latents z (n ...)."""
+
+    @abstractmethod
+    def decode_w(self, w: Tensor) -> Tensor:
+        """Images (n c h w, in [-1, 1]) for styles w: of all layers (n d), or of each its own (n styles d)."""
+
+    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.decode_w(self.to_w(z))
+
+
 class Encoder(Latent):
     """A model that also finds the latent of an image."""
 

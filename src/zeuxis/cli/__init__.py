@@ -14,7 +14,7 @@ from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
 from zeuxis import stopping
-from zeuxis.cli import edit, explore, export, judge, look, train, translate
+from zeuxis.cli import edit, explore, export, judge, look, mix, train, translate
 from zeuxis.errors import ZeuxisError
 
 HELP = """\
@@ -33,6 +33,7 @@ ORDER = (
     "invert",
     "edit",
     "directions",
+    "mix",
     "translate",
     "evaluate",
     "compare",
@@ -84,6 +85,7 @@ def build(tokens: Sequence[str]) -> App:
     train.register(app, tokens)
     explore.register(app, tokens)
     edit.register(app, tokens)
+    app.command(mix.mix)
     app.command(translate.translate)
     judge.register(app, tokens)
     export.register(app)

@@ -9,25 +9,28 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from zeuxis.cli import flags
-from zeuxis.cli.explore import Code, ModelName, Place, Seeds, check_png, default_place, write_picture
+from zeuxis.cli import flags, sampling
+from zeuxis.cli.explore import Code, ModelName, Place, Seeds, Where, check_png, default_place, write_picture
 from zeuxis.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from zeuxis.display import Display
+    from zeuxis.editing import Editor
+    from zeuxis.explore import SpaceName
     from zeuxis.model import Model
 
 SIGNS = ("+", "-", "\u2212", "\u2013")
 
+Method = Literal["means", "boundary"]
 Words = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
 
-def register(app: App) -> None:
-    """Add the commands."""
+def register(app: App, tokens: Sequence[str]) -> None:
+    """Add the commands, with the flags of the model that the tokens name."""
     for command in (invert, edit, directions):
-        app.command(command)
+        app.command(sampling.accepting(command, tokens))
 
 
 def invert(
@@ -38,9 +41,11 @@ def invert(
     steps: Annotated[int | None, flags.flag("of descent (default: 300, or none after an encoder)", low=0)] = None,
     starts: Annotated[int, flags.flag("latents that each picture is tried from", low=1, high=64)] = 8,
     seed: Annotated[int, flags.flag("of the starts", low=0, high=2**62)] = 0,
+    space: Where = "z",
     out: Path | None = None,
     device: Place = "auto",
     family: Code = None,
+    options: sampling.Given = None,
 ) -> None:
     """Find the latent of pictures, and draw what the model makes of it under each.
 
@@ -54,13 +59,13 @@ def invert(
     from zeuxis import api, editing
     from zeuxis.display import open_display
 
-    loaded = api.load(model, device=device, family=family)
+    loaded = api.load(model, device=device, family=family, options=options)
     with open_display() as shown:
         given = _pictures(loaded, pictures, number, shown)
         progress = partial(shown.work, "descending")
-        found = editing.invert(loaded, given, steps=steps, starts=starts, seed=seed, progress=progress)
+        found = editing.invert(loaded, given, steps=steps, starts=starts, seed=seed, space=space, progress=progress)
     place = out or default_place(model, "inverted.safetensors")
-    editing.save_latents(place, found.latents, model=loaded, names=pictures)
+    editing.save_latents(place, found.latents, model=loaded, space=space, names=pictures)
     print(found.describe())
     print(f"wrote {place}")
     write_picture(found.figure(), place.with_suffix(".png"))
@@ -72,12 +77,14 @@ def edit(
     *words: Words,
     seeds: Seeds = None,
     strength: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, -100, 100))] = None,
-    method: Literal["means", "boundary"] = "means",
+    method: Method = "means",
     data: str | None = None,
     score: Annotated[bool, Parameter(negative=())] = False,
+    space: Where = "z",
     out: Path | None = None,
     device: Place = "auto",
     family: Code = None,
+    options: sampling.Given = None,
 ) -> None:
     """Change one thing in a picture: zeuxis edit MODEL me.png "+ glasses" "- smiling".
 
@@ -98,16 +105,15 @@ def edit(
     """
     check_png(out)
     change, pictures = _asked(words, seeds)
-    from zeuxis import api, editing, explore, loading
+    from zeuxis import api, editing, explore
     from zeuxis.display import open_display
 
-    loaded = api.load(model, device=device, family=family)
-    source, strengths = data or loading.data_of(model) or "avatars", (0.0, strength) if strength else editing.STRENGTHS
+    loaded = api.load(model, device=device, family=family, options=options)
+    strengths = (0.0, strength) if strength else editing.STRENGTHS
     with open_display() as shown:
-        reading = partial(shown.work, "reading images")
-        editor = editing.editor(loaded, data=source, method=method, report=shown.note, progress=reading)
+        editor = _editor(loaded, data or _learned(model), method, space, shown)
         editor.steps(change)  # a word that means nothing ends it here, before anything long
-        latents = api.latent(loaded).prior(seeds) if seeds else _latents(loaded, pictures, shown)
+        latents = editor.model.prior(seeds) if seeds else _latents(loaded, pictures, space, shown)
     drawn = editor.edit(latents, change, strengths)
     for line in editor.score(change, strengths=strengths) if score else ():
         print(line.describe())
@@ -123,9 +129,11 @@ def directions(
     number: Annotated[int, flags.flag("directions, if no attributes are named", low=1, high=100)] = 5,
     seed: Annotated[int, flags.flag("of the picture that they are shown on", low=0, high=2**62)] = 0,
     data: str | None = None,
+    space: Where = "z",
     out: Path | None = None,
     device: Place = "auto",
     family: Code = None,
+    options: sampling.Given = None,
 ) -> None:
     """Draw what directions of latent space do: a strip for each.
 
@@ -140,20 +148,17 @@ def directions(
         the labelled images whose attributes the words are (default: what the model was trained on)
     """
     check_png(out)
-    from zeuxis import api, editing, explore, loading
+    from zeuxis import api, editing, explore
     from zeuxis.display import open_display
 
-    loaded = api.load(model, device=device, family=family)
+    loaded = api.load(model, device=device, family=family, options=options)
     with open_display() as shown:
         if words:
-            how = _supervised(method)
-            source = data or loading.data_of(model) or "avatars"
-            progress = partial(shown.work, "reading images")
-            editor = editing.editor(loaded, data=source, method=how, report=shown.note, progress=progress)
+            editor = _editor(loaded, data or _learned(model), _supervised(method), space, shown)
             found = [step for word in words for _, step in editor.steps(word)]
         else:
-            found = editing.directions(loaded, method=_unsupervised(method), count=number)
-    strips = editing.strips(loaded, found, seed=seed)
+            found = editing.directions(loaded, method=_unsupervised(method), count=number, space=space)
+    strips = editing.strips(loaded, found, seed=seed, space=space)
     labels, names = [f"{value:g}" for value in editing.STRIP], [each.name for each in found]
     figure = explore.interpolation_figure(strips, labels=labels, names=names)
     write_picture(figure, out or default_place(model, "directions.png"))
@@ -182,7 +187,7 @@ def _pictures(model: Model, specs: Sequence[str], number: int, shown: Display) -
     return torch.cat([find(spec, range(1 if explore.is_picture(spec) else number)) for spec in specs])
 
 
-def _latents(model: Model, specs: Sequence[str], shown: Display) -> Tensor:
+def _latents(model: Model, specs: Sequence[str], space: SpaceName, shown: Display) -> Tensor:
     """Latents (n ...) that files hold, or of the pictures in them."""
     import torch
 
@@ -191,14 +196,29 @@ def _latents(model: Model, specs: Sequence[str], shown: Display) -> Tensor:
     found = []
     for spec in specs:
         if spec.endswith(".safetensors"):
-            found.append(editing.load_latents(spec, model))
+            found.append(editing.load_latents(spec, model, space=space))
         else:
             given = _pictures(model, [spec], 1, shown)
-            found.append(editing.invert(model, given, progress=partial(shown.work, "descending")).latents)
+            told = partial(shown.work, "descending")
+            found.append(editing.invert(model, given, space=space, progress=told).latents)
     return torch.cat(found)
 
 
-def _supervised(method: str | None) -> Literal["means", "boundary"]:
+def _learned(model: str) -> str:
+    """The data that a model was trained on, as far as it is known."""
+    from zeuxis import loading
+
+    return loading.data_of(model) or "avatars"
+
+
+def _editor(model: Model, data: str, method: Method, space: SpaceName, shown: Display) -> Editor:
+    from zeuxis import editing
+
+    told = partial(shown.work, "reading images")
+    return editing.editor(model, data=data, method=method, space=space, report=shown.note, progress=told)
+
+
+def _supervised(method: str | None) -> Method:
     if method in ("components", "factors"):
         raise UsageError(f"--method {method} finds directions by itself; leave out the attributes")
     return "boundary" if method == "boundary" else "means"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -25,6 +25,7 @@ Seeds = Annotated[list[int] | None, Parameter(converter=flags.bounded(flags.seed
 ModelName = Annotated[str, Parameter(help="a model's or a run's folder, or the number or name of a run under runs/")]
 Place = Annotated[Device, Parameter(help="where to compute")]
 Code = Annotated[str | None, Parameter(help="my_module:MyModel, to trust a model of a family outside Zeuxis")]
+Where = Annotated[Literal["z", "w"], Parameter(help="the latents meant: z, or the styles w of a family that has them")]
 Term = tuple[float, list[int]]
 
 
@@ -81,7 +82,8 @@ def interpolate(
     seeds: Seeds = None,
     start: Annotated[str | None, Parameter(name="--from")] = None,
     end: Annotated[str | None, Parameter(name="--to")] = None,
-    path: Literal["slerp", "linear"] = "slerp",
+    path: Literal["slerp", "linear"] | None = None,
+    space: Where = "z",
     settle: Annotated[int, flags.flag("times each picture is encoded and decoded again", low=0, high=1000)] = 0,
     frames: Annotated[int, flags.flag("pictures of an animation", low=1, high=10_000)] = 120,
     out: Path | None = None,
@@ -102,7 +104,7 @@ def interpolate(
     end
         what to end at
     path
-        slerp keeps to where a Gaussian prior has its latents; linear cuts through the middle
+        slerp keeps to where a Gaussian prior has its latents; linear cuts through the middle (default in w)
     out
         a .png for the figure; .webp, .gif or .mp4 for an animation
     """
@@ -113,12 +115,16 @@ def interpolate(
 
     loaded = api.load(model, device=device, family=family, options=options)
     ends = _ends(loaded, start, end, range(rows) if seeds is None else seeds)
+
+    def way(draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        return partial(draw, loaded, ends=ends, path=path, space=space, settle=settle)
+
     if animated and out is not None:
-        frames_drawn = api.walk(loaded, frames=frames, seeds=seeds or range(6), ends=ends, path=path, settle=settle)
+        frames_drawn = way(api.walk)(frames=frames, seeds=seeds or range(6))
         animation.write(frames_drawn, _parent(out), scale=max(1, 256 // loaded.size))
         print(f"wrote {out}")
         return
-    pictures = api.interpolate(loaded, rows=rows, columns=columns, seeds=seeds, ends=ends, path=path, settle=settle)
+    pictures = way(api.interpolate)(rows=rows, columns=columns, seeds=seeds)
     write_picture(explore.interpolation_figure(pictures), out or default_place(model, "interpolation.png"))
 
 
@@ -142,6 +148,7 @@ def arithmetic(
     data: str | None = None,
     plus: Picked = (),
     score: Annotated[bool, Parameter(negative=())] = False,
+    space: Where = "z",
     seed: Annotated[int, flags.flag("of the choice of examples", low=0, high=2**62)] = 0,
     out: Path | None = None,
     device: Place = "auto",
@@ -170,7 +177,11 @@ def arithmetic(
     from zeuxis.display import open_display
 
     solve = partial(
-        api.arithmetic, api.load(model, device=device, family=family, options=options), average=average, seed=seed
+        api.arithmetic,
+        api.load(model, device=device, family=family, options=options),
+        average=average,
+        seed=seed,
+        space=space,
     )
     terms = cast("api.HandPicked", expression or plus)
     source = data or loading.data_of(model) or "avatars"

@@ -2,18 +2,26 @@
 
 from zeuxis.explore.arithmetic import Outcome, Pictures, Score, arithmetic, by_hand, pictures, score
 from zeuxis.explore.candidates import Candidates, Reader, candidates, encoded, sampled, settled
+from zeuxis.explore.equation import Equation
 from zeuxis.explore.examples import examples, is_picture
 from zeuxis.explore.expression import Term, Vocabulary, parse, target, vocabulary
-from zeuxis.explore.figures import arithmetic_figure, interpolation_figure, path_strip
+from zeuxis.explore.figures import arithmetic_figure, interpolation_figure, mixing_figure, path_strip
 from zeuxis.explore.inversion import invert
+from zeuxis.explore.mixing import Layers, mix, mixed, third
 from zeuxis.explore.paths import interpolate, linear, loop, slerp
+from zeuxis.explore.spaces import Space, SpaceName, StyleSpace, path_in
 
 __all__ = [
     "Candidates",
+    "Equation",
+    "Layers",
     "Outcome",
     "Pictures",
     "Reader",
     "Score",
+    "Space",
+    "SpaceName",
+    "StyleSpace",
     "Term",
     "Vocabulary",
     "arithmetic",
@@ -28,7 +36,11 @@ __all__ = [
     "is_picture",
     "linear",
     "loop",
+    "mix",
+    "mixed",
+    "mixing_figure",
     "parse",
+    "path_in",
     "path_strip",
     "pictures",
     "sampled",
@@ -36,5 +48,6 @@ __all__ = [
     "settled",
     "slerp",
     "target",
+    "third",
     "vocabulary",
 ]

@@ -11,7 +11,7 @@ from torch import Tensor
 from zeuxis.errors import UsageError
 from zeuxis.explore.candidates import Candidates, Reader, choose, decode
 from zeuxis.explore.expression import Term, Vocabulary, base, target, word
-from zeuxis.model import Latent
+from zeuxis.explore.spaces import Space
 
 # Measured on snapshots of two DCGANs and two VAEs, of avatars: 100 of 100 results were as asked by every one of
 # them. Left short, an average fades into the mean face; at the full norm it leaves what the decoder was trained on,
@@ -78,7 +78,7 @@ class Score:
 
 
 def arithmetic(
-    model: Latent,
+    model: Space,
     terms: Sequence[Term],
     *,
     candidates: Candidates,
@@ -103,7 +103,7 @@ def arithmetic(
 
 
 def by_hand(
-    model: Latent, terms: Sequence[tuple[float, Sequence[int]]], *, seed: int = 0, length: float | None = None
+    model: Space, terms: Sequence[tuple[float, Sequence[int]]], *, seed: int = 0, length: float | None = None
 ) -> Outcome:
     """Arithmetic with the seeds of each term picked by eye, as in the DCGAN paper: pairs (weight, seeds).
 
@@ -150,14 +150,14 @@ def surroundings(latent: Tensor, spread: Tensor, *, seed: int = 0, amount: float
     return latent + steps.to(latent) * spread.to(latent)
 
 
-def pictures(model: Latent, result: Outcome, *, shown: int = 3) -> Pictures:
+def pictures(model: Space, result: Outcome, *, shown: int = 3) -> Pictures:
     """The outcome's images: the first examples of each term, the averages, the neighbourhood."""
     examples = [decode(model, pick.latents[:shown]).cpu() for pick in result.picks]
     return Pictures(examples, decode(model, result.averages).cpu(), decode(model, result.neighbourhood).cpu())
 
 
 def score(
-    model: Latent,
+    model: Space,
     terms: Sequence[Term],
     *,
     words: Vocabulary,

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from zeuxis.errors import UsageError
 from zeuxis.explore.expression import Term, base
-from zeuxis.model import Encoder, Latent
+from zeuxis.explore.spaces import Space
+from zeuxis.model import Encoder
 
 BATCH = 128  # images decoded at once
 
@@ -67,7 +68,7 @@ class Candidates:
 
 
 @torch.no_grad()
-def decode(model: Latent, latents: Tensor) -> Tensor:
+def decode(model: Space, latents: Tensor) -> Tensor:
     """Images (n c h w) for latents (n ...), a batch at a time."""
     return torch.cat([model.decode(part.to(model.device)) for part in torch.split(latents, BATCH)])
 
@@ -82,7 +83,7 @@ def settled(model: Encoder, latents: Tensor, times: int) -> Tensor:
 
 
 @torch.no_grad()
-def sampled(model: Latent, reader: Reader, *, seeds: Sequence[int]) -> Candidates:
+def sampled(model: Space, reader: Reader, *, seeds: Sequence[int]) -> Candidates:
     """A model's own samples of these seeds, with the attributes that the reader sees in them."""
     latents, labels = [], []
     for start in range(0, len(seeds), BATCH):
@@ -104,7 +105,7 @@ def encoded(model: Encoder, pack: Labelled, *, count: int = 4096, seed: int = 0)
     return Candidates(torch.cat(latents), known, torch.from_numpy(chosen), source="image")
 
 
-def candidates(model: Latent, pack: Labelled, *, reader: Reader, count: int = 4096, seed: int = 0) -> Candidates:
+def candidates(model: Space, pack: Labelled, *, reader: Reader, count: int = 4096, seed: int = 0) -> Candidates:
     """What a model offers to choose from: labelled images where it can encode them, otherwise its samples, read."""
     if isinstance(model, Encoder):
         return encoded(model, pack, count=count, seed=seed)

@@ -17,7 +17,8 @@ from zeuxis.errors import UsageError
 from zeuxis.explore.arithmetic import to_norm
 from zeuxis.explore.candidates import Candidates, choose, decode
 from zeuxis.explore.expression import Term, Vocabulary, word
-from zeuxis.model import Latent
+from zeuxis.explore.spaces import Space
+from zeuxis.model import Model
 
 Extractor = Callable[[Tensor], Tensor]  # images (n c h w) -> features (n d)
 Supervised = Literal["means", "boundary"]
@@ -55,7 +56,7 @@ def towards(
     return Direction(name, _as_far(normal, apart.flatten()).view_as(apart))
 
 
-def components(model: Latent, extractor: Extractor, *, count: int = 5, seeds: Sequence[int]) -> list[Direction]:
+def components(space: Space, extractor: Extractor, *, count: int = 5, seeds: Sequence[int]) -> list[Direction]:
     """What images vary in most: the principal components of their features, each as the step in latents that brings it.
 
     The images of the seeds give features, principal component analysis their main axes, and least squares from places on
@@ -63,8 +64,8 @@ def components(model: Latent, extractor: Extractor, *, count: int = 5, seeds: Se
     """
     if len(seeds) <= count:
         raise UsageError(f"{len(seeds)} samples have no {count} components; give more samples")
-    z = model.prior(seeds).cpu()
-    features = torch.cat([extractor(decode(model, part)).cpu() for part in torch.split(z, 256)]).double()
+    z = space.prior(seeds).cpu()
+    features = torch.cat([extractor(decode(space, part)).cpu() for part in torch.split(z, 256)]).double()
     _, _, axes = torch.linalg.svd(features - features.mean(0), full_matrices=False)
     places = (features - features.mean(0)) @ axes[:count].T  # n count
     places = places / places.std(0)
@@ -74,14 +75,18 @@ def components(model: Latent, extractor: Extractor, *, count: int = 5, seeds: Se
     return [Direction(f"component {i + 1}", row.float().reshape(z.shape[1:])) for i, row in enumerate(scaled.unbind())]
 
 
-def factors(model: Latent, *, count: int = 5) -> list[Direction]:
-    """What the first layer listens to most: the leading right singular vectors of its weight (Shen 2021, equation 5).
+def factors(model: Model, space: Space, *, count: int = 5) -> list[Direction]:
+    """What the model's first layers listen to most: the leading right singular vectors of the weights that are given the
+    latent itself, one above the other (Shen 2021, equation 5; in w those of every style).
 
     `UsageError` where what the latent first meets is no linear layer.
     """
-    weight = _first(model).weight.detach().double()
-    _, _, axes = torch.linalg.svd(weight, full_matrices=False)
-    return [Direction(f"factor {i + 1}", row.float().cpu() * 3) for i, row in enumerate(axes[:count].unbind())]
+    weights = torch.cat([layer.weight.detach().double() for layer in _first(model, space)])
+    _, _, axes = torch.linalg.svd(weights, full_matrices=False)
+    spread = space.prior(range(256)).flatten(1).std(0).mean()
+    return [
+        Direction(f"factor {i + 1}", (row * spread * 3).float().cpu()) for i, row in enumerate(axes[:count].unbind())
+    ]
 
 
 def moved(latents: Tensor, steps: Sequence[tuple[float, Direction]], strength: float, *, keep: bool = True) -> Tensor:
@@ -126,21 +131,21 @@ def _as_far(normal: Tensor, apart: Tensor) -> Tensor:
     return step
 
 
-def _first(model: Latent) -> nn.Linear:
-    """The linear layer that is given the latents themselves."""
-    z, found = model.prior([0]), list[nn.Linear]()
+def _first(model: Model, space: Space) -> list[nn.Linear]:
+    """The linear layers that are given the latents themselves."""
+    z, found = space.prior([0]), list[nn.Linear]()
 
     def look(layer: nn.Module, inputs: tuple[Tensor, ...], _: object) -> None:
-        if isinstance(layer, nn.Linear) and inputs and inputs[0].data_ptr() == z.data_ptr():
+        if isinstance(layer, nn.Linear) and inputs and inputs[0].shape == z.shape and torch.equal(inputs[0], z):
             found.append(layer)
 
     hooks = [layer.register_forward_hook(look) for layer in model.modules()]
     try:
         with torch.no_grad():
-            model.decode(z)
+            space.decode(z)
     finally:
         for hook in hooks:
             hook.remove()
     if not found:
         raise UsageError(f"{model.family()} has no linear layer that takes the latent; ask for --method components")
-    return found[0]
+    return found

@@ -71,6 +71,28 @@ def _ends(draw: ImageDraw.ImageDraw, first: float, last: float, top: float) -> N
     _text(draw, ((first + last) / 2, top), "lambda, the weight of z1", colour=PALE, anchor="ma")
 
 
+def mixing_figure(images: Tensor, *, layers: str) -> Image.Image:
+    """The figure of mixed styles: images (1 + rows, 1 + columns, c h w, in [-1, 1]), the first of each way being what is
+    mixed, set apart; `layers` are those that take the columns' styles."""
+    tiles = [[_tile(picture) for picture in row] for row in images]
+    width, height = tiles[0][0].size
+
+    def place(index: int, length: int) -> int:
+        return MARGIN + index * (length + GAP) + 2 * GAP * (index > 0)
+
+    size = place(images.shape[1], width) - GAP + MARGIN, place(images.shape[0], height) - GAP + MARGIN
+    canvas = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(canvas)
+    for i, row in enumerate(tiles):
+        for j, tile in enumerate(row):
+            if i or j:
+                canvas.paste(tile, (place(j, width), place(i, height)))
+    corner = (MARGIN + width / 2, MARGIN + height / 2)
+    for offset, line in ((-TEXT, layers), (0, "styles of"), (TEXT, "the top row")):
+        _text(draw, (corner[0], corner[1] + offset), line, size=TEXT - 2, colour=PALE, anchor="mm")
+    return canvas
+
+
 def arithmetic_figure(
     examples: Sequence[Tensor],
     averages: Tensor,

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from zeuxis.errors import UsageError
 from zeuxis.explore.candidates import decode
-from zeuxis.model import Latent
+from zeuxis.explore.spaces import Space
 
 # How far images are from their truths (n c h w each): n. It must have a gradient.
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -35,43 +35,53 @@ class Search:
 
 
 def invert(
-    model: Latent,
+    model: Space,
     images: Tensor,
     *,
     distance: Distance,
     how: Search | None = None,
     seed: int = 0,
+    begin: Tensor | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
     """Latents (n ..., on the CPU) whose images are as near as can be to these (n c h w, in [-1, 1]).
 
     For each picture the samples that are nearest to it, of 2,048, are moved downhill by their squared error; the best of
-    them then goes on with `distance` beside it. A weight on the prior keeps latents where the model knows its way.
+    them then goes on with `distance` beside it. A weight on the prior keeps latents where the model knows its way. With
+    `begin` (n ...) each has that one start.
     """
     how = how or Search()
     if how.steps < 1 or how.starts < 1:
         raise UsageError(f"{how.steps} steps from {how.starts} starts find nothing; give at least 1 of each")
-    chunks = torch.split(images, max(1, TOGETHER // how.starts))
     drawn = model.prior(range(seed, seed + DRAWN))
-    looks = _coarse(decode(model, drawn))
+    starts = _nearest(model, images, drawn, how.starts) if begin is None else begin[:, None]
+    length = max(1, TOGETHER // starts.shape[1])
+    chunks = list(zip(torch.split(images, length), torch.split(starts, length)))
     found = []
-    for place, chunk in enumerate(chunks):
+    for place, (truth, start) in enumerate(chunks):
         told = _share(progress, place, len(chunks), how.steps)
-        found.append(_descend(model, chunk.to(model.device), drawn, looks, distance, how, told))
+        given = start.to(model.device), truth.to(model.device), drawn
+        found.append(_descend(model, *given, distance=distance, how=how, told=told))
     return torch.cat(found)
 
 
+def _nearest(model: Space, images: Tensor, drawn: Tensor, starts: int) -> Tensor:
+    """Of the latents drawn (m ...) those whose images look most like each of the pictures: n starts ..."""
+    looks = _coarse(decode(model, drawn))
+    return drawn[torch.cdist(_coarse(images.to(looks)), looks).topk(starts, largest=False).indices]
+
+
 def _descend(
-    model: Latent,
+    model: Space,
+    starts: Tensor,
     truth: Tensor,
     drawn: Tensor,
-    looks: Tensor,
+    *,
     distance: Distance,
     how: Search,
     told: Callable[[], None],
 ) -> Tensor:
-    """The latents (n ...) of some pictures (n c h w)."""
-    nearest = torch.cdist(_coarse(truth), looks).topk(how.starts, largest=False).indices  # n starts
+    """The latents (n ...) of some pictures (n c h w), from starts (n starts ...)."""
     centre, spread = drawn.mean(0), drawn.std(0).clamp(min=1e-6)
 
     def far(z: Tensor, image: Tensor, wanted: Tensor) -> Tensor:
@@ -80,17 +90,16 @@ def _descend(
     def farther(z: Tensor, image: Tensor, wanted: Tensor) -> Tensor:
         return far(z, image, wanted) + how.perceptual * distance(image, wanted)
 
-    last = how.steps // 3
-    every = truth.repeat_interleave(how.starts, 0)
-    tried = _move(model, drawn[nearest.flatten()], every, far, steps=how.steps - last, lr=how.lr, told=told)
-    with torch.no_grad():
-        errors = (decode(model, tried) - every).square().flatten(1).mean(1).view(-1, how.starts)
-    best = tried[errors.argmin(1) + how.starts * torch.arange(len(truth), device=tried.device)]
+    last, many = how.steps // 3, starts.shape[1]
+    every = truth.repeat_interleave(many, 0)
+    tried = _move(model, starts.flatten(0, 1), every, far, steps=how.steps - last, lr=how.lr, told=told)
+    errors = (decode(model, tried) - every).square().flatten(1).mean(1).view(-1, many)
+    best = tried[errors.argmin(1) + many * torch.arange(len(truth), device=tried.device)]
     return _move(model, best, truth, farther, steps=last, lr=how.lr / 2, told=told).cpu()
 
 
 def _move(
-    model: Latent,
+    model: Space,
     start: Tensor,
     truth: Tensor,
     far: Callable[[Tensor, Tensor, Tensor], Tensor],

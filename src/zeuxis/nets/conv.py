@@ -59,9 +59,16 @@ class ResizeConv2d(nn.ConvTranspose2d):
         super().__init__(before, after, 3, 2, 1, output_padding=output_padding, bias=bias)
 
     def forward(self, image: Tensor, output_size: list[int] | None = None) -> Tensor:
-        w = self.weight
-        both = F.pad(w, (0, 1, 0, 1)) + F.pad(w, (1, 0, 0, 1)) + F.pad(w, (0, 1, 1, 0)) + F.pad(w, (1, 0, 1, 0))
-        return F.conv_transpose2d(image, both, self.bias, 2, 1, self.output_padding)
+        return F.conv_transpose2d(image, spread(self.weight), self.bias, 2, 1, self.output_padding)
+
+
+def spread(weight: Tensor) -> Tensor:
+    """Weights (a b k k) over four neighbours (a b k+1 k+1): the sum of the weights at each of the four places."""
+    places = ((0, 1, 0, 1), (1, 0, 0, 1), (0, 1, 1, 0), (1, 0, 1, 0))
+    first, *others = (F.pad(weight, place) for place in places)
+    for other in others:
+        first = first + other
+    return first
 
 
 class Up(nn.Module):

@@ -1,0 +1,44 @@
+"""`zeuxis mix`: the styles of some pictures in the layers of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from zeuxis.cli import flags
+from zeuxis.cli.explore import Code, ModelName, Place, check_png, default_place, write_picture
+
+Some = Annotated[list[int], Parameter(converter=flags.bounded(flags.seeds), n_tokens=1, negative=())]
+
+
+def mix(
+    model: ModelName,
+    /,
+    *,
+    rows: Some = [0, 1, 2, 3],  # noqa: B006
+    columns: Some = [4, 5, 6, 7, 8, 9],  # noqa: B006
+    layers: Literal["coarse", "middle", "fine"] = "coarse",
+    out: Path | None = None,
+    device: Place = "auto",
+    family: Code = None,
+) -> None:
+    """Draw pictures that have the styles of one in some layers and of another in the rest, for families with styles.
+
+    Parameters
+    ----------
+    rows
+        seeds, as in 0-3: a row of pictures each
+    columns
+        seeds, as in 4-9: a column of pictures each
+    layers
+        the third of the layers that takes the column's style: coarse for pose and shape, fine for colours
+    out
+        a .png for the figure
+    """
+    check_png(out)
+    from zeuxis import api, explore
+
+    pictures = api.mix(api.load(model, device=device, family=family), rows=rows, columns=columns, layers=layers)
+    write_picture(explore.mixing_figure(pictures, layers=layers), out or default_place(model, "mixing.png"))

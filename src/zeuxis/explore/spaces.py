@@ -1,0 +1,49 @@
+"""The spaces in which latents can be walked, added and mixed: z, which every latent model has, and w, which styles do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from zeuxis.explore.paths import Path
+from zeuxis.model import Styled
+
+SpaceName = Literal["z", "w"]
+
+
+class Space(Protocol):
+    """Latents for seeds, and images for latents: a `Latent` is one, its z."""
+
+    @property
+    def device(self) -> torch.device: ...
+    def prior(self, seeds: Sequence[int]) -> Tensor: ...
+    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class StyleSpace:
+    """A styled model's w (n d), taken for the latents: where it is more even, and paths are straight."""
+
+    model: Styled
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @torch.no_grad()
+    def prior(self, seeds: Sequence[int]) -> Tensor:
+        """The styles of the seeds' latents (n d)."""
+        return self.model.to_w(self.model.prior(seeds))
+
+    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """Images (n c h w, in [-1, 1]) for styles."""
+        return self.model.decode_w(z)
+
+
+def path_in(space: SpaceName) -> Path:
+    """How latents are joined there: round a Gaussian's sphere in z, straight in w, where there is none."""
+    return "slerp" if space == "z" else "linear"

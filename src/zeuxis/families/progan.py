@@ -1,0 +1,181 @@
+"""Progressively growing GAN: both networks begin with tiny images, and larger ones are faded in (Karras 2018)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Adam, Optimizer
+
+from zeuxis.adversarial import PAIRS, distance, gradient_penalty, turns
+from zeuxis.model import Batch, Clock, Latent, Turn, option
+from zeuxis.nets.conv import pyramid
+from zeuxis.nets.equalised import EqualConv2d, EqualLinear, minibatch_deviation, pixel_norm
+from zeuxis.nets.style import widths
+
+Score = Callable[[Tensor], Tensor]
+
+ROOT = 2**0.5  # what keeps the variance through a leaky ReLU
+DRIFT = 1e-3  # weight that keeps a critic's scores near 0 (Karras 2018, appendix A.1)
+
+
+class Growth(nn.Module):
+    """How far the networks have grown: a stage, or between two the share of the newer one; of the images seen alone.
+
+    What was seen is a buffer, since samples need to know it.
+    """
+
+    seen: Tensor
+
+    def __init__(self, stage: int, top: int) -> None:
+        super().__init__()
+        self.stage, self.top = stage, top
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+
+    def level(self, images: Tensor) -> Tensor:
+        """After so many images: the first stage alone, then each fades in and is alone for as many images."""
+        rounds = (images - self.stage).clamp(min=0) / (2 * self.stage)
+        fading = (2 * (rounds - rounds.floor())).clamp(max=1)
+        return (rounds.floor() + fading).clamp(max=self.top)
+
+
+def halved(image: Tensor) -> Tensor:
+    """Images (n c h w) at half their size: means of four pixels."""
+    return F.avg_pool2d(image, 2)
+
+
+class Generator(nn.Module):
+    """Latents (n d) to images (n c h w): a grid, doubled stage by stage; each stage can make an image of its size."""
+
+    def __init__(self, size: int, channels: int, *, width: int, inputs: int) -> None:
+        super().__init__()
+        self.sizes, counts = pyramid(size), widths(size, width)
+        self.stem = EqualLinear(inputs, counts[0] * self.sizes[0] ** 2)
+        self.doubled = nn.ModuleList(EqualConv2d(*pair, resample="nearest") for pair in zip(counts, counts[1:]))
+        self.kept = nn.ModuleList(EqualConv2d(count, count) for count in counts)
+        self.image = nn.ModuleList(EqualConv2d(count, channels, 1) for count in counts)
+
+    def forward(self, z: Tensor, level: Tensor, top: int) -> Tensor:
+        """Images of the stage `top`, at a level between stages those of both, mixed."""
+        x = self.stem(pixel_norm(z)).unflatten(1, (-1, self.sizes[0], self.sizes[0]))
+        image = torch.zeros(1, 1, 1, 1, device=x.device)
+        for stage in range(top + 1):
+            side = self.sizes[stage]
+            x = self.doubled[stage - 1](x, odd=side % 2 == 1, gain=ROOT) if stage else x * ROOT
+            x = pixel_norm(F.leaky_relu(x, 0.2))
+            x = pixel_norm(F.leaky_relu(self.kept[stage](x, gain=ROOT), 0.2))
+            share = (1 - (level - stage).abs()).clamp(min=0)
+            image = F.interpolate(image, (side, side)) + share * self.image[stage](x).float()
+        return image
+
+
+class Discriminator(nn.Module):
+    """Images (n c h w) of the size of any stage to scores (n 1): halved stage by stage, then how much a group differs."""
+
+    def __init__(self, size: int, channels: int, *, width: int) -> None:
+        super().__init__()
+        counts = widths(size, width)
+        self.image = nn.ModuleList(EqualConv2d(channels, count, 1) for count in counts)
+        self.keep = nn.ModuleList(EqualConv2d(count, count) for count in counts[1:])
+        self.halve = nn.ModuleList(
+            EqualConv2d(after, before, resample="mean") for before, after in zip(counts, counts[1:])
+        )
+        self.last = EqualConv2d(counts[0] + 1, counts[0])
+        self.dense = EqualLinear(counts[0] * pyramid(size)[0] ** 2, counts[0])
+        self.score = EqualLinear(counts[0], 1)
+
+    def forward(self, image: Tensor, level: Tensor, top: int) -> Tensor:
+        x = self._seen(image, top)
+        for stage in reversed(range(top)):
+            x = F.leaky_relu(self.keep[stage](x, gain=ROOT), 0.2)
+            x = F.leaky_relu(self.halve[stage](x, gain=ROOT), 0.2)
+            if stage == top - 1:  # the newest stage fades in beside a look at the image at half its size
+                x = torch.lerp(self._seen(halved(image), stage).float(), x.float(), level - stage)
+        x = F.leaky_relu(self.last(minibatch_deviation(x), gain=ROOT), 0.2)
+        x = F.leaky_relu(self.dense(x.flatten(1)), 0.2) * ROOT
+        scores: Tensor = self.score(x)
+        return scores
+
+    def _seen(self, image: Tensor, stage: int) -> Tensor:
+        return F.leaky_relu(self.image[stage](image, gain=ROOT), 0.2)
+
+
+@dataclass(eq=False)
+class ProGAN(Latent):
+    """A generator and a discriminator that grow together, from images of 4 to 7 pixels to the whole size."""
+
+    latent_dim: int = option(128, "numbers in the latent vector", low=1, high=65536)
+    width: int = option(16, "channels at the image's size; each halving doubles them, to 8 times", low=4, high=512)
+    stage: int = option(30_000, "images that each size learns alone, and again while the next one fades in", low=1)
+    lr: float = option(1e-3, "learning rate of both players (Adam)", low=0, high=1)
+    beta2: float = option(
+        0.99, "Adam's memory of the gradient's square (it has none of the gradient)", low=0, high=0.9999
+    )
+    loss: Literal["non-saturating", "wgan-gp"] = option(
+        "non-saturating", "with R1; or the paper's, a critic with a penalised slope"
+    )
+    r1: float = option(1.0, "weight of the R1 penalty on the discriminator's gradient at real images", low=0)
+    r1_every: int = option(16, "steps between two R1 penalties (each counts as many times)", low=1)
+    penalty: float = option(10.0, "weight of the penalty on the critic's slope", low=0)
+
+    scaffolding = ("discriminator",)
+
+    def build(self) -> None:
+        self.generator = Generator(self.size, self.channels, width=self.width, inputs=self.latent_dim)
+        self.discriminator = Discriminator(self.size, self.channels, width=self.width)
+        self.growth = Growth(self.stage, top=len(self.generator.sizes) - 1)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        players = {"discriminator": self.discriminator, "generator": self.generator}
+        return {
+            name: Adam(network.parameters(), self.lr, (0.0, self.beta2), fused=True)
+            for name, network in players.items()
+        }
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
+        level = self.growth.level(torch.tensor(clock.images))
+        top = math.ceil(level)
+        level = level.to(batch.image.device)
+        real = self.shown(batch.image, level, top)
+        fake = self.generator(torch.randn(len(real), self.latent_dim, device=real.device), level, top)
+
+        def score(image: Tensor) -> Tensor:
+            scores: Tensor = self.discriminator(image, level, top)
+            return scores
+
+        yield None, {"growth/level": level}
+        if self.loss == "wgan-gp":
+            yield from self.criticism(score, real, fake)
+        else:
+            weight = self.r1 * self.r1_every if clock.step % self.r1_every == 0 else 0.0
+            yield from turns(PAIRS["non-saturating"], score, real, fake, r1_weight=weight)
+        self.growth.seen.fill_(clock.images)
+
+    def criticism(self, score: Score, real: Tensor, fake: Tensor) -> Iterator[Turn]:
+        """The turns of the paper's game: Gulrajani's critic, one step for each of the generator, kept from drifting off."""
+        real_score, fake_score = score(real), score(fake.detach())
+        yield None, {"distance/critic": distance(real_score, fake_score)}
+        penalty = self.penalty * gradient_penalty(score, real, fake)
+        drift = DRIFT * real_score.float().square().mean()
+        terms = {"real": -real_score.mean(), "fake": fake_score.mean(), "penalty": penalty, "drift": drift}
+        yield "discriminator", terms
+        yield "generator", {"fool": -score(fake).mean()}
+
+    def shown(self, image: Tensor, level: Tensor, top: int) -> Tensor:
+        """Images (n c h w) as real ones of a level: pooled, and while a stage fades in as coarse as its images are."""
+        for _ in range(self.growth.top - top):
+            image = halved(image)
+        if top == 0:
+            return image
+        coarse = F.interpolate(halved(image), image.shape[2:])
+        return torch.lerp(coarse, image, level - (top - 1))
+
+    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        # All stages, each by its share, so that what is computed does not hang on a number in a buffer (as for ONNX).
+        images: Tensor = self.generator(z, self.growth.level(self.growth.seen), self.growth.top)
+        return images.clamp(-1, 1)
