@@ -74,7 +74,8 @@ def test_a_sample_depends_on_its_seed_alone(saved: Path) -> None:
 def test_interpolation_of_encoded_images(saved: Path) -> None:
     model = zeuxis.load(saved)
     one, other = torch.rand(2, 1, 28, 28) * 2 - 1, torch.rand(2, 1, 28, 28) * 2 - 1
-    images = zeuxis.interpolate(model, columns=5, ends=(one, other), path="linear")
+    ends = (api.encode(model, one), api.encode(model, other))
+    images = zeuxis.interpolate(model, columns=5, ends=ends, path="linear")
     assert images.shape == (2, 5, 1, 28, 28)
     torch.testing.assert_close(images[:, 0], api.decode(model, api.encode(model, one)))
     torch.testing.assert_close(images[:, 4], api.decode(model, api.encode(model, other)))

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import torch
 from PIL import Image
 
 from commandline import in_a_process, refused, typed
-from zeuxis import api, explore, families, loading
+from zeuxis import api, editing, explore, families, loading
 from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
+from zeuxis.judging import extractors
+from zeuxis.metrics import vgg
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -99,14 +102,28 @@ def test_interpolate_draws_an_animation(gan: Path, tmp_path: Path) -> None:
     assert Image.open(walk).n_frames == 6  # type: ignore[attr-defined]
 
 
-def test_interpolate_between_images_needs_an_encoder(gan: Path, vae: Path, tmp_path: Path) -> None:
+def test_interpolate_between_images_finds_their_latents(
+    gan: Path, vae: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    network = vgg.VGG().requires_grad_(False)
+    monkeypatch.setattr(extractors, "vgg16", lambda **named: network)
+    monkeypatch.setattr(editing, "invert", partial(editing.invert, steps=3))
     ends = ["--from", str(tmp_path / "a.png"), "--to", str(tmp_path / "b.png")]
     for i, path in enumerate(ends[1::2]):
         Image.new("L", (40, 28), 200 * i).save(path)
-    assert "these families can: rbm, vae" in refused("interpolate", str(gan), *ends)
     assert "belong together" in refused("interpolate", str(vae), *ends[:2])
     out = tmp_path / "between.png"
-    assert typed("interpolate", str(vae), *ends, "--out", str(out))[1] == f"wrote {out}\n"
+    for model in (gan, vae):
+        assert typed("interpolate", str(model), *ends, "--out", str(out))[1] == f"wrote {out}\n"
+        assert Image.open(out).height < 2 * 112 + 96  # one row
+    kept = tmp_path / "z.safetensors"
+    assert typed("invert", str(gan), *ends[1::2], "--out", str(kept))[0] == 0
+    assert typed("interpolate", str(gan), "--from", str(kept), "--to", ends[1], "--out", str(out))[0] == 0
+    assert Image.open(out).height > 2 * 112  # a row for each latent
+    assert typed("sample", str(gan), "--latents", str(kept), "--out", str(tmp_path / "mine"))[0] == 0
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["latent-00000.png", "latent-00001.png"]
+    assert "give one of the two" in refused("sample", str(gan), "--latents", str(kept), "--seeds", "3")
 
 
 def test_interpolate_between_classes_and_settle(vae: Path, tmp_path: Path) -> None:
@@ -114,8 +131,9 @@ def test_interpolate_between_classes_and_settle(vae: Path, tmp_path: Path) -> No
     assert typed("interpolate", str(vae), *ends, "--seeds", "4,0", "--settle", "1", "--out", str(out))[0] == 0
     model, starts = api.load(vae), explore.examples("digits:1", [4, 0], size=28, channels=1)
     stops = explore.examples("digits:9", [4, 0], size=28, channels=1, order=1)
-    plain = api.interpolate(model, ends=(starts, stops))
-    settled = api.interpolate(model, ends=(starts, stops), settle=1)
+    ends_found = (api.encode(model, starts), api.encode(model, stops))
+    plain = api.interpolate(model, ends=ends_found)
+    settled = api.interpolate(model, ends=ends_found, settle=1)
     torch.testing.assert_close(settled[:, 3], api.decode(model, api.encode(model, plain[:, 3])), atol=1e-5, rtol=0)
     figure = explore.interpolation_figure(settled)
     assert np.array_equal(np.asarray(Image.open(out)), np.asarray(figure))

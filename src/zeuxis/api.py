@@ -84,12 +84,12 @@ def interpolate(
 ) -> Tensor:
     """Images (rows columns c h w) from one end of each row to the other.
 
-    The ends of a row are two seeds that follow each other in `seeds` (0, 1, 2 ... if not given), or two images of
-    `ends` (each rows c h w), encoded. `settle` times each picture is encoded and decoded again. In the space w of a
-    styled model the path is linear, else slerp unless it is given.
+    The ends of a row are two seeds that follow each other in `seeds` (0, 1, 2 ... if not given), or two latents of
+    `ends` (each rows ...), as `encode` and `invert` give them. `settle` times each picture is encoded and decoded again.
+    In the space w of a styled model the path is linear, else slerp unless it is given.
     """
     able = space_of(model, space)
-    z1, z2 = _ends(model, able, rows, seeds, ends)
+    z1, z2 = _ends(able, rows, seeds, ends)
     z = explore.interpolate(z1, z2, columns, path=path or explore.path_in(space))
     images = explore.settled(encoder(model), z.flatten(0, 1), settle) if settle else decode(able, z.flatten(0, 1))
     return images.reshape(len(z1), columns, *images.shape[1:])
@@ -105,9 +105,9 @@ def walk(
     space: SpaceName = "z",
     settle: int = 0,
 ) -> Tensor:
-    """The frames (frames c h w) of a walk through the seeds' latents, or the images of `ends`, row by row, and back."""
+    """The frames (frames c h w) of a walk through the seeds' latents, or those of `ends`, row by row, and back."""
     able = space_of(model, space)
-    z = encode(model, torch.stack(ends, 1).flatten(0, 1)) if ends else able.prior(seeds)
+    z = torch.stack(ends, 1).flatten(0, 1) if ends else able.prior(seeds)
     steps = explore.loop(z, frames, path=path or explore.path_in(space))
     return explore.settled(encoder(model), steps, settle) if settle else decode(able, steps)
 
@@ -152,12 +152,10 @@ def arithmetic(
     parsed = explore.parse(terms, words)
     reader = reader_for(pack, device=str(model.device), progress=report)
     among = explore.candidates(able, pack, reader=reader)
-    # In w an average keeps its norm: nearer to the mean is where a model is surest.
-    length = LENGTH if space == "z" else None
-    add = functools.partial(explore.arithmetic, able, parsed, candidates=among, average=average or AVERAGE)
-    score = functools.partial(explore.score, able, parsed, words=words, candidates=among, reader=reader, length=length)
-    chosen = add(seed=seed, length=length)
-    rated = score(average=average or AVERAGE, triples=triples, seed=seed) if triples else None
+    length = LENGTH if space == "z" else None  # an average in w keeps its norm: models are surest near the mean
+    both: dict[str, Any] = {"candidates": among, "average": average or AVERAGE, "seed": seed, "length": length}
+    chosen = explore.arithmetic(able, parsed, **both)
+    rated = explore.score(able, parsed, **both, words=words, reader=reader, triples=triples) if triples else None
     return Equation(chosen, explore.pictures(able, chosen), rated)
 
 
@@ -281,11 +279,11 @@ def resume(
 
 
 def _ends(
-    model: Model, space: Space, rows: int, seeds: Sequence[int] | None, ends: tuple[Tensor, Tensor] | None
+    space: Space, rows: int, seeds: Sequence[int] | None, ends: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor, Tensor]:
     """The latents of the first and of the last column (each rows ...)."""
     if ends is not None:
-        return encode(model, ends[0]), encode(model, ends[1])
+        return ends
     chosen = list(range(2 * rows)) if seeds is None else list(seeds)
     if len(chosen) < 2 or len(chosen) % 2:
         raise UsageError(f"there are {len(chosen)} seeds; expected two for each row, its ends, as in --seeds 3,8,5,9")

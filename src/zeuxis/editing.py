@@ -116,6 +116,45 @@ def load_latents(path: str | Path, model: Model, *, space: SpaceName = "z") -> T
     return found
 
 
+def located(
+    model: Model,
+    spec: str,
+    seeds: Sequence[int] | None = None,
+    *,
+    space: SpaceName = "z",
+    order: int = 0,
+    work: Callable[[str, int, int], None] | None = None,
+) -> Tensor:
+    """Latents (n ...) of what `spec` names, one for each seed: of a file of latents, of a picture, of images of a data set.
+
+    Without seeds all that a file holds, or one. `order` is that of `examples`; `work` is told what is done, how much of it,
+    and of how much.
+    """
+    if spec.endswith(".safetensors"):
+        held = load_latents(spec, model, space=space)
+        return held if seeds is None else held[[seed % len(held) for seed in seeds]]
+    chosen = [0] if seeds is None or explore.is_picture(spec) else list(seeds)
+    reading, descending = (functools.partial(work, text) if work else None for text in ("reading images", "descending"))
+    find = functools.partial(explore.examples, size=model.size, channels=model.channels, progress=reading)
+    found = _latents(model, find(spec, chosen, order=order), space, descending)
+    return found.expand(len(seeds or chosen), *found.shape[1:])
+
+
+def _latents(model: Model, pictures: Tensor, space: SpaceName, progress: Progress | None) -> Tensor:
+    """The latents of pictures (n c h w), where nobody asks how near they are."""
+    able = space_of(model, space)
+    if isinstance(able, Encoder):
+        return _encoded(able, pictures)
+    return invert(model, pictures, space=space, progress=progress).latents
+
+
+def drawn(model: Model, path: str | Path) -> Tensor:
+    """Images (n c h w) of the latents in a file, whichever space they are of."""
+    held = files.read_tensors(Path(path), max_bytes=_MOST_BYTES)
+    space: SpaceName = "w" if "w" in held else "z"
+    return decode(space_of(model, space), load_latents(path, model, space=space))
+
+
 def directions(
     model: Model,
     *,

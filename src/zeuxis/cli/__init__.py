@@ -14,7 +14,7 @@ from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
 from zeuxis import stopping
-from zeuxis.cli import edit, explore, export, judge, look, mix, train, translate
+from zeuxis.cli import edit, explore, export, judge, look, mix, sampling, train, translate
 from zeuxis.errors import ZeuxisError
 
 HELP = """\
@@ -85,8 +85,8 @@ def build(tokens: Sequence[str]) -> App:
     train.register(app, tokens)
     explore.register(app, tokens)
     edit.register(app, tokens)
-    app.command(mix.mix)
-    app.command(translate.translate)
+    for command in (mix.mix, translate.translate):
+        app.command(sampling.accepting(command, tokens))
     judge.register(app, tokens)
     export.register(app)
     look.register(app)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from zeuxis.cli import flags, sampling
-from zeuxis.cli.explore import Code, ModelName, Place, Seeds, Where, check_png, default_place, write_picture
+from zeuxis.cli.explore import ModelName, Seeds, Where, check_png, default_place, write_picture
 from zeuxis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ def invert(
     seed: Annotated[int, flags.flag("of the starts", low=0, high=2**62)] = 0,
     space: Where = "z",
     out: Path | None = None,
-    device: Place = "auto",
-    family: Code = None,
-    options: sampling.Given = None,
+    load: sampling.Load,
 ) -> None:
     """Find the latent of pictures, and draw what the model makes of it under each.
 
@@ -56,10 +54,10 @@ def invert(
     """
     if not pictures or (out is not None and out.suffix != ".safetensors"):
         raise UsageError(f"--out is {out}; expected a .safetensors file" if pictures else "expected an image, or DATA")
-    from zeuxis import api, editing
+    from zeuxis import editing
     from zeuxis.display import open_display
 
-    loaded = api.load(model, device=device, family=family, options=options)
+    loaded = load()
     with open_display() as shown:
         given = _pictures(loaded, pictures, number, shown)
         progress = partial(shown.work, "descending")
@@ -82,9 +80,7 @@ def edit(
     score: Annotated[bool, Parameter(negative=())] = False,
     space: Where = "z",
     out: Path | None = None,
-    device: Place = "auto",
-    family: Code = None,
-    options: sampling.Given = None,
+    load: sampling.Load,
 ) -> None:
     """Change one thing in a picture: zeuxis edit MODEL me.png "+ glasses" "- smiling".
 
@@ -105,10 +101,10 @@ def edit(
     """
     check_png(out)
     change, pictures = _asked(words, seeds)
-    from zeuxis import api, editing, explore
+    from zeuxis import editing, explore
     from zeuxis.display import open_display
 
-    loaded = api.load(model, device=device, family=family, options=options)
+    loaded = load()
     strengths = (0.0, strength) if strength else editing.STRENGTHS
     with open_display() as shown:
         editor = _editor(loaded, data or _learned(model), method, space, shown)
@@ -131,9 +127,7 @@ def directions(
     data: str | None = None,
     space: Where = "z",
     out: Path | None = None,
-    device: Place = "auto",
-    family: Code = None,
-    options: sampling.Given = None,
+    load: sampling.Load,
 ) -> None:
     """Draw what directions of latent space do: a strip for each.
 
@@ -148,10 +142,10 @@ def directions(
         the labelled images whose attributes the words are (default: what the model was trained on)
     """
     check_png(out)
-    from zeuxis import api, editing, explore
+    from zeuxis import editing, explore
     from zeuxis.display import open_display
 
-    loaded = api.load(model, device=device, family=family, options=options)
+    loaded = load()
     with open_display() as shown:
         if words:
             editor = _editor(loaded, data or _learned(model), _supervised(method), space, shown)
@@ -193,15 +187,7 @@ def _latents(model: Model, specs: Sequence[str], space: SpaceName, shown: Displa
 
     from zeuxis import editing
 
-    found = []
-    for spec in specs:
-        if spec.endswith(".safetensors"):
-            found.append(editing.load_latents(spec, model, space=space))
-        else:
-            given = _pictures(model, [spec], 1, shown)
-            told = partial(shown.work, "descending")
-            found.append(editing.invert(model, given, space=space, progress=told).latents)
-    return torch.cat(found)
+    return torch.cat([editing.located(model, spec, space=space, work=shown.work) for spec in specs])
 
 
 def _learned(model: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -11,20 +11,18 @@ from cyclopts import App, Parameter, Token
 
 from zeuxis.cli import flags, sampling
 from zeuxis.errors import UsageError
-from zeuxis.settings import Device
 
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+    from zeuxis.explore import SpaceName
     from zeuxis.model import Model
 
 ANIMATIONS = frozenset({".webp", ".gif", ".mp4"})
 
 Seeds = Annotated[list[int] | None, Parameter(converter=flags.bounded(flags.seeds), n_tokens=1, negative=())]
 ModelName = Annotated[str, Parameter(help="a model's or a run's folder, or the number or name of a run under runs/")]
-Place = Annotated[Device, Parameter(help="where to compute")]
-Code = Annotated[str | None, Parameter(help="my_module:MyModel, to trust a model of a family outside Zeuxis")]
 Where = Annotated[Literal["z", "w"], Parameter(help="the latents meant: z, or the styles w of a family that has them")]
 Term = tuple[float, list[int]]
 
@@ -41,11 +39,10 @@ def sample(
     *,
     number: Annotated[int, Parameter(name=("--number", "-n"), converter=flags.bounded(flags.count, 1, 100_000))] = 64,
     seeds: Seeds = None,
+    latents: Path | None = None,
     columns: Annotated[int | None, flags.flag("pictures side by side", low=1, high=1000)] = None,
     out: Path | None = None,
-    device: Place = "auto",
-    family: Code = None,
-    options: sampling.Given = None,
+    load: sampling.Load,
 ) -> None:
     """Draw samples: a contact sheet, or one file for each.
 
@@ -55,19 +52,24 @@ def sample(
         how many, of the seeds 0, 1, 2 ..
     seeds
         these instead, as in 0-35,88; a seed means one picture, whatever is drawn with it
+    latents
+        those of a .safetensors file that `zeuxis invert` has written instead
     out
         a .png for a contact sheet, or a folder for one file for each seed
     """
     if out is not None and out.suffix not in ("", ".png"):
         raise UsageError(f"--out is {out}; expected a .png file, or a folder for one file for each seed")
-    from zeuxis import api, images
+    if latents is not None and seeds is not None:
+        raise UsageError("--latents and --seeds both say what to draw; give one of the two")
+    from zeuxis import api, editing, images
 
     chosen = list(range(number)) if seeds is None else seeds
-    pictures = api.sample(api.load(model, device=device, family=family, options=options), seeds=chosen)
+    pictures = editing.drawn(load(), latents) if latents else api.sample(load(), seeds=chosen)
     if out is not None and out.suffix == "":
-        for seed, picture in zip(chosen, pictures):
-            images.write_png(images.sheet(picture[None], gap=0), _inside(out) / f"seed-{seed:05}.png")
-        print(f"wrote {len(chosen)} pictures into {out}")
+        for seed, picture in zip(range(len(pictures)) if latents else chosen, pictures):
+            name = f"{'latent' if latents else 'seed'}-{seed:05}.png"
+            images.write_png(images.sheet(picture[None], gap=0), _inside(out) / name)
+        print(f"wrote {len(pictures)} pictures into {out}")
         return
     sheet = images.sheet(pictures, columns=columns, scale=2 if pictures.shape[-1] < 48 else 1)
     write_picture(sheet, out or default_place(model, "samples.png"))
@@ -87,9 +89,7 @@ def interpolate(
     settle: Annotated[int, flags.flag("times each picture is encoded and decoded again", low=0, high=1000)] = 0,
     frames: Annotated[int, flags.flag("pictures of an animation", low=1, high=10_000)] = 120,
     out: Path | None = None,
-    device: Place = "auto",
-    family: Code = None,
-    options: sampling.Given = None,
+    load: sampling.Load,
 ) -> None:
     """Draw the way from one picture to another, row by row, or as an animation.
 
@@ -99,8 +99,8 @@ def interpolate(
         two for each row, its ends, as in 3,8,5,9; an animation goes through them all and back. With --from and --to
         of data one for each row: which of the images
     start
-        what to start from, with --to: an image, or DATA:WORDS as in mnist:1, fashion-mnist/test:shirt, avatars:smiling
-        woman; for families that encode
+        what to start from, with --to: an image, latents that invert has written, or DATA:WORDS as in mnist:1,
+        fashion-mnist/test:shirt, avatars:smiling woman
     end
         what to end at
     path
@@ -108,24 +108,26 @@ def interpolate(
     out
         a .png for the figure; .webp, .gif or .mp4 for an animation
     """
-    animated = out is not None and out.suffix in ANIMATIONS
-    if out is not None and out.suffix != ".png" and not animated:
-        raise UsageError(f"--out is {out}; expected a .png file, or .webp, .gif or .mp4 for an animation")
+    animated = _animated(out)
     from zeuxis import animation, api, explore
 
-    loaded = api.load(model, device=device, family=family, options=options)
-    ends = _ends(loaded, start, end, range(rows) if seeds is None else seeds)
-
-    def way(draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        return partial(draw, loaded, ends=ends, path=path, space=space, settle=settle)
-
+    loaded = load()
+    ends = _ends(loaded, start, end, range(rows) if seeds is None else seeds, space)
+    how: Any = {"ends": ends, "path": path, "space": space, "settle": settle}
     if animated and out is not None:
-        frames_drawn = way(api.walk)(frames=frames, seeds=seeds or range(6))
-        animation.write(frames_drawn, _parent(out), scale=max(1, 256 // loaded.size))
+        drawn = api.walk(loaded, frames=frames, seeds=seeds or range(6), **how)
+        animation.write(drawn, _parent(out), scale=max(1, 256 // loaded.size))
         print(f"wrote {out}")
         return
-    pictures = way(api.interpolate)(rows=rows, columns=columns, seeds=seeds)
+    pictures = api.interpolate(loaded, rows=rows, columns=columns, seeds=seeds, **how)
     write_picture(explore.interpolation_figure(pictures), out or default_place(model, "interpolation.png"))
+
+
+def _animated(out: Path | None) -> bool:
+    """Whether an animation is asked for, and no figure."""
+    if out is not None and out.suffix not in {".png", *ANIMATIONS}:
+        raise UsageError(f"--out is {out}; expected a .png file, or .webp, .gif or .mp4 for an animation")
+    return out is not None and out.suffix in ANIMATIONS
 
 
 def _picked(kind: Any, tokens: Sequence[Token]) -> list[Term]:
@@ -151,9 +153,7 @@ def arithmetic(
     space: Where = "z",
     seed: Annotated[int, flags.flag("of the choice of examples", low=0, high=2**62)] = 0,
     out: Path | None = None,
-    device: Place = "auto",
-    family: Code = None,
-    options: sampling.Given = None,
+    load: sampling.Load,
 ) -> None:
     """Draw what adding and subtracting gives: "smiling woman - neutral woman + neutral man".
 
@@ -176,13 +176,7 @@ def arithmetic(
     from zeuxis import api, loading
     from zeuxis.display import open_display
 
-    solve = partial(
-        api.arithmetic,
-        api.load(model, device=device, family=family, options=options),
-        average=average,
-        seed=seed,
-        space=space,
-    )
+    solve = partial(api.arithmetic, load(), average=average, seed=seed, space=space)
     terms = cast("api.HandPicked", expression or plus)
     source = data or loading.data_of(model) or "avatars"
     with open_display() as shown:
@@ -199,25 +193,23 @@ def check_png(out: Path | None) -> None:
         raise UsageError(f"--out is {out}; expected a .png file")
 
 
-def _ends(model: Model, start: str | None, end: str | None, seeds: Sequence[int]) -> tuple[Tensor, Tensor] | None:
-    """The pictures to go from and to, a row for each seed (one for two files); None where the seeds are latents."""
+def _ends(
+    model: Model, start: str | None, end: str | None, seeds: Sequence[int], space: SpaceName
+) -> tuple[Tensor, Tensor] | None:
+    """The latents to go from and to, a row for each seed (or for what files hold); None where the seeds are latents."""
     if start is None and end is None:
         return None
     if start is None or end is None:
         raise UsageError("--from and --to belong together; give an image, or DATA:WORDS, for each")
-    from zeuxis import capabilities, explore
+    from zeuxis import editing, explore
     from zeuxis.display import open_display
 
-    capabilities.encoder(model)  # before data is fetched for it
-    rows = seeds[:1] if explore.is_picture(start) and explore.is_picture(end) else seeds
+    files = all(spec.endswith(".safetensors") or explore.is_picture(spec) for spec in (start, end))
     with open_display() as shown:
-        find = partial(
-            explore.examples,
-            size=model.size,
-            channels=model.channels,
-            progress=partial(shown.work, "reading images"),
-        )
-        return find(start, rows), find(end, rows, order=1)
+        find = partial(editing.located, model, seeds=None if files else seeds, space=space, work=shown.work)
+        z1, z2 = find(start), find(end, order=1)
+    rows = range(max(len(z1), len(z2)))
+    return z1[[i % len(z1) for i in rows]], z2[[i % len(z2) for i in rows]]
 
 
 def default_place(model: str, name: str) -> Path:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from zeuxis.cli.explore import Code, ModelName
+from zeuxis.cli.explore import ModelName
+from zeuxis.cli.sampling import Code
 from zeuxis.errors import UsageError
 
 

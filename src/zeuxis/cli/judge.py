@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from zeuxis.cli import flags, sampling
-from zeuxis.cli.explore import Code, ModelName, Place
+from zeuxis.cli.explore import ModelName
+from zeuxis.cli.sampling import Place
 from zeuxis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,9 +43,7 @@ def evaluate(
     baseline: Baselines = (),
     json: Annotated[bool, Parameter(negative=())] = False,
     out: Path | None = None,
-    device: Place = "auto",
-    family: Code = None,
-    options: sampling.Given = None,
+    load: sampling.Load,
 ) -> None:
     """Judge a model: FID, KID, precision, recall, density, coverage, copies, and what its family allows.
 
@@ -70,17 +69,17 @@ def evaluate(
 
     source = data or _trained_on(model)
     fit, limit = runs.selection_of(model, source)
-    loaded = api.load(model, device=device, family=family, options=options)
+    loaded = load()
     judged = partial(api.evaluate, loaded, source, features=features, weights=weights, fit=fit, limit=limit)
     with open_display() as shown:
-        found = judged(baselines=_loaded(baseline, device), images=images, seed=seed, progress=shown.work)
+        found = judged(baselines=_loaded(baseline, str(loaded.device)), images=images, seed=seed, progress=shown.work)
     print(found.to_json() if json else "\n".join(found.lines()))
     written = _write(found, out or runs.run_of(model) or Path())
     if not json:
         print("", *(f"wrote {path}" for path in written), sep="\n")
 
 
-def _loaded(runs: Sequence[str], device: Place) -> dict[str, Model]:
+def _loaded(runs: Sequence[str], device: str) -> dict[str, Model]:
     """Models by the names of their runs."""
     from zeuxis import api, loading
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from zeuxis.cli import flags
-from zeuxis.cli.explore import Code, ModelName, Place, check_png, default_place, write_picture
+from zeuxis.cli import flags, sampling
+from zeuxis.cli.explore import ModelName, check_png, default_place, write_picture
 
 Some = Annotated[list[int], Parameter(converter=flags.bounded(flags.seeds), n_tokens=1, negative=())]
 
@@ -21,8 +21,7 @@ def mix(
     columns: Some = [4, 5, 6, 7, 8, 9],  # noqa: B006
     layers: Literal["coarse", "middle", "fine"] = "coarse",
     out: Path | None = None,
-    device: Place = "auto",
-    family: Code = None,
+    load: sampling.Load,
 ) -> None:
     """Draw pictures that have the styles of one in some layers and of another in the rest, for families with styles.
 
@@ -40,5 +39,5 @@ def mix(
     check_png(out)
     from zeuxis import api, explore
 
-    pictures = api.mix(api.load(model, device=device, family=family), rows=rows, columns=columns, layers=layers)
+    pictures = api.mix(load(), rows=rows, columns=columns, layers=layers)
     write_picture(explore.mixing_figure(pictures, layers=layers), out or default_place(model, "mixing.png"))

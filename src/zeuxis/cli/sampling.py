@@ -1,38 +1,54 @@
-"""Flags for the options that a trained model may be given anew when it is sampled: those of the model that is named."""
+"""The model that a command draws with: where it computes, whom to trust, and the options it may be given anew."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
 from zeuxis.cli import flags
 from zeuxis.errors import UsageError
+from zeuxis.settings import Device
 
 if TYPE_CHECKING:
     from zeuxis.model import Model
 
-# What a command gets: the options that were typed, by name. No flag of its own.
-Given = Annotated[Mapping[str, Any] | None, Parameter(parse=False)]
+Place = Annotated[Device, Parameter(help="where to compute")]
+Code = Annotated[str | None, Parameter(help="my_module:MyModel, to trust a model of a family outside Zeuxis")]
+# What a command gets to load its model by; no flag of its own.
+Load = Annotated[Callable[[], "Model"], Parameter(parse=False)]
 
 
 def accepting(command: Callable[..., None], tokens: Sequence[str]) -> Callable[..., None]:
-    """The command, with the flags of the model that the tokens name after it; it gets what was typed as `options`."""
+    """The command, whose first word names a model, with flags in the place of its `load`: where to compute, whom to trust,
+    and the options of the model that the tokens name after it."""
     signature = inspect.signature(command, eval_str=True)
     more = _flags(tokens[1:]) if tokens[:1] == [command.__name__] else []
-    own = [parameter for parameter in signature.parameters.values() if parameter.name != "options"]
 
-    def _command(*words: Any, **given: Any) -> None:
-        options = {parameter.name: given.pop(parameter.name) for parameter in more if parameter.name in given}
-        command(*words, **given, options=options)
+    # Underlines, as the parser would take the annotation of a `words` here for that of the command's own.
+    def _command(*_words: Any, **_given: Any) -> None:
+        where = {name: _given.pop(name) for name in ("device", "family") if name in _given}
+        options = {parameter.name: _given.pop(parameter.name) for parameter in more if parameter.name in _given}
+        command(*_words, **_given, load=partial(_load, _words[0], **where, options=options))
 
     _command.__name__, _command.__doc__ = command.__name__, command.__doc__
+    own = [parameter for parameter in signature.parameters.values() if parameter.name != "load"]
+    own += [flags.keyword("device", Place, "auto"), flags.keyword("family", Code, None)]
     # A command's own flag of that name stays.
     added = [parameter for parameter in more if parameter.name not in signature.parameters]
     _command.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
     return _command
+
+
+def _load(
+    model: str, *, device: Device = "auto", family: str | None = None, options: Mapping[str, Any] | None = None
+) -> Model:
+    from zeuxis import api
+
+    return api.load(model, device=device, family=family, options=options)
 
 
 def _flags(words: Sequence[str]) -> list[inspect.Parameter]:

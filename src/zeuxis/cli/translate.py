@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from zeuxis.cli import flags
-from zeuxis.cli.explore import Code, ModelName, Place, default_place, write_picture
+from zeuxis.cli import flags, sampling
+from zeuxis.cli.explore import ModelName, default_place, write_picture
 from zeuxis.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ def translate(
     size: Annotated[int | None, flags.flag("pixels to bring the shorter side to before", low=1, high=16_384)] = None,
     seed: Annotated[int | None, flags.flag("draw the model's noise too (pix2pix: dropout)", low=0, high=2**62)] = None,
     out: Path | None = None,
-    device: Place = "auto",
-    family: Code = None,
+    load: sampling.Load,
 ) -> None:
     """Translate images: what the model makes of each, whole, at its own height and width.
 
@@ -44,7 +43,7 @@ def translate(
         raise UsageError(f"--out is {out}; expected {'a folder' if several else 'a .png file'}")
     from zeuxis import api
 
-    able = api.translator(api.load(model, device=device, family=family))
+    able = api.translator(load())
     target = out or default_place(model, f"{image.resolve().stem}-translated{'' if several else '.png'}")
     draw = partial(_translate, able, direction=direction, size=size, seed=seed)
     if several:
