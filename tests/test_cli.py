@@ -103,7 +103,7 @@ def test_interpolate_between_images_needs_an_encoder(gan: Path, vae: Path, tmp_p
     ends = ["--from", str(tmp_path / "a.png"), "--to", str(tmp_path / "b.png")]
     for i, path in enumerate(ends[1::2]):
         Image.new("L", (40, 28), 200 * i).save(path)
-    assert "these families can: rbm, vae" in refused("interpolate", str(gan), *ends)
+    assert "these families can: diffusion, rbm, vae" in refused("interpolate", str(gan), *ends)
     assert "belong together" in refused("interpolate", str(vae), *ends[:2])
     out = tmp_path / "between.png"
     assert typed("interpolate", str(vae), *ends, "--out", str(out))[1] == f"wrote {out}\n"

@@ -106,14 +106,13 @@ def interpolate(
     out
         a .png for the figure; .webp, .gif or .mp4 for an animation
     """
-    animated = out is not None and out.suffix in ANIMATIONS
-    if out is not None and out.suffix != ".png" and not animated:
+    if out is not None and out.suffix not in ANIMATIONS | {".png"}:
         raise UsageError(f"--out is {out}; expected a .png file, or .webp, .gif or .mp4 for an animation")
     from zeuxis import animation, api, explore
 
     loaded = api.load(model, device=device, family=family, options=options)
     ends = _ends(loaded, start, end, range(rows) if seeds is None else seeds)
-    if animated and out is not None:
+    if out is not None and out.suffix in ANIMATIONS:
         frames_drawn = api.walk(loaded, frames=frames, seeds=seeds or range(6), ends=ends, path=path, settle=settle)
         animation.write(frames_drawn, _parent(out), scale=max(1, 256 // loaded.size))
         print(f"wrote {out}")
@@ -169,9 +168,8 @@ def arithmetic(
     from zeuxis import api, loading
     from zeuxis.display import open_display
 
-    solve = partial(
-        api.arithmetic, api.load(model, device=device, family=family, options=options), average=average, seed=seed
-    )
+    loaded = api.load(model, device=device, family=family, options=options)
+    solve = partial(api.arithmetic, loaded, average=average, seed=seed)
     terms = cast("api.HandPicked", expression or plus)
     source = data or loading.data_of(model) or "avatars"
     with open_display() as shown:

@@ -191,9 +191,9 @@ class Diffusion(Encoder):
         moments: list[Tensor] = []
 
         def watched(x: Tensor, sigma: Tensor) -> Tensor:
-            moments.append(self.denoise(x, sigma).clamp(-1, 1))
+            moments.append(self.denoise(x, sigma))
             return moments[-1]
 
         self.drawn(self.prior(range(8)), watched)
         places = torch.linspace(0, len(moments) - 1, 8).round().long().tolist()
-        return {"denoising": torch.stack([moments[place] for place in places], 1).flatten(0, 1)}
+        return {"denoising": torch.stack([moments[place] for place in places], 1).flatten(0, 1).clamp(-1, 1)}
