@@ -169,12 +169,11 @@ def arithmetic(
     from zeuxis.display import open_display
 
     loaded = api.load(model, device=device, family=family, options=options)
-    solve = partial(api.arithmetic, loaded, average=average, seed=seed)
-    terms = cast("api.HandPicked", expression or plus)
+    solve = partial(api.arithmetic, loaded, cast("api.HandPicked", expression or plus), average=average, seed=seed)
     source = data or loading.data_of(model) or "avatars"
     with open_display() as shown:
         progress = partial(shown.work, "reading images")
-        equation = solve(terms, data=source, triples=100 if score else 0, report=shown.note, progress=progress)
+        equation = solve(data=source, triples=100 if score else 0, report=shown.note, progress=progress)
     for line in equation.score.describe() if equation.score else ():
         print(line)
     write_picture(equation.figure(), out or default_place(model, "arithmetic.png"))
