@@ -22,6 +22,7 @@ from zeuxis.model import Batch, Clock
 from zeuxis.nets.denoising import DenoisingUNet, waves
 from zeuxis.samplers import SAMPLERS, Denoiser, ddim, ddpm, dpm_solver, euler, heun, ladder, linear_levels, seed_of
 from zeuxis.settings import TrainSettings
+from zeuxis.training import train
 
 MEAN, SPREAD = 0.3, 0.6  # of the Gaussian that is the data
 
@@ -417,3 +418,30 @@ def test_commands_take_the_flags_of_the_model_they_are_given(saved: Path, tmp_pa
     assert "--guidance" in refused("sample", str(tmp_path / "none"), "--guidance", "2")
     shown = typed("sample", str(saved), "--help")[1]
     assert "--num-inference-steps" in shown and "[default: 2]" in shown and "--lr" not in shown
+
+
+class TwoGreys:
+    """Endless images of one grey each, light or dark, evenly; noise of 0.05 is on them."""
+
+    columns = frozenset({"image"})
+
+    def batch(self, start: int, size: int) -> Batch:
+        random = torch.Generator().manual_seed(start)
+        grey = torch.where(torch.rand(size, 1, 1, 1, generator=random) < 0.5, -0.6, 0.4)
+        return Batch(grey + 0.05 * torch.randn(size, 1, 8, 8, generator=random))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_it_learns_two_kinds_of_image_and_how_often_each_is_seen(objective: Any) -> None:
+    torch.manual_seed(0)
+    learned = Diffusion(size=8, channels=1, width=16, objective=objective, warmup=1000)
+    for done in train(learned, TwoGreys(), steps=1500, batch_size=32, seed=0, half_life=5000):
+        state = done.state
+    made = state.average.sample(400)  # type: ignore[attr-defined]
+    means, spread = made.mean((1, 2, 3)), made.std((1, 2, 3))
+    light = (means - 0.4).abs() < 0.1
+    dark = (means + 0.6).abs() < 0.1
+    assert (light | dark).float().mean() > 0.95
+    assert light.float().mean().item() == pytest.approx(0.5, abs=0.1)
+    assert spread.mean().item() == pytest.approx(0.05, abs=0.025)

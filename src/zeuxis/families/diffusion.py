@@ -88,7 +88,7 @@ class Diffusion(Encoder):
     sampler: Literal["heun", "euler", "ddim", "ddpm", "dpm++2m"] = option(
         "dpm++2m", "how noise is taken to an image; ddpm draws more noise on the way", at_sampling=True
     )
-    num_inference_steps: int = option(18, "steps from noise to an image", low=1, high=10_000, at_sampling=True)
+    num_inference_steps: int = option(24, "steps from noise to an image", low=1, high=10_000, at_sampling=True)
     label: int = option(-1, "the class to draw; -1: whichever the noise gives", low=-1, high=65535, at_sampling=True)
     guidance: float = option(
         1.0, "how far to go from what any image would be to what the class would; above 1 beyond", at_sampling=True
@@ -191,9 +191,9 @@ class Diffusion(Encoder):
         moments: list[Tensor] = []
 
         def watched(x: Tensor, sigma: Tensor) -> Tensor:
-            moments.append(self.denoise(x, sigma).clamp(-1, 1))
+            moments.append(self.denoise(x, sigma))
             return moments[-1]
 
         self.drawn(self.prior(range(8)), watched)
         places = torch.linspace(0, len(moments) - 1, 8).round().long().tolist()
-        return {"denoising": torch.stack([moments[place] for place in places], 1).flatten(0, 1)}
+        return {"denoising": torch.stack([moments[place] for place in places], 1).flatten(0, 1).clamp(-1, 1)}

@@ -30,8 +30,7 @@ class DenoisingUNet(nn.Module):
     ) -> None:
         super().__init__()
         self.patch = patch
-        side = -(-size // patch)
-        sides = _sides(side)
+        sides = _sides(-(-size // patch))
         widths = [width if i == 0 else 2 * width for i in range(len(sides))]
         told = 4 * width
         self.level = nn.Sequential(nn.Linear(2 * _FREQUENCIES, told), nn.SiLU(), nn.Linear(told, told))
