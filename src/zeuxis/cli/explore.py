@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -106,23 +106,17 @@ def interpolate(
     out
         a .png for the figure; .webp, .gif or .mp4 for an animation
     """
-    animated = out is not None and out.suffix in ANIMATIONS
-    if out is not None and out.suffix != ".png" and not animated:
+    if out is not None and out.suffix not in {".png", *ANIMATIONS}:
         raise UsageError(f"--out is {out}; expected a .png file, or .webp, .gif or .mp4 for an animation")
-    from zeuxis import animation, api, explore
+    from zeuxis import api, explore
 
     loaded = api.load(model, device=device, family=family)
     ends = _ends(loaded, start, end, range(rows) if seeds is None else seeds)
-
-    def way(draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        return partial(draw, loaded, ends=ends, path=path, space=space, settle=settle)
-
-    if animated and out is not None:
-        frames_drawn = way(api.walk)(frames=frames, seeds=seeds or range(6))
-        animation.write(frames_drawn, _parent(out), scale=max(1, 256 // loaded.size))
-        print(f"wrote {out}")
+    way: dict[str, Any] = {"ends": ends, "path": path, "space": space, "settle": settle}
+    if out is not None and out.suffix in ANIMATIONS:
+        _write_animation(api.walk(loaded, frames=frames, seeds=seeds or range(6), **way), out)
         return
-    pictures = way(api.interpolate)(rows=rows, columns=columns, seeds=seeds)
+    pictures = api.interpolate(loaded, rows=rows, columns=columns, seeds=seeds, **way)
     write_picture(explore.interpolation_figure(pictures), out or default_place(model, "interpolation.png"))
 
 
@@ -226,6 +220,13 @@ def write_picture(picture: Image.Image, path: Path) -> None:
     from zeuxis import images
 
     images.write_png(picture, _parent(path))
+    print(f"wrote {path}")
+
+
+def _write_animation(frames: Tensor, path: Path) -> None:
+    from zeuxis import animation
+
+    animation.write(frames, _parent(path), scale=max(1, 256 // frames.shape[-1]))
     print(f"wrote {path}")
 
 
