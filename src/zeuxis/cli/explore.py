@@ -167,14 +167,12 @@ def arithmetic(
     from zeuxis import api, loading
     from zeuxis.display import open_display
 
-    solve = partial(
-        api.arithmetic, api.load(model, device=device, family=family), average=average, seed=seed, space=space
-    )
+    loaded = api.load(model, device=device, family=family)
+    solve = partial(api.arithmetic, loaded, average=average, seed=seed, space=space)
     terms = cast("api.HandPicked", expression or plus)
-    source = data or loading.data_of(model) or "avatars"
     with open_display() as shown:
-        progress = partial(shown.work, "reading images")
-        equation = solve(terms, data=source, triples=100 if score else 0, report=shown.note, progress=progress)
+        solve = partial(solve, report=shown.note, progress=partial(shown.work, "reading images"))
+        equation = solve(terms, data=data or loading.data_of(model) or "avatars", triples=100 if score else 0)
     for line in equation.score.describe() if equation.score else ():
         print(line)
     write_picture(equation.figure(), out or default_place(model, "arithmetic.png"))
