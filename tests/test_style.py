@@ -564,5 +564,31 @@ def test_half_precision_trains(family: type[StyleGAN2] | type[ProGAN]) -> None:
     assert reports["bf16"] == pytest.approx(reports["fp32"], rel=0.1, abs=0.05)
 
 
+class Halves:
+    """Images of one random colour, and below the middle of the opposite one."""
+
+    columns = frozenset({"image"})
+
+    def batch(self, start: int, size: int) -> Batch:
+        colour = torch.rand(size, 3, 1, 1, generator=torch.Generator().manual_seed(start)) * 1.6 - 0.8
+        upper = colour.expand(-1, -1, 4, 8)
+        return Batch(torch.cat([upper, -upper], 2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "steps"), [(StyleGAN2, 400), (ProGAN, 600)])
+def test_what_is_learned_has_the_datas_colours(family: type[StyleGAN2] | type[ProGAN], steps: int) -> None:
+    """The halves are opposite, and all three colours are drawn, as bright as dark."""
+    torch.manual_seed(0)
+    options = {"stage": 800} if family is ProGAN else {}
+    state = State.start(family(size=8, width=8, latent_dim=16, **options))  # type: ignore[arg-type]
+    for _ in train(state.model, Halves(), steps=steps, batch_size=16, seed=0, half_life=1000, resume=state):
+        pass
+    assert isinstance(state.average, (StyleGAN2, ProGAN))
+    upper, lower = (half.mean((2, 3)) for half in state.average.sample(256).chunk(2, dim=2))  # n 3; of the data 0, 0.46
+    assert torch.corrcoef(torch.stack([upper.flatten(), lower.flatten()]))[0, 1] < -0.6
+    assert upper.mean(0).abs().max() < 0.2 and upper.std(0).min() > 0.15
+
+
 def _with_one(matrix: Tensor) -> Tensor:
     return torch.block_diag(matrix, torch.ones(1, 1))

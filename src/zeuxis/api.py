@@ -145,17 +145,17 @@ def arithmetic(
             raise UsageError("terms picked by hand have no target to score; write an expression of attributes")
         outcome = explore.by_hand(able, terms)
         return Equation(outcome, explore.pictures(able, outcome))
-    pack = data
-    if isinstance(pack, str):
-        pack = open_pack(pack, size=model.size, channels=model.channels, progress=progress)
+    opened = functools.partial(open_pack, size=model.size, channels=model.channels, progress=progress)
+    pack = opened(data) if isinstance(data, str) else data
     words = explore.vocabulary(pack.attributes, pack.classes)
     parsed = explore.parse(terms, words)
     reader = reader_for(pack, device=str(model.device), progress=report)
     among = explore.candidates(able, pack, reader=reader)
-    length = LENGTH if space == "z" else None  # an average in w keeps its norm: models are surest near the mean
-    both: dict[str, Any] = {"candidates": among, "average": average or AVERAGE, "seed": seed, "length": length}
-    chosen = explore.arithmetic(able, parsed, **both)
-    rated = explore.score(able, parsed, **both, words=words, reader=reader, triples=triples) if triples else None
+    length = LENGTH if space == "z" else None  # in w a short average is near to the mean, where a model is surest
+    score = functools.partial(explore.score, able, parsed, words=words, candidates=among, reader=reader, length=length)
+    count = average or AVERAGE
+    chosen = explore.arithmetic(able, parsed, candidates=among, average=count, seed=seed, length=length)
+    rated = score(average=count, triples=triples, seed=seed) if triples else None
     return Equation(chosen, explore.pictures(able, chosen), rated)
 
 

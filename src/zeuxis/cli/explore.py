@@ -108,26 +108,18 @@ def interpolate(
     out
         a .png for the figure; .webp, .gif or .mp4 for an animation
     """
-    animated = _animated(out)
-    from zeuxis import animation, api, explore
+    if out is not None and out.suffix not in {".png", *ANIMATIONS}:
+        raise UsageError(f"--out is {out}; expected a .png file, or .webp, .gif or .mp4 for an animation")
+    from zeuxis import api, explore
 
     loaded = load()
     ends = _ends(loaded, start, end, range(rows) if seeds is None else seeds, space)
-    how: Any = {"ends": ends, "path": path, "space": space, "settle": settle}
-    if animated and out is not None:
-        drawn = api.walk(loaded, frames=frames, seeds=seeds or range(6), **how)
-        animation.write(drawn, _parent(out), scale=max(1, 256 // loaded.size))
-        print(f"wrote {out}")
+    way: dict[str, Any] = {"ends": ends, "path": path, "space": space, "settle": settle}
+    if out is not None and out.suffix in ANIMATIONS:
+        _write_animation(api.walk(loaded, frames=frames, seeds=seeds or range(6), **way), out)
         return
-    pictures = api.interpolate(loaded, rows=rows, columns=columns, seeds=seeds, **how)
+    pictures = api.interpolate(loaded, rows=rows, columns=columns, seeds=seeds, **way)
     write_picture(explore.interpolation_figure(pictures), out or default_place(model, "interpolation.png"))
-
-
-def _animated(out: Path | None) -> bool:
-    """Whether an animation is asked for, and no figure."""
-    if out is not None and out.suffix not in {".png", *ANIMATIONS}:
-        raise UsageError(f"--out is {out}; expected a .png file, or .webp, .gif or .mp4 for an animation")
-    return out is not None and out.suffix in ANIMATIONS
 
 
 def _picked(kind: Any, tokens: Sequence[Token]) -> list[Term]:
@@ -226,6 +218,13 @@ def write_picture(picture: Image.Image, path: Path) -> None:
     from zeuxis import images
 
     images.write_png(picture, _parent(path))
+    print(f"wrote {path}")
+
+
+def _write_animation(frames: Tensor, path: Path) -> None:
+    from zeuxis import animation
+
+    animation.write(frames, _parent(path), scale=max(1, 256 // frames.shape[-1]))
     print(f"wrote {path}")
 
 
