@@ -20,7 +20,7 @@ from zeuxis.nets import kernels as choosing
 from zeuxis.storage import fill, read_model_folder
 from zeuxis.training import State, train, train_step
 
-TINY = {"width": 8, "latent_dim": 6, "warmup": 64, "blocks": 1, "pool": 10}
+TINY = {"width": 8, "latent_dim": 6, "warmup": 64, "blocks": 1, "pool": 10, "pretrain": 2, "perceptual": 0.0}
 FAMILIES = families.names()
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zeuxis.errors import UsageError
+from zeuxis.model import Features
 
 _BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
 _MEAN = (104.00699, 116.66877, 122.67892)  # blue, green, red
@@ -48,10 +49,10 @@ class VGG(nn.Module):
             self.blocks.append(nn.Sequential(*layers))
             before = widths[-1]
 
-    def forward(self, image: Tensor) -> list[Tensor]:
+    def forward(self, image: Tensor, count: int = len(_BLOCKS)) -> list[Tensor]:
         x = image.flip(1) - torch.tensor(_MEAN, device=image.device)[:, None, None]
         found = []
-        for i, block in enumerate(self.blocks):
+        for i, block in enumerate(list(self.blocks)[:count]):
             x = block(F.max_pool2d(x, 2, ceil_mode=True) if i else x)
             found.append(x)
         return found
@@ -85,8 +86,18 @@ def filled(weights: Mapping[str, Tensor]) -> VGG:
 
 def features(network: VGG, image: Tensor) -> list[Tensor]:
     """The blocks' features of images (n c h w, in [-1, 1], grey or colour), each place's vector of length 1."""
+    return [F.normalize(each, dim=1) for each in network(_levels(image))]
+
+
+def eyes(network: VGG) -> Features:
+    """What a model that learns by features is lent: a function, so that the network is no part of the model."""
+    return lambda image, block: network(_levels(image), block)[-1]
+
+
+def _levels(image: Tensor) -> Tensor:
+    """Images (n c h w, in [-1, 1], grey or colour) as the network wants them."""
     colour = image[:, :3] if image.shape[1] >= 3 else image[:, :1].expand(-1, 3, -1, -1)
-    return [F.normalize(each, dim=1) for each in network((colour.float() + 1) * 127.5)]
+    return (colour.float() + 1) * 127.5
 
 
 def distance(network: VGG, image: Tensor, truth: Tensor) -> Tensor:

@@ -11,7 +11,9 @@ import torch
 
 from zeuxis import storage
 from zeuxis.errors import UsageError
-from zeuxis.model import Model
+from zeuxis.judging import extractors
+from zeuxis.metrics import vgg
+from zeuxis.model import Model, Perceptive
 
 
 def build(
@@ -32,4 +34,6 @@ def build(
     model = family(**options)
     if weights_of is not None:
         storage.fill(model, storage.read_model_folder(weights_of)[1])
+    if isinstance(model, Perceptive) and model.needs_eyes:
+        model.eyes = vgg.eyes(extractors.vgg16(device=device))
     return model.to(device)
