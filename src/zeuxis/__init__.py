@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from zeuxis.api import (
         arithmetic,
         compare,
+        enlarge,
         evaluate,
         export,
         inspect_data,
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
         translate,
     )
     from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
-    from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Translator, option
+    from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Translator, Upsizer, option
     from zeuxis.settings import TrainSettings
 
 __version__ = "0.1.0"
@@ -36,10 +37,12 @@ __all__ = [
     "Model",
     "TrainSettings",
     "Translator",
+    "Upsizer",
     "UsageError",
     "ZeuxisError",
     "arithmetic",
     "compare",
+    "enlarge",
     "evaluate",
     "export",
     "inspect_data",
@@ -56,6 +59,7 @@ _HOMES = {
     "zeuxis.api": (
         "arithmetic",
         "compare",
+        "enlarge",
         "evaluate",
         "export",
         "inspect_data",
@@ -67,7 +71,7 @@ _HOMES = {
         "translate",
     ),
     "zeuxis.errors": ("DataError", "DiskFullError", "DivergedError", "UsageError", "ZeuxisError"),
-    "zeuxis.model": ("Batch", "Clock", "Encoder", "Latent", "Model", "Translator", "option"),
+    "zeuxis.model": ("Batch", "Clock", "Encoder", "Latent", "Model", "Translator", "Upsizer", "option"),
     "zeuxis.settings": ("TrainSettings",),
 }
 

@@ -94,14 +94,14 @@ def painted(image: Image.Image, palette: tuple[tuple[int, int, int], ...]) -> Im
     return Image.fromarray(colours[np.asarray(flat)].astype(np.uint8))
 
 
-def small(image: Image.Image, size: int) -> Image.Image:
-    """The image at that height and width, by the bicubic kernel (a = -0.5) stretched to what a pixel is to hold.
+def reduced(image: Image.Image, scale: int) -> Image.Image:
+    """The image, `scale` times as small, by the bicubic kernel (a = -0.5) stretched to what a pixel is to hold.
 
-    So are the sources of the papers on super-resolution made (Ledig 2017, section 3.1). Of an image whose side is no
-    multiple of the size, the rest on the right and below is left away: each pixel then stands for whole ones.
+    So are the sources of the papers on super-resolution made (Ledig 2017, section 3.1). What the scale leaves over of the
+    width and the height is left away on the right and below: each pixel stands for whole ones.
     """
-    side = image.width // size * size
-    return image.resize((size, size), Image.Resampling.BICUBIC, box=(0, 0, side, side))
+    width, height = image.width // scale, image.height // scale
+    return image.resize((width, height), Image.Resampling.BICUBIC, box=(0, 0, width * scale, height * scale))
 
 
 SMALL = "small"
@@ -123,7 +123,7 @@ class Made:
         whole = shape._replace(size=self.rows.array.shape[1]) if self.way == SMALL else shape
         found = self.rows.picture(str(self.places[item]), whole._replace(channels=3))
         given = Image.fromarray(np.ascontiguousarray(found.pixels))
-        image = small(given, shape.size) if self.way == SMALL else _ALIKE[self.way](given)
+        image = reduced(given, given.width // shape.size) if self.way == SMALL else _ALIKE[self.way](given)
         pixels = np.asarray(image.convert("L" if shape.channels == 1 else "RGB"))
         return found._replace(pixels=pixels.reshape(shape.size, shape.size, shape.channels))
 

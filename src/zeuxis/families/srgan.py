@@ -106,7 +106,7 @@ class Judge(nn.Module):
 class SRGAN(Upsizer, Perceptive):
     """A generator of large images from small ones, a discriminator of them, and the eyes of a frozen VGG."""
 
-    size: int = option(96, "height and width of the images in pixels (named sets: their own)", low=8, high=1024)
+    size: int = option(96, "height and width of the images in pixels (named sets: their own)", low=16, high=1024)
     width: int = option(32, "channels of the generator, and of the discriminator next to the image", low=4, high=512)
     blocks: int = option(8, "residual blocks of the generator", low=1, high=64)
     kernel: Literal[3, 5, 9] = option(3, "pixels that the generator's first and last convolutions see each way")

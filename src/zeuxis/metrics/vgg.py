@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from zeuxis.errors import UsageError
 from zeuxis.model import Features
 
-_BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
+BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
 _MEAN = (104.00699, 116.66877, 122.67892)  # blue, green, red
 # Where the weights and the biases begin in the published HDF5 file (known by its SHA-256), in the order of the layers:
 # each is one run of bytes, so that no reader of HDF5 is needed.
@@ -42,14 +42,14 @@ class VGG(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList()
         before = 3
-        for widths in _BLOCKS:
+        for widths in BLOCKS:
             layers: list[nn.Module] = []
             for a, b in pairwise((before, *widths)):
                 layers += [nn.Conv2d(a, b, 3, 1, 1), nn.ReLU()]
             self.blocks.append(nn.Sequential(*layers))
             before = widths[-1]
 
-    def forward(self, image: Tensor, count: int = len(_BLOCKS)) -> list[Tensor]:
+    def forward(self, image: Tensor, count: int = len(BLOCKS)) -> list[Tensor]:
         x = image.flip(1) - torch.tensor(_MEAN, device=image.device)[:, None, None]
         found = []
         for i, block in enumerate(list(self.blocks)[:count]):

@@ -18,13 +18,12 @@ from PIL import Image
 
 from zeuxis import files, images
 from zeuxis.data import downloads
-from zeuxis.data.listing import Array, Content, Listing, Picture, Shape
+from zeuxis.data.listing import WHOLE, Array, Content, Listing, Picture, Shape, spread
 from zeuxis.data.readers import Files
 
 SPLITS = ("train", "test")
 SIZE, CHANNELS = 96, 3
-VIEWS = {"cuts": 3, "whole": 3}
-WHOLE = "whole"
+VIEWS = {"cuts": 3, WHOLE: 3}
 _RECIPE = 1  # raise it whenever a cut changes
 _CELL = 96  # pixels: cuts stand in the middles of cells of this side
 # What a cell must lose, in levels of 255 (root mean square), when it is halved and brought back: of a blurred place, and
@@ -157,7 +156,7 @@ def view(name: str, split: str, count: int | None) -> Listing:
     def gather() -> Content:
         folder, names = _fetched(split)
         found = names if name == WHOLE else [cut for each in names for cut in _cuts(folder, each)]
-        chosen = found if count is None else [found[i * len(found) // count] for i in range(min(count, len(found)))]
+        chosen = [found[place] for place in spread(len(found), count)]
         return Content(chosen, Files(str(folder)) if name == WHOLE else Cuts(folder))
 
     title = f"photos-{name}" if name == WHOLE else "photos"
@@ -174,7 +173,7 @@ def _fetched(split: str) -> tuple[Path, list[str]]:
 
 
 def _cuts(folder: Path, name: str) -> Iterator[str]:
-    """The sharp cells of a photograph, as items: its name, and the middle's place from the top and from the left."""
+    """The sharp cells of a photograph, as items: the middle's place from the top and from the left, and its name."""
     grey = Image.open(folder / name).convert("L").convert("F")
     across, down = grey.width // _CELL, grey.height // _CELL
     grey = grey.crop((0, 0, across * _CELL, down * _CELL))
@@ -182,7 +181,7 @@ def _cuts(folder: Path, name: str) -> Iterator[str]:
     lost = np.asarray(grey) - np.asarray(half.resize(grey.size, Image.Resampling.BICUBIC))
     cells = np.square(lost).reshape(down, _CELL, across, _CELL).mean((1, 3))
     for top, left in np.argwhere(cells > _SHARP**2):
-        yield f"{name}@{top * _CELL + _CELL // 2},{left * _CELL + _CELL // 2}"
+        yield f"{top * _CELL + _CELL // 2},{left * _CELL + _CELL // 2}@{name}"
 
 
 class Cuts:
@@ -197,7 +196,7 @@ class Cuts:
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """What is around a place; where that would reach out of the photograph, it is moved inside."""
-        name, _, place = item.rpartition("@")
+        place, _, name = item.partition("@")
         if self._last[0] != name:
             self._last = name, np.asarray(Image.open(self.folder / name).convert("RGB"))
         photograph, side = self._last[1], shape.size

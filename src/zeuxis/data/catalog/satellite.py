@@ -9,7 +9,7 @@ from PIL import Image
 
 from zeuxis import images
 from zeuxis.data.catalog import _earth
-from zeuxis.data.listing import Array, Content, Listing, Picture, Shape
+from zeuxis.data.listing import Array, Content, Listing, Picture, Shape, spread
 
 SPLITS = ("train", "test")
 SIZE, CHANNELS = 64, 3
@@ -27,7 +27,7 @@ def listing(split: str, count: int | None) -> Listing:
 
     def gather() -> Content:
         found = places(_earth.land(), split)
-        chosen = found if count is None else found[np.arange(min(count, len(found))) * len(found) // count]
+        chosen = found[spread(len(found), count)]
         return Content([f"{top},{left}" for top, left in chosen], Crops(_earth.photograph()))
 
     name = "satellite" if split == "train" else f"satellite-{split}"
