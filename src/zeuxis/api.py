@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from zeuxis import explore, families, files, judging, loading, onnx, session
-from zeuxis.capabilities import decode, encode, encoder, enlarge, latent, translate, translator
+from zeuxis.capabilities import decode, encode, encoder, enlarge, latent, matrix, translate, translator
 from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.data.report import Report, inspect
 from zeuxis.errors import UsageError
@@ -44,6 +44,7 @@ __all__ = [
     "interpolate",
     "latent",
     "load",
+    "matrix",
     "resume",
     "sample",
     "train",

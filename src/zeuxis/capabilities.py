@@ -16,6 +16,24 @@ from zeuxis.errors import UsageError
 from zeuxis.model import Encoder, Latent, Model, Translator, Upsizer
 
 BATCH = 64  # images decoded at once
+# What a family can be asked to do, and the types of models that can be.
+ABILITIES: dict[str, tuple[type[Any], ...]] = {
+    "train": (Model,),
+    "exact resume": (Model,),
+    "sample": (Latent,),
+    "interpolate": (Latent,),
+    "arithmetic": (Latent,),
+    "encode": (Encoder,),
+    "translate": (Translator,),
+    "evaluate": (Latent, Translator),
+    "save and load": (Model,),
+}
+
+
+def matrix() -> dict[str, dict[str, bool]]:
+    """Of each family which of the `ABILITIES` it has."""
+    found = {name: families.find(name) for name in families.names()}
+    return {name: {word: issubclass(kind, types) for word, types in ABILITIES.items()} for name, kind in found.items()}
 
 
 def latent(model: Model) -> Latent:
