@@ -41,9 +41,9 @@ def ssim(image: Tensor, truth: Tensor) -> Tensor:
     """Structural similarity (n), 1 for the same image, of images (n c h w, in [-1, 1], at least 11 pixels wide).
 
     Means, variances and covariances under a Gaussian window (Wang 2004, equation 13), averaged over the places where
-    all of the window is inside, and over the channels.
+    all of the window is inside, and over the channels. Black counts as 0, as in files: brightness is compared by its ratio.
     """
-    x, y = image.double(), truth.double()
+    x, y = image.double() + 1, truth.double() + 1
     kernel = torch.exp(-((torch.arange(_WINDOW, device=x.device).double() - _WINDOW // 2) ** 2) / (2 * _SIGMA**2))
     kernel /= kernel.sum()
 
