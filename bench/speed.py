@@ -1,6 +1,6 @@
 """How fast a step is: ours, as `zeuxis train` makes it, against the textbook's, at the same networks and losses.
 
-    python bench/speed.py [dcgan-64 dcgan-32 wgan-32 vae-64 vae-32 gan-32 srgan-96 pythae] [--windows 8] [--seconds 3] [--threads 2]
+    python bench/speed.py [dcgan-64 dcgan-32 wgan-32 vae-64 gan-32 srgan-96 pythae] [--windows 8] [--seconds 3] [--threads 2]
 
 Ours and the textbook's each have a process of their own (memory is kept differently); they take turns of a few seconds,
 with the same batches in memory. Prints images/s (minimum, median, maximum over the windows) and the ratio of medians.
@@ -88,8 +88,7 @@ def _srgan() -> Case:
     """The game of the paper's networks; the eyes of both see with the weights that they were born with."""
 
     def ours() -> Model:
-        model = families.find("srgan")(textbook=True)
-        assert isinstance(model, SRGAN)
+        model = SRGAN(textbook=True)
         model.pretrain, model.eyes = 0, vgg.eyes(vgg.filled(vgg.VGG().state_dict()))
         return model
 

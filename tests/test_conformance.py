@@ -295,7 +295,9 @@ def data_for(name: str, folder: Path) -> str:
 
 
 def trained(name: str, data: str, out: Path, *, steps: int = 4) -> Path:
-    small = {key: value for key, value in {"size": 16, **TINY}.items() if key in families.find(name).__dataclass_fields__}
+    small = {
+        key: value for key, value in {"size": 16, **TINY}.items() if key in families.find(name).__dataclass_fields__
+    }
     settings = TrainSettings(
         steps=steps, batch_size=4, checkpoint_every=2, device="cpu", threads=1, kernels="standard", out=str(out)
     )
@@ -393,7 +395,9 @@ def test_the_matrix_is_shown_and_the_readme_says_the_same() -> None:
     shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in said.splitlines()]
     known = capabilities.matrix()
     assert code == 0 and shown[0] == ["family", *capabilities.ABILITIES] and len(shown) == 2 + len(FAMILIES)
-    assert {row[0]: dict(zip(capabilities.ABILITIES, (cell == "yes" for cell in row[1:]))) for row in shown[2:]} == known
+    assert {
+        row[0]: dict(zip(capabilities.ABILITIES, (cell == "yes" for cell in row[1:]))) for row in shown[2:]
+    } == known
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \| ?([^|]*) ?\|$", readme, re.MULTILINE)
     told = {family: (latent, encodes.strip()) for family, latent, encodes in rows if family in known}

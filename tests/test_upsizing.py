@@ -78,7 +78,9 @@ def test_a_doubling_lays_four_channels_out_as_squares() -> None:
 
 def test_the_textbook_is_the_papers_network() -> None:
     model = SRGAN(textbook=True)
-    counts = {name: sum(p.numel() for p in getattr(model, name).parameters()) for name in ("generator", "discriminator")}
+    counts = {
+        name: sum(p.numel() for p in getattr(model, name).parameters()) for name in ("generator", "discriminator")
+    }
     residual = 2 * (9 * 64 * 64 + 2 * 64) + 1
     ends = (81 * 3 * 64 + 64 + 1) + (81 * 64 * 3 + 3)
     doubling = 9 * 64 * 256 + 256 + 1
@@ -311,7 +313,11 @@ def test_sources_are_made_by_the_stretched_bicubic_kernel(scale: int) -> None:
     expected = np.apply_along_axis(pillow_like, 0, across, scale)
     assert np.abs(found - expected).max() <= 1.01
     torch_ = F.interpolate(
-        torch.from_numpy(smooth)[None, None], scale_factor=1 / scale, mode="bicubic", antialias=True, align_corners=False
+        torch.from_numpy(smooth)[None, None],
+        scale_factor=1 / scale,
+        mode="bicubic",
+        antialias=True,
+        align_corners=False,
     )
     assert np.abs(found - torch_[0, 0].numpy()).max() <= 1.01
     odd = made.reduced(Image.fromarray(np.pad(smooth, ((0, 1), (0, 1)), mode="edge").astype(np.uint8)), scale)
@@ -389,7 +395,7 @@ def test_luminance_is_that_of_bt601() -> None:
         assert levels(*colour) == pytest.approx(expected, abs=1e-4)
     assert levels(128) == pytest.approx(levels(128, 128, 128))
     pixels = noise(20, 20, 3)
-    full = np.asarray(Image.fromarray(pixels).convert("YCbCr"))[..., 0]  # the same weights, from 0 to 255, cut off to whole levels
+    full = np.asarray(Image.fromarray(pixels).convert("YCbCr"))[..., 0]  # the same weights, whole levels of 0 to 255
     found = (paired.luminance(images.from_uint8(pixels[None]))[0, 0].numpy() + 1) * 127.5
     assert np.abs(found - (16 + full * (219 / 255))).max() <= 219 / 255 + 1e-4
 

@@ -81,7 +81,12 @@ def optimizers(generator: nn.Module, discriminator: nn.Module) -> tuple[Adam, Ad
 
 
 def step(
-    generator: nn.Module, discriminator: nn.Module, eyes: nn.Module, players: tuple[Adam, Adam], small: Tensor, large: Tensor
+    generator: nn.Module,
+    discriminator: nn.Module,
+    eyes: nn.Module,
+    players: tuple[Adam, Adam],
+    small: Tensor,
+    large: Tensor,
 ) -> float:
     """A step of both players (small n 3 h w, large n 3 4h 4w, in [-1, 1]); the generator's loss."""
     generator_adam, discriminator_adam = players
@@ -89,7 +94,8 @@ def step(
     discriminator_adam.zero_grad()
     real_score, fake_score = discriminator(large), discriminator(fake.detach())
     real_loss = F.binary_cross_entropy_with_logits(real_score, torch.ones_like(real_score))
-    (real_loss + F.binary_cross_entropy_with_logits(fake_score, torch.zeros_like(fake_score))).backward()
+    fake_loss = F.binary_cross_entropy_with_logits(fake_score, torch.zeros_like(fake_score))
+    (real_loss + fake_loss).backward()  # type: ignore[no-untyped-call]
     discriminator_adam.step()
 
     generator_adam.zero_grad()
@@ -97,6 +103,6 @@ def step(
     fool = F.binary_cross_entropy_with_logits(score, torch.ones_like(score))
     content = F.mse_loss(eyes((fake + 1) * 127.5), eyes((large + 1) * 127.5).detach())
     loss = VGG_FACTOR * content + ADVERSARY * fool
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     generator_adam.step()
     return float(loss.item())

@@ -51,10 +51,10 @@ def enlarged(model: Upsizer, source: Tensor, *, side: int = TILE) -> Tensor:
     whole = torch.empty(count, model.channels, height * model.scale, width * model.scale)
     several = max(1, side**2 // (height * width))
     for start in range(0, count, several):
-        part = slice(start, start + several)
+        given, target = source[start : start + several], whole[start : start + several]
         for tile in tiles(height, width, model, side):
-            made = model.translate(source[(part, slice(None), *tile.given)].to(model.device))
-            whole[(part, slice(None), *tile.place)] = made[..., tile.kept[0], tile.kept[1]].float().cpu()
+            made = model.translate(given[..., tile.given[0], tile.given[1]].to(model.device))
+            target[..., tile.place[0], tile.place[1]] = made[..., tile.kept[0], tile.kept[1]].float().cpu()
     return whole
 
 

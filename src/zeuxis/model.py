@@ -228,7 +228,9 @@ class Upsizer(Translator):
         """Pixels of a source, to each side, that what is made of one of them depends on: how far tiles must overlap."""
 
 
-Features = Callable[[Tensor, int], Tensor]  # images (n c h w, in [-1, 1]) and a block -> that block's features (n d h' w')
+Features = Callable[
+    [Tensor, int], Tensor
+]  # images (n c h w, in [-1, 1]) and a block -> that block's features (n d h' w')
 
 
 class Perceptive(Model):

@@ -45,7 +45,8 @@ def _matrix() -> list[str]:
     found = api.matrix()
     words = list(next(iter(found.values())))
     width = max(map(len, found))
-    rows = [[f"{name:{width}}", *(("yes" if can[word] else "").ljust(len(word)) for word in words)] for name, can in found.items()]
+    cells = {name: [("yes" if can[word] else "").ljust(len(word)) for word in words] for name, can in found.items()}
+    rows = [[f"{name:{width}}", *marks] for name, marks in cells.items()]
     lines = [[f"{'family':{width}}", *words], ["-" * width, *("-" * len(word) for word in words)], *rows]
     return [f"| {' | '.join(line)} |" for line in lines]
 

@@ -77,7 +77,9 @@ def _translate(
 
     if isinstance(able, Upsizer):
         if seed is not None or direction != "forward":
-            raise UsageError(f"{able.family()} has no noise to draw and goes forward alone; leave out --seed, --direction")
+            raise UsageError(
+                f"{able.family()} has no noise to draw and goes forward alone; leave out --seed, --direction"
+            )
         write_picture(api.enlarge(able, images.read_layers(path, shorter=size)), place)
         return
     source = images.read_whole(path, channels=able.takes(direction), shorter=size)

@@ -158,7 +158,9 @@ def open_pairs(
     packed = partial(pack_of, limit=limit, progress=progress)
     if ends.source in WAYS:
         if ends.source == SMALL and source.size >= image.size:
-            raise UsageError(f"{ends}: {SMALL} sources are for families that enlarge, such as srgan; choose another way")
+            raise UsageError(
+                f"{ends}: {SMALL} sources are for families that enlarge, such as srgan; choose another way"
+            )
         two = packed(find(ends.target), image)
         one = pack_of(made(ends.source, two), source, progress=progress)
     elif ends.source in _HALVES:

@@ -159,7 +159,9 @@ class SRGAN(Upsizer, Perceptive):
         """The squared distance while the clock shows steps before the game, then equations 2 and 3 of the paper."""
         assert batch.source is not None
         fake = self.generator(batch.source)
-        real = batch.image[..., : fake.shape[-2], : fake.shape[-1]]  # what is left of a size that the scale does not divide
+        real = batch.image[
+            ..., : fake.shape[-2], : fake.shape[-1]
+        ]  # what is left of a size that the scale does not divide
         square = (fake - real).square().mean()
         if clock.step < self.pretrain:
             yield "generator", {"square": square}

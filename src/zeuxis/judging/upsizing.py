@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -61,7 +61,9 @@ def choose(model: Upsizer, data: str, *, count: int) -> Test:
     assert ends is not None
     least = _WINDOW + 2 * model.scale + model.scale
     found = [
-        _fitting(pixels, model.scale) for pixels in _originals(ends.target, model, count) if min(pixels.shape[:2]) >= least
+        _fitting(pixels, model.scale)
+        for pixels in _originals(ends.target, model, count)
+        if min(pixels.shape[:2]) >= least
     ]
     if not found:
         raise DataError(f"{ends.target} has no photograph of {least} pixels or more to judge by")
@@ -110,18 +112,22 @@ def evaluate(
     makes |= {"bicubic": _resizing(model.scale, Image.Resampling.BICUBIC)}
     makes |= {"nearest": _resizing(model.scale, Image.Resampling.NEAREST)}
     scores: dict[str, dict[str, list[Tensor]]] = {name: {} for name in makes}
-    examples = []
+    examples: list[Tensor] = []
     for done, truth in enumerate(test.photographs, 1):
         made = {name: make(reduced(truth, model.scale)).convert(truth.mode) for name, make in makes.items()}
         for name, image in made.items():
             for score, value in marks(image, truth, model.scale, network).items():
                 scores[name].setdefault(score, []).append(value)
         if len(examples) < SHOWN and min(truth.size) >= _DETAIL:
-            others = [image for name, image in made.items() if name not in ("model", "bicubic", "nearest")]
-            examples.append(_detail([made["bicubic"], *others, made["model"], truth]))
+            examples.append(_detail(made, truth))
         if progress:
             progress("photographs", done, len(test.photographs))
-    about = {
+    shown = torch.cat(examples) if examples else None
+    return Evaluation(_about(model, test), _rows(scores), _warnings(test), examples=shown)
+
+
+def _about(model: Upsizer, test: Test) -> dict[str, Any]:
+    return {
         "model": model.family(),
         "weights": digest(model.state_dict()),
         "against": test.name,
@@ -133,7 +139,6 @@ def evaluate(
         "dimensions": sum(width[-1] for width in vgg.BLOCKS),
         "zeuxis": zeuxis.__version__,
     }
-    return Evaluation(about, _rows(scores), _warnings(test), examples=torch.cat(examples) if examples else None)
 
 
 def marks(image: Image.Image, truth: Image.Image, scale: int, network: VGG) -> dict[str, Tensor]:
@@ -160,14 +165,18 @@ def _resizing(scale: int, how: Image.Resampling) -> Make:
     return lambda small: small.resize((small.width * scale, small.height * scale), how)
 
 
-def _detail(images: list[Image.Image]) -> Tensor:
-    """Where bicubic enlargement, which is first, is farthest from the truth, which is last: a square of each (1 k c s s)."""
+def _detail(made: Mapping[str, Image.Image], truth: Image.Image) -> Tensor:
+    """Bicubic enlargement, baselines, the model and the truth, where the first is farthest from the last: squares (1 k c s s)."""
+    others = [image for name, image in made.items() if name not in ("model", "bicubic", "nearest")]
+    images = [made["bicubic"], *others, made["model"], truth]
     first, last = (np.asarray(image.convert("L"), np.float64) for image in (images[0], images[-1]))
     total = np.pad(np.square(first - last).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     side = _DETAIL
     sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
     top, left = np.unravel_index(int(sums.argmax()), sums.shape)
-    cuts = [_tensor(image.convert("RGB").crop((int(left), int(top), int(left) + side, int(top) + side))) for image in images]
+    cuts = [
+        _tensor(image.convert("RGB").crop((int(left), int(top), int(left) + side, int(top) + side))) for image in images
+    ]
     return torch.stack(cuts, 1)
 
 

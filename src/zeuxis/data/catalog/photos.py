@@ -160,7 +160,9 @@ def view(name: str, split: str, count: int | None) -> Listing:
         return Content(chosen, Files(str(folder)) if name == WHOLE else Cuts(folder))
 
     title = f"photos-{name}" if name == WHOLE else "photos"
-    return Listing(title if split == "train" else f"{title}-{split}", f"photos {_RECIPE} {name} {split} {count}", gather)
+    return Listing(
+        title if split == "train" else f"{title}-{split}", f"photos {_RECIPE} {name} {split} {count}", gather
+    )
 
 
 def _fetched(split: str) -> tuple[Path, list[str]]:
