@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import torchmetrics.functional.image as oracle
 from PIL import Image
@@ -209,6 +210,37 @@ def test_a_run_lends_the_network_where_it_is_wanted(monkeypatch: pytest.MonkeyPa
     image = torch.rand(2, 3, 32, 32) * 2 - 1
     for block, features in enumerate(made_up_vgg()((image + 1) * 127.5), 1):
         torch.testing.assert_close(model.see(image, block), features)
+
+
+def test_vgg_from_a_file_of_ones_own(tmp_path: Path) -> None:
+    """Named as torchvision's, given colours as these want them: the same features, but for their size and the border."""
+    layers: list[torch.nn.Module] = []
+    before = 3
+    for i, widths in enumerate(vgg.BLOCKS):
+        layers += [torch.nn.MaxPool2d(2)] if i else []
+        for width in widths:
+            layers += [torch.nn.Conv2d(before, width, 3, padding=1), torch.nn.ReLU()]
+            before = width
+    torch.manual_seed(3)
+    theirs = torch.nn.Sequential(*layers).requires_grad_(False)
+    for layer in theirs:
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(layer.weight)
+    path = tmp_path / "own.safetensors"
+    path.write_bytes(safetensors.torch.save({f"features.{name}": value for name, value in theirs.state_dict().items()}))
+    ours = extractors.vgg16(weights=path)
+    image = torch.rand(1, 3, 96, 96) * 2 - 1
+    mean, deviation = (torch.tensor(each).view(3, 1, 1) for each in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    wanted = theirs(((image + 1) / 2 - mean) / deviation) * 57.63
+    found = vgg.eyes(ours)(image, 4)
+    inside = (..., slice(4, -4), slice(4, -4))  # at the border theirs pads with another grey, a level away
+    torch.testing.assert_close(found[inside], wanted[inside], rtol=1e-4, atol=1e-3 * float(wanted.abs().max()))
+    path.write_bytes(safetensors.torch.save({"features.0.weight": torch.zeros(2, 2)}))
+    with pytest.raises(UsageError, match="not VGG16's weights"):
+        extractors.vgg16(weights=path)
+    (tmp_path / "forged.pth").write_bytes(b"no weights")
+    with pytest.raises(UsageError, match="vgg16-397923af"):
+        extractors.vgg16(weights=tmp_path / "forged.pth")
 
 
 def test_vgg_weights_of_each_block_are_about_alike() -> None:

@@ -240,6 +240,11 @@ class Perceptive(Model):
     eyes: Features | None = None
 
     @property
+    def eyes_file(self) -> str:
+        """The user's own file of the network's weights; empty for those that are published in a package."""
+        return ""
+
+    @property
     @abstractmethod
     def needs_eyes(self) -> bool:
         """Whether it has anything to look at with its options."""

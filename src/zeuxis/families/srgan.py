@@ -118,6 +118,7 @@ class SRGAN(Upsizer, Perceptive):
     adversary: float = option(1e-3, "weight of fooling the discriminator; 0: no discriminator", low=0)
     perceptual: float = option(1.0, "weight of the distance in VGG's features; 0: no VGG", low=0)
     block: Literal[1, 2, 3, 4] = option(3, "block of VGG at whose end features are compared")
+    vgg: str = option("", "your own file of VGG16: torchvision's .pth, or safetensors (default: one from a package)")
     square: float = option(1.0, "weight of the squared distance in pixels in the game", low=0)
     textbook: bool = option(False, "the paper's settings in full; they override the options above")
 
@@ -145,6 +146,10 @@ class SRGAN(Upsizer, Perceptive):
 
     def rate(self, clock: Clock) -> float:
         return self.pretrain_lr / self.lr if clock.step < self.pretrain else 1.0
+
+    @property
+    def eyes_file(self) -> str:
+        return self.vgg
 
     @property
     def needs_eyes(self) -> bool:

@@ -7,6 +7,7 @@ from functools import partial
 
 from zeuxis.capabilities import translator, upsizer
 from zeuxis.data import pairs
+from zeuxis.errors import UsageError
 from zeuxis.judging import extractors, translation, upsizing
 from zeuxis.judging.report import Evaluation
 from zeuxis.metrics.features import Extractor
@@ -30,6 +31,9 @@ def evaluate(
     if isinstance(model, Upsizer) and upsizing.is_whole(data):
         test, network = upsizing.choose(model, data, count=images), extractors.vgg16(device=model.device)
         larger = {name: upsizer(other) for name, other in baselines.items()}
+        for name, other in larger.items():
+            if other.scale != model.scale:
+                raise UsageError(f"{name} enlarges by {other.scale}, the model by {model.scale}; name one of the same")
         return upsizing.evaluate(model, test, network, baselines=larger, progress=progress)
     looking, reading = extractor(), partial(progress, "reading images") if progress else None
     trial = translation.choose(model, data, count=images, fit=fit, limit=limit, progress=reading)

@@ -35,5 +35,5 @@ def build(
     if weights_of is not None:
         storage.fill(model, storage.read_model_folder(weights_of)[1])
     if isinstance(model, Perceptive) and model.needs_eyes:
-        model.eyes = vgg.eyes(extractors.vgg16(device=device))
+        model.eyes = vgg.eyes(extractors.vgg16(weights=model.eyes_file, device=device))
     return model.to(device)
