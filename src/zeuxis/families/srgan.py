@@ -114,7 +114,7 @@ class SRGAN(Upsizer, Perceptive):
     bicubic: bool = option(True, "the generator makes what bicubic enlargement lacks, not all of the image")
     pretrain: int = option(10_000, "steps on pixels alone (SRResNet) before the game begins", low=0, high=10**9)
     pretrain_lr: float = option(1e-3, "learning rate in these steps (Adam)", low=0, high=1)
-    lr: float = option(1e-4, "learning rate of both players in the game (Adam)", low=0, high=1)
+    lr: float = option(1e-4, "learning rate of both players in the game (Adam)", low=1e-9, high=1)
     adversary: float = option(1e-3, "weight of fooling the discriminator; 0: no discriminator", low=0)
     perceptual: float = option(1.0, "weight of the distance in VGG's features; 0: no VGG", low=0)
     block: Literal[1, 2, 3, 4] = option(3, "block of VGG at whose end features are compared")
@@ -164,9 +164,8 @@ class SRGAN(Upsizer, Perceptive):
         """The squared distance while the clock shows steps before the game, then equations 2 and 3 of the paper."""
         assert batch.source is not None
         fake = self.generator(batch.source)
-        real = batch.image[
-            ..., : fake.shape[-2], : fake.shape[-1]
-        ]  # what is left of a size that the scale does not divide
+        height, width = fake.shape[-2:]
+        real = batch.image[..., :height, :width]  # less than all of it, where the scale does not divide the size
         square = (fake - real).square().mean()
         if clock.step < self.pretrain:
             yield "generator", {"square": square}
