@@ -542,6 +542,13 @@ def test_translate_enlarges_files_and_folders(run: Path, tmp_path: Path) -> None
         assert "srgan" in refused("translate", str(run), str(inside / "grey.jpg"), *wrong)
 
 
+def test_baselines_enlarge_by_as_much(run: Path, tmp_path: Path) -> None:
+    tiny(scale=2).save(tmp_path / "two")
+    other, model = api.load(tmp_path / "two", device="cpu"), api.load(run, device="cpu")
+    with pytest.raises(UsageError, match="two enlarges by 2, the model by 4"):
+        api.evaluate(model, str(folder(tmp_path / "photos", 2)), baselines={"two": other})
+
+
 def test_evaluate_says_how_near_the_truth_it_is(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extractors, "vgg16", lambda **named: made_up_vgg())
     photographs = str(folder(tmp_path / "photos", 3, size=140))

@@ -29,11 +29,11 @@ def evaluate(
     """The scores that `zeuxis evaluate` gives; the extractor is only found where pairs are the trial."""
     data = pairs.completed(data, model.made_from)
     if isinstance(model, Upsizer) and upsizing.is_whole(data):
-        test, network = upsizing.choose(model, data, count=images), extractors.vgg16(device=model.device)
         larger = {name: upsizer(other) for name, other in baselines.items()}
         for name, other in larger.items():
             if other.scale != model.scale:
                 raise UsageError(f"{name} enlarges by {other.scale}, the model by {model.scale}; name one of the same")
+        test, network = upsizing.choose(model, data, count=images), extractors.vgg16(device=model.device)
         return upsizing.evaluate(model, test, network, baselines=larger, progress=progress)
     looking, reading = extractor(), partial(progress, "reading images") if progress else None
     trial = translation.choose(model, data, count=images, fit=fit, limit=limit, progress=reading)
