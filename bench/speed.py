@@ -1,6 +1,6 @@
 """How fast a step is: ours, as `zeuxis train` makes it, against the textbook's, at the same networks and losses.
 
-    python bench/speed.py [dcgan-64 wgan-32 vae-64 ddpm-32 stylegan2-64 pythae ...] [--windows 8] [--seconds 3] [--threads 2]
+    python bench/speed.py [dcgan-64 wgan-32 ddpm-32 stylegan2-64 srgan-96 pythae ...] [--windows 8] [--seconds 3] [--threads 2]
 
 Ours and the textbook's each have a process of their own (memory is kept differently); they take turns of a few seconds,
 with the same batches in memory. Prints images/s (minimum, median, maximum over the windows) and the ratio of medians.
@@ -21,8 +21,10 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
-from textbook import dcgan, ddpm, gan, pythae, stylegan2, vae, wgan, wgan_gp
+from textbook import dcgan, ddpm, gan, pythae, srgan, stylegan2, vae, wgan, wgan_gp
 from zeuxis import families, training
+from zeuxis.families.srgan import SRGAN
+from zeuxis.metrics import vgg
 from zeuxis.model import Batch, Model
 from zeuxis.session.machine import memory_kept
 
@@ -37,6 +39,7 @@ class Case(NamedTuple):
     size: int
     channels: int
     batch: int
+    scale: int = 0  # times that sources are smaller than the images, for models that have sources
 
 
 def _dcgan(size: int, batch: int) -> Case:
@@ -93,6 +96,22 @@ def _stylegan2(size: int) -> Case:
     return Case(lambda: families.find("stylegan2")(**options), plain, size, 3, 32)
 
 
+def _srgan() -> Case:
+    """The game of the paper's networks; the eyes of both see with the weights that they were born with."""
+
+    def ours() -> Model:
+        model = SRGAN(textbook=True)
+        model.pretrain, model.eyes = 0, vgg.eyes(vgg.filled(vgg.VGG().state_dict()))
+        return model
+
+    def plain() -> Step:
+        networks = srgan.networks(96)
+        players = srgan.optimizers(*networks[:2])
+        return lambda large: srgan.step(*networks, players, large[..., ::4, ::4], large)
+
+    return Case(ours, plain, 96, 3, 8, scale=4)
+
+
 def _pythae() -> Case:
     def plain() -> Step:
         step = pythae.trainer()
@@ -126,6 +145,7 @@ CASES = {
     "gan-64": _gan(64),
     "stylegan2-64": _stylegan2(64),
     "stylegan2-32": _stylegan2(32),
+    "srgan-96": _srgan(),
     "pythae": _pythae(),
 }
 
@@ -133,16 +153,16 @@ CASES = {
 class Images:
     """Batches out of one tensor in memory: what both sides learn from (noise, as the time does not depend on it)."""
 
-    columns = frozenset({"image"})
-
     def __init__(self, case: Case) -> None:
+        self.scale, self.columns = case.scale, frozenset({"image", "source"} if case.scale else {"image"})
         shape = (case.batch * 8, case.channels, case.size, case.size)
         self.pixels = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
     def batch(self, start: int, size: int) -> Batch:
         """The images from a position on, around and around."""
         some = self.pixels[start % len(self.pixels) :][:size]
-        return Batch((some.float() / 127.5 - 1).to(memory_format=torch.channels_last))
+        image = (some.float() / 127.5 - 1).to(memory_format=torch.channels_last)
+        return Batch(image, image[..., :: self.scale, :: self.scale] if self.scale else None)
 
     def plain(self, start: int, size: int) -> Tensor:
         """The same as a loader gives them."""

@@ -427,6 +427,22 @@ def test_debian_packages_are_unpacked_without_installing(kind: str, client: Any)
         downloads.debian("p", "usr/share/x", ["b.gz"])[1]()
 
 
+def test_several_files_of_a_package_and_a_package_at_an_address(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever folders they are in, in one pass; the same out of a .deb that was downloaded without apt."""
+    names = ["one/a.jpg", "two/a.jpg"]
+    package = deb_of(tar_of({f"./usr/share/x/{name}": name.encode() for name in reversed(names)}, "xz"), ".xz")
+    wanted = {name: name.encode() for name in names}
+    client("apt-get", "p_1_all.deb", package)
+    assert downloads.debian("p", "usr/share/x", names)[1]() == wanted
+    monkeypatch.setattr(downloads, "_downloaded", lambda url: package)
+    name, give = downloads.deb("https://here.org/pool/p.deb", "usr/share/x", names)
+    assert name == "here.org" and give() == wanted
+    with pytest.raises(Refused, match="three/a.jpg is not in it"):
+        downloads.deb("https://here.org/pool/p.deb", "usr/share/x", ["three/a.jpg"])[1]()
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in wanted.items()}
+    assert fetched("folders", sums, [(name, give)], hint="") == fetched("folders", sums, [], hint="") == wanted
+
+
 def test_npm_packages(client: Any) -> None:
     client("npm", "p-1.tgz", tar_of({"package/src/0.json": b"[1]"}, "gz"))
     assert downloads.npm("p@1", ["src/0.json"])[1]() == {"0.json": b"[1]"}

@@ -5,22 +5,41 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
-from zeuxis import families, files, training
+from commandline import typed
+from zeuxis import api, capabilities, families, files, training
 from zeuxis.errors import UsageError
+from zeuxis.judging import abilities, extractors
+from zeuxis.metrics.features import Extractor
+from zeuxis.metrics.vgg import VGG
 from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Translator, options_of
 from zeuxis.nets import kernels as choosing
+from zeuxis.settings import TrainSettings
 from zeuxis.storage import fill, read_model_folder
 from zeuxis.training import State, train, train_step
 
-TINY = {"width": 8, "latent_dim": 6, "warmup": 64, "blocks": 1, "pool": 10, "num_inference_steps": 4}
+TINY = {
+    "width": 8,
+    "latent_dim": 6,
+    "warmup": 64,
+    "blocks": 1,
+    "pool": 10,
+    "num_inference_steps": 4,
+    "pretrain": 2,
+    "perceptual": 0.0,
+}
 FAMILIES = families.names()
 
 
@@ -258,6 +277,144 @@ def test_options_out_of_bounds_are_named(name: str) -> None:
 
 def test_summary_is_one_line(name: str) -> None:
     assert 20 < len(families.summary(name)) <= 110
+
+
+# The matrix of families and abilities: whatever it says is done here, through the interface that everyone uses.
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A short run of a family on a folder of images, by its name; trained when it is first asked for."""
+    root, made = tmp_path_factory.mktemp("matrix"), dict[str, Path]()
+    (root / "images").mkdir()
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3), np.uint8)):
+        Image.fromarray(pixels).resize((32, 32)).save(root / "images" / f"{i}.png")
+
+    def run(name: str) -> Path:
+        if name not in made:
+            made[name] = trained(name, data_for(name, root / "images"), root)
+        return made[name]
+
+    return run
+
+
+def data_for(name: str, folder: Path) -> str:
+    kind = families.find(name)
+    return f"blur -> {folder}" if issubclass(kind, Translator) and kind.made_from is None else str(folder)
+
+
+def trained(name: str, data: str, out: Path, *, steps: int = 4) -> Path:
+    small = {
+        key: value for key, value in {"size": 16, **TINY}.items() if key in families.find(name).__dataclass_fields__
+    }
+    settings = TrainSettings(
+        steps=steps, batch_size=4, checkpoint_every=2, device="cpu", threads=1, kernels="standard", out=str(out)
+    )
+    return api.train(name, data, settings=settings, options=small)
+
+
+def weights_of(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (run / "checkpoints" / "step-00000004").glob("*.safetensors")}
+
+
+def asked_to_resume(run: Path, model: Model, folder: Path) -> None:
+    data = str(files.read_yaml(run / "config.yaml")["data"])
+    cut = trained(model.family(), data, folder, steps=2)
+    assert weights_of(api.resume(cut, steps=4)) == weights_of(run) != {}
+
+
+def asked_to_train(run: Path, model: Model, folder: Path) -> None:
+    options = {"size": model.size, **TINY}
+    first = build(model.family(), **{key: value for key, value in options.items() if key != "latent_dim"}).state_dict()
+    now = api.load(run, device="cpu").state_dict()
+    assert not all(torch.equal(value, first[name]) for name, value in now.items()), "it has learned something"
+
+
+def asked_to_sample(run: Path, model: Model, folder: Path) -> None:
+    assert api.sample(model, 3).shape == (3, model.channels, model.size, model.size)
+
+
+def asked_to_interpolate(run: Path, model: Model, folder: Path) -> None:
+    row = api.interpolate(model, rows=1, columns=3)[0]
+    assert row.shape == (3, model.channels, model.size, model.size)
+    torch.testing.assert_close(row[[0, 2]], api.sample(model, 2), atol=1e-5, rtol=0)
+
+
+def asked_for_arithmetic(run: Path, model: Model, folder: Path) -> None:
+    found = api.arithmetic(model, [(1.0, [0, 1]), (-1.0, [2]), (1.0, [3])])
+    assert min(found.figure().size) > model.size
+
+
+def asked_to_encode(run: Path, model: Model, folder: Path) -> None:
+    z = api.encode(model, Stripes(model).batch(0, 2).image)
+    assert z.shape[0] == 2 and torch.isfinite(z).all()
+
+
+def asked_to_translate(run: Path, model: Model, folder: Path) -> None:
+    source = torch.rand(1, 3, 20, 28) * 2 - 1
+    made = api.translate(model, source)
+    assert made.shape[2] / made.shape[3] == 20 / 28 and made.abs().max() <= 1
+
+
+def asked_to_evaluate(run: Path, model: Model, folder: Path) -> None:
+    data = str(files.read_yaml(run / "config.yaml")["data"])
+    found = api.evaluate(model, data, images=40)
+    assert found.rows and all(np.isfinite(row.score.value) for row in found.rows if row.name != "log Z by AIS (nats)")
+
+
+def asked_to_load(run: Path, model: Model, folder: Path) -> None:
+    model.save(folder / "again")
+    again = api.load(folder / "again", device="cpu").state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items())
+
+
+ASKED: dict[str, Callable[[Path, Model, Path], None]] = {
+    "train": asked_to_train,
+    "exact resume": asked_to_resume,
+    "sample": asked_to_sample,
+    "interpolate": asked_to_interpolate,
+    "arithmetic": asked_for_arithmetic,
+    "encode": asked_to_encode,
+    "translate": asked_to_translate,
+    "evaluate": asked_to_evaluate,
+    "save and load": asked_to_load,
+}
+
+
+@pytest.mark.parametrize("ability", capabilities.ABILITIES)
+def test_every_cell_of_the_matrix_is_so(
+    name: str, ability: str, runs: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A filled cell works; what an empty one denies is refused, by a message that names who can."""
+    eyes = Extractor("eyes", "", lambda x: F.adaptive_avg_pool2d(x, 2), lambda x: x[:, 0].flatten(1))
+    monkeypatch.setattr(extractors, "find", lambda *words, **named: eyes)
+    monkeypatch.setattr(extractors, "vgg16", lambda **named: VGG().eval().requires_grad_(False))
+    monkeypatch.setattr(abilities, "TEMPERATURES", 50)
+    run = runs(name)
+    model = api.load(run, device="cpu")
+    if capabilities.matrix()[name][ability]:
+        ASKED[ability](run, model, tmp_path)
+    else:
+        with pytest.raises(UsageError, match=rf"{name} (has no|cannot|translates no).*these families"):
+            ASKED[ability](run, model, tmp_path)
+
+
+def test_the_matrix_is_shown_and_the_readme_says_the_same() -> None:
+    code, said, _ = typed("families", "--matrix")
+    shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in said.splitlines()]
+    known = capabilities.matrix()
+    assert code == 0 and shown[0] == ["family", *capabilities.ABILITIES] and len(shown) == 2 + len(FAMILIES)
+    assert {
+        row[0]: dict(zip(capabilities.ABILITIES, (cell == "yes" for cell in row[1:]))) for row in shown[2:]
+    } == known
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \| ?([^|]*) ?\|$", readme, re.MULTILINE)
+    told = {family: (latent, encodes.strip()) for family, latent, encodes in rows if family in known}
+    assert told.keys() == known.keys()
+    for family, (latent, encodes) in told.items():
+        can = known[family]
+        assert (latent == "yes") == can["sample"] == can["interpolate"] == can["arithmetic"], family
+        assert (latent == "`zeuxis translate`") == can["translate"] and (encodes == "yes") == can["encode"], family
 
 
 def test_a_family_outside_the_package_is_found_by_name(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,12 +200,12 @@ def test_psnr_and_ssim() -> None:
 
 
 def ssim_plane(image: Tensor, truth: Tensor) -> float:
-    """SSIM of one channel by scipy's Gaussian filter, values being 2 apart."""
+    """SSIM of one channel by scipy's Gaussian filter, of values from 0 to 2."""
 
     def local(values: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
         return scipy.ndimage.gaussian_filter(values, 1.5, truncate=3.5)[5:-5, 5:-5]
 
-    x, y = image.double().numpy(), truth.double().numpy()
+    x, y = image.double().numpy() + 1, truth.double().numpy() + 1
     mx, my = local(x), local(y)
     vx, vy, cov = local(x * x) - mx**2, local(y * y) - my**2, local(x * y) - mx * my
     return float(

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from zeuxis.api import (
         arithmetic,
         compare,
+        enlarge,
         evaluate,
         export,
         inspect_data,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     )
     from zeuxis.editing import directions, editor, invert
     from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
-    from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Styled, Translator, option
+    from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Styled, Translator, Upsizer, option
     from zeuxis.settings import TrainSettings
 
 __version__ = "0.1.0"
@@ -39,12 +40,14 @@ __all__ = [
     "Styled",
     "TrainSettings",
     "Translator",
+    "Upsizer",
     "UsageError",
     "ZeuxisError",
     "arithmetic",
     "compare",
     "directions",
     "editor",
+    "enlarge",
     "evaluate",
     "export",
     "inspect_data",
@@ -63,6 +66,7 @@ _HOMES = {
     "zeuxis.api": (
         "arithmetic",
         "compare",
+        "enlarge",
         "evaluate",
         "export",
         "inspect_data",
@@ -76,7 +80,7 @@ _HOMES = {
     ),
     "zeuxis.editing": ("directions", "editor", "invert"),
     "zeuxis.errors": ("DataError", "DiskFullError", "DivergedError", "UsageError", "ZeuxisError"),
-    "zeuxis.model": ("Batch", "Clock", "Encoder", "Latent", "Model", "Styled", "Translator", "option"),
+    "zeuxis.model": ("Batch", "Clock", "Encoder", "Latent", "Model", "Styled", "Translator", "Upsizer", "option"),
     "zeuxis.settings": ("TrainSettings",),
 }
 

@@ -12,13 +12,24 @@ import torch
 from torch import Tensor
 
 from zeuxis import explore, families, files, judging, loading, onnx, session
-from zeuxis.capabilities import decode, encode, encoder, latent, space_of, styled, translate, translator
+from zeuxis.capabilities import (
+    decode,
+    encode,
+    encoder,
+    enlarge,
+    latent,
+    matrix,
+    space_of,
+    styled,
+    translate,
+    translator,
+)
 from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.data.report import Report, inspect
 from zeuxis.errors import UsageError
 from zeuxis.explore import Equation, Layers, Space, SpaceName
 from zeuxis.explore.arithmetic import AVERAGE, LENGTH
-from zeuxis.judging import extractors, sets, translation
+from zeuxis.judging import extractors, sets, translators
 from zeuxis.judging.comparison import Comparison, contender
 from zeuxis.judging.report import Evaluation
 from zeuxis.metrics.attributes import reader_for
@@ -38,12 +49,14 @@ __all__ = [
     "decode",
     "dry_run",
     "encode",
+    "enlarge",
     "evaluate",
     "export",
     "inspect_data",
     "interpolate",
     "latent",
     "load",
+    "matrix",
     "mix",
     "resume",
     "sample",
@@ -174,20 +187,20 @@ def evaluate(
 ) -> Evaluation:
     """Scores of a model by at most `images` samples, each with an interval and with what real images get.
 
-    A model that translates is judged by its translations, beside those of no change, of one colour, and of `baselines`.
+    A model that translates is judged by its translations, beside those of no change, of one colour, and of `baselines`; one
+    that makes photographs larger by whole ones that were made smaller.
 
     `data` is what it was trained on (`fit` and `limit` as then); images are held out where that is a named set.
     `features` is `lite0`, `inception` (its file in `weights`) or `module:function`. `progress` is told what is worked
     on, how much is done, and of how much.
     """
-    able = model if isinstance(model, Translator) else latent(model)
-    extractor = extractors.find(features, weights=weights, device=model.device)
+    finding = functools.partial(extractors.find, features, weights=weights, device=model.device)
+    if isinstance(model, Translator):
+        return translators.evaluate(
+            model, data, finding, images=images, fit=fit, limit=limit, baselines=baselines or {}, progress=progress
+        )
+    able, extractor = latent(model), finding()
     reading = functools.partial(progress, "reading images") if progress else None
-    if isinstance(able, Translator):
-        trial = translation.choose(able, data, count=images, fit=fit, limit=limit, progress=reading)
-        network = extractors.vgg16(device=model.device)
-        others = {name: translator(other) for name, other in (baselines or {}).items()}
-        return translation.evaluate(able, trial, extractor, network, baselines=others, progress=progress)
     chosen = sets.choose(
         data, count=images, size=model.size, channels=model.channels, fit=fit, limit=limit, progress=reading
     )

@@ -7,14 +7,34 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from zeuxis import families
+from zeuxis.enlarging import enlarged, photograph
 from zeuxis.errors import UsageError
 from zeuxis.explore.spaces import Space, SpaceName, StyleSpace
-from zeuxis.model import Encoder, Latent, Model, Styled, Translator
+from zeuxis.model import Encoder, Latent, Model, Styled, Translator, Upsizer
 
 BATCH = 64  # images decoded at once
+# What a family can be asked to do, and the types of models that can be.
+ABILITIES: dict[str, tuple[type[Any], ...]] = {
+    "train": (Model,),
+    "exact resume": (Model,),
+    "sample": (Latent,),
+    "interpolate": (Latent,),
+    "arithmetic": (Latent,),
+    "encode": (Encoder,),
+    "translate": (Translator,),
+    "evaluate": (Latent, Translator),
+    "save and load": (Model,),
+}
+
+
+def matrix() -> dict[str, dict[str, bool]]:
+    """Of each family which of the `ABILITIES` it has."""
+    found = {name: families.find(name) for name in families.names()}
+    return {name: {word: issubclass(kind, types) for word, types in ABILITIES.items()} for name, kind in found.items()}
 
 
 def latent(model: Model) -> Latent:
@@ -61,8 +81,8 @@ def translator(model: Model) -> Translator:
 def translate(model: Model, image: Tensor, *, direction: str = "forward", seed: int | None = None) -> Tensor:
     """What the model makes of images (n c h w, in [-1, 1]) of any height and width, on the CPU.
 
-    With a seed its noise is drawn, for models that have any (dropout). `UsageError` where the model does not translate,
-    not in that direction, not images of so many channels, or has no noise.
+    With a seed its noise is drawn, for models that have any (dropout). Large images are made larger tile by tile.
+    `UsageError` where the model does not translate, not in that direction, not images of so many channels, or has no noise.
     """
     able = translator(model)
     if direction not in able.directions:
@@ -70,7 +90,24 @@ def translate(model: Model, image: Tensor, *, direction: str = "forward", seed: 
     if image.shape[1] != able.takes(direction):
         raise UsageError(f"the images have {image.shape[1]} channels; {direction} takes {able.takes(direction)}")
     with _noise(able, seed):
+        if isinstance(able, Upsizer):
+            return enlarged(able, image)
         return torch.cat([able.translate(part.to(model.device), direction).cpu() for part in torch.split(image, BATCH)])
+
+
+def enlarge(model: Model, image: Image.Image) -> Image.Image:
+    """An image (L, RGB, or RGBa for colour times opacity) made larger; grey stays grey, opacity is enlarged beside.
+
+    `UsageError` where the model makes nothing larger.
+    """
+    return photograph(upsizer(model), image)
+
+
+def upsizer(model: Model) -> Upsizer:
+    """The model, if it makes images larger; `UsageError` otherwise."""
+    if not isinstance(model, Upsizer):
+        raise UsageError(f"{model.family()} makes no image larger; these families do: {_able(Upsizer)}")
+    return model
 
 
 @contextlib.contextmanager

@@ -10,13 +10,15 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from zeuxis import files
 from zeuxis.errors import UsageError
+from zeuxis.modes import BAND, on_white, plain, shallow
+from zeuxis.modes import Unusable as Unusable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +31,6 @@ MOST_BYTES = 256 << 20
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Of the target: a JPEG decoded to so much differs by no more than the JPEG itself (bench/results/data.md).
 _SPARE = 4 / 3
-_BAND = 1 << 20  # pixels that are converted at a time, so that a large image needs little more than its own memory
 _ROTATED = {  # EXIF orientation -> how the stored image becomes the one that was seen
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -39,11 +40,8 @@ _ROTATED = {  # EXIF orientation -> how the stored image becomes the one that wa
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+Found = TypeVar("Found")
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
-
-
-class Unusable(Exception):  # noqa: N818  (a finding, not a fault)
-    """Why an image cannot be used, in words for the list of what was left out."""
 
 
 def looks_like_image(head: bytes) -> bool:
@@ -115,7 +113,7 @@ def fitted(image: Image.Image, size: int, channels: int, fit: str = "crop") -> A
         turn = _turn(image)
         now = drafted[1][2:] if drafted else full  # 213.5 pixels of 427 are in 214: of the last there is only a half
         box, target = _placed(now, full, size, fit)
-        small = _white(_resized(_shallow(image), box, target))
+        small = on_white(_resized(shallow(image), box, target))
     if turn is not None:
         small = small.transpose(turn)  # after the reduction, where it costs nothing
     small = small.convert("L" if channels == 1 else "RGB")
@@ -128,13 +126,18 @@ def fitted(image: Image.Image, size: int, channels: int, fit: str = "crop") -> A
 
 def decode_whole(source: bytes | BinaryIO, channels: int, *, shorter: int | None = None) -> Array:
     """As `decode`, all of the image: h w channels; with `shorter` its shorter side is brought to so many pixels."""
+    flat = on_white(whole(source, shorter=shorter)).convert("L" if channels == 1 else "RGB")
+    return np.asarray(flat).reshape(flat.height, flat.width, channels)
+
+
+def whole(source: bytes | BinaryIO, *, shorter: int | None = None) -> Image.Image:
+    """All of the image of a file, upright, in 8 bits of grey (L), colour (RGB) or colour times opacity (RGBa)."""
     with opened(source) as image, _explained("damaged"):
         image.load()
         scale = shorter / min(image.size) if shorter else 1.0
         target = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        whole, turn = _white(_resized(_shallow(image), (0.0, 0.0, *image.size), target)), _turn(image)
-    whole = (whole if turn is None else whole.transpose(turn)).convert("L" if channels == 1 else "RGB")
-    return np.asarray(whole).reshape(whole.height, whole.width, channels)
+        found, turn = _resized(shallow(image), (0.0, 0.0, *image.size), target), _turn(image)
+    return found if turn is None else found.transpose(turn)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -163,10 +166,10 @@ def _resized(image: Image.Image, box: Box, target: tuple[int, int]) -> Image.Ima
     """The box of the image at the target size, antialiased: averaged to no less than twice the target, then Lanczos."""
     by = [max(1, int((box[i + 2] - box[i]) / target[i] / 2)) for i in (0, 1)]
     outer = (math.floor(box[0]), math.floor(box[1]), math.ceil(box[2]), math.ceil(box[3]))
-    rows = max(1, _BAND // max(1, outer[2] - outer[0]) // by[1]) * by[1]
+    rows = max(1, BAND // max(1, outer[2] - outer[0]) // by[1]) * by[1]
     bands = []
     for top in range(outer[1], outer[3], rows):
-        band = _plain(image.crop((outer[0], top, outer[2], min(top + rows, outer[3]))))
+        band = plain(image.crop((outer[0], top, outer[2], min(top + rows, outer[3]))))
         bands.append(band.reduce((by[0], by[1])) if by != [1, 1] else band)
     whole = bands[0] if len(bands) == 1 else _stacked(bands)
     inner = [(box[i] - outer[i % 2]) / by[i % 2] for i in range(4)]
@@ -181,43 +184,6 @@ def _stacked(bands: list[Image.Image]) -> Image.Image:
         whole.paste(band, (0, top))
         top += band.height
     return whole
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    """8 bits of grey (L), colour (RGB) or colour times opacity (RGBa), from any mode of 8 bits."""
-    try:
-        if image.has_transparency_data:
-            return image.convert("RGBA").convert("RGBa")  # averaging is right only for colour times opacity
-        return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
-    except ValueError:
-        raise Unusable(f"colours in {image.mode}, which is not read here") from None
-
-
-def _shallow(image: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits, or in floating point (0 to 1, or 0 to 255), in 8 bits; other modes as they are."""
-    if image.mode != "F" and not image.mode.startswith("I"):
-        return image
-    low, high = (float(np.ravel(value)[0]) for value in image.getextrema())
-    if image.mode == "F" and not 0 <= low <= high <= 255:  # a NaN fails this too
-        raise Unusable("floating point values outside of 0 to 255")
-    if image.mode == "F":
-        most = 1.0 if high <= 1 else 255.0
-    else:
-        most = 65535.0 if image.mode.startswith("I;16") or high <= 65535 else 2.0**32 - 1
-    rows = max(1, _BAND // image.width)
-    result = np.empty((image.height, image.width), np.uint8)
-    for top in range(0, image.height, rows):
-        band = np.asarray(image.crop((0, top, image.width, min(top + rows, image.height)))).astype(np.float32)
-        result[top : top + rows] = np.rint((band * (255 / most)).clip(0, 255))
-    return Image.fromarray(result)
-
-
-def _white(image: Image.Image) -> Image.Image:
-    """The image on white, where it has an opacity."""
-    if image.mode != "RGBa":
-        return image
-    pixels = np.asarray(image.convert("RGBa")).astype(np.int16)
-    return Image.fromarray((pixels[..., :3] + 255 - pixels[..., 3:]).clip(0, 255).astype(np.uint8))
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
@@ -239,18 +205,23 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
 def read(path: str | Path, *, size: int, channels: int = 3, fit: str = "crop") -> Tensor:
     """The image of a file (1 c h w, in [-1, 1]); `UsageError` where it cannot be used."""
-    return _read(path, lambda file: decode(file, size, channels, fit))
+    return from_uint8(_read(path, lambda file: decode(file, size, channels, fit))[None])
 
 
 def read_whole(path: str | Path, *, channels: int = 3, shorter: int | None = None) -> Tensor:
     """All of the image of a file (1 c h w, in [-1, 1]), its shorter side of so many pixels; `UsageError` as of `read`."""
-    return _read(path, lambda file: decode_whole(file, channels, shorter=shorter))
+    return from_uint8(_read(path, lambda file: decode_whole(file, channels, shorter=shorter))[None])
 
 
-def _read(path: str | Path, how: Callable[[BinaryIO], Array]) -> Tensor:
+def read_layers(path: str | Path, *, shorter: int | None = None) -> Image.Image:
+    """As `read_whole`, with what the image has of colour and opacity: what `whole` gives; `UsageError` as of `read`."""
+    return _read(path, lambda file: whole(file, shorter=shorter))
+
+
+def _read(path: str | Path, how: Callable[[BinaryIO], Found]) -> Found:
     try:
         with open_regular(path) as file:
-            return from_uint8(how(file)[None])
+            return how(file)
     except (Unusable, OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}; give a PNG, JPEG, WebP, GIF, BMP or TIFF") from None
 

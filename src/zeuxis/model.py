@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
@@ -242,6 +242,7 @@ class Translator(Model):
     needs = frozenset({"image", "source"})
     directions: ClassVar[tuple[str, ...]] = ("forward",)
     paired: ClassVar[bool] = True  # each source belongs to its image; else they are two unrelated sets
+    made_from: ClassVar[str | None] = None  # how sources are made of single images, if nobody says
 
     @property
     def source_size(self) -> int:
@@ -255,3 +256,49 @@ class Translator(Model):
     @abstractmethod
     def translate(self, source: Tensor, direction: str = "forward") -> Tensor:
         """Images (n c h w, in [-1, 1]) made from source images of any height and width."""
+
+
+@dataclass(eq=False)
+class Upsizer(Translator):
+    """A model that makes images larger: `scale` times as high and as wide as their sources."""
+
+    scale: Literal[2, 4] = option(4, "times that an image is higher and wider than its source")
+
+    made_from = "small"
+
+    @property
+    def source_size(self) -> int:
+        return self.size // self.scale
+
+    @property
+    @abstractmethod
+    def reach(self) -> int:
+        """Pixels of a source, to each side, that what is made of one of them depends on: how far tiles must overlap."""
+
+
+Features = Callable[
+    [Tensor, int], Tensor
+]  # images (n c h w, in [-1, 1]) and a block -> that block's features (n d h' w')
+
+
+class Perceptive(Model):
+    """A model that learns by the features of a frozen network, which is lent to it and no part of it: neither its
+    parameters nor what is saved of it know the network."""
+
+    eyes: Features | None = None
+
+    @property
+    def eyes_file(self) -> str:
+        """The user's own file of the network's weights; empty for those that are published in a package."""
+        return ""
+
+    @property
+    @abstractmethod
+    def needs_eyes(self) -> bool:
+        """Whether it has anything to look at with its options."""
+
+    def see(self, image: Tensor, block: int) -> Tensor:
+        """The features (n d h' w') of images at the end of a block; `UsageError` where nobody has lent it the network."""
+        if self.eyes is None:
+            raise UsageError(f"{self.family()} learns by a feature network: lend it one, model.eyes = ...")
+        return self.eyes(image, block)

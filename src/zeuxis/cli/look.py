@@ -23,13 +23,32 @@ def register(app: App) -> None:
     app.command(version)
 
 
-def families() -> None:
+def families(
+    *,
+    matrix: Annotated[bool, Parameter(help="show what each can be asked to do instead", negative=())] = False,
+) -> None:
     """List the families of models, a line each."""
     from zeuxis.families import names, summary
 
+    if matrix:
+        print("\n".join(_matrix()))
+        return
     width = max(map(len, names()))
     for name in names():
         print(f"{name:{width}}  {summary(name)}")
+
+
+def _matrix() -> list[str]:
+    """Families down, abilities across, as a table in Markdown."""
+    from zeuxis import api
+
+    found = api.matrix()
+    words = list(next(iter(found.values())))
+    width = max(map(len, found))
+    cells = {name: [("yes" if can[word] else "").ljust(len(word)) for word in words] for name, can in found.items()}
+    rows = [[f"{name:{width}}", *marks] for name, marks in cells.items()]
+    lines = [[f"{'family':{width}}", *words], ["-" * width, *("-" * len(word) for word in words)], *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def version() -> None:

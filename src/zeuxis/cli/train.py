@@ -137,7 +137,7 @@ def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
     target = Annotated[
         str | None,
         Parameter(
-            help="what to make of DATA, for families that translate; DATA may then also be edges, grey, blur or labels, "
+            help="what to make of DATA, for families that translate; DATA may then also be edges, grey, blur, labels or small, "
             "made of TARGET's images, or left or right, that half of its files"
         ),
     ]

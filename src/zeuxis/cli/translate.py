@@ -31,6 +31,8 @@ def translate(
 ) -> None:
     """Translate images: what the model makes of each, whole, at its own height and width.
 
+    A model that makes images larger (srgan) takes them of any size; grey stays grey, and opacity is kept.
+
     Parameters
     ----------
     direction
@@ -70,7 +72,15 @@ def _translate(
 ) -> None:
     """Write what the model makes of the image in a file."""
     from zeuxis import api, images
+    from zeuxis.model import Upsizer
 
+    if isinstance(able, Upsizer):
+        if seed is not None or direction != "forward":
+            raise UsageError(
+                f"{able.family()} has no noise to draw and goes forward alone; leave out --seed, --direction"
+            )
+        write_picture(api.enlarge(able, images.read_layers(path, shorter=size)), place)
+        return
     source = images.read_whole(path, channels=able.takes(direction), shorter=size)
     write_picture(images.sheet(api.translate(able, source, direction=direction, seed=seed), gap=0), place)
 

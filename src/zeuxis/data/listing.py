@@ -19,8 +19,14 @@ class Attribute(NamedTuple):
     opposite: str
 
 
+WHOLE = "whole"  # a fit that leaves an image as it is; a view of photographs that are
+
+
 class Shape(NamedTuple):
-    """What every image is made to be: `size` by `size` pixels, `channels` 1 or 3, by `crop` or `pad`."""
+    """What every image is made to be: `size` by `size` pixels, `channels` 1 or 3, by `crop` or `pad`.
+
+    Files are also given `whole`, at their own height and width.
+    """
 
     size: int
     channels: int
@@ -75,6 +81,12 @@ class Listing(NamedTuple):
     name: str
     key: str
     gather: Callable[[], Content]
+
+
+def spread(total: int, count: int | None) -> Array:
+    """The places (ascending, each once) of `count` of so many items, evenly spread; of all where there are no more, or None."""
+    wanted = total if count is None else min(count, total)
+    return np.arange(wanted) * total // max(wanted, 1)
 
 
 def shown(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Sources made from the images themselves: their edges, their grey, a blur of them, regions of plain colour."""
+"""Sources made from the images themselves: their edges, their grey, a blur, regions of plain colour, all of them smaller."""
 
 from __future__ import annotations
 
@@ -94,7 +94,19 @@ def painted(image: Image.Image, palette: tuple[tuple[int, int, int], ...]) -> Im
     return Image.fromarray(colours[np.asarray(flat)].astype(np.uint8))
 
 
-WAYS: dict[str, Callable[[Image.Image], Image.Image]] = {"edges": edges, "grey": grey, "blur": blur, "labels": labels}
+def reduced(image: Image.Image, scale: int) -> Image.Image:
+    """The image, `scale` times as small, by the bicubic kernel (a = -0.5) stretched to what a pixel is to hold.
+
+    So are the sources of the papers on super-resolution made (Ledig 2017, section 3.1). What the scale leaves over of the
+    width and the height is left away on the right and below: each pixel stands for whole ones.
+    """
+    width, height = image.width // scale, image.height // scale
+    return image.resize((width, height), Image.Resampling.BICUBIC, box=(0, 0, width * scale, height * scale))
+
+
+SMALL = "small"
+_ALIKE: dict[str, Callable[[Image.Image], Image.Image]] = {"edges": edges, "grey": grey, "blur": blur, "labels": labels}
+WAYS = (*_ALIKE, SMALL)
 
 
 class Made:
@@ -108,8 +120,10 @@ class Made:
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """What is made of an image, at the size that it is learned at."""
-        found = self.rows.picture(str(self.places[item]), shape._replace(channels=3))
-        image = WAYS[self.way](Image.fromarray(np.ascontiguousarray(found.pixels)))
+        whole = shape._replace(size=self.rows.array.shape[1]) if self.way == SMALL else shape
+        found = self.rows.picture(str(self.places[item]), whole._replace(channels=3))
+        given = Image.fromarray(np.ascontiguousarray(found.pixels))
+        image = reduced(given, given.width // shape.size) if self.way == SMALL else _ALIKE[self.way](given)
         pixels = np.asarray(image.convert("L" if shape.channels == 1 else "RGB"))
         return found._replace(pixels=pixels.reshape(shape.size, shape.size, shape.channels))
 

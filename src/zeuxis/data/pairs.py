@@ -1,7 +1,7 @@
 """Two columns of images: pairs by name, or two unrelated sets; from two sources, side by side, or made from one.
 
-What a spec says: `SOURCE -> TARGET`, each a set of images, and SOURCE also `edges`, `grey`, `blur`, `labels` (made of the
-TARGET's images) or `left`, `right` (that half of its files, the other being the target); the name of a task; or a lone
+What a spec says: `SOURCE -> TARGET`, each a set of images, and SOURCE also `edges`, `grey`, `blur`, `labels`, `small` (made
+of the TARGET's images) or `left`, `right` (that half of its files, the other being the target); the name of a task; or a lone
 folder of files with source and target side by side.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from zeuxis.data import catalog, workers
 from zeuxis.data.listing import Array, Content, Listing, Picture, Shape
-from zeuxis.data.made import WAYS, made
+from zeuxis.data.made import SMALL, WAYS, made
 from zeuxis.data.pack import Pack, Progress, pack_of
 from zeuxis.data.sources import find
 from zeuxis.errors import DataError, UsageError
@@ -36,6 +36,7 @@ TASKS = {
     "grey-to-colour": "grey -> avatars",
     "line-to-colour": "openmoji.line -> openmoji.colour",
     "plain-to-glasses": "avatars.plain -> avatars.glasses",
+    "small-to-large": "small -> photos",
 }
 _TASK = re.compile(r"([a-z-]+)((?:/[a-z]+)?(?::\d+)?)")  # with the split and the count of both ends
 _HALVES = {"left": "right", "right": "left"}
@@ -101,6 +102,11 @@ def halves(spec: str, count: int) -> tuple[str, str] | None:
     return str(Ends(source[0], target[0])), str(Ends(source[1], target[1]))
 
 
+def completed(spec: str, way: str | None) -> str:
+    """The spec with its source, where it names a set of single images and a family makes its sources in a way of its own."""
+    return spec if way is None or parse(spec) is not None else str(Ends(way, spec))
+
+
 def lasting(spec: str) -> str:
     """The spec as it is found again from any folder: paths made absolute, names and words as they are."""
     ends = parse(spec)
@@ -151,6 +157,10 @@ def open_pairs(
     ends = parse(spec) or _beside(spec)
     packed = partial(pack_of, limit=limit, progress=progress)
     if ends.source in WAYS:
+        if ends.source == SMALL and source.size >= image.size:
+            raise UsageError(
+                f"{ends}: {SMALL} sources are for families that enlarge, such as srgan; choose another way"
+            )
         two = packed(find(ends.target), image)
         one = pack_of(made(ends.source, two), source, progress=progress)
     elif ends.source in _HALVES:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from zeuxis import images
-from zeuxis.data.listing import Array, Picture, Reader, Shape
+from zeuxis.data.listing import WHOLE, Array, Picture, Reader, Shape
 
 _BLOCK = 1 << 20
 
@@ -42,7 +42,10 @@ def pictured(file: BinaryIO, shape: Shape) -> Picture:
     file.seek(0)
     with images.opened(source) as image:
         size, mode = image.size, image.mode
-        return Picture(images.fitted(image, *shape), size, mode, digest.hexdigest())
+        if shape.fit != WHOLE:
+            return Picture(images.fitted(image, *shape), size, mode, digest.hexdigest())
+    file.seek(0)
+    return Picture(images.decode_whole(source, shape.channels), size, mode, digest.hexdigest())
 
 
 class Files:

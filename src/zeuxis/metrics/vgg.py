@@ -15,9 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zeuxis.errors import UsageError
+from zeuxis.model import Features
 
-_BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
+BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
 _MEAN = (104.00699, 116.66877, 122.67892)  # blue, green, red
+# Of torchvision's: where the convolutions stand, and what makes levels of red, green and blue its inputs.
+_TORCH_PLACES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)
+_TORCH_MEAN, _TORCH_DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+_LARGER = 57.63  # the mean deviation: a network of rectified units gives as much more as its inputs and biases are
 # Where the weights and the biases begin in the published HDF5 file (known by its SHA-256), in the order of the layers:
 # each is one run of bytes, so that no reader of HDF5 is needed.
 _OFFSETS = (
@@ -41,17 +46,17 @@ class VGG(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList()
         before = 3
-        for widths in _BLOCKS:
+        for widths in BLOCKS:
             layers: list[nn.Module] = []
             for a, b in pairwise((before, *widths)):
                 layers += [nn.Conv2d(a, b, 3, 1, 1), nn.ReLU()]
             self.blocks.append(nn.Sequential(*layers))
             before = widths[-1]
 
-    def forward(self, image: Tensor) -> list[Tensor]:
+    def forward(self, image: Tensor, count: int = len(BLOCKS)) -> list[Tensor]:
         x = image.flip(1) - torch.tensor(_MEAN, device=image.device)[:, None, None]
         found = []
-        for i, block in enumerate(self.blocks):
+        for i, block in enumerate(list(self.blocks)[:count]):
             x = block(F.max_pool2d(x, 2, ceil_mode=True) if i else x)
             found.append(x)
         return found
@@ -65,6 +70,26 @@ def weights_in(data: bytes) -> dict[str, Tensor]:
         values = np.frombuffer(data, "<f4", 9 * i * o, kernel).reshape(3, 3, i, o)
         found[f"{name}.weight"] = torch.from_numpy(values.transpose(3, 2, 0, 1).copy())
         found[f"{name}.bias"] = torch.from_numpy(np.frombuffer(data, "<f4", o, bias).copy())
+    return found
+
+
+def weights_from(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights out of those that torchvision names, whose network is given colours by mean and deviation.
+
+    That is made part of the first layer, and all is brought to features of the size of the others'. `UsageError` where they
+    are of another network.
+    """
+    found: dict[str, Tensor] = {}
+    mean, deviation = (torch.tensor(each).view(3, 1, 1) for each in (_TORCH_MEAN, _TORCH_DEVIATION))
+    for (name, layer), place in zip(_convolutions(VGG()), _TORCH_PLACES, strict=True):
+        weight, bias = (published.get(f"features.{place}.{part}") for part in ("weight", "bias"))
+        if weight is None or bias is None or weight.shape != layer.weight.shape:
+            raise UsageError(f"these are not VGG16's weights: features.{place} is missing, or of another shape")
+        if place == 0:
+            apart = (torch.tensor(_MEAN[::-1]).view(3, 1, 1) - mean) / deviation
+            bias = bias + (weight * apart).sum((1, 2, 3))
+            weight = (weight * (_LARGER / deviation)).flip(1)
+        found[f"{name}.weight"], found[f"{name}.bias"] = weight.contiguous(), bias * _LARGER
     return found
 
 
@@ -85,8 +110,18 @@ def filled(weights: Mapping[str, Tensor]) -> VGG:
 
 def features(network: VGG, image: Tensor) -> list[Tensor]:
     """The blocks' features of images (n c h w, in [-1, 1], grey or colour), each place's vector of length 1."""
+    return [F.normalize(each, dim=1) for each in network(_levels(image))]
+
+
+def eyes(network: VGG) -> Features:
+    """What a model that learns by features is lent: a function, so that the network is no part of the model."""
+    return lambda image, block: network(_levels(image), block)[-1]
+
+
+def _levels(image: Tensor) -> Tensor:
+    """Images (n c h w, in [-1, 1], grey or colour) as the network wants them."""
     colour = image[:, :3] if image.shape[1] >= 3 else image[:, :1].expand(-1, 3, -1, -1)
-    return [F.normalize(each, dim=1) for each in network((colour.float() + 1) * 127.5)]
+    return (colour.float() + 1) * 127.5
 
 
 def distance(network: VGG, image: Tensor, truth: Tensor) -> Tensor:

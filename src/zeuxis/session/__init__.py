@@ -48,6 +48,8 @@ def start(
     it was at its newest checkpoint.
     """
     with _on_stage(display) as (stop, shown):
+        if issubclass(family, Translator):
+            data = pairs.completed(data, family.made_from)
         options = {**own_shape(data, family), **options}
         settings, model = _prepare(settings, family, options, weights_of=settings.init_from)
         data = pairs.lasting(data)

@@ -10,7 +10,9 @@ import torch
 
 from zeuxis import storage
 from zeuxis.errors import UsageError
-from zeuxis.model import Model, options_of
+from zeuxis.judging import extractors
+from zeuxis.metrics import vgg
+from zeuxis.model import Model, Perceptive, options_of
 
 
 def build(
@@ -31,4 +33,6 @@ def build(
     model = family(**options)
     if weights_of is not None:
         storage.fill(model, storage.read_model_folder(weights_of)[1])
+    if isinstance(model, Perceptive) and model.needs_eyes:
+        model.eyes = vgg.eyes(extractors.vgg16(weights=model.eyes_file, device=device))
     return model.to(device)

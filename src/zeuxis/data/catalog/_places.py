@@ -10,7 +10,7 @@ from PIL import Image
 
 from zeuxis import images
 from zeuxis.data.catalog import _earth
-from zeuxis.data.listing import Array, Content, Listing, Picture, Shape
+from zeuxis.data.listing import Array, Content, Listing, Picture, Shape, spread
 
 # All in pixels of the photograph, of which a degree has 15: other pictures of the Earth are cut in degrees.
 _SMALLEST, _LARGEST = 64, 128  # what is cut around a place: as wide as the images are to be, within these
@@ -72,7 +72,7 @@ def listing(name: str, recipe: int, split: str, count: int | None, make: Callabl
 
     def gather() -> Content:
         found = places(_earth.land(), split)
-        chosen = found if count is None else found[np.arange(min(count, len(found))) * len(found) // count]
+        chosen = found[spread(len(found), count)]
         return Content([f"{top},{left}" for top, left in chosen], Cuts(make))
 
     return Listing(name if split == "train" else f"{name}-{split}", f"{name} {recipe} {split} {count}", gather)

@@ -15,7 +15,7 @@ from zeuxis.data.listing import Array, Listing
 SPLITS = ("train", "test")
 SIZE, CHANNELS = 64, 3
 VIEWS = {"day": 3, "night": 3}
-_RECIPE = 1
+_RECIPE = 2
 _PACKAGE = "three-globe@2.45.2"
 _FILES = {"day": "earth-blue-marble.jpg", "night": "earth-night.jpg"}
 _SUMS = {

@@ -1,0 +1,194 @@
+"""Small photographs made large: a residual network trained on pixels, then against an adversary (Ledig 2017)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Adam, Optimizer
+
+from zeuxis.adversarial import PAIRS, turns
+from zeuxis.model import Batch, Clock, Perceptive, Turn, Upsizer, option
+
+# Ledig 2017, sections 2 and 3.2. Their VGG19 is here VGG16, whose fourth block is nearest to their features of choice.
+TEXTBOOK = {
+    "width": 64,
+    "blocks": 16,
+    "kernel": 9,
+    "norm": "batch",
+    "bicubic": False,
+    "pretrain": 1_000_000,
+    "pretrain_lr": 1e-4,
+    "lr": 1e-4,
+    "adversary": 1e-3,
+    "block": 4,
+    "square": 0.0,
+}
+
+
+# By block of VGG: what brings the squared distance of its features to that of pixels (as found for photographs that were
+# enlarged by 4, bicubically); the paper's factor is 0.006, for the features of its network.
+_FEATURES = {1: 1.2e-5, 2: 5e-5, 3: 2.5e-4, 4: 2.5e-3}
+
+
+class Residual(nn.Module):
+    """Two convolutions, and what came in added to what they give."""
+
+    def __init__(self, width: int, *, norm: bool) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*_convolution(width, norm), nn.PReLU(), *_convolution(width, norm))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x + self.body(x)
+        return y
+
+
+def _convolution(width: int, norm: bool) -> list[nn.Module]:
+    convolution = nn.Conv2d(width, width, 3, 1, 1, bias=not norm)
+    return [convolution, nn.BatchNorm2d(width)] if norm else [convolution]
+
+
+class SRResNet(nn.Module):
+    """Images (n inputs h w) to images (n outputs h*scale w*scale): residual blocks, then a PixelShuffle for each doubling.
+
+    With `bicubic` what it makes is added to the source's bicubic enlargement, and without bounds; else it is all, in [-1, 1].
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, width: int, blocks: int, kernel: int, scale: int, norm: bool, bicubic: bool
+    ) -> None:
+        super().__init__()
+        self.outputs, self.scale, self.bicubic = outputs, scale, bicubic
+        self.head = nn.Sequential(nn.Conv2d(inputs, width, kernel, 1, kernel // 2), nn.PReLU())
+        self.body = nn.Sequential(*(Residual(width, norm=norm) for _ in range(blocks)), *_convolution(width, norm))
+        doublings = [_doubling(width) for _ in range(int(math.log2(scale)))]
+        self.tail = nn.Sequential(*doublings, nn.Conv2d(width, outputs, kernel, 1, kernel // 2))
+
+    def forward(self, source: Tensor) -> Tensor:
+        features = self.head(source)
+        made: Tensor = self.tail(features + self.body(features))
+        if not self.bicubic:
+            return torch.tanh(made)
+        alike = source if source.shape[1] == self.outputs else source.mean(1, keepdim=True)
+        return made + F.interpolate(alike, scale_factor=self.scale, mode="bicubic", align_corners=False)
+
+
+def _doubling(width: int) -> nn.Module:
+    """Four times the channels, whose values are then the pixels of squares of two by two (Shi 2016)."""
+    return nn.Sequential(nn.Conv2d(width, 4 * width, 3, 1, 1), nn.PixelShuffle(2), nn.PReLU())
+
+
+class Judge(nn.Module):
+    """Images (n c size size) to scores (n 1): convolutions of 3 by 3, every second halves the size (figure 4 of the paper)."""
+
+    def __init__(self, channels: int, *, width: int, size: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, 1, 1), nn.LeakyReLU(0.2)]
+        before = width
+        for i in range(1, 8):
+            after = width << i // 2
+            layers += [nn.Conv2d(before, after, 3, 1 + i % 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
+            before, size = after, -(-size // (1 + i % 2))
+        dense = nn.Linear(before * size**2, 16 * width)
+        self.body = nn.Sequential(*layers, nn.Flatten(), dense, nn.LeakyReLU(0.2), nn.Linear(16 * width, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        scores: Tensor = self.body(image)
+        return scores
+
+
+@dataclass(eq=False)
+class SRGAN(Upsizer, Perceptive):
+    """A generator of large images from small ones, a discriminator of them, and the eyes of a frozen VGG."""
+
+    size: int = option(96, "height and width of the images in pixels (named sets: their own)", low=16, high=1024)
+    width: int = option(32, "channels of the generator, and of the discriminator next to the image", low=4, high=512)
+    blocks: int = option(8, "residual blocks of the generator", low=1, high=64)
+    kernel: Literal[3, 5, 9] = option(3, "pixels that the generator's first and last convolutions see each way")
+    norm: Literal["batch", "none"] = option("none", "normalisation in the generator")
+    bicubic: bool = option(True, "the generator makes what bicubic enlargement lacks, not all of the image")
+    pretrain: int = option(10_000, "steps on pixels alone (SRResNet) before the game begins", low=0, high=10**9)
+    pretrain_lr: float = option(1e-3, "learning rate in these steps (Adam)", low=0, high=1)
+    lr: float = option(1e-4, "learning rate of both players in the game (Adam)", low=1e-9, high=1)
+    adversary: float = option(1e-3, "weight of fooling the discriminator; 0: no discriminator", low=0)
+    perceptual: float = option(1.0, "weight of the distance in VGG's features; 0: no VGG", low=0)
+    block: Literal[1, 2, 3, 4] = option(3, "block of VGG at whose end features are compared")
+    vgg: str = option("", "your own file of VGG16: torchvision's .pth, or safetensors (default: one from a package)")
+    square: float = option(1.0, "weight of the squared distance in pixels in the game", low=0)
+    textbook: bool = option(False, "the paper's settings in full; they override the options above")
+
+    scaffolding = ("discriminator",)
+    batch_size = 16
+
+    def build(self) -> None:
+        if self.textbook:
+            vars(self).update(TEXTBOOK)
+        self.generator = SRResNet(
+            self.source_channels,
+            self.channels,
+            width=self.width,
+            blocks=self.blocks,
+            kernel=self.kernel,
+            scale=self.scale,
+            norm=self.norm == "batch",
+            bicubic=self.bicubic,
+        )
+        self.discriminator = Judge(self.channels, width=self.width, size=self.source_size * self.scale)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        players = {"discriminator": self.discriminator, "generator": self.generator}
+        return {name: Adam(network.parameters(), self.lr, fused=True) for name, network in players.items()}
+
+    def rate(self, clock: Clock) -> float:
+        return self.pretrain_lr / self.lr if clock.step < self.pretrain else 1.0
+
+    @property
+    def eyes_file(self) -> str:
+        return self.vgg
+
+    @property
+    def needs_eyes(self) -> bool:
+        return self.perceptual > 0
+
+    @property
+    def reach(self) -> int:
+        edge = self.kernel // 2
+        return edge + 2 * self.blocks + 1 + 2 + -(-edge // self.scale)  # the doublings: 1 and a half; bicubic: 2
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
+        """The squared distance while the clock shows steps before the game, then equations 2 and 3 of the paper."""
+        assert batch.source is not None
+        fake = self.generator(batch.source)
+        height, width = fake.shape[-2:]
+        real = batch.image[..., :height, :width]  # less than all of it, where the scale does not divide the size
+        square = (fake - real).square().mean()
+        if clock.step < self.pretrain:
+            yield "generator", {"square": square}
+            return
+        content = self.content(fake, real, square)
+        if not self.adversary:
+            yield "generator", content
+            return
+        for player, terms in turns(PAIRS["non-saturating"], self.discriminator, real, fake):
+            if player == "generator":
+                terms = {"fool": self.adversary * terms["fool"], **content}
+            yield player, terms
+
+    def content(self, fake: Tensor, real: Tensor, square: Tensor) -> dict[str, Tensor]:
+        """How far what was made is from the truth, in features (equation 5) and in pixels (equation 4)."""
+        terms = {"square": self.square * square} if self.square else {}
+        if self.perceptual:
+            with torch.no_grad():
+                wanted = self.see(real, self.block)
+            apart = (self.see(fake, self.block) - wanted).float().square().mean()
+            terms["features"] = self.perceptual * _FEATURES[self.block] * apart
+        return terms
+
+    def translate(self, source: Tensor, direction: str = "forward") -> Tensor:
+        image: Tensor = self.generator(source)
+        return image.clamp(-1, 1)

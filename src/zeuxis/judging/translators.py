@@ -1,0 +1,42 @@
+"""Which trial a model that makes images of images is put to: whole photographs made smaller, or pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from zeuxis.capabilities import translator, upsizer
+from zeuxis.data import pairs
+from zeuxis.errors import UsageError
+from zeuxis.judging import extractors, translation, upsizing
+from zeuxis.judging.report import Evaluation
+from zeuxis.metrics.features import Extractor
+from zeuxis.model import Model, Translator, Upsizer
+from zeuxis.settings import Fit
+
+
+def evaluate(
+    model: Translator,
+    data: str,
+    extractor: Callable[[], Extractor],
+    *,
+    images: int,
+    fit: Fit,
+    limit: int | None,
+    baselines: Mapping[str, Model],
+    progress: translation.Progress | None,
+) -> Evaluation:
+    """The scores that `zeuxis evaluate` gives; the extractor is only found where pairs are the trial."""
+    data = pairs.completed(data, model.made_from)
+    if isinstance(model, Upsizer) and upsizing.is_whole(data):
+        larger = {name: upsizer(other) for name, other in baselines.items()}
+        for name, other in larger.items():
+            if other.scale != model.scale:
+                raise UsageError(f"{name} enlarges by {other.scale}, the model by {model.scale}; name one of the same")
+        test, network = upsizing.choose(model, data, count=images), extractors.vgg16(device=model.device)
+        return upsizing.evaluate(model, test, network, baselines=larger, progress=progress)
+    looking, reading = extractor(), partial(progress, "reading images") if progress else None
+    trial = translation.choose(model, data, count=images, fit=fit, limit=limit, progress=reading)
+    network = extractors.vgg16(device=model.device)
+    others = {name: translator(other) for name, other in baselines.items()}
+    return translation.evaluate(model, trial, looking, network, baselines=others, progress=progress)

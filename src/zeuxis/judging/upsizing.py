@@ -1,0 +1,195 @@
+"""Judging a model that makes images larger: by photographs, whole, that were made smaller, as the papers do (Ledig 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+import zeuxis
+from zeuxis.data import catalog, open_pack, workers
+from zeuxis.data.listing import WHOLE, Array, Picture, Shape
+from zeuxis.data.made import SMALL, reduced
+from zeuxis.data.pairs import halves, parse
+from zeuxis.data.readers import Files, Members
+from zeuxis.data.sources import find
+from zeuxis.enlarging import photograph
+from zeuxis.errors import DataError
+from zeuxis.images import from_uint8
+from zeuxis.judging.report import Better, Evaluation, Row
+from zeuxis.metrics import paired, vgg
+from zeuxis.metrics.features import digest
+from zeuxis.metrics.resampling import mean
+from zeuxis.metrics.vgg import VGG
+from zeuxis.model import Upsizer
+
+SHOWN = 8  # photographs in the picture
+_DETAIL = 128  # pixels, height and width, of what is shown of each
+_MOST = 1024  # pixels of a photograph's height and width that are judged: of larger ones the middle
+_WINDOW = 11  # pixels that SSIM needs
+
+Progress = Callable[[str, int, int], None]
+Make = Callable[[Image.Image], Image.Image]  # a small image to a large one
+
+
+class Test(NamedTuple):
+    """Photographs that a model is judged by, in words too; and what it learned from."""
+
+    training: str
+    name: str
+    held_out: bool
+    photographs: list[Image.Image]
+
+
+def is_whole(data: str) -> bool:
+    """Whether sources are made of what they should become, so that whole photographs can be judged by."""
+    ends = parse(data)
+    return ends is not None and ends.source == SMALL
+
+
+def choose(model: Upsizer, data: str, *, count: int) -> Test:
+    """At most so many photographs (RGB, or L for a model of grey ones); held out where `data` is a named set.
+
+    `DataError` where none is large enough.
+    """
+    own, unseen = halves(data, count) or (data, None)
+    ends = parse(unseen or own)
+    assert ends is not None
+    least = _WINDOW + 2 * model.scale + model.scale
+    found = [
+        _fitting(pixels, model.scale)
+        for pixels in _originals(ends.target, model, count)
+        if min(pixels.shape[:2]) >= least
+    ]
+    if not found:
+        raise DataError(f"{ends.target} has no photograph of {least} pixels or more to judge by")
+    kind, name = "held-out" if unseen else "training", ends.target.partition(":")[0] if unseen else ends.target
+    return Test(own, f"{len(found):,} {kind} photographs of {name}", unseen is not None, found)
+
+
+def _originals(spec: str, model: Upsizer, count: int) -> Iterator[Array]:
+    """Images (h w c, uint8): whole, where they are files, or a named set's whole photographs; else as they are learned."""
+    named = catalog.parse(spec)
+    if named and WHOLE in catalog.views(named.name):
+        spec = str(named._replace(view=WHOLE))
+    elif named:
+        yield from open_pack(spec, size=model.size, channels=model.channels).images[:count]
+        return
+    content = find(spec).gather()
+    whole = isinstance(content.reader, Files | Members)
+    shape = Shape(model.size, model.channels, WHOLE if whole else "crop")
+    for item in content.items[:count]:
+        picture = workers.attempt(content.reader, item, shape)
+        if isinstance(picture, Picture):
+            yield picture.pixels
+
+
+def _fitting(pixels: Array, scale: int) -> Image.Image:
+    """The middle of an image, its sides multiples of the scale and at most `_MOST`."""
+    sides = [min(side, _MOST) // scale * scale for side in pixels.shape[:2]]
+    top, left = ((have - side) // 2 for have, side in zip(pixels.shape, sides))
+    cut = np.ascontiguousarray(pixels[top : top + sides[0], left : left + sides[1]])
+    return Image.fromarray(cut[..., 0] if cut.shape[2] == 1 else cut)
+
+
+def evaluate(
+    model: Upsizer,
+    test: Test,
+    network: VGG,
+    *,
+    baselines: Mapping[str, Upsizer] | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """PSNR and SSIM of the luminance, `scale` pixels of border left away, and the distance in features; of images in 8 bits.
+
+    Beside the model stand `baselines` (other models, by name), bicubic enlargement and nearest neighbours.
+    """
+    makes = {"model": _by(model), **{name: _by(other) for name, other in (baselines or {}).items()}}
+    makes |= {"bicubic": _resizing(model.scale, Image.Resampling.BICUBIC)}
+    makes |= {"nearest": _resizing(model.scale, Image.Resampling.NEAREST)}
+    scores: dict[str, dict[str, list[Tensor]]] = {name: {} for name in makes}
+    examples: list[Tensor] = []
+    for done, truth in enumerate(test.photographs, 1):
+        made = {name: make(reduced(truth, model.scale)).convert(truth.mode) for name, make in makes.items()}
+        for name, image in made.items():
+            for score, value in marks(image, truth, model.scale, network).items():
+                scores[name].setdefault(score, []).append(value)
+        if len(examples) < SHOWN and min(truth.size) >= _DETAIL:
+            examples.append(_detail(made, truth))
+        if progress:
+            progress("photographs", done, len(test.photographs))
+    shown = torch.cat(examples) if examples else None
+    return Evaluation(_about(model, test), _rows(scores), _warnings(test), examples=shown)
+
+
+def _about(model: Upsizer, test: Test) -> dict[str, Any]:
+    return {
+        "model": model.family(),
+        "weights": digest(model.state_dict()),
+        "against": test.name,
+        "data": test.training,
+        "held_out": test.held_out,
+        "samples": len(test.photographs),
+        "features": "VGG16, blocks 1 to 4",
+        "images_seen": "at their own size",
+        "dimensions": sum(width[-1] for width in vgg.BLOCKS),
+        "zeuxis": zeuxis.__version__,
+    }
+
+
+def marks(image: Image.Image, truth: Image.Image, scale: int, network: VGG) -> dict[str, Tensor]:
+    """The scores (1) of an image, of the height and width of the truth, by name."""
+    one, two = _tensor(image), _tensor(truth)
+    inside = (..., slice(scale, -scale), slice(scale, -scale))
+    bright = paired.luminance(one)[inside], paired.luminance(two)[inside]
+    device = next(network.parameters()).device
+    with torch.no_grad():
+        apart = vgg.distance(network, one.to(device), two.to(device)).cpu()
+    return {"PSNR of Y (dB)": paired.psnr(*bright), "SSIM of Y": paired.ssim(*bright), "VGG-feature distance": apart}
+
+
+def _tensor(image: Image.Image) -> Tensor:
+    pixels = np.asarray(image)
+    return from_uint8(pixels.reshape(1, image.height, image.width, -1))
+
+
+def _by(model: Upsizer) -> Make:
+    return lambda small: photograph(model, small)
+
+
+def _resizing(scale: int, how: Image.Resampling) -> Make:
+    return lambda small: small.resize((small.width * scale, small.height * scale), how)
+
+
+def _detail(made: Mapping[str, Image.Image], truth: Image.Image) -> Tensor:
+    """Bicubic enlargement, baselines, the model and the truth, where the first is farthest from the last: squares (1 k c s s)."""
+    others = [image for name, image in made.items() if name not in ("model", "bicubic", "nearest")]
+    images = [made["bicubic"], *others, made["model"], truth]
+    first, last = (np.asarray(image.convert("L"), np.float64) for image in (images[0], images[-1]))
+    total = np.pad(np.square(first - last).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    side = _DETAIL
+    sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
+    top, left = np.unravel_index(int(sums.argmax()), sums.shape)
+    cuts = [
+        _tensor(image.convert("RGB").crop((int(left), int(top), int(left) + side, int(top) + side))) for image in images
+    ]
+    return torch.stack(cuts, 1)
+
+
+def _rows(scores: Mapping[str, Mapping[str, list[Tensor]]]) -> list[Row]:
+    rows = []
+    for score, values in scores["model"].items():
+        better: Better = "lower" if score.startswith("VGG") else "higher"
+        beside = {name: float(torch.cat(each[score]).mean()) for name, each in scores.items() if name != "model"}
+        rows.append(Row(score, mean(torch.cat(values)), None, better, beside))
+    return rows
+
+
+def _warnings(test: Test) -> list[str]:
+    if test.held_out:
+        return []
+    return ["nothing is held out, so no score tells a good model from one that learned its photographs by heart"]
