@@ -160,16 +160,10 @@ def arithmetic(
         return Equation(outcome, explore.pictures(able, outcome))
     opened = functools.partial(open_pack, size=model.size, channels=model.channels, progress=progress)
     pack = opened(data) if isinstance(data, str) else data
-    words = explore.vocabulary(pack.attributes, pack.classes)
-    parsed = explore.parse(terms, words)
     reader = reader_for(pack, device=str(model.device), progress=report)
-    among = explore.candidates(able, pack, reader=reader)
     length = LENGTH if space == "z" else None  # in w a short average is near to the mean, where a model is surest
-    score = functools.partial(explore.score, able, parsed, words=words, candidates=among, reader=reader, length=length)
-    count = average or AVERAGE
-    chosen = explore.arithmetic(able, parsed, candidates=among, average=count, seed=seed, length=length)
-    rated = score(average=count, triples=triples, seed=seed) if triples else None
-    return Equation(chosen, explore.pictures(able, chosen), rated)
+    solve = functools.partial(explore.solved, able, terms, pack, reader, seed=seed, triples=triples)
+    return solve(average=average or AVERAGE, length=length)
 
 
 def evaluate(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, NamedTuple, get_type_hints
 
 import safetensors.torch
 import torch
@@ -18,6 +16,23 @@ from torch.optim import Optimizer
 
 from zeuxis import files
 from zeuxis.errors import UsageError
+from zeuxis.options import checked, derived, option, options_of
+
+__all__ = [
+    "Batch",
+    "Clock",
+    "Encoder",
+    "Latent",
+    "Model",
+    "Perceptive",
+    "Styled",
+    "Translator",
+    "Turn",
+    "Upsizer",
+    "derived",
+    "option",
+    "options_of",
+]
 
 
 class Batch(NamedTuple):
@@ -38,25 +53,6 @@ class Clock:
 
 # A player and its loss as named terms. The player None learns nothing: its terms are only reported.
 Turn = tuple[str | None, dict[str, Tensor]]
-
-
-def option(
-    default: Any, meaning: str, *, low: float | None = None, high: float | None = None, at_sampling: bool = False
-) -> Any:
-    """A field that is an option: its default, its meaning in one line, its bounds (inclusive), and whether a trained
-    model may be given another value (`Model.adjust`, and the flags of the commands that draw)."""
-    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high, "at_sampling": at_sampling})
-
-
-def derived() -> Any:
-    """A field that follows from the options: no flag, not saved; `build` gives it its value."""
-    return field(init=False, default=0)
-
-
-def options_of(owner: type, *, at_sampling: bool = False) -> list[dataclasses.Field[Any]]:
-    """The fields of a dataclass that are options, or only those that a trained model may be given anew."""
-    fields = [f for f in dataclasses.fields(owner) if f.init]
-    return [f for f in fields if f.metadata.get("at_sampling")] if at_sampling else fields
 
 
 @dataclass(eq=False)
@@ -114,7 +110,7 @@ class Model(nn.Module, ABC):
             some = f"it takes {', '.join(free)}" if free else "it has none that could"
             raise UsageError(f"{name} of {self.family()} cannot be changed when it is sampled; {some}")
         for name, value in options.items():
-            setattr(self, name, _checked(free[name], hints[name], value))
+            setattr(self, name, checked(free[name], hints[name], value))
 
     @classmethod
     def family(cls) -> str:
@@ -152,30 +148,7 @@ class Model(nn.Module, ABC):
         hints = get_type_hints(type(self))
         for f in options_of(type(self)):
             value = getattr(self, f.name)
-            setattr(self, f.name, _checked(f, hints[f.name], value))
-
-
-def _checked(f: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
-    """The value, as the field's type; raise `UsageError` where it is of another type or out of bounds."""
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise UsageError(f"{_flag(f)} is {value!r}; choose one of {', '.join(map(str, get_args(kind)))}")
-        return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if isinstance(kind, type) and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
-        raise UsageError(f"{_flag(f)} is {value!r}; expected {kind.__name__}")
-    if kind is float and not math.isfinite(value):
-        raise UsageError(f"{_flag(f)} is {value}; expected a finite number")
-    low, high = f.metadata.get("low"), f.metadata.get("high")
-    if (low is not None and not value >= low) or (high is not None and not value <= high):
-        wanted = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
-        raise UsageError(f"{_flag(f)} is {value}; expected {wanted}")
-    return value
-
-
-def _flag(f: dataclasses.Field[Any]) -> str:
-    return "--" + f.name.replace("_", "-")
+            setattr(self, f.name, checked(f, hints[f.name], value))
 
 
 @dataclass(eq=False)

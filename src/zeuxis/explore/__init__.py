@@ -2,7 +2,7 @@
 
 from zeuxis.explore.arithmetic import Outcome, Pictures, Score, arithmetic, by_hand, pictures, score
 from zeuxis.explore.candidates import Candidates, Reader, candidates, encoded, sampled, settled
-from zeuxis.explore.equation import Equation
+from zeuxis.explore.equation import Equation, solved
 from zeuxis.explore.examples import examples, is_picture
 from zeuxis.explore.expression import Term, Vocabulary, parse, target, vocabulary
 from zeuxis.explore.figures import arithmetic_figure, interpolation_figure, mixing_figure, path_strip
@@ -47,6 +47,7 @@ __all__ = [
     "score",
     "settled",
     "slerp",
+    "solved",
     "target",
     "third",
     "vocabulary",

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from zeuxis.explore.arithmetic import Outcome, Pictures, Score
+from zeuxis.data import Pack
+from zeuxis.explore.arithmetic import Outcome, Pictures, Score, arithmetic, pictures, score
+from zeuxis.explore.candidates import Reader, candidates
+from zeuxis.explore.expression import parse, vocabulary
 from zeuxis.explore.figures import arithmetic_figure
+from zeuxis.explore.spaces import Space
 
 
 @dataclass(frozen=True)
@@ -32,3 +36,34 @@ class Equation:
             weights=weights,
             average=averaged if averaged > shown else None,
         )
+
+
+def solved(
+    space: Space,
+    expression: str,
+    pack: Pack,
+    reader: Reader,
+    *,
+    average: int,
+    seed: int,
+    triples: int,
+    length: float | None,
+) -> Equation:
+    """An expression of a labelled set's attributes, with so many examples a term; scored over so many `triples`, if any."""
+    words = vocabulary(pack.attributes, pack.classes)
+    terms, among = parse(expression, words), candidates(space, pack, reader=reader)
+    outcome = arithmetic(space, terms, candidates=among, average=average, seed=seed, length=length)
+    rated = None
+    if triples:
+        rated = score(
+            space,
+            terms,
+            words=words,
+            candidates=among,
+            reader=reader,
+            average=average,
+            triples=triples,
+            seed=seed,
+            length=length,
+        )
+    return Equation(outcome, pictures(space, outcome), rated)
