@@ -188,12 +188,13 @@ def evaluate(
     `features` is `lite0`, `inception` (its file in `weights`) or `module:function`. `progress` is told what is worked
     on, how much is done, and of how much.
     """
-    finding = functools.partial(extractors.find, features, weights=weights, device=model.device)
-    if isinstance(model, Translator):
+    able = model if isinstance(model, Translator) else latent(model)
+    finding = functools.partial(extractors.find, features, weights=weights, device=able.device)
+    if isinstance(able, Translator):
         return translators.evaluate(
-            model, data, finding, images=images, fit=fit, limit=limit, baselines=baselines or {}, progress=progress
+            able, data, finding, images=images, fit=fit, limit=limit, baselines=baselines or {}, progress=progress
         )
-    able, extractor = latent(model), finding()
+    extractor = finding()
     reading = functools.partial(progress, "reading images") if progress else None
     chosen = sets.choose(
         data, count=images, size=model.size, channels=model.channels, fit=fit, limit=limit, progress=reading

@@ -81,7 +81,8 @@ def shape(spec: str) -> dict[str, int]:
     ends = parse(spec)
     if ends is None:
         return catalog.shape(spec)
-    source = {"channels": 1} if ends.source in ("edges", "grey") else catalog.shape(ends.source)
+    of = ends.target if ends.source == SMALL else ends.source
+    source = {"channels": 1} if ends.source in ("edges", "grey") else catalog.shape(of)
     return {**catalog.shape(ends.target), **({"source_channels": source["channels"]} if source else {})}
 
 
