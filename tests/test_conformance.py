@@ -305,7 +305,9 @@ def data_for(name: str, folder: Path) -> str:
 
 def trained(name: str, data: str, out: Path, *, steps: int = 4) -> Path:
     small = {
-        key: value for key, value in {"size": 16, **TINY}.items() if key in families.find(name).__dataclass_fields__
+        key: value
+        for key, value in {"size": 16, **TINY}.items()
+        if key in {f.name for f in options_of(families.find(name))}
     }
     settings = TrainSettings(
         steps=steps, batch_size=4, checkpoint_every=2, device="cpu", threads=1, kernels="standard", out=str(out)
@@ -413,7 +415,7 @@ def test_the_matrix_is_shown_and_the_readme_says_the_same() -> None:
     assert told.keys() == known.keys()
     for family, (latent, encodes) in told.items():
         can = known[family]
-        assert (latent == "yes") == can["sample"] == can["interpolate"] == can["arithmetic"], family
+        assert latent.startswith("yes") == can["sample"] == can["interpolate"] == can["arithmetic"], family
         assert (latent == "`zeuxis translate`") == can["translate"] and (encodes == "yes") == can["encode"], family
 
 

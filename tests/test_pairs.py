@@ -115,6 +115,16 @@ def test_files_of_the_same_name_are_pairs(tmp_path: Path) -> None:
     )
     assert greys == ([0, 1, 2, 4, 5], [100, 101, 102, 104, 105])
     assert ("alone.png", "has no partner in b") in found.source.left_out
+
+
+def test_a_name_that_several_files_have_makes_no_pair(tmp_path: Path) -> None:
+    spec = two_folders(tmp_path)
+    twins = sorted(path.name for path in (tmp_path / "a").iterdir() if path.stem == "2")
+    plain(tmp_path / "a" / "2.jpg", 77)
+    found = opened(spec)
+    assert [found.source.images[i, 0, 0, 0] for i in found.places[0]] == [0, 1, 3, 4, 5]
+    reason = "is not the only one of this name, but for the ending, here or in b"
+    assert {name for name, why in found.source.left_out if why == reason} == {*twins, "2.jpg"}
     assert found.fingerprint == opened(spec).fingerprint != opened(spec, paired=False).fingerprint
 
 

@@ -12,6 +12,7 @@ import json
 import os
 import posixpath
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -210,20 +211,27 @@ def _stem(item: str) -> str:
     return posixpath.splitext(item)[0]
 
 
+def _lonely(stem: str, others: Counter[str], name: str) -> str:
+    """Why an item is in no pair."""
+    if stem not in others:
+        return f"has no partner in {name}"
+    return f"is not the only one of this name, but for the ending, here or in {name}"
+
+
 def _matched(one: Listing, two: Listing) -> tuple[Listing, Listing]:
     """Both with only the items whose names, but for the ending, are in the other too."""
 
     def gather(here: Listing, there: Listing) -> Content:
         content, other = here.gather(), there.gather()
-        known = {_stem(item) for item in other.items}
-        kept = [item for item in content.items if _stem(item) in known]
+        counts = [Counter(map(_stem, each.items)) for each in (content, other)]
+        kept = [item for item in content.items if counts[0][_stem(item)] == counts[1][_stem(item)] == 1]
         if not kept:
             names = [each.items[0] if each.items else "nothing" for each in (content, other)]
             raise DataError(
                 f"no name is in both {here.name} ({names[0]} ..) and {there.name} ({names[1]} ..); give pairs the same "
                 "names, or learn without pairs: cyclegan"
             )
-        alone = [(item, f"has no partner in {there.name}") for item in content.items if _stem(item) not in known]
+        alone = [(item, _lonely(_stem(item), counts[1], there.name)) for item in content.items if item not in set(kept)]
         return Content(kept, content.reader, content.label, content.left_out + alone)
 
     return (
