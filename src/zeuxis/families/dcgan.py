@@ -21,6 +21,7 @@ TEXTBOOK = {
     "width": 64,
     "upsampling": "transposed",
     "lr": 2e-4,
+    "decay_from": 0,
     "discriminator_norm": "batch",
     "loss": "non-saturating",
     "r1": 0.0,
@@ -35,6 +36,9 @@ class DCGAN(Latent):
 
     width: int = option(32, "channels next to the image; each halving of the size doubles them", low=4, high=512)
     lr: float = option(1e-3, "learning rate of both players (Adam)", low=0, high=1)
+    decay_from: int = option(
+        100_000, "images after which the learning rate falls, with the inverse root of the images; 0: never", low=0
+    )
     beta1: float = option(0.5, "Adam's memory of the gradient", low=0, high=0.999)
     loss: Literal["non-saturating", "least-squares", "hinge"] = option(
         "non-saturating", "what the adversaries play for"
@@ -71,6 +75,10 @@ class DCGAN(Latent):
             name: Adam(network.parameters(), self.lr, (self.beta1, 0.999), fused=True)
             for name, network in players.items()
         }
+
+    def rate(self, clock: Clock) -> float:
+        """Grain that the players leave at one rate goes at a lower one (the schedule is that of Karras 2024, equation 67)."""
+        return min(1.0, (self.decay_from / max(clock.images, 1)) ** 0.5) if self.decay_from else 1.0
 
     def score(self, image: Tensor) -> Tensor:
         """The discriminator's scores (n 1) of images as it sees them, augmented."""

@@ -40,7 +40,7 @@ class StyleGAN2(Styled):
     )
     ada_images: int = option(500_000, "images in which the chance of augmentation can go from 0 to 1", low=1)
     truncation: float = option(
-        1.0, "how far samples are from the mean w: below 1 more typical, less diverse", low=0, high=2
+        1.0, "how far samples are from the mean w: below 1 more typical, less diverse", low=0, high=2, at_sampling=True
     )
 
     scaffolding = ("discriminator", "augmented", "lengths")
