@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from zeuxis.adversarial import PAIRS, r1
 from zeuxis.errors import DivergedError
+from zeuxis.families.dcgan import DCGAN
 from zeuxis.families.vae import VAE
 from zeuxis.model import Batch, Clock
 from zeuxis.nets.augment import augment, cutout, translation
@@ -196,3 +197,10 @@ def test_a_gradient_that_is_not_finite_is_named() -> None:
     model.encoder.head.weight.register_hook(lambda grad: grad * math.inf)
     with pytest.raises(DivergedError, match="gradient of vae"):
         list(train(model, _Constant(), steps=1, batch_size=4, seed=0))
+
+
+def test_the_rate_falls_with_the_inverse_root_of_the_images() -> None:
+    model = DCGAN(size=8, width=4, decay_from=100)
+    assert [model.rate(Clock(0, images)) for images in (0, 50, 100, 400, 10_000)] == [1.0, 1.0, 1.0, 0.5, 0.1]
+    assert DCGAN(size=8, width=4, decay_from=0).rate(Clock(0, 10**9)) == 1.0
+    assert DCGAN(size=8, width=4, textbook=True).rate(Clock(0, 10**9)) == 1.0

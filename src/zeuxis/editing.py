@@ -50,7 +50,7 @@ class Inversion:
         blank = columns - len(self.pictures) % columns if len(self.pictures) > columns else 0
         rows = [_filled(each, blank) for pair in pairs for each in pair]
         across = min(columns, len(self.pictures))
-        scale = max(1, 96 // self.pictures.shape[-1])
+        scale = -(-96 // self.pictures.shape[-1])  # to 96 pixels or more, to be judged by eye
         return images.sheet(torch.cat([row[:across] for row in rows]), columns=across, scale=scale)
 
     def describe(self) -> str:
