@@ -43,7 +43,7 @@ class DCGAN(Latent):
     loss: Literal["non-saturating", "least-squares", "hinge"] = option(
         "non-saturating", "what the adversaries play for"
     )
-    r1: float = option(1.0, "weight of the R1 penalty on the discriminator's gradient at real images", low=0)
+    r1: float = option(4.0, "weight of the R1 penalty on the discriminator's gradient at real images", low=0)
     r1_every: int = option(16, "steps between two penalties (each counts as many times)", low=1)
     upsampling: Upsampling = option("nearest", "how the generator doubles: neighbours and a convolution, or transposed")
     discriminator_norm: Norm = option("none", "normalisation in the discriminator")
