@@ -108,7 +108,10 @@ def save_latents(
 
 def load_latents(path: str | Path, model: Model, *, space: SpaceName = "z") -> Tensor:
     """Latents (n ...) of such a file; `UsageError` where they are not of this space of a model like this one."""
-    held = files.read_tensors(Path(path), max_bytes=_MOST_BYTES)
+    return _of_space(files.read_tensors(Path(path), max_bytes=_MOST_BYTES), path, model, space)
+
+
+def _of_space(held: dict[str, Tensor], path: str | Path, model: Model, space: SpaceName) -> Tensor:
     found, wanted = held.get(space), tuple(space_of(model, space).prior([0]).shape[1:])
     if found is None or tuple(found.shape[1:]) != wanted:
         has = ", ".join(f"{name} of shape {tuple(value.shape[1:])}" for name, value in held.items()) or "no latents"
@@ -152,7 +155,7 @@ def drawn(model: Model, path: str | Path) -> Tensor:
     """Images (n c h w) of the latents in a file, whichever space they are of."""
     held = files.read_tensors(Path(path), max_bytes=_MOST_BYTES)
     space: SpaceName = "w" if "w" in held else "z"
-    return decode(space_of(model, space), load_latents(path, model, space=space))
+    return decode(space_of(model, space), _of_space(held, path, model, space))
 
 
 def directions(

@@ -105,10 +105,10 @@ def edit(
     from zeuxis.display import open_display
 
     loaded = load()
-    strengths = (0.0, strength) if strength else editing.STRENGTHS
+    strengths = editing.STRENGTHS if strength is None else (0.0, strength)
     with open_display() as shown:
         editor = _editor(loaded, data or _learned(model), method, space, shown)
-        editor.steps(change)  # a word that means nothing ends it here, before anything long
+        explore.parse(change, editor.words)  # a word that means nothing ends it here, before anything long
         latents = editor.model.prior(seeds) if seeds else _latents(loaded, pictures, space, shown)
     drawn = editor.edit(latents, change, strengths)
     for line in editor.score(change, strengths=strengths) if score else ():
