@@ -57,7 +57,7 @@ class TrainSettings:
     )
     evaluate_images: int = setting(1000, "samples for each of these scores", low=20, high=100_000)
     log_every: int = setting(100, "steps between lines of metrics.jsonl", low=1, high=10**9)
-    threads: int = setting(0, "CPU threads to compute with (0: one per core)", low=0, high=4096)
+    threads: int = setting(0, "CPU threads to compute with (0: one per core that is free)", low=0, high=4096)
     kernels: Kernels = setting(
         "auto", "on a CPU: auto measures which are fastest here; standard gives the same bits in every run of the seed"
     )

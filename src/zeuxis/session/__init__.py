@@ -23,7 +23,7 @@ from zeuxis.session.budget import Budget
 from zeuxis.session.build import build
 from zeuxis.session.events import Events, check_tensorboard
 from zeuxis.session.loop import Training
-from zeuxis.session.machine import choose_device, choose_precision, memory_kept, set_threads
+from zeuxis.session.machine import choose_device, choose_precision, choose_threads, memory_kept
 from zeuxis.session.plan import Plan, dry_run
 from zeuxis.session.recipe import Recipe, read, versions
 from zeuxis.settings import TrainSettings
@@ -51,7 +51,7 @@ def start(
         if issubclass(family, Translator):
             data = pairs.completed(data, family.made_from)
         options = {**own_shape(data, family), **options}
-        settings, model = _prepare(settings, family, options, weights_of=settings.init_from)
+        settings, model = _prepare(settings, family, options, shown, weights_of=settings.init_from)
         data = pairs.lasting(data)
         pack = _open(data, settings, model, shown)
         chosen = _kernels(settings, model, pack)
@@ -93,6 +93,7 @@ def resume(
                 recipe.settings,
                 trusted(recipe.family, family),
                 recipe.options,
+                shown,
                 weights_of=None if checkpoint else recipe.settings.init_from,
             )
             _check_steps(checkpoint, settings)
@@ -117,7 +118,12 @@ def _on_stage(display: Display | None) -> Iterator[tuple[Stop, Display]]:
 
 
 def _prepare(
-    settings: TrainSettings, family: type[Model], options: Mapping[str, Any], *, weights_of: str | None
+    settings: TrainSettings,
+    family: type[Model],
+    options: Mapping[str, Any],
+    display: Display,
+    *,
+    weights_of: str | None,
 ) -> tuple[TrainSettings, Model]:
     """The settings as this machine fills them in, and the model; what cannot work is said before any data is read."""
     device = choose_device(settings.device)
@@ -126,7 +132,7 @@ def _prepare(
     chosen: dict[str, Any] = {
         "device": device.type,
         "precision": choose_precision(settings.precision, device, suits=family.bf16),
-        "threads": set_threads(settings.threads),  # sums depend on how many share the work
+        "threads": choose_threads(settings.threads, display.note),  # sums depend on how many share the work
         "batch_size": settings.batch_size or family.batch_size,
     }
     model = build(family, options, seed=settings.seed, device=device, weights_of=weights_of)

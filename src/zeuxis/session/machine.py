@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-from collections.abc import Iterator
+import re
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -14,6 +16,9 @@ from zeuxis.errors import UsageError
 from zeuxis.settings import Precision
 
 _CPU_INFO = Path("/proc/cpuinfo")
+_CORE_TIMES = Path("/proc/stat")
+_WATCHED = 0.5  # seconds
+_THREADS = torch.get_num_threads()  # as torch chose: one per core, or OMP_NUM_THREADS
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # the last is ARM's
 
 
@@ -54,11 +59,47 @@ def _cpu_has_bf16() -> bool:
     return bool(words & _BF16_FLAGS)
 
 
-def set_threads(number: int) -> int:
-    """Compute with that many CPU threads (0: as many as torch chose, one per core); the number now in force."""
-    if number:
-        torch.set_num_threads(number)
-    return torch.get_num_threads()
+def choose_threads(number: int, tell: Callable[[str], None]) -> int:
+    """Compute with that many CPU threads (0: one for each core that other work leaves free); how many those are.
+
+    A step waits for its slowest thread hundreds of times, so two threads where one core is busy are slower than one.
+    `tell` hears of cores that are. `OMP_NUM_THREADS`, where it is set, is what 0 stands for.
+    """
+    asked = number or _THREADS
+    busy = 0 if asked == 1 else _busy_cores()
+    free = max(1, _THREADS - busy)
+    chosen = asked if number or "OMP_NUM_THREADS" in os.environ else min(asked, free)
+    if chosen > free:
+        tell(
+            f"warning: other work keeps {busy} of the cores busy, and this run computes with {chosen} threads: "
+            f"it may be many times slower than with {free}"
+        )
+    elif chosen < asked:
+        tell(
+            f"other work keeps {busy} of the cores busy: computing with {chosen} of {asked} threads (--threads {asked} for all)"
+        )
+    torch.set_num_threads(chosen)
+    return chosen
+
+
+def _busy_cores() -> int:
+    """How many of the cores that are ours to use others keep busy, found while this process rests (Linux; else 0)."""
+    before = _core_times()
+    time.sleep(_WATCHED)
+    spent = [(now[0] - then[0], now[1] - then[1]) for then, now in zip(before, _core_times(), strict=True)]
+    return int(sum(1 - idle / max(total, 1) for idle, total in spent) + 0.2)
+
+
+def _core_times() -> list[tuple[int, int]]:
+    """Of each core that is ours to use, the time that it was idle and its time in all, in ticks since the start."""
+    try:
+        ours = os.sched_getaffinity(0)
+        rows = [line.split() for line in _CORE_TIMES.read_text(encoding="utf-8").splitlines()]
+    except (OSError, AttributeError):  # macOS, Windows
+        return []
+    cores = {int(row[0][3:]): [int(word) for word in row[1:]] for row in rows if re.fullmatch(r"cpu\d+", row[0])}
+    # user nice system idle iowait irq softirq steal, then parts of these
+    return [(sum(times[3:5]), sum(times[:8])) for core, times in sorted(cores.items()) if core in ours]
 
 
 # Of glibc's malloc.h: what `mallopt` sets.

@@ -15,7 +15,7 @@ from torch import Tensor
 from zeuxis import stopping, training
 from zeuxis.model import Batch, Model, Translator
 from zeuxis.session.build import build
-from zeuxis.session.machine import choose_device, choose_precision, memory_kept, peak_memory, set_threads
+from zeuxis.session.machine import choose_device, choose_precision, choose_threads, memory_kept, peak_memory
 from zeuxis.settings import TrainSettings
 
 _STEPS = 6
@@ -66,7 +66,7 @@ def dry_run(settings: TrainSettings, family: type[Model], options: Mapping[str, 
         device = choose_device(settings.device)
         precision = choose_precision(settings.precision, device, suits=family.bf16)
         settings = dataclasses.replace(settings, precision=precision)
-        set_threads(settings.threads)
+        choose_threads(settings.threads, tell=lambda text: None)
         model = build(family, options, seed=settings.seed, device=device)
         batch_size = settings.batch_size or family.batch_size
         with memory_kept():
