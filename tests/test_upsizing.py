@@ -22,9 +22,10 @@ from torch.optim import Optimizer
 from commandline import refused, typed
 from zeuxis import api, images, modes
 from zeuxis.adversarial import PAIRS
-from zeuxis.data import made, open_pack, pairs
-from zeuxis.data.catalog import photos
+from zeuxis.data import cuts, made, open_pack, pairs
 from zeuxis.data.listing import Shape, spread
+from zeuxis.data.readers import Files
+from zeuxis.data.sources import folder as folder_listing
 from zeuxis.enlarging import enlarged, photograph
 from zeuxis.errors import DataError, UsageError
 from zeuxis.families import srgan
@@ -382,10 +383,10 @@ def test_cuts_are_where_a_photograph_is_sharp_and_at_its_own_resolution(tmp_path
     pixels = np.full((300, 400, 3), 128, np.uint8)
     pixels[:, :200] = noise(300, 200, 1)
     Image.fromarray(pixels).save(tmp_path / "half.png")
-    items = list(photos._cuts(tmp_path, "half.png"))
+    items = cuts.cut(folder_listing(tmp_path)).items
     lefts = {int(item.partition("@")[0].split(",")[1]) for item in items}
     assert lefts == {48, 144, 240} and len(items) == 9, "the third column is sharp in its first 8 pixels"
-    reader = photos.Cuts(tmp_path)
+    reader = cuts.Cuts(Files(str(tmp_path)))
     for size in (32, 96, 128):
         top, left = 144 - size // 2, 144 - size // 2
         picture = reader.picture("144,144@half.png", Shape(size, 3))
@@ -395,6 +396,46 @@ def test_cuts_are_where_a_photograph_is_sharp_and_at_its_own_resolution(tmp_path
     assert reader.picture("48,48@half.png", Shape(32, 1)).pixels.shape == (32, 32, 1)
     with pytest.raises(images.Unusable, match="smaller than 301"):
         reader.picture("48,48@half.png", Shape(301, 3))
+
+
+def test_a_folder_of_large_photographs_is_cut_not_shrunk(tmp_path: Path) -> None:
+    sharp, blurred, small = tmp_path / "a" / "sharp.png", tmp_path / "b" / "blurred.png", tmp_path / "b" / "small.png"
+    for path, pixels in ((sharp, noise(200, 290, 3)), (blurred, np.full((200, 290, 3), 9)), (small, noise(70, 80, 3))):
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+    (tmp_path / "notes.txt").write_text("no photograph")
+    pack = open_pack(tmp_path, size=64, fit="cuts")
+    names = [record["name"] for record in pack.records()]
+    places = [f"{top},{left}@a/sharp.png" for top in (48, 144) for left in (48, 144, 240)]
+    assert names == [*places, "35,40@b/small.png"]
+    assert np.array_equal(pack.images[1], np.asarray(Image.open(sharp))[16:80, 112:176])
+    assert np.array_equal(pack.images[6], np.asarray(Image.open(small))[3:67, 8:72])
+    assert pack.labels is not None and pack.labels.tolist() == [0] * 6 + [1] and pack.classes == ["a", "b"]
+    left_out = dict(pack.left_out)
+    assert left_out.keys() == {"b/blurred.png", "notes.txt"} and "nowhere sharp" in left_out["b/blurred.png"]
+    assert [record["name"] for record in open_pack(tmp_path, size=64, fit="cuts", limit=3).records()] == names[0:6:2]
+    many = open_pack(folder(tmp_path / "many", 120, size=70), size=64, fit="cuts")  # decoded in other processes
+    assert len(many) == 120 and {record["mode"] for record in many.records()} == {"RGB"}
+    with pytest.raises(DataError, match="smaller than 96 pixels"):
+        open_pack(folder(tmp_path / "few", 2, size=70), size=96, fit="cuts")
+
+
+def test_what_is_cut(tmp_path: Path) -> None:
+    here = str(folder(tmp_path / "here", 2))
+    for spec, asked, fit in (
+        (here, "auto", "cuts"),
+        (f"small -> {here}", "auto", "cuts"),
+        (here, "pad", "pad"),
+        (f"{here} -> {here}", "auto", "crop"),
+        ("small-to-large", "auto", "crop"),
+        ("avatars", "auto", "crop"),
+    ):
+        assert pairs.own_fit(spec, asked, "cuts") == fit  # type: ignore[arg-type]
+    assert pairs.own_fit(here, "auto", "crop") == "crop"
+    with pytest.raises(UsageError, match="--fit cuts is for single images"):
+        pairs.open_pairs(f"{here} -> {here}", source=Shape(8, 3, "cuts"), image=Shape(32, 3, "cuts"))
+    with pytest.raises(UsageError, match="another form"):
+        open_pack("avatars:3", size=16, fit="cuts")
 
 
 def test_fewer_than_asked_for_come_once_each() -> None:
@@ -512,7 +553,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_single_images_are_what_it_learns_from(run: Path) -> None:
-    assert "data: small -> " in (run / "config.yaml").read_text()
+    config = (run / "config.yaml").read_text()
+    assert "data: small -> " in config and "fit: cuts" in config
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert any("discriminator/real" in row for row in rows)
     sheet = Image.open(run / "samples" / "00000004.png")

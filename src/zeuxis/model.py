@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from zeuxis import files
 from zeuxis.errors import UsageError
 from zeuxis.options import checked, derived, option, options_of
+from zeuxis.settings import Fit
 
 __all__ = [
     "Batch",
@@ -69,6 +70,7 @@ class Model(nn.Module, ABC):
 
     needs: ClassVar[frozenset[str]] = frozenset({"image"})
     scaffolding: ClassVar[tuple[str, ...]] = ()  # submodules that only training uses
+    fit: ClassVar[Fit] = "crop"  # how a person's own photographs become squares, if nobody says
     batch_size: ClassVar[int] = 32  # what this family trains well with
     bf16: ClassVar[bool] = False  # whether it was measured to lose nothing when trained in that format
 
@@ -238,6 +240,7 @@ class Upsizer(Translator):
     scale: Literal[2, 4] = option(4, "times that an image is higher and wider than its source")
 
     made_from = "small"
+    fit = "cuts"
 
     @property
     def source_size(self) -> int:

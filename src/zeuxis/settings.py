@@ -10,7 +10,8 @@ from zeuxis.errors import UsageError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]
-Fit = Literal["crop", "pad"]
+Fit = Literal["crop", "pad", "cuts"]
+OwnFit = Literal["auto", "crop", "pad", "cuts"]  # `auto`: what suits the family
 Kernels = Literal["auto", "standard"]
 
 
@@ -45,7 +46,11 @@ class TrainSettings:
         "number format of the networks' arithmetic; auto takes bf16 on a CPU made for it, in families that lose nothing",
     )
     half_life: int = setting(10_000, "half-life of the average of the weights, in images", low=0, high=10**12)
-    fit: Fit = setting("crop", "how images that are not square become so")
+    fit: OwnFit = setting(
+        "auto",
+        "how images become squares: their middle, all of them on white, or many squares out of each, unshrunk; "
+        "auto: crop, or cuts in families that enlarge",
+    )
     limit: int | None = setting(None, "use only so many of the images", low=1)
     mirror: bool = setting(False, "also learn from the images mirrored left to right")
     out: str = setting("runs", "folder that the numbered run folders are in")

@@ -20,7 +20,8 @@ import numpy as np
 
 from zeuxis import files, images
 from zeuxis.data import workers
-from zeuxis.data.listing import Array, Attribute, Content, Labels, Listing, Picture, Shape, shown
+from zeuxis.data.cuts import cut
+from zeuxis.data.listing import CUTS, Array, Attribute, Content, Labels, Listing, Picture, Shape, shown
 from zeuxis.data.sources import find
 from zeuxis.errors import DataError, UsageError, ZeuxisError
 
@@ -88,8 +89,8 @@ def checked(size: int, channels: int, fit: str, limit: int | None) -> Shape:
         raise UsageError(f"--size is {size}; expected 1 to 4096")
     if channels not in (1, 3):
         raise UsageError(f"--channels is {channels}; expected 1 (grey) or 3 (colour)")
-    if fit not in ("crop", "pad"):
-        raise UsageError(f"--fit is {fit!r}; expected crop or pad")
+    if fit not in ("crop", "pad", CUTS):
+        raise UsageError(f"--fit is {fit!r}; expected crop, pad or {CUTS}")
     if limit is not None and limit < 1:
         raise UsageError(f"--limit is {limit}; expected at least 1")
     return Shape(size, channels, fit)
@@ -126,7 +127,7 @@ def _built(listing: Listing, shape: Shape, limit: int | None, path: Path, progre
     """Build the pack in a temporary folder and give it its name; what an interruption leaves is swept."""
     for left in path.parent.glob(f"{path.name}.tmp-*"):  # we hold this pack's lock: nobody is writing there
         shutil.rmtree(left, ignore_errors=True)
-    content = _limited(listing.gather(), limit)
+    content = cut(listing, limit) if shape.fit == CUTS else _limited(listing.gather(), limit)
     temporary = path.with_name(f"{path.name}.tmp-{secrets.token_hex(6)}")
     with files.explained(path, need=len(content.items) * shape.size * shape.size * shape.channels):
         temporary.mkdir()

@@ -12,6 +12,7 @@ import json
 import os
 import posixpath
 import re
+import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -20,11 +21,12 @@ from typing import NamedTuple
 import numpy as np
 
 from zeuxis.data import catalog, workers
-from zeuxis.data.listing import Array, Content, Listing, Picture, Shape
+from zeuxis.data.listing import CUTS, Array, Content, Listing, Picture, Shape
 from zeuxis.data.made import SMALL, WAYS, made
 from zeuxis.data.pack import Pack, Progress, pack_of
 from zeuxis.data.sources import find
 from zeuxis.errors import DataError, UsageError
+from zeuxis.settings import Fit, OwnFit
 
 ARROW = " -> "
 # The translations of the first lecture, each of named sets.
@@ -104,6 +106,16 @@ def halves(spec: str, count: int) -> tuple[str, str] | None:
     return str(Ends(source[0], target[0])), str(Ends(source[1], target[1]))
 
 
+def own_fit(spec: str, asked: OwnFit, suits: Fit) -> Fit:
+    """How images become squares: as asked; for `auto` as `suits` the family, where it chooses: of a folder's or a zip's."""
+    if asked != "auto":
+        return asked
+    ends = parse(spec)
+    alone = spec if ends is None else ends.target if ends.source in WAYS else ""
+    files = os.path.isdir(alone) or zipfile.is_zipfile(alone)  # noqa: PTH112  (a spec may be any text)
+    return suits if files and catalog.parse(alone) is None else "crop"
+
+
 def completed(spec: str, way: str | None) -> str:
     """The spec with its source, where it names a set of single images and a family makes its sources in a way of its own."""
     return spec if way is None or parse(spec) is not None else str(Ends(way, spec))
@@ -164,12 +176,14 @@ def open_pairs(
                 f"{ends}: {SMALL} sources are for families that enlarge, such as srgan; choose another way"
             )
         two = packed(find(ends.target), image)
-        one = pack_of(made(ends.source, two), source, progress=progress)
+        one = pack_of(made(ends.source, two), source._replace(fit="crop"), progress=progress)
     elif ends.source in _HALVES:
         both = find(ends.target)
         one = packed(both, source._replace(fit=ends.source))
         two = packed(both, image._replace(fit=_HALVES[ends.source]))
     else:
+        if CUTS in (source.fit, image.fit):
+            raise UsageError(f"--fit {CUTS} is for single images: those of {ends} would be cut in different places")
         listings = find(ends.source), find(ends.target)
         listings = _matched(*listings) if paired and not ends.known else listings
         one, two = packed(listings[0], source), packed(listings[1], image)

@@ -25,6 +25,10 @@ def reader_from(spec: dict[str, Any]) -> Reader:
         from zeuxis.data.catalog.avatars import Faces
 
         return Faces(spec["change"])
+    if spec["kind"] == "cuts":
+        from zeuxis.data.cuts import Cuts
+
+        return Cuts(reader_from(spec["of"]))
     kinds: dict[str, type[Files] | type[Members]] = {"files": Files, "members": Members}
     return kinds[spec["kind"]](spec["path"])
 

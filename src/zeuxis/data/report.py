@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zeuxis import images
-from zeuxis.data.listing import shown
+from zeuxis.data.listing import CUTS, shown
 from zeuxis.data.pack import Pack, Progress, open_pack
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ class Report:
     def lines(self) -> list[str]:
         """The report as text, a line each."""
         pack, shape = self.pack, self.pack.shape
-        how = {"crop": "the middle cropped", "pad": "padded with white"}[shape.fit]
+        how = {"crop": "the middle cropped", "pad": "padded with white", CUTS: "cut out at their own resolution"}[
+            shape.fit
+        ]
         lines = [f"{pack.name}: {_many(self.count, 'image')}, brought to {shape.size} x {shape.size}, {how}"]
         lines += [f"sizes       {self._sizes()}", f"modes       {_counted(self.modes)}"]
         lines += [f"classes     {len(self.classes)}: {_counted(self.classes)}"] if self.classes else []

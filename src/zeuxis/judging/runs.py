@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 from zeuxis import files, loading
 from zeuxis.settings import Fit
+
+_FITS: tuple[Fit, ...] = get_args(Fit)
 
 
 def run_of(path: str | Path) -> Path | None:
@@ -23,5 +26,5 @@ def selection_of(path: str | Path, data: str) -> tuple[Fit, int | None]:
     settings = config.get("settings")
     if not isinstance(settings, dict):
         return "crop", None
-    limit = settings.get("limit")
-    return "pad" if settings.get("fit") == "pad" else "crop", limit if isinstance(limit, int) else None
+    limit, fits = settings.get("limit"), [fit for fit in _FITS if fit == settings.get("fit")]
+    return fits[0] if fits else "crop", limit if isinstance(limit, int) else None

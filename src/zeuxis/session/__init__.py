@@ -51,6 +51,7 @@ def start(
         if issubclass(family, Translator):
             data = pairs.completed(data, family.made_from)
         options = {**own_shape(data, family), **options}
+        settings = dataclasses.replace(settings, fit=pairs.own_fit(data, settings.fit, family.fit))
         settings, model = _prepare(settings, family, options, shown, weights_of=settings.init_from)
         data = pairs.lasting(data)
         pack = _open(data, settings, model, shown)

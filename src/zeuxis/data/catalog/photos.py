@@ -6,29 +6,22 @@ out of scikit-image and scikit-learn (BSD, CC0, CC BY), seven of them in colour.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from PIL import Image
-
-from zeuxis import files, images
+from zeuxis import files
 from zeuxis.data import downloads
-from zeuxis.data.listing import WHOLE, Array, Content, Listing, Picture, Shape, spread
+from zeuxis.data.cuts import cut
+from zeuxis.data.listing import CUTS, WHOLE, Content, Listing, spread
 from zeuxis.data.readers import Files
 
 SPLITS = ("train", "test")
 SIZE, CHANNELS = 96, 3
-VIEWS = {"cuts": 3, WHOLE: 3}
+VIEWS = {CUTS: 3, WHOLE: 3}
 _RECIPE = 1  # raise it whenever a cut changes
-_CELL = 96  # pixels: cuts stand in the middles of cells of this side
-# What a cell must lose, in levels of 255 (root mean square), when it is halved and brought back: of a blurred place, and
-# most of many photographs is one, nothing can be learned that bicubic enlargement does not know.
-_SHARP = 3.0
 _POOL = "https://deb.debian.org/debian/pool/main/"
 _HINT = "connect to the web, or install apt; for photos/test pip install scikit-image scikit-learn"
 
@@ -147,7 +140,7 @@ _COLLECTIONS = {"train": (_LOMIRI, _MATE, _PLASMA), "test": (_SKIMAGE, _SKLEARN)
 
 def listing(split: str, count: int | None) -> Listing:
     """Cuts."""
-    return view("cuts", split, count)
+    return view(CUTS, split, count)
 
 
 def view(name: str, split: str, count: int | None) -> Listing:
@@ -155,14 +148,16 @@ def view(name: str, split: str, count: int | None) -> Listing:
 
     def gather() -> Content:
         folder, names = _fetched(split)
-        found = names if name == WHOLE else [cut for each in names for cut in _cuts(folder, each)]
-        chosen = [found[place] for place in spread(len(found), count)]
-        return Content(chosen, Files(str(folder)) if name == WHOLE else Cuts(folder))
+        chosen = [names[place] for place in spread(len(names), count)]
+        return Content(chosen, Files(str(folder)))
 
     title = f"photos-{name}" if name == WHOLE else "photos"
-    return Listing(
-        title if split == "train" else f"{title}-{split}", f"photos {_RECIPE} {name} {split} {count}", gather
-    )
+    title = title if split == "train" else f"{title}-{split}"
+    key = f"photos {_RECIPE} {name} {split} {count}"
+    if name == WHOLE:
+        return Listing(title, key, gather)
+    whole = view(WHOLE, split, None)
+    return Listing(title, key, partial(cut, whole, count))
 
 
 def _fetched(split: str) -> tuple[Path, list[str]]:
@@ -172,41 +167,3 @@ def _fetched(split: str) -> tuple[Path, list[str]]:
         downloads.fetched(each.package, each.sums, each.sources, hint=_HINT)
         names += [f"{each.package}/{name}" for name in each.sums]
     return files.cache_dir() / "downloads", names
-
-
-def _cuts(folder: Path, name: str) -> Iterator[str]:
-    """The sharp cells of a photograph, as items: the middle's place from the top and from the left, and its name."""
-    grey = Image.open(folder / name).convert("L").convert("F")
-    across, down = grey.width // _CELL, grey.height // _CELL
-    grey = grey.crop((0, 0, across * _CELL, down * _CELL))
-    half = grey.resize((grey.width // 2, grey.height // 2), Image.Resampling.BICUBIC)
-    lost = np.asarray(grey) - np.asarray(half.resize(grey.size, Image.Resampling.BICUBIC))
-    cells = np.square(lost).reshape(down, _CELL, across, _CELL).mean((1, 3))
-    for top, left in np.argwhere(cells > _SHARP**2):
-        yield f"{top * _CELL + _CELL // 2},{left * _CELL + _CELL // 2}@{name}"
-
-
-class Cuts:
-    """Cuts squares of the size asked for out of photographs, at their own resolution."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._last: tuple[str, Array] = "", np.empty(0)  # the cuts of a photograph follow each other
-
-    def spec(self) -> None:
-        """Nothing that another process could use."""
-
-    def picture(self, item: str, shape: Shape) -> Picture:
-        """What is around a place; where that would reach out of the photograph, it is moved inside."""
-        place, _, name = item.partition("@")
-        if self._last[0] != name:
-            self._last = name, np.asarray(Image.open(self.folder / name).convert("RGB"))
-        photograph, side = self._last[1], shape.size
-        if side > min(photograph.shape[:2]):
-            raise images.Unusable(f"the photograph is smaller than {side} pixels")
-        middle = (int(word) for word in place.split(","))
-        top, left = (min(max(at - side // 2, 0), most - side) for at, most in zip(middle, photograph.shape))
-        cut = np.ascontiguousarray(photograph[top : top + side, left : left + side])
-        digest = hashlib.blake2b(cut.tobytes(), digest_size=16).hexdigest()
-        pixels = images.fitted(Image.fromarray(cut), *shape) if shape.channels == 1 else cut
-        return Picture(pixels, (side, side), "RGB", digest)
