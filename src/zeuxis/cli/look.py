@@ -62,7 +62,12 @@ def data(
     *,
     size: Annotated[int | None, flags.flag("height and width to bring the images to", low=8, high=1024)] = None,
     channels: Annotated[int | None, flags.flag("1 for grey, 3 for colour", low=1, high=3)] = None,
-    fit: Annotated[Fit, Parameter(help="how images that are not square become so")] = "crop",
+    fit: Annotated[
+        Fit,
+        Parameter(
+            help="how images become squares: their middle, all of them on white, or many squares out of each, unshrunk"
+        ),
+    ] = "crop",
     limit: Annotated[int | None, flags.flag("look at only so many of the images", low=1)] = None,
     json: Annotated[bool, Parameter(help="print the report as JSON", negative=())] = False,
     out: Annotated[Path | None, Parameter(help="the contact sheet's .png file (default: NAME-sheet.png here)")] = None,
