@@ -14,7 +14,7 @@ from torch.optim import Adam, Optimizer
 from zeuxis.adversarial import PAIRS, turns
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.augment import Augment, augment
-from zeuxis.nets.conv import Down, Norm, Up, Upsampling, textbook_init
+from zeuxis.nets.conv import Norm, Upsampling, opponents
 
 # Radford 2015, sections 3 and 4 (the prior stays Gaussian, where the paper draws uniformly: directions are then alike).
 TEXTBOOK = {
@@ -57,13 +57,14 @@ class DCGAN(Latent):
     def build(self) -> None:
         if self.textbook:
             vars(self).update(TEXTBOOK)
-        norm: Norm = self.discriminator_norm
-        self.generator = Up(
-            self.size, self.channels, width=self.width, inputs=self.latent_dim, upsampling=self.upsampling
+        self.generator, self.discriminator = opponents(
+            self.size,
+            self.channels,
+            width=self.width,
+            inputs=self.latent_dim,
+            upsampling=self.upsampling,
+            norm=self.discriminator_norm,
         )
-        self.discriminator = Down(self.size, self.channels, width=self.width, norm=norm)
-        textbook_init(self.generator)
-        textbook_init(self.discriminator)
         if self.spectral_norm:
             for module in self.discriminator.modules():
                 if isinstance(module, nn.Conv2d | nn.Linear):

@@ -11,7 +11,7 @@ from torch.optim import Optimizer, RMSprop
 
 from zeuxis.adversarial import clip, distance
 from zeuxis.model import Batch, Clock, Latent, Turn, option
-from zeuxis.nets.conv import Down, Norm, Up, Upsampling, textbook_init
+from zeuxis.nets.conv import Norm, Upsampling, opponents
 
 
 @dataclass(eq=False)
@@ -29,12 +29,14 @@ class WGAN(Latent):
     batch_size = 64
 
     def build(self) -> None:
-        self.generator = Up(
-            self.size, self.channels, width=self.width, inputs=self.latent_dim, upsampling=self.upsampling
+        self.generator, self.critic = opponents(
+            self.size,
+            self.channels,
+            width=self.width,
+            inputs=self.latent_dim,
+            upsampling=self.upsampling,
+            norm=self.critic_norm,
         )
-        self.critic = Down(self.size, self.channels, width=self.width, norm=self.critic_norm)
-        textbook_init(self.generator)
-        textbook_init(self.critic)
 
     def optimizers(self) -> dict[str, Optimizer]:
         # No momentum: section 4 finds that the critic's target moves too much for it. The mean of squares has the paper's

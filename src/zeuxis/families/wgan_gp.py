@@ -12,7 +12,7 @@ from torch.optim import Adam, Optimizer
 
 from zeuxis.adversarial import distance, gradient_penalty
 from zeuxis.model import Batch, Clock, Latent, Turn, option
-from zeuxis.nets.conv import Down, Up, Upsampling, textbook_init
+from zeuxis.nets.conv import Upsampling, opponents
 
 
 @dataclass(eq=False)
@@ -35,12 +35,14 @@ class WGANGP(Latent):
     batch_size = 64
 
     def build(self) -> None:
-        self.generator = Up(
-            self.size, self.channels, width=self.width, inputs=self.latent_dim, upsampling=self.upsampling
+        self.generator, self.critic = opponents(
+            self.size,
+            self.channels,
+            width=self.width,
+            inputs=self.latent_dim,
+            upsampling=self.upsampling,
+            norm=self.critic_norm,
         )
-        self.critic = Down(self.size, self.channels, width=self.width, norm=self.critic_norm)
-        textbook_init(self.generator)
-        textbook_init(self.critic)
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"critic": self.critic, "generator": self.generator}

@@ -117,6 +117,19 @@ def _doubled(upsampling: Upsampling, before: int, after: int, *, odd: int, bias:
     return nn.ConvTranspose2d(before, after, 4, 2, 1, output_padding=odd, bias=bias)
 
 
+def opponents(
+    size: int, channels: int, *, width: int, inputs: int, upsampling: Upsampling, norm: Norm
+) -> tuple[Up, Down]:
+    """A generator of images and a judge of them, the judge with that norm, weights as in Radford 2015."""
+    pair = (
+        Up(size, channels, width=width, inputs=inputs, upsampling=upsampling),
+        Down(size, channels, width=width, norm=norm),
+    )
+    for network in pair:
+        textbook_init(network)
+    return pair
+
+
 @torch.no_grad()
 def textbook_init(network: nn.Module) -> None:
     """Weights from N(0, 0.02), norms around 1: Radford 2015, section 4."""
