@@ -61,7 +61,7 @@ def _critic(family: str, size: int, batch: int) -> Case:
         players, count = book.optimizers(*networks), itertools.count()
         return lambda real: book.step(*networks, players, real, next(count))
 
-    options: dict[str, Any] = {"size": size, "width": 64, "upsampling": "transposed"}
+    options: dict[str, Any] = {"size": size, "textbook": True}
     return Case(lambda: families.find(family)(**options), plain, size, 3, batch)
 
 

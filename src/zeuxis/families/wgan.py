@@ -13,22 +13,35 @@ from zeuxis.adversarial import clip, distance
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.conv import Norm, Upsampling, opponents
 
+# Arjovsky 2017, algorithm 1 and section 4.
+TEXTBOOK = {
+    "width": 64,
+    "upsampling": "transposed",
+    "lr": 5e-5,
+    "critic_steps": 5,
+    "clip": 0.01,
+    "critic_norm": "batch",
+}
+
 
 @dataclass(eq=False)
 class WGAN(Latent):
     """A generator of images that a critic draws towards the real ones; the critic's slope is bound by clipping."""
 
     width: int = option(32, "channels next to the image; each halving of the size doubles them", low=4, high=512)
-    lr: float = option(5e-5, "learning rate of both players (RMSprop)", low=0, high=1)
-    critic_steps: int = option(5, "steps of the critic for each of the generator", low=1, high=1000)
+    lr: float = option(2e-4, "learning rate of both players (RMSprop)", low=0, high=1)
+    critic_steps: int = option(2, "steps of the critic for each of the generator", low=1, high=1000)
     clip: float = option(0.01, "bound of the critic's weights", low=1e-6, high=1)
     upsampling: Upsampling = option("nearest", "how the generator doubles: neighbours and a convolution, or transposed")
     critic_norm: Norm = option("batch", "normalisation in the critic")
+    textbook: bool = option(False, "the paper's settings in full; they override the options above")
 
     scaffolding = ("critic",)
     batch_size = 64
 
     def build(self) -> None:
+        if self.textbook:
+            vars(self).update(TEXTBOOK)
         self.generator, self.critic = opponents(
             self.size,
             self.channels,
