@@ -27,8 +27,10 @@ from zeuxis.metrics import paired, vgg
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Batch, Clock, Translator, Turn
 from zeuxis.nets.augment import jitter
+from zeuxis.nets.conv import Upsampling
 from zeuxis.nets.norm import InstanceNorm, padded
 from zeuxis.nets.patch import Field, Patch
+from zeuxis.nets.resnet import ResNet
 from zeuxis.nets.unet import UNet
 from zeuxis.settings import TrainSettings
 
@@ -39,19 +41,26 @@ EYES = Extractor("eyes", "", lambda x: F.adaptive_avg_pool2d(x, 4), lambda x: x[
 # The networks.
 
 
-@pytest.mark.parametrize("field", [1, 16, 70, 286])
-def test_a_score_sees_a_patch_of_its_size(field: Field) -> None:
-    """The pixels on which the middle score depends (Isola 2017, section 6.5), and no others."""
+@pytest.mark.parametrize(("field", "size"), [(1, 64), (16, 64), (70, 256), (286, 600)])
+@pytest.mark.parametrize("family", [Pix2Pix, CycleGAN])
+def test_a_score_sees_a_patch_of_its_size(field: Field, size: int, family: type[Pix2Pix | CycleGAN]) -> None:
+    """The pixels that move one score (Isola 2017, section 4.4): all of a square of that size, and no others."""
     torch.manual_seed(0)
-    network = Patch(2, width=1, field=field, norm="none", size=600)
-    for weight in network.parameters():
+    model = family(size=size, width=4, patch=field, norm="none")
+    judge = model.discriminator if isinstance(model, Pix2Pix) else model.discriminators["image"]
+    for weight in judge.parameters():
         torch.nn.init.uniform_(weight, 0.1, 1)  # no weights that cancel, and no unit that is off
-    image = torch.ones(1, 2, 600, 600, requires_grad=True)
-    scores = network(image)
+    image = torch.ones(1, 6 if isinstance(model, Pix2Pix) else 3, size, size, dtype=torch.float64, requires_grad=True)
+    scores = judge.double()(image)
     scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2].backward()
     assert image.grad is not None
-    rows = image.grad[0].abs().sum((0, 2)).nonzero()[:, 0]
-    assert int(rows[-1] - rows[0]) + 1 == field
+    moves = image.grad[0] != 0
+    rows, columns = (moves.any(0).any(axis).nonzero()[:, 0] for axis in (1, 0))
+    top, left = int(rows[0]), int(columns[0])
+    wanted = torch.zeros_like(moves)
+    wanted[:, top : top + field, left : left + field] = True
+    assert 0 < top < size - field and 0 < left < size - field, "the border does not cut it"
+    assert torch.equal(moves, wanted)
 
 
 def test_small_images_leave_a_score() -> None:
@@ -60,12 +69,13 @@ def test_small_images_leave_a_score() -> None:
             assert Patch(1, width=2, field=field, norm="none", size=size)(torch.zeros(1, 1, size, size)).numel() >= 1  # type: ignore[arg-type]
 
 
-def test_a_unet_halves_down_to_two_pixels_and_joins_what_is_of_one_size() -> None:
-    network = UNet(64, 1, 3, width=4, norm="instance", dropout=0.5).eval()
+@pytest.mark.parametrize("upsampling", ["nearest", "transposed"])
+def test_a_unet_halves_down_to_two_pixels_and_joins_what_is_of_one_size(upsampling: Upsampling) -> None:
+    network = UNet(64, 1, 3, width=4, norm="instance", dropout=0.5, upsampling=upsampling).eval()
     sizes: list[int] = []
     for down in network.downs:
         down.register_forward_hook(lambda module, given, made: sizes.append(made.shape[-1]))
-    network(torch.zeros(1, 1, 64, 64))
+    assert network(torch.zeros(1, 1, 64, 64)).shape == (1, 3, 64, 64)
     assert sizes == [32, 16, 8, 4, 2]
     joined = [up[1].in_channels for up in network.ups]
     assert joined == [32, 64, 32, 16], "but for the innermost, twice what the encoder has there"
@@ -83,6 +93,21 @@ def test_a_unet_sees_detail_past_its_bottleneck() -> None:
     one, two = network(image), network(moved)
     torch.testing.assert_close(one.roll(8, 3)[..., 14:28], two[..., 14:28], atol=1e-5, rtol=0)
     assert not torch.allclose(one, two, atol=1e-4)
+
+
+@pytest.mark.parametrize("network", [UNet, ResNet])
+def test_of_a_plain_image_only_transposed_convolutions_make_a_grid(network: type[UNet | ResNet]) -> None:
+    """Far from the border, where padding is not seen."""
+    plain, apart = torch.full((1, 3, 192, 192), 0.5), dict[str, float]()
+    for upsampling in ("nearest", "transposed"):
+        torch.manual_seed(0)
+        if network is UNet:
+            made = UNet(16, 3, 3, width=4, norm="none", dropout=0, upsampling=upsampling)(plain)  # type: ignore[arg-type]
+        else:
+            made = ResNet(3, 3, width=4, blocks=1, norm="none", upsampling=upsampling)(plain)  # type: ignore[arg-type]
+        middle = made[..., 88:104, 88:104]
+        apart[upsampling] = float((middle - middle[..., :1, :1]).detach().abs().max())
+    assert apart["nearest"] < 1e-6 < 1e-4 < apart["transposed"]
 
 
 def test_instance_norm_is_the_textbooks() -> None:

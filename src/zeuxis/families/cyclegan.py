@@ -11,7 +11,7 @@ from torch.optim import Adam, Optimizer
 from zeuxis.adversarial import PAIRS, Pool
 from zeuxis.model import Batch, Clock, Translator, Turn, option
 from zeuxis.nets.augment import jitter
-from zeuxis.nets.conv import textbook_init
+from zeuxis.nets.conv import Upsampling, textbook_init
 from zeuxis.nets.norm import Norm
 from zeuxis.nets.patch import Field, Patch
 from zeuxis.nets.resnet import ResNet
@@ -26,6 +26,7 @@ class CycleGAN(Translator):
 
     width: int = option(16, "channels next to the image (the paper: 64)", low=4, high=512)
     blocks: int = option(4, "residual blocks of a generator (the paper: 6 at 128 pixels, 9 at 256)", low=1, high=64)
+    upsampling: Upsampling = option("nearest", "how generators double: neighbours and a convolution, or transposed")
     patch: Field = option(70, "pixels that one score of a discriminator sees")
     norm: Norm = option("instance", "normalisation in all networks")
     cycle: float = option(10.0, "weight of coming back to the image", low=0)
@@ -64,7 +65,9 @@ class CycleGAN(Translator):
         textbook_init(self.discriminators)
 
     def _generator(self, inputs: int, outputs: int) -> ResNet:
-        return ResNet(inputs, outputs, width=self.width, blocks=self.blocks, norm=self.norm)
+        return ResNet(
+            inputs, outputs, width=self.width, blocks=self.blocks, norm=self.norm, upsampling=self.upsampling
+        )
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"generators": self.generators, "discriminators": self.discriminators}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch.optim import Adam, Optimizer
 from zeuxis.adversarial import PAIRS, turns
 from zeuxis.model import Batch, Clock, Translator, Turn, option
 from zeuxis.nets.augment import jitter
-from zeuxis.nets.conv import textbook_init
+from zeuxis.nets.conv import Upsampling, textbook_init
 from zeuxis.nets.norm import Norm
 from zeuxis.nets.patch import Field, Patch
 from zeuxis.nets.resnet import ResNet
@@ -27,6 +27,7 @@ class Pix2Pix(Translator):
     network: Literal["unet", "resnet"] = option("unet", "network of the generator")
     width: int = option(32, "channels next to the image (the paper: 64)", low=4, high=512)
     blocks: int = option(6, "residual blocks of a resnet", low=1, high=64)
+    upsampling: Upsampling = option("nearest", "how the generator doubles: neighbours and a convolution, or transposed")
     patch: Field = option(70, "pixels that one score of the discriminator sees")
     norm: Norm = option("instance", "normalisation in both networks")
     dropout: float = option(0.5, "share of the decoder's features dropped: the generator's noise", low=0, high=0.9)
@@ -45,10 +46,16 @@ class Pix2Pix(Translator):
     def build(self) -> None:
         ends = self.source_channels, self.channels
         self.generator: nn.Module
+        shared: dict[str, Any] = {
+            "width": self.width,
+            "norm": self.norm,
+            "dropout": self.dropout,
+            "upsampling": self.upsampling,
+        }
         if self.network == "unet":
-            self.generator = UNet(self.size, *ends, width=self.width, norm=self.norm, dropout=self.dropout)
+            self.generator = UNet(self.size, *ends, **shared)
         else:
-            self.generator = ResNet(*ends, width=self.width, blocks=self.blocks, norm=self.norm, dropout=self.dropout)
+            self.generator = ResNet(*ends, blocks=self.blocks, **shared)
         self.discriminator = Patch(sum(ends), width=self.width, field=self.patch, norm=self.norm, size=self.size)
         textbook_init(self.generator)
         textbook_init(self.discriminator)

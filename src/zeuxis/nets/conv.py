@@ -100,7 +100,7 @@ class Up(nn.Module):
             image = upsampling == "transposed" and i == len(widths) - 2
             kind: Norm = "none" if image else norm
             odd = sizes[i + 1] % 2  # an odd size was halved downwards: 25 -> 12, so 12 -> 25 needs one row more
-            layers += [_doubled(upsampling, before, after, odd=odd, bias=kind == "none")]
+            layers += [doubling(upsampling, before, after, odd=odd, bias=kind == "none")]
             layers += [] if image else [_norm(kind, after), nn.LeakyReLU(slope)]
         layers += [nn.Conv2d(widths[-1], channels, 3, 1, 1)] if upsampling == "nearest" else []
         self.body = nn.Sequential(*layers)
@@ -111,7 +111,8 @@ class Up(nn.Module):
         return image
 
 
-def _doubled(upsampling: Upsampling, before: int, after: int, *, odd: int, bias: bool) -> nn.Module:
+def doubling(upsampling: Upsampling, before: int, after: int, *, odd: int = 0, bias: bool = True) -> nn.Module:
+    """The layer that doubles images (n before h w), and gives one row and column more where the size is `odd`."""
     if upsampling == "nearest":
         return ResizeConv2d(before, after, output_padding=odd, bias=bias)
     return nn.ConvTranspose2d(before, after, 4, 2, 1, output_padding=odd, bias=bias)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from zeuxis.nets.conv import ResizeConv2d, Upsampling
 from zeuxis.nets.norm import Norm, norm, padded
 
 
@@ -27,21 +28,32 @@ class Residual(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Images (n inputs h w) to images (n outputs h w) in [-1, 1], of any height and width."""
+    """Images (n inputs h w) to images (n outputs h w) in [-1, 1], of any height and width.
+
+    `transposed` doubles by transposed convolutions, `nearest` by `ResizeConv2d`.
+    """
 
     multiple = 4
 
     def __init__(
-        self, inputs: int, outputs: int, *, width: int, blocks: int, norm: Norm = "instance", dropout: float = 0.0
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        width: int,
+        blocks: int,
+        norm: Norm = "instance",
+        dropout: float = 0.0,
+        upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            *_layer(nn.Conv2d(inputs, width, 7, 1, 3, padding_mode="reflect"), norm),
-            *_layer(nn.Conv2d(width, 2 * width, 3, 2, 1), norm),
-            *_layer(nn.Conv2d(2 * width, 4 * width, 3, 2, 1), norm),
+            *_layer(nn.Conv2d(inputs, width, 7, 1, 3, padding_mode="reflect", bias=norm == "none"), norm),
+            *_layer(nn.Conv2d(width, 2 * width, 3, 2, 1, bias=norm == "none"), norm),
+            *_layer(nn.Conv2d(2 * width, 4 * width, 3, 2, 1, bias=norm == "none"), norm),
             *(Residual(4 * width, norm, dropout) for _ in range(blocks)),
-            *_layer(nn.ConvTranspose2d(4 * width, 2 * width, 3, 2, 1, output_padding=1), norm),
-            *_layer(nn.ConvTranspose2d(2 * width, width, 3, 2, 1, output_padding=1), norm),
+            *_layer(_doubling(upsampling, 4 * width, 2 * width, bias=norm == "none"), norm),
+            *_layer(_doubling(upsampling, 2 * width, width, bias=norm == "none"), norm),
             nn.Conv2d(width, outputs, 7, 1, 3, padding_mode="reflect"),
             nn.Tanh(),
         )
@@ -54,3 +66,9 @@ class ResNet(nn.Module):
 
 def _layer(convolution: nn.Conv2d | nn.ConvTranspose2d, kind: Norm) -> list[nn.Module]:
     return [convolution, norm(kind, convolution.out_channels), nn.ReLU()]
+
+
+def _doubling(upsampling: Upsampling, before: int, after: int, *, bias: bool) -> nn.ConvTranspose2d:
+    if upsampling == "nearest":
+        return ResizeConv2d(before, after, bias=bias)
+    return nn.ConvTranspose2d(before, after, 3, 2, 1, output_padding=1, bias=bias)

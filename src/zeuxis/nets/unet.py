@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from zeuxis.nets.conv import Upsampling, doubling
 from zeuxis.nets.norm import Norm, norm, padded
 
 _NOISY = 3  # layers of the decoder, from the innermost, that have dropout (Isola 2017, appendix 6.1.1)
@@ -16,9 +17,22 @@ class UNet(nn.Module):
 
     `size` is what it is trained at: it is halved down to 2 or 3 pixels. An image whose sides do not halve so often is
     padded, and what comes out cut back.
+
+    `transposed` doubles by transposed convolutions, the last of which makes the image. `nearest` doubles by
+    `ResizeConv2d`, and a convolution at full size makes the image.
     """
 
-    def __init__(self, size: int, inputs: int, outputs: int, *, width: int, norm: Norm, dropout: float) -> None:
+    def __init__(
+        self,
+        size: int,
+        inputs: int,
+        outputs: int,
+        *,
+        width: int,
+        norm: Norm,
+        dropout: float,
+        upsampling: Upsampling = "transposed",
+    ) -> None:
         super().__init__()
         depth = min(_DEEPEST, size.bit_length() - 2)
         widths = [min(width << i, 8 * width) for i in range(depth)]
@@ -29,10 +43,16 @@ class UNet(nn.Module):
         )
         # Innermost first; each but that one also sees what the encoder had at its size.
         self.ups = nn.ModuleList(
-            _up(widths[i] * (1 if i == depth - 1 else 2), widths[i - 1], norm, dropout if depth - i <= _NOISY else 0.0)
+            _up(
+                widths[i] * (1 if i == depth - 1 else 2),
+                widths[i - 1],
+                norm,
+                upsampling=upsampling,
+                dropout=dropout if depth - i <= _NOISY else 0.0,
+            )
             for i in range(depth - 1, 0, -1)
         )
-        self.head = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(2 * width, outputs, 4, 2, 1), nn.Tanh())
+        self.head = nn.Sequential(nn.ReLU(), *_image(2 * width, outputs, norm, upsampling), nn.Tanh())
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
@@ -54,7 +74,16 @@ def _down(before: int, after: int, kind: Norm, *, first: bool, last: bool) -> nn
     return nn.Sequential(activation, nn.Conv2d(before, after, 4, 2, 1, bias=kind == "none"), norm(kind, after))
 
 
-def _up(before: int, after: int, kind: Norm, dropout: float) -> nn.Sequential:
+def _up(before: int, after: int, kind: Norm, *, upsampling: Upsampling, dropout: float) -> nn.Sequential:
     """Twice the size."""
-    convolution = nn.ConvTranspose2d(before, after, 4, 2, 1, bias=kind == "none")
-    return nn.Sequential(nn.ReLU(), convolution, norm(kind, after), nn.Dropout(dropout) if dropout else nn.Identity())
+    doubled = doubling(upsampling, before, after, bias=kind == "none")
+    return nn.Sequential(nn.ReLU(), doubled, norm(kind, after), nn.Dropout(dropout) if dropout else nn.Identity())
+
+
+def _image(before: int, outputs: int, kind: Norm, upsampling: Upsampling) -> list[nn.Module]:
+    """Twice the size, as an image."""
+    if upsampling == "transposed":
+        return [doubling(upsampling, before, outputs)]
+    after = before // 4  # at full size, where channels are dear
+    doubled = doubling(upsampling, before, after, bias=kind == "none")
+    return [doubled, norm(kind, after), nn.ReLU(), nn.Conv2d(after, outputs, 3, 1, 1)]
