@@ -1,6 +1,6 @@
 """How fast a step is: ours, as `zeuxis train` makes it, against the textbook's, at the same networks and losses.
 
-    python bench/speed.py [dcgan-64 wgan-32 ddpm-32 stylegan2-64 srgan-96 pythae ...] [--windows 8] [--seconds 3] [--threads 2]
+    python bench/speed.py [dcgan-64 wgan-32 ddpm-32 stylegan2-64 pix2pix-256 ...] [--windows 8] [--seconds 3] [--threads 2]
 
 Ours and the textbook's each have a process of their own (memory is kept differently); they take turns of a few seconds,
 with the same batches in memory. Prints images/s (minimum, median, maximum over the windows) and the ratio of medians.
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
-from textbook import dcgan, ddpm, gan, pythae, srgan, stylegan2, vae, wgan, wgan_gp
+from textbook import cyclegan, dcgan, ddpm, gan, pix2pix, pythae, srgan, stylegan2, vae, wgan, wgan_gp
 from zeuxis import families, training
 from zeuxis.families.srgan import SRGAN
 from zeuxis.metrics import vgg
@@ -112,6 +112,29 @@ def _srgan() -> Case:
     return Case(ours, plain, 96, 3, 8, scale=4)
 
 
+def _pix2pix(size: int) -> Case:
+    """The paper's width and networks on both sides; images are given as they are to be seen, and are their own sources."""
+
+    def plain() -> Step:
+        networks = pix2pix.networks(size)
+        players = pix2pix.optimizers(*networks)
+        return lambda image: pix2pix.step(*networks, players, image, image)
+
+    options: dict[str, Any] = {"size": size, "width": 64, "upsampling": "transposed", "jitter": 1.0}
+    return Case(lambda: families.find("pix2pix")(**options), plain, size, 3, 1, scale=1)
+
+
+def _cyclegan(size: int) -> Case:
+    """As for pix2pix, with the six blocks of the paper at 128 pixels."""
+
+    def plain() -> Step:
+        game = cyclegan.Game()
+        return lambda image: game.step(image, image)
+
+    options: dict[str, Any] = {"size": size, "width": 64, "blocks": 6, "upsampling": "transposed", "jitter": 1.0}
+    return Case(lambda: families.find("cyclegan")(**options), plain, size, 3, 1, scale=1)
+
+
 def _pythae() -> Case:
     def plain() -> Step:
         step = pythae.trainer()
@@ -146,6 +169,8 @@ CASES = {
     "stylegan2-64": _stylegan2(64),
     "stylegan2-32": _stylegan2(32),
     "srgan-96": _srgan(),
+    "pix2pix-256": _pix2pix(256),
+    "cyclegan-128": _cyclegan(128),
     "pythae": _pythae(),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from commandline import refused, typed
+from textbook import cyclegan, pix2pix
 from zeuxis import api, families, images
 from zeuxis.adversarial import PAIRS, Pool
 from zeuxis.errors import DataError, UsageError
@@ -33,6 +34,7 @@ from zeuxis.nets.patch import Field, Patch
 from zeuxis.nets.resnet import ResNet
 from zeuxis.nets.unet import UNet
 from zeuxis.settings import TrainSettings
+from zeuxis.training import State, train_step
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 EYES = Extractor("eyes", "", lambda x: F.adaptive_avg_pool2d(x, 4), lambda x: x[:, 0].flatten(1))
@@ -186,6 +188,69 @@ def test_cyclegan_pays_for_not_coming_back() -> None:
     terms = next(iter(model.losses(batch(), Clock())))[1]
     torch.testing.assert_close(terms["cycle"], torch.tensor(10 * 0.2))
     torch.testing.assert_close(terms["identity"], torch.tensor(10 * 0.5 * 0.1))
+
+
+def like(networks: Iterable[torch.nn.Module], others: Iterable[torch.nn.Module]) -> None:
+    """Give networks the weights of others, layer by layer."""
+    for mine, theirs in zip(networks, others, strict=True):
+        for weight, other in zip(mine.parameters(), theirs.parameters(), strict=True):
+            weight.data.copy_(other.data)
+
+
+def ends(seed: int) -> tuple[Tensor, Tensor]:
+    """A source and an image."""
+    torch.manual_seed(seed)
+    source, image = torch.rand(2, 1, 3, 32, 32) * 2 - 1
+    return source, image
+
+
+def total(report: dict[str, Tensor], player: str) -> float:
+    """The player's loss."""
+    return sum(float(value) for name, value in report.items() if name.startswith(player) and "gradient" not in name)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_pix2pix_plays_as_it_is_usually_written(dropout: float) -> None:
+    """Losses of three steps, so gradients and moves too: laid out as in training, or with noise that is drawn alike."""
+    torch.manual_seed(8)
+    model = Pix2Pix(size=32, width=4, upsampling="transposed", jitter=1.0, dropout=dropout)
+    book = pix2pix.networks(32, 4)
+    like(book, (model.generator, model.discriminator))
+    players, optimizers = pix2pix.optimizers(*book), model.optimizers() if dropout else State.start(model).optimizers
+    for layer in book[0].modules():
+        if isinstance(layer, torch.nn.Dropout):
+            layer.p = dropout
+    for step in range(3):
+        source, image = ends(step)
+        judged, loss = pix2pix.step(*book, players, source, image)
+        ends(step)
+        report = train_step(model, optimizers, Batch(image, source), Clock(step, step))
+        assert total(report, "discriminator") / 2 == pytest.approx(judged, rel=1e-4)
+        assert total(report, "generator") == pytest.approx(loss, rel=1e-4)
+
+
+def test_cyclegan_plays_as_it_is_usually_written() -> None:
+    """Losses of three steps, so gradients and moves too, until the pool is full."""
+    torch.manual_seed(9)
+    model, game = CycleGAN(size=32, width=4, blocks=2, upsampling="transposed", jitter=1.0), cyclegan.Game(4, 2)
+    like((game.forward, game.back), (model.generators[name] for name in ("image", "source")))
+    like((game.of_images, game.of_sources), (model.discriminators[name] for name in ("image", "source")))
+    optimizers = State.start(model).optimizers
+    for step in range(3):
+        source, image = ends(step)
+        loss, judged = game.step(source, image)
+        report = train_step(model, optimizers, Batch(image, source), Clock(step, step))
+        assert total(report, "generators") == pytest.approx(loss, rel=1e-4)
+        assert total(report, "discriminators") / 2 == pytest.approx(judged, rel=1e-4)
+
+
+def test_the_textbooks_pool_exchanges_at_even_odds() -> None:
+    pool, shown = cyclegan.Pool(), []
+    for i in range(1050):
+        shown.append(float(pool.exchanged(torch.full((1, 1, 1, 1), float(i)))))
+    assert shown[:50] == list(range(50)), "while there is room each is shown, and kept"
+    assert len(set(shown[50:])) == 1000, "none comes back twice"
+    assert 0.4 < sum(value != i for i, value in enumerate(shown)) / 1000 < 0.6
 
 
 def test_identity_is_not_asked_of_grey_and_colour() -> None:
