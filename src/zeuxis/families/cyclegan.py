@@ -66,9 +66,7 @@ class CycleGAN(Translator):
         textbook_init(self.discriminators)
 
     def _generator(self, inputs: int, outputs: int) -> ResNet:
-        return ResNet(
-            inputs, outputs, width=self.width, blocks=self.blocks, norm=self.norm, upsampling=self.upsampling
-        )
+        return ResNet(inputs, outputs, width=self.width, blocks=self.blocks, norm=self.norm, upsampling=self.upsampling)
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"generators": self.generators, "discriminators": self.discriminators}
