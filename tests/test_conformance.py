@@ -41,6 +41,7 @@ TINY = {
     "perceptual": 0.0,
 }
 FAMILIES = families.names()
+LATE = 240_000  # a step at which all that comes every few steps comes
 
 
 def build(name: str, **changes: Any) -> Model:
@@ -163,6 +164,39 @@ def test_with_chosen_kernels_a_step_is_the_same_and_resuming_is_bit_exact(
     second.restore(first.tensors(), json.loads(json.dumps(first.scalars())))
     run(second, 5, table)
     assert same(whole, second)
+
+
+def test_phases_are_where_the_work_of_a_step_changes(name: str) -> None:
+    """The layers that are called are those of the phase, to its last step, and other ones from the next on."""
+    model = build(name)
+    optimizers = model.optimizers()
+
+    def layers(step: int) -> set[str]:
+        with choosing._Seeing() as seen:
+            train_step(model, optimizers, Stripes(model).batch(0, 4), Clock(step, 4 * step))
+        return {choosing.name(layer) for layer in seen.layers}
+
+    phases = model.phases(4)
+    begins = [clock.step for clock in phases]
+    assert begins[0] == 0 and begins == sorted(set(begins))
+    assert all(clock.images == 4 * clock.step for clock in phases)
+    for begin, end in zip(begins, [*begins[1:], LATE]):
+        found = layers(begin)
+        assert layers(end - (1 if end < LATE else 0)) == found
+        assert end == LATE or layers(end) != found
+
+
+def test_kernels_are_chosen_for_the_layers_of_every_phase(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "WORTH", 0.0)
+    seen: list[int] = []
+    plain = training.train_step
+    monkeypatch.setattr(training, "train_step", lambda *a, **b: (seen.append(a[3].step), plain(*a, **b))[1])
+    model = build(name)
+    begins = [clock.step for clock in model.phases(4)]
+    training.choose_kernels(model, Stripes(model).batch(0, 4))
+    assert seen == begins
+    training.choose_kernels(model, Stripes(model).batch(0, 4), steps=max(begins[-1], 1))
+    assert seen == begins + begins[: -1 if len(begins) > 1 else 1]
 
 
 def test_options_round_trip_and_samples_survive_saving(name: str, tmp_path: Any) -> None:

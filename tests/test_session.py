@@ -33,6 +33,7 @@ from zeuxis.display import Lines, Tick
 from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
 from zeuxis.model import Batch, Clock, Latent, Model, Turn, option, options_of
 from zeuxis.session import budget, events, loop, machine, pictures
+from zeuxis.session.plan import Pace
 from zeuxis.settings import TrainSettings
 
 RELEASE = os.environ.get("ZEUXIS_RELEASE") == "1"
@@ -955,6 +956,29 @@ def test_dry_run_measures_and_writes_nothing(tmp_path: Path) -> None:
     assert plan.options["latent_dim"] == 6
     assert plan.state_bytes > 3 * 4 * (plan.parameters["maker"] + plan.parameters["critic"])
     assert plan.peak_bytes > plan.state_bytes
-    assert 0 < plan.seconds_per_step < 5
-    assert 0 < plan.core_seconds_per_step < 5
+    (pace,) = plan.paces
+    assert pace.first == 0 and 0 < pace.seconds < 5 and 0 < pace.core_seconds < 5
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_looks_at_each_phase_that_is_reached(tmp_path: Path) -> None:
+    class Later(Toy):
+        def phases(self, batch_size: int) -> list[Clock]:
+            return [Clock(step, step * batch_size) for step in (0, 50, 900)]
+
+        def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
+            seen.append((clock.step, clock.images))
+            yield from super().losses(batch, clock)
+
+    seen: list[tuple[int, int]] = []
+    plan = session.dry_run(settings(tmp_path, steps=900), Later, {})
+    assert [pace.first for pace in plan.paces] == [0, 50]
+    assert seen == [(step, 4 * step) for step in (*range(6), *range(50, 56))]
+
+
+def test_a_plan_adds_up_the_phases() -> None:
+    paces = (Pace(0, 1.0, 2.0), Pace(10, 3.0, 6.0), Pace(30, 0.5, 1.0))
+    plan = session.Plan({}, {}, 0, 0, paces, "cpu", 4)
+    assert [plan.seconds(steps) for steps in (1, 10, 11, 30, 34)] == [1, 10, 13, 70, 72]
+    assert [plan.steps(plan.seconds(steps)) for steps in (1, 10, 11, 30, 34)] == [1, 10, 11, 30, 34]
+    assert plan.steps(20.0, core=True) == 10 and plan.steps(26.0, core=True) == 11

@@ -95,6 +95,11 @@ class Model(nn.Module, ABC):
         """What the learning rates are multiplied by at this time: constant, unless a family says otherwise."""
         return 1.0
 
+    def phases(self, batch_size: int) -> list[Clock]:
+        """The times from which a step is other work than before, the first included: what is measured of a step is
+        measured at each. There is one, unless a family says otherwise."""
+        return [Clock()]
+
     def figures(self) -> dict[str, Tensor]:
         """Pictures that show what is inside (n c h w, in [-1, 1]), by name: each is drawn beside the samples of a run."""
         return {}

@@ -159,8 +159,11 @@ def train_step(
             report[f"{player}/gradient"] = _move(optimizers[player], model.rate(clock))
 
 
-def choose_kernels(model: Model, batch: Batch, *, parts: int = 1, seconds: float = 5.0) -> dict[str, str]:
-    """The kernels that are fastest here for the layers of the model's step on such a batch, by layer.
+def choose_kernels(
+    model: Model, batch: Batch, *, steps: float = math.inf, parts: int = 1, seconds: float = 5.0
+) -> dict[str, str]:
+    """The kernels that are fastest here for the layers of the model's steps on such batches, by layer: in every phase
+    that begins in so many `steps`.
 
     Layers with the most operations come first; those that are not reached within about so many seconds stay as they are.
     """
@@ -169,8 +172,11 @@ def choose_kernels(model: Model, batch: Batch, *, parts: int = 1, seconds: float
         return {}
     trial = copy.deepcopy(model)
     optimizers = trial.optimizers()
+    clocks = [clock for clock in model.phases(len(batch.image)) if clock.step < steps]
     with torch.random.fork_rng(devices=[]):
-        return choose(lambda: train_step(trial, optimizers, batch, Clock(), parts=parts), seconds=seconds)
+        return choose(
+            lambda: [train_step(trial, optimizers, batch, clock, parts=parts) for clock in clocks], seconds=seconds
+        )
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:

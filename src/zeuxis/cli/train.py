@@ -119,14 +119,13 @@ def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, o
     print(
         f"memory: {plan.peak_bytes / 2**20:,.0f} MiB, of which weights and optimizers {plan.state_bytes / 2**20:,.0f} MiB"
     )
-    print(f"seconds per step on {plan.device}: {plan.seconds_per_step:.3f}, {plan.batch_size} images each")
-    ends = [("minutes", settings.minutes, plan.seconds_per_step)]
-    ends += [("core minutes", settings.core_minutes, plan.core_seconds_per_step)]
-    for what, minutes, seconds in ends:
+    paces = [f"{pace.seconds:.3f}" + (f" from step {pace.first:,}" if pace.first else "") for pace in plan.paces]
+    print(f"seconds per step on {plan.device}: {', '.join(paces)}; {plan.batch_size} images each")
+    for what, minutes in (("minutes", settings.minutes), ("core minutes", settings.core_minutes)):
         if minutes is not None:
-            print(f"in {minutes:g} {what}: about {60 * minutes / max(seconds, 1e-9):,.0f} steps")
+            print(f"in {minutes:g} {what}: about {plan.steps(60 * minutes, core=what != 'minutes'):,.0f} steps")
     if not settings.endless:
-        print(f"all {settings.last_step:,} steps: {plan.seconds_per_step * settings.last_step / 60:,.0f} minutes")
+        print(f"all {settings.last_step:,} steps: {plan.seconds(settings.last_step) / 60:,.0f} minutes")
 
 
 def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:

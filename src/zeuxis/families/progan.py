@@ -137,6 +137,11 @@ class ProGAN(Latent):
             for name, network in players.items()
         }
 
+    def phases(self, batch_size: int) -> list[Clock]:
+        """At each size, from the step on that it begins to fade in at."""
+        begins = [(2 * size - 1) * self.stage // batch_size + 1 for size in range(1, self.growth.top + 1)]
+        return [Clock(step, step * batch_size) for step in sorted({0, *begins})]
+
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         level = self.growth.level(torch.tensor(clock.images))
         top = math.ceil(level)

@@ -147,6 +147,10 @@ class SRGAN(Upsizer, Perceptive):
     def rate(self, clock: Clock) -> float:
         return self.pretrain_lr / self.lr if clock.step < self.pretrain else 1.0
 
+    def phases(self, batch_size: int) -> list[Clock]:
+        """On pixels alone, and in the game."""
+        return [Clock(step, step * batch_size) for step in sorted({0, self.pretrain})]
+
     @property
     def eyes_file(self) -> str:
         return self.vgg

@@ -164,7 +164,7 @@ def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[
         return {}
     try:
         batch = source.batch(0, settings.batch_size or model.batch_size)
-        return training.choose_kernels(model, batch, parts=settings.parts)
+        return training.choose_kernels(model, batch, steps=settings.last_step, parts=settings.parts)
     except (RuntimeError, MemoryError):  # out of memory, say: the first step will tell
         return {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 import time
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from zeuxis import stopping, training
-from zeuxis.model import Batch, Model, Translator
+from zeuxis.model import Batch, Clock, Model, Translator
 from zeuxis.session.build import build
 from zeuxis.session.machine import choose_device, choose_precision, choose_threads, memory_kept, peak_memory
 from zeuxis.settings import TrainSettings
@@ -23,20 +24,43 @@ _SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Options in force, parameters per network, bytes of weights with average and optimizers, measured peak and pace.
+class Pace:
+    """From a step on: the seconds that one takes by the clock, and of the processor, all threads together."""
 
-    The pace is in seconds by the clock, and in seconds of the processor, all threads together.
-    """
+    first: int
+    seconds: float
+    core_seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Options in force, parameters per network, bytes of weights with average and optimizers, measured peak, and the pace
+    in each phase of the training."""
 
     options: dict[str, Any]
     parameters: dict[str, int]
     state_bytes: int
     peak_bytes: int
-    seconds_per_step: float
-    core_seconds_per_step: float
+    paces: tuple[Pace, ...]
     device: str
     batch_size: int
+
+    def seconds(self, steps: int) -> float:
+        """By the clock, what so many steps take."""
+        return sum(pace.seconds * (min(steps, end) - pace.first) for pace, end in self._spans() if pace.first < steps)
+
+    def steps(self, seconds: float, *, core: bool = False) -> float:
+        """How many steps a time is enough for: by the clock, or of the processor."""
+        for pace, end in self._spans():
+            taken = max(pace.core_seconds if core else pace.seconds, 1e-9)
+            done = pace.first + seconds / taken
+            if done < end:
+                break
+            seconds -= taken * (end - pace.first)
+        return done
+
+    def _spans(self) -> list[tuple[Pace, float]]:
+        return list(zip(self.paces, [*(pace.first for pace in self.paces[1:]), math.inf]))
 
 
 class _Noise:
@@ -70,15 +94,16 @@ def dry_run(settings: TrainSettings, family: type[Model], options: Mapping[str, 
         model = build(family, options, seed=settings.seed, device=device)
         batch_size = settings.batch_size or family.batch_size
         with memory_kept():
-            (seconds, core_seconds), state = _measure(model, settings, batch_size)
+            state = training.State.start(model)
+            clocks = [clock for clock in model.phases(batch_size) if clock.step < settings.last_step]
+            paces = [_measure(state, clock, settings, batch_size, _SECONDS / len(clocks)) for clock in clocks]
     tensors = [value for group in state.tensors().values() for value in group.values()]
     return Plan(
         options=model.options,
         parameters=_parameters(model),
         state_bytes=sum(value.numel() * value.element_size() for value in tensors),
         peak_bytes=peak_memory(device),
-        seconds_per_step=seconds,
-        core_seconds_per_step=core_seconds,
+        paces=tuple(paces),
         device=str(device),
         batch_size=batch_size,
     )
@@ -93,27 +118,25 @@ def _parameters(model: Model) -> dict[str, int]:
     return found
 
 
-def _measure(model: Model, settings: TrainSettings, batch_size: int) -> tuple[tuple[float, float], training.State]:
-    """Median seconds per step, by the clock and of the processor, after the first step, which also allocates.
-
-    At most about 20 seconds are spent.
-    """
+def _measure(state: training.State, clock: Clock, settings: TrainSettings, batch_size: int, most: float) -> Pace:
+    """The median step from a time on, after the first, which also allocates; about `most` seconds are spent, or less."""
+    state.clock = clock
     taken: list[tuple[float, float]] = []
     begin = last = (time.monotonic(), time.process_time())
     for progress in training.train(
-        model,
-        _Noise(model),
-        steps=_STEPS,
+        state.model,
+        _Noise(state.model),
+        steps=clock.step + _STEPS,
         batch_size=batch_size,
         seed=settings.seed,
         parts=settings.parts,
         precision=settings.number_format,
+        resume=state,
     ):
         float(sum(value.float() for value in progress.report.values()))  # wait for the device
         now = (time.monotonic(), time.process_time())
         taken.append((now[0] - last[0], now[1] - last[1]))
         last = now
-        if now[0] - begin[0] > _SECONDS:
+        if now[0] - begin[0] > most:
             break
-    clock, core = (statistics.median(column) for column in zip(*(taken[1:] or taken)))
-    return (clock, core), progress.state
+    return Pace(clock.step, *(statistics.median(column) for column in zip(*(taken[1:] or taken))))
