@@ -285,7 +285,7 @@ def main() -> None:
                 CASES[name].batch,
                 arguments.threads,
                 kind,
-                *(f"{x:.1f}" for x in (rates[0], middle, rates[-1])),
+                *(f"{x:.1f}" if x >= 10 else f"{x:.2f}" for x in (rates[0], middle, rates[-1])),
             ]
             print("| " + " | ".join(map(str, [*row, f"{middle / base:.2f}"])) + " |", flush=True)
 

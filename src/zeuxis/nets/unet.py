@@ -42,15 +42,10 @@ class UNet(nn.Module):
             for i, (before, after) in enumerate(zip([inputs, *widths], widths))
         )
         # Innermost first; each but that one also sees what the encoder had at its size.
+        befores = [widths[-1], *(2 * each for each in widths[-2:0:-1])]
         self.ups = nn.ModuleList(
-            _up(
-                widths[i] * (1 if i == depth - 1 else 2),
-                widths[i - 1],
-                norm,
-                upsampling=upsampling,
-                dropout=dropout if depth - i <= _NOISY else 0.0,
-            )
-            for i in range(depth - 1, 0, -1)
+            _up(before, after, norm, upsampling=upsampling, dropout=dropout if i < _NOISY else 0.0)
+            for i, (before, after) in enumerate(zip(befores, widths[-2::-1]))
         )
         self.head = nn.Sequential(nn.ReLU(), *_image(2 * width, outputs, norm, upsampling), nn.Tanh())
 
