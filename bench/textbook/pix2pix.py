@@ -34,8 +34,8 @@ class UNet(nn.Module):
         self.up = nn.ModuleList()
         for i in range(depth - 1, 0, -1):
             before = widths[i] if i == depth - 1 else 2 * widths[i]
-            convolution = nn.ConvTranspose2d(before, widths[i - 1], 4, 2, 1, bias=False)
-            layers = [nn.ReLU(), convolution, nn.InstanceNorm2d(widths[i - 1])]
+            doubling = nn.ConvTranspose2d(before, widths[i - 1], 4, 2, 1, bias=False)
+            layers = [nn.ReLU(), doubling, nn.InstanceNorm2d(widths[i - 1])]
             self.up.append(nn.Sequential(*layers, nn.Dropout(0.5)) if i > depth - 4 else nn.Sequential(*layers))
         self.last = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(2 * width, 3, 4, 2, 1), nn.Tanh())
 
