@@ -309,6 +309,16 @@ def test_every_sampler_nears_the_same_image_and_the_way_back_finds_the_noise() -
     assert 10 * torch.log10(4 / (again - true).square().mean()) > 35
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_it_says_how_often_its_network_is_called(sampler: Any) -> None:
+    drawn, made = model(sampler=sampler, num_inference_steps=5), []
+    drawn.network.register_forward_hook(lambda *_: made.append(1))
+    image = drawn.decode(drawn.prior([0]))
+    assert len(made) == drawn.decode_calls
+    drawn.encode(image)
+    assert len(made) == drawn.decode_calls + drawn.encode_calls
+
+
 def test_the_figure_of_the_way_ends_at_the_images() -> None:
     drawn = model(num_inference_steps=12, sampler="heun")
     shown = drawn.figures()["denoising"].view(8, 8, 1, 16, 16)
