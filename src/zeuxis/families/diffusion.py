@@ -15,7 +15,7 @@ from torch.optim import Adam, Optimizer
 from zeuxis.errors import UsageError
 from zeuxis.model import Batch, Clock, Encoder, Turn, derived, option
 from zeuxis.nets.denoising import DenoisingUNet
-from zeuxis.samplers import SAMPLERS, Denoiser, heun, ladder, linear_levels
+from zeuxis.samplers import SAMPLERS, Denoiser, heun, ladder, linear_levels, log_normal
 
 LOW, HIGH = 0.002, 80.0  # levels of noise between which images are made (Karras 2022, table 1)
 _UNTOLD = 0.1  # share of training images whose label is kept from the network (Ho and Salimans 2022)
@@ -61,7 +61,7 @@ class Objective(NamedTuple):
 
 
 OBJECTIVES: dict[str, Objective] = {
-    "edm": Objective(edm, lambda u: (-1.2 + 1.2 * torch.special.ndtri(u)).exp()),  # log-normal
+    "edm": Objective(edm, lambda u: log_normal(u, LOW, HIGH)),
     "ddpm": Objective(epsilon, lambda u: linear_levels().to(u)[(u * 1000).long()]),
     "v": Objective(velocity, lambda u: torch.tan(u * math.pi / 2)),  # the cosine schedule (Nichol 2021)
     "flow": Objective(flow, lambda u: u / (1 - u)),
@@ -91,6 +91,7 @@ class Diffusion(Encoder):
     guidance: float = option(1.0, "how far to go from any image to the class; above 1 goes beyond", at_sampling=True)
 
     batch_size = 32
+    bf16 = True
 
     def build(self) -> None:
         self.latent_dim = self.channels * self.size**2

@@ -15,7 +15,11 @@ _ATTENTIVE = 8  # pixels a side up to which places look at each other
 _HEAD = 32  # channels of an attention head
 _GROUP = 16  # channels that are normalised together; with fewer the gradient takes 30 times as long (CPU, bfloat16)
 _FREQUENCIES = 16  # of the sines that write down a level
-_HIGHEST = 64.0  # of them, in radians: levels (ln sigma / 4) that are 1 % apart can be told from each other
+_LOWEST, _HIGHEST = (
+    0.1,
+    1.0,
+)  # of them, in radians: over all levels (ln sigma / 4) none comes round, so that rare levels
+# are answered as their neighbours are; with 64 the first images that are expected have dots
 
 
 class DenoisingUNet(nn.Module):
@@ -25,6 +29,8 @@ class DenoisingUNet(nn.Module):
     a quarter of the places or less. The last layer begins at zero, so that the first prediction is zero.
     """
 
+    speeds: Tensor
+
     def __init__(
         self, size: int, channels: int, *, width: int, blocks: int, patch: int = 1, conditions: int = 0
     ) -> None:
@@ -33,6 +39,7 @@ class DenoisingUNet(nn.Module):
         sides = _sides(-(-size // patch))
         widths = [width if i == 0 else 2 * width for i in range(len(sides))]
         told = 4 * width
+        self.register_buffer("speeds", speeds())  # saved, as weights have learned to read them
         self.level = nn.Sequential(nn.Linear(2 * _FREQUENCIES, told), nn.SiLU(), nn.Linear(told, told))
         self.condition = nn.Linear(conditions, told, bias=False) if conditions else None
         self.stem = nn.Conv2d(channels * patch**2, width, 3, 1, 1)
@@ -59,7 +66,7 @@ class DenoisingUNet(nn.Module):
 
     def forward(self, image: Tensor, level: Tensor, condition: Tensor | None = None) -> Tensor:
         height, width = image.shape[-2:]
-        told = self.level(waves(level))
+        told = self.level(waves(level, self.speeds))
         if self.condition is not None and condition is not None:
             told = told + self.condition(condition)
         told = F.silu(told)
@@ -141,9 +148,13 @@ class Doubled(nn.Module):
         return result
 
 
-def waves(level: Tensor) -> Tensor:
-    """Sines and cosines (n k) of levels (n), from slow to fast ones: numbers that a linear layer can tell apart."""
-    speeds = torch.logspace(-1, math.log10(_HIGHEST), _FREQUENCIES, device=level.device, dtype=level.dtype)
+def speeds() -> Tensor:
+    """How fast the waves are that write down a level (k), from slow to fast."""
+    return torch.logspace(math.log10(_LOWEST), math.log10(_HIGHEST), _FREQUENCIES)
+
+
+def waves(level: Tensor, speeds: Tensor) -> Tensor:
+    """Sines and cosines (n 2k) of levels (n) at the speeds (k): numbers that a linear layer can tell apart."""
     angles = level[:, None] * speeds
     return torch.cat((angles.sin(), angles.cos()), 1)
 
