@@ -23,7 +23,7 @@ import statistics
 import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import MagicMock, patch
 
 import torch
@@ -38,7 +38,6 @@ from zeuxis.session.machine import memory_kept
 
 SIZE, WIDTH, BLOCKS, BATCH = 32, 64, 2, 8
 HUGGING, LUCID = "diffusers", "denoising-diffusion-pytorch"
-SIDES = (HUGGING, LUCID, "ours", "ours, bf16")
 # What the trainer of denoising-diffusion-pytorch imports, and its networks do not.
 _OTHERS = ("accelerate", "ema_pytorch", "pytorch_fid", "pytorch_fid.fid_score", "pytorch_fid.inception", "torchvision")
 
@@ -110,11 +109,21 @@ def _moved(loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer) -
     return float(loss.item())
 
 
+class Peer(NamedTuple):
+    """A library's network, and its training step."""
+
+    network: Callable[[], nn.Module]
+    step: Callable[[], speed.Step]
+
+
+PEERS = {HUGGING: Peer(hugging, hugging_step), LUCID: Peer(lucid, lucid_step)}
+SIDES = (*PEERS, "ours", "ours, bf16")
+
+
 def step(side: str) -> Callable[[], object]:
     """One training step of a side."""
-    plain = {HUGGING: hugging_step, LUCID: lucid_step}.get(side)
-    case = speed.Case(ours, plain or hugging_step, SIZE, 3, BATCH)
-    return speed.textbook(case) if plain else speed.ours(case, kernels=True, precision=_format(side))
+    case = speed.Case(ours, PEERS.get(side, PEERS[HUGGING]).step, SIZE, 3, BATCH)
+    return speed.textbook(case) if side in PEERS else speed.ours(case, kernels=True, precision=_format(side))
 
 
 def _format(side: str) -> Any:
@@ -124,8 +133,8 @@ def _format(side: str) -> Any:
 def call(side: str) -> Callable[[], Tensor]:
     """One call of a side's denoiser."""
     x = torch.randn(BATCH, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    if side in (HUGGING, LUCID):
-        network, t = (hugging() if side == HUGGING else lucid()).eval(), torch.full((BATCH,), 500)
+    if side in PEERS:
+        network, t = PEERS[side].network().eval(), torch.full((BATCH,), 500)
         found: Callable[[], Any] = lambda: network(x, t)  # noqa: E731
     else:
         model, sigma = ours().eval(), torch.full((BATCH,), 1.5)
@@ -142,7 +151,7 @@ def call(side: str) -> Callable[[], Tensor]:
 
 def sizes(side: str) -> tuple[float, float]:
     """Millions of weights, and of multiplications with an addition in one call for one image."""
-    network = {HUGGING: hugging, LUCID: lucid}.get(side, ours)()
+    network = PEERS[side].network() if side in PEERS else ours()
     inputs = torch.randn(1, 3, SIZE, SIZE), torch.full((1,), 5.0)
     with torch.no_grad(), FlopCounterMode(display=False) as counted:
         network.denoise(*inputs) if isinstance(network, Diffusion) else network(*inputs)
@@ -154,7 +163,7 @@ def work(question: str, side: str, threads: int, pipe: Connection) -> None:
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     make = {"train": step, "call": call}[question]
-    if side in (HUGGING, LUCID):
+    if side in PEERS:
         speed.answer(make(side), BATCH, pipe)
     else:
         with memory_kept():
@@ -178,7 +187,7 @@ def main() -> None:
         rates = {side: sorted(used for _, used in pairs) for side, pairs in found.items()}
         middle = {side: statistics.median(each) for side, each in rates.items()}
         for side, each in rates.items():
-            of = [f"{middle[side] / middle[peer]:.2f}" for peer in (HUGGING, LUCID)]
+            of = [f"{middle[side] / middle[peer]:.2f}" for peer in PEERS]
             numbers = [f"{x:.1f}" for x in (each[0], middle[side], each[-1])]
             print("| " + " | ".join([question, side, *(f"{x:,.1f}" for x in about[side]), *numbers, *of]) + " |")
 

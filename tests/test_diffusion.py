@@ -19,7 +19,7 @@ from zeuxis.errors import DataError, UsageError
 from zeuxis.families.diffusion import HIGH, LOW, OBJECTIVES, Diffusion
 from zeuxis.metrics import likelihood
 from zeuxis.model import Batch, Clock
-from zeuxis.nets.denoising import DenoisingUNet, speeds, waves
+from zeuxis.nets.denoising import DenoisingUNet, Waves
 from zeuxis.samplers import SAMPLERS, Denoiser, ddim, ddpm, dpm_solver, euler, heun, ladder, linear_levels, seed_of
 from zeuxis.settings import TrainSettings
 from zeuxis.training import train
@@ -362,7 +362,7 @@ def test_the_network_takes_any_size_and_begins_at_zero() -> None:
 def test_levels_look_the_less_alike_the_farther_they_are_apart() -> None:
     """Over all levels that are drawn at: a wave that came round would show one level as another."""
     levels = torch.linspace(math.log(LOW) / 4, math.log(HIGH) / 4, 40, dtype=torch.double)
-    shown = waves(levels, speeds())
+    shown = Waves()(levels)
     apart = torch.cdist(shown, shown)
     for place in range(40):
         assert bool((apart[place, place:].diff() > 0.01).all()) and bool(

@@ -15,11 +15,9 @@ _ATTENTIVE = 8  # pixels a side up to which places look at each other
 _HEAD = 32  # channels of an attention head
 _GROUP = 16  # channels that are normalised together; with fewer the gradient takes 30 times as long (CPU, bfloat16)
 _FREQUENCIES = 16  # of the sines that write down a level
-_LOWEST, _HIGHEST = (
-    0.1,
-    1.0,
-)  # of them, in radians: over all levels (ln sigma / 4) none comes round, so that rare levels
-# are answered as their neighbours are; with 64 the first images that are expected have dots
+# Of them, in radians. Over all levels (ln sigma / 4) none comes round, so that a rare level is answered as its neighbours
+# are; with waves of up to 64 rad the first images that are expected have dots.
+_LOWEST, _HIGHEST = 0.1, 1.0
 
 
 class DenoisingUNet(nn.Module):
@@ -29,8 +27,6 @@ class DenoisingUNet(nn.Module):
     a quarter of the places or less. The last layer begins at zero, so that the first prediction is zero.
     """
 
-    speeds: Tensor
-
     def __init__(
         self, size: int, channels: int, *, width: int, blocks: int, patch: int = 1, conditions: int = 0
     ) -> None:
@@ -39,13 +35,11 @@ class DenoisingUNet(nn.Module):
         sides = _sides(-(-size // patch))
         widths = [width if i == 0 else 2 * width for i in range(len(sides))]
         told = 4 * width
-        self.register_buffer("speeds", speeds())  # saved, as weights have learned to read them
-        self.level = nn.Sequential(nn.Linear(2 * _FREQUENCIES, told), nn.SiLU(), nn.Linear(told, told))
+        self.level = nn.Sequential(Waves(), nn.Linear(2 * _FREQUENCIES, told), nn.SiLU(), nn.Linear(told, told))
         self.condition = nn.Linear(conditions, told, bias=False) if conditions else None
         self.stem = nn.Conv2d(channels * patch**2, width, 3, 1, 1)
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
-        seen = [width]  # channels of what the way up is joined to, as the way down leaves them
-        before = width
+        seen, before = [width], width  # channels of what the way up is joined to, as the way down leaves them
         for i, (side, after) in enumerate(zip(sides, widths)):
             if i:
                 self.downs.append(Halved(before))
@@ -66,7 +60,7 @@ class DenoisingUNet(nn.Module):
 
     def forward(self, image: Tensor, level: Tensor, condition: Tensor | None = None) -> Tensor:
         height, width = image.shape[-2:]
-        told = self.level(waves(level, self.speeds))
+        told = self.level(level)
         if self.condition is not None and condition is not None:
             told = told + self.condition(condition)
         told = F.silu(told)
@@ -148,15 +142,19 @@ class Doubled(nn.Module):
         return result
 
 
-def speeds() -> Tensor:
-    """How fast the waves are that write down a level (k), from slow to fast."""
-    return torch.logspace(math.log10(_LOWEST), math.log10(_HIGHEST), _FREQUENCIES)
+class Waves(nn.Module):
+    """Sines and cosines (n k) of levels (n), from slow to fast ones: numbers that a linear layer can tell apart."""
 
+    speeds: Tensor
 
-def waves(level: Tensor, speeds: Tensor) -> Tensor:
-    """Sines and cosines (n 2k) of levels (n) at the speeds (k): numbers that a linear layer can tell apart."""
-    angles = level[:, None] * speeds
-    return torch.cat((angles.sin(), angles.cos()), 1)
+    def __init__(self) -> None:
+        super().__init__()
+        # Saved with the weights, which have learned to read waves of these speeds.
+        self.register_buffer("speeds", torch.logspace(math.log10(_LOWEST), math.log10(_HIGHEST), _FREQUENCIES))
+
+    def forward(self, level: Tensor) -> Tensor:
+        angles = level[:, None] * self.speeds
+        return torch.cat((angles.sin(), angles.cos()), 1)
 
 
 def _sides(side: int) -> list[int]:
