@@ -13,7 +13,7 @@ import itertools
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -194,12 +194,14 @@ class Images:
         return self.pixels[start % len(self.pixels) :][:size].float() / 127.5 - 1
 
 
-def ours(case: Case, kernels: bool) -> Callable[[], object]:
+def ours(case: Case, kernels: bool, precision: training.Precision = "fp32") -> Callable[[], object]:
     """One step of our loop: data, game, average, report."""
     model, images = case.ours(), Images(case)
     state = training.State.start(model)
     table = training.choose_kernels(model, images.batch(0, case.batch), seconds=120) if kernels else {}
-    made = training.train(model, images, steps=10**9, batch_size=case.batch, seed=0, kernels=table, resume=state)
+    made = training.train(
+        model, images, steps=10**9, batch_size=case.batch, seed=0, precision=precision, kernels=table, resume=state
+    )
     return lambda: next(made)
 
 
@@ -222,16 +224,17 @@ def work(kind: str, name: str, threads: int, pipe: Connection) -> None:
     torch.manual_seed(0)
     case = CASES[name]
     if kind == "textbook":
-        _windows(textbook(case), case.batch, pipe)
+        answer(textbook(case), case.batch, pipe)
     elif kind == "ours":
         with memory_kept():
-            _windows(ours(case, kernels=True), case.batch, pipe)
+            answer(ours(case, kernels=True), case.batch, pipe)
     else:
         with memory_kept():
-            _windows(ours(case, kernels=False), case.batch, pipe)
+            answer(ours(case, kernels=False), case.batch, pipe)
 
 
-def _windows(step: Callable[[], object], batch: int, pipe: Connection) -> None:
+def answer(step: Callable[[], object], batch: int, pipe: Connection) -> None:
+    """For every number of seconds that is sent, send the images a second of such a window, by the clock and of processor time."""
     for _ in range(3):
         step()
     pipe.send("ready")
@@ -245,11 +248,19 @@ def _windows(step: Callable[[], object], batch: int, pipe: Connection) -> None:
 
 def compare(name: str, *, windows: int, seconds: float, threads: int) -> dict[str, list[tuple[float, float]]]:
     """The images a second of each window, on the clock and by processor time, of each side."""
+    workers = {kind: (work, (kind, name, threads)) for kind in ("textbook", "ours, standard kernels", "ours")}
+    return turns(workers, windows=windows, seconds=seconds)
+
+
+def turns(
+    workers: Mapping[str, tuple[Callable[..., None], tuple[object, ...]]], *, windows: int, seconds: float
+) -> dict[str, list[tuple[float, float]]]:
+    """The same of any workers (functions and their arguments but the pipe), a process each, in turns."""
     context = multiprocessing.get_context("spawn")
     pipes: dict[str, Any] = {}
-    for kind in ("textbook", "ours, standard kernels", "ours"):
+    for kind, (target, given) in workers.items():
         pipes[kind], end = context.Pipe()
-        context.Process(target=work, args=(kind, name, threads, end), daemon=True).start()
+        context.Process(target=target, args=(*given, end), daemon=True).start()
         pipes[kind].recv()
     found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in pipes}
     for _ in range(windows):

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+import denoisers
 import peers
 import quality
 import standings
@@ -132,6 +133,16 @@ def test_the_textbook_is_sampled_with_its_last_weights() -> None:
     torch.testing.assert_close(peer.sample(3)[2:], peer.sample(1, seed=2), atol=1e-5, rtol=0)
     with pytest.raises(UsageError, match="bench/quality.py textbook"):
         peer.losses(None, None)  # type: ignore[arg-type]
+
+
+def test_the_denoisers_compared_are_alike_and_learn() -> None:
+    pytest.importorskip("diffusers")
+    weights, operations = denoisers.sizes("ours")
+    assert denoisers.sizes(denoisers.HUGGING) == (pytest.approx(weights, rel=0.01), pytest.approx(operations, rel=0.01))
+    torch.manual_seed(0)
+    step, image = denoisers.hugging_step(), torch.rand(4, 3, 32, 32) * 2 - 1
+    first, *_, last = (cast("float", step(image)) for _ in range(6))
+    assert last < first
 
 
 def test_pythae_learns_its_own_loss_and_is_decoded_to_our_range() -> None:

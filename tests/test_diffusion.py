@@ -19,7 +19,7 @@ from zeuxis.errors import DataError, UsageError
 from zeuxis.families.diffusion import HIGH, LOW, OBJECTIVES, Diffusion
 from zeuxis.metrics import likelihood
 from zeuxis.model import Batch, Clock
-from zeuxis.nets.denoising import DenoisingUNet, waves
+from zeuxis.nets.denoising import DenoisingUNet, Waves
 from zeuxis.samplers import SAMPLERS, Denoiser, ddim, ddpm, dpm_solver, euler, heun, ladder, linear_levels, seed_of
 from zeuxis.settings import TrainSettings
 from zeuxis.training import train
@@ -173,8 +173,11 @@ def test_levels_are_those_of_the_papers() -> None:
         4.04e-5, rel=0.01
     )  # Ho 2020: nearly no image is left
     u = torch.linspace(0.001, 0.999, 999, dtype=torch.double)
-    normal = Normal(-1.2, 1.2)
-    torch.testing.assert_close(normal.cdf(OBJECTIVES["edm"].level(u).log()), u)
+    sigma, few = OBJECTIVES["edm"].level(u), u < 1 / 32
+    torch.testing.assert_close(Normal(-1.2, 1.2).cdf(sigma[~few].log()), (u[~few] * 32 - 1) / 31, atol=1e-4, rtol=0)
+    torch.testing.assert_close((sigma[few] / LOW).log() / math.log(HIGH / LOW), u[few] * 32)
+    edges = OBJECTIVES["edm"].level(torch.tensor([0, 1 / 32, 1]))
+    assert edges[0].item() == pytest.approx(LOW) and 0 < edges.min() and edges.max() < 30
     sigma = OBJECTIVES["v"].level(u)
     torch.testing.assert_close(1 / (1 + sigma**2), torch.cos(u * math.pi / 2) ** 2)
     sigma = OBJECTIVES["flow"].level(u)
@@ -309,6 +312,16 @@ def test_every_sampler_nears_the_same_image_and_the_way_back_finds_the_noise() -
     assert 10 * torch.log10(4 / (again - true).square().mean()) > 35
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_it_says_how_often_its_network_is_called(sampler: Any) -> None:
+    drawn, made = model(sampler=sampler, num_inference_steps=5), []
+    drawn.network.register_forward_hook(lambda *_: made.append(1))
+    image = drawn.decode(drawn.prior([0]))
+    assert len(made) == drawn.decode_calls
+    drawn.encode(image)
+    assert len(made) == drawn.decode_calls + drawn.encode_calls
+
+
 def test_the_figure_of_the_way_ends_at_the_images() -> None:
     drawn = model(num_inference_steps=12, sampler="heun")
     shown = drawn.figures()["denoising"].view(8, 8, 1, 16, 16)
@@ -344,8 +357,17 @@ def test_the_network_takes_any_size_and_begins_at_zero() -> None:
     net = DenoisingUNet(30, 3, width=16, blocks=1, patch=4)
     told = net(torch.randn(2, 3, 30, 30), torch.zeros(2))
     assert told.shape == (2, 3, 30, 30) and bool((told == 0).all())
-    near = waves(torch.tensor([0.5, 0.51, 0.5]))
-    assert torch.equal(near[0], near[2]) and (near[0] - near[1]).norm() > 0.3
+
+
+def test_levels_look_the_less_alike_the_farther_they_are_apart() -> None:
+    """Over all levels that are drawn at: a wave that came round would show one level as another."""
+    levels = torch.linspace(math.log(LOW) / 4, math.log(HIGH) / 4, 40, dtype=torch.double)
+    shown = Waves()(levels)
+    apart = torch.cdist(shown, shown)
+    for place in range(40):
+        assert bool((apart[place, place:].diff() > 0.01).all()) and bool(
+            (apart[place, : place + 1].diff() < -0.01).all()
+        )
 
 
 @pytest.fixture

@@ -417,6 +417,20 @@ def test_an_encoder_takes_its_examples_from_labelled_images() -> None:
         explore.encoded(model, SimpleNamespace(images=pack.images, labels=None, classes=[]))
 
 
+def test_fewer_images_are_encoded_where_each_takes_many_calls() -> None:
+    class Slow(ToyEncoder):
+        @property
+        def encode_calls(self) -> int:
+            return 20
+
+    labels = np.arange(2000) % 2
+    pack = SimpleNamespace(images=np.zeros((2000, 8, 8, 3), np.uint8), labels=labels, classes=["a", "b"])
+    quick, slow = (kind(size=8, latent_dim=LATENT).requires_grad_(False) for kind in (ToyEncoder, Slow))
+    assert len(explore.candidates(quick, pack, reader=ToyReader(quick))) == 2000
+    assert len(explore.candidates(slow, pack, reader=ToyReader(slow))) == 1200
+    assert len(explore.candidates(slow, pack, reader=ToyReader(slow), count=2000)) == 2000
+
+
 @pytest.mark.parametrize("expression", [LECTURE, GLASSES_ON])
 def test_score_of_a_linear_model_is_perfect(toy: Toy, known: Candidates, expression: list[explore.Term]) -> None:
     rated = explore.score(toy, expression, words=WORDS, candidates=known, reader=ToyReader(toy), average=5, triples=20)

@@ -22,12 +22,12 @@ from zeuxis import api, families, judging
 from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.errors import DataError, UsageError
 from zeuxis.images import from_uint8
-from zeuxis.judging import abilities, runs, sets
+from zeuxis.judging import abilities, report, runs, sets
 from zeuxis.judging.report import Evaluation, Row
 from zeuxis.metrics import partition
 from zeuxis.metrics.features import Extractor
 from zeuxis.metrics.resampling import Score
-from zeuxis.model import Batch, Clock, Latent, Model, Turn
+from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Turn
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 # Pixels of 4 by 4 blocks: few features, so that few images do.
@@ -190,6 +190,29 @@ def test_a_diffusion_is_asked_for_a_bound_of_its_likelihood() -> None:
     # Untrained it takes the pixels for a Gaussian of deviation 0.5, each for itself: near 8 bits for each, as of no idea.
     assert 7 < bits.value < 12
     assert found["reconstruction PSNR (dB)"].value > 0
+
+
+def test_of_a_model_that_takes_long_fewer_images_are_made_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(abilities, "CALLS", 200)
+    monkeypatch.setattr(abilities, "FEWEST", 5)
+    torch.manual_seed(0)
+    model = families.find("diffusion")(size=16, channels=1, width=8, num_inference_steps=4).eval()
+    assert isinstance(model, Encoder) and (model.decode_calls, model.encode_calls) == (4, 6)
+    found = judged(model, sets.choose("digits", count=40, size=16, channels=1))
+    counts = {row.name: row.of for row in found.rows}
+    assert (
+        counts["reconstruction PSNR (dB)"] == counts["reconstruction SSIM"] == 20 and counts["path length[eyes]"] == 25
+    )
+    assert counts["variational bound (bits/dim)"] == 40 and counts["FID[eyes]"] is None
+    assert any(line.startswith("reconstruction PSNR (dB), of 20 ") for line in found.lines())
+    (tmp_path / "evaluation.json").write_text(found.to_json())
+    assert report.read(tmp_path / "evaluation.json").rows == found.rows
+    vae = families.find("vae")(size=16, channels=1, latent_dim=4, width=4).eval()
+    assert isinstance(vae, Latent)
+    plain = judged(vae, sets.choose("digits", count=40, size=16, channels=1))
+    assert {row.of for row in plain.rows if "reconstruction" in row.name} == {40}
 
 
 @pytest.mark.parametrize("units", ["binary", "gaussian"])

@@ -164,6 +164,11 @@ class Latent(Model):
 
     latent_dim: int = option(100, "numbers in the latent vector", low=1, high=65536)
 
+    @property
+    def decode_calls(self) -> int:
+        """How often `decode` runs the networks: who asks for many images may ask for fewer where that is often."""
+        return 1
+
     def prior(self, seeds: Sequence[int]) -> Tensor:
         """Latents for the seeds (n latent_dim), drawn on the CPU so that a seed means one latent on every device."""
         rows = [torch.randn(self.latent_dim, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
@@ -207,6 +212,11 @@ class Styled(Latent):
 
 class Encoder(Latent):
     """A model that also finds the latent of an image."""
+
+    @property
+    def encode_calls(self) -> int:
+        """How often `encode` runs the networks."""
+        return 1
 
     @abstractmethod
     def encode(self, image: Tensor) -> Tensor:

@@ -17,6 +17,9 @@ from zeuxis.explore.spaces import Space
 from zeuxis.model import Encoder
 
 BATCH = 128  # images decoded at once
+COUNT = 4096  # candidates, where one call of the networks encodes or draws one
+CALLS = 24_000  # of them, where an image takes many to be encoded
+FEWEST = 512  # candidates even then: of the rarer attributes some must be there
 
 
 class Reader(Protocol):
@@ -94,8 +97,9 @@ def sampled(model: Space, reader: Reader, *, seeds: Sequence[int]) -> Candidates
 
 
 @torch.no_grad()
-def encoded(model: Encoder, pack: Labelled, *, count: int = 4096, seed: int = 0) -> Candidates:
-    """Labelled images of a pack (at most `count`, chosen by the seed), encoded."""
+def encoded(model: Encoder, pack: Labelled, *, count: int | None = None, seed: int = 0) -> Candidates:
+    """Labelled images of a pack (at most `count`, chosen by the seed), encoded; `count` is by itself what is soon done."""
+    count = max(FEWEST, min(COUNT, CALLS // model.encode_calls)) if count is None else count
     if pack.labels is None:
         raise UsageError("the images have no attributes or classes; give a data set that has labels")
     chosen = np.sort(np.random.default_rng(seed).permutation(len(pack.images))[:count])
@@ -105,11 +109,11 @@ def encoded(model: Encoder, pack: Labelled, *, count: int = 4096, seed: int = 0)
     return Candidates(torch.cat(latents), known, torch.from_numpy(chosen), source="image")
 
 
-def candidates(model: Space, pack: Labelled, *, reader: Reader, count: int = 4096, seed: int = 0) -> Candidates:
+def candidates(model: Space, pack: Labelled, *, reader: Reader, count: int | None = None, seed: int = 0) -> Candidates:
     """What a model offers to choose from: labelled images where it can encode them, otherwise its samples, read."""
     if isinstance(model, Encoder):
         return encoded(model, pack, count=count, seed=seed)
-    return sampled(model, reader, seeds=range(seed, seed + count))
+    return sampled(model, reader, seeds=range(seed, seed + (COUNT if count is None else count)))
 
 
 def choose(

@@ -15,7 +15,7 @@ from torch.optim import Adam, Optimizer
 from zeuxis.errors import UsageError
 from zeuxis.model import Batch, Clock, Encoder, Turn, derived, option
 from zeuxis.nets.denoising import DenoisingUNet
-from zeuxis.samplers import SAMPLERS, Denoiser, heun, ladder, linear_levels
+from zeuxis.samplers import SAMPLERS, Denoiser, heun, ladder, linear_levels, log_normal
 
 LOW, HIGH = 0.002, 80.0  # levels of noise between which images are made (Karras 2022, table 1)
 _UNTOLD = 0.1  # share of training images whose label is kept from the network (Ho and Salimans 2022)
@@ -61,7 +61,7 @@ class Objective(NamedTuple):
 
 
 OBJECTIVES: dict[str, Objective] = {
-    "edm": Objective(edm, lambda u: (-1.2 + 1.2 * torch.special.ndtri(u)).exp()),  # log-normal
+    "edm": Objective(edm, lambda u: log_normal(u, LOW, HIGH)),
     "ddpm": Objective(epsilon, lambda u: linear_levels().to(u)[(u * 1000).long()]),
     "v": Objective(velocity, lambda u: torch.tan(u * math.pi / 2)),  # the cosine schedule (Nichol 2021)
     "flow": Objective(flow, lambda u: u / (1 - u)),
@@ -75,13 +75,11 @@ class Diffusion(Encoder):
     latent_dim: int = derived()
     width: int = option(32, "channels of the first layers, doubled where the size is halved", low=4, high=512)
     blocks: int = option(1, "residual blocks at each size", low=1, high=8)
-    patch: int = option(
-        0, "pixels a side that are one to the network; 0: so many that it sees 32 at most", low=0, high=16
-    )
+    patch: int = option(0, "pixels a side that are one to the network; 0: so that it sees 32 at most", low=0, high=16)
     lr: float = option(1e-3, "learning rate (Adam)", low=0, high=1)
     warmup: int = option(5_000, "images over which the learning rate rises from 0", low=0)
     objective: Literal["edm", "ddpm", "v", "flow"] = option(
-        "edm", "what the network tells, and at which levels it learns"
+        "edm", "what the network tells, and the levels it learns at"
     )
     sigma_data: float = option(0.5, "standard deviation of the images, for edm", low=0.01, high=10)
     classes: int = option(0, "classes or attributes of the images that it is told; 0: none", low=0, high=65536)
@@ -90,21 +88,16 @@ class Diffusion(Encoder):
     )
     num_inference_steps: int = option(24, "steps from noise to an image", low=1, high=10_000, at_sampling=True)
     label: int = option(-1, "the class to draw; -1: whichever the noise gives", low=-1, high=65535, at_sampling=True)
-    guidance: float = option(
-        1.0, "how far to go from what any image would be to what the class would; above 1 beyond", at_sampling=True
-    )
+    guidance: float = option(1.0, "how far to go from any image to the class; above 1 goes beyond", at_sampling=True)
 
     batch_size = 32
+    bf16 = True
 
     def build(self) -> None:
         self.latent_dim = self.channels * self.size**2
+        patch = self.patch or -(-self.size // _SEEN)
         self.network = DenoisingUNet(
-            self.size,
-            self.channels,
-            width=self.width,
-            blocks=self.blocks,
-            patch=self.patch or -(-self.size // _SEEN),
-            conditions=self.classes,
+            self.size, self.channels, width=self.width, blocks=self.blocks, patch=patch, conditions=self.classes
         )
         if self.classes:
             vars(self)["needs"] = self.needs | {"label"}
@@ -179,6 +172,14 @@ class Diffusion(Encoder):
     def drawn(self, z: Tensor, denoise: Denoiser) -> Tensor:
         """Images (n c h w) that the sampler makes of noise by a denoiser."""
         return SAMPLERS[self.sampler](denoise, HIGH * z, ladder(self.num_inference_steps, LOW, HIGH))
+
+    @property
+    def decode_calls(self) -> int:
+        return 2 * self.num_inference_steps - 1 if self.sampler == "heun" else self.num_inference_steps
+
+    @property
+    def encode_calls(self) -> int:
+        return max(1, 2 * (self.num_inference_steps - 1))
 
     def encode(self, image: Tensor) -> Tensor:
         """The noise (n c h w) that the ODE, run backwards, finds for images."""

@@ -29,6 +29,8 @@ DRAWS = 50  # latents for each of them
 LEVELS = 32  # of noise for each of them
 FINEST = 0.005  # level of noise at which the nearest of 256 values is taken: about half their distance
 RECONSTRUCTED = 1000  # images that are encoded and decoded again
+CALLS = 10_000  # of the networks for either of these, where an image takes many
+FEWEST = 100  # images that either is taken of, however many calls they take
 BATCH = 32  # images encoded at once
 CHAINS = 100  # of annealed importance sampling, and images that reverse ones start from
 TEMPERATURES = 5000  # that each passes through
@@ -40,7 +42,9 @@ Progress = Callable[[str, int, int], None]
 @torch.no_grad()
 def rows(model: Latent, sets: Sets, extractor: Extractor, *, seed: int, tell: Progress) -> list[Row]:
     """The scores of the model's own abilities; of some models there are none."""
-    found = [_path_length(model, extractor, min(PATHS, len(sets.reference)), seed, tell)]
+    found = [
+        _path_length(model, extractor, min(_worth(PATHS, 2 * model.decode_calls), len(sets.reference)), seed, tell)
+    ]
     if isinstance(model, Encoder):
         found += _reconstruction(model, sets, tell)
     if isinstance(model, VAE):
@@ -50,6 +54,11 @@ def rows(model: Latent, sets: Sets, extractor: Extractor, *, seed: int, tell: Pr
     if isinstance(model, RBM):
         found += _likelihood(model, sets, seed, tell)
     return found
+
+
+def _worth(most: int, calls: int) -> int:
+    """How many images to take at most, each of which takes so many calls of the networks."""
+    return max(FEWEST, min(most, CALLS // calls))
 
 
 def _path_length(model: Latent, extractor: Extractor, count: int, seed: int, tell: Progress) -> Row:
@@ -64,12 +73,13 @@ def _path_length(model: Latent, extractor: Extractor, count: int, seed: int, tel
         ends = [slerp(one, other, place + step) for step in (0.0, latent.EPSILON)]
         parts.append(latent.path_lengths(model.decode, extractor.smooth, ends[0], ends[1], step=latent.EPSILON))
         tell("path lengths", start + number, count)
-    return Row(f"path length[{extractor.name}]", mean(torch.cat(parts)), None, "lower")
+    return Row(f"path length[{extractor.name}]", mean(torch.cat(parts)), None, "lower", of=count)
 
 
 def _reconstruction(model: Encoder, sets: Sets, tell: Progress) -> list[Row]:
     """How far images the model has not learned from are from what it makes of their latents."""
-    noise, likeness, places = [], [], _some(sets, RECONSTRUCTED)
+    noise, likeness = [], []
+    places = _some(sets, _worth(RECONSTRUCTED, model.encode_calls + model.decode_calls))
     for start in range(0, len(places), BATCH):
         image = from_uint8(sets.judge.images[places[start : start + BATCH]])
         again = model.decode(model.encode(image.to(model.device))).float().cpu()
@@ -77,8 +87,10 @@ def _reconstruction(model: Encoder, sets: Sets, tell: Progress) -> list[Row]:
         if model.size >= _SMALLEST:
             likeness.append(paired.ssim(again, image))
         tell("reconstructions", start + len(image), len(places))
-    found = [Row("reconstruction PSNR (dB)", mean(torch.cat(noise)), None, "higher")]
-    return found + ([Row("reconstruction SSIM", mean(torch.cat(likeness)), None, "higher")] if likeness else [])
+    named = {"reconstruction PSNR (dB)": noise, "reconstruction SSIM": likeness}
+    return [
+        Row(name, mean(torch.cat(values)), None, "higher", of=len(places)) for name, values in named.items() if values
+    ]
 
 
 def _some(sets: Sets, count: int) -> np.ndarray[Any, Any]:
@@ -99,8 +111,8 @@ def _variational(model: Diffusion, sets: Sets, seed: int, tell: Progress) -> lis
     nats = torch.cat(parts)
     bits = likelihood.bits_per_dimension(nats, model.latent_dim)
     return [
-        Row("variational bound (nats/image)", mean(nats), None, "higher"),
-        Row("variational bound (bits/dim)", mean(bits), None, "lower"),
+        Row("variational bound (nats/image)", mean(nats), None, "higher", of=len(nats)),
+        Row("variational bound (bits/dim)", mean(bits), None, "lower", of=len(nats)),
     ]
 
 
@@ -116,10 +128,12 @@ def _bounds(model: VAE, sets: Sets, seed: int, tell: Progress) -> list[Row]:
     found = likelihood.bounds(torch.cat(parts))
     numbers = model.channels * model.size**2
     named = {"ELBO": found.evidence, f"importance-weighted bound, {DRAWS} draws": found.weighted}
-    result = [Row(f"{name} (nats/image)", mean(values), None, "higher") for name, values in named.items()]
+    result = [
+        Row(f"{name} (nats/image)", mean(values), None, "higher", of=len(places)) for name, values in named.items()
+    ]
     for name, values in named.items():
         bits = likelihood.bits_per_dimension(values, numbers)
-        result.append(Row(f"{name} (bits/dim)", mean(bits), None, "lower"))
+        result.append(Row(f"{name} (bits/dim)", mean(bits), None, "lower", of=len(places)))
     return result
 
 

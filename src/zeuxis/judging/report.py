@@ -24,19 +24,21 @@ _TILE = 96  # pixels: smaller pictures are enlarged to about this
 @dataclass(frozen=True)
 class Row:
     """A score of the model; `real` is what real images get in the samples' stead, None where that has no meaning;
-    `beside` what others get, by name."""
+    `beside` what others get, by name; `of` so many images it is taken, where they are not all of the samples."""
 
     name: str
     score: Score
     real: float | None = None
     better: Better = ""
     beside: Mapping[str, float] = field(default_factory=dict)
+    of: int | None = None
 
     def plain(self) -> dict[str, Any]:
         """As plain values; what is not finite is None."""
         values = {"value": self.score.value, "low": self.score.low, "high": self.score.high, "real": self.real}
         finite = {name: value if value is not None and math.isfinite(value) else None for name, value in values.items()}
-        others = {"beside": dict(self.beside)} if self.beside else {}
+        others: dict[str, Any] = {"beside": dict(self.beside)} if self.beside else {}
+        others |= {} if self.of is None else {"of": self.of}
         return {"name": self.name, **finite, "better": self.better, **others}
 
     def cells(self, others: Sequence[str] = ()) -> tuple[str, ...]:
@@ -44,7 +46,7 @@ class Row:
         low, high = self.score.low, self.score.high
         interval = f"{number(low)} to {number(high)}" if math.isfinite(low) else ""
         return (
-            self.name,
+            self.name if self.of is None else f"{self.name}, of {self.of:,}",
             number(self.score.value),
             interval,
             "" if self.real is None else number(self.real),
@@ -128,7 +130,15 @@ def _row(row: Mapping[str, Any]) -> Row:
     if better not in get_args(Better) or not isinstance(row["name"], str):
         raise ValueError(better)
     beside = {str(name): float(value) for name, value in row.get("beside", {}).items()}
-    return Row(row["name"], Score(value, low, high), None if real is None else float(real), better, beside)
+    of = row.get("of")
+    return Row(
+        row["name"],
+        Score(value, low, high),
+        None if real is None else float(real),
+        better,
+        beside,
+        None if of is None else int(of),
+    )
 
 
 def table(cells: Sequence[Sequence[str]]) -> list[str]:

@@ -15,7 +15,9 @@ _ATTENTIVE = 8  # pixels a side up to which places look at each other
 _HEAD = 32  # channels of an attention head
 _GROUP = 16  # channels that are normalised together; with fewer the gradient takes 30 times as long (CPU, bfloat16)
 _FREQUENCIES = 16  # of the sines that write down a level
-_HIGHEST = 64.0  # of them, in radians: levels (ln sigma / 4) that are 1 % apart can be told from each other
+# Of them, in radians. Over all levels (ln sigma / 4) none comes round, so that a rare level is answered as its neighbours
+# are; with waves of up to 64 rad the first images that are expected have dots.
+_LOWEST, _HIGHEST = 0.1, 1.0
 
 
 class DenoisingUNet(nn.Module):
@@ -33,12 +35,11 @@ class DenoisingUNet(nn.Module):
         sides = _sides(-(-size // patch))
         widths = [width if i == 0 else 2 * width for i in range(len(sides))]
         told = 4 * width
-        self.level = nn.Sequential(nn.Linear(2 * _FREQUENCIES, told), nn.SiLU(), nn.Linear(told, told))
+        self.level = nn.Sequential(Waves(), nn.Linear(2 * _FREQUENCIES, told), nn.SiLU(), nn.Linear(told, told))
         self.condition = nn.Linear(conditions, told, bias=False) if conditions else None
         self.stem = nn.Conv2d(channels * patch**2, width, 3, 1, 1)
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
-        seen = [width]  # channels of what the way up is joined to, as the way down leaves them
-        before = width
+        seen, before = [width], width  # channels of what the way up is joined to, as the way down leaves them
         for i, (side, after) in enumerate(zip(sides, widths)):
             if i:
                 self.downs.append(Halved(before))
@@ -55,10 +56,11 @@ class DenoisingUNet(nn.Module):
             if i:
                 self.ups.append(Doubled(before))
         self.head = nn.Sequential(_norm(before), nn.SiLU(), _zeroed(nn.Conv2d(before, channels * patch**2, 3, 1, 1)))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as images come: 1.2 times as fast
 
     def forward(self, image: Tensor, level: Tensor, condition: Tensor | None = None) -> Tensor:
         height, width = image.shape[-2:]
-        told = self.level(waves(level))
+        told = self.level(level)
         if self.condition is not None and condition is not None:
             told = told + self.condition(condition)
         told = F.silu(told)
@@ -140,11 +142,19 @@ class Doubled(nn.Module):
         return result
 
 
-def waves(level: Tensor) -> Tensor:
+class Waves(nn.Module):
     """Sines and cosines (n k) of levels (n), from slow to fast ones: numbers that a linear layer can tell apart."""
-    speeds = torch.logspace(-1, math.log10(_HIGHEST), _FREQUENCIES, device=level.device, dtype=level.dtype)
-    angles = level[:, None] * speeds
-    return torch.cat((angles.sin(), angles.cos()), 1)
+
+    speeds: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Saved with the weights, which have learned to read waves of these speeds.
+        self.register_buffer("speeds", torch.logspace(math.log10(_LOWEST), math.log10(_HIGHEST), _FREQUENCIES))
+
+    def forward(self, level: Tensor) -> Tensor:
+        angles = level[:, None] * self.speeds
+        return torch.cat((angles.sin(), angles.cos()), 1)
 
 
 def _sides(side: int) -> list[int]:
