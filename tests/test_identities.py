@@ -15,7 +15,6 @@ from zeuxis.errors import DivergedError
 from zeuxis.families.dcgan import DCGAN
 from zeuxis.families.vae import VAE
 from zeuxis.model import Batch, Clock
-from zeuxis.nets.adam import Adam
 from zeuxis.nets.augment import augment, cutout, translation
 from zeuxis.nets.conv import Down, ResizeConv2d, Up, Upsampling, pyramid
 from zeuxis.training import average_weight, mix, train, update_average
@@ -169,30 +168,6 @@ def test_the_average_forgets_half_in_its_half_life() -> None:
     for name, value in expected.items():
         torch.testing.assert_close(one.state_dict()[name], value)
     assert one.encoder.body[4].num_batches_tracked == 3
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_adam_moves_as_pytorchs_and_copies_nothing(layout: torch.memory_format) -> None:
-    """The same bits, moments included, whatever lies how; the moments keep the shapes that checkpoints know."""
-    torch.manual_seed(6)
-    shapes = [(6, 5, 4, 4), (7, 6, 1, 1), (6, 1, 3, 3), (9, 4), (6,)]
-    first = [torch.randn(shape).to(memory_format=layout if len(shape) == 4 else None) for shape in shapes]
-    mine, theirs = ([nn.Parameter(weight.clone()) for weight in first] for _ in range(2))
-    players = Adam(mine, 0.01, (0.5, 0.9), fused=True), torch.optim.Adam(theirs, 0.01, (0.5, 0.9), fused=True)
-    for _ in range(3):
-        for a, b in zip(mine, theirs):
-            a.grad = torch.randn_like(a)
-            b.grad = a.grad.clone()
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
-            players[0].step()
-        players[1].step()
-        names = {event.key for event in seen.key_averages()}
-        assert "aten::_fused_adam_" in names and "aten::clone" not in names
-    for a, b in zip(mine, theirs):
-        assert torch.equal(a, b) and a.stride() == b.stride()
-        for name in ("exp_avg", "exp_avg_sq"):
-            one, two = (player.state[weight][name] for player, weight in zip(players, (a, b)))
-            assert torch.equal(one, two) and one.shape == two.shape and one.stride() == two.stride()
 
 
 def test_mixed_seeds_differ() -> None:

@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 
 from zeuxis.adversarial import PAIRS, turns
 from zeuxis.model import Batch, Clock, Translator, Turn, option
-from zeuxis.nets.adam import Adam
 from zeuxis.nets.augment import jitter
 from zeuxis.nets.conv import Upsampling, textbook_init
 from zeuxis.nets.norm import Norm
