@@ -169,7 +169,7 @@ def _draw(axes: Any, data: str, rows: Sequence[Row], colours: Mapping[str, str])
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4)
 
 
 def _round_numbers() -> Any:
