@@ -508,7 +508,7 @@ def test_a_decoder_that_crashes_costs_one_image(tmp_path: Path, monkeypatch: pyt
     contents = some(130) | {"17.png": png("lime"), "99.png": png("lime")}
     write(tmp_path / "data", contents)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(workers, "_cores", lambda: 2)
+    monkeypatch.setattr(workers, "cores", lambda: 2)
     pack = opened(tmp_path / "data")
     assert reasons(pack) == dict.fromkeys(("17.png", "99.png"), "the decoder crashed (exit 9)")
     assert len(pack) == 128
@@ -517,7 +517,7 @@ def test_a_decoder_that_crashes_costs_one_image(tmp_path: Path, monkeypatch: pyt
 def test_children_that_cannot_start_leave_the_work_to_this_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "_cores", lambda: 2)
+    monkeypatch.setattr(workers, "cores", lambda: 2)
     monkeypatch.setattr(workers, "_CHILD", "raise SystemExit(1)")
     assert len(opened(write(tmp_path, some(120)))) == 120
 
@@ -561,7 +561,7 @@ import sys
 from pathlib import Path
 from zeuxis.data import open_pack, workers
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs without
-workers._cores = lambda: 2
+workers.cores = lambda: 2
 def tell(done, total):
     Path(sys.argv[2]).write_text(str(done))
 pack = open_pack(sys.argv[1], size=32, progress=tell)

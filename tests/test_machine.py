@@ -67,6 +67,7 @@ CASES = {
     "all busy": ([100, 100, 100, 100], 0, 1, "computing with 1 of 4 threads"),
     "asked for": ([100, 100, 0, 0], 4, 4, "may be many times slower than with 2"),
     "asked for what is free": ([100, 100, 0, 0], 2, 2, None),
+    "more than there are": ([0, 0, 0, 0], 8, 8, None),
     "one thread": ([100, 100, 100, 100], 1, 1, None),
 }
 

@@ -59,7 +59,7 @@ def cut(listing: Listing, most: int | None = None) -> Content:
     content = listing.gather()
     if not isinstance(content.reader, Files | Members):
         raise UsageError(f"--fit {CUTS} cuts files of photographs, and {listing.name} has its images in another form")
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(workers.cores()) as pool:  # no more: each holds a whole photograph several times
         found = list(pool.map(partial(_sharp, content.reader), content.items))
     left_out = [(item, each) for item, each in zip(content.items, found) if isinstance(each, str)]
     cuts = [

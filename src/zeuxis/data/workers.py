@@ -37,7 +37,7 @@ def decoded(content: Content, shape: Shape, *, processes: int | None = None) -> 
     """Each item in order, as a picture or as the reason why it is left out."""
     length = max(1, min(CHUNK, _ANSWER // (shape.size * shape.size * shape.channels)))
     chunks = [content.items[i : i + length] for i in range(0, len(content.items), length)]
-    count = min(len(chunks), processes or _cores())
+    count = min(len(chunks), processes or cores())
     spec = content.reader.spec()
     if spec is not None and count > 1 and len(content.items) >= _FEW:
         with _Children(spec, shape, count) as children:
@@ -64,7 +64,8 @@ def attempt(reader: Reader, item: str, shape: Shape) -> Result:
         return f"cannot be read ({type(error).__name__})"
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many of the computer's cores are ours to use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS, Windows

@@ -69,7 +69,7 @@ def choose_threads(number: int, tell: Callable[[str], None]) -> int:
     busy = 0 if asked == 1 else _busy_cores()
     free = max(1, _THREADS - busy)
     chosen = asked if number or "OMP_NUM_THREADS" in os.environ else min(asked, free)
-    if chosen > free:
+    if busy and chosen > free:
         tell(
             f"warning: other work keeps {busy} of the cores busy, and this run computes with {chosen} threads: "
             f"it may be many times slower than with {free}"
