@@ -33,6 +33,7 @@ from torch.optim import Adam, AdamW
 from torch.utils.flop_counter import FlopCounterMode
 
 import speed
+from cases import Case, Step
 from zeuxis.families.diffusion import Diffusion
 from zeuxis.session.machine import memory_kept
 
@@ -81,7 +82,7 @@ def _lucid(name: str) -> Any:
         return _part("denoising_diffusion_pytorch.denoising_diffusion_pytorch", name)
 
 
-def hugging_step() -> speed.Step:
+def hugging_step() -> Step:
     """A step as examples/unconditional_image_generation of diffusers takes it, on images (n c h w, in [-1, 1])."""
     network, schedule = hugging().train(), _part("diffusers", "DDPMScheduler")()
     adam = AdamW(network.parameters(), 1e-4, betas=(0.95, 0.999), weight_decay=1e-6)
@@ -93,7 +94,7 @@ def hugging_step() -> speed.Step:
     return step
 
 
-def lucid_step() -> speed.Step:
+def lucid_step() -> Step:
     """A step as the trainer of denoising-diffusion-pytorch takes it, without its average."""
     game = _lucid("GaussianDiffusion")(lucid(), image_size=SIZE).train()
     adam = Adam(game.parameters(), 8e-5, betas=(0.9, 0.99))
@@ -113,7 +114,7 @@ class Peer(NamedTuple):
     """A library's network, and its training step."""
 
     network: Callable[[], nn.Module]
-    step: Callable[[], speed.Step]
+    step: Callable[[], Step]
 
 
 PEERS = {HUGGING: Peer(hugging, hugging_step), LUCID: Peer(lucid, lucid_step)}
@@ -122,7 +123,7 @@ SIDES = (*PEERS, "ours", "ours, bf16")
 
 def step(side: str) -> Callable[[], object]:
     """One training step of a side."""
-    case = speed.Case(ours, PEERS.get(side, PEERS[HUGGING]).step, SIZE, 3, BATCH)
+    case = Case(ours, PEERS.get(side, PEERS[HUGGING]).step, SIZE, 3, BATCH)
     return speed.textbook(case) if side in PEERS else speed.ours(case, kernels=True, precision=_format(side))
 
 

@@ -9,170 +9,20 @@ with the same batches in memory. Prints images/s (minimum, median, maximum over 
 from __future__ import annotations
 
 import argparse
-import itertools
 import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Adam
 
-from textbook import cyclegan, dcgan, ddpm, gan, pix2pix, pythae, srgan, stylegan2, vae, wgan, wgan_gp
-from zeuxis import families, training
-from zeuxis.families.srgan import SRGAN
-from zeuxis.metrics import vgg
-from zeuxis.model import Batch, Model
+from cases import CASES, Case
+from zeuxis import training
+from zeuxis.model import Batch
 from zeuxis.session.machine import memory_kept
-
-Step = Callable[[Tensor], object]
-
-
-class Case(NamedTuple):
-    """What is compared: our model and the textbook's step, on images of a size."""
-
-    ours: Callable[[], Model]
-    textbook: Callable[[], Step]
-    size: int
-    channels: int
-    batch: int
-    scale: int = 0  # times that sources are smaller than the images, for models that have sources
-
-
-def _dcgan(size: int, batch: int) -> Case:
-    def plain() -> Step:
-        networks = dcgan.networks(size, 3)
-        players = dcgan.optimizers(*networks)
-        return lambda real: dcgan.step(*networks, players, real)
-
-    options: dict[str, Any] = {"size": size, "textbook": True}
-    return Case(lambda: families.find("dcgan")(**options), plain, size, 3, batch)
-
-
-def _critic(family: str, size: int, batch: int) -> Case:
-    """The networks of the textbook's DCGAN on both sides; the critic's step is counted, the generator has every fifth."""
-
-    def plain() -> Step:
-        book: Any = wgan if family == "wgan" else wgan_gp
-        networks = wgan_gp.networks(size, 3) if family == "wgan_gp" else dcgan.networks(size, 3)
-        players, count = book.optimizers(*networks), itertools.count()
-        return lambda real: book.step(*networks, players, real, next(count))
-
-    options: dict[str, Any] = {"size": size, "textbook": True}
-    return Case(lambda: families.find(family)(**options), plain, size, 3, batch)
-
-
-def _gan(size: int) -> Case:
-    def plain() -> Step:
-        networks = gan.networks(size, 3)
-        one, two = (Adam(each.parameters(), 2e-4, (0.5, 0.999)) for each in networks)
-        return lambda real: gan.step(*networks, (one, two), real)
-
-    options: dict[str, Any] = {"size": size, "r1": 0.0}
-    return Case(lambda: families.find("gan")(**options), plain, size, 3, 64)
-
-
-def _vae(size: int) -> Case:
-    def plain() -> Step:
-        encoder, decoder = vae.networks(size, 3)
-        adam = Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
-        return lambda image: vae.step(encoder, decoder, adam, image)
-
-    return Case(lambda: families.find("vae")(size=size), plain, size, 3, 64)
-
-
-def _stylegan2(size: int) -> Case:
-    """The game alone on both sides, without augmentation and penalties."""
-
-    def plain() -> Step:
-        networks = stylegan2.networks(size, 3)
-        players = stylegan2.optimizers(*networks)
-        return lambda real: stylegan2.step(*networks, players, real)
-
-    options: dict[str, Any] = {"size": size, "ada": 0.0, "r1": 0.0, "path": 0.0}
-    return Case(lambda: families.find("stylegan2")(**options), plain, size, 3, 32)
-
-
-def _srgan() -> Case:
-    """The game of the paper's networks; the eyes of both see with the weights that they were born with."""
-
-    def ours() -> Model:
-        model = SRGAN(textbook=True)
-        model.pretrain, model.eyes = 0, vgg.eyes(vgg.filled(vgg.VGG().state_dict()))
-        return model
-
-    def plain() -> Step:
-        networks = srgan.networks(96)
-        players = srgan.optimizers(*networks[:2])
-        return lambda large: srgan.step(*networks, players, large[..., ::4, ::4], large)
-
-    return Case(ours, plain, 96, 3, 8, scale=4)
-
-
-def _pix2pix(size: int) -> Case:
-    """The paper's width and networks on both sides; images are given as they are to be seen, and are their own sources."""
-
-    def plain() -> Step:
-        networks = pix2pix.networks(size)
-        players = pix2pix.optimizers(*networks)
-        return lambda image: pix2pix.step(*networks, players, image, image)
-
-    options: dict[str, Any] = {"size": size, "width": 64, "upsampling": "transposed", "jitter": 1.0}
-    return Case(lambda: families.find("pix2pix")(**options), plain, size, 3, 1, scale=1)
-
-
-def _cyclegan(size: int) -> Case:
-    """As for pix2pix, with the six blocks of the paper at 128 pixels."""
-
-    def plain() -> Step:
-        game = cyclegan.Game()
-        return lambda image: game.step(image, image)
-
-    options: dict[str, Any] = {"size": size, "width": 64, "blocks": 6, "upsampling": "transposed", "jitter": 1.0}
-    return Case(lambda: families.find("cyclegan")(**options), plain, size, 3, 1, scale=1)
-
-
-def _pythae() -> Case:
-    def plain() -> Step:
-        step = pythae.trainer()
-        return lambda image: step((image + 1) / 2)
-
-    return Case(pythae.PythaeVAE, plain, 28, 1, 64)
-
-
-def _ddpm() -> Case:
-    def plain() -> Step:
-        network, alphas = ddpm.UNet(3), ddpm.schedule()
-        adam = Adam(network.parameters(), 1e-3)
-        return lambda image: ddpm.step(network, adam, alphas, image)
-
-    options: dict[str, Any] = {"size": 32, "objective": "ddpm", "warmup": 0}
-    return Case(lambda: families.find("diffusion")(**options), plain, 32, 3, 32)
-
-
-CASES = {
-    "dcgan-64": _dcgan(64, 32),
-    "dcgan-64-batch-64": _dcgan(64, 64),
-    "dcgan-32": _dcgan(32, 64),
-    "wgan-32": _critic("wgan", 32, 64),
-    "wgan-64": _critic("wgan", 64, 64),
-    "wgan-gp-32": _critic("wgan_gp", 32, 64),
-    "wgan-gp-64": _critic("wgan_gp", 64, 64),
-    "vae-64": _vae(64),
-    "vae-32": _vae(32),
-    "ddpm-32": _ddpm(),
-    "gan-32": _gan(32),
-    "gan-64": _gan(64),
-    "stylegan2-64": _stylegan2(64),
-    "stylegan2-32": _stylegan2(32),
-    "srgan-96": _srgan(),
-    "pix2pix-256": _pix2pix(256),
-    "cyclegan-128": _cyclegan(128),
-    "pythae": _pythae(),
-}
 
 
 class Images:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from commandline import refused, typed
-from textbook import stylegan2
+from textbook import progan, stylegan2
 from zeuxis import api, explore
 from zeuxis.adversarial import PathLength, path_lengths
 from zeuxis.errors import UsageError
@@ -549,6 +549,23 @@ def test_all_is_learned_once_grown() -> None:
     train_step(model, model.optimizers(), Noise().batch(0, 4), Clock(0, 10_000))
     still = {name.rpartition(".")[0] for name, p in model.named_parameters() if torch.equal(before[name], p)}
     assert still == {f"{player}.image.{stage}" for player in ("generator", "discriminator") for stage in (0, 1)}
+
+
+def test_progan_is_measured_against_its_own_networks() -> None:
+    """The textbook's, of neighbours, pooling and no other stages: the same images and scores once all stages are grown."""
+    model = ProGAN(size=16, width=4)
+    book = progan.networks(16, 3, 4)
+    for mine, theirs in zip((model.generator, model.discriminator), book):
+        top = f"image.{model.growth.top}."
+        plain = {key.replace(top, "image."): value for key, value in mine.state_dict().items()}
+        assert theirs.load_state_dict({key: plain[key] for key in theirs.state_dict()})
+    z, image = torch.randn(8, 128), torch.randn(8, 3, 16, 16)
+    grown, near = (torch.tensor(float(model.growth.top)), model.growth.top), {"atol": 1e-4, "rtol": 1e-4}
+    torch.testing.assert_close(model.generator(z, *grown), book[0](z), **near)
+    torch.testing.assert_close(model.discriminator(image, *grown), book[1](image), **near)
+    before = [next(network.parameters()).detach().clone() for network in book]
+    progan.step(*book, progan.optimizers(*book), image)
+    assert not any(torch.equal(next(network.parameters()), old) for network, old in zip(book, before))
 
 
 @pytest.mark.parametrize("family", [StyleGAN2, ProGAN])
