@@ -383,7 +383,9 @@ def test_cuts_are_where_a_photograph_is_sharp_and_at_its_own_resolution(tmp_path
     pixels = np.full((300, 400, 3), 128, np.uint8)
     pixels[:, :200] = noise(300, 200, 1)
     Image.fromarray(pixels).save(tmp_path / "half.png")
-    items = cuts.cut(folder_listing(tmp_path)).items
+    told: list[tuple[int, int]] = []
+    items = cuts.cut(folder_listing(tmp_path), progress=lambda *done: told.append(done)).items
+    assert told == [(1, 1)], "one photograph of one"
     lefts = {int(item.partition("@")[0].split(",")[1]) for item in items}
     assert lefts == {48, 144, 240} and len(items) == 9, "the third column is sharp in its first 8 pixels"
     reader = cuts.Cuts(Files(str(tmp_path)))

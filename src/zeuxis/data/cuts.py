@@ -12,7 +12,7 @@ from PIL import Image
 
 from zeuxis import images
 from zeuxis.data import workers
-from zeuxis.data.listing import CUTS, WHOLE, Array, Content, Labels, Listing, Picture, Reader, Shape, spread
+from zeuxis.data.listing import CUTS, WHOLE, Array, Content, Labels, Listing, Picture, Progress, Reader, Shape, spread
 from zeuxis.data.readers import Files, Members
 from zeuxis.errors import UsageError
 
@@ -51,16 +51,21 @@ class Cuts:
         return Picture(cut, (side, side), "L" if shape.channels == 1 else "RGB", digest)
 
 
-def cut(listing: Listing, most: int | None = None) -> Content:
+def cut(listing: Listing, most: int | None = None, progress: Progress | None = None) -> Content:
     """The cuts of a folder's or a zip's photographs, at most so many, spread evenly, with what is known of those.
 
-    Photographs that are nowhere sharp are left out. `UsageError` where a source has no files of photographs.
+    Photographs that are nowhere sharp are left out; `progress` counts those looked through. `UsageError` where a source has
+    no files of photographs.
     """
     content = listing.gather()
     if not isinstance(content.reader, Files | Members):
         raise UsageError(f"--fit {CUTS} cuts files of photographs, and {listing.name} has its images in another form")
     with ThreadPoolExecutor(workers.cores()) as pool:  # no more: each holds a whole photograph several times
-        found = list(pool.map(partial(_sharp, content.reader), content.items))
+        found = []
+        for places in pool.map(partial(_sharp, content.reader), content.items):
+            found.append(places)
+            if progress:
+                progress(len(found), len(content.items))
     left_out = [(item, each) for item, each in zip(content.items, found) if isinstance(each, str)]
     cuts = [
         f"{each}@{item}" for item, places in zip(content.items, found) if not isinstance(places, str) for each in places

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 Array = np.ndarray[Any, Any]
+Progress = Callable[[int, int], None]  # images done, and of how many
 
 
 class Attribute(NamedTuple):

@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -21,11 +20,9 @@ import numpy as np
 from zeuxis import files, images
 from zeuxis.data import workers
 from zeuxis.data.cuts import cut
-from zeuxis.data.listing import CUTS, Array, Attribute, Content, Labels, Listing, Picture, Shape, shown
+from zeuxis.data.listing import CUTS, Array, Attribute, Content, Labels, Listing, Picture, Progress, Shape, shown
 from zeuxis.data.sources import find
 from zeuxis.errors import DataError, UsageError, ZeuxisError
-
-Progress = Callable[[int, int], None]  # images done, and of how many
 
 _FORMAT = 2  # of the files in a pack, and of how images are decoded: raise it and packs are built again
 _EVERY = 50  # images between two calls of `progress`
@@ -127,7 +124,7 @@ def _built(listing: Listing, shape: Shape, limit: int | None, path: Path, progre
     """Build the pack in a temporary folder and give it its name; what an interruption leaves is swept."""
     for left in path.parent.glob(f"{path.name}.tmp-*"):  # we hold this pack's lock: nobody is writing there
         shutil.rmtree(left, ignore_errors=True)
-    content = cut(listing, limit) if shape.fit == CUTS else _limited(listing.gather(), limit)
+    content = cut(listing, limit, progress) if shape.fit == CUTS else _limited(listing.gather(), limit)
     temporary = path.with_name(f"{path.name}.tmp-{secrets.token_hex(6)}")
     with files.explained(path, need=len(content.items) * shape.size * shape.size * shape.channels):
         temporary.mkdir()

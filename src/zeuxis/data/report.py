@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zeuxis import images
-from zeuxis.data.listing import CUTS, shown
-from zeuxis.data.pack import Pack, Progress, open_pack
+from zeuxis.data.listing import CUTS, Progress, shown
+from zeuxis.data.pack import Pack, open_pack
 
 if TYPE_CHECKING:
     from PIL import Image

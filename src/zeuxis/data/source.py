@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeuxis.data.listing import Array
-from zeuxis.data.pack import Pack, Progress, checked, open_pack
+from zeuxis.data.listing import Array, Progress
+from zeuxis.data.pack import Pack, checked, open_pack
 from zeuxis.data.pairs import Pairs, open_pairs, parse
 from zeuxis.errors import UsageError
 from zeuxis.model import Batch, Model, Translator

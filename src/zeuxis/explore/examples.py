@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zeuxis import images
 from zeuxis.data import Pack, open_pack
-from zeuxis.data.pack import Progress
+from zeuxis.data.listing import Progress
 from zeuxis.data.source import permutation
 from zeuxis.errors import UsageError
 from zeuxis.explore.expression import parse, vocabulary

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from zeuxis.data import Pack, catalog, open_pack
-from zeuxis.data.pack import Progress
+from zeuxis.data.listing import Progress
 from zeuxis.errors import DataError
 from zeuxis.metrics.distances import FEWEST
 
