@@ -431,6 +431,25 @@ def test_fewer_images_are_encoded_where_each_takes_many_calls() -> None:
     assert len(explore.candidates(slow, pack, reader=ToyReader(slow), count=2000)) == 2000
 
 
+def test_what_the_terms_say_is_encoded_first() -> None:
+    """Of 40 images three groups of at most 10, all that there are of a rare one, and the rest blindly."""
+    model = ToyEncoder(size=8, latent_dim=LATENT).requires_grad_(False)
+    labels = (torch.rand(3000, 2, generator=torch.Generator().manual_seed(0)) < torch.tensor([0.5, 0.02])).byte()
+    labels[:, 0] |= labels[:, 1]
+    pack = SimpleNamespace(images=np.zeros((3000, 8, 8, 3), np.uint8), labels=labels.numpy(), classes=[])
+    rare, common, both = {1: True}, {0: True, 1: False}, {0: False, 1: True}
+    for wanted, least in ((rare, 10), (common, 10), (both, 0)):
+        terms = [explore.Term(1.0, wanted, "x"), *(explore.Term(1.0, {0: False}, "y") for _ in range(2))]
+        found = explore.encoded(model, pack, terms=terms, count=40)
+        assert len(found) == len(set(found.origins.tolist())) == 40
+        assert torch.equal(found.labels, labels[found.origins].float())
+        assert len(found.matching(wanted, 0.9)) >= least
+        assert len(found.matching({0: False}, 0.9)) >= 10
+    few = int(labels[:, 1].sum())
+    found = explore.encoded(model, pack, terms=[explore.Term(1.0, rare, "x")], count=2 * few + 10)
+    assert len(found.matching(rare, 0.9)) == few
+
+
 @pytest.mark.parametrize("expression", [LECTURE, GLASSES_ON])
 def test_score_of_a_linear_model_is_perfect(toy: Toy, known: Candidates, expression: list[explore.Term]) -> None:
     rated = explore.score(toy, expression, words=WORDS, candidates=known, reader=ToyReader(toy), average=5, triples=20)

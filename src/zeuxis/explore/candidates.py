@@ -22,6 +22,9 @@ CALLS = 24_000  # of them, where an image takes many to be encoded
 FEWEST = 512  # candidates even then: of the rarer attributes some must be there
 
 
+Indices = np.ndarray[Any, Any]
+
+
 class Reader(Protocol):
     """What reads attributes from images (n c h w): probabilities n k."""
 
@@ -63,11 +66,16 @@ class Candidates:
 
     def matching(self, wanted: dict[int, bool], confidence: float) -> Tensor:
         """The indices of those that show what is wanted, each attribute with at least this probability."""
-        fits = torch.ones(len(self), dtype=torch.bool)
-        for index, present in wanted.items():
-            value = self.labels[:, index]
-            fits &= (value if present else 1 - value) >= confidence
-        return fits.nonzero().flatten()
+        return _shows(self.labels, wanted, confidence).nonzero().flatten()
+
+
+def _shows(labels: Tensor, wanted: dict[int, bool], confidence: float) -> Tensor:
+    """Which rows of labels (n k: probabilities, or in {0, 1}) show all that is wanted."""
+    fits = torch.ones(len(labels), dtype=torch.bool)
+    for index, present in wanted.items():
+        value = labels[:, index]
+        fits &= (value if present else 1 - value) >= confidence
+    return fits
 
 
 @torch.no_grad()
@@ -97,22 +105,43 @@ def sampled(model: Space, reader: Reader, *, seeds: Sequence[int]) -> Candidates
 
 
 @torch.no_grad()
-def encoded(model: Encoder, pack: Labelled, *, count: int | None = None, seed: int = 0) -> Candidates:
-    """Labelled images of a pack (at most `count`, chosen by the seed), encoded; `count` is by itself what is soon done."""
+def encoded(
+    model: Encoder, pack: Labelled, *, terms: Sequence[Term] = (), count: int | None = None, seed: int = 0
+) -> Candidates:
+    """Labelled images of a pack (at most `count`, chosen by the seed), encoded; `count` is by itself what is soon done.
+
+    Of the images that show what each of the terms says there are as many as of images chosen blindly, if there are.
+    """
     count = max(FEWEST, min(COUNT, CALLS // model.encode_calls)) if count is None else count
     if pack.labels is None:
         raise UsageError("the images have no attributes or classes; give a data set that has labels")
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(pack.images))[:count])
-    latents = [model.encode(batch.to(model.device)).cpu() for batch in _batches(pack.images, chosen)]
-    labels = torch.from_numpy(np.asarray(pack.labels)[chosen])
+    labels = torch.from_numpy(np.array(pack.labels))
     known = labels.float() if labels.ndim > 1 else torch.nn.functional.one_hot(labels.long(), len(pack.classes)).float()
-    return Candidates(torch.cat(latents), known, torch.from_numpy(chosen), source="image")
+    chosen = np.sort(_some(known, terms, count, np.random.default_rng(seed).permutation(len(pack.images))))
+    latents = [model.encode(batch.to(model.device)).cpu() for batch in _batches(pack.images, chosen)]
+    return Candidates(torch.cat(latents), known[chosen], torch.from_numpy(chosen), source="image")
 
 
-def candidates(model: Space, pack: Labelled, *, reader: Reader, count: int | None = None, seed: int = 0) -> Candidates:
+def _some(labels: Tensor, terms: Sequence[Term], count: int, order: Indices) -> Indices:
+    """At most `count` places of images with these labels (n k), the first in `order`, each term having a share of them."""
+    share = count // (len(terms) + 1)
+    places = torch.from_numpy(order)
+    first = [places[_shows(labels[places], term.wanted, 0.5)][:share] for term in terms]
+    return np.array(list(dict.fromkeys(torch.cat([*first, places]).tolist()))[:count])
+
+
+def candidates(
+    model: Space,
+    pack: Labelled,
+    *,
+    reader: Reader,
+    terms: Sequence[Term] = (),
+    count: int | None = None,
+    seed: int = 0,
+) -> Candidates:
     """What a model offers to choose from: labelled images where it can encode them, otherwise its samples, read."""
     if isinstance(model, Encoder):
-        return encoded(model, pack, count=count, seed=seed)
+        return encoded(model, pack, terms=terms, count=count, seed=seed)
     return sampled(model, reader, seeds=range(seed, seed + (COUNT if count is None else count)))
 
 
@@ -196,7 +225,7 @@ def _draw(pool: Tensor, count: int, random: torch.Generator) -> Tensor:
     return torch.cat([pool[torch.randperm(len(pool), generator=random)] for _ in range(rounds)])[:count]
 
 
-def _batches(images: np.ndarray[Any, Any], chosen: np.ndarray[Any, Any]) -> Iterator[Tensor]:
+def _batches(images: np.ndarray[Any, Any], chosen: Indices) -> Iterator[Tensor]:
     for start in range(0, len(chosen), BATCH):
         part = np.ascontiguousarray(images[chosen[start : start + BATCH]])
         yield torch.from_numpy(part).permute(0, 3, 1, 2).float() / 127.5 - 1

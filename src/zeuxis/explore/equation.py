@@ -51,7 +51,8 @@ def solved(
 ) -> Equation:
     """An expression of a labelled set's attributes, with so many examples a term; scored over so many `triples`, if any."""
     words = vocabulary(pack.attributes, pack.classes)
-    terms, among = parse(expression, words), candidates(space, pack, reader=reader)
+    terms = parse(expression, words)
+    among = candidates(space, pack, reader=reader, terms=terms)
     outcome = arithmetic(space, terms, candidates=among, average=average, seed=seed, length=length)
     rated = None
     if triples:
