@@ -483,6 +483,15 @@ def no_collection() -> Iterator[None]:
     gc.enable()
 
 
+@pytest.mark.parametrize("length", [0x280, 0x380, 0x480, 0x580, 0x1_0280, 0x04_4B50])
+def test_no_length_of_a_header_is_taken_for_a_pickle(tmp_path: Path, length: int) -> None:
+    """80 02 to 80 05 begin a pickle, and 50 4B a zip; a header of 640 bytes also begins with 80 02."""
+    weight, path = torch.arange(3.0), tmp_path / "model.safetensors"
+    header = b'{"weight":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}'.ljust(length)
+    path.write_bytes(length.to_bytes(8, "little") + header + weight.numpy().tobytes())
+    assert torch.equal(files.read_tensors(path)["weight"], weight)
+
+
 @pytest.mark.usefixtures("no_collection")
 def test_pickles_in_disguise_are_refused(tmp_path: Path) -> None:
     canary = tmp_path / "canary"

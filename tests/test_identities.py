@@ -10,13 +10,13 @@ from torch import nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.nn import functional as F
 
-from zeuxis.adversarial import PAIRS, r1
+from zeuxis.adversarial import DOUBLED, LEAST, PAIRS, Restraint, r1, turns
 from zeuxis.errors import DivergedError
 from zeuxis.families.dcgan import DCGAN
 from zeuxis.families.vae import VAE
 from zeuxis.model import Batch, Clock
 from zeuxis.nets.augment import augment, cutout, translation
-from zeuxis.nets.conv import Down, ResizeConv2d, Up, Upsampling, pyramid
+from zeuxis.nets.conv import Down, Norm, ResizeConv2d, Up, Upsampling, opponents, pyramid, steady_init, textbook_init
 from zeuxis.training import average_weight, mix, train, update_average
 
 
@@ -124,6 +124,61 @@ def test_flat_features_give_a_flat_image_only_by_nearest_neighbours() -> None:
     ]
     spread = [float((image - image.mean((2, 3), keepdim=True)).abs().max()) for image in inner]
     assert spread[0] < 1e-6 < 1e-3 < spread[1]
+
+
+def test_restraint_rises_while_the_verdicts_are_apart_and_gives_way_where_they_are_alike() -> None:
+    restraint = Restraint(aim=0.3)
+    assert float(restraint.share) == LEAST
+    for _ in range(DOUBLED // 100):
+        restraint.look(torch.tensor(0.31), 100)
+    assert float(restraint.share) == pytest.approx(2 * LEAST, rel=1e-4)
+    restraint.look(torch.tensor(0.9), 100 * DOUBLED)
+    assert float(restraint.share) == 1
+    restraint.look(torch.tensor(0.29), 3 * DOUBLED)
+    assert float(restraint.share) == 1 / 8
+    restraint.look(torch.tensor(-0.5), 100 * DOUBLED)
+    assert float(restraint.share) == LEAST
+
+
+def test_restraint_decides_how_much_of_r1_is_paid() -> None:
+    torch.manual_seed(0)
+    image, made = torch.randn(4, 3, 8, 8), torch.randn(4, 3, 8, 8)
+    score, restraint = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 1)), Restraint(aim=0.5)
+    restraint.share.fill_(0.25)
+    game = turns(PAIRS["non-saturating"], score, image, made, r1_weight=3.0, restraint=restraint)
+    verdicts, paid = next(game)[1], next(game)[1]["r1"]
+    torch.testing.assert_close(paid, 0.75 * r1(score, image))
+    assert float(verdicts["restraint/share"]) == 0.25
+    assert abs(verdicts["verdict/real"] - verdicts["verdict/fake"]) < 0.5
+    assert next(game)[0] == "generator"
+    assert float(restraint.share) == pytest.approx(0.25 * 2 ** (-4 / DOUBLED))
+    constant = Restraint(aim=0)
+    list(turns(PAIRS["hinge"], score, image, made, r1_weight=3.0, restraint=constant))
+    assert float(constant.share) == 1
+
+
+def test_a_judge_without_norms_passes_a_faint_texture_on() -> None:
+    """Its mean square is the same before and after four layers; with the weights of Radford 2015 a ten-thousandth is left."""
+    torch.manual_seed(0)
+    texture = 0.05 * torch.randn(64, 3, 64, 64)
+    judge = Down(64, 3, width=32)
+    kept = []
+    for start in (steady_init, textbook_init):
+        start(judge)
+        with torch.no_grad():
+            kept.append(float(judge.body(texture)[:, :, 1:-1, 1:-1].square().mean() / texture.square().mean()))
+    assert 0.5 < kept[0] < 2
+    assert kept[1] < 1e-3
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+def test_only_a_judge_without_norms_begins_otherwise_than_the_textbooks(norm: Norm) -> None:
+    torch.manual_seed(0)
+    generator, judge = opponents(32, 3, width=16, inputs=100, upsampling="nearest", norm=norm)
+    deviations = [layer.weight.std().item() for layer in judge.body if isinstance(layer, torch.nn.Conv2d)]
+    wanted = [(2 / 1.04 / fan) ** 0.5 for fan in (48, 256, 512)] if norm == "none" else [0.02] * 3
+    assert deviations == pytest.approx(wanted, rel=0.1)
+    assert generator.stem.weight.std().item() == pytest.approx(0.02, rel=0.05)
 
 
 def test_the_stem_is_the_textbook_transposed_convolution() -> None:

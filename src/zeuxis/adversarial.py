@@ -50,21 +50,55 @@ _hinge = Pair(
 PAIRS = {"non-saturating": _non_saturating, "saturating": _saturating, "least-squares": _least_squares, "hinge": _hinge}
 
 
+LEAST = 2.0**-5  # share of the R1 penalty
+DOUBLED = 2_000  # images in which the share can double
+
+
+class Restraint(nn.Module):
+    """The share of the R1 penalty that the discriminator pays: little to begin with, more while it tells real from fake
+    with ease, less again while it does not, for what sets them apart may be a texture so faint that only a steep
+    slope finds it.
+
+    The share is a buffer: a run that is resumed goes on with it.
+    """
+
+    share: Tensor
+
+    def __init__(self, aim: float) -> None:
+        super().__init__()
+        self.aim = aim
+        self.register_buffer("share", torch.tensor(LEAST if aim else 1.0))
+
+    @torch.no_grad()
+    def look(self, apart: Tensor, images: int) -> None:
+        """Note how far apart the mean verdicts on so many real and fake images are: above the aim the share rises."""
+        self.share.mul_(2.0 ** (torch.sign(apart - self.aim) * images / DOUBLED)).clamp_(LEAST, 1.0)
+
+
 def turns(
-    pair: Pair, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, *, r1_weight: float = 0.0
+    pair: Pair,
+    score: Callable[[Tensor], Tensor],
+    real: Tensor,
+    fake: Tensor,
+    *,
+    r1_weight: float = 0.0,
+    restraint: Restraint | None = None,
 ) -> Iterator[tuple[str | None, dict[str, Tensor]]]:
     """The turns of one step of the game (Goodfellow 2014, algorithm 1 with k = 1): verdicts, discriminator, generator.
 
     `score` gives the discriminator's scores of images (n c h w); `fake` still carries the generator's gradient. With
-    a weight the discriminator also pays the R1 penalty.
+    a weight the discriminator also pays the R1 penalty, of which `restraint`, if there is one, decides the share.
     """
     real_score, fake_score = score(real), score(fake.detach())
-    yield None, {"verdict/real": pair.verdict(real_score).mean(), "verdict/fake": pair.verdict(fake_score).mean()}
+    verdicts = {"verdict/real": pair.verdict(real_score).mean(), "verdict/fake": pair.verdict(fake_score).mean()}
+    yield None, verdicts if restraint is None else verdicts | {"restraint/share": restraint.share.clone()}
 
     terms = {"real": pair.real(real_score), "fake": pair.fake(fake_score)}
     if r1_weight > 0:
-        terms["r1"] = r1_weight * r1(score, real)
+        terms["r1"] = r1_weight * r1(score, real) * (1.0 if restraint is None else restraint.share)
     yield "discriminator", terms
+    if restraint is not None and restraint.aim:
+        restraint.look(verdicts["verdict/real"] - verdicts["verdict/fake"], len(real))
     yield "generator", {"fool": pair.fool(score(fake))}
 
 

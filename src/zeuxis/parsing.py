@@ -113,12 +113,15 @@ def parse_tensors(file: BinaryIO, size: int, name: str | Path, *, max_tensors: i
 def _check_header(file: BinaryIO, size: int, max_tensors: int) -> None:
     """Raise `ValueError` unless the header is well formed and its tensors cover the rest of the file exactly."""
     start = file.read(8)
-    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")) or re.match(rb"\x80[\x02-\x05]", start):
-        raise ValueError("it is a pickle (.pt, .pth, .pkl), and pickles are not read as they can run any code")
     length = int.from_bytes(start, "little")
-    if len(start) < 8 or not 2 <= length <= min(MAX_HEADER, size - 8):
+    fits = len(start) == 8 and 2 <= length <= min(MAX_HEADER, size - 8)
+    text = file.read(length) if fits else b""
+    # The length of a header may begin like a pickle: 640 is 80 02 in hexadecimal.
+    if not text.startswith(b"{") and re.match(rb"PK\x03\x04|PK\x05\x06|\x80[\x02-\x05]", start):
+        raise ValueError("it is a pickle (.pt, .pth, .pkl), and pickles are not read as they can run any code")
+    if not fits:
         raise ValueError(f"its header would have {length:,} bytes, the file has {size:,}")
-    header = parse_json(file.read(length), "its header")
+    header = parse_json(text, "its header")
     if not isinstance(header, dict) or len(header) > max_tensors + 1:
         raise ValueError(f"its header should be a table of at most {max_tensors:,} tensors")
     header.pop("__metadata__", None)

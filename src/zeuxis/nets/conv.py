@@ -121,14 +121,26 @@ def doubling(upsampling: Upsampling, before: int, after: int, *, odd: int = 0, b
 def opponents(
     size: int, channels: int, *, width: int, inputs: int, upsampling: Upsampling, norm: Norm
 ) -> tuple[Up, Down]:
-    """A generator of images and a judge of them, the judge with that norm, weights as in Radford 2015."""
-    pair = (
-        Up(size, channels, width=width, inputs=inputs, upsampling=upsampling),
-        Down(size, channels, width=width, norm=norm),
-    )
-    for network in pair:
-        textbook_init(network)
-    return pair
+    """A generator of images and a judge of them, the judge with that norm.
+
+    Weights are as in Radford 2015, but those of a judge without norms, which would let each layer make a faint texture
+    fainter: `steady_init`.
+    """
+    generator = Up(size, channels, width=width, inputs=inputs, upsampling=upsampling)
+    judge = Down(size, channels, width=width, norm=norm)
+    textbook_init(generator)
+    (steady_init if norm == "none" else textbook_init)(judge)
+    return generator, judge
+
+
+@torch.no_grad()
+def steady_init(network: nn.Module, slope: float = 0.2) -> None:
+    """Weights that keep the mean square from layer to layer, through leaky ReLUs of that slope: He 2015, equation 15."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, slope)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 @torch.no_grad()
