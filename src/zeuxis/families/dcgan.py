@@ -46,7 +46,7 @@ class DCGAN(Latent):
     r1: float = option(4.0, "weight of the R1 penalty on the discriminator's gradient at real images", low=0)
     r1_every: int = option(16, "steps between two penalties (each counts as many times)", low=1)
     r1_aim: float = option(
-        0.3,
+        0.5,
         "R1 counts in full only where verdicts on real and fake are further apart than this; 0: always",
         low=0,
         high=1,
