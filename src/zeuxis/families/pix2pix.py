@@ -41,6 +41,7 @@ class Pix2Pix(Translator):
     beta1: float = option(0.5, "Adam's memory of the gradient", low=0, high=0.999)
 
     scaffolding = ("discriminator",)
+    bf16 = True
     batch_size = 8
 
     def build(self) -> None:
