@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam
 
+from textbook.stylegan2 import widths
+
 LATENT_DIM = 128
 PENALTY, DRIFT = 10.0, 1e-3
 
@@ -50,7 +52,7 @@ class Generator(nn.Module):
 
     def __init__(self, size: int, channels: int, width: int) -> None:
         super().__init__()
-        counts = _widths(size, width)
+        counts = widths(size, width)
         self.stem = Linear(LATENT_DIM, counts[0] * 16)
         self.doubled = nn.ModuleList(Conv(*pair, 3) for pair in zip(counts, counts[1:]))
         self.kept = nn.ModuleList(Conv(count, count, 3) for count in counts)
@@ -71,7 +73,7 @@ class Critic(nn.Module):
 
     def __init__(self, size: int, channels: int, width: int) -> None:
         super().__init__()
-        counts = _widths(size, width)
+        counts = widths(size, width)
         self.image = Conv(channels, counts[-1], 1)
         self.keep = nn.ModuleList(Conv(count, count, 3) for count in counts[1:])
         self.halve = nn.ModuleList(Conv(after, before, 3) for before, after in zip(counts, counts[1:]))
@@ -88,13 +90,6 @@ class Critic(nn.Module):
         x = act(self.last(torch.cat([x, deviation.view(-1, 1, 1, 1).repeat(4, 1, h, w)], 1)))
         scores: Tensor = self.score(act(self.dense(x.flatten(1))))
         return scores
-
-
-def _widths(size: int, width: int) -> list[int]:
-    levels = size.bit_length() - 2
-    if size < 8 or size != 4 << (levels - 1):
-        raise ValueError(f"size is {size}; the textbook's networks take a power of two, at least 8")
-    return [min(width << i, 8 * width) for i in reversed(range(levels))]
 
 
 def networks(size: int, channels: int, width: int = 16) -> tuple[Generator, Critic]:

@@ -117,7 +117,7 @@ class Synthesis(nn.Module):
 
     def __init__(self, size: int, channels: int, width: int, style: int = LATENT_DIM) -> None:
         super().__init__()
-        counts = _widths(size, width)
+        counts = widths(size, width)
         self.grid = nn.Parameter(torch.randn(counts[0], 4, 4))
         pairs = zip([counts[0], *counts], counts)
         self.blocks = nn.ModuleList(Block(*pair, style, channels, up=i > 0) for i, pair in enumerate(pairs))
@@ -159,7 +159,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, size: int, channels: int, width: int) -> None:
         super().__init__()
-        counts = _widths(size, width)[::-1]
+        counts = widths(size, width)[::-1]
         self.image = Conv(channels, counts[0], 1)
         self.blocks = nn.Sequential(*(Residual(*pair) for pair in zip(counts, counts[1:])))
         self.last = Conv(counts[-1] + 1, counts[-1])
@@ -176,7 +176,8 @@ class Discriminator(nn.Module):
         return scores
 
 
-def _widths(size: int, width: int) -> list[int]:
+def widths(size: int, width: int) -> list[int]:
+    """Channels at each size from 4 pixels up; `ValueError` for a size that is no power of two."""
     levels = size.bit_length() - 2
     if size < 8 or size != 4 << (levels - 1):
         raise ValueError(f"size is {size}; the textbook's networks take a power of two, at least 8")
