@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Each row may import the rows above it, and itself only within one file or folder.
 LAYERS: list[set[str]] = [
     {"errors"},
-    {"settings", "stopping", "parsing", "options"},
+    {"settings", "stopping", "parsing", "options", "cores"},
     {"files", "modes"},
     {"images", "sheets"},
     {"animation", "nets", "adversarial"},

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from zeuxis import cores
 from zeuxis.session import machine
 
 # In a process of its own: the first `mallopt` ends malloc's own way of moving its thresholds.
@@ -88,7 +89,7 @@ def test_cores_that_other_work_keeps_busy_get_no_thread(
 
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
-    monkeypatch.setattr(machine, "_CORE_TIMES", stat)
+    monkeypatch.setattr(cores, "_STAT", stat)
     monkeypatch.setattr(machine, "_THREADS", 4)
     monkeypatch.setattr(machine.time, "sleep", rest)
     assert machine.choose_threads(asked, told.append) == taken == torch.get_num_threads()
@@ -99,7 +100,7 @@ def test_cores_that_other_work_keeps_busy_get_no_thread(
 def test_where_cores_do_not_tell_each_gets_a_thread(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told = list[str]()
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(machine, "_CORE_TIMES", tmp_path / "nothing")
+    monkeypatch.setattr(cores, "_STAT", tmp_path / "nothing")
     monkeypatch.setattr(machine, "_THREADS", 4)
     monkeypatch.setattr(machine.time, "sleep", lambda seconds: None)
     assert machine.choose_threads(0, told.append) == 4
@@ -111,6 +112,22 @@ def test_the_environment_decides_how_many_threads_are_all(monkeypatch: pytest.Mo
     told = list[str]()
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setattr(machine, "_THREADS", 3)
-    monkeypatch.setattr(machine, "_busy_cores", lambda: 2)
+    monkeypatch.setattr(cores, "busy", lambda since: 2)
     assert machine.choose_threads(0, told.append) == 3
     assert "slower than with 1" in told[0]
+
+
+@pytest.mark.usefixtures("torch_threads")
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells what its cores do")
+def test_what_this_process_did_itself_keeps_no_core_busy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stat, spent = tmp_path / "stat", iter([20.0, 21.0])
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
+    monkeypatch.setattr(cores, "_STAT", stat)
+    monkeypatch.setattr(cores.time, "process_time", lambda: next(spent))
+    monkeypatch.setattr(machine, "_THREADS", 4)
+    stat.write_text(core_times([(50, 50)] * 4))
+    before = cores.now()
+    stat.write_text(core_times([(150, 50), (150, 50), (50, 150), (60, 140)]))  # a second; two cores at work, one with us
+    machine.leave_busy_cores(before)
+    assert torch.get_num_threads() == 3

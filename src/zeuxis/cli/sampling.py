@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from zeuxis import cores
 from zeuxis.cli import flags
 from zeuxis.errors import UsageError
 from zeuxis.settings import Device
@@ -31,8 +32,9 @@ def accepting(command: Callable[..., None], tokens: Sequence[str]) -> Callable[.
     # Underlines, as the parser would take the annotation of a `words` here for that of the command's own.
     def _command(*_words: Any, **_given: Any) -> None:
         where = {name: _given.pop(name) for name in ("device", "family") if name in _given}
+        since = cores.now()
         options = {parameter.name: _given.pop(parameter.name) for parameter in more if parameter.name in _given}
-        command(*_words, **_given, load=partial(_load, _words[0], **where, options=options))
+        command(*_words, **_given, load=partial(_load, _words[0], since, **where, options=options))
 
     _command.__name__, _command.__doc__ = command.__name__, command.__doc__
     own = [parameter for parameter in signature.parameters.values() if parameter.name != "load"]
@@ -44,10 +46,17 @@ def accepting(command: Callable[..., None], tokens: Sequence[str]) -> Callable[.
 
 
 def _load(
-    model: str, *, device: Device = "auto", family: str | None = None, options: Mapping[str, Any] | None = None
+    model: str,
+    since: cores.Moment,
+    *,
+    device: Device = "auto",
+    family: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Model:
     from zeuxis import api
+    from zeuxis.session.machine import leave_busy_cores
 
+    leave_busy_cores(since)  # importing torch took long enough to see which are
     return api.load(model, device=device, family=family, options=options)
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 
+from zeuxis import cores
 from zeuxis.errors import UsageError
 from zeuxis.settings import Precision
 
 _CPU_INFO = Path("/proc/cpuinfo")
-_CORE_TIMES = Path("/proc/stat")
 _WATCHED = 0.5  # seconds
 _THREADS = torch.get_num_threads()  # as torch chose: one per core, or OMP_NUM_THREADS
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # the last is ARM's
@@ -66,7 +65,7 @@ def choose_threads(number: int, tell: Callable[[str], None]) -> int:
     `tell` hears of cores that are. `OMP_NUM_THREADS`, where it is set, is what 0 stands for.
     """
     asked = number or _THREADS
-    busy = 0 if asked == 1 else _busy_cores()
+    busy = 0 if asked == 1 else _watch_cores()
     free = max(1, _THREADS - busy)
     chosen = asked if number or "OMP_NUM_THREADS" in os.environ else min(asked, free)
     if busy and chosen > free:
@@ -82,24 +81,17 @@ def choose_threads(number: int, tell: Callable[[str], None]) -> int:
     return chosen
 
 
-def _busy_cores() -> int:
-    """How many of the cores that are ours to use others keep busy, found while this process rests (Linux; else 0)."""
-    before = _core_times()
+def _watch_cores() -> int:
+    """How many cores others keep busy, found while this process rests."""
+    before = cores.now()
     time.sleep(_WATCHED)
-    spent = [(now[0] - then[0], now[1] - then[1]) for then, now in zip(before, _core_times(), strict=True)]
-    return int(sum(1 - idle / max(total, 1) for idle, total in spent) + 0.2)
+    return cores.busy(before)
 
 
-def _core_times() -> list[tuple[int, int]]:
-    """Of each core that is ours to use, the time that it was idle and its time in all, in ticks since the start."""
-    try:
-        ours = os.sched_getaffinity(0)
-        rows = [line.split() for line in _CORE_TIMES.read_text(encoding="utf-8").splitlines()]
-    except (OSError, AttributeError):  # macOS, Windows
-        return []
-    cores = {int(row[0][3:]): [int(word) for word in row[1:]] for row in rows if re.fullmatch(r"cpu\d+", row[0])}
-    # user nice system idle iowait irq softirq steal, then parts of these
-    return [(sum(times[3:5]), sum(times[:8])) for core, times in sorted(cores.items()) if core in ours]
+def leave_busy_cores(since: cores.Moment) -> None:
+    """Compute with one thread for each core that other work has left free since then, as a run does; say nothing."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, _THREADS - cores.busy(since)))
 
 
 # Of glibc's malloc.h: what `mallopt` sets.
