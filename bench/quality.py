@@ -1,6 +1,7 @@
 """How good a model becomes in how many minutes: trains one, scores it on the way, and adds its scores to the results.
 
     python bench/quality.py dcgan avatars:5000 --size 64 --minutes 15 [--seed 0] [--set width=32 ...]
+    python bench/quality.py pix2pix map-to-aerial --size 64 --minutes 20 --set mirror=true
     python bench/quality.py --table          # results/quality.jsonl as results/quality.md
     python bench/quality.py --chart          # and as docs/pictures/quality-minutes.png
 
@@ -29,11 +30,11 @@ from typing import Any
 import peers
 import standings
 from zeuxis import api, families, files, images, loading, session, stopping
-from zeuxis.data import catalog
+from zeuxis.data import pairs
 from zeuxis.display import open_display
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.judging.report import Evaluation
-from zeuxis.model import Latent
+from zeuxis.model import Latent, Model
 from zeuxis.session.recipe import read, versions
 from zeuxis.settings import TrainSettings
 from zeuxis.storage import Run
@@ -75,7 +76,11 @@ class Job:
         """The model's own options."""
         general = {f.name for f in dataclasses.fields(TrainSettings)}
         own = {name: value for name, value in self.chosen.items() if name not in general}
-        return {**catalog.shape(self.data), **({"size": self.size} if self.size else {}), **own}
+        return {
+            **(pairs.shape(self.data) if self.model in peers.PEERS else {}),
+            **({"size": self.size} if self.size else {}),
+            **own,
+        }
 
     def command(self, minutes: float) -> str:
         """What is typed to have it again."""
@@ -165,7 +170,8 @@ def run(job: Job, marks: list[float], *, home: Path, results: Path, machine: str
         if not (place / "row.json").is_file():
             model = _trained(job, home, mark)
             model.save(place)
-            images.write_png(images.sheet(model.sample(SHEET), columns=8), place / "samples.png")
+            if isinstance(model, Latent):
+                images.write_png(images.sheet(model.sample(SHEET), columns=8), place / "samples.png")
             row = _row(job, home, mark, _scored(job, model, place), model) | {"machine": machine}
             files.write_file(place / "row.json", json.dumps(row, allow_nan=False).encode())
         row = files.read_json(place / "row.json")
@@ -173,7 +179,7 @@ def run(job: Job, marks: list[float], *, home: Path, results: Path, machine: str
         print(standings.line(row), flush=True)
 
 
-def _trained(job: Job, home: Path, mark: float) -> Latent:
+def _trained(job: Job, home: Path, mark: float) -> Model:
     """The model as it is after so many minutes: of a family the average, of a peer its last weights."""
     found = sorted(home.glob("[0-9]*/config.yaml"))
     peer = peers.PEERS.get(job.model)
@@ -186,7 +192,7 @@ def _trained(job: Job, home: Path, mark: float) -> Latent:
         session.resume(found[0].parent, core_minutes=CORES * mark)
     else:
         session.start(settings, families.find(job.model), job.options(), data=job.data)
-    return api.latent(loading.load(_folder(home) / "model", family=peer))
+    return loading.load(_folder(home) / "model", family=peer)
 
 
 def _folder(home: Path) -> Path:
@@ -194,15 +200,15 @@ def _folder(home: Path) -> Path:
     return config.parent
 
 
-def _scored(job: Job, model: Latent, place: Path) -> Evaluation:
+def _scored(job: Job, model: Model, place: Path) -> Evaluation:
     with open_display() as shown:
         found = api.evaluate(model, job.data, images=job.samples, progress=shown.work)
     files.write_file(place / "evaluation.json", found.to_json().encode())
-    images.write_png(found.picture(), place / "closest.png")
+    images.write_png(found.picture(), place / ("closest.png" if found.examples is None else "translations.png"))
     return found
 
 
-def _row(job: Job, home: Path, mark: float, found: Evaluation, model: Latent) -> dict[str, Any]:
+def _row(job: Job, home: Path, mark: float, found: Evaluation, model: Model) -> dict[str, Any]:
     """A line of the results."""
     run = Run.open(_folder(home))
     state = files.read_json(run.checkpoints()[-1] / "state.json")

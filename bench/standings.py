@@ -15,7 +15,9 @@ from zeuxis.judging.report import number
 Row = Mapping[str, Any]
 FID = "FID[lite0]"
 SCORES = (FID, "KID[lite0]", "precision[lite0]", "recall[lite0]", "copies (share of samples)")
-_HEADS = ("minutes", "model", "seed", "images seen", *SCORES)
+# Of models that translate; those of the way back carry its name before.
+NEAR = ("L1 (of 255)", "PSNR (dB)", "SSIM", "PSNR of Y (dB)", "SSIM of Y", "VGG-feature distance")
+_HEADS = ("minutes", "model", "seed", "images seen")
 # Colours that are told apart by those who see few of them (Okabe and Ito 2008).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -55,21 +57,32 @@ def label(row: Row) -> str:
 
 def line(row: Row) -> str:
     """A row in a few words."""
-    found = score(row, FID)
+    name = _shown(row)[-1] if _translates(row) else FID
     return (
         f"{label(row)} on {row['data']}, {row['minutes']:g} minutes, seed {row['seed']}: {row['images']:,} images, "
-        f"{FID} {number(found['value'])} ({number(found['low'])} to {number(found['high'])})"
+        f"{name} {_with_interval(score(row, name))}"
     )
+
+
+def _translates(row: Row) -> bool:
+    """Whether it is of a model that translates: others stand beside its scores."""
+    return any("beside" in each for each in row["scores"])
+
+
+def _shown(row: Row) -> list[str]:
+    """The scores of a row that the table has columns for."""
+    names = [each["name"] for each in row["scores"]]
+    return [name for name in names if name in SCORES or name.rpartition(": ")[2] in (FID, *NEAR)]
 
 
 def table(rows: Sequence[Row]) -> str:
     """A table for each data set, of equal minutes the best first, and the commands."""
     parts = ["# Quality against minutes", "", "Written by `python bench/quality.py --table`; see docs/quality.md.", ""]
     for data, chosen in _by_data(rows).items():
-        parts += [f"## {data}", "", *_about(chosen), "", _cells(_HEADS), _cells(["---"] * len(_HEADS))]
-        parts += [_cells(_cells_of(row)) for row in sorted(chosen, key=lambda row: (row["minutes"], _fid(row)))]
-        reals = [_real(score(chosen[0], name)) for name in SCORES]
-        parts += [_cells(["*real images*", "", "", "", *reals]), "", "```"]
+        heads = (*_HEADS, *_shown(chosen[0]))
+        parts += [f"## {data}", "", *_about(chosen), "", _cells(heads), _cells(["---"] * len(heads))]
+        parts += [_cells(_cells_of(row)) for row in sorted(chosen, key=lambda row: (row["minutes"], _place(row)))]
+        parts += [*_beside(chosen[0]), "", "```"]
         parts += [*dict.fromkeys(row["command"] for row in _longest(_ranked(chosen))), "```", ""]
     return "\n".join(parts)
 
@@ -97,25 +110,37 @@ def _cells(words: Sequence[str]) -> str:
 
 def _cells_of(row: Row) -> list[str]:
     cells = [f"{row['minutes']:g}", f"`{label(row)}`", str(row["seed"]), f"{row['images']:,}"]
-    for name in SCORES:
-        found = score(row, name)
-        low, high = (number(math.nan if found[end] is None else found[end]) for end in ("low", "high"))
-        cells.append(f"{number(found['value'])} ({low} to {high})")
-    return cells
+    return [*cells, *(_with_interval(score(row, name)) for name in _shown(row))]
 
 
-def _real(found: Mapping[str, Any]) -> str:
-    return "" if found["real"] is None else number(found["real"])
+def _with_interval(found: Mapping[str, Any]) -> str:
+    low, high = (number(math.nan if found[end] is None else found[end]) for end in ("low", "high"))
+    return f"{number(found['value'])} ({low} to {high})"
+
+
+def _beside(row: Row) -> list[str]:
+    """The lines of who stands beside the models: others who translate, and real images."""
+    found = [score(row, name) for name in _shown(row)]
+    others = dict.fromkeys(other for each in found for other in each.get("beside", {}))
+    lines = {other: [each.get("beside", {}).get(other) for each in found] for other in others}
+    lines["real images"] = [each["real"] for each in found]
+    return [
+        _cells([f"*{name}*", "", "", "", *("" if value is None else number(value) for value in values)])
+        for name, values in lines.items()
+        if any(value is not None for value in values)
+    ]
 
 
 def _ranked(rows: Sequence[Row]) -> list[Row]:
-    """The runs by the last FID of each, the rows of a run by minutes."""
-    last = {row["name"]: _fid(row) for row in sorted(rows, key=lambda row: row["minutes"])}
+    """The runs by the last place of each, the rows of a run by minutes."""
+    last = {row["name"]: _place(row) for row in sorted(rows, key=lambda row: row["minutes"])}
     return sorted(rows, key=lambda row: (last[row["name"]], row["name"], row["minutes"]))
 
 
-def _fid(row: Row) -> float:
-    value: float = score(row, FID)["value"]
+def _place(row: Row) -> float:
+    """What models of one data set are ordered by, the best lowest: FID, or where there is none the last score."""
+    names = _shown(row)
+    value: float = score(row, FID if FID in names else names[-1])["value"]
     return value
 
 
@@ -125,7 +150,9 @@ def _longest(rows: Sequence[Row]) -> list[Row]:
 
 
 def chart(rows: Sequence[Row], path: Path) -> None:
-    """Draw FID against minutes, both in powers, a panel for each data set; `UsageError` where there is nothing to draw."""
+    """Draw FID of samples against minutes, both in powers, a panel for each data set; `UsageError` where there is nothing
+    to draw."""
+    rows = [row for row in rows if not _translates(row)]
     if not rows:
         raise UsageError("there are no results to draw; run a model first")
     try:

@@ -28,7 +28,7 @@ from zeuxis.errors import UsageError
 from zeuxis.families.dcgan import DCGAN
 from zeuxis.families.diffusion import Diffusion
 from zeuxis.judging import extractors
-from zeuxis.metrics import features, resampling
+from zeuxis.metrics import features, resampling, vgg
 from zeuxis.session import budget
 
 TINY = {"width": 4, "batch_size": 8, "latent_dim": 8}
@@ -73,7 +73,7 @@ def test_marks_are_reached_once_and_a_longer_run_goes_on(tmp_path: Path, model: 
     assert [row["core_minutes"] for row in rows] == [round(2 / 60, 4), round(5 / 60, 4)]
     assert rows[0]["options"]["width"] == 4 and rows[0]["channels"] == 1 and rows[0]["machine"] == "here"
     names = [each["name"] for each in rows[0]["scores"]]
-    assert set(standings.SCORES) <= set(names)
+    assert set(standings.SCORES) <= set(names) and (home / f"mark-{minutes(2):g}" / "samples.png").is_file()
 
     (home / f"mark-{minutes(5):g}" / "row.json").unlink()  # as if stopped while scoring
     quality.run(job(model), [minutes(2), minutes(5), minutes(9)], home=home, results=results, machine="here")
@@ -85,6 +85,19 @@ def test_marks_are_reached_once_and_a_longer_run_goes_on(tmp_path: Path, model: 
     assert kept.options == rows[0]["options"]
     last = loading.load(next(home.glob("0*")), family=peers.PEERS.get(model))
     assert not torch.equal(kept.sample(2), last.sample(2))  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("passing")
+def test_a_model_that_translates_is_scored_by_held_out_truths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extractors, "vgg16", lambda **named: vgg.VGG().eval().requires_grad_(False))
+    results, home = tmp_path / "quality.jsonl", tmp_path / "home"
+    asked = quality.Job("pix2pix", "grey -> digits", 16, samples=40, chosen={"width": 4, "batch_size": 8})
+    quality.run(asked, [minutes(2)], home=home, results=results)
+    (found,) = standings.read(results)
+    assert found["options"]["source_channels"] == 1 and found["against"].startswith("40 ")
+    assert {each["name"] for each in found["scores"]} >= {"L1 (of 255)", "PSNR (dB)", "VGG-feature distance"}
+    assert set(found["scores"][0]["beside"]) == {"identity", "mean colour"}
+    assert (home / f"mark-{minutes(2):g}" / "translations.png").is_file()
 
 
 @pytest.mark.usefixtures("passing")
@@ -237,6 +250,30 @@ def test_table_ranks_models_at_equal_minutes() -> None:
     assert "| 15,000 | 304.0 (273.6 to 334.4) |" in lines[3]
     assert text.count("*real images*") == 2 and "## satellite, 64 pixels" in text
     assert "run dcgan 0 15" in text and "run dcgan 0 5" not in text, "the command that gives all marks of a run"
+
+
+def test_models_that_translate_stand_beside_those_that_do_nothing(tmp_path: Path) -> None:
+    scores = [
+        {"name": "L1 (of 255)", "value": 40.1, "low": 38.9, "high": 41.3, "real": None, "beside": {"identity": 77.7}},
+        {
+            "name": "FID[lite0]",
+            "value": 716.0,
+            "low": 703.0,
+            "high": 729.0,
+            "real": 45.0,
+            "beside": {"identity": 900.0},
+        },
+    ]
+    told = {"scores": scores, "chosen": {"adversary": 0}}
+    rows = [row("dcgan", 15, 304.0), row("pix2pix", 20, 0.0, data="grey-to-colour") | told]
+    lines = standings.table(rows).splitlines()
+    assert "| minutes | model | seed | images seen | L1 (of 255) | FID[lite0] |" in lines
+    assert "| 20 | `pix2pix adversary=0` | 0 | 20,000 | 40.1 (38.9 to 41.3) | 716.0 (703.0 to 729.0) |" in lines
+    assert "| *identity* |  |  |  | 77.7 | 900.0 |" in lines and "| *real images* |  |  |  |  | 45.0 |" in lines
+    pytest.importorskip("matplotlib")
+    standings.chart(rows, tmp_path / "with.png")
+    standings.chart(rows[:1], tmp_path / "without.png")
+    assert (tmp_path / "with.png").read_bytes() == (tmp_path / "without.png").read_bytes(), "curves are of samples"
 
 
 def test_chart_has_a_panel_for_each_data_set(tmp_path: Path) -> None:

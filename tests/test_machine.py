@@ -128,6 +128,8 @@ def test_what_this_process_did_itself_keeps_no_core_busy(monkeypatch: pytest.Mon
     monkeypatch.setattr(machine, "_THREADS", 4)
     stat.write_text(core_times([(50, 50)] * 4))
     before = cores.now()
-    stat.write_text(core_times([(150, 50), (150, 50), (50, 150), (60, 140)]))  # a second; two cores at work, one with us
+    stat.write_text(
+        core_times([(150, 50), (150, 50), (50, 150), (60, 140)])
+    )  # a second; two cores at work, one with us
     machine.leave_busy_cores(before)
     assert torch.get_num_threads() == 3

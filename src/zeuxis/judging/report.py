@@ -36,10 +36,9 @@ class Row:
     def plain(self) -> dict[str, Any]:
         """As plain values; what is not finite is None."""
         values = {"value": self.score.value, "low": self.score.low, "high": self.score.high, "real": self.real}
-        finite = {name: value if value is not None and math.isfinite(value) else None for name, value in values.items()}
-        others: dict[str, Any] = {"beside": dict(self.beside)} if self.beside else {}
+        others: dict[str, Any] = {"beside": _finite(self.beside)} if self.beside else {}
         others |= {} if self.of is None else {"of": self.of}
-        return {"name": self.name, **finite, "better": self.better, **others}
+        return {"name": self.name, **_finite(values), "better": self.better, **others}
 
     def cells(self, others: Sequence[str] = ()) -> tuple[str, ...]:
         """As the words of a line of the table, with columns for others."""
@@ -53,6 +52,10 @@ class Row:
             *(number(self.beside[name]) if name in self.beside else "" for name in others),
             self.better,
         )
+
+
+def _finite(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: value if value is not None and math.isfinite(value) else None for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def _row(row: Mapping[str, Any]) -> Row:
     real, better = row["real"], row["better"]
     if better not in get_args(Better) or not isinstance(row["name"], str):
         raise ValueError(better)
-    beside = {str(name): float(value) for name, value in row.get("beside", {}).items()}
+    beside = {str(name): math.nan if v is None else float(v) for name, v in row.get("beside", {}).items()}
     of = row.get("of")
     return Row(
         row["name"],
