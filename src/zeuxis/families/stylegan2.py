@@ -29,7 +29,7 @@ class StyleGAN2(Styled):
     beta2: float = option(
         0.99, "Adam's memory of the gradient's square (it has none of the gradient)", low=0, high=0.9999
     )
-    r1: float = option(1.0, "weight of the R1 penalty on the discriminator's gradient at real images", low=0)
+    r1: float = option(10.0, "weight of the R1 penalty on the discriminator's gradient at real images", low=0)
     r1_every: int = option(16, "steps between two penalties (each counts as many times)", low=1)
     path: float = option(0.1, "weight of path length regularisation, the paper's being 1; 0 for none", low=0)
     path_every: int = option(16, "steps between two regularisations (each counts as many times)", low=1)
@@ -45,6 +45,7 @@ class StyleGAN2(Styled):
 
     scaffolding = ("discriminator", "augmented", "lengths")
     batch_size = 16
+    bf16 = True
 
     def build(self) -> None:
         self.mapping = Mapping(self.latent_dim, self.mapping_layers)
