@@ -44,6 +44,7 @@ class CycleGAN(Translator):
     directions = ("forward", "back")
     paired = False
     batch_size = 4
+    bf16 = True
 
     def build(self) -> None:
         source, image = self.source_channels, self.channels
