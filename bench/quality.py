@@ -30,7 +30,6 @@ from typing import Any
 import peers
 import standings
 from zeuxis import api, families, files, images, loading, session, stopping
-from zeuxis.data import pairs
 from zeuxis.display import open_display
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.judging.report import Evaluation
@@ -76,11 +75,9 @@ class Job:
         """The model's own options."""
         general = {f.name for f in dataclasses.fields(TrainSettings)}
         own = {name: value for name, value in self.chosen.items() if name not in general}
-        return {
-            **(pairs.shape(self.data) if self.model in peers.PEERS else {}),
-            **({"size": self.size} if self.size else {}),
-            **own,
-        }
+        peer = peers.PEERS.get(self.model)
+        shape = session.own_shape(self.data, peer) if peer else {}  # families find theirs when a run begins
+        return {**shape, **({"size": self.size} if self.size else {}), **own}
 
     def command(self, minutes: float) -> str:
         """What is typed to have it again."""
@@ -114,7 +111,9 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", help=f"a family, or one of {', '.join(peers.PEERS)}")
-    parser.add_argument("data", nargs="?", help="a named set, as avatars:5000, or a folder")
+    parser.add_argument(
+        "data", nargs="?", help="a named set, as avatars:5000, a folder, or pairs, as 'edges -> avatars'"
+    )
     parser.add_argument("--size", type=int, help="pixels (named sets: their own)")
     parser.add_argument("--minutes", type=float, default=15.0, help="of two cores: half the CPU minutes of training")
     parser.add_argument("--marks", default=",".join(f"{mark:g}" for mark in MARKS), help="minutes to be scored after")
