@@ -24,18 +24,7 @@ from zeuxis.families.progan import Growth, ProGAN, halved
 from zeuxis.families.stylegan2 import StyleGAN2
 from zeuxis.model import Batch, Clock
 from zeuxis.nets import equalised
-from zeuxis.nets.adaptive import (
-    Adaptive,
-    changed,
-    colours,
-    geometry,
-    hue,
-    recoloured,
-    scaled,
-    shifted,
-    transformed,
-    turned,
-)
+from zeuxis.nets.adaptive import Adaptive, colours, geometry, hue, recoloured, scaled, shifted, transformed, turned
 from zeuxis.nets.equalised import (
     EqualConv2d,
     EqualLinear,
@@ -457,23 +446,10 @@ def test_gradients_pass_through_augmentation_and_the_chance_is_each_images_own()
     augmented = Adaptive(target=0.6, images=1000)
     augmented.probability.fill_(0.05)
     image = torch.rand(200, 3, 16, 16, requires_grad=True)
-    moved = (augmented(image) - image).abs().amax((1, 2, 3)) > 1e-3
-    assert 0.2 < moved.float().mean() < 0.7
+    changed = (augmented(image) - image).abs().amax((1, 2, 3)) > 1e-3
+    assert 0.2 < changed.float().mean() < 0.7
     augmented(image).square().sum().backward()
     assert image.grad is not None and (image.grad.abs().sum((1, 2, 3)) > 0).all()
-
-
-def test_leaving_out_the_images_that_stay_as_they_are_changes_nothing() -> None:
-    torch.manual_seed(3)
-    p, image = torch.tensor(0.05), torch.randn(40, 3, 16, 16, requires_grad=True)
-    plane, paint = geometry(40, 16, p), colours(40, 3, p)
-    whole = recoloured(transformed(image, plane), paint)
-    some = changed(image, plane, paint)
-    assert 0 < (some == image).all((1, 2, 3)).sum() < 40
-    torch.testing.assert_close(some, whole, atol=1e-5, rtol=1e-5)
-    push = torch.randn_like(image)
-    gradients = [torch.autograd.grad((made * push).sum(), image)[0] for made in (some, whole)]
-    torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-5)
 
 
 def test_the_chance_follows_the_papers_rule() -> None:

@@ -32,9 +32,8 @@ class Adaptive(nn.Module):
         if self.target == 0:
             return image
         with torch.autocast(image.device.type, enabled=False):
-            plane = geometry(len(image), image.shape[-1], self.probability)
-            paint = colours(len(image), image.shape[1], self.probability)
-            return changed(image.float(), plane, paint)
+            moved = transformed(image.float(), geometry(len(image), image.shape[-1], self.probability))
+            return recoloured(moved, colours(len(image), image.shape[1], self.probability))
 
     @torch.no_grad()
     def look(self, scores: Tensor) -> None:
@@ -130,22 +129,6 @@ def hue(angle: Tensor) -> Tensor:
     across = angle.new_tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / 3**0.5
     cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
     return cos * torch.eye(3, device=angle.device) + sin * across + (1 - cos) * along
-
-
-def changed(image: Tensor, plane: Tensor, paint: Tensor) -> Tensor:
-    """Images (n c h w) moved by maps of the plane (n 3 3), then recoloured by maps of colours (n c+1 c+1)."""
-    if image.device.type != "cpu":  # which images stay as they are, a GPU would have to be waited for
-        return recoloured(transformed(image, plane), paint)
-    (some,) = torch.nonzero(_altering(plane) | _altering(paint), as_tuple=True)
-    if not len(some):
-        return image
-    return image.index_copy(0, some, recoloured(transformed(image[some], plane[some]), paint[some]))
-
-
-def _altering(maps: Tensor) -> Tensor:
-    """Whether each of the maps (n d d) changes anything by more than rounding (n)."""
-    identity = torch.eye(maps.shape[-1], device=maps.device)
-    return ((maps - identity).abs() > 1e-6).flatten(1).any(1)
 
 
 def transformed(image: Tensor, maps: Tensor) -> Tensor:
