@@ -57,7 +57,7 @@ def label(row: Row) -> str:
 
 def line(row: Row) -> str:
     """A row in a few words."""
-    name = _shown(row)[-1] if _translates(row) else FID
+    name = _decisive(row)
     return (
         f"{label(row)} on {row['data']}, {row['minutes']:g} minutes, seed {row['seed']}: {row['images']:,} images, "
         f"{name} {_with_interval(score(row, name))}"
@@ -137,10 +137,14 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (last[row["name"]], row["name"], row["minutes"]))
 
 
-def _place(row: Row) -> float:
-    """What models of one data set are ordered by, the best lowest: FID, or where there is none the last score."""
+def _decisive(row: Row) -> str:
+    """The score that models of one data set are ordered by, the best lowest: FID, or where there is none the last."""
     names = _shown(row)
-    value: float = score(row, FID if FID in names else names[-1])["value"]
+    return FID if FID in names else names[-1]
+
+
+def _place(row: Row) -> float:
+    value: float = score(row, _decisive(row))["value"]
     return value
 
 

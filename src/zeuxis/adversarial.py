@@ -71,7 +71,10 @@ class Restraint(nn.Module):
 
     @torch.no_grad()
     def look(self, apart: Tensor, images: int) -> None:
-        """Note how far apart the mean verdicts on so many real and fake images are: above the aim the share rises."""
+        """Note how far apart the mean verdicts on so many real and fake images are: above the aim the share rises; without
+        an aim all is paid, always."""
+        if not self.aim:
+            return
         self.share.mul_(2.0 ** (torch.sign(apart - self.aim) * images / DOUBLED)).clamp_(LEAST, 1.0)
 
 
@@ -97,7 +100,7 @@ def turns(
     if r1_weight > 0:
         terms["r1"] = r1_weight * r1(score, real) * (1.0 if restraint is None else restraint.share)
     yield "discriminator", terms
-    if restraint is not None and restraint.aim:
+    if restraint is not None:
         restraint.look(verdicts["verdict/real"] - verdicts["verdict/fake"], len(real))
     yield "generator", {"fool": pair.fool(score(fake))}
 
