@@ -22,7 +22,8 @@ from torch import Tensor
 from cases import CASES, Case
 from zeuxis import training
 from zeuxis.model import Batch
-from zeuxis.session.machine import memory_kept
+from zeuxis.session.machine import choose_precision, memory_kept
+from zeuxis.settings import Precision
 
 
 class Images:
@@ -44,9 +45,10 @@ class Images:
         return self.pixels[start % len(self.pixels) :][:size].float() / 127.5 - 1
 
 
-def ours(case: Case, kernels: bool, precision: training.Precision = "fp32") -> Callable[[], object]:
+def ours(case: Case, kernels: bool, precision: Precision = "fp32") -> Callable[[], object]:
     """One step of our loop: data, game, average, report."""
     model, images = case.ours(), Images(case)
+    precision = choose_precision(precision, model.device, suits=type(model).bf16)
     state = training.State.start(model)
     table = training.choose_kernels(model, images.batch(0, case.batch), seconds=120) if kernels else {}
     made = training.train(
@@ -78,6 +80,9 @@ def work(kind: str, name: str, threads: int, pipe: Connection) -> None:
     elif kind == "ours":
         with memory_kept():
             answer(ours(case, kernels=True), case.batch, pipe)
+    elif kind == "ours, bf16":
+        with memory_kept():
+            answer(ours(case, kernels=True, precision="auto"), case.batch, pipe)
     else:
         with memory_kept():
             answer(ours(case, kernels=False), case.batch, pipe)
@@ -97,8 +102,11 @@ def answer(step: Callable[[], object], batch: int, pipe: Connection) -> None:
 
 
 def compare(name: str, *, windows: int, seconds: float, threads: int) -> dict[str, list[tuple[float, float]]]:
-    """The images a second of each window, on the clock and by processor time, of each side."""
-    workers = {kind: (work, (kind, name, threads)) for kind in ("textbook", "ours, standard kernels", "ours")}
+    """The images a second of each window, on the clock and by processor time, of each side (bf16 where `train` takes it)."""
+    kinds = ["textbook", "ours, standard kernels", "ours"]
+    if choose_precision("auto", torch.device("cpu"), suits=type(CASES[name].ours()).bf16) == "bf16":
+        kinds.append("ours, bf16")
+    workers = {kind: (work, (kind, name, threads)) for kind in kinds}
     return turns(workers, windows=windows, seconds=seconds)
 
 

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -33,7 +34,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device(kind if name == "auto" else name)
 
 
-def choose_precision(precision: Precision, device: torch.device, *, suits: bool) -> Precision:
+def choose_precision(precision: Precision, device: torch.device, *, suits: bool) -> Literal["fp32", "bf16"]:
     """The number format of that name; `auto` takes bf16 on a CPU that has instructions for it, if that `suits` the family.
 
     Raises `UsageError` for bf16 on a CPU without them.
