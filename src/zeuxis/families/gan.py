@@ -38,6 +38,7 @@ class GAN(Latent):
 
     scaffolding = ("discriminator",)
     batch_size = 64
+    bf16 = True
 
     def build(self) -> None:
         pixels = self.channels * self.size**2

@@ -30,6 +30,7 @@ class VAE(Encoder):
     norm: Norm = option("batch", "normalisation in both networks")
 
     batch_size = 64
+    bf16 = True
 
     def build(self) -> None:
         self.encoder = Down(
