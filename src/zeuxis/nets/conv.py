@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zeuxis.nets.norm import norm_layer
+
 Norm = Literal["batch", "layer", "none"]
 Upsampling = Literal["nearest", "transposed"]
 
@@ -18,13 +20,6 @@ def pyramid(size: int) -> list[int]:
     while sizes[0] >= 8:
         sizes.insert(0, sizes[0] // 2)
     return sizes
-
-
-def _norm(kind: Norm, channels: int) -> nn.Module:
-    """Normalisation over the batch (Ioffe 2015), over each image alone (Ba 2016, its gain and bias by channel), or none."""
-    if kind == "layer":
-        return nn.GroupNorm(1, channels)
-    return nn.BatchNorm2d(channels) if kind == "batch" else nn.Identity()
 
 
 class Down(nn.Module):
@@ -39,7 +34,11 @@ class Down(nn.Module):
         layers: list[nn.Module] = []
         for i, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
             kind: Norm = "none" if i == 0 else norm  # a norm on the first layer would hide the image's own contrast
-            layers += [nn.Conv2d(before, after, 4, 2, 1, bias=kind == "none"), _norm(kind, after), nn.LeakyReLU(slope)]
+            layers += [
+                nn.Conv2d(before, after, 4, 2, 1, bias=kind == "none"),
+                norm_layer(kind, after),
+                nn.LeakyReLU(slope),
+            ]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(widths[-1] * sizes[0] ** 2, outputs)
 
@@ -95,13 +94,13 @@ class Up(nn.Module):
         widths += [width // 2 if upsampling == "nearest" else channels]
         self.grid = sizes[0]
         self.stem = nn.Linear(inputs, widths[0] * self.grid**2, bias=norm == "none")
-        layers: list[nn.Module] = [_norm(norm, widths[0]), nn.LeakyReLU(slope)]
+        layers: list[nn.Module] = [norm_layer(norm, widths[0]), nn.LeakyReLU(slope)]
         for i, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
             image = upsampling == "transposed" and i == len(widths) - 2
             kind: Norm = "none" if image else norm
             odd = sizes[i + 1] % 2  # an odd size was halved downwards: 25 -> 12, so 12 -> 25 needs one row more
             layers += [doubling(upsampling, before, after, odd=odd, bias=kind == "none")]
-            layers += [] if image else [_norm(kind, after), nn.LeakyReLU(slope)]
+            layers += [] if image else [norm_layer(kind, after), nn.LeakyReLU(slope)]
         layers += [nn.Conv2d(widths[-1], channels, 3, 1, 1)] if upsampling == "nearest" else []
         self.body = nn.Sequential(*layers)
 
@@ -111,11 +110,13 @@ class Up(nn.Module):
         return image
 
 
-def doubling(upsampling: Upsampling, before: int, after: int, *, odd: int = 0, bias: bool = True) -> nn.Module:
-    """The layer that doubles images (n before h w), and gives one row and column more where the size is `odd`."""
+def doubling(
+    upsampling: Upsampling, before: int, after: int, *, odd: int = 0, kernel: int = 4, bias: bool = True
+) -> nn.ConvTranspose2d:
+    """The layer that doubles images (n before h w), and gives one row and column more where the size is `odd` (`kernel` 4)."""
     if upsampling == "nearest":
         return ResizeConv2d(before, after, output_padding=odd, bias=bias)
-    return nn.ConvTranspose2d(before, after, 4, 2, 1, output_padding=odd, bias=bias)
+    return nn.ConvTranspose2d(before, after, kernel, 2, 1, output_padding=odd + kernel % 2, bias=bias)
 
 
 def opponents(

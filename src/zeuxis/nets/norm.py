@@ -1,4 +1,4 @@
-"""Normalisation of feature maps: over the batch (Ioffe 2015), or over each image alone (Ulyanov 2016)."""
+"""Normalisation of feature maps: over the batch (Ioffe 2015), or over each image alone (Ba 2016, Ulyanov 2016)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ class InstanceNorm(nn.Module):
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
-def norm(kind: Norm, channels: int) -> nn.Module:
-    """The layer of that kind."""
-    if kind == "none":
-        return nn.Identity()
-    return InstanceNorm() if kind == "instance" else nn.BatchNorm2d(channels)
+def norm_layer(kind: Literal["batch", "layer", "instance", "none"], channels: int) -> nn.Module:
+    """The layer of that kind; that of `layer` has its gain and bias by channel."""
+    if kind == "instance":
+        return InstanceNorm()
+    if kind == "layer":
+        return nn.GroupNorm(1, channels)
+    return nn.BatchNorm2d(channels) if kind == "batch" else nn.Identity()
 
 
 def padded(image: Tensor, multiple: int) -> Tensor:

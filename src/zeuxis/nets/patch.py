@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from zeuxis.nets.norm import Norm, norm
+from zeuxis.nets.norm import Norm, norm_layer
 
 Field = Literal[1, 16, 70, 286]  # pixels: height and width of the patch that one score sees
 _HALVINGS = {16: 1, 70: 3, 286: 5}
@@ -33,7 +33,7 @@ class Patch(nn.Module):
 
 def _pixels(channels: int, width: int, kind: Norm) -> list[nn.Module]:
     """Convolutions of 1 by 1: a score for each pixel."""
-    second = [nn.Conv2d(width, 2 * width, 1, bias=kind == "none"), norm(kind, 2 * width), nn.LeakyReLU(0.2)]
+    second = [nn.Conv2d(width, 2 * width, 1, bias=kind == "none"), norm_layer(kind, 2 * width), nn.LeakyReLU(0.2)]
     return [nn.Conv2d(channels, width, 1), nn.LeakyReLU(0.2), *second, nn.Conv2d(2 * width, 1, 1)]
 
 
@@ -43,6 +43,10 @@ def _convolutions(channels: int, width: int, kind: Norm, halvings: int) -> list[
     before = width
     for i in range(1, halvings + 1):
         after, stride = min(width << i, _WIDEST * width), 2 if i < halvings else 1
-        layers += [nn.Conv2d(before, after, 4, stride, 1, bias=kind == "none"), norm(kind, after), nn.LeakyReLU(0.2)]
+        layers += [
+            nn.Conv2d(before, after, 4, stride, 1, bias=kind == "none"),
+            norm_layer(kind, after),
+            nn.LeakyReLU(0.2),
+        ]
         before = after
     return [*layers, nn.Conv2d(before, 1, 4, 1, 1)]

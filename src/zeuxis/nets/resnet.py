@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from zeuxis.nets.conv import ResizeConv2d, Upsampling
-from zeuxis.nets.norm import Norm, norm, padded
+from zeuxis.nets.conv import Upsampling, doubling
+from zeuxis.nets.norm import Norm, norm_layer, padded
 
 
 class Residual(nn.Module):
@@ -15,11 +15,11 @@ class Residual(nn.Module):
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(channels, channels, 3, 1, 1, padding_mode="reflect", bias=kind == "none"),
-            norm(kind, channels),
+            norm_layer(kind, channels),
             nn.ReLU(),
             nn.Dropout(dropout) if dropout else nn.Identity(),
             nn.Conv2d(channels, channels, 3, 1, 1, padding_mode="reflect", bias=kind == "none"),
-            norm(kind, channels),
+            norm_layer(kind, channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -52,8 +52,8 @@ class ResNet(nn.Module):
             *_layer(nn.Conv2d(width, 2 * width, 3, 2, 1, bias=norm == "none"), norm),
             *_layer(nn.Conv2d(2 * width, 4 * width, 3, 2, 1, bias=norm == "none"), norm),
             *(Residual(4 * width, norm, dropout) for _ in range(blocks)),
-            *_layer(_doubling(upsampling, 4 * width, 2 * width, bias=norm == "none"), norm),
-            *_layer(_doubling(upsampling, 2 * width, width, bias=norm == "none"), norm),
+            *_layer(doubling(upsampling, 4 * width, 2 * width, kernel=3, bias=norm == "none"), norm),
+            *_layer(doubling(upsampling, 2 * width, width, kernel=3, bias=norm == "none"), norm),
             nn.Conv2d(width, outputs, 7, 1, 3, padding_mode="reflect"),
             nn.Tanh(),
         )
@@ -65,10 +65,4 @@ class ResNet(nn.Module):
 
 
 def _layer(convolution: nn.Conv2d | nn.ConvTranspose2d, kind: Norm) -> list[nn.Module]:
-    return [convolution, norm(kind, convolution.out_channels), nn.ReLU()]
-
-
-def _doubling(upsampling: Upsampling, before: int, after: int, *, bias: bool) -> nn.ConvTranspose2d:
-    if upsampling == "nearest":
-        return ResizeConv2d(before, after, bias=bias)
-    return nn.ConvTranspose2d(before, after, 3, 2, 1, output_padding=1, bias=bias)
+    return [convolution, norm_layer(kind, convolution.out_channels), nn.ReLU()]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zeuxis.nets.conv import Upsampling, doubling
-from zeuxis.nets.norm import Norm, norm, padded
+from zeuxis.nets.norm import Norm, norm_layer, padded
 
 _NOISY = 3  # layers of the decoder, from the innermost, that have dropout (Isola 2017, appendix 6.1.1)
 _DEEPEST = 7
@@ -66,13 +66,13 @@ def _down(before: int, after: int, kind: Norm, *, first: bool, last: bool) -> nn
     """Half the size. No norm on the image's own contrast, nor on the few pixels that are left at the end."""
     kind = "none" if first or last else kind
     activation = nn.Identity() if first else nn.LeakyReLU(0.2)
-    return nn.Sequential(activation, nn.Conv2d(before, after, 4, 2, 1, bias=kind == "none"), norm(kind, after))
+    return nn.Sequential(activation, nn.Conv2d(before, after, 4, 2, 1, bias=kind == "none"), norm_layer(kind, after))
 
 
 def _up(before: int, after: int, kind: Norm, *, upsampling: Upsampling, dropout: float) -> nn.Sequential:
     """Twice the size."""
     doubled = doubling(upsampling, before, after, bias=kind == "none")
-    return nn.Sequential(nn.ReLU(), doubled, norm(kind, after), nn.Dropout(dropout) if dropout else nn.Identity())
+    return nn.Sequential(nn.ReLU(), doubled, norm_layer(kind, after), nn.Dropout(dropout) if dropout else nn.Identity())
 
 
 def _image(before: int, outputs: int, kind: Norm, upsampling: Upsampling) -> list[nn.Module]:
@@ -81,4 +81,4 @@ def _image(before: int, outputs: int, kind: Norm, upsampling: Upsampling) -> lis
         return [doubling(upsampling, before, outputs)]
     after = before // 4  # at full size, where channels are dear
     doubled = doubling(upsampling, before, after, bias=kind == "none")
-    return [doubled, norm(kind, after), nn.ReLU(), nn.Conv2d(after, outputs, 3, 1, 1)]
+    return [doubled, norm_layer(kind, after), nn.ReLU(), nn.Conv2d(after, outputs, 3, 1, 1)]
