@@ -25,6 +25,13 @@ from zeuxis.model import Batch
 from zeuxis.session.machine import choose_precision, memory_kept
 from zeuxis.settings import Precision
 
+# Our sides: whether kernels are chosen, and the number format.
+OURS: dict[str, tuple[bool, Precision]] = {
+    "ours, standard kernels": (False, "fp32"),
+    "ours": (True, "fp32"),
+    "ours, bf16": (True, "bf16"),
+}
+
 
 class Images:
     """Batches out of one tensor in memory: what both sides learn from (noise, as the time does not depend on it)."""
@@ -77,15 +84,10 @@ def work(kind: str, name: str, threads: int, pipe: Connection) -> None:
     case = CASES[name]
     if kind == "textbook":
         answer(textbook(case), case.batch, pipe)
-    elif kind == "ours":
-        with memory_kept():
-            answer(ours(case, kernels=True), case.batch, pipe)
-    elif kind == "ours, bf16":
-        with memory_kept():
-            answer(ours(case, kernels=True, precision="auto"), case.batch, pipe)
-    else:
-        with memory_kept():
-            answer(ours(case, kernels=False), case.batch, pipe)
+        return
+    kernels, precision = OURS[kind]
+    with memory_kept():
+        answer(ours(case, kernels, precision), case.batch, pipe)
 
 
 def answer(step: Callable[[], object], batch: int, pipe: Connection) -> None:
@@ -103,9 +105,9 @@ def answer(step: Callable[[], object], batch: int, pipe: Connection) -> None:
 
 def compare(name: str, *, windows: int, seconds: float, threads: int) -> dict[str, list[tuple[float, float]]]:
     """The images a second of each window, on the clock and by processor time, of each side (bf16 where `train` takes it)."""
-    kinds = ["textbook", "ours, standard kernels", "ours"]
-    if choose_precision("auto", torch.device("cpu"), suits=type(CASES[name].ours()).bf16) == "bf16":
-        kinds.append("ours, bf16")
+    kinds = ["textbook", *OURS]
+    if choose_precision("auto", torch.device("cpu"), suits=type(CASES[name].ours()).bf16) == "fp32":
+        kinds.remove("ours, bf16")
     workers = {kind: (work, (kind, name, threads)) for kind in kinds}
     return turns(workers, windows=windows, seconds=seconds)
 
