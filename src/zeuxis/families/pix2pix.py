@@ -29,7 +29,7 @@ class Pix2Pix(Translator):
     blocks: int = option(6, "residual blocks of a resnet", low=1, high=64)
     upsampling: Upsampling = option("nearest", "how the generator doubles: neighbours and a convolution, or transposed")
     patch: Field = option(70, "pixels that one score of the discriminator sees")
-    norm: Norm = option("instance", "normalisation in both networks")
+    norm: Norm = option("batch", "normalisation in both networks")
     dropout: float = option(0.5, "share of the decoder's features dropped: the generator's noise", low=0, high=0.9)
     l1: float = option(100.0, "weight of the distance to the true image", low=0)
     adversary: float = option(1.0, "weight of the adversary; 0: the distance alone", low=0)

@@ -124,6 +124,7 @@ class SRGAN(Upsizer, Perceptive):
 
     scaffolding = ("discriminator",)
     batch_size = 16
+    bf16 = True
 
     def build(self) -> None:
         if self.textbook:
