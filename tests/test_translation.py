@@ -27,7 +27,7 @@ from zeuxis.judging import extractors, translation
 from zeuxis.metrics import paired, vgg
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Batch, Clock, Translator, Turn
-from zeuxis.nets.augment import jitter
+from zeuxis.nets.augment import Enlarge, jitter
 from zeuxis.nets.conv import Upsampling
 from zeuxis.nets.norm import InstanceNorm, padded
 from zeuxis.nets.patch import Field, Patch
@@ -129,16 +129,21 @@ def test_padding_repeats_the_border_and_changes_nothing_else() -> None:
     assert padded(image[..., :4, :], 4) is not None and padded(image[..., :4, :], 4).shape == (1, 2, 4, 8)
 
 
-def test_jitter_crops_what_belongs_together_alike() -> None:
+@pytest.mark.parametrize("enlarge", ["padding", "resizing"])
+def test_jitter_crops_what_belongs_together_alike(enlarge: Enlarge) -> None:
     torch.manual_seed(2)
     image = torch.rand(16, 3, 20, 24)
-    one, two = jitter((image, image * 2), 1.25)
+    one, two = jitter((image, image * 2), 1.25, enlarge)
     torch.testing.assert_close(two, one * 2)
     assert one.shape == image.shape and not torch.equal(one[0], one[1])
-    grown = F.interpolate(image[:1], (25, 30), mode="bilinear", align_corners=False)
+    if enlarge == "resizing":
+        grown = F.interpolate(image[:1], (25, 30), mode="bilinear", align_corners=False)
+    else:
+        rows, columns = (np.pad(np.arange(side), (by // 2, by - by // 2), "reflect") for side, by in ((20, 5), (24, 6)))
+        grown = image[:1, :, rows][..., columns]
     crops = [grown[..., top : top + 20, left : left + 24] for top in range(6) for left in range(7)]
     assert any(torch.equal(one[:1], crop) for crop in crops)
-    assert jitter((image,), 1.0)[0] is image
+    assert jitter((image,), 1.0, enlarge)[0] is image
 
 
 # The games.

@@ -10,7 +10,7 @@ from torch.optim import Adam, Optimizer
 
 from zeuxis.adversarial import PAIRS, Pool
 from zeuxis.model import Batch, Clock, Translator, Turn, option
-from zeuxis.nets.augment import jitter
+from zeuxis.nets.augment import Enlarge, jitter
 from zeuxis.nets.conv import Upsampling, textbook_init
 from zeuxis.nets.norm import Norm
 from zeuxis.nets.patch import Field, Patch
@@ -36,7 +36,8 @@ class CycleGAN(Translator):
         low=0,
     )
     pool: int = option(50, "made images that are kept to be judged again; 0: none", low=0, high=10_000)
-    jitter: float = option(1.117, "images are enlarged by this and cropped back at random; 1: never", low=1, high=4)
+    jitter: float = option(1.117, "images are enlarged by this and cropped back at random; 1: never", low=1, high=2)
+    enlarge: Enlarge = option("padding", "how: mirrored at the edges, or resized, which blurs them")
     lr: float = option(2e-4, "learning rate of both players (Adam)", low=0, high=1)
     beta1: float = option(0.5, "Adam's memory of the gradient", low=0, high=0.999)
 
@@ -78,7 +79,7 @@ class CycleGAN(Translator):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         """Equations 1 to 3 of the paper, and the identity loss of its section 5.2; the generators move first."""
         assert batch.source is not None
-        (source,), (image,) = jitter((batch.source,), self.jitter), jitter((batch.image,), self.jitter)
+        (source,), (image,) = (jitter((each,), self.jitter, self.enlarge) for each in (batch.source, batch.image))
         forward, back = self.generators["image"], self.generators["source"]
         made = {"image": forward(source), "source": back(image)}
         terms = {f"fool {name}": _PAIR.fool(self.discriminators[name](fake)) for name, fake in made.items()}

@@ -12,7 +12,7 @@ from torch.optim import Adam, Optimizer
 
 from zeuxis.adversarial import PAIRS, turns
 from zeuxis.model import Batch, Clock, Translator, Turn, option
-from zeuxis.nets.augment import jitter
+from zeuxis.nets.augment import Enlarge, jitter
 from zeuxis.nets.conv import Upsampling, textbook_init
 from zeuxis.nets.norm import Norm
 from zeuxis.nets.patch import Field, Patch
@@ -36,7 +36,8 @@ class Pix2Pix(Translator):
     loss: Literal["non-saturating", "least-squares", "hinge"] = option(
         "non-saturating", "what the adversaries play for"
     )
-    jitter: float = option(1.117, "pairs are enlarged by this and cropped back at random; 1: never", low=1, high=4)
+    jitter: float = option(1.117, "pairs are enlarged by this and cropped back at random; 1: never", low=1, high=2)
+    enlarge: Enlarge = option("padding", "how: mirrored at the edges, or resized, which blurs them")
     lr: float = option(2e-4, "learning rate of both players (Adam)", low=0, high=1)
     beta1: float = option(0.5, "Adam's memory of the gradient", low=0, high=0.999)
 
@@ -71,7 +72,7 @@ class Pix2Pix(Translator):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         """Equations 3 and 4 of the paper; the conditional discriminator sees the source beside what it judges."""
         assert batch.source is not None
-        source, real = jitter((batch.source, batch.image), self.jitter)
+        source, real = jitter((batch.source, batch.image), self.jitter, self.enlarge)
         fake = self.generator(source)
         distance = self.l1 * (fake - real).abs().mean()
         if not self.adversary:

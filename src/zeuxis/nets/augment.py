@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+Enlarge = Literal["padding", "resizing"]
 Augment = Literal["none", "translation", "translation+cutout", "color+translation+cutout"]
 
 
@@ -58,19 +59,30 @@ def cutout(image: Tensor, ratio: float = 0.5) -> Tensor:
     return image.masked_fill(hole, 0.0)
 
 
-def jitter(images: Sequence[Tensor], by: float) -> list[Tensor]:
-    """Images that belong together (each n c h w), enlarged by a factor and cropped back, alike at random (Isola 2017)."""
+def jitter(images: Sequence[Tensor], by: float, enlarge: Enlarge = "padding") -> list[Tensor]:
+    """Images that belong together (each n c h w), enlarged by a factor and cropped back, alike at random (Isola 2017).
+
+    `padding` adds what a mirror at each edge shows; `resizing`, as the paper does, moves what is there between pixels,
+    which blurs it.
+    """
     n, _, h, w = images[0].shape
     tall, wide = math.ceil(h * by), math.ceil(w * by)
     if (tall, wide) == (h, w):
         return list(images)
     tops, lefts = torch.randint(tall - h + 1, (n,)).tolist(), torch.randint(wide - w + 1, (n,)).tolist()
-    grown = [F.interpolate(image, (tall, wide), mode="bilinear", align_corners=False) for image in images]
+    grown = [_enlarged(image, tall, wide, enlarge) for image in images]
     crops = [
         [image[i : i + 1, :, top : top + h, left : left + w] for i, (top, left) in enumerate(zip(tops, lefts))]
         for image in grown
     ]
     return [torch.cat(each) for each in crops]
+
+
+def _enlarged(image: Tensor, tall: int, wide: int, how: Enlarge) -> Tensor:
+    if how == "resizing":
+        return F.interpolate(image, (tall, wide), mode="bilinear", align_corners=False)
+    above, beside = tall - image.shape[-2], wide - image.shape[-1]
+    return F.pad(image, (beside // 2, beside - beside // 2, above // 2, above - above // 2), mode="reflect")
 
 
 _WAYS = {"none": lambda image: image, "color": color, "translation": translation, "cutout": cutout}
