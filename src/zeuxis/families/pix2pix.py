@@ -31,7 +31,7 @@ class Pix2Pix(Translator):
     patch: Field = option(70, "pixels that one score of the discriminator sees")
     norm: Norm = option("batch", "normalisation in both networks")
     dropout: float = option(0.5, "share of the decoder's features dropped: the generator's noise", low=0, high=0.9)
-    l1: float = option(100.0, "weight of the distance to the true image", low=0)
+    l1: float = option(30.0, "weight of the distance to the true image (the paper: 100)", low=0)
     adversary: float = option(1.0, "weight of the adversary; 0: the distance alone", low=0)
     loss: Literal["non-saturating", "least-squares", "hinge"] = option(
         "non-saturating", "what the adversaries play for"
