@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from zeuxis.errors import DataError, UsageError
 from zeuxis.families.cyclegan import CycleGAN
 from zeuxis.families.pix2pix import Pix2Pix
 from zeuxis.judging import extractors, translation
+from zeuxis.judging.attributes import CHANGED, KEPT, Expected, expected
 from zeuxis.metrics import paired, vgg
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Batch, Clock, Translator, Turn
@@ -521,6 +523,46 @@ def test_named_sets_are_judged_by_what_is_held_out() -> None:
     assert trial.held_out and len(trial.judge) == 25 and len(trial.training) == 40
     names = [{record["name"] for record in each.image.records()} for each in (trial.training, trial.judge)]
     assert not names[0] & names[1]
+
+
+@dataclass(eq=False)
+class Oracle(Opposite):
+    """Knows the answers, but for a little contrast."""
+
+    def learn(self, trial: translation.Trial) -> None:
+        given, truth = (images.from_uint8(pack.images[:]) for pack in (trial.judge.source, trial.judge.image))
+        self.answers = {one.numpy().tobytes(): other for one, other in zip(given, truth, strict=True)}
+
+    def translate(self, source: Tensor, direction: str = "forward") -> Tensor:
+        return 0.98 * torch.stack([self.answers[one.contiguous().numpy().tobytes()] for one in source])
+
+
+def test_it_is_read_whether_what_should_change_did_and_nothing_else() -> None:
+    model = Oracle(size=32)
+    trial = translation.choose(model, "plain-to-glasses:300", count=50)
+    model.learn(trial)
+    rows = {row.name: row for row in translation.evaluate(model, trial, EYES, made_up_vgg()).rows}
+    changed, kept = rows[CHANGED], rows[KEPT]
+    assert changed.score.value > 0.9 and changed.beside["identity"] < 0.1 and changed.better == "higher"
+    assert kept.score.value > 0.9 and kept.beside["identity"] > 0.9 > kept.beside["mean colour"]
+
+
+def read(spec: str, channels: int, *, paired: bool = True) -> Expected | None:
+    trial = translation.choose(Opposite(size=16, source_channels=channels), spec, count=20)
+    judge = dataclasses.replace(trial.judge, paired=paired)
+    return expected(trial.training, judge, device="cpu", tell=lambda *what: None)
+
+
+def test_attributes_are_read_only_where_some_are_known_to_change() -> None:
+    assert read("grey -> avatars:40", 1) is None
+    assert read("plain-to-glasses:40", 3, paired=False) is None
+    found = read("plain-to-glasses:40", 3)
+    assert found is not None
+    glasses = found.reader.names.index("glasses")
+    assert not found.given[:, glasses].any() and found.truth[:, glasses].all()
+    assert (found.given != found.truth).sum() == 20, "and nothing else changes"
+    back = found.reversed()
+    assert torch.equal(back.given, found.truth) and torch.equal(back.truth, found.given)
 
 
 def test_without_pairs_only_the_look_is_judged(trained: dict[str, Path]) -> None:

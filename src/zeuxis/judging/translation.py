@@ -15,6 +15,7 @@ from zeuxis.data.pairs import Pairs, halves
 from zeuxis.data.source import open_pairs_of
 from zeuxis.errors import DataError
 from zeuxis.images import from_uint8
+from zeuxis.judging.attributes import CHANGED, KEPT, Expected, expected
 from zeuxis.judging.report import Better, Evaluation, Row
 from zeuxis.metrics import distances, paired, vgg
 from zeuxis.metrics.distances import FEWEST
@@ -28,6 +29,7 @@ BATCH = 16  # images translated at once
 SHOWN = 12  # examples in the picture
 COLOURED = 1000  # training images of which the mean colour is taken
 _SMALLEST = 11  # pixels: the window of SSIM
+_HIGHER = ("PSNR (dB)", "SSIM", CHANGED, KEPT)  # is better
 
 Progress = Callable[[str, int, int], None]  # what is worked on, how many are done, of how many
 Make = Callable[[Tensor], Tensor]  # images n c h w to images of the truths' shape
@@ -46,6 +48,19 @@ class Trial:
         """What the outputs are compared with, in words."""
         kind = "held-out" if self.held_out else "training"
         return f"{len(self.judge):,} {kind} {'pairs' if self.judge.paired else 'images'} of {self.judge.name}"
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """What looks at translations: for FID, for likeness, and for attributes where some are to change."""
+
+    extractor: Extractor
+    network: VGG
+    attributes: Expected | None
+
+    def reversed(self) -> Eyes:
+        """For the other direction."""
+        return Eyes(self.extractor, self.network, self.attributes.reversed() if self.attributes else None)
 
 
 @dataclass
@@ -90,10 +105,11 @@ def evaluate(
     changes nothing (identity), and who paints all in the mean colour of the training images."""
     tell = progress or (lambda what, done, total: None)
     rows: list[Row] = []
+    attributes = expected(trial.training, trial.judge, device=str(model.device), tell=tell)
     with torch.no_grad():
         for direction in model.directions:
             known = {name: other for name, other in (baselines or {}).items() if direction in other.directions}
-            rows += _direction(model, trial, extractor, network, direction, known, tell)
+            rows += _direction(model, trial, Eyes(extractor, network, attributes), direction, known, tell)
         examples = _examples(model, trial)
     about = {
         "model": model.family(),
@@ -114,14 +130,14 @@ def evaluate(
 def _direction(
     model: Translator,
     trial: Trial,
-    extractor: Extractor,
-    network: VGG,
+    eyes: Eyes,
     direction: str,
     baselines: Mapping[str, Translator],
     tell: Progress,
 ) -> list[Row]:
     """The rows of one direction: each who translates, on the same images."""
     forward = direction == model.directions[0]
+    eyes = eyes if forward else eyes.reversed()
     made_by: dict[str, Make] = {"model": _by(model, direction)}
     made_by |= {name: _by(other, direction) for name, other in baselines.items()}
     made_by |= {"identity": _unchanged(model, forward), "mean colour": _mean_colour(trial, forward)}
@@ -129,11 +145,11 @@ def _direction(
     done, count = 0, min(map(len, trial.judge.places))
     for given, truth in batches(trial.judge, forward=forward):
         for name, make in made_by.items():
-            _mark(marks[name], make(given), truth, trial.judge.paired, extractor, network)
+            _mark(marks[name], make(given), truth, eyes, known=trial.judge.paired, start=done)
         done += len(truth)
         tell(f"translations {direction}", done, count)
-    real = _real(trial, extractor, count, 1 if forward else 0)
-    return _rows("" if forward else f"{direction}: ", marks, real, extractor.name)
+    real = _real(trial, eyes.extractor, count, 1 if forward else 0)
+    return _rows("" if forward else f"{direction}: ", marks, real, eyes.extractor.name)
 
 
 def _real(trial: Trial, extractor: Extractor, count: int, side: int) -> list[Tensor]:
@@ -183,16 +199,18 @@ def batches(pairs: Pairs, *, forward: bool = True) -> Iterator[tuple[Tensor, Ten
         yield (found[0], found[1]) if forward else (found[1], found[0])
 
 
-def _mark(marks: Marks, made: Tensor, truth: Tensor, known: bool, extractor: Extractor, network: VGG) -> None:
+def _mark(marks: Marks, made: Tensor, truth: Tensor, eyes: Eyes, *, known: bool, start: int) -> None:
+    """Add what was made of the pairs from `start` on; nothing is compared with truths that are not `known`."""
     made = made.clamp(-1, 1)
-    marks.features.append(_features(extractor, made))
+    marks.features.append(_features(eyes.extractor, made))
     if not known:
         return
     found = {"L1 (of 255)": paired.l1(made, truth), "PSNR (dB)": paired.psnr(made, truth)}
     if truth.shape[-1] >= _SMALLEST:
         found["SSIM"] = paired.ssim(made, truth)
-    device = next(network.parameters()).device
-    found["VGG-feature distance"] = vgg.distance(network, made.to(device), truth.to(device)).cpu()
+    device = next(eyes.network.parameters()).device
+    found["VGG-feature distance"] = vgg.distance(eyes.network, made.to(device), truth.to(device)).cpu()
+    found |= eyes.attributes.scores(made, start) if eyes.attributes else {}
     for name, values in found.items():
         marks.scores.setdefault(name, []).append(values)
 
@@ -205,7 +223,7 @@ def _rows(prefix: str, marks: Mapping[str, Marks], real: list[Tensor], name: str
     found: list[Row] = []
     model, others = marks["model"], {other: each for other, each in marks.items() if other != "model"}
     for score in model.scores:
-        better: Better = "higher" if score in ("PSNR (dB)", "SSIM") else "lower"
+        better: Better = "higher" if score in _HIGHER else "lower"
         got = {other: float(torch.cat(each.scores[score]).mean()) for other, each in others.items()}
         found.append(Row(f"{prefix}{score}", mean(torch.cat(model.scores[score])), None, better, got))
     got = {other: distances.frechet(real[0], torch.cat(each.features)) for other, each in others.items()}
