@@ -105,13 +105,19 @@ def evaluate(
     changes nothing (identity), and who paints all in the mean colour of the training images."""
     tell = progress or (lambda what, done, total: None)
     rows: list[Row] = []
-    attributes = expected(trial.training, trial.judge, device=str(model.device), tell=tell)
+    eyes = Eyes(extractor, network, expected(trial.training, trial.judge, device=str(model.device), tell=tell))
     with torch.no_grad():
         for direction in model.directions:
-            known = {name: other for name, other in (baselines or {}).items() if direction in other.directions}
-            rows += _direction(model, trial, Eyes(extractor, network, attributes), direction, known, tell)
+            others = {name: other for name, other in (baselines or {}).items() if direction in other.directions}
+            rows += _direction(model, trial, eyes, direction, others, tell)
         examples = _examples(model, trial)
-    about = {
+    about = _about(model, trial, extractor)
+    return Evaluation(about, rows, _warnings(trial, about["dimensions"]), examples=examples)
+
+
+def _about(model: Translator, trial: Trial, extractor: Extractor) -> dict[str, object]:
+    """What was judged, by what, against what."""
+    return {
         "model": model.family(),
         "weights": digest(model.state_dict()),
         "against": trial.name,
@@ -120,11 +126,10 @@ def evaluate(
         "samples": len(trial.judge),
         "features": extractor.name,
         "images_seen": extractor.sees,
-        "dimensions": int(extractor(torch.zeros(1, 3, model.size, model.size)).shape[1]),
+        "dimensions": extractor(torch.zeros(1, 3, model.size, model.size)).shape[1],
         "training_images": len(trial.training),
         "zeuxis": zeuxis.__version__,
     }
-    return Evaluation(about, rows, _warnings(trial, about["dimensions"]), examples=examples)
 
 
 def _direction(
