@@ -10,13 +10,14 @@ from typing import Any
 
 from zeuxis import files
 from zeuxis.errors import UsageError
+from zeuxis.judging.attributes import CHANGED, KEPT
 from zeuxis.judging.report import number
 
 Row = Mapping[str, Any]
 FID = "FID[lite0]"
 SCORES = (FID, "KID[lite0]", "precision[lite0]", "recall[lite0]", "copies (share of samples)")
 # Of models that translate; those of the way back carry its name before.
-NEAR = ("L1 (of 255)", "PSNR (dB)", "SSIM", "PSNR of Y (dB)", "SSIM of Y", "VGG-feature distance")
+NEAR = ("L1 (of 255)", "PSNR (dB)", "SSIM", "PSNR of Y (dB)", "SSIM of Y", "VGG-feature distance", CHANGED, KEPT)
 _HEADS = ("minutes", "model", "seed", "images seen")
 # Colours that are told apart by those who see few of them (Okabe and Ito 2008).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
