@@ -336,6 +336,8 @@ def test_vgg_distance_is_between_directions_of_features() -> None:
         vgg.distance(network, image, other), 2 - 2 * torch.stack(cosines).mean(0), atol=1e-4, rtol=0
     )
     assert vgg.distance(network, image[:, :1], other[:, :1]).shape == (3,)
+    one_for_all = vgg.distance_to(network, image)(other[:1])
+    torch.testing.assert_close(one_for_all, vgg.distance(network, other[:1].expand(3, -1, -1, -1), image))
 
 
 # The command.

@@ -491,7 +491,7 @@ def scipy_ssim(x: Array, y: Array) -> float:
 def test_marks_are_those_of_other_libraries() -> None:
     truth = Image.fromarray(noise(64, 80, 3)).resize((160, 128), Image.Resampling.BICUBIC)
     image = made.reduced(truth, 2).resize(truth.size, Image.Resampling.BICUBIC)
-    found = upsizing.marks(image, truth, 4, made_up_vgg())
+    found = upsizing.marks(truth, 4, made_up_vgg())(image)
     weights = np.array([65.481, 128.553, 24.966]) / 255
     one, two = (16 + np.asarray(each).astype(float)[4:-4, 4:-4] @ weights for each in (image, truth))
     assert float(found["PSNR of Y (dB)"]) == pytest.approx(10 * np.log10(255**2 / ((one - two) ** 2).mean()), abs=1e-6)

@@ -78,7 +78,7 @@ def invert(
     """
     able = space_of(model, space)
     network = extractors.vgg16(device=model.device)
-    measure = functools.partial(vgg.distance, network)
+    measure = functools.partial(vgg.distance_to, network)
     code = _encoded(able, pictures) if isinstance(able, Encoder) else None
     if code is None or steps:
         how = Search(starts=starts) if steps is None else Search(steps=steps, starts=starts)
@@ -88,7 +88,7 @@ def invert(
         found = code
     made = decode(able, found)
     with torch.no_grad():
-        far = measure(made.to(model.device), pictures.to(model.device)).cpu()
+        far = measure(pictures.to(model.device))(made.to(model.device)).cpu()
     return Inversion(pictures, found, made, paired.psnr(made, pictures), far)
 
 

@@ -14,8 +14,11 @@ from zeuxis.errors import UsageError
 from zeuxis.explore.candidates import decode
 from zeuxis.explore.spaces import Space
 
-# How far images are from their truths (n c h w each): n. It must have a gradient.
-Distance = Callable[[Tensor, Tensor], Tensor]
+# Of truths (n c h w) what says how far images (n c h w) are from them: n. That must have a gradient.
+Distance = Callable[[Tensor], Callable[[Tensor], Tensor]]
+Far = Callable[
+    [Tensor, Tensor], Tensor
+]  # of latents (n ...) and their images, how far they are from what is looked for: n
 Progress = Callable[[int, int], None]
 
 DRAWN = 2048  # samples among which the starts are looked for
@@ -84,25 +87,25 @@ def _descend(
     """The latents (n ...) of some pictures (n c h w), from starts (n starts ...)."""
     centre, spread = drawn.mean(0), drawn.std(0).clamp(min=1e-6)
 
-    def far(z: Tensor, image: Tensor, wanted: Tensor) -> Tensor:
-        return (image - wanted).square().flatten(1).mean(1) + how.prior * _deviation(z, centre, spread)
+    def squared(wanted: Tensor) -> Far:
+        return lambda z, image: _error(image, wanted) + how.prior * _deviation(z, centre, spread)
 
-    def farther(z: Tensor, image: Tensor, wanted: Tensor) -> Tensor:
-        return far(z, image, wanted) + how.perceptual * distance(image, wanted)
+    def seen(wanted: Tensor) -> Far:
+        far, apart = squared(wanted), distance(wanted)
+        return lambda z, image: far(z, image) + how.perceptual * apart(image)
 
     last, many = how.steps // 3, starts.shape[1]
     every = truth.repeat_interleave(many, 0)
-    tried = _move(model, starts.flatten(0, 1), every, far, steps=how.steps - last, lr=how.lr, told=told)
-    errors = (decode(model, tried) - every).square().flatten(1).mean(1).view(-1, many)
+    tried = _move(model, starts.flatten(0, 1), squared(every), steps=how.steps - last, lr=how.lr, told=told)
+    errors = _error(decode(model, tried), every).view(-1, many)
     best = tried[errors.argmin(1) + many * torch.arange(len(truth), device=tried.device)]
-    return _move(model, best, truth, farther, steps=last, lr=how.lr / 2, told=told).cpu()
+    return _move(model, best, seen(truth), steps=last, lr=how.lr / 2, told=told).cpu()
 
 
 def _move(
     model: Space,
     start: Tensor,
-    truth: Tensor,
-    far: Callable[[Tensor, Tensor, Tensor], Tensor],
+    far: Far,
     *,
     steps: int,
     lr: float,
@@ -114,7 +117,7 @@ def _move(
     for step in range(steps):
         for group in adam.param_groups:
             group["lr"] = lr * min(1.0, 0.05 + math.cos(math.pi / 2 * step / steps))
-        loss = far(z, model.decode(z), truth).sum()
+        loss = far(z, model.decode(z)).sum()
         (z.grad,) = torch.autograd.grad(loss, z)
         adam.step()
         told()
@@ -125,6 +128,11 @@ def _coarse(images: Tensor) -> Tensor:
     """Images (n c h w) as short vectors (n d)."""
     small = F.adaptive_avg_pool2d(images, COARSE) if images.shape[-1] > COARSE else images
     return small.flatten(1)
+
+
+def _error(images: Tensor, truth: Tensor) -> Tensor:
+    """The mean squared error of images (n c h w each): n."""
+    return (images - truth).square().flatten(1).mean(1)
 
 
 def _deviation(z: Tensor, centre: Tensor, spread: Tensor) -> Tensor:

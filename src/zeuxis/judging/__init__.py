@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +11,12 @@ from torch import Tensor
 import zeuxis
 from zeuxis.images import from_uint8
 from zeuxis.judging import abilities
-from zeuxis.judging.report import Evaluation, Pair, Row
+from zeuxis.judging.report import Evaluation, Pair, Progress, Row
 from zeuxis.judging.sets import Sets
 from zeuxis.metrics import distances, neighbours
 from zeuxis.metrics.features import Extractor, digest, pack_features
 from zeuxis.model import Latent
 
-Progress = Callable[[str, int, int], None]  # what is worked on, how many are done, of how many
 PAIRS = 10  # samples in the picture of the closest
 FEW = 1000  # images below which neighbours say little
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from zeuxis.families.diffusion import HIGH, Diffusion
 from zeuxis.families.rbm import RBM
 from zeuxis.families.vae import VAE
 from zeuxis.images import from_uint8
-from zeuxis.judging.report import Row
+from zeuxis.judging.report import Progress, Row
 from zeuxis.judging.sets import Sets
 from zeuxis.metrics import latent, likelihood, paired, partition
 from zeuxis.metrics.features import Extractor
@@ -35,8 +34,6 @@ BATCH = 32  # images encoded at once
 CHAINS = 100  # of annealed importance sampling, and images that reverse ones start from
 TEMPERATURES = 5000  # that each passes through
 _SMALLEST = 11  # pixels: the window of SSIM
-
-Progress = Callable[[str, int, int], None]
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,14 +11,13 @@ from torch import Tensor
 from zeuxis.data.listing import Array, Attribute
 from zeuxis.data.pack import Pack
 from zeuxis.data.pairs import Pairs
+from zeuxis.judging.report import Progress
 from zeuxis.metrics.attributes import AttributeReader, reader_for
 
 CHANGED = "changed attributes, right (share)"  # those in which what is given and the truth differ
 KEPT = "kept attributes, right (share)"
 _MOST = 5000  # images of each end that the reader learns from
 _BYTES = 1 << 28  # of each end, at most
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

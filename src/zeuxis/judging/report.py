@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,6 +18,7 @@ from zeuxis.errors import UsageError
 from zeuxis.metrics.resampling import Score
 
 Better = Literal["lower", "higher", ""]
+Progress = Callable[[str, int, int], None]  # what is worked on, how many are done, of how many
 _TILE = 96  # pixels: smaller pictures are enlarged to about this
 
 

@@ -16,7 +16,7 @@ from zeuxis.data.source import open_pairs_of
 from zeuxis.errors import DataError
 from zeuxis.images import from_uint8
 from zeuxis.judging.attributes import CHANGED, KEPT, Expected, expected
-from zeuxis.judging.report import Better, Evaluation, Row
+from zeuxis.judging.report import Better, Evaluation, Progress, Row
 from zeuxis.metrics import distances, paired, vgg
 from zeuxis.metrics.distances import FEWEST
 from zeuxis.metrics.features import Extractor, digest, pack_features
@@ -31,8 +31,8 @@ COLOURED = 1000  # training images of which the mean colour is taken
 _SMALLEST = 11  # pixels: the window of SSIM
 _HIGHER = ("PSNR (dB)", "SSIM", CHANGED, KEPT)  # is better
 
-Progress = Callable[[str, int, int], None]  # what is worked on, how many are done, of how many
-Make = Callable[[Tensor], Tensor]  # images n c h w to images of the truths' shape
+Make = Callable[[Tensor], Tensor]  # images n c h w to images of the truths' shape, in [-1, 1]
+Look = Callable[[Tensor], dict[str, Tensor]]  # scores (n each) by name of images n c h w
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,9 @@ def _direction(
     marks = {name: Marks() for name in made_by}
     done, count = 0, min(map(len, trial.judge.places))
     for given, truth in batches(trial.judge, forward=forward):
+        look = _known(truth, eyes, done) if trial.judge.paired else None
         for name, make in made_by.items():
-            _mark(marks[name], make(given), truth, eyes, known=trial.judge.paired, start=done)
+            _mark(marks[name], make(given), eyes.extractor, look)
         done += len(truth)
         tell(f"translations {direction}", done, count)
     real = _real(trial, eyes.extractor, count, 1 if forward else 0)
@@ -168,7 +169,7 @@ def _real(trial: Trial, extractor: Extractor, count: int, side: int) -> list[Ten
 
 
 def _by(model: Translator, direction: str) -> Make:
-    return lambda given: model.translate(given.to(model.device), direction).float().cpu()
+    return lambda given: model.translate(given.to(model.device), direction).float().cpu().clamp(-1, 1)
 
 
 def _unchanged(model: Translator, forward: bool) -> Make:
@@ -177,11 +178,9 @@ def _unchanged(model: Translator, forward: bool) -> Make:
 
     def make(given: Tensor) -> Tensor:
         alike = given.mean(1, keepdim=True) if channels == 1 else given.expand(-1, channels, -1, -1)
-        return (
-            F.interpolate(alike, (size, size), mode="bicubic", align_corners=False)
-            if size != given.shape[-1]
-            else alike
-        )
+        if size == given.shape[-1]:
+            return alike
+        return F.interpolate(alike, (size, size), mode="bicubic", align_corners=False).clamp(-1, 1)
 
     return make
 
@@ -192,7 +191,7 @@ def _mean_colour(trial: Trial, forward: bool) -> Make:
         pack, places = (trial.training.source, trial.training.places[0])
     some = from_uint8(pack.images[places[:: max(1, len(places) // COLOURED)]])
     colour = some.mean((0, 2, 3), keepdim=True)
-    return lambda given: colour.expand(len(given), -1, *some.shape[-2:]).contiguous()
+    return lambda given: colour.expand(len(given), -1, *some.shape[-2:])
 
 
 def batches(pairs: Pairs, *, forward: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
@@ -204,20 +203,31 @@ def batches(pairs: Pairs, *, forward: bool = True) -> Iterator[tuple[Tensor, Ten
         yield (found[0], found[1]) if forward else (found[1], found[0])
 
 
-def _mark(marks: Marks, made: Tensor, truth: Tensor, eyes: Eyes, *, known: bool, start: int) -> None:
-    """Add what was made of the pairs from `start` on; nothing is compared with truths that are not `known`."""
-    made = made.clamp(-1, 1)
-    marks.features.append(_features(eyes.extractor, made))
-    if not known:
-        return
-    found = {"L1 (of 255)": paired.l1(made, truth), "PSNR (dB)": paired.psnr(made, truth)}
-    if truth.shape[-1] >= _SMALLEST:
-        found["SSIM"] = paired.ssim(made, truth)
+def _known(truth: Tensor, eyes: Eyes, start: int) -> Look:
+    """What compares images (n c h w) with the truths of the pairs from `start` on, which the network sees only once."""
     device = next(eyes.network.parameters()).device
-    found["VGG-feature distance"] = vgg.distance(eyes.network, made.to(device), truth.to(device)).cpu()
-    found |= eyes.attributes.scores(made, start) if eyes.attributes else {}
-    for name, values in found.items():
+    apart = vgg.distance_to(eyes.network, truth.to(device))
+
+    def look(made: Tensor) -> dict[str, Tensor]:
+        found = {"L1 (of 255)": paired.l1(made, truth), "PSNR (dB)": paired.psnr(made, truth)}
+        if truth.shape[-1] >= _SMALLEST:
+            found["SSIM"] = paired.ssim(made, truth)
+        found["VGG-feature distance"] = apart(_once(made).to(device)).cpu()
+        return found | (eyes.attributes.scores(made, start) if eyes.attributes else {})
+
+    return look
+
+
+def _mark(marks: Marks, made: Tensor, extractor: Extractor, look: Look | None) -> None:
+    """Add what was made (n c h w, in [-1, 1]), and how it compares where truths are known."""
+    marks.features.append(_features(extractor, _once(made)).expand(len(made), -1))
+    for name, values in (look(made) if look else {}).items():
         marks.scores.setdefault(name, []).append(values)
+
+
+def _once(images: Tensor) -> Tensor:
+    """One of them, where they are one image over and over, as the mean colour is: it need not be seen again."""
+    return images[:1] if images.stride(0) == 0 else images
 
 
 def _features(extractor: Extractor, images: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from zeuxis.capabilities import translator, upsizer
 from zeuxis.data import pairs
 from zeuxis.errors import UsageError
 from zeuxis.judging import extractors, translation, upsizing
-from zeuxis.judging.report import Evaluation
+from zeuxis.judging.report import Evaluation, Progress
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Model, Translator, Upsizer
 from zeuxis.settings import Fit
@@ -24,7 +24,7 @@ def evaluate(
     fit: Fit,
     limit: int | None,
     baselines: Mapping[str, Model],
-    progress: translation.Progress | None,
+    progress: Progress | None,
 ) -> Evaluation:
     """The scores that `zeuxis evaluate` gives; the extractor is only found where pairs are the trial."""
     data = pairs.completed(data, model.made_from)

@@ -20,7 +20,7 @@ from zeuxis.data.sources import find
 from zeuxis.enlarging import photograph
 from zeuxis.errors import DataError
 from zeuxis.images import from_uint8
-from zeuxis.judging.report import Better, Evaluation, Row
+from zeuxis.judging.report import Better, Evaluation, Progress, Row
 from zeuxis.metrics import paired, vgg
 from zeuxis.metrics.features import digest
 from zeuxis.metrics.resampling import mean
@@ -32,7 +32,6 @@ _DETAIL = 128  # pixels, height and width, of what is shown of each
 _MOST = 1024  # pixels of a photograph's height and width that are judged: of larger ones the middle
 _WINDOW = 11  # pixels that SSIM needs
 
-Progress = Callable[[str, int, int], None]
 Make = Callable[[Image.Image], Image.Image]  # a small image to a large one
 
 
@@ -115,8 +114,9 @@ def evaluate(
     examples: list[Tensor] = []
     for done, truth in enumerate(test.photographs, 1):
         made = {name: make(reduced(truth, model.scale)).convert(truth.mode) for name, make in makes.items()}
+        look = marks(truth, model.scale, network)
         for name, image in made.items():
-            for score, value in marks(image, truth, model.scale, network).items():
+            for score, value in look(image).items():
                 scores[name].setdefault(score, []).append(value)
         if len(examples) < SHOWN and min(truth.size) >= _DETAIL:
             examples.append(_detail(made, truth))
@@ -141,15 +141,21 @@ def _about(model: Upsizer, test: Test) -> dict[str, Any]:
     }
 
 
-def marks(image: Image.Image, truth: Image.Image, scale: int, network: VGG) -> dict[str, Tensor]:
-    """The scores (1) of an image, of the height and width of the truth, by name."""
-    one, two = _tensor(image), _tensor(truth)
+def marks(truth: Image.Image, scale: int, network: VGG) -> Callable[[Image.Image], dict[str, Tensor]]:
+    """What gives images of the height and width of this truth their scores (1 each), by name."""
+    wanted, device = _tensor(truth), next(network.parameters()).device
     inside = (..., slice(scale, -scale), slice(scale, -scale))
-    bright = paired.luminance(one)[inside], paired.luminance(two)[inside]
-    device = next(network.parameters()).device
     with torch.no_grad():
-        apart = vgg.distance(network, one.to(device), two.to(device)).cpu()
-    return {"PSNR of Y (dB)": paired.psnr(*bright), "SSIM of Y": paired.ssim(*bright), "VGG-feature distance": apart}
+        apart = vgg.distance_to(network, wanted.to(device))
+
+    @torch.no_grad()
+    def look(image: Image.Image) -> dict[str, Tensor]:
+        made = _tensor(image)
+        bright = paired.luminance(made)[inside], paired.luminance(wanted)[inside]
+        far = apart(made.to(device)).cpu()
+        return {"PSNR of Y (dB)": paired.psnr(*bright), "SSIM of Y": paired.ssim(*bright), "VGG-feature distance": far}
+
+    return look
 
 
 def _tensor(image: Image.Image) -> Tensor:

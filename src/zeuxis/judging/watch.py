@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zeuxis.judging import Progress
+from zeuxis.judging.report import Progress
 from zeuxis.judging.sets import Sets
 from zeuxis.judging.translation import Trial, batches
 from zeuxis.metrics import distances

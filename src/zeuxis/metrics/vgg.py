@@ -6,7 +6,7 @@ built as that of Zhang 2018, but for the weights which these learned for each fe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -126,5 +126,15 @@ def _levels(image: Tensor) -> Tensor:
 
 def distance(network: VGG, image: Tensor, truth: Tensor) -> Tensor:
     """How far apart images (n c h w, in [-1, 1]) are (n): squared differences of the features, mean over places and blocks."""
-    pairs = zip(features(network, image), features(network, truth))
-    return torch.stack([(a - b).square().sum(1).mean((1, 2)) for a, b in pairs]).mean(0)
+    return distance_to(network, truth)(image)
+
+
+def distance_to(network: VGG, truth: Tensor) -> Callable[[Tensor], Tensor]:
+    """What says how far images are from these truths, as `distance` does, but looks at the truths only once."""
+    wanted = features(network, truth)
+
+    def apart(image: Tensor) -> Tensor:
+        pairs = zip(features(network, image), wanted)
+        return torch.stack([(a - b).square().sum(1).mean((1, 2)) for a, b in pairs]).mean(0)
+
+    return apart
