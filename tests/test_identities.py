@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.nn import functional as F
 
@@ -59,6 +59,15 @@ def test_r1_of_a_linear_score_is_half_its_squared_norm() -> None:
     weight = torch.randn(3, 8, 8)
     value = r1(lambda image: (image * weight).sum((1, 2, 3)), torch.randn(5, 3, 8, 8))
     torch.testing.assert_close(value, weight.square().sum() / 2)
+
+
+def test_r1_of_patches_is_that_of_their_mean() -> None:
+    weight, image = torch.randn(3, 8, 8), torch.randn(5, 3, 8, 8)
+
+    def patches(seen: Tensor) -> Tensor:
+        return torch.stack([(seen * weight)[..., :4].sum((1, 2, 3)), (seen * weight)[..., 4:].sum((1, 2, 3))], 1)
+
+    torch.testing.assert_close(r1(patches, image), weight.square().sum() / 8)
 
 
 def test_r1_stays_in_float32_under_autocast_and_reaches_the_weights() -> None:
@@ -138,6 +147,14 @@ def test_restraint_rises_while_the_verdicts_are_apart_and_gives_way_where_they_a
     assert float(restraint.share) == 1 / 8
     restraint.look(torch.tensor(-0.5), 100 * DOUBLED)
     assert float(restraint.share) == LEAST
+
+
+@pytest.mark.parametrize("images", [1, 8, 32])
+def test_restraint_moves_as_far_in_half_precision(images: int) -> None:
+    restraint = Restraint(aim=0.5)
+    for _ in range(DOUBLED // images):
+        restraint.look(torch.tensor(0.75, dtype=torch.bfloat16), images)
+    assert float(restraint.share) == pytest.approx(2 * LEAST, rel=0.01)
 
 
 def test_restraint_decides_how_much_of_r1_is_paid() -> None:

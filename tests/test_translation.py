@@ -174,6 +174,22 @@ def test_pix2pix_pays_the_distance_and_its_discriminator_sees_the_source() -> No
     assert changed["discriminator"]["real"] != turns["discriminator"]["real"], "the same images beside other sources"
 
 
+def test_pix2pix_pays_r1_at_the_real_image_beside_its_source() -> None:
+    model = Pix2Pix(size=16, width=4, dropout=0.0, jitter=1.0, norm="none", r1=3.0, r1_every=5)
+    given = batch()
+
+    def paid(step: int) -> dict[str, Tensor]:
+        return next(dict(terms) for player, terms in model.losses(given, Clock(step)) if player == "discriminator")
+
+    assert given.source is not None and "r1" not in paid(4)
+    image = given.image.clone().requires_grad_(True)
+    scores = model.discriminator(torch.cat((given.source, image), 1)).mean((1, 2, 3))
+    (slope,) = torch.autograd.grad(scores.sum(), image)
+    model.restraint.share.fill_(0.25)
+    wanted = 0.25 * 3.0 * 5 * slope.square().sum((1, 2, 3)).mean() / 2
+    torch.testing.assert_close(paid(10)["r1"], wanted)
+
+
 def test_pix2pix_without_an_adversary_is_the_distance_alone() -> None:
     model = Pix2Pix(size=16, width=4, adversary=0.0)
     assert [(player, list(terms)) for player, terms in model.losses(batch(), Clock())] == [("generator", ["l1"])]
@@ -220,7 +236,7 @@ def total(report: dict[str, Tensor], player: str) -> float:
 def test_pix2pix_plays_as_it_is_usually_written(dropout: float) -> None:
     """Losses of three steps, so gradients and moves too: laid out as in training, or with noise that is drawn alike."""
     torch.manual_seed(8)
-    paper: dict[str, Any] = {"norm": "instance", "upsampling": "transposed", "l1": 100.0}
+    paper: dict[str, Any] = {"norm": "instance", "upsampling": "transposed", "l1": 100.0, "r1": 0.0}
     model = Pix2Pix(size=32, width=4, jitter=1.0, dropout=dropout, **paper)
     book = pix2pix.networks(32, 4)
     like(book, (model.generator, model.discriminator))

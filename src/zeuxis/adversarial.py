@@ -75,7 +75,8 @@ class Restraint(nn.Module):
         an aim all is paid, always."""
         if not self.aim:
             return
-        self.share.mul_(2.0 ** (torch.sign(apart - self.aim) * images / DOUBLED)).clamp_(LEAST, 1.0)
+        # In float32, as half precision rounds what a small batch changes to nothing.
+        self.share.mul_(2.0 ** (torch.sign(apart.float() - self.aim) * images / DOUBLED)).clamp_(LEAST, 1.0)
 
 
 def turns(
@@ -137,10 +138,13 @@ def gradient_penalty(
 
 
 def r1(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
-    """Half the mean squared norm of the score's gradient at real images (n c h w): Mescheder 2018, equation 9."""
+    """Half the mean squared norm of the score's gradient at real images (n c h w): Mescheder 2018, equation 9.
+
+    The score of an image is the mean of those of its patches, where it has several.
+    """
     real = real.detach().requires_grad_(True)
     with torch.autocast(real.device.type, enabled=False):  # squares of small gradients underflow in half precision
-        score = discriminator(real.float()).sum()
+        score = discriminator(real.float()).reshape(len(real), -1).mean(1).sum()
         (gradient,) = torch.autograd.grad(score, real, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean() / 2
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from zeuxis.adversarial import PAIRS, turns
+from zeuxis.adversarial import PAIRS, Restraint, turns
 from zeuxis.model import Batch, Clock, Translator, Turn, option
 from zeuxis.nets.augment import Enlarge, jitter
 from zeuxis.nets.conv import Upsampling, textbook_init
@@ -36,12 +36,20 @@ class Pix2Pix(Translator):
     loss: Literal["non-saturating", "least-squares", "hinge"] = option(
         "non-saturating", "what the adversaries play for"
     )
+    r1: float = option(4.0, "weight of the R1 penalty on the discriminator's gradient at real images", low=0)
+    r1_every: int = option(16, "steps between two penalties (each counts as many times)", low=1)
+    r1_aim: float = option(
+        0.5,
+        "R1 counts in full only where verdicts on real and fake are further apart than this; 0: always",
+        low=0,
+        high=1,
+    )
     jitter: float = option(1.117, "pairs are enlarged by this and cropped back at random; 1: never", low=1, high=2)
     enlarge: Enlarge = option("padding", "how: mirrored at the edges, or resized, which blurs them")
     lr: float = option(2e-4, "learning rate of both players (Adam)", low=0, high=1)
     beta1: float = option(0.5, "Adam's memory of the gradient", low=0, high=0.999)
 
-    scaffolding = ("discriminator",)
+    scaffolding = ("discriminator", "restraint")
     bf16 = True
     batch_size = 8
 
@@ -61,6 +69,7 @@ class Pix2Pix(Translator):
         self.discriminator = Patch(sum(ends), width=self.width, field=self.patch, norm=self.norm, size=self.size)
         textbook_init(self.generator)
         textbook_init(self.discriminator)
+        self.restraint = Restraint(self.r1_aim)
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
@@ -83,7 +92,9 @@ class Pix2Pix(Translator):
             scores: Tensor = self.discriminator(torch.cat((source, image), 1))
             return scores
 
-        for player, terms in turns(PAIRS[self.loss], score, real, fake):
+        weight = self.r1 * self.r1_every if clock.step % self.r1_every == 0 else 0.0
+        restraint = self.restraint if self.r1 else None
+        for player, terms in turns(PAIRS[self.loss], score, real, fake, r1_weight=weight, restraint=restraint):
             if player == "generator":
                 terms = {"fool": self.adversary * terms["fool"], "l1": distance}
             yield player, terms
