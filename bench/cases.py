@@ -119,8 +119,7 @@ def _pix2pix(size: int) -> Case:
         players = pix2pix.optimizers(*networks)
         return lambda image: pix2pix.step(*networks, players, image, image)
 
-    options: dict[str, Any] = {"size": size, "width": 64, "norm": "instance", "r1": 0.0}
-    options |= {"upsampling": "transposed", "jitter": 1.0}
+    options: dict[str, Any] = {"size": size, "width": 64, "norm": "instance", "upsampling": "transposed", "jitter": 1.0}
     return Case(lambda: families.find("pix2pix")(**options), plain, size, 3, 1, scale=1)
 
 

@@ -236,7 +236,7 @@ def total(report: dict[str, Tensor], player: str) -> float:
 def test_pix2pix_plays_as_it_is_usually_written(dropout: float) -> None:
     """Losses of three steps, so gradients and moves too: laid out as in training, or with noise that is drawn alike."""
     torch.manual_seed(8)
-    paper: dict[str, Any] = {"norm": "instance", "upsampling": "transposed", "l1": 100.0, "r1": 0.0}
+    paper: dict[str, Any] = {"norm": "instance", "upsampling": "transposed", "l1": 100.0}
     model = Pix2Pix(size=32, width=4, jitter=1.0, dropout=dropout, **paper)
     book = pix2pix.networks(32, 4)
     like(book, (model.generator, model.discriminator))

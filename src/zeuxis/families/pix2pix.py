@@ -36,7 +36,9 @@ class Pix2Pix(Translator):
     loss: Literal["non-saturating", "least-squares", "hinge"] = option(
         "non-saturating", "what the adversaries play for"
     )
-    r1: float = option(4.0, "weight of the R1 penalty on the discriminator's gradient at real images", low=0)
+    r1: float = option(
+        0.0, "weight of the R1 penalty on the discriminator's gradient at real images; 4 for drawings", low=0
+    )
     r1_every: int = option(16, "steps between two penalties (each counts as many times)", low=1)
     r1_aim: float = option(
         0.5,
