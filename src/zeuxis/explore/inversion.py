@@ -16,9 +16,8 @@ from zeuxis.explore.spaces import Space
 
 # Of truths (n c h w) what says how far images (n c h w) are from them: n. That must have a gradient.
 Distance = Callable[[Tensor], Callable[[Tensor], Tensor]]
-Far = Callable[
-    [Tensor, Tensor], Tensor
-]  # of latents (n ...) and their images, how far they are from what is looked for: n
+# Of latents (n ...) and their images how far they are from what is looked for: n.
+Far = Callable[[Tensor, Tensor], Tensor]
 Progress = Callable[[int, int], None]
 
 DRAWN = 2048  # samples among which the starts are looked for
