@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.nn import functional as F
 
-from zeuxis.adversarial import DOUBLED, LEAST, PAIRS, Restraint, r1, turns
+from zeuxis.adversarial import DOUBLED, LEAST, PAIRS, Restraint, lazily, r1, turns
 from zeuxis.errors import DivergedError
 from zeuxis.families.dcgan import DCGAN
 from zeuxis.families.vae import VAE
@@ -133,6 +133,13 @@ def test_flat_features_give_a_flat_image_only_by_nearest_neighbours() -> None:
     ]
     spread = [float((image - image.mean((2, 3), keepdim=True)).abs().max()) for image in inner]
     assert spread[0] < 1e-6 < 1e-3 < spread[1]
+
+
+@pytest.mark.parametrize("every", [1, 4, 16])
+def test_a_penalty_that_is_paid_seldom_is_paid_as_much_in_the_end(every: int) -> None:
+    weights = [lazily(2.5, every, step) for step in range(32)]
+    assert sum(weights) == 32 * 2.5
+    assert sum(weight > 0 for weight in weights) == 32 / every
 
 
 def test_restraint_rises_while_the_verdicts_are_apart_and_gives_way_where_they_are_alike() -> None:

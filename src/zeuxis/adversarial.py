@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from zeuxis.options import option
 
 
 class Pair(NamedTuple):
@@ -50,8 +52,25 @@ _hinge = Pair(
 PAIRS = {"non-saturating": _non_saturating, "saturating": _saturating, "least-squares": _least_squares, "hinge": _hinge}
 
 
+def every_option() -> Any:
+    """The option that says how seldom a penalty is paid, for `lazily`."""
+    return option(16, "steps between two penalties (each counts as many times)", low=1)
+
+
+def lazily(weight: float, every: int, step: int) -> float:
+    """A penalty's weight at a step where it is paid every so many steps, each time for all of them (Karras 2020, section
+    3.1), and 0 at the others."""
+    return weight * every if step % every == 0 else 0.0
+
+
 LEAST = 2.0**-5  # share of the R1 penalty
 DOUBLED = 2_000  # images in which the share can double
+
+
+def aim_option() -> Any:
+    """The option that says what a `Restraint` aims at."""
+    meaning = "R1 counts in full only where verdicts on real and fake are further apart than this; 0: always"
+    return option(0.5, meaning, low=0, high=1)
 
 
 class Restraint(nn.Module):

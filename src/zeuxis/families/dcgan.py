@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim import Adam, Optimizer
 
-from zeuxis.adversarial import PAIRS, Restraint, turns
+from zeuxis.adversarial import PAIRS, Restraint, aim_option, every_option, lazily, turns
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.augment import Augment, augment
 from zeuxis.nets.conv import Norm, Upsampling, opponents
@@ -44,13 +44,8 @@ class DCGAN(Latent):
         "non-saturating", "what the adversaries play for"
     )
     r1: float = option(4.0, "weight of the R1 penalty on the discriminator's gradient at real images", low=0)
-    r1_every: int = option(16, "steps between two penalties (each counts as many times)", low=1)
-    r1_aim: float = option(
-        0.5,
-        "R1 counts in full only where verdicts on real and fake are further apart than this; 0: always",
-        low=0,
-        high=1,
-    )
+    r1_every: int = every_option()
+    r1_aim: float = aim_option()
     upsampling: Upsampling = option("nearest", "how the generator doubles: neighbours and a convolution, or transposed")
     discriminator_norm: Norm = option("none", "normalisation in the discriminator")
     spectral_norm: bool = option(False, "bound the discriminator's layers by their spectral norm (Miyato 2018)")
@@ -95,8 +90,7 @@ class DCGAN(Latent):
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         fake = self.decode(torch.randn(len(batch.image), self.latent_dim, device=batch.image.device))
-        due = clock.step % self.r1_every == 0
-        weight = self.r1 * self.r1_every if due else 0.0
+        weight = lazily(self.r1, self.r1_every, clock.step)
         restraint = self.restraint if self.r1 else None
         yield from turns(PAIRS[self.loss], self.score, batch.image, fake, r1_weight=weight, restraint=restraint)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from zeuxis.adversarial import PAIRS, turns
+from zeuxis.adversarial import PAIRS, every_option, lazily, turns
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 
 
@@ -34,7 +34,7 @@ class GAN(Latent):
     r1: float = option(
         1.0, "weight of the R1 penalty on the discriminator's gradient at real images; 0: as in 2014", low=0
     )
-    r1_every: int = option(16, "steps between two penalties (each counts as many times)", low=1)
+    r1_every: int = every_option()
 
     scaffolding = ("discriminator",)
     batch_size = 64
@@ -60,8 +60,7 @@ class GAN(Latent):
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         fake = self.decode(torch.randn(len(batch.image), self.latent_dim, device=batch.image.device))
-        due = clock.step % self.r1_every == 0
-        weight = self.r1 * self.r1_every if due else 0.0
+        weight = lazily(self.r1, self.r1_every, clock.step)
         yield from turns(PAIRS[self.loss], self.score, batch.image, fake, r1_weight=weight)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:

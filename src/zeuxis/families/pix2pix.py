@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from zeuxis.adversarial import PAIRS, Restraint, turns
+from zeuxis.adversarial import PAIRS, Restraint, aim_option, every_option, lazily, turns
 from zeuxis.model import Batch, Clock, Translator, Turn, option
 from zeuxis.nets.augment import Enlarge, jitter
 from zeuxis.nets.conv import Upsampling, textbook_init
@@ -39,13 +39,8 @@ class Pix2Pix(Translator):
     r1: float = option(
         0.0, "weight of the R1 penalty on the discriminator's gradient at real images; 4 for drawings", low=0
     )
-    r1_every: int = option(16, "steps between two penalties (each counts as many times)", low=1)
-    r1_aim: float = option(
-        0.5,
-        "R1 counts in full only where verdicts on real and fake are further apart than this; 0: always",
-        low=0,
-        high=1,
-    )
+    r1_every: int = every_option()
+    r1_aim: float = aim_option()
     jitter: float = option(1.117, "pairs are enlarged by this and cropped back at random; 1: never", low=1, high=2)
     enlarge: Enlarge = option("padding", "how: mirrored at the edges, or resized, which blurs them")
     lr: float = option(2e-4, "learning rate of both players (Adam)", low=0, high=1)
@@ -94,7 +89,7 @@ class Pix2Pix(Translator):
             scores: Tensor = self.discriminator(torch.cat((source, image), 1))
             return scores
 
-        weight = self.r1 * self.r1_every if clock.step % self.r1_every == 0 else 0.0
+        weight = lazily(self.r1, self.r1_every, clock.step)
         restraint = self.restraint if self.r1 else None
         for player, terms in turns(PAIRS[self.loss], score, real, fake, r1_weight=weight, restraint=restraint):
             if player == "generator":

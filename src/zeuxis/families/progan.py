@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
-from zeuxis.adversarial import PAIRS, distance, gradient_penalty, turns
+from zeuxis.adversarial import PAIRS, distance, every_option, gradient_penalty, lazily, turns
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.conv import pyramid
 from zeuxis.nets.equalised import EqualConv2d, EqualLinear, minibatch_deviation, pixel_norm
@@ -120,7 +120,7 @@ class ProGAN(Latent):
         "non-saturating", "with R1; or the paper's, a critic with a penalised slope"
     )
     r1: float = option(1.0, "weight of the R1 penalty on the discriminator's gradient at real images", low=0)
-    r1_every: int = option(16, "steps between two R1 penalties (each counts as many times)", low=1)
+    r1_every: int = every_option()
     penalty: float = option(10.0, "weight of the penalty on the critic's slope", low=0)
 
     scaffolding = ("discriminator",)
@@ -157,7 +157,7 @@ class ProGAN(Latent):
         if self.loss == "wgan-gp":
             yield from self.criticism(score, real, fake)
         else:
-            weight = self.r1 * self.r1_every if clock.step % self.r1_every == 0 else 0.0
+            weight = lazily(self.r1, self.r1_every, clock.step)
             yield from turns(PAIRS["non-saturating"], score, real, fake, r1_weight=weight)
         self.growth.seen.fill_(clock.images)
 

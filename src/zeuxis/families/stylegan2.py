@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
-from zeuxis.adversarial import PAIRS, PathLength, path_lengths, r1
+from zeuxis.adversarial import PAIRS, PathLength, every_option, lazily, path_lengths, r1
 from zeuxis.model import Batch, Clock, Styled, Turn, option
 from zeuxis.nets.adaptive import Adaptive
 from zeuxis.nets.style import Discriminator, Mapping, Synthesis
@@ -30,9 +30,9 @@ class StyleGAN2(Styled):
         0.99, "Adam's memory of the gradient's square (it has none of the gradient)", low=0, high=0.9999
     )
     r1: float = option(10.0, "weight of the R1 penalty on the discriminator's gradient at real images", low=0)
-    r1_every: int = option(16, "steps between two penalties (each counts as many times)", low=1)
+    r1_every: int = every_option()
     path: float = option(0.1, "weight of path length regularisation, the paper's being 1; 0 for none", low=0)
-    path_every: int = option(16, "steps between two regularisations (each counts as many times)", low=1)
+    path_every: int = every_option()
     mixing: float = option(0.9, "share of images learned with two styles, from some layer on the other", low=0, high=1)
     noise: bool = option(False, "add noise to the features, for detail that is no latent's")
     ada: float = option(
@@ -66,15 +66,15 @@ class StyleGAN2(Styled):
         real_score, fake_score = self.discriminator(real), self.discriminator(fake.detach())
         yield None, {"verdict/real": GAME.verdict(real_score).mean(), "verdict/fake": GAME.verdict(fake_score).mean()}
         terms = {"real": GAME.real(real_score), "fake": GAME.fake(fake_score)}
-        if self.r1 > 0 and clock.step % self.r1_every == 0:
-            terms["r1"] = self.r1 * self.r1_every * r1(self.discriminator, real)
+        if weight := lazily(self.r1, self.r1_every, clock.step):
+            terms["r1"] = weight * r1(self.discriminator, real)
         yield "discriminator", terms
 
         terms, typical = {"fool": GAME.fool(self.discriminator(fake))}, self.lengths.typical
-        if self.path > 0 and clock.step % self.path_every == 0:
+        if weight := lazily(self.path_weight, self.path_every, clock.step):
             lengths = path_lengths(self.everywhere, self.mapping(self.draw(batch.image, -(-len(w) // 2))))
             typical = self.lengths.among(lengths)
-            terms["path"] = self.path_weight * self.path_every * (lengths - typical).square().mean()
+            terms["path"] = weight * (lengths - typical).square().mean()
         yield "generator", terms
         yield None, {"augmentation/probability": self.augmented.probability, "path/length": typical}
 
