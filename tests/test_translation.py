@@ -31,6 +31,7 @@ from zeuxis.metrics.features import Extractor
 from zeuxis.model import Batch, Clock, Translator, Turn
 from zeuxis.nets.augment import Enlarge, jitter
 from zeuxis.nets.conv import Upsampling
+from zeuxis.nets.noise import Noise, drawn
 from zeuxis.nets.norm import InstanceNorm, padded
 from zeuxis.nets.patch import Field, Patch
 from zeuxis.nets.resnet import ResNet
@@ -468,13 +469,47 @@ def test_translate_takes_folders_and_both_directions(trained: dict[str, Path], t
     assert not np.array_equal(made["forward"][0], np.asarray(Image.open(tmp_path / "forward" / "1.tiff.png")))
 
 
-def test_noise_is_drawn_where_a_seed_asks_for_it(trained: dict[str, Path]) -> None:
+def test_noise_is_that_of_a_seed_whoever_stands_beside(trained: dict[str, Path]) -> None:
     model, source = api.load(trained["pix2pix"]), torch.rand(1, 3, 16, 16)
     plain, one, two, again = (api.translate(model, source, seed=seed) for seed in (None, 1, 2, 1))
     assert torch.equal(one, again) and not torch.equal(one, two) and not torch.equal(one, plain)
-    assert torch.equal(plain, api.translate(model, source)), "and rests again"
+    assert torch.equal(plain, api.translate(model, source, seed=0))
+    together = api.translate(model, torch.cat((torch.rand(1, 3, 16, 16), source)), seed=0)
+    torch.testing.assert_close(together[1:], one, atol=1e-5, rtol=0)
     with pytest.raises(UsageError, match="no noise"):
         api.translate(api.load(trained["cyclegan"]), source, seed=1)
+
+
+def test_the_noise_of_seeds_moves_an_image_as_far_as_that_of_training() -> None:
+    torch.manual_seed(0)
+    network, source = UNet(32, 3, 3, width=8, norm="batch", dropout=0.5).eval(), torch.rand(128, 3, 32, 32)
+    with torch.no_grad():
+        rest = network(source)
+        with drawn(network, 0.5, range(128)):
+            ours = (network(source) - rest).abs().mean()
+        for layer in network.modules():
+            layer.training = isinstance(layer, Noise)
+        theirs = (network(source) - rest).abs().mean()
+    torch.testing.assert_close(ours, theirs, atol=0, rtol=0.02)
+
+
+def test_noise_drops_as_much_as_in_training_and_rests_where_none_is_asked_for(trained: dict[str, Path]) -> None:
+    layer, x = Noise(0.3).eval(), torch.ones(64, 8, 16, 16)
+    with drawn(layer, 0.3, range(64)):
+        made = layer(x)
+    torch.testing.assert_close(made.unique(), torch.tensor([0.0, 1 / 0.7]))
+    torch.testing.assert_close(made.mean(), torch.tensor(1.0), atol=0.01, rtol=0)
+    assert torch.equal(layer(x), x)
+    source, made_by = torch.rand(1, 3, 16, 16), {}
+    for dropout in (0.0, 0.5):
+        model = api.load(trained["pix2pix"])
+        model.adjust({"dropout": dropout})
+        made_by[dropout] = api.translate(model, source)
+    model.adversary = 0.0  # type: ignore[attr-defined]
+    assert torch.equal(made_by[0.0], api.translate(model, source)), "the distance alone wants the mean"
+    assert not torch.equal(made_by[0.0], made_by[0.5])
+    with pytest.raises(UsageError, match="no noise"):
+        api.translate(model, source, seed=1)
 
 
 def test_translate_says_what_cannot_be(trained: dict[str, Path], tmp_path: Path) -> None:
@@ -510,7 +545,7 @@ class Opposite(Translator):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         yield from ()
 
-    def translate(self, source: Tensor, direction: str = "forward") -> Tensor:
+    def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:
         return -source + self.wrong
 
 
@@ -551,7 +586,7 @@ class Oracle(Opposite):
         given, truth = (images.from_uint8(pack.images[:]) for pack in (trial.judge.source, trial.judge.image))
         self.answers = {one.numpy().tobytes(): other for one, other in zip(given, truth, strict=True)}
 
-    def translate(self, source: Tensor, direction: str = "forward") -> Tensor:
+    def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:
         return 0.98 * torch.stack([self.answers[one.contiguous().numpy().tobytes()] for one in source])
 
 

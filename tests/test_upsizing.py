@@ -521,7 +521,7 @@ class Neighbours(Upsizer):
     def reach(self) -> int:
         return 0
 
-    def translate(self, source: Tensor, direction: str = "forward") -> Tensor:
+    def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:
         return F.interpolate(source, scale_factor=self.scale)
 
 

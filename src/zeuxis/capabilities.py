@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -81,7 +79,8 @@ def translator(model: Model) -> Translator:
 def translate(model: Model, image: Tensor, *, direction: str = "forward", seed: int | None = None) -> Tensor:
     """What the model makes of images (n c h w, in [-1, 1]) of any height and width, on the CPU.
 
-    With a seed its noise is drawn, for models that have any (dropout). Large images are made larger tile by tile.
+    Of a model with noise (pix2pix: dropout) the first image has that of the seed, by itself 0, the next that of the seed
+    after it. Large images are made larger tile by tile.
     `UsageError` where the model does not translate, not in that direction, not images of so many channels, or has no noise.
     """
     able = translator(model)
@@ -89,10 +88,12 @@ def translate(model: Model, image: Tensor, *, direction: str = "forward", seed: 
         raise UsageError(f"{model.family()} has no direction {direction!r}; choose from {', '.join(able.directions)}")
     if image.shape[1] != able.takes(direction):
         raise UsageError(f"the images have {image.shape[1]} channels; {direction} takes {able.takes(direction)}")
-    with _noise(able, seed):
-        if isinstance(able, Upsizer):
-            return enlarged(able, image)
-        return torch.cat([able.translate(part.to(model.device), direction).cpu() for part in torch.split(image, BATCH)])
+    if seed is not None and not able.noisy:
+        raise UsageError(f"{model.family()} has no noise to draw here; leave out the seed")
+    if isinstance(able, Upsizer):
+        return enlarged(able, image)
+    first, parts = seed or 0, enumerate(torch.split(image, BATCH))
+    return torch.cat([able.translate(part.to(model.device), direction, first + i * BATCH).cpu() for i, part in parts])
 
 
 def enlarge(model: Model, image: Image.Image) -> Image.Image:
@@ -108,26 +109,6 @@ def upsizer(model: Model) -> Upsizer:
     if not isinstance(model, Upsizer):
         raise UsageError(f"{model.family()} makes no image larger; these families do: {_able(Upsizer)}")
     return model
-
-
-@contextlib.contextmanager
-def _noise(model: Translator, seed: int | None) -> Iterator[None]:
-    """The model's dropout at work, as the seed has it (Isola 2017, section 3.3); without a seed, at rest."""
-    layers = [layer for layer in model.modules() if isinstance(layer, torch.nn.Dropout)]
-    if seed is None:
-        yield
-        return
-    if not layers:
-        raise UsageError(f"{model.family()} has no noise to draw here; leave out the seed")
-    with torch.random.fork_rng(devices=[] if model.device.type == "cpu" else [model.device]):
-        torch.manual_seed(seed)
-        for layer in layers:
-            layer.train()
-        try:
-            yield
-        finally:
-            for layer in layers:
-                layer.eval()
 
 
 @torch.no_grad()

@@ -243,9 +243,14 @@ class Translator(Model):
         """Channels of the images that are translated in a direction."""
         return self.source_channels if direction == self.directions[0] else self.channels
 
+    @property
+    def noisy(self) -> bool:
+        """Whether what it makes depends on a seed, too."""
+        return False
+
     @abstractmethod
-    def translate(self, source: Tensor, direction: str = "forward") -> Tensor:
-        """Images (n c h w, in [-1, 1]) made from source images of any height and width."""
+    def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:
+        """Images (n c h w, in [-1, 1]) made from sources of any height and width; where noisy, of the seeds from this one on."""
 
 
 @dataclass(eq=False)

@@ -106,7 +106,7 @@ class CycleGAN(Translator):
         assert isinstance(pool, Pool)
         return pool
 
-    def translate(self, source: Tensor, direction: str = "forward") -> Tensor:
+    def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:
         image: Tensor = self.generators[_MAKES[direction]](source)
         return image
 

@@ -14,6 +14,7 @@ from zeuxis.adversarial import PAIRS, Restraint, aim_option, every_option, lazil
 from zeuxis.model import Batch, Clock, Translator, Turn, option
 from zeuxis.nets.augment import Enlarge, jitter
 from zeuxis.nets.conv import Upsampling, textbook_init
+from zeuxis.nets.noise import drawn
 from zeuxis.nets.norm import Norm
 from zeuxis.nets.patch import Field, Patch
 from zeuxis.nets.resnet import ResNet
@@ -30,7 +31,9 @@ class Pix2Pix(Translator):
     upsampling: Upsampling = option("nearest", "how the generator doubles: neighbours and a convolution, or transposed")
     patch: Field = option(70, "pixels that one score of the discriminator sees")
     norm: Norm = option("batch", "normalisation in both networks")
-    dropout: float = option(0.5, "share of the decoder's features dropped: the generator's noise", low=0, high=0.9)
+    dropout: float = option(
+        0.5, "share of the decoder's features dropped: the generator's noise", low=0, high=0.9, at_sampling=True
+    )
     l1: float = option(30.0, "weight of the distance to the true image (the paper: 100)", low=0)
     adversary: float = option(1.0, "weight of the adversary; 0: the distance alone", low=0)
     loss: Literal["non-saturating", "least-squares", "hinge"] = option(
@@ -96,6 +99,12 @@ class Pix2Pix(Translator):
                 terms = {"fool": self.adversary * terms["fool"], "l1": distance}
             yield player, terms
 
-    def translate(self, source: Tensor, direction: str = "forward") -> Tensor:
-        image: Tensor = self.generator(source)
+    @property
+    def noisy(self) -> bool:
+        """With an adversary, who wants one of all that might be; the distance alone wants their mean."""
+        return bool(self.adversary and self.dropout)
+
+    def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:
+        with drawn(self.generator, self.dropout if self.noisy else 0.0, range(seed, seed + len(source))):
+            image: Tensor = self.generator(source)
         return image

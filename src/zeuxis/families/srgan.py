@@ -194,6 +194,6 @@ class SRGAN(Upsizer, Perceptive):
             terms["features"] = self.perceptual * _FEATURES[self.block] * apart
         return terms
 
-    def translate(self, source: Tensor, direction: str = "forward") -> Tensor:
+    def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:
         image: Tensor = self.generator(source)
         return image.clamp(-1, 1)

@@ -143,8 +143,8 @@ def _direction(
     """The rows of one direction: each who translates, on the same images."""
     forward = direction == model.directions[0]
     eyes = eyes if forward else eyes.reversed()
-    made_by: dict[str, Make] = {"model": _by(model, direction)}
-    made_by |= {name: _by(other, direction) for name, other in baselines.items()}
+    made_by: dict[str, Make] = {"model": by(model, direction)}
+    made_by |= {name: by(other, direction) for name, other in baselines.items()}
     made_by |= {"identity": _unchanged(model, forward), "mean colour": _mean_colour(trial, forward)}
     marks = {name: Marks() for name in made_by}
     done, count = 0, min(map(len, trial.judge.places))
@@ -168,8 +168,17 @@ def _real(trial: Trial, extractor: Extractor, count: int, side: int) -> list[Ten
     return found
 
 
-def _by(model: Translator, direction: str) -> Make:
-    return lambda given: model.translate(given.to(model.device), direction).float().cpu().clamp(-1, 1)
+def by(model: Translator, direction: str = "forward") -> Make:
+    """What a model makes of one batch after another, each image with noise of its own."""
+    seen = 0
+
+    def make(given: Tensor) -> Tensor:
+        nonlocal seen
+        made = model.translate(given.to(model.device), direction, seen)
+        seen += len(given)
+        return made.float().cpu().clamp(-1, 1)
+
+    return make
 
 
 def _unchanged(model: Translator, forward: bool) -> Make:
@@ -250,7 +259,7 @@ def outputs(model: Translator, data: str, count: int) -> Tensor:
     """What the model makes of the first sources that it is judged by (count c h w), evenly spaced."""
     pairs = choose(model, data, count=max(count, FEWEST)).judge
     chosen = pairs.places[0][np.arange(count) * len(pairs.places[0]) // count]
-    return _by(model, model.directions[0])(from_uint8(pairs.source.images[chosen]))
+    return by(model, model.directions[0])(from_uint8(pairs.source.images[chosen]))
 
 
 def _examples(model: Translator, trial: Trial) -> Tensor:
@@ -261,8 +270,8 @@ def _examples(model: Translator, trial: Trial) -> Tensor:
     source, truth = (
         from_uint8(pack.images[places[chosen]]) for pack, places in zip((pairs.source, pairs.image), pairs.places)
     )
-    backs = [_by(model, direction)(truth) for direction in model.directions[1:]]
-    columns = [source, _by(model, model.directions[0])(source), truth, *backs]
+    backs = [by(model, direction)(truth) for direction in model.directions[1:]]
+    columns = [source, by(model, model.directions[0])(source), truth, *backs]
     return beside(*columns)
 
 

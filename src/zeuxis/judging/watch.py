@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zeuxis.judging.report import Progress
 from zeuxis.judging.sets import Sets
-from zeuxis.judging.translation import Trial, batches
+from zeuxis.judging.translation import Trial, batches, by
 from zeuxis.metrics import distances
 from zeuxis.metrics.features import Extractor, pack_features
 from zeuxis.model import Latent, Model, Translator
@@ -46,7 +46,8 @@ class Watch:
     def _made(self, model: Model) -> Tensor | None:
         """Features (n d) of what a model makes."""
         if isinstance(model, Translator) and self.trial is not None:
-            return torch.cat([self.extractor(model.translate(given)) for given, _ in batches(self.trial.judge)])
+            make = by(model)
+            return torch.cat([self.extractor(make(given)) for given, _ in batches(self.trial.judge)])
         if not isinstance(model, Latent):
             return None
         count, batch = len(self.reference), self.extractor.batch

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from zeuxis.nets.conv import Upsampling, doubling
+from zeuxis.nets.noise import Noise
 from zeuxis.nets.norm import Norm, norm_layer, padded
 
 
@@ -17,7 +18,7 @@ class Residual(nn.Module):
             nn.Conv2d(channels, channels, 3, 1, 1, padding_mode="reflect", bias=kind == "none"),
             norm_layer(kind, channels),
             nn.ReLU(),
-            nn.Dropout(dropout) if dropout else nn.Identity(),
+            Noise(dropout),
             nn.Conv2d(channels, channels, 3, 1, 1, padding_mode="reflect", bias=kind == "none"),
             norm_layer(kind, channels),
         )

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zeuxis.nets.conv import Upsampling, doubling
+from zeuxis.nets.noise import Noise
 from zeuxis.nets.norm import Norm, norm_layer, padded
 
 _NOISY = 3  # layers of the decoder, from the innermost, that have dropout (Isola 2017, appendix 6.1.1)
@@ -44,7 +45,7 @@ class UNet(nn.Module):
         # Innermost first; each but that one also sees what the encoder had at its size.
         befores = [widths[-1], *(2 * each for each in widths[-2:0:-1])]
         self.ups = nn.ModuleList(
-            _up(before, after, norm, upsampling=upsampling, dropout=dropout if i < _NOISY else 0.0)
+            _up(before, after, norm, upsampling=upsampling, noise=Noise(dropout) if i < _NOISY else nn.Identity())
             for i, (before, after) in enumerate(zip(befores, widths[-2::-1]))
         )
         self.head = nn.Sequential(nn.ReLU(), *_image(2 * width, outputs, norm, upsampling), nn.Tanh())
@@ -69,10 +70,10 @@ def _down(before: int, after: int, kind: Norm, *, first: bool, last: bool) -> nn
     return nn.Sequential(activation, nn.Conv2d(before, after, 4, 2, 1, bias=kind == "none"), norm_layer(kind, after))
 
 
-def _up(before: int, after: int, kind: Norm, *, upsampling: Upsampling, dropout: float) -> nn.Sequential:
+def _up(before: int, after: int, kind: Norm, *, upsampling: Upsampling, noise: nn.Module) -> nn.Sequential:
     """Twice the size."""
     doubled = doubling(upsampling, before, after, bias=kind == "none")
-    return nn.Sequential(nn.ReLU(), doubled, norm_layer(kind, after), nn.Dropout(dropout) if dropout else nn.Identity())
+    return nn.Sequential(nn.ReLU(), doubled, norm_layer(kind, after), noise)
 
 
 def _image(before: int, outputs: int, kind: Norm, upsampling: Upsampling) -> list[nn.Module]:
