@@ -255,7 +255,7 @@ def test_an_image_of_any_shape_is_translated_by_itself(name: str) -> None:
             source = given(model, direction, 3, height=37, width=51)
             with torch.no_grad():
                 image = model.translate(source, direction)
-                alone = model.translate(source[1:2], direction)
+                alone = model.translate(source[1:2], direction, seed=1)
             assert image.shape == (3, made, 37 * scale, 51 * scale)
             assert image.abs().max() <= 1
             torch.testing.assert_close(image[1:2], alone, atol=1e-5, rtol=0)
