@@ -25,7 +25,9 @@ def translate(
     *,
     direction: Literal["forward", "back"] = "forward",
     size: Annotated[int | None, flags.flag("pixels to bring the shorter side to before", low=1, high=16_384)] = None,
-    seed: Annotated[int | None, flags.flag("of the model's noise (pix2pix: dropout)", low=0, high=2**62)] = None,
+    seed: Annotated[
+        int | None, flags.flag("of the model's noise (pix2pix: dropout; default 0)", low=0, high=2**62)
+    ] = None,
     out: Path | None = None,
     load: sampling.Load,
 ) -> None:
