@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import json
 import re
@@ -124,6 +125,22 @@ def test_only_the_player_whose_turn_it_is_moves(name: str) -> None:
         optimizers[player].zero_grad()
         moved = {owners[id(p)] for n, p in model.named_parameters() if not torch.equal(before[n], p)}
         assert moved == {player}
+
+
+@pytest.mark.parametrize("step", [0, 16, LATE])
+def test_a_step_stays_on_its_device_and_never_waits_for_it(
+    name: str, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a device without data: asking for a value fails, and so does a tensor that was left on the CPU."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # it does not know that device
+    model = build(name).to("meta")
+    batch = Batch(*(None if column is None else column.to("meta") for column in Stripes(model).batch(0, 4)))
+    optimizers = model.optimizers()
+    for player, terms in model.losses(batch, Clock(step, 4 * step)):
+        if player is not None:
+            mine = [p for g in optimizers[player].param_groups for p in g["params"]]
+            torch.stack(list(terms.values())).sum().backward(inputs=mine)
+            assert any(p.grad is not None for p in mine)
 
 
 def test_training_is_deterministic_and_resuming_is_bit_exact(name: str) -> None:

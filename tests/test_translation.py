@@ -289,23 +289,32 @@ def test_a_pool_fills_then_gives_back_older_images() -> None:
     seen: list[float] = []
     for step in range(200):
         made = torch.arange(4 * step, 4 * step + 4).float()[:, None, None, None].expand(-1, 1, 2, 2)
-        shown, slots = pool.draw(made)
+        shown, places = pool.draw(made)
         before = pool.images.clone()
-        pool.keep(made, slots)
+        pool.keep(made, places)
         for i in range(4):
             value = float(shown[i, 0, 0, 0])
             if value == float(made[i, 0, 0, 0]):
                 continue
             assert value in before[:, 0, 0, 0] and value < 4 * step, "an older one, whose place the new one took"
-            assert float(pool.images[slots[i], 0, 0, 0]) == 4 * step + i
+            assert float(pool.images[places[0][i], 0, 0, 0]) == 4 * step + i
             seen.append(value)
         if step == 0:
             assert torch.equal(shown, made) and int(pool.filled) == 4
     assert int(pool.filled) == 6
     assert 0.4 < len(seen) / (4 * 199) < 0.6
     assert len(set(seen)) == len(seen), "none comes back twice"
-    empty, slots = Pool(0, (1, 2, 2)).draw(torch.ones(3, 1, 2, 2))
-    assert torch.equal(empty, torch.ones(3, 1, 2, 2)) and (slots == -1).all()
+
+
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_a_pool_smaller_than_a_batch_shows_all_of_it(size: int) -> None:
+    pool = Pool(size, (1, 2, 2))
+    for step in range(3):
+        made = torch.arange(3 * step + 1, 3 * step + 4).float()[:, None, None, None].expand(-1, 1, 2, 2)
+        shown, places = pool.draw(made)
+        pool.keep(made, places)
+        assert torch.equal(shown[size:], made[size:]) and shown.shape == made.shape
+        assert (shown > 0).all() and (pool.images > 0).all() and int(pool.filled) == size
 
 
 # The distances.

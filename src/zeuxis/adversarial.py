@@ -210,26 +210,29 @@ class Pool(nn.Module):
         self.register_buffer("images", torch.zeros(size, *shape))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
 
-    def draw(self, made: Tensor) -> tuple[Tensor, Tensor]:
-        """What the discriminator is shown (n c h w) for images just made, and their slots in the pool (n; -1: none).
+    def draw(self, made: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """What the discriminator is shown (n c h w) for images just made, and what `keep` needs: slots in the pool, and
+        which of them get a new image.
 
         While there is room all are shown, and get a slot; later each is, at even odds, exchanged for an older one.
         """
-        filled, count = int(self.filled), len(made)
-        room = min(count, len(self.images) - filled)
-        slots = torch.full((count,), -1)
-        slots[:room] = torch.arange(filled, filled + room)
-        olds = torch.randperm(filled)[: count - room]
-        exchanged = torch.rand(len(olds)) < 0.5
-        slots[room : room + len(olds)] = torch.where(exchanged, olds, -1)
-        chosen = slots.clone()
-        chosen[:room] = -1
-        old = (chosen >= 0).to(made.device)[:, None, None, None]
-        kept = self.images[chosen.clamp(min=0).to(made.device)] if filled else made
-        return torch.where(old, kept.to(made.dtype), made), slots
+        size = len(self.images)
+        new = made[:size]  # no more than all of the pool are exchanged at once
+        # All on the images' own device and of fixed shapes, so that an accelerator is never waited for.
+        at = self.filled + torch.arange(len(new), device=made.device)
+        fresh = at < size
+        there = torch.arange(size, device=made.device) < self.filled
+        olds = torch.rand(size, device=made.device).where(there, 2.0).argsort()  # those that are there come first
+        slots = at.where(fresh, olds[(at - size).clamp(min=0)])
+        old = ~fresh & (torch.rand(len(new), device=made.device) < 0.5)
+        kept = self.images[slots].to(made.dtype)
+        return torch.cat((kept.where(old[:, None, None, None], new), made[size:])), (slots, old | fresh)
 
-    def keep(self, made: Tensor, slots: Tensor) -> None:
+    def keep(self, made: Tensor, places: tuple[Tensor, Tensor]) -> None:
         """Put the images into the slots that `draw` gave them."""
-        chosen = slots >= 0
-        self.images[slots[chosen].to(made.device)] = made[chosen.to(made.device)].float()
-        self.filled.copy_(torch.maximum(self.filled, slots.max().to(self.filled.device) + 1))
+        slots, given = places
+        if not len(slots):
+            return
+        new = made[: len(slots)].float().where(given[:, None, None, None], self.images[slots])
+        self.images.index_copy_(0, slots, new)
+        self.filled.copy_(torch.maximum(self.filled, slots.max() + 1))
