@@ -33,6 +33,7 @@ from zeuxis.families.srgan import SRGAN
 from zeuxis.judging import extractors, upsizing
 from zeuxis.metrics import paired, vgg
 from zeuxis.model import Batch, Clock, Turn, Upsizer
+from zeuxis.nets.augment import turned
 from zeuxis.session.build import build
 from zeuxis.settings import TrainSettings
 from zeuxis.training import State, train
@@ -47,7 +48,7 @@ def noise(*shape: int, seed: int = 0) -> Array:
 
 def tiny(**options: Any) -> SRGAN:
     torch.manual_seed(0)
-    return SRGAN(**{"size": 16, "width": 4, "blocks": 1, "perceptual": 0.0, **options})
+    return SRGAN(**{"size": 16, "width": 4, "blocks": 1, "perceptual": 0.0, "turn": False, **options})
 
 
 def batch(model: SRGAN, count: int = 4) -> Batch:
@@ -602,3 +603,15 @@ def test_evaluate_says_how_near_the_truth_it_is(run: Path, tmp_path: Path, monke
     assert code == 0 and [row["name"] for row in scores] == ["PSNR of Y (dB)", "SSIM of Y", "VGG-feature distance"]
     assert scores[0]["beside"].keys() == {run.name, "bicubic", "nearest"} and "3 training photographs" in said
     assert Image.open(tmp_path / "translations.png").size[0] > 8 * 128
+
+
+def test_turned_moves_what_belongs_together_alike_in_all_eight_ways() -> None:
+    torch.manual_seed(0)
+    image = torch.rand(1, 2, 6, 6).expand(64, 2, 6, 6)
+    one, two = turned((image, image * 2))
+    assert torch.equal(one * 2, two)
+    ways = [image[0].rot90(quarters, (1, 2)) for quarters in range(4)]
+    ways += [way.flip(-1) for way in ways]
+    found = [[torch.equal(each, way) for way in ways] for each in one]
+    assert all(sum(each) == 1 for each in found)  # each is one of the eight
+    assert torch.tensor(found).any(0).all()  # and each of the eight occurs

@@ -14,6 +14,7 @@ from torch.optim import Adam, Optimizer
 
 from zeuxis.adversarial import PAIRS, turns
 from zeuxis.model import Batch, Clock, Perceptive, Turn, Upsizer, option
+from zeuxis.nets.augment import turned
 
 # Ledig 2017, sections 2 and 3.2. Their VGG19 is here VGG16, whose fourth block is nearest to their features of choice.
 TEXTBOOK = {
@@ -28,8 +29,8 @@ TEXTBOOK = {
     "adversary": 1e-3,
     "block": 4,
     "square": 0.0,
+    "turn": False,
 }
-
 
 # By block of VGG: what brings the squared distance of its features to that of pixels (as found for photographs that were
 # enlarged by 4, bicubically); the paper's factor is 0.006, for the features of its network.
@@ -44,8 +45,7 @@ class Residual(nn.Module):
         self.body = nn.Sequential(*_convolution(width, norm), nn.PReLU(), *_convolution(width, norm))
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = x + self.body(x)
-        return y
+        return torch.add(x, self.body(x))
 
 
 def _convolution(width: int, norm: bool) -> list[nn.Module]:
@@ -120,6 +120,7 @@ class SRGAN(Upsizer, Perceptive):
     block: Literal[1, 2, 3, 4] = option(3, "block of VGG at whose end features are compared")
     vgg: str = option("", "your own file of VGG16: torchvision's .pth, or safetensors (default: one from a package)")
     square: float = option(1.0, "weight of the squared distance in pixels in the game", low=0)
+    turn: bool = option(True, "also learn from the photographs mirrored, and turned by quarters")
     textbook: bool = option(False, "the paper's settings in full; they override the options above")
 
     scaffolding = ("discriminator",)
@@ -168,15 +169,15 @@ class SRGAN(Upsizer, Perceptive):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         """The squared distance while the clock shows steps before the game, then equations 2 and 3 of the paper."""
         assert batch.source is not None
-        fake = self.generator(batch.source)
-        height, width = fake.shape[-2:]
-        real = batch.image[..., :height, :width]  # less than all of it, where the scale does not divide the size
+        height, width = (self.scale * n for n in batch.source.shape[-2:])
+        source, real = batch.source, batch.image[..., :height, :width]  # the scale need not divide the size
+        if self.turn:
+            source, real = turned((source, real))
+        fake = self.generator(source)
         square = (fake - real).square().mean()
-        if clock.step < self.pretrain:
-            yield "generator", {"square": square}
-            return
-        content = self.content(fake, real, square)
-        if not self.adversary:
+        alone = clock.step < self.pretrain
+        content = {"square": square} if alone else self.content(fake, real, square)
+        if alone or not self.adversary:
             yield "generator", content
             return
         for player, terms in turns(PAIRS["non-saturating"], self.discriminator, real, fake):
@@ -195,5 +196,4 @@ class SRGAN(Upsizer, Perceptive):
         return terms
 
     def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:
-        image: Tensor = self.generator(source)
-        return image.clamp(-1, 1)
+        return torch.clamp(self.generator(source), -1, 1)

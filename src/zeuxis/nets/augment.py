@@ -78,6 +78,17 @@ def jitter(images: Sequence[Tensor], by: float, enlarge: Enlarge = "padding") ->
     return [torch.cat(each) for each in crops]
 
 
+def turned(images: Sequence[Tensor]) -> list[Tensor]:
+    """Images that belong together (each n c h h), mirrored and turned by quarters alike: one of the square's eight ways."""
+    ways = torch.rand(3, images[0].shape[0], 1, 1, 1, device=images[0].device) < 0.5
+    turn: list[Tensor] = []
+    for image in images:
+        image = torch.where(ways[0], image.flip(-1), image)
+        image = torch.where(ways[1], image.flip(-2), image)
+        turn.append(torch.where(ways[2], image.transpose(-1, -2), image))
+    return turn
+
+
 def _enlarged(image: Tensor, tall: int, wide: int, how: Enlarge) -> Tensor:
     if how == "resizing":
         return F.interpolate(image, (tall, wide), mode="bilinear", align_corners=False)
