@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Normal
 
 from commandline import refused, typed
@@ -19,7 +19,7 @@ from zeuxis.errors import DataError, UsageError
 from zeuxis.families.diffusion import HIGH, LOW, OBJECTIVES, Diffusion
 from zeuxis.metrics import likelihood
 from zeuxis.model import Batch, Clock
-from zeuxis.nets.denoising import DenoisingUNet, Waves
+from zeuxis.nets.denoising import DenoisingUNet, Waves, fine
 from zeuxis.samplers import SAMPLERS, Denoiser, ddim, ddpm, dpm_solver, euler, heun, ladder, linear_levels, seed_of
 from zeuxis.settings import TrainSettings
 from zeuxis.training import train
@@ -255,7 +255,7 @@ def test_the_loss_is_the_error_of_what_is_told() -> None:
     sigma = plain.levels(image)
     noise = torch.randn_like(image)
     alpha = 1 / (1 + sigma**2).sqrt()
-    told = plain.network(alpha * (image + sigma * noise), sigma.flatten().log() / 4)
+    told = plain.network(alpha * (image + sigma * noise), alpha * sigma, sigma.flatten().log() / 4)
     expected = (told - (alpha * noise - (1 - alpha**2).sqrt() * image)).square().mean()
     assert player == "denoiser"
     torch.testing.assert_close(terms["error"], expected, rtol=1e-4, atol=0)
@@ -355,8 +355,19 @@ def test_a_bound_of_the_likelihood_is_below_it_and_near() -> None:
 
 def test_the_network_takes_any_size_and_begins_at_zero() -> None:
     net = DenoisingUNet(30, 3, width=16, blocks=1, patch=4)
-    told = net(torch.randn(2, 3, 30, 30), torch.zeros(2))
+    told = net(torch.randn(2, 3, 30, 30), torch.ones(2, 1, 1, 1), torch.zeros(2))
     assert told.shape == (2, 3, 30, 30) and bool((told == 0).all())
+
+
+def test_fine_differences_are_the_noise_of_plain_areas() -> None:
+    plain, sigma = torch.full((2, 3, 20, 20), 0.7), torch.tensor([0.01, 0.3]).view(2, 1, 1, 1)
+    assert float(fine(plain, sigma).abs().max()) < 1e-4
+    noise = 0.5 * torch.randn(2, 3, 20, 20).clamp(-1, 1)  # so faint that the bound does not bend it
+    expected = noise - nn.functional.avg_pool2d(noise, 5, 1, 2)
+    found = fine(plain + sigma * noise, sigma)
+    torch.testing.assert_close(found[..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2], atol=0.02, rtol=0)
+    edge = torch.cat((plain, -plain), -1)
+    assert float(fine(edge, sigma).abs().max()) <= 3
 
 
 def test_levels_look_the_less_alike_the_farther_they_are_apart() -> None:

@@ -78,9 +78,7 @@ class Diffusion(Encoder):
     patch: int = option(0, "pixels a side that are one to the network; 0: so that it sees 32 at most", low=0, high=16)
     lr: float = option(1e-3, "learning rate (Adam)", low=0, high=1)
     warmup: int = option(5_000, "images over which the learning rate rises from 0", low=0)
-    objective: Literal["edm", "ddpm", "v", "flow"] = option(
-        "edm", "what the network tells, and the levels it learns at"
-    )
+    objective: Literal["edm", "ddpm", "v", "flow"] = option("edm", "what the network tells, at which levels of noise")
     sigma_data: float = option(0.5, "standard deviation of the images, for edm", low=0.01, high=10)
     classes: int = option(0, "classes or attributes of the images that it is told; 0: none", low=0, high=65536)
     sampler: Literal["heun", "euler", "ddim", "ddpm", "dpm++2m"] = option(
@@ -133,7 +131,8 @@ class Diffusion(Encoder):
 
     def predict(self, x: Tensor, sigma: Tensor, told: Tensor | None) -> Tensor:
         """What the network tells (n c h w) of images with noise at the levels (n 1 1 1)."""
-        result: Tensor = self.network(self.scales(sigma).into * x, sigma.flatten().log() / 4, told)
+        into = self.scales(sigma).into
+        result: Tensor = self.network(into * x, into * sigma, sigma.flatten().log() / 4, told)
         return result
 
     def told(self, label: Tensor | None, n: int) -> Tensor | None:

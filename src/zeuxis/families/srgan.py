@@ -115,7 +115,7 @@ class SRGAN(Upsizer, Perceptive):
     pretrain: int = option(10_000, "steps on pixels alone (SRResNet) before the game begins", low=0, high=10**9)
     pretrain_lr: float = option(1e-3, "learning rate in these steps (Adam)", low=0, high=1)
     lr: float = option(1e-4, "learning rate of both players in the game (Adam)", low=1e-9, high=1)
-    adversary: float = option(1e-3, "weight of fooling the discriminator; 0: no discriminator", low=0)
+    adversary: float = option(3e-4, "weight of fooling the discriminator; 0: no discriminator", low=0)
     perceptual: float = option(1.0, "weight of the distance in VGG's features; 0: no VGG", low=0)
     block: Literal[1, 2, 3, 4] = option(3, "block of VGG at whose end features are compared")
     vgg: str = option("", "your own file of VGG16: torchvision's .pth, or safetensors (default: one from a package)")
