@@ -54,8 +54,8 @@ def error(
 @pytest.mark.parametrize("up", [False, True])
 def test_a_sampler_is_exact_on_a_gaussian_to_its_order(name: str, order: int, up: bool) -> None:
     errors = [error(SAMPLERS[name], steps, low=0.05, up=up) for steps in (65, 129, 257)]
-    for coarse, fine in zip(errors, errors[1:]):
-        assert coarse / fine == pytest.approx(2**order, rel=0.15)
+    for coarse, finer in zip(errors, errors[1:]):
+        assert coarse / finer == pytest.approx(2**order, rel=0.15)
     assert errors[-1] < (0.02 if order == 1 else 2e-4)
 
 
