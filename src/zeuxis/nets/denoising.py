@@ -29,7 +29,8 @@ class DenoisingUNet(nn.Module):
     a quarter of the places or less. The last layer begins at zero, so that the first prediction is zero.
 
     Beside the image the network sees how each pixel differs from those around it, measured by the deviation of the noise
-    (`fine`). Faint noise would else be a hundredth of what it sees, and in plain areas is what it should find first.
+    (`fine`), and tells which share of that difference is noise: all of it in plain areas, none along an edge. Faint noise
+    would else be a hundredth of what it sees, and have to pass through all layers pixel by pixel.
     """
 
     def __init__(
@@ -42,7 +43,10 @@ class DenoisingUNet(nn.Module):
         told = 4 * width
         self.level = nn.Sequential(Waves(), nn.Linear(2 * _FREQUENCIES, told), nn.SiLU(), nn.Linear(told, told))
         self.condition = nn.Linear(conditions, told, bias=False) if conditions else None
-        self.stem = nn.Conv2d(2 * channels * patch**2, width, 3, 1, 1)
+        planes = (
+            2 * channels * patch**2
+        )  # of the image and its fine differences; of what is told, and their share in it
+        self.stem = nn.Conv2d(planes, width, 3, 1, 1)
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         seen, before = [width], width  # channels of what the way up is joined to, as the way down leaves them
         for i, (side, after) in enumerate(zip(sides, widths)):
@@ -60,7 +64,7 @@ class DenoisingUNet(nn.Module):
                 before = after
             if i:
                 self.ups.append(Doubled(before))
-        self.head = nn.Sequential(_norm(before), nn.SiLU(), _zeroed(nn.Conv2d(before, channels * patch**2, 3, 1, 1)))
+        self.head = nn.Sequential(_norm(before), nn.SiLU(), _zeroed(nn.Conv2d(before, planes, 3, 1, 1)))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as images come: 1.2 times as fast
 
     def forward(self, image: Tensor, noise: Tensor, level: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -70,7 +74,8 @@ class DenoisingUNet(nn.Module):
         if self.condition is not None and condition is not None:
             told = told + self.condition(condition)
         told = F.silu(told)
-        x = F.pixel_unshuffle(padded(torch.cat((image, fine(image, noise)), 1), self.patch), self.patch)
+        differs = fine(image, noise)
+        x = F.pixel_unshuffle(padded(torch.cat((image, differs), 1), self.patch), self.patch)
         x = self.stem(x.contiguous(memory_format=torch.channels_last))  # faster, and the same bits however weights lie
         seen = [x]
         for layer in self.downs:
@@ -80,8 +85,8 @@ class DenoisingUNet(nn.Module):
             x = layer(x, told)
         for layer in self.ups:
             x = layer(x, seen[-1]) if isinstance(layer, Doubled) else layer(torch.cat((x, seen.pop()), 1), told)
-        result: Tensor = F.pixel_shuffle(self.head(x), self.patch)[..., :height, :width]
-        return result
+        plain, share = F.pixel_shuffle(self.head(x), self.patch)[..., :height, :width].chunk(2, 1)
+        return plain + share * differs
 
 
 def fine(image: Tensor, noise: Tensor) -> Tensor:
