@@ -43,9 +43,7 @@ class DenoisingUNet(nn.Module):
         told = 4 * width
         self.level = nn.Sequential(Waves(), nn.Linear(2 * _FREQUENCIES, told), nn.SiLU(), nn.Linear(told, told))
         self.condition = nn.Linear(conditions, told, bias=False) if conditions else None
-        planes = (
-            2 * channels * patch**2
-        )  # of the image and its fine differences; of what is told, and their share in it
+        planes = 2 * channels * patch**2  # the image with its differences; what is told with a share of these
         self.stem = nn.Conv2d(planes, width, 3, 1, 1)
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         seen, before = [width], width  # channels of what the way up is joined to, as the way down leaves them
