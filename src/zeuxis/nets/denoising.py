@@ -37,13 +37,12 @@ class DenoisingUNet(nn.Module):
         self, size: int, channels: int, *, width: int, blocks: int, patch: int = 1, conditions: int = 0
     ) -> None:
         super().__init__()
-        self.patch = patch
+        self.patch, planes = patch, 2 * channels * patch**2  # of the image and its differences, and of what is told
         sides = _sides(-(-size // patch))
         widths = [width if i == 0 else 2 * width for i in range(len(sides))]
         told = 4 * width
         self.level = nn.Sequential(Waves(), nn.Linear(2 * _FREQUENCIES, told), nn.SiLU(), nn.Linear(told, told))
         self.condition = nn.Linear(conditions, told, bias=False) if conditions else None
-        planes = 2 * channels * patch**2  # the image with its differences; what is told with a share of these
         self.stem = nn.Conv2d(planes, width, 3, 1, 1)
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         seen, before = [width], width  # channels of what the way up is joined to, as the way down leaves them
