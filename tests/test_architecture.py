@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"settings", "stopping", "parsing", "options", "cores"},
     {"files", "modes"},
     {"images", "sheets"},
-    {"animation", "nets", "adversarial"},
+    {"animation", "nets", "adversarial", "schedules"},
     {"samplers"},
     {"model"},
     {"families", "training", "storage", "data", "metrics", "enlarging"},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -13,8 +15,11 @@ from torch.nn import functional as F
 from zeuxis.adversarial import DOUBLED, LEAST, PAIRS, Restraint, lazily, r1, turns
 from zeuxis.errors import DivergedError
 from zeuxis.families.dcgan import DCGAN
+from zeuxis.families.diffusion import Diffusion
+from zeuxis.families.progan import ProGAN
+from zeuxis.families.stylegan2 import StyleGAN2
 from zeuxis.families.vae import VAE
-from zeuxis.model import Batch, Clock
+from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.augment import augment, cutout, translation
 from zeuxis.nets.conv import Down, Norm, ResizeConv2d, Up, Upsampling, opponents, pyramid, steady_init, textbook_init
 from zeuxis.training import average_weight, mix, train, update_average
@@ -278,8 +283,12 @@ def test_a_gradient_that_is_not_finite_is_named() -> None:
         list(train(model, _Constant(), steps=1, batch_size=4, seed=0))
 
 
-def test_the_rate_falls_with_the_inverse_root_of_the_images() -> None:
-    model = DCGAN(size=8, width=4, decay_from=100)
+@pytest.mark.parametrize("family", [DCGAN, StyleGAN2, ProGAN, partial(Diffusion, warmup=0)])
+def test_the_rate_falls_with_the_inverse_root_of_the_images(family: Callable[..., Model]) -> None:
+    model = family(size=8, width=4, decay_from=100)
     assert [model.rate(Clock(0, images)) for images in (0, 50, 100, 400, 10_000)] == [1.0, 1.0, 1.0, 0.5, 0.1]
-    assert DCGAN(size=8, width=4, decay_from=0).rate(Clock(0, 10**9)) == 1.0
+    assert family(size=8, width=4, decay_from=0).rate(Clock(0, 10**9)) == 1.0
+
+
+def test_the_textbooks_rate_stays() -> None:
     assert DCGAN(size=8, width=4, textbook=True).rate(Clock(0, 10**9)) == 1.0

@@ -72,6 +72,7 @@ class Model(nn.Module, ABC):
     scaffolding: ClassVar[tuple[str, ...]] = ()  # submodules that only training uses
     fit: ClassVar[Fit] = "crop"  # how a person's own photographs become squares, if nobody says
     batch_size: ClassVar[int] = 32  # what this family trains well with
+    half_life: ClassVar[int] = 10_000  # of the average of its weights, in images
     bf16: ClassVar[bool] = False  # whether it was measured to lose nothing when trained in that format
 
     def __post_init__(self) -> None:
@@ -96,8 +97,7 @@ class Model(nn.Module, ABC):
         return 1.0
 
     def phases(self, batch_size: int) -> list[Clock]:
-        """The times from which a step is other work than before, the first included: what is measured of a step is
-        measured at each. There is one, unless a family says otherwise."""
+        """The times from which a step is other work than before, and is measured anew: the first, unless a family says more."""
         return [Clock()]
 
     def figures(self) -> dict[str, Tensor]:

@@ -45,7 +45,9 @@ class TrainSettings:
         "auto",
         "number format of the networks' arithmetic; auto takes bf16 on a CPU made for it, in families that lose nothing",
     )
-    half_life: int = setting(10_000, "half-life of the average of the weights, in images", low=0, high=10**12)
+    half_life: int | None = setting(
+        None, "half-life of the average of the weights, in images (default: what suits the family)", low=0, high=10**12
+    )
     fit: OwnFit = setting(
         "auto",
         "how images become squares: their middle, all of them on white, or many squares out of each, unshrunk; "

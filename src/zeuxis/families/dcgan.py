@@ -15,6 +15,7 @@ from zeuxis.adversarial import PAIRS, Restraint, aim_option, every_option, lazil
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.augment import Augment, augment
 from zeuxis.nets.conv import Norm, Upsampling, opponents
+from zeuxis.schedules import decay_option, decayed
 
 # Radford 2015, sections 3 and 4 (the prior stays Gaussian, where the paper draws uniformly: directions are then alike).
 TEXTBOOK = {
@@ -36,9 +37,7 @@ class DCGAN(Latent):
 
     width: int = option(32, "channels next to the image; each halving of the size doubles them", low=4, high=512)
     lr: float = option(1e-3, "learning rate of both players (Adam)", low=0, high=1)
-    decay_from: int = option(
-        100_000, "images after which the learning rate falls, with the inverse root of the images; 0: never", low=0
-    )
+    decay_from: int = decay_option(100_000)
     beta1: float = option(0.5, "Adam's memory of the gradient", low=0, high=0.999)
     loss: Literal["non-saturating", "least-squares", "hinge"] = option(
         "non-saturating", "what the adversaries play for"
@@ -80,8 +79,7 @@ class DCGAN(Latent):
         }
 
     def rate(self, clock: Clock) -> float:
-        """Grain that the players leave at one rate goes at a lower one (the schedule is that of Karras 2024, equation 67)."""
-        return min(1.0, (self.decay_from / max(clock.images, 1)) ** 0.5) if self.decay_from else 1.0
+        return decayed(self.decay_from, clock.images)
 
     def score(self, image: Tensor) -> Tensor:
         """The discriminator's scores (n 1) of images as it sees them, augmented."""

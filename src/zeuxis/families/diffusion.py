@@ -16,6 +16,7 @@ from zeuxis.errors import UsageError
 from zeuxis.model import Batch, Clock, Encoder, Turn, derived, option
 from zeuxis.nets.denoising import DenoisingUNet
 from zeuxis.samplers import SAMPLERS, Denoiser, heun, ladder, linear_levels, log_normal
+from zeuxis.schedules import decay_option, decayed, risen
 
 LOW, HIGH = 0.002, 80.0  # levels of noise between which images are made (Karras 2022, table 1)
 _UNTOLD = 0.1  # share of training images whose label is kept from the network (Ho and Salimans 2022)
@@ -78,6 +79,7 @@ class Diffusion(Encoder):
     patch: int = option(0, "pixels a side that are one to the network; 0: so that it sees 32 at most", low=0, high=16)
     lr: float = option(1e-3, "learning rate (Adam)", low=0, high=1)
     warmup: int = option(5_000, "images over which the learning rate rises from 0", low=0)
+    decay_from: int = decay_option(100_000)
     objective: Literal["edm", "ddpm", "v", "flow"] = option("edm", "what the network tells, at which levels of noise")
     sigma_data: float = option(0.5, "standard deviation of the images, for edm", low=0.01, high=10)
     classes: int = option(0, "classes or attributes of the images that it is told; 0: none", low=0, high=65536)
@@ -89,6 +91,7 @@ class Diffusion(Encoder):
     guidance: float = option(1.0, "how far to go from any image to the class; above 1 goes beyond", at_sampling=True)
 
     batch_size = 32
+    half_life = 500_000  # Karras 2022, table 7; until ten million images a twentieth of those seen
     bf16 = True
 
     def build(self) -> None:
@@ -104,12 +107,11 @@ class Diffusion(Encoder):
         return {"denoiser": Adam(self.parameters(), self.lr, fused=True)}
 
     def rate(self, clock: Clock) -> float:
-        return min(1.0, (clock.images + 1) / self.warmup) if self.warmup else 1.0
+        return risen(self.warmup, clock.images) * decayed(self.decay_from, clock.images)
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         """The squared error of what the network tells, at one level for each image (each paper's unweighted loss)."""
-        image = batch.image
-        sigma = self.levels(image)
+        image, sigma = batch.image, self.levels(batch.image)
         x = image + sigma * torch.randn_like(image)
         scales = self.scales(sigma)
         target = (image - scales.skip * x) / scales.out
@@ -151,8 +153,7 @@ class Diffusion(Encoder):
     def denoise(self, x: Tensor, sigma: Tensor, told: Tensor | None = None) -> Tensor:
         """The images (n c h w) that are to be expected behind x, whose noise has the levels (n); guided, if told."""
         level = sigma.view(-1, 1, 1, 1)
-        scales = self.scales(level)
-        answer = self.predict(x, level, told)
+        scales, answer = self.scales(level), self.predict(x, level, told)
         if told is not None and self.guidance != 1:  # Ho and Salimans 2022, equation 6, in the form that 1 leaves alone
             plain = self.predict(x, level, None)
             answer = plain + self.guidance * (answer - plain)

@@ -17,6 +17,7 @@ from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.conv import pyramid
 from zeuxis.nets.equalised import EqualConv2d, EqualLinear, minibatch_deviation, pixel_norm
 from zeuxis.nets.style import widths
+from zeuxis.schedules import decay_option, decayed
 
 Score = Callable[[Tensor], Tensor]
 
@@ -113,6 +114,7 @@ class ProGAN(Latent):
     width: int = option(16, "channels at the image's size; each halving doubles them, to 8 times", low=4, high=512)
     stage: int = option(30_000, "images that each size learns alone, and again while the next one fades in", low=1)
     lr: float = option(2.5e-3, "learning rate of both players (Adam); the paper's is 0.001", low=0, high=1)
+    decay_from: int = decay_option(240_000)
     beta2: float = option(
         0.99, "Adam's memory of the gradient's square (it has none of the gradient)", low=0, high=0.9999
     )
@@ -124,6 +126,7 @@ class ProGAN(Latent):
     penalty: float = option(10.0, "weight of the penalty on the critic's slope", low=0)
 
     scaffolding = ("discriminator",)
+    bf16 = True
 
     def build(self) -> None:
         self.generator = Generator(self.size, self.channels, width=self.width, inputs=self.latent_dim)
@@ -136,6 +139,9 @@ class ProGAN(Latent):
             name: Adam(network.parameters(), self.lr, (0.0, self.beta2), fused=True)
             for name, network in players.items()
         }
+
+    def rate(self, clock: Clock) -> float:
+        return decayed(self.decay_from, clock.images)
 
     def phases(self, batch_size: int) -> list[Clock]:
         """At each size, from the step on that it begins to fade in at."""

@@ -14,6 +14,7 @@ from zeuxis.adversarial import PAIRS, PathLength, every_option, lazily, path_len
 from zeuxis.model import Batch, Clock, Styled, Turn, option
 from zeuxis.nets.adaptive import Adaptive
 from zeuxis.nets.style import Discriminator, Mapping, Synthesis
+from zeuxis.schedules import decay_option, decayed
 
 GAME = PAIRS["non-saturating"]
 
@@ -26,6 +27,7 @@ class StyleGAN2(Styled):
     width: int = option(16, "channels at the image's size; each halving doubles them, to 8 times", low=4, high=512)
     mapping_layers: int = option(4, "layers from z to w", low=1, high=32)
     lr: float = option(2.5e-3, "learning rate of both players (Adam); the mapping's is a hundredth", low=0, high=1)
+    decay_from: int = decay_option(100_000)
     beta2: float = option(
         0.99, "Adam's memory of the gradient's square (it has none of the gradient)", low=0, high=0.9999
     )
@@ -58,6 +60,9 @@ class StyleGAN2(Styled):
         generator = [*self.mapping.parameters(), *self.synthesis.parameters()]
         players = {"discriminator": list(self.discriminator.parameters()), "generator": generator}
         return {name: Adam(mine, self.lr, (0.0, self.beta2), fused=True) for name, mine in players.items()}
+
+    def rate(self, clock: Clock) -> float:
+        return decayed(self.decay_from, clock.images)
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         w = self.mapping(self.draw(batch.image, len(batch.image)))

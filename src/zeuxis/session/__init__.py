@@ -135,6 +135,7 @@ def _prepare(
         "precision": choose_precision(settings.precision, device, suits=family.bf16),
         "threads": choose_threads(settings.threads, display.note),  # sums depend on how many share the work
         "batch_size": settings.batch_size or family.batch_size,
+        "half_life": family.half_life if settings.half_life is None else settings.half_life,
     }
     model = build(family, options, seed=settings.seed, device=device, weights_of=weights_of)
     return dataclasses.replace(settings, **chosen), model

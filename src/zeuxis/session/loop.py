@@ -104,7 +104,7 @@ class Training:
             steps=settings.last_step,
             batch_size=settings.batch_size or self.state.model.batch_size,
             seed=settings.seed,
-            half_life=settings.half_life,
+            half_life=self.state.model.half_life if settings.half_life is None else settings.half_life,
             parts=settings.parts,
             precision=settings.number_format,
             kernels=self.recipe.chosen_kernels,
