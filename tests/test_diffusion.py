@@ -363,11 +363,20 @@ def test_fine_differences_are_the_noise_of_plain_areas() -> None:
     plain, sigma = torch.full((2, 3, 20, 20), 0.7), torch.tensor([0.01, 0.3]).view(2, 1, 1, 1)
     assert float(fine(plain, sigma).abs().max()) < 1e-4
     noise = 0.5 * torch.randn(2, 3, 20, 20).clamp(-1, 1)  # so faint that the bound does not bend it
-    expected = noise - nn.functional.avg_pool2d(noise, 5, 1, 2)
-    found = fine(plain + sigma * noise, sigma)
-    torch.testing.assert_close(found[..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2], atol=0.02, rtol=0)
+    found = fine(plain + sigma * noise, sigma).unflatten(1, (8, 3))
+    y, x = 9, 12
+    squares = [(slice(y - r, y + 1), slice(x - r, x + 1)) for r in (2, 4)]  # those that end at the pixel
+    for place, square in zip((0, 4), squares):
+        expected = noise[..., y, x] - noise[:, :, *square].mean((2, 3))
+        torch.testing.assert_close(found[:, place, :, y, x], expected, atol=0.02, rtol=0)
     edge = torch.cat((plain, -plain), -1)
     assert float(fine(edge, sigma).abs().max()) <= 3
+
+
+def test_beside_an_edge_some_difference_is_of_the_pixels_own_side() -> None:
+    edge = torch.cat((torch.full((1, 1, 16, 8), -1.0), torch.full((1, 1, 16, 8), 1.0)), -1)
+    differs = fine(edge, torch.full((1, 1, 1, 1), 0.01))[0]  # squares h w
+    assert bool((differs.abs().amin(0) < 1e-4).all()) and bool((differs[..., 7:9].abs().amax(0) > 2.9).all())
 
 
 def test_levels_look_the_less_alike_the_farther_they_are_apart() -> None:

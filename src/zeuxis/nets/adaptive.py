@@ -38,7 +38,9 @@ class Adaptive(nn.Module):
     @torch.no_grad()
     def look(self, scores: Tensor) -> None:
         """Note the discriminator's scores of real images; every few batches move the probability by as much as their
-        images allow: up where the mean sign of scores is above the target, else down."""
+        images allow: up where the mean sign of scores is above the target, else down. Without a target it stays 0."""
+        if self.target == 0:
+            return
         self.signs += torch.stack([scores.float().sign().sum(), scores.new_tensor(scores.numel()), scores.new_ones(())])
         total, count, batches = self.signs.unbind()
         due = batches >= EVERY

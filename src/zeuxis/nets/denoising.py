@@ -18,7 +18,7 @@ _FREQUENCIES = 16  # of the sines that write down a level
 # Of them, in radians. Over all levels (ln sigma / 4) none comes round, so that a rare level is answered as its neighbours
 # are; with waves of up to 64 rad the first images that are expected have dots.
 _LOWEST, _HIGHEST = 0.1, 1.0
-_AROUND = 2  # pixels each way whose mean a pixel is compared with
+_REACHES = (2, 4)  # pixels each way of the squares beside a pixel whose means it is compared with
 _LOUD = 3.0  # deviations of the noise that such a difference is bounded by
 
 
@@ -28,16 +28,17 @@ class DenoisingUNet(nn.Module):
     `patch` pixels a side are one to the network, as many channels more: the first layers, which cost the most, then see
     a quarter of the places or less. The last layer begins at zero, so that the first prediction is zero.
 
-    Beside the image the network sees how each pixel differs from those around it, measured by the deviation of the noise
-    (`fine`), and tells which share of that difference is noise: all of it in plain areas, none along an edge. Faint noise
-    would else be a hundredth of what it sees, and have to pass through all layers pixel by pixel.
+    Beside the image the network sees how each pixel differs from those on all sides of it, measured by the deviation of the
+    noise (`fine`), and tells which share of each difference is noise: in plain areas some of all, near an edge none of those
+    from beyond it. Faint noise would else be a hundredth of what it sees, and have to pass through all layers pixel by pixel.
     """
 
     def __init__(
         self, size: int, channels: int, *, width: int, blocks: int, patch: int = 1, conditions: int = 0
     ) -> None:
         super().__init__()
-        self.patch, planes = patch, 2 * channels * patch**2  # of the image and its differences, and of what is told
+        # Of the image and its differences, and of what is told.
+        self.patch, planes = patch, (1 + 4 * len(_REACHES)) * channels * patch**2
         sides = _sides(-(-size // patch))
         widths = [width if i == 0 else 2 * width for i in range(len(sides))]
         told = 4 * width
@@ -82,14 +83,20 @@ class DenoisingUNet(nn.Module):
             x = layer(x, told)
         for layer in self.ups:
             x = layer(x, seen[-1]) if isinstance(layer, Doubled) else layer(torch.cat((x, seen.pop()), 1), told)
-        plain, share = F.pixel_shuffle(self.head(x), self.patch)[..., :height, :width].chunk(2, 1)
-        return plain + share * differs
+        answer = F.pixel_shuffle(self.head(x), self.patch)[..., :height, :width]
+        plain, share = answer.tensor_split([image.shape[1]], 1)
+        return plain + (share * differs).unflatten(1, (-1, image.shape[1])).sum(1)
 
 
 def fine(image: Tensor, noise: Tensor) -> Tensor:
-    """How pixels (n c h w) differ from the mean around them, in deviations of the noise (n 1 1 1), softly bounded by 3."""
-    around = F.avg_pool2d(F.pad(image, (_AROUND,) * 4, mode="replicate"), 2 * _AROUND + 1, 1)
-    return _LOUD * torch.tanh((image - around) / (_LOUD * noise))
+    """How pixels (n c h w) differ from the means of the squares that they are a corner of (n squares*c h w), in deviations
+    of the noise (n 1 1 1), softly bounded by 3: near an edge one of these lies on the pixel's own side (Kuwahara 1976)."""
+    height, width = image.shape[-2:]
+    around = []
+    for reach in _REACHES:
+        means = F.avg_pool2d(F.pad(image, (reach,) * 4, mode="replicate"), reach + 1, 1)
+        around += [means[..., y : y + height, x : x + width] for y in (0, reach) for x in (0, reach)]
+    return (_LOUD * torch.tanh((image[:, None] - torch.stack(around, 1)) / (_LOUD * noise[:, None]))).flatten(1, 2)
 
 
 class Block(nn.Module):
