@@ -329,9 +329,9 @@ def test_diffusion_and_the_textbook_have_the_same_layers_but_at_the_ends_and_the
     torch.manual_seed(0)
     book = ddpm.UNet(3)
     ours, theirs = layers(Diffusion(size=32, channels=3)), layers(book)
-    # Ours alone sees fine differences beside the image, and tells the noise's share in them beside the rest.
+    # Ours alone sees eight differences of each number beside the image, and tells the noise's share in each beside the rest.
     assert theirs - ours == collections.Counter([(32, 3, 3, 3), (3, 32, 3, 3), (3,)])
-    assert ours - theirs == collections.Counter([(32, 6, 3, 3), (6, 32, 3, 3), (6,)])
+    assert ours - theirs == collections.Counter([(32, 27, 3, 3), (27, 32, 3, 3), (27,)])
     adam, alphas = torch.optim.Adam(book.parameters(), 1e-3), ddpm.schedule()
     losses = [ddpm.step(book, adam, alphas, torch.full((4, 3, 32, 32), 0.5)) for _ in range(25)]
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
