@@ -51,6 +51,7 @@ class Toy(Latent):
 
     scaffolding = ("critic",)
     batch_size = 4
+    half_life = 2000
 
     def build(self) -> None:
         self.maker = nn.Sequential(nn.Linear(self.latent_dim, self.size**2), nn.BatchNorm1d(self.size**2))
@@ -154,6 +155,7 @@ def test_run_folder_holds_what_the_design_says(tmp_path: Path, data: str, quiet:
     assert config["family"] == "test_session:Toy"
     assert config["options"] == {"size": 8, "channels": 1, "latent_dim": 4, "lr": 0.02}
     assert config["settings"]["batch_size"] == 4
+    assert config["settings"]["half_life"] == 2000
     assert config["settings"]["steps"] == STEPS
     assert config["versions"]["torch"] == torch.__version__
     rows = storage.Run.open(run).metrics()
