@@ -72,6 +72,7 @@ class DenoisingUNet(nn.Module):
         if self.condition is not None and condition is not None:
             told = told + self.condition(condition)
         told = F.silu(told)
+        image = image.contiguous()  # all that is not a convolution is faster plane by plane, up to three times
         differs = fine(image, noise)
         x = F.pixel_unshuffle(padded(torch.cat((image, differs), 1), self.patch), self.patch)
         x = self.stem(x.contiguous(memory_format=torch.channels_last))  # faster, and the same bits however weights lie
@@ -83,7 +84,7 @@ class DenoisingUNet(nn.Module):
             x = layer(x, told)
         for layer in self.ups:
             x = layer(x, seen[-1]) if isinstance(layer, Doubled) else layer(torch.cat((x, seen.pop()), 1), told)
-        answer = F.pixel_shuffle(self.head(x), self.patch)[..., :height, :width]
+        answer = F.pixel_shuffle(self.head(x).contiguous(), self.patch)[..., :height, :width]
         plain, share = answer.tensor_split([image.shape[1]], 1)
         return plain + (share * differs).unflatten(1, (-1, image.shape[1])).sum(1)
 
