@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Normal
 
 from commandline import refused, typed
@@ -365,9 +365,9 @@ def test_fine_differences_are_the_noise_of_plain_areas() -> None:
     noise = 0.5 * torch.randn(2, 3, 20, 20).clamp(-1, 1)  # so faint that the bound does not bend it
     found = fine(plain + sigma * noise, sigma).unflatten(1, (8, 3))
     y, x = 9, 12
-    squares = [(slice(y - r, y + 1), slice(x - r, x + 1)) for r in (2, 4)]  # those that end at the pixel
-    for place, square in zip((0, 4), squares):
-        expected = noise[..., y, x] - noise[:, :, *square].mean((2, 3))
+    for place, reach in ((0, 2), (4, 4)):  # of each size the square that ends at the pixel
+        square = noise[:, :, y - reach : y + 1, x - reach : x + 1]
+        expected = noise[..., y, x] - square.mean((2, 3))
         torch.testing.assert_close(found[:, place, :, y, x], expected, atol=0.02, rtol=0)
     edge = torch.cat((plain, -plain), -1)
     assert float(fine(edge, sigma).abs().max()) <= 3

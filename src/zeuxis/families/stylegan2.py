@@ -26,7 +26,12 @@ class StyleGAN2(Styled):
     latent_dim: int = option(128, "numbers in z and in w", low=1, high=65536)
     width: int = option(16, "channels at the image's size; each halving doubles them, to 8 times", low=4, high=512)
     mapping_layers: int = option(4, "layers from z to w", low=1, high=32)
-    lr: float = option(2.5e-3, "learning rate of both players (Adam); the mapping's is a hundredth", low=0, high=1)
+    lr: float = option(
+        0.01,
+        "learning rate of both players (Adam), the paper's being 0.0025; the mapping's is a hundredth",
+        low=0,
+        high=1,
+    )
     decay_from: int = decay_option(100_000)
     beta2: float = option(
         0.99, "Adam's memory of the gradient's square (it has none of the gradient)", low=0, high=0.9999

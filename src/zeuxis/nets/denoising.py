@@ -19,6 +19,7 @@ _FREQUENCIES = 16  # of the sines that write down a level
 # are; with waves of up to 64 rad the first images that are expected have dots.
 _LOWEST, _HIGHEST = 0.1, 1.0
 _REACHES = (2, 4)  # pixels each way of the squares beside a pixel whose means it is compared with
+_SQUARES = 4 * len(_REACHES)
 _LOUD = 3.0  # deviations of the noise that such a difference is bounded by
 
 
@@ -37,8 +38,7 @@ class DenoisingUNet(nn.Module):
         self, size: int, channels: int, *, width: int, blocks: int, patch: int = 1, conditions: int = 0
     ) -> None:
         super().__init__()
-        # Of the image and its differences, and of what is told.
-        self.patch, planes = patch, (1 + 4 * len(_REACHES)) * channels * patch**2
+        self.patch, planes = patch, (1 + _SQUARES) * channels * patch**2  # of the image and its differences
         sides = _sides(-(-size // patch))
         widths = [width if i == 0 else 2 * width for i in range(len(sides))]
         told = 4 * width
@@ -86,7 +86,7 @@ class DenoisingUNet(nn.Module):
             x = layer(x, seen[-1]) if isinstance(layer, Doubled) else layer(torch.cat((x, seen.pop()), 1), told)
         answer = F.pixel_shuffle(self.head(x).contiguous(), self.patch)[..., :height, :width]
         plain, share = answer.tensor_split([image.shape[1]], 1)
-        return plain + (share * differs).unflatten(1, (-1, image.shape[1])).sum(1)
+        return plain + (share * differs).reshape(-1, _SQUARES, *image.shape[1:]).sum(1)
 
 
 def fine(image: Tensor, noise: Tensor) -> Tensor:
