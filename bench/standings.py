@@ -20,7 +20,18 @@ SCORES = (FID, "KID[lite0]", "precision[lite0]", "recall[lite0]", "copies (share
 NEAR = ("L1 (of 255)", "PSNR (dB)", "SSIM", "PSNR of Y (dB)", "SSIM of Y", "VGG-feature distance", CHANGED, KEPT)
 _HEADS = ("minutes", "model", "seed", "images seen")
 # Colours that are told apart by those who see few of them (Okabe and Ito 2008).
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+    "#8B5A2B",
+    "#7F3C8D",
+    "#A0C000",
+)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
