@@ -469,6 +469,13 @@ def test_the_chance_follows_the_papers_rule() -> None:
     assert look(0) == 0
 
 
+def test_without_a_target_the_chance_stays_none() -> None:
+    augmented = Adaptive(target=0.0, images=10)
+    for _ in range(8):
+        augmented.look(torch.ones(10, 1))
+    assert augmented.probability == 0
+
+
 # Growth
 
 
