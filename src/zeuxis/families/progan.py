@@ -112,9 +112,9 @@ class ProGAN(Latent):
 
     latent_dim: int = option(128, "numbers in the latent vector", low=1, high=65536)
     width: int = option(16, "channels at the image's size; each halving doubles them, to 8 times", low=4, high=512)
-    stage: int = option(30_000, "images that each size learns alone, and again while the next one fades in", low=1)
-    lr: float = option(2.5e-3, "learning rate of both players (Adam); the paper's is 0.001", low=0, high=1)
-    decay_from: int = decay_option(240_000)
+    stage: int = option(10_000, "images that each size learns alone, and again while the next one fades in", low=1)
+    lr: float = option(0.01, "learning rate of both players (Adam); the paper's is 0.001", low=0, high=1)
+    decay_from: int = decay_option(100_000)
     beta2: float = option(
         0.99, "Adam's memory of the gradient's square (it has none of the gradient)", low=0, high=0.9999
     )
