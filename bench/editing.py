@@ -1,6 +1,6 @@
 """How near a picture's latent comes to it, and whether an edit gives the true picture: for people never trained on.
 
-    python bench/editing.py runs/00001-dcgan-avatars runs/00002-vae-avatars [--people 50]
+    python bench/editing.py runs/00001-dcgan-avatars runs/00002-vae-avatars [--people 50] [--space w]
 
 For each model: the round trip of so many held-out `avatars`; then glasses, and a smile, for those who have none. The same
 person can be drawn with only that changed, so the truth is known: PSNR to it, of the edited picture and of the round trip
@@ -29,13 +29,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+")
     parser.add_argument("--people", type=int, default=50)
+    parser.add_argument("--space", choices=("z", "w"), default="z")
     arguments = parser.parse_args()
     people = range(FIRST, FIRST + arguments.people)
     for place in arguments.models:
         model = latent(api.load(place))
-        found = editing.invert(model, drawn(people))
-        print(f"{place} ({model.family()}): {found.describe()}", flush=True)
-        editor = editing.editor(model)
+        found = editing.invert(model, drawn(people), space=arguments.space)
+        print(f"{place} ({model.family()}, {arguments.space}): {found.describe()}", flush=True)
+        editor = editing.editor(model, space=arguments.space)
         for change, (name, present) in CHANGES.items():
             without = [i for i, index in enumerate(people) if avatars.person(index).attributes[name] != present]
             truth = drawn([people[i] for i in without], {name: present})

@@ -511,16 +511,17 @@ def test_a_faded_score_is_of_the_mixed_features() -> None:
     x = F.leaky_relu(network.halve[0](F.leaky_relu(network.keep[0](x), 0.2) * root), 0.2) * root
     x = F.leaky_relu(network.last(minibatch_deviation(x)), 0.2) * root
     wanted = network.score(F.leaky_relu(network.dense(x.flatten(1)), 0.2) * root)
-    torch.testing.assert_close(network(image, torch.tensor(1.3), 2), wanted, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(network(image, 2, 0.3), wanted, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(network(image, 2, 1 - 1e-7), network(image, 2), atol=1e-5, rtol=1e-5)
 
 
 def test_real_images_are_as_coarse_as_those_made() -> None:
     model, image = ProGAN(size=16, width=4), torch.randn(2, 3, 16, 16)
-    torch.testing.assert_close(model.shown(image, torch.tensor(0.0), 0), F.avg_pool2d(image, 4))
-    torch.testing.assert_close(model.shown(image, torch.tensor(2.0), 2), image)
+    torch.testing.assert_close(model.shown(image, 0), F.avg_pool2d(image, 4))
+    torch.testing.assert_close(model.shown(image, 2), image)
     half = F.avg_pool2d(image, 2)
     mixture = 0.75 * F.avg_pool2d(half, 2).repeat_interleave(2, 2).repeat_interleave(2, 3) + 0.25 * half
-    torch.testing.assert_close(model.shown(image, torch.tensor(0.25), 1), mixture, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(model.shown(image, 1, 0.25), mixture, atol=1e-6, rtol=1e-5)
     assert torch.equal(halved(image), half)
 
 
@@ -567,9 +568,9 @@ def test_progan_is_measured_against_its_own_networks() -> None:
         plain = {key.replace(top, "image."): value for key, value in mine.state_dict().items()}
         assert theirs.load_state_dict({key: plain[key] for key in theirs.state_dict()})
     z, image = torch.randn(8, 128), torch.randn(8, 3, 16, 16)
-    grown, near = (torch.tensor(float(model.growth.top)), model.growth.top), {"atol": 1e-4, "rtol": 1e-4}
-    torch.testing.assert_close(model.generator(z, *grown), book[0](z), **near)
-    torch.testing.assert_close(model.discriminator(image, *grown), book[1](image), **near)
+    top, near = model.growth.top, {"atol": 1e-4, "rtol": 1e-4}
+    torch.testing.assert_close(model.generator(z, torch.tensor(float(top)), top), book[0](z), **near)
+    torch.testing.assert_close(model.discriminator(image, top), book[1](image), **near)
     before = [next(network.parameters()).detach().clone() for network in book]
     progan.step(*book, progan.optimizers(*book), image)
     assert not any(torch.equal(next(network.parameters()), old) for network, old in zip(book, before))

@@ -90,13 +90,14 @@ class Discriminator(nn.Module):
         self.dense = EqualLinear(counts[0] * pyramid(size)[0] ** 2, counts[0])
         self.score = EqualLinear(counts[0], 1)
 
-    def forward(self, image: Tensor, level: Tensor, top: int) -> Tensor:
+    def forward(self, image: Tensor, top: int, fade: float = 1.0) -> Tensor:
+        """Scores by the stages up to `top`, of which that one counts by `fade`."""
         x = self._seen(image, top)
         for stage in reversed(range(top)):
             x = F.leaky_relu(self.keep[stage](x, gain=ROOT), 0.2)
             x = F.leaky_relu(self.halve[stage](x, gain=ROOT), 0.2)
-            if stage == top - 1:  # the newest stage fades in beside a look at the image at half its size
-                x = torch.lerp(self._seen(halved(image), stage).float(), x.float(), level - stage)
+            if stage == top - 1 and fade < 1:  # the newest stage fades in beside a look at the image at half its size
+                x = torch.lerp(self._seen(halved(image), stage).float(), x.float(), fade)
         x = F.leaky_relu(self.last(minibatch_deviation(x), gain=ROOT), 0.2)
         x = F.leaky_relu(self.dense(x.flatten(1)), 0.2) * ROOT
         scores: Tensor = self.score(x)
@@ -149,14 +150,15 @@ class ProGAN(Latent):
         return [Clock(step, step * batch_size) for step in sorted({0, *begins})]
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
-        level = self.growth.level(torch.tensor(clock.images))
+        level = self.growth.level(torch.tensor(clock.images))  # on the host, which so knows what need not be computed
         top = math.ceil(level)
+        fade = float(level) - (top - 1)
         level = level.to(batch.image.device)
-        real = self.shown(batch.image, level, top)
+        real = self.shown(batch.image, top, fade)
         fake = self.generator(torch.randn(len(real), self.latent_dim, device=real.device), level, top)
 
         def score(image: Tensor) -> Tensor:
-            scores: Tensor = self.discriminator(image, level, top)
+            scores: Tensor = self.discriminator(image, top, fade)
             return scores
 
         yield None, {"growth/level": level}
@@ -177,14 +179,13 @@ class ProGAN(Latent):
         yield "discriminator", terms
         yield "generator", {"fool": -score(fake).mean()}
 
-    def shown(self, image: Tensor, level: Tensor, top: int) -> Tensor:
-        """Images (n c h w) as real ones of a level: pooled, and while a stage fades in as coarse as its images are."""
+    def shown(self, image: Tensor, top: int, fade: float = 1.0) -> Tensor:
+        """Images (n c h w) as real ones of a stage: pooled, and while it fades in as coarse as its images are."""
         for _ in range(self.growth.top - top):
             image = halved(image)
-        if top == 0:
+        if fade >= 1:
             return image
-        coarse = F.interpolate(halved(image), image.shape[2:])
-        return torch.lerp(coarse, image, level - (top - 1))
+        return torch.lerp(F.interpolate(halved(image), image.shape[2:]), image, fade)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         # All stages, each by its share, so that what is computed does not hang on a number in a buffer (as for ONNX).
