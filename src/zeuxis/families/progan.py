@@ -145,9 +145,11 @@ class ProGAN(Latent):
         return decayed(self.decay_from, clock.images)
 
     def phases(self, batch_size: int) -> list[Clock]:
-        """At each size, from the step on that it begins to fade in at."""
-        begins = [(2 * size - 1) * self.stage // batch_size + 1 for size in range(1, self.growth.top + 1)]
-        return [Clock(step, step * batch_size) for step in sorted({0, *begins})]
+        """At each size, from the step on that it begins to fade in at, and from that on at which it is alone."""
+        sizes = range(1, self.growth.top + 1)
+        fading = {(2 * size - 1) * self.stage // batch_size + 1 for size in sizes}
+        alone = {math.ceil(2 * size * self.stage / batch_size) for size in sizes}
+        return [Clock(step, step * batch_size) for step in sorted({0} | fading | alone)]
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         level = self.growth.level(torch.tensor(clock.images))  # on the host, which so knows what need not be computed
