@@ -32,11 +32,11 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from zeuxis import images
 from zeuxis.data import open_pack
+from zeuxis.data.batches import PackSource
 from zeuxis.data.catalog import avatars
-from zeuxis.data.source import PackSource
-from zeuxis.judging import extractors
+from zeuxis.io import images
+from zeuxis.metrics import extractors
 from zeuxis.metrics.distances import frechet
 from zeuxis.metrics.features import features
 

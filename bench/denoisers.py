@@ -35,7 +35,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import speed
 from cases import Case, Step
 from zeuxis.families.diffusion import Diffusion
-from zeuxis.session.machine import memory_kept
+from zeuxis.runtime.device import memory_kept
 
 SIZE, WIDTH, BLOCKS, BATCH = 32, 64, 2, 8
 HUGGING, LUCID = "diffusers", "denoising-diffusion-pytorch"

@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeuxis import api, editing, images
+from zeuxis import api
 from zeuxis.capabilities import latent
 from zeuxis.data.catalog import avatars
-from zeuxis.editing import STRENGTHS, Editor
+from zeuxis.explore import editing
+from zeuxis.explore.editing import STRENGTHS, Editor
+from zeuxis.io import images
 from zeuxis.metrics import paired
 
 FIRST = 1_000_000  # of the people of avatars/test

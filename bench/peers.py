@@ -20,17 +20,18 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from textbook import dcgan
-from zeuxis import stopping, training
 from zeuxis.data import open_pack
-from zeuxis.data.source import PackSource
+from zeuxis.data.batches import PackSource
 from zeuxis.errors import UsageError
 from zeuxis.model import Batch, Clock, Encoder, Latent, Turn, option
-from zeuxis.session.budget import Budget
-from zeuxis.session.build import build
-from zeuxis.session.recipe import Recipe, read
-from zeuxis.settings import TrainSettings
+from zeuxis.runtime import signals
 from zeuxis.storage import Run
-from zeuxis.training import State
+from zeuxis.training import engine
+from zeuxis.training.budget import Budget
+from zeuxis.training.build import build
+from zeuxis.training.config import Recipe, read
+from zeuxis.training.engine import State
+from zeuxis.training.settings import TrainSettings
 
 SAVE_EVERY = 120.0  # seconds of training between two checkpoints
 
@@ -139,11 +140,11 @@ def go_on(run: Run, peer: type[Peer], core_minutes: float) -> None:
         budget.resumed(checkpoint.state)
     pack = open_pack(recipe.data, size=model.size, channels=model.channels)
     source = PackSource(pack, seed=recipe.settings.seed)
-    with stopping.signals() as stop:
+    with signals.signals() as stop:
         try:
             _steps(run, model, state, source, budget, stop)
-        except stopping.Interrupt:  # between two steps
-            with contextlib.suppress(stopping.Interrupt), stop.later():
+        except signals.Interrupt:  # between two steps
+            with contextlib.suppress(signals.Interrupt), stop.later():
                 _save(run, state, budget)
             raise
         with stop.later():
@@ -151,13 +152,13 @@ def go_on(run: Run, peer: type[Peer], core_minutes: float) -> None:
     model.save(run.model_path)
 
 
-def _steps(run: Run, model: Peer, state: State, source: PackSource, budget: Budget, stop: stopping.Stop) -> None:
+def _steps(run: Run, model: Peer, state: State, source: PackSource, budget: Budget, stop: signals.Stop) -> None:
     saved, seed = budget.spent, budget.settings.seed
     while not budget.used_up:
         with stop.later():
             with budget.step():
                 real = source.batch(state.clock.images, model.batch_size).image.contiguous()
-                torch.manual_seed(training.mix(seed, state.clock.step))  # so that a resumed run is the same
+                torch.manual_seed(engine.mix(seed, state.clock.step))  # so that a resumed run is the same
                 model.learn(state.optimizers, real)
             state.clock = Clock(state.clock.step + 1, state.clock.images + model.batch_size)
             if budget.spent - saved >= SAVE_EVERY:

@@ -29,14 +29,17 @@ from typing import Any
 
 import peers
 import standings
-from zeuxis import api, families, files, images, loading, session, stopping
-from zeuxis.display import open_display
+from zeuxis import api, families, loading
 from zeuxis.errors import UsageError, ZeuxisError
+from zeuxis.io import files, images
 from zeuxis.judging.report import Evaluation
 from zeuxis.model import Latent, Model
-from zeuxis.session.recipe import read, versions
-from zeuxis.settings import TrainSettings
+from zeuxis.runtime import signals
+from zeuxis.runtime.progress import open_display
 from zeuxis.storage import Run
+from zeuxis.training import runs
+from zeuxis.training.config import read, versions
+from zeuxis.training.settings import TrainSettings
 
 CORES = 2  # of the machine whose minutes are counted
 MARKS = (5.0, 15.0, 60.0)
@@ -76,7 +79,7 @@ class Job:
         general = {f.name for f in dataclasses.fields(TrainSettings)}
         own = {name: value for name, value in self.chosen.items() if name not in general}
         peer = peers.PEERS.get(self.model)
-        shape = session.own_shape(self.data, peer) if peer else {}  # families find theirs when a run begins
+        shape = runs.own_shape(self.data, peer) if peer else {}  # families find theirs when a run begins
         return {**shape, **({"size": self.size} if self.size else {}), **own}
 
     def command(self, minutes: float) -> str:
@@ -96,7 +99,7 @@ def main() -> None:
         _parser().error("name a model and its data, or --table or --chart")
     try:
         if named:
-            with stopping.signals():
+            with signals.signals():
                 _run(arguments)
     except ZeuxisError as error:
         print(f"quality: {error}", file=sys.stderr)
@@ -188,9 +191,9 @@ def _trained(job: Job, home: Path, mark: float) -> Model:
         with run.lock():
             peers.go_on(run, peer, CORES * mark)
     elif found:
-        session.resume(found[0].parent, core_minutes=CORES * mark)
+        runs.resume(found[0].parent, core_minutes=CORES * mark)
     else:
-        session.start(settings, families.find(job.model), job.options(), data=job.data)
+        runs.start(settings, families.find(job.model), job.options(), data=job.data)
     return loading.load(_folder(home) / "model", family=peer)
 
 

@@ -23,12 +23,12 @@ from torch import Tensor
 
 from zeuxis.data import PackSource, open_pack
 from zeuxis.families.rbm import RBM
-from zeuxis.images import from_uint8
+from zeuxis.io.images import from_uint8
 from zeuxis.metrics import partition
 from zeuxis.metrics.resampling import Score, log_mean, mean
 from zeuxis.nets.boltzmann import Machine
 from zeuxis.samplers import Chance
-from zeuxis.training import State, train
+from zeuxis.training.engine import State, train
 
 BATCH = 64
 

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from cases import CASES, Case
-from zeuxis import training
 from zeuxis.model import Batch
-from zeuxis.session.machine import choose_precision, memory_kept
-from zeuxis.settings import Precision
+from zeuxis.runtime.device import choose_precision, memory_kept
+from zeuxis.training import engine
+from zeuxis.training.settings import Precision
 
 # Our sides: whether kernels are chosen, and the number format.
 OURS: dict[str, tuple[bool, Precision]] = {
@@ -56,9 +56,9 @@ def ours(case: Case, kernels: bool, precision: Precision = "fp32") -> Callable[[
     """One step of our loop: data, game, average, report."""
     model, images = case.ours(), Images(case)
     precision = choose_precision(precision, model.device, suits=type(model).bf16)
-    state = training.State.start(model)
-    table = training.choose_kernels(model, images.batch(0, case.batch), seconds=120) if kernels else {}
-    made = training.train(
+    state = engine.State.start(model)
+    table = engine.choose_kernels(model, images.batch(0, case.batch), seconds=120) if kernels else {}
+    made = engine.train(
         model, images, steps=10**9, batch_size=case.batch, seed=0, precision=precision, kernels=table, resume=state
     )
     return lambda: next(made)

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zeuxis import files
 from zeuxis.errors import UsageError
+from zeuxis.io import files
 from zeuxis.judging.attributes import CHANGED, KEPT
 from zeuxis.judging.report import number
 

@@ -110,7 +110,7 @@ def test_nothing_that_runs_code_from_a_file(path: Path) -> None:
 
 def known_weights(path: Path) -> Iterator[tuple[int, int]]:
     """Where the one file that opens published weights, whose sum it has checked, reads tensors and no code."""
-    if module_name(path) == "zeuxis.judging.extractors":
+    if module_name(path) == "zeuxis.metrics.extractors":
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 plain = {each.arg: each.value for each in node.keywords}.get("weights_only")

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zeuxis import files
 from zeuxis.errors import DataError, UsageError
+from zeuxis.io import files
 from zeuxis.metrics import attributes
 from zeuxis.metrics.attributes import AttributeReader, Task, disturb, reader_for, train_reader
 

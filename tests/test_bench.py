@@ -24,13 +24,13 @@ import peers
 import quality
 import standings
 from textbook import ddpm
-from zeuxis import files, loading, storage
+from zeuxis import loading, storage
 from zeuxis.errors import UsageError
 from zeuxis.families.dcgan import DCGAN
 from zeuxis.families.diffusion import Diffusion
-from zeuxis.judging import extractors
-from zeuxis.metrics import features, resampling, vgg
-from zeuxis.session import budget
+from zeuxis.io import files
+from zeuxis.metrics import extractors, features, resampling, vgg
+from zeuxis.training import budget
 
 TINY = {"width": 4, "batch_size": 8, "latent_dim": 8}
 

@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 
 from commandline import in_a_process, refused, typed
-from zeuxis import api, editing, explore, families, loading
+from zeuxis import api, explore, families, loading
 from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
-from zeuxis.judging import extractors
-from zeuxis.metrics import vgg
+from zeuxis.explore import editing
+from zeuxis.metrics import extractors, vgg
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 

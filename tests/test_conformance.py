@@ -20,16 +20,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from commandline import typed
-from zeuxis import api, capabilities, families, files, training
+from zeuxis import api, capabilities, families
 from zeuxis.errors import UsageError
-from zeuxis.judging import abilities, extractors
+from zeuxis.io import files
+from zeuxis.judging import abilities
+from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
 from zeuxis.metrics.vgg import VGG
 from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Translator, options_of
 from zeuxis.nets import kernels as choosing
-from zeuxis.settings import TrainSettings
 from zeuxis.storage import fill, read_model_folder
-from zeuxis.training import State, train, train_step
+from zeuxis.training import engine
+from zeuxis.training.engine import State, train, train_step
+from zeuxis.training.settings import TrainSettings
 
 TINY = {
     "width": 8,
@@ -162,11 +165,11 @@ def test_training_is_deterministic_and_resuming_is_bit_exact(name: str) -> None:
 def test_with_chosen_kernels_a_step_is_the_same_and_resuming_is_bit_exact(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "WORTH", 0.0)
+    monkeypatch.setattr(engine, "WORTH", 0.0)
     monkeypatch.setattr(choosing, "WORTH", 0.0)
     monkeypatch.setattr(choosing, "_winner", lambda compute: "blas")
     whole, plain = State.start(build(name)), State.start(build(name))
-    table = training.choose_kernels(whole.model, Stripes(whole.model).batch(0, 4))
+    table = engine.choose_kernels(whole.model, Stripes(whole.model).batch(0, 4))
     assert same(whole, plain)  # the trial step leaves no trace
     layers = (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)
     if not any(isinstance(module, layers) for module in whole.model.modules()):
@@ -204,15 +207,15 @@ def test_phases_are_where_the_work_of_a_step_changes(name: str) -> None:
 
 
 def test_kernels_are_chosen_for_the_layers_of_every_phase(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "WORTH", 0.0)
+    monkeypatch.setattr(engine, "WORTH", 0.0)
     seen: list[int] = []
-    plain = training.train_step
-    monkeypatch.setattr(training, "train_step", lambda *a, **b: (seen.append(a[3].step), plain(*a, **b))[1])
+    plain = engine.train_step
+    monkeypatch.setattr(engine, "train_step", lambda *a, **b: (seen.append(a[3].step), plain(*a, **b))[1])
     model = build(name)
     begins = [clock.step for clock in model.phases(4)]
-    training.choose_kernels(model, Stripes(model).batch(0, 4))
+    engine.choose_kernels(model, Stripes(model).batch(0, 4))
     assert seen == begins
-    training.choose_kernels(model, Stripes(model).batch(0, 4), steps=max(begins[-1], 1))
+    engine.choose_kernels(model, Stripes(model).batch(0, 4), steps=max(begins[-1], 1))
     assert seen == begins + begins[: -1 if len(begins) > 1 else 1]
 
 

@@ -16,7 +16,7 @@ from zeuxis.families.wgan import WGAN
 from zeuxis.families.wgan_gp import WGANGP
 from zeuxis.model import Batch, Clock
 from zeuxis.nets.conv import Down
-from zeuxis.training import train, train_step
+from zeuxis.training.engine import train, train_step
 
 SHAPE = (3, 8, 8)
 

@@ -25,12 +25,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from zeuxis import files, images
 from zeuxis.data import Attribute, Pack, PackSource, open_pack, workers
+from zeuxis.data.batches import permutation
 from zeuxis.data.report import inspect
-from zeuxis.data.source import permutation
 from zeuxis.data.sources import find, natural
 from zeuxis.errors import DataError, UsageError, ZeuxisError
+from zeuxis.io import files, images
 
 RELEASE = os.environ.get("ZEUXIS_RELEASE") == "1"
 SCALE = 20 if RELEASE else 1

@@ -21,8 +21,8 @@ from zeuxis.metrics import likelihood
 from zeuxis.model import Batch, Clock
 from zeuxis.nets.denoising import DenoisingUNet, Waves, fine
 from zeuxis.samplers import SAMPLERS, Denoiser, ddim, ddpm, dpm_solver, euler, heun, ladder, linear_levels, seed_of
-from zeuxis.settings import TrainSettings
-from zeuxis.training import train
+from zeuxis.training.engine import train
+from zeuxis.training.settings import TrainSettings
 
 MEAN, SPREAD = 0.3, 0.6  # of the Gaussian that is the data
 

@@ -17,14 +17,13 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from commandline import refused, typed
-from zeuxis import editing, explore, families
+from zeuxis import explore, families
 from zeuxis.errors import UsageError
-from zeuxis.explore import directions
+from zeuxis.explore import directions, editing
 from zeuxis.explore.candidates import Candidates
 from zeuxis.explore.expression import Vocabulary
 from zeuxis.explore.inversion import Search
-from zeuxis.judging import extractors
-from zeuxis.metrics import vgg
+from zeuxis.metrics import extractors, vgg
 from zeuxis.model import Batch, Clock, Encoder, Latent, Turn
 
 LATENT = 12

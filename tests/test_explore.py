@@ -24,7 +24,7 @@ from zeuxis.explore.arithmetic import to_norm
 from zeuxis.explore.candidates import Candidates, choose
 from zeuxis.explore.expression import Vocabulary, base, wording
 from zeuxis.explore.paths import interpolate, linear, loop, slerp, weights
-from zeuxis.images import to_uint8
+from zeuxis.io.images import to_uint8
 from zeuxis.model import Batch, Clock, Encoder, Latent, Turn
 
 WORDS = Vocabulary((("smiling", "neutral"), ("woman", "man"), ("glasses", "no glasses"), ("blond hair", "")))

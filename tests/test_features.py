@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from feature_weights import made_up, pattern
-from zeuxis import files
 from zeuxis.data import downloads
 from zeuxis.errors import DataError, UsageError
-from zeuxis.judging import extractors
-from zeuxis.metrics import features, inception, lite0
+from zeuxis.io import files
+from zeuxis.metrics import extractors, features, inception, lite0
 from zeuxis.metrics.features import Extractor, own_extractor, pack_features
 from zeuxis.metrics.folded import EPSILON, Unit, fill
 

@@ -28,14 +28,16 @@ from hypothesis import strategies as st
 
 import faults
 from faults import SCALE, mutate
-from zeuxis import files
 from zeuxis.errors import DiskFullError, UsageError, ZeuxisError
-from zeuxis.parsing import dump_yaml, parse_json, parse_yaml, quote
+from zeuxis.io import files
+from zeuxis.io.parsing import dump_yaml, parse_json, parse_yaml, quote
 from zeuxis.storage import Run
 
 
 def test_it_imports_without_torch() -> None:
-    code = "import sys, zeuxis.files; print([n for n in ('torch', 'numpy', 'yaml', 'safetensors') if n in sys.modules])"
+    code = (
+        "import sys, zeuxis.io.files; print([n for n in ('torch', 'numpy', 'yaml', 'safetensors') if n in sys.modules])"
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip() == "[]"

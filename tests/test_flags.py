@@ -15,7 +15,7 @@ from commandline import refused, typed
 from zeuxis import families
 from zeuxis.cli import flags
 from zeuxis.errors import UsageError
-from zeuxis.settings import TrainSettings
+from zeuxis.training.settings import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 SCALE = 10 if os.environ.get("ZEUXIS_RELEASE") == "1" else 1

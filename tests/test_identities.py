@@ -22,7 +22,7 @@ from zeuxis.families.vae import VAE
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.augment import augment, cutout, translation
 from zeuxis.nets.conv import Down, Norm, ResizeConv2d, Up, Upsampling, opponents, pyramid, steady_init, textbook_init
-from zeuxis.training import average_weight, mix, train, update_average
+from zeuxis.training.engine import average_weight, mix, train, update_average
 
 
 def test_non_saturating_pair_is_binary_cross_entropy_on_logits() -> None:

@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, PngImagePlugin
 
-from zeuxis import animation, images
 from zeuxis.errors import DiskFullError, UsageError
-from zeuxis.images import Unusable, decode
+from zeuxis.io import animation, images
+from zeuxis.io.images import Unusable, decode
 
 SCALE = 20 if os.environ.get("ZEUXIS_RELEASE") == "1" else 1
 Array = np.ndarray[Any, Any]

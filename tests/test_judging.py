@@ -21,7 +21,7 @@ from commandline import refused, typed
 from zeuxis import api, families, judging
 from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.errors import DataError, UsageError
-from zeuxis.images import from_uint8
+from zeuxis.io.images import from_uint8
 from zeuxis.judging import abilities, report, runs, sets
 from zeuxis.judging.report import Evaluation, Row
 from zeuxis.metrics import partition

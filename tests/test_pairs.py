@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from zeuxis.data import catalog, made, open_pack, pairs
+from zeuxis.data import catalog, derived_sources, open_pack, pairs
+from zeuxis.data.batches import PairSource
 from zeuxis.data.catalog import _earth, _places, avatars, maps, openmoji
 from zeuxis.data.listing import Shape
 from zeuxis.data.pairs import Ends, open_pairs
-from zeuxis.data.source import PairSource
 from zeuxis.errors import DataError, UsageError
 
 Array = np.ndarray[Any, Any]
@@ -59,7 +59,7 @@ def test_every_task_is_of_sets_that_are_here() -> None:
         ends = pairs.parse(task)
         assert ends is not None and ends.known
         for end in ends:
-            assert end in made.WAYS or catalog.parse(end), end
+            assert end in derived_sources.WAYS or catalog.parse(end), end
         assert pairs.halves(task, 7) is not None
         assert {"size", "channels", "source_channels"} == set(pairs.shape(task))
 
@@ -172,7 +172,7 @@ def test_sources_are_made_of_the_images(tmp_path: Path) -> None:
     grey = opened(f"grey -> {tmp_path}", source=GREY).source.images[0, ..., 0]
     assert np.array_equal(grey, np.asarray(page.convert("L")))
     flat = opened(f"labels -> {tmp_path}").source.images[0]
-    assert {tuple(colour) for colour in flat.reshape(-1, 3).tolist()} <= set(made.PALETTE)
+    assert {tuple(colour) for colour in flat.reshape(-1, 3).tolist()} <= set(derived_sources.PALETTE)
     blurred = opened(f"blur -> {tmp_path}").source.images[0].astype(int)
     assert 0 < np.abs(np.diff(blurred[8, :, 1])).max() < 200
 

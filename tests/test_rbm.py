@@ -13,13 +13,13 @@ from torch import Tensor
 from zeuxis import families
 from zeuxis.data import open_pack
 from zeuxis.errors import UsageError
-from zeuxis.images import from_uint8
+from zeuxis.io.images import from_uint8
 from zeuxis.metrics import partition
 from zeuxis.metrics.resampling import Score, log_mean
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.boltzmann import Machine
 from zeuxis.samplers import Chance, Streams, _swapped, annealed, gibbs, tempered
-from zeuxis.training import train_step
+from zeuxis.training.engine import train_step
 
 RBM: Any = families.find("rbm")
 

@@ -26,8 +26,9 @@ from torch import Tensor, nn
 
 import faults
 from faults import SCALE, mutate, row_at, state_at, verify
-from zeuxis import files, storage
+from zeuxis import storage
 from zeuxis.errors import DiskFullError, UsageError, ZeuxisError
+from zeuxis.io import files
 from zeuxis.model import Batch, Clock, Model, Turn, option
 from zeuxis.storage import Run
 

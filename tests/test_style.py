@@ -37,7 +37,7 @@ from zeuxis.nets.equalised import (
     smooth,
 )
 from zeuxis.nets.style import Mapping, Synthesis
-from zeuxis.training import State, train, train_step
+from zeuxis.training.engine import State, train, train_step
 
 
 class Noise:

@@ -19,14 +19,15 @@ from torch.optim import Optimizer
 
 from commandline import refused, typed
 from textbook import cyclegan, pix2pix
-from zeuxis import api, families, images
+from zeuxis import api, families
 from zeuxis.adversarial import PAIRS, Pool
 from zeuxis.errors import DataError, UsageError
 from zeuxis.families.cyclegan import CycleGAN
 from zeuxis.families.pix2pix import Pix2Pix
-from zeuxis.judging import extractors, translation
+from zeuxis.io import images
+from zeuxis.judging import translation
 from zeuxis.judging.attributes import CHANGED, KEPT, Expected, expected
-from zeuxis.metrics import paired, vgg
+from zeuxis.metrics import extractors, paired, vgg
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Batch, Clock, Translator, Turn
 from zeuxis.nets.augment import Enlarge, jitter
@@ -36,8 +37,8 @@ from zeuxis.nets.norm import InstanceNorm, padded
 from zeuxis.nets.patch import Field, Patch
 from zeuxis.nets.resnet import ResNet
 from zeuxis.nets.unet import UNet
-from zeuxis.settings import TrainSettings
-from zeuxis.training import State, train_step
+from zeuxis.training.engine import State, train_step
+from zeuxis.training.settings import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 EYES = Extractor("eyes", "", lambda x: F.adaptive_avg_pool2d(x, 4), lambda x: x[:, 0].flatten(1))

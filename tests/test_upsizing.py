@@ -20,23 +20,24 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from commandline import refused, typed
-from zeuxis import api, images, modes
+from zeuxis import api
 from zeuxis.adversarial import PAIRS
-from zeuxis.data import cuts, made, open_pack, pairs
+from zeuxis.data import derived_sources, open_pack, pairs, tiles
 from zeuxis.data.listing import Shape, spread
 from zeuxis.data.readers import Files
 from zeuxis.data.sources import folder as folder_listing
-from zeuxis.enlarging import enlarged, photograph
 from zeuxis.errors import DataError, UsageError
 from zeuxis.families import srgan
 from zeuxis.families.srgan import SRGAN
-from zeuxis.judging import extractors, upsizing
-from zeuxis.metrics import paired, vgg
+from zeuxis.io import images, pixel_modes
+from zeuxis.io.tiling import enlarged, photograph
+from zeuxis.judging import upsizing
+from zeuxis.metrics import extractors, paired, vgg
 from zeuxis.model import Batch, Clock, Turn, Upsizer
 from zeuxis.nets.augment import turned
-from zeuxis.session.build import build
-from zeuxis.settings import TrainSettings
-from zeuxis.training import State, train
+from zeuxis.training.build import build
+from zeuxis.training.engine import State, train
+from zeuxis.training.settings import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 Array = np.ndarray[Any, Any]
@@ -247,7 +248,7 @@ def test_vgg_from_a_file_of_ones_own(tmp_path: Path) -> None:
 
 def test_vgg_weights_of_each_block_are_about_alike() -> None:
     """What the factors stand for: at four times, a bicubic enlargement pays as much in features as in pixels."""
-    reached = pytest.importorskip("zeuxis.judging.extractors")
+    reached = pytest.importorskip("zeuxis.metrics.extractors")
     try:
         eyes, pack = vgg.eyes(reached.vgg16()), open_pack("photos/test:16", size=96)
     except DataError as error:
@@ -298,12 +299,12 @@ def test_what_cannot_be_seen_does_not_shine_through() -> None:
     pixels = np.zeros((16, 16, 4), np.uint8)
     pixels[:, :8] = (200, 60, 40, 255)
     pixels[:, 8:] = (0, 255, 0, 0)
-    layers = modes.parted(Image.fromarray(pixels).convert("RGBa"))
+    layers = pixel_modes.parted(Image.fromarray(pixels).convert("RGBa"))
     assert layers.opacity is not None
     near = np.asarray(layers.colour)[:, 8:12].astype(int)
     assert np.abs(near - (200, 60, 40)).max() <= 2
     assert np.array_equal(np.asarray(layers.colour)[:, :8], pixels[:, :8, :3])
-    again = modes.joined(layers)
+    again = pixel_modes.joined(layers)
     assert again.mode == "RGBA" and np.array_equal(np.asarray(again)[..., 3], pixels[..., 3])
 
 
@@ -314,7 +315,7 @@ def test_layers_are_read_from_files_of_any_mode(mode: str, tmp_path: Path) -> No
     if mode != "I;16":
         given = Image.fromarray(noise(8, 9, 4)).convert("RGBA" if "A" in mode else "RGB").convert(mode)
     given.save(path)
-    layers = modes.parted(images.read_layers(path))
+    layers = pixel_modes.parted(images.read_layers(path))
     assert (layers.opacity is not None) == (mode in ("LA", "RGBA"))
     assert layers.colour.size == (9, 8)
     assert layers.colour.mode == ("L" if mode in ("1", "L", "LA", "I;16") else "RGB")
@@ -342,7 +343,7 @@ def pillow_like(row: Array, scale: int) -> Array:
 def test_sources_are_made_by_the_stretched_bicubic_kernel(scale: int) -> None:
     smooth = ndimage.gaussian_filter(noise(40, 48).astype(float), 1.0).round()
     image = Image.fromarray(smooth.astype(np.uint8))
-    found = np.asarray(made.reduced(image, scale)).astype(float)
+    found = np.asarray(derived_sources.reduced(image, scale)).astype(float)
     across = np.apply_along_axis(pillow_like, 1, smooth, scale)
     expected = np.apply_along_axis(pillow_like, 0, across, scale)
     assert np.abs(found - expected).max() <= 1.01
@@ -354,7 +355,9 @@ def test_sources_are_made_by_the_stretched_bicubic_kernel(scale: int) -> None:
         align_corners=False,
     )
     assert np.abs(found - torch_[0, 0].numpy()).max() <= 1.01
-    odd = made.reduced(Image.fromarray(np.pad(smooth, ((0, 1), (0, 1)), mode="edge").astype(np.uint8)), scale)
+    odd = derived_sources.reduced(
+        Image.fromarray(np.pad(smooth, ((0, 1), (0, 1)), mode="edge").astype(np.uint8)), scale
+    )
     assert odd.size == (48 // scale, 40 // scale)
 
 
@@ -370,7 +373,7 @@ def test_small_sources_belong_to_their_images(tmp_path: Path) -> None:
     found = pairs.open_pairs(f"small -> {folder(tmp_path)}", source=Shape(8, 3), image=Shape(32, 3))
     assert len(found) == 24
     for one, two in zip(*found.places):
-        expected = made.reduced(Image.fromarray(np.asarray(found.image.images[two])), 4)
+        expected = derived_sources.reduced(Image.fromarray(np.asarray(found.image.images[two])), 4)
         assert np.array_equal(found.source.images[one], expected)
     with pytest.raises(UsageError, match="families that enlarge"):
         pairs.open_pairs(f"small -> {tmp_path}", source=Shape(32, 3), image=Shape(32, 3))
@@ -385,11 +388,11 @@ def test_cuts_are_where_a_photograph_is_sharp_and_at_its_own_resolution(tmp_path
     pixels[:, :200] = noise(300, 200, 1)
     Image.fromarray(pixels).save(tmp_path / "half.png")
     told: list[tuple[int, int]] = []
-    items = cuts.cut(folder_listing(tmp_path), progress=lambda *done: told.append(done)).items
+    items = tiles.cut(folder_listing(tmp_path), progress=lambda *done: told.append(done)).items
     assert told == [(1, 1)], "one photograph of one"
     lefts = {int(item.partition("@")[0].split(",")[1]) for item in items}
     assert lefts == {48, 144, 240} and len(items) == 9, "the third column is sharp in its first 8 pixels"
-    reader = cuts.Cuts(Files(str(tmp_path)))
+    reader = tiles.Cuts(Files(str(tmp_path)))
     for size in (32, 96, 128):
         top, left = 144 - size // 2, 144 - size // 2
         picture = reader.picture("144,144@half.png", Shape(size, 3))
@@ -491,7 +494,7 @@ def scipy_ssim(x: Array, y: Array) -> float:
 
 def test_marks_are_those_of_other_libraries() -> None:
     truth = Image.fromarray(noise(64, 80, 3)).resize((160, 128), Image.Resampling.BICUBIC)
-    image = made.reduced(truth, 2).resize(truth.size, Image.Resampling.BICUBIC)
+    image = derived_sources.reduced(truth, 2).resize(truth.size, Image.Resampling.BICUBIC)
     found = upsizing.marks(truth, 4, made_up_vgg())(image)
     weights = np.array([65.481, 128.553, 24.966]) / 255
     one, two = (16 + np.asarray(each).astype(float)[4:-4, 4:-4] @ weights for each in (image, truth))

@@ -10,14 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
-from zeuxis import families, loading, session
-from zeuxis.display import Lines
+from zeuxis import families, loading
 from zeuxis.errors import DataError
-from zeuxis.judging import extractors
 from zeuxis.judging.watch import Watch
+from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
-from zeuxis.settings import TrainSettings
+from zeuxis.runtime.progress import Lines
 from zeuxis.storage import Run
+from zeuxis.training import runs
+from zeuxis.training.settings import TrainSettings
 
 OPTIONS = {"size": 8, "channels": 1, "width": 8, "latent_dim": 4}
 NAME = "evaluation/FID[eyes]"
@@ -54,7 +55,7 @@ def settings(out: Path, steps: int, every: int = 2) -> TrainSettings:
 
 def train(out: Path, data: str, steps: int) -> Run:
     told = Lines(io.StringIO())
-    return Run(session.start(settings(out, steps), families.find("gan"), OPTIONS, data=data, display=told))
+    return Run(runs.start(settings(out, steps), families.find("gan"), OPTIONS, data=data, display=told))
 
 
 def test_model_is_the_best_and_rows_have_the_scores(tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +83,7 @@ def test_model_is_the_best_and_rows_have_the_scores(tmp_path: Path, data: str, m
 def test_a_resumed_run_is_scored_alike(tmp_path: Path, data: str) -> None:
     whole = train(tmp_path / "whole", data, 9)
     stopped = train(tmp_path / "stopped", data, 5)
-    session.resume(stopped.path, steps=9, display=Lines(io.StringIO()))
+    runs.resume(stopped.path, steps=9, display=Lines(io.StringIO()))
     scores = [[row[NAME] for row in run.metrics() if NAME in row] for run in (whole, stopped)]
     assert scores[0] == scores[1] and len(scores[0]) == 4 and len(set(scores[0])) > 1
     models = [(run.path / "model" / "model.safetensors").read_bytes() for run in (whole, stopped)]
@@ -91,7 +92,7 @@ def test_a_resumed_run_is_scored_alike(tmp_path: Path, data: str) -> None:
 
 def test_scores_change_no_bit_of_the_training(tmp_path: Path, data: str) -> None:
     told = Lines(io.StringIO())
-    plain = session.start(settings(tmp_path / "a", 6, every=0), families.find("gan"), OPTIONS, data=data, display=told)
+    plain = runs.start(settings(tmp_path / "a", 6, every=0), families.find("gan"), OPTIONS, data=data, display=told)
     scored = train(tmp_path / "b", data, 6).path
     weights = [(run / "checkpoints" / "step-00000006" / "average.safetensors") for run in (plain, scored)]
     assert weights[0].read_bytes() == weights[1].read_bytes()

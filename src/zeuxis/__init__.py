@@ -21,10 +21,10 @@ if TYPE_CHECKING:
         train,
         translate,
     )
-    from zeuxis.editing import directions, editor, invert
     from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
+    from zeuxis.explore.editing import directions, editor, invert
     from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Styled, Translator, Upsizer, option
-    from zeuxis.settings import TrainSettings
+    from zeuxis.training.settings import TrainSettings
 
 __version__ = "0.1.0"
 
@@ -78,10 +78,10 @@ _HOMES = {
         "train",
         "translate",
     ),
-    "zeuxis.editing": ("directions", "editor", "invert"),
+    "zeuxis.explore.editing": ("directions", "editor", "invert"),
     "zeuxis.errors": ("DataError", "DiskFullError", "DivergedError", "UsageError", "ZeuxisError"),
     "zeuxis.model": ("Batch", "Clock", "Encoder", "Latent", "Model", "Styled", "Translator", "Upsizer", "option"),
-    "zeuxis.settings": ("TrainSettings",),
+    "zeuxis.training.settings": ("TrainSettings",),
 }
 
 

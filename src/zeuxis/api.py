@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from zeuxis import explore, families, files, judging, loading, onnx, session
+from zeuxis import explore, families, judging, loading, onnx
 from zeuxis.capabilities import (
     decode,
     encode,
@@ -29,13 +29,16 @@ from zeuxis.data.report import Report, inspect
 from zeuxis.errors import UsageError
 from zeuxis.explore import Equation, Layers, Space, SpaceName
 from zeuxis.explore.arithmetic import AVERAGE, LENGTH
-from zeuxis.judging import extractors, sets, translators
+from zeuxis.io import files
+from zeuxis.judging import sets, translators
 from zeuxis.judging.comparison import Comparison, contender
 from zeuxis.judging.report import Evaluation
+from zeuxis.metrics import extractors
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Model, Translator
 from zeuxis.onnx import Exported
-from zeuxis.settings import Fit, TrainSettings
+from zeuxis.training import runs
+from zeuxis.training.settings import Fit, TrainSettings
 
 PathKind = Literal["slerp", "linear"]
 HandPicked = Sequence[tuple[float, Sequence[int]]]
@@ -73,7 +76,7 @@ def load(path: str | Path, *, device: str = "auto", family: Family = None, optio
     A model of a family outside Zeuxis is only loaded when `family` names its class. `options` are those that a trained
     model may be given anew, as by `Model.adjust`.
     """
-    return loading.load(path, device=session.choose_device(device), family=family, options=options)
+    return loading.load(path, device=runs.choose_device(device), family=family, options=options)
 
 
 def sample(model: Model, n: int = 64, *, seed: int = 0, seeds: Sequence[int] | None = None) -> Tensor:
@@ -252,7 +255,7 @@ def train(
     chosen = settings or TrainSettings()
     if chosen.init_from is not None:
         chosen = dataclasses.replace(chosen, init_from=str(loading.find_model(chosen.init_from)))
-    return session.start(chosen, kind, options or {}, data=data)
+    return runs.start(chosen, kind, options or {}, data=data)
 
 
 def dry_run(
@@ -261,14 +264,12 @@ def dry_run(
     *,
     settings: TrainSettings | None = None,
     options: Options = None,
-) -> session.Plan:
+) -> runs.Plan:
     """What training would take: options, parameters, memory, seconds per step, measured on a few steps of noise.
 
     No data is read; `data` only matters where it names a set that has its own size and channels."""
     kind = families.find(family) if isinstance(family, str) else family
-    return session.dry_run(
-        settings or TrainSettings(), kind, {**session.own_shape(data or "", kind), **(options or {})}
-    )
+    return runs.dry_run(settings or TrainSettings(), kind, {**runs.own_shape(data or "", kind), **(options or {})})
 
 
 def resume(
@@ -283,7 +284,7 @@ def resume(
 
     A run of a family outside Zeuxis is only resumed when `family` names its class.
     """
-    return session.resume(loading.find_run(run), steps=steps, minutes=minutes, core_minutes=core_minutes, family=family)
+    return runs.resume(loading.find_run(run), steps=steps, minutes=minutes, core_minutes=core_minutes, family=family)
 
 
 def _ends(

@@ -9,9 +9,9 @@ from PIL import Image
 from torch import Tensor
 
 from zeuxis import families
-from zeuxis.enlarging import enlarged, photograph
 from zeuxis.errors import UsageError
 from zeuxis.explore.spaces import Space, SpaceName, StyleSpace
+from zeuxis.io.tiling import enlarged, photograph
 from zeuxis.model import Encoder, Latent, Model, Styled, Translator, Upsizer
 
 BATCH = 64  # images decoded at once

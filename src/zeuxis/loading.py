@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from zeuxis import families, files, parsing, storage
+from zeuxis import families, storage
 from zeuxis.errors import UsageError
+from zeuxis.io import files, parsing
 from zeuxis.model import Model
 
 

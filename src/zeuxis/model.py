@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from zeuxis import files
 from zeuxis.errors import UsageError
+from zeuxis.io import files
 from zeuxis.options import checked, derived, option, options_of
-from zeuxis.settings import Fit
+from zeuxis.training.settings import Fit
 
 __all__ = [
     "Batch",

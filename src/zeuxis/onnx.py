@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 import zeuxis
-from zeuxis import files
 from zeuxis.errors import UsageError
+from zeuxis.io import files
 from zeuxis.model import Latent
 
 OPSET = 18  # of the operators; every runtime since the spring of 2023 has it

@@ -17,10 +17,10 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from zeuxis import files
 from zeuxis.errors import UsageError, ZeuxisError
+from zeuxis.io import files
+from zeuxis.io.parsing import dump_yaml, parse_json, parse_tensors, quote
 from zeuxis.model import Model
-from zeuxis.parsing import dump_yaml, parse_json, parse_tensors, quote
 
 _NUMBERED = re.compile(r"(\d{5,9})-.+")
 _CHECKPOINT = re.compile(r"step-(\d{8,12})(\.old)?")

@@ -13,9 +13,9 @@ from cyclopts import App, CycloptsError, Group
 from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
-from zeuxis import stopping
 from zeuxis.cli import edit, explore, export, judge, look, mix, sampling, train, translate
 from zeuxis.errors import ZeuxisError
+from zeuxis.runtime import signals
 
 HELP = """\
 Train, explore and judge generative image models.
@@ -55,7 +55,7 @@ def run(tokens: Sequence[str]) -> int:
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # a family of the user's own lies beside their data
     try:
-        with stopping.signals():
+        with signals.signals():
             build(words)(words, exit_on_error=False, print_error=False)
             sys.stdout.flush()
     except BrokenPipeError:

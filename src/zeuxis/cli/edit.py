@@ -16,10 +16,10 @@ from zeuxis.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zeuxis.display import Display
-    from zeuxis.editing import Editor
     from zeuxis.explore import SpaceName
+    from zeuxis.explore.editing import Editor
     from zeuxis.model import Model
+    from zeuxis.runtime.progress import Display
 
 SIGNS = ("+", "-", "\u2212", "\u2013")
 
@@ -54,8 +54,8 @@ def invert(
     """
     if not pictures or (out is not None and out.suffix != ".safetensors"):
         raise UsageError(f"--out is {out}; expected a .safetensors file" if pictures else "expected an image, or DATA")
-    from zeuxis import editing
-    from zeuxis.display import open_display
+    from zeuxis.explore import editing
+    from zeuxis.runtime.progress import open_display
 
     loaded = load()
     with open_display() as shown:
@@ -101,8 +101,9 @@ def edit(
     """
     check_png(out)
     change, pictures = _asked(words, seeds)
-    from zeuxis import editing, explore
-    from zeuxis.display import open_display
+    from zeuxis import explore
+    from zeuxis.explore import editing
+    from zeuxis.runtime.progress import open_display
 
     loaded = load()
     strengths = editing.STRENGTHS if strength is None else (0.0, strength)
@@ -142,8 +143,9 @@ def directions(
         the labelled images whose attributes the words are (default: what the model was trained on)
     """
     check_png(out)
-    from zeuxis import editing, explore
-    from zeuxis.display import open_display
+    from zeuxis import explore
+    from zeuxis.explore import editing
+    from zeuxis.runtime.progress import open_display
 
     loaded = load()
     with open_display() as shown:
@@ -185,7 +187,7 @@ def _latents(model: Model, specs: Sequence[str], space: SpaceName, shown: Displa
     """Latents (n ...) that files hold, or of the pictures in them."""
     import torch
 
-    from zeuxis import editing
+    from zeuxis.explore import editing
 
     return torch.cat([editing.located(model, spec, space=space, work=shown.work) for spec in specs])
 
@@ -198,7 +200,7 @@ def _learned(model: str) -> str:
 
 
 def _editor(model: Model, data: str, method: Method, space: SpaceName, shown: Display) -> Editor:
-    from zeuxis import editing
+    from zeuxis.explore import editing
 
     told = partial(shown.work, "reading images")
     return editing.editor(model, data=data, method=method, space=space, report=shown.note, progress=told)

@@ -61,7 +61,9 @@ def sample(
         raise UsageError(f"--out is {out}; expected a .png file, or a folder for one file for each seed")
     if latents is not None and seeds is not None:
         raise UsageError("--latents and --seeds both say what to draw; give one of the two")
-    from zeuxis import api, editing, images
+    from zeuxis import api
+    from zeuxis.explore import editing
+    from zeuxis.io import images
 
     chosen = list(range(number)) if seeds is None else seeds
     pictures = editing.drawn(load(), latents) if latents else api.sample(load(), seeds=chosen)
@@ -166,7 +168,7 @@ def arithmetic(
         raise UsageError("expected an expression, or seeds with --plus and --minus: one of the two")
     check_png(out)
     from zeuxis import api, loading
-    from zeuxis.display import open_display
+    from zeuxis.runtime.progress import open_display
 
     solve = partial(
         api.arithmetic, load(), cast("api.HandPicked", expression or plus), average=average, seed=seed, space=space
@@ -194,8 +196,9 @@ def _ends(
         return None
     if start is None or end is None:
         raise UsageError("--from and --to belong together; give an image, or DATA:WORDS, for each")
-    from zeuxis import editing, explore
-    from zeuxis.display import open_display
+    from zeuxis import explore
+    from zeuxis.explore import editing
+    from zeuxis.runtime.progress import open_display
 
     files = all(spec.endswith(".safetensors") or explore.is_picture(spec) for spec in (start, end))
     with open_display() as shown:
@@ -215,14 +218,14 @@ def default_place(model: str, name: str) -> Path:
 
 def write_picture(picture: Image.Image, path: Path) -> None:
     """Write the picture, in a folder that is made if need be, and name it."""
-    from zeuxis import images
+    from zeuxis.io import images
 
     images.write_png(picture, _parent(path))
     print(f"wrote {path}")
 
 
 def _write_animation(frames: Tensor, path: Path) -> None:
-    from zeuxis import animation
+    from zeuxis.io import animation
 
     animation.write(frames, _parent(path), scale=max(1, 256 // frames.shape[-1]))
     print(f"wrote {path}")
@@ -234,7 +237,7 @@ def _parent(path: Path) -> Path:
 
 
 def _inside(folder: Path) -> Path:
-    from zeuxis import files
+    from zeuxis.io import files
 
     files.make_folder(folder)
     return folder

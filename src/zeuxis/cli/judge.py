@@ -64,8 +64,8 @@ def evaluate(
         the folder for evaluation.json and closest.png, or translations.png (default: the run's, or here)
     """
     from zeuxis import api
-    from zeuxis.display import open_display
     from zeuxis.judging import runs
+    from zeuxis.runtime.progress import open_display
 
     source = data or _trained_on(model)
     fit, limit = runs.selection_of(model, source)
@@ -97,7 +97,7 @@ def _trained_on(model: str) -> str:
 
 def _write(found: Evaluation, folder: Path) -> list[Path]:
     """Write the scores and the picture of the closest pairs into the folder; their paths."""
-    from zeuxis import files, images
+    from zeuxis.io import files, images
 
     scores = folder / "evaluation.json"
     picture = folder / ("closest.png" if found.examples is None else "translations.png")
@@ -122,7 +122,8 @@ def compare(
     """
     if len(runs) < 2:
         raise UsageError(f"there is nothing to compare: {len(runs)} runs; give two or more")
-    from zeuxis import api, files, images
+    from zeuxis import api
+    from zeuxis.io import files, images
 
     found = api.compare(runs, columns=columns, device=device)
     print("\n".join(found.lines()))

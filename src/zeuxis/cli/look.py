@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 import zeuxis
 from zeuxis.cli import flags
 from zeuxis.cli.explore import check_png, write_picture
-from zeuxis.settings import Fit
+from zeuxis.training.settings import Fit
 
 
 def register(app: App) -> None:
@@ -75,7 +75,7 @@ def data(
     """Report what DATA holds: counts, sizes, classes, duplicates, and every file left out with its reason."""
     check_png(out)
     from zeuxis import api
-    from zeuxis.display import open_display
+    from zeuxis.runtime.progress import open_display
 
     with open_display() as shown:
         progress = partial(shown.work, "reading images")

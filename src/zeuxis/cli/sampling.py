@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from zeuxis import cores
 from zeuxis.cli import flags
 from zeuxis.errors import UsageError
-from zeuxis.settings import Device
+from zeuxis.runtime import cpu_load
+from zeuxis.training.settings import Device
 
 if TYPE_CHECKING:
     from zeuxis.model import Model
@@ -32,7 +32,7 @@ def accepting(command: Callable[..., None], tokens: Sequence[str]) -> Callable[.
     # Underlines, as the parser would take the annotation of a `words` here for that of the command's own.
     def _command(*_words: Any, **_given: Any) -> None:
         where = {name: _given.pop(name) for name in ("device", "family") if name in _given}
-        since = cores.now()
+        since = cpu_load.now()
         options = {parameter.name: _given.pop(parameter.name) for parameter in more if parameter.name in _given}
         command(*_words, **_given, load=partial(_load, _words[0], since, **where, options=options))
 
@@ -47,14 +47,14 @@ def accepting(command: Callable[..., None], tokens: Sequence[str]) -> Callable[.
 
 def _load(
     model: str,
-    since: cores.Moment,
+    since: cpu_load.Moment,
     *,
     device: Device = "auto",
     family: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Model:
     from zeuxis import api
-    from zeuxis.session.machine import leave_busy_cores
+    from zeuxis.runtime.device import leave_busy_cores
 
     leave_busy_cores(since)  # importing torch took long enough to see which are
     return api.load(model, device=device, family=family, options=options)
@@ -64,7 +64,8 @@ def _flags(words: Sequence[str]) -> list[inspect.Parameter]:
     """The flags of the model that is named first, with the values that were saved as defaults; none where there is none."""
     if not words or words[0].startswith("-"):
         return []
-    from zeuxis import files, loading
+    from zeuxis import loading
+    from zeuxis.io import files
     from zeuxis.model import options_of
 
     try:

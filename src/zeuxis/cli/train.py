@@ -15,7 +15,7 @@ from cyclopts.config import Dict
 from zeuxis import families
 from zeuxis.cli import flags
 from zeuxis.errors import UsageError
-from zeuxis.settings import TrainSettings
+from zeuxis.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from zeuxis.model import Model
@@ -185,7 +185,7 @@ def _read_config(words: Sequence[str]) -> dict[str, Any]:
     path = _config_in(words)
     if path is None:
         return {}
-    from zeuxis import files
+    from zeuxis.io import files
 
     content = files.read_yaml(path)
     if not isinstance(content, dict):

@@ -73,7 +73,8 @@ def _translate(
     able: Translator, path: Path, place: Path, *, direction: str, size: int | None, seed: int | None
 ) -> None:
     """Write what the model makes of the image in a file."""
-    from zeuxis import api, images
+    from zeuxis import api
+    from zeuxis.io import images
     from zeuxis.model import Upsizer
 
     if isinstance(able, Upsizer):

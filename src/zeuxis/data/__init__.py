@@ -8,14 +8,14 @@ from zeuxis.data.listing import Attribute
 from zeuxis.data.pack import Pack, open_pack
 
 if TYPE_CHECKING:
-    from zeuxis.data.source import PackSource
+    from zeuxis.data.batches import PackSource
 
 __all__ = ["Attribute", "Pack", "PackSource", "open_pack"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "PackSource":  # imports torch, which the processes that decode images must not wait for
-        from zeuxis.data.source import PackSource
+        from zeuxis.data.batches import PackSource
 
         return PackSource
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

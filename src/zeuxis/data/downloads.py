@@ -16,9 +16,9 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from zeuxis import files
 from zeuxis.data.idx import unpacked
 from zeuxis.errors import DataError
+from zeuxis.io import files
 
 Source = tuple[str, Callable[[], Mapping[str, bytes]]]  # its name, and what gives its files by name
 MOST_BYTES = 256 << 20

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from zeuxis import images
 from zeuxis.data.listing import Array, Content, Labels, Listing, shown
 from zeuxis.data.readers import Rows, folder_of
 from zeuxis.errors import DataError
+from zeuxis.io import images
 
 MOST_BYTES = 4 << 30
 

@@ -17,12 +17,12 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from zeuxis import files, images
 from zeuxis.data import workers
-from zeuxis.data.cuts import cut
 from zeuxis.data.listing import CUTS, Array, Attribute, Content, Labels, Listing, Picture, Progress, Shape, shown
 from zeuxis.data.sources import find
+from zeuxis.data.tiles import cut
 from zeuxis.errors import DataError, UsageError, ZeuxisError
+from zeuxis.io import files, images
 
 _FORMAT = 2  # of the files in a pack, and of how images are decoded: raise it and packs are built again
 _EVERY = 50  # images between two calls of `progress`

@@ -21,12 +21,12 @@ from typing import NamedTuple
 import numpy as np
 
 from zeuxis.data import catalog, workers
+from zeuxis.data.derived_sources import SMALL, WAYS, made
 from zeuxis.data.listing import CUTS, Array, Content, Listing, Picture, Progress, Shape
-from zeuxis.data.made import SMALL, WAYS, made
 from zeuxis.data.pack import Pack, pack_of
 from zeuxis.data.sources import find
 from zeuxis.errors import DataError, UsageError
-from zeuxis.settings import Fit, OwnFit
+from zeuxis.training.settings import Fit, OwnFit
 
 ARROW = " -> "
 # The translations of the first lecture, each of named sets.

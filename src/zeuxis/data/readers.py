@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from zeuxis import images
 from zeuxis.data.listing import WHOLE, Array, Picture, Reader, Shape
+from zeuxis.io import images
 
 _BLOCK = 1 << 20
 
@@ -26,7 +26,7 @@ def reader_from(spec: dict[str, Any]) -> Reader:
 
         return Faces(spec["change"])
     if spec["kind"] == "cuts":
-        from zeuxis.data.cuts import Cuts
+        from zeuxis.data.tiles import Cuts
 
         return Cuts(reader_from(spec["of"]))
     kinds: dict[str, type[Files] | type[Members]] = {"files": Files, "members": Members}

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zeuxis import images
 from zeuxis.data.listing import CUTS, Progress, shown
 from zeuxis.data.pack import Pack, open_pack
+from zeuxis.io import images
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -11,11 +11,11 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
-from zeuxis import images
 from zeuxis.data import catalog, idx, tables
 from zeuxis.data.listing import Content, Listing, shown
 from zeuxis.data.readers import Files, Members, folder_of, member
 from zeuxis.errors import DataError, UsageError
+from zeuxis.io import images
 
 _MOST_MEMBERS = 5_000_000
 LeftOut = list[tuple[str, str]]

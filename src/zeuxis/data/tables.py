@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from zeuxis import images, parsing
 from zeuxis.data.listing import Attribute, Labels
 from zeuxis.errors import UsageError
+from zeuxis.io import images, parsing
 
 Load = Callable[[str], bytes]  # the content of a file beside the images
 Row = list[Any]

@@ -19,9 +19,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from zeuxis import images
 from zeuxis.data.listing import Array, Content, Picture, Reader, Shape
 from zeuxis.errors import ZeuxisError
+from zeuxis.io import images
 
 CHUNK = 64  # images a worker decodes per request, where its answer has no more than these bytes
 _ANSWER = 8 << 20

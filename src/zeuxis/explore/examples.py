@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeuxis import images
 from zeuxis.data import Pack, open_pack
+from zeuxis.data.batches import permutation
 from zeuxis.data.listing import Progress
-from zeuxis.data.source import permutation
 from zeuxis.errors import UsageError
 from zeuxis.explore.expression import parse, vocabulary
+from zeuxis.io import images
 
 
 def examples(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import zeuxis
-from zeuxis.images import from_uint8
+from zeuxis.io.images import from_uint8
 from zeuxis.judging import abilities
 from zeuxis.judging.report import Evaluation, Pair, Progress, Row
 from zeuxis.judging.sets import Sets

@@ -13,7 +13,7 @@ from zeuxis.explore import slerp
 from zeuxis.families.diffusion import HIGH, Diffusion
 from zeuxis.families.rbm import RBM
 from zeuxis.families.vae import VAE
-from zeuxis.images import from_uint8
+from zeuxis.io.images import from_uint8
 from zeuxis.judging.report import Progress, Row
 from zeuxis.judging.sets import Sets
 from zeuxis.metrics import latent, likelihood, paired, partition

@@ -14,8 +14,9 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from zeuxis import images, loading
+from zeuxis import loading
 from zeuxis.capabilities import latent
+from zeuxis.io import images
 from zeuxis.judging import translation
 from zeuxis.judging.report import Evaluation, Row, number, read, table
 from zeuxis.metrics.features import digest

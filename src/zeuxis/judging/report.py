@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zeuxis import files, images
 from zeuxis.errors import UsageError
+from zeuxis.io import files, images
 from zeuxis.metrics.resampling import Score
 
 Better = Literal["lower", "higher", ""]

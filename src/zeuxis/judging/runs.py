@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
-from zeuxis import files, loading
-from zeuxis.settings import Fit
+from zeuxis import loading
+from zeuxis.io import files
+from zeuxis.training.settings import Fit
 
 _FITS: tuple[Fit, ...] = get_args(Fit)
 

@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import zeuxis
+from zeuxis.data.batches import open_pairs_of
 from zeuxis.data.pairs import Pairs, halves
-from zeuxis.data.source import open_pairs_of
 from zeuxis.errors import DataError
-from zeuxis.images import from_uint8
+from zeuxis.io.images import from_uint8
+from zeuxis.io.sheets import beside
 from zeuxis.judging.attributes import CHANGED, KEPT, Expected, expected
 from zeuxis.judging.report import Better, Evaluation, Progress, Row
 from zeuxis.metrics import distances, paired, vgg
@@ -23,7 +24,6 @@ from zeuxis.metrics.features import Extractor, digest, pack_features
 from zeuxis.metrics.resampling import mean
 from zeuxis.metrics.vgg import VGG
 from zeuxis.model import Translator
-from zeuxis.sheets import beside
 
 BATCH = 16  # images translated at once
 SHOWN = 12  # examples in the picture

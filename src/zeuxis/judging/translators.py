@@ -8,11 +8,12 @@ from functools import partial
 from zeuxis.capabilities import translator, upsizer
 from zeuxis.data import pairs
 from zeuxis.errors import UsageError
-from zeuxis.judging import extractors, translation, upsizing
+from zeuxis.judging import translation, upsizing
 from zeuxis.judging.report import Evaluation, Progress
+from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Model, Translator, Upsizer
-from zeuxis.settings import Fit
+from zeuxis.training.settings import Fit
 
 
 def evaluate(

@@ -12,14 +12,14 @@ from torch import Tensor
 
 import zeuxis
 from zeuxis.data import catalog, open_pack, workers
+from zeuxis.data.derived_sources import SMALL, reduced
 from zeuxis.data.listing import WHOLE, Array, Picture, Shape
-from zeuxis.data.made import SMALL, reduced
 from zeuxis.data.pairs import halves, parse
 from zeuxis.data.readers import Files, Members
 from zeuxis.data.sources import find
-from zeuxis.enlarging import photograph
 from zeuxis.errors import DataError
-from zeuxis.images import from_uint8
+from zeuxis.io.images import from_uint8
+from zeuxis.io.tiling import photograph
 from zeuxis.judging.report import Better, Evaluation, Progress, Row
 from zeuxis.metrics import paired, vgg
 from zeuxis.metrics.features import digest

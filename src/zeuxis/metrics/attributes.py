@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zeuxis import files
 from zeuxis.errors import DataError, UsageError
+from zeuxis.io import files
 
 VERSION = 1  # of the network and its training: a change of either must not read the old cache
 LARGEST = 64  # pixels: larger images are reduced to this before they are read

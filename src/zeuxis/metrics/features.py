@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zeuxis import files
 from zeuxis.errors import UsageError
-from zeuxis.images import from_uint8
+from zeuxis.io import files
+from zeuxis.io.images import from_uint8
 from zeuxis.metrics import inception, lite0
 
 VERSION = 1  # of all that lies between an image and its features: a change must not read the old cache

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from zeuxis.errors import UsageError
-from zeuxis.parsing import quote
+from zeuxis.io.parsing import quote
 
 EPSILON = 1e-3  # of the batch norms of both networks (TensorFlow's)
 _NORM = ("running_mean", "running_var", "weight", "bias")

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from zeuxis.errors import UsageError
+from zeuxis.io.parsing import quote
 from zeuxis.nets.maps import PRODUCTS, Choice, Down, Layer, Up, down, up, weight_gradient
-from zeuxis.parsing import quote
 
 WORTH = 20e6  # operations of a layer below which no kernel is looked for
 _GAIN = 0.9  # of the standard kernel's time, what another may take to be chosen

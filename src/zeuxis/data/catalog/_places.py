@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from zeuxis import images
 from zeuxis.data.catalog import _earth
 from zeuxis.data.listing import Array, Content, Listing, Picture, Shape, spread
+from zeuxis.io import images
 
 # All in pixels of the photograph, of which a degree has 15: other pictures of the Earth are cut in degrees.
 _SMALLEST, _LARGEST = 64, 128  # what is cut around a place: as wide as the images are to be, within these

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zeuxis import files
 from zeuxis.data import downloads, idx
 from zeuxis.data.listing import Array, Content, Listing
 from zeuxis.errors import DataError
+from zeuxis.io import files
 
 SPLITS = ("train", "test")
 SIZE, CHANNELS = 28, 1

@@ -12,11 +12,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from zeuxis import files
 from zeuxis.data import downloads
-from zeuxis.data.cuts import cut
 from zeuxis.data.listing import CUTS, WHOLE, Content, Listing, spread
 from zeuxis.data.readers import Files
+from zeuxis.data.tiles import cut
+from zeuxis.io import files
 
 SPLITS = ("train", "test")
 SIZE, CHANNELS = 96, 3

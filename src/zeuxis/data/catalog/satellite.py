@@ -7,9 +7,9 @@ import hashlib
 import numpy as np
 from PIL import Image
 
-from zeuxis import images
 from zeuxis.data.catalog import _earth
 from zeuxis.data.listing import Array, Content, Listing, Picture, Shape, spread
+from zeuxis.io import images
 
 SPLITS = ("train", "test")
 SIZE, CHANNELS = 64, 3

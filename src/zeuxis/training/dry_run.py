@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zeuxis import stopping, training
 from zeuxis.model import Batch, Clock, Model, Translator
-from zeuxis.session.build import build
-from zeuxis.session.machine import choose_device, choose_precision, choose_threads, memory_kept, peak_memory
-from zeuxis.settings import TrainSettings
+from zeuxis.runtime import signals
+from zeuxis.runtime.device import choose_device, choose_precision, choose_threads, memory_kept, peak_memory
+from zeuxis.training import engine
+from zeuxis.training.build import build
+from zeuxis.training.settings import TrainSettings
 
 _STEPS = 6
 _SECONDS = 20.0
@@ -86,7 +87,7 @@ class _Noise:
 
 def dry_run(settings: TrainSettings, family: type[Model], options: Mapping[str, Any]) -> Plan:
     """Build the model and take a few steps on noise; no data is read and nothing is written."""
-    with stopping.signals():
+    with signals.signals():
         device = choose_device(settings.device)
         precision = choose_precision(settings.precision, device, suits=family.bf16)
         settings = dataclasses.replace(settings, precision=precision)
@@ -94,7 +95,7 @@ def dry_run(settings: TrainSettings, family: type[Model], options: Mapping[str, 
         model = build(family, options, seed=settings.seed, device=device)
         batch_size = settings.batch_size or family.batch_size
         with memory_kept():
-            state = training.State.start(model)
+            state = engine.State.start(model)
             clocks = [clock for clock in model.phases(batch_size) if clock.step < settings.last_step]
             paces = [_measure(state, clock, settings, batch_size, _SECONDS / len(clocks)) for clock in clocks]
     tensors = [value for group in state.tensors().values() for value in group.values()]
@@ -118,12 +119,12 @@ def _parameters(model: Model) -> dict[str, int]:
     return found
 
 
-def _measure(state: training.State, clock: Clock, settings: TrainSettings, batch_size: int, most: float) -> Pace:
+def _measure(state: engine.State, clock: Clock, settings: TrainSettings, batch_size: int, most: float) -> Pace:
     """The median step from a time on, after the first, which also allocates; about `most` seconds are spent, or less."""
     state.clock = clock
     taken: list[tuple[float, float]] = []
     begin = last = (time.monotonic(), time.process_time())
-    for progress in training.train(
+    for progress in engine.train(
         state.model,
         _Noise(state.model),
         steps=clock.step + _STEPS,

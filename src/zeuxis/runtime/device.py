@@ -12,9 +12,9 @@ from typing import Literal
 
 import torch
 
-from zeuxis import cores
 from zeuxis.errors import UsageError
-from zeuxis.settings import Precision
+from zeuxis.runtime import cpu_load
+from zeuxis.training.settings import Precision
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _WATCHED = 0.5  # seconds
@@ -84,15 +84,15 @@ def choose_threads(number: int, tell: Callable[[str], None]) -> int:
 
 def _watch_cores() -> int:
     """How many cores others keep busy, found while this process rests."""
-    before = cores.now()
+    before = cpu_load.now()
     time.sleep(_WATCHED)
-    return cores.busy(before)
+    return cpu_load.busy(before)
 
 
-def leave_busy_cores(since: cores.Moment) -> None:
+def leave_busy_cores(since: cpu_load.Moment) -> None:
     """Compute with one thread for each core that other work has left free since then, as a run does; say nothing."""
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, _THREADS - cores.busy(since)))
+        torch.set_num_threads(max(1, _THREADS - cpu_load.busy(since)))
 
 
 # Of glibc's malloc.h: what `mallopt` sets.

@@ -8,28 +8,29 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zeuxis import stopping, training
 from zeuxis.data import Pack, pairs
+from zeuxis.data.batches import PackSource, PairSource, open_data, open_pairs_of, source_of
 from zeuxis.data.pairs import Pairs
-from zeuxis.data.source import PackSource, PairSource, open_data, open_pairs_of, source_of
-from zeuxis.display import Display, open_display
 from zeuxis.errors import DataError, UsageError
-from zeuxis.judging import extractors, sets, translation
+from zeuxis.judging import sets, translation
 from zeuxis.judging.watch import Watch, watch, watch_translations
 from zeuxis.loading import trusted
+from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator, options_of
-from zeuxis.session import pictures
-from zeuxis.session.budget import Budget
-from zeuxis.session.build import build
-from zeuxis.session.events import Events, check_tensorboard
-from zeuxis.session.loop import Training
-from zeuxis.session.machine import choose_device, choose_precision, choose_threads, memory_kept
-from zeuxis.session.plan import Plan, dry_run
-from zeuxis.session.recipe import Recipe, read, versions
-from zeuxis.settings import TrainSettings
-from zeuxis.stopping import Interrupt, Stop, Stopped
+from zeuxis.runtime import signals
+from zeuxis.runtime.device import choose_device, choose_precision, choose_threads, memory_kept
+from zeuxis.runtime.progress import Display, open_display
+from zeuxis.runtime.signals import Interrupt, Stop, Stopped
 from zeuxis.storage import Checkpoint, Run
-from zeuxis.training import State
+from zeuxis.training import contact_sheets, engine
+from zeuxis.training.budget import Budget
+from zeuxis.training.build import build
+from zeuxis.training.config import Recipe, read, versions
+from zeuxis.training.dry_run import Plan, dry_run
+from zeuxis.training.engine import State
+from zeuxis.training.loggers import Events, check_tensorboard
+from zeuxis.training.loop import Training
+from zeuxis.training.settings import TrainSettings
 
 __all__ = ["Plan", "Stopped", "choose_device", "choose_precision", "dry_run", "resume", "start"]
 
@@ -110,7 +111,7 @@ def resume(
 @contextlib.contextmanager
 def _on_stage(display: Display | None) -> Iterator[tuple[Stop, Display]]:
     """Signals received and the display open; a signal before the first step ends the run with nothing lost."""
-    with stopping.signals() as stop:
+    with signals.signals() as stop:
         try:
             with display or open_display() as shown:
                 yield stop, shown
@@ -165,7 +166,7 @@ def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[
         return {}
     try:
         batch = source.batch(0, settings.batch_size or model.batch_size)
-        return training.choose_kernels(model, batch, steps=settings.last_step, parts=settings.parts)
+        return engine.choose_kernels(model, batch, steps=settings.last_step, parts=settings.parts)
     except (RuntimeError, MemoryError):  # out of memory, say: the first step will tell
         return {}
 
@@ -235,17 +236,17 @@ def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:
     return watch(chosen, extractor, progress=display.work)
 
 
-def _reals(run: Run, recipe: Recipe, model: Model, source: PackSource | PairSource, count: int) -> pictures.Reals:
+def _reals(run: Run, recipe: Recipe, model: Model, source: PackSource | PairSource, count: int) -> contact_sheets.Reals:
     """What samples are seen beside; the sheet of real images is drawn if it is not there."""
-    sheet, reals = pictures.look_at(source, count, held_out=_held_out(recipe, model))
+    sheet, reals = contact_sheets.look_at(source, count, held_out=_held_out(recipe, model))
     if not (run.path / "reals.png").exists():
-        pictures.draw(sheet, run.path / "reals.png")
+        contact_sheets.draw(sheet, run.path / "reals.png")
     return reals
 
 
 def _held_out(recipe: Recipe, model: Model) -> PairSource | None:
     """Pairs that a model which translates does not learn from, where there are such."""
-    halves = pairs.halves(recipe.data, pictures.EXAMPLES)
+    halves = pairs.halves(recipe.data, contact_sheets.EXAMPLES)
     if not isinstance(model, Translator) or halves is None:
         return None
     unseen = open_pairs_of(halves[1], model, fit=recipe.settings.fit, paired=True)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zeuxis import explore, files, images
+from zeuxis import explore
 from zeuxis.capabilities import decode, space_of
 from zeuxis.data import open_pack
 from zeuxis.errors import UsageError
@@ -22,8 +22,8 @@ from zeuxis.explore import directions as ways
 from zeuxis.explore.directions import Direction, Supervised, Unsupervised
 from zeuxis.explore.inversion import Progress, Search
 from zeuxis.explore.spaces import Space, SpaceName
-from zeuxis.judging import extractors
-from zeuxis.metrics import paired, vgg
+from zeuxis.io import files, images
+from zeuxis.metrics import extractors, paired, vgg
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Encoder, Model
 

@@ -26,15 +26,17 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from zeuxis import families, files, session, stopping, storage, training
+from zeuxis import families, storage
 from zeuxis.data.listing import Shape
 from zeuxis.data.pack import Pack
-from zeuxis.display import Lines, Tick
 from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
+from zeuxis.io import files
 from zeuxis.model import Batch, Clock, Latent, Model, Turn, option, options_of
-from zeuxis.session import budget, events, loop, machine, pictures
-from zeuxis.session.plan import Pace
-from zeuxis.settings import TrainSettings
+from zeuxis.runtime import device, signals
+from zeuxis.runtime.progress import Lines, Tick
+from zeuxis.training import budget, contact_sheets, engine, loggers, loop, runs
+from zeuxis.training.dry_run import Pace
+from zeuxis.training.settings import TrainSettings
 
 RELEASE = os.environ.get("ZEUXIS_RELEASE") == "1"
 STEPS = 12
@@ -116,7 +118,7 @@ def digests(run: Path) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def _blobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "open_data", open_blobs)
+    monkeypatch.setattr(runs, "open_data", open_blobs)
 
 
 @pytest.fixture(scope="module")
@@ -133,23 +135,23 @@ def quiet() -> Lines:
 def never_stopped(tmp_path_factory: pytest.TempPathFactory, data: str) -> dict[str, str]:
     """What a run that nothing happens to ends with."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "open_data", open_blobs)
+        patch.setattr(runs, "open_data", open_blobs)
         out = tmp_path_factory.mktemp("reference")
-        return digests(session.start(settings(out), Toy, {}, data=data))
+        return digests(runs.start(settings(out), Toy, {}, data=data))
 
 
 def test_a_named_set_trains_at_its_own_size_unless_told(
     tmp_path: Path, quiet: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where open_blobs leaves its files
-    run = session.start(settings(tmp_path / "a", steps=1), Toy, {}, data="fashion-mnist/test", display=quiet)
+    run = runs.start(settings(tmp_path / "a", steps=1), Toy, {}, data="fashion-mnist/test", display=quiet)
     assert storage.read_model_folder(run / "model")[0]["options"]["size"] == 28
-    run = session.start(settings(tmp_path / "b", steps=1), Toy, {"size": 16}, data="fashion-mnist", display=quiet)
+    run = runs.start(settings(tmp_path / "b", steps=1), Toy, {"size": 16}, data="fashion-mnist", display=quiet)
     assert storage.read_model_folder(run / "model")[0]["options"]["size"] == 16
 
 
 def test_run_folder_holds_what_the_design_says(tmp_path: Path, data: str, quiet: Lines) -> None:
-    run = session.start(settings(tmp_path, name="my run"), Toy, {"lr": 0.02}, data=data, display=quiet)
+    run = runs.start(settings(tmp_path, name="my run"), Toy, {"lr": 0.02}, data=data, display=quiet)
     assert run == tmp_path / "00001-my-run"
     config = storage.Run.open(run).config
     assert config["family"] == "test_session:Toy"
@@ -172,8 +174,8 @@ def test_run_folder_holds_what_the_design_says(tmp_path: Path, data: str, quiet:
 
 
 def test_row_is_the_mean_of_its_interval(tmp_path: Path, data: str, quiet: Lines) -> None:
-    every = session.start(settings(tmp_path / "a", log_every=1), Toy, {}, data=data, display=quiet)
-    some = session.start(settings(tmp_path / "b", log_every=5), Toy, {}, data=data, display=quiet)
+    every = runs.start(settings(tmp_path / "a", log_every=1), Toy, {}, data=data, display=quiet)
+    some = runs.start(settings(tmp_path / "b", log_every=5), Toy, {}, data=data, display=quiet)
     each = {row["step"]: row["maker/fool"] for row in storage.Run.open(every).metrics()}
     row = next(row for row in storage.Run.open(some).metrics() if row["step"] == 5)
     assert row["maker/fool"] == pytest.approx((each[3] + each[4] + each[5]) / 3, rel=1e-12)
@@ -183,8 +185,8 @@ def test_row_is_the_mean_of_its_interval(tmp_path: Path, data: str, quiet: Lines
 def test_resumed_at_any_step_ends_with_the_same_bits(
     tmp_path: Path, data: str, quiet: Lines, never_stopped: dict[str, str], cut: int
 ) -> None:
-    run = session.start(settings(tmp_path, steps=cut), Toy, {}, data=data, display=quiet)
-    session.resume(run, steps=STEPS, family=Toy, display=quiet)
+    run = runs.start(settings(tmp_path, steps=cut), Toy, {}, data=data, display=quiet)
+    runs.resume(run, steps=STEPS, family=Toy, display=quiet)
     assert digests(run) == never_stopped
 
 
@@ -199,17 +201,17 @@ def test_families_resume_bit_for_bit(tmp_path: Path, data: str, quiet: Lines, na
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
 
     asked = settings(tmp_path, steps=20, batch_size=8, sample_every=100, checkpoint_every=100)
-    straight = session.start(asked, family, options, data=data, display=quiet)
+    straight = runs.start(asked, family, options, data=data, display=quiet)
     cuts = (3, 7, 17) if not RELEASE else range(1, 20)
     for cut in cuts:
-        stopped = session.start(
+        stopped = runs.start(
             settings(tmp_path, steps=cut, batch_size=8, sample_every=100, checkpoint_every=100),
             family,
             options,
             data=data,
             display=quiet,
         )
-        session.resume(stopped, steps=20, display=quiet)
+        runs.resume(stopped, steps=20, display=quiet)
         assert state(stopped) == state(straight)
 
 
@@ -217,15 +219,15 @@ def test_resuming_takes_the_kernels_that_the_run_began_with(
     tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = {"4x64 to 4x1 by 1x64": "blas standard blas"}
-    monkeypatch.setattr(training, "choose_kernels", lambda *_, **__: chosen)
-    whole = session.start(settings(tmp_path / "whole"), Toy, {}, data=data, display=quiet)
-    short = session.start(settings(tmp_path / "short", steps=5), Toy, {}, data=data, display=quiet)
-    plain = session.start(settings(tmp_path / "plain", kernels="standard"), Toy, {}, data=data, display=quiet)
-    monkeypatch.setattr(training, "choose_kernels", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr(engine, "choose_kernels", lambda *_, **__: chosen)
+    whole = runs.start(settings(tmp_path / "whole"), Toy, {}, data=data, display=quiet)
+    short = runs.start(settings(tmp_path / "short", steps=5), Toy, {}, data=data, display=quiet)
+    plain = runs.start(settings(tmp_path / "plain", kernels="standard"), Toy, {}, data=data, display=quiet)
+    monkeypatch.setattr(engine, "choose_kernels", lambda *_, **__: pytest.fail("measured again"))
     used: list[dict[str, str]] = []
-    using = training.Using
-    monkeypatch.setattr(training, "Using", lambda table: (used.append(table), using(table))[1])
-    session.resume(short, steps=STEPS, family=Toy, display=quiet)
+    using = engine.Using
+    monkeypatch.setattr(engine, "Using", lambda table: (used.append(table), using(table))[1])
+    runs.resume(short, steps=STEPS, family=Toy, display=quiet)
     assert used == [chosen] * (STEPS - 5)
     assert storage.Run.open(short).config["chosen_kernels"] == chosen
     assert storage.Run.open(plain).config["chosen_kernels"] == {}
@@ -235,7 +237,7 @@ def test_resuming_takes_the_kernels_that_the_run_began_with(
 
 def test_what_is_inside_is_drawn_beside_the_samples(tmp_path: Path, data: str, quiet: Lines) -> None:
     asked = settings(tmp_path, steps=12, batch_size=8, sample_every=6)
-    run = session.start(asked, families.find("rbm"), {"size": 16, "latent_dim": 8}, data=data, display=quiet)
+    run = runs.start(asked, families.find("rbm"), {"size": 16, "latent_dim": 8}, data=data, display=quiet)
     for kind in ("samples", "filters", "chains", "reconstructions"):
         assert sorted(path.name for path in (run / kind).iterdir()) == ["00000006.png", "00000012.png"]
     reals, again = (images_of(run / name) for name in ("reals.png", "reconstructions/00000012.png"))
@@ -248,15 +250,15 @@ def images_of(path: Path) -> Any:
 
 
 def test_minutes_alone_end_a_run_and_resume_it(tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zeuxis.settings.STEPS", 3)  # what a run takes if nothing is said
+    monkeypatch.setattr("zeuxis.training.settings.STEPS", 3)  # what a run takes if nothing is said
     told = io.StringIO()
-    run = session.start(settings(tmp_path, steps=None, minutes=0.01), Toy, {}, data=data, display=Lines(told, every=0))
+    run = runs.start(settings(tmp_path, steps=None, minutes=0.01), Toy, {}, data=data, display=Lines(told, every=0))
     first = storage.Run.open(run).load_checkpoint()
     assert first is not None and first.step > 3
     assert f"step {first.step:,}  " in told.getvalue() and "step 1/" not in told.getvalue()
     with pytest.raises(UsageError, match="--steps or --minutes"):
-        session.resume(run, family=Toy)
-    session.resume(run, minutes=0.01, family=Toy)
+        runs.resume(run, family=Toy)
+    runs.resume(run, minutes=0.01, family=Toy)
     second = storage.Run.open(run).load_checkpoint()
     assert second is not None and second.step > first.step
 
@@ -275,8 +277,8 @@ def test_core_minutes_count_the_steps_alone_and_go_on_after_a_resume(
         return timed
 
     monkeypatch.setattr(budget, "time", SimpleNamespace(process_time=lambda: used[0], monotonic=time.monotonic))
-    monkeypatch.setattr(training, "train_step", passing(training.train_step, 1.0))
-    monkeypatch.setattr(pictures, "draw", passing(pictures.draw, 7.0))
+    monkeypatch.setattr(engine, "train_step", passing(engine.train_step, 1.0))
+    monkeypatch.setattr(contact_sheets, "draw", passing(contact_sheets.draw, 7.0))
     monkeypatch.setattr(storage.Run, "save_checkpoint", passing(storage.Run.save_checkpoint, 7.0))
 
     def spent(run: Path) -> tuple[int, float]:
@@ -285,15 +287,15 @@ def test_core_minutes_count_the_steps_alone_and_go_on_after_a_resume(
         return newest.step, newest.state["processor_seconds"]
 
     asked = settings(tmp_path, steps=None, core_minutes=9 / 60)
-    run = session.start(asked, Toy, {}, data=data, display=quiet)
+    run = runs.start(asked, Toy, {}, data=data, display=quiet)
     assert spent(run) == (9, 9.0), "beyond the 3 steps between checkpoints and the sheets, which cost nothing"
-    session.resume(run, family=Toy, display=quiet)
+    runs.resume(run, family=Toy, display=quiet)
     assert spent(run) == (9, 9.0), "a budget that is used up takes no further step"
     shutil.rmtree(run / "checkpoints" / "step-00000009")  # as if killed before it was written
-    session.resume(run, core_minutes=STEPS / 60, family=Toy, display=quiet)
+    runs.resume(run, core_minutes=STEPS / 60, family=Toy, display=quiet)
     assert spent(run) == (STEPS, float(STEPS)), "the 8 s of the checkpoint count, those after it do not"
     assert storage.Run.open(run).config["settings"]["core_minutes"] == STEPS / 60
-    session.resume(run, steps=STEPS + 1, family=Toy, display=quiet)
+    runs.resume(run, steps=STEPS + 1, family=Toy, display=quiet)
     newest = storage.Run.open(run).load_checkpoint()
     assert newest is not None and newest.step == STEPS + 1, "more steps asked for by hand are not held to it"
 
@@ -301,7 +303,7 @@ def test_core_minutes_count_the_steps_alone_and_go_on_after_a_resume(
 def test_core_minutes_do_not_change_what_is_learned(
     tmp_path: Path, data: str, quiet: Lines, never_stopped: dict[str, str]
 ) -> None:
-    run = session.start(settings(tmp_path, core_minutes=60.0), Toy, {}, data=data, display=quiet)
+    run = runs.start(settings(tmp_path, core_minutes=60.0), Toy, {}, data=data, display=quiet)
     found = digests(run)
     states = [name for name in found if name.endswith(("state.json", "manifest.json"))]
     assert len(states) == 2 and all(found[name] != never_stopped[name] for name in states)
@@ -331,45 +333,45 @@ def test_budget_tells_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_minutes_go_on_with_a_run_whose_steps_are_done(tmp_path: Path, data: str, quiet: Lines) -> None:
-    run = session.start(settings(tmp_path, steps=4), Toy, {}, data=data, display=quiet)
-    session.resume(run, core_minutes=0.002, family=Toy, display=quiet)
+    run = runs.start(settings(tmp_path, steps=4), Toy, {}, data=data, display=quiet)
+    runs.resume(run, core_minutes=0.002, family=Toy, display=quiet)
     assert storage.Run.open(run).load_checkpoint().step > 4
     assert storage.Run.open(run).config["settings"]["steps"] is None
-    early = session.start(settings(tmp_path, steps=9, minutes=0.0), Toy, {}, data=data, display=quiet)
-    session.resume(early, minutes=5, family=Toy, display=quiet)
+    early = runs.start(settings(tmp_path, steps=9, minutes=0.0), Toy, {}, data=data, display=quiet)
+    runs.resume(early, minutes=5, family=Toy, display=quiet)
     assert storage.Run.open(early).load_checkpoint().step == 9  # the steps still end it
 
 
 def test_minutes_end_a_run_without_changing_it(
     tmp_path: Path, data: str, quiet: Lines, never_stopped: dict[str, str]
 ) -> None:
-    run = session.start(settings(tmp_path, minutes=0.0), Toy, {}, data=data, display=quiet)
+    run = runs.start(settings(tmp_path, minutes=0.0), Toy, {}, data=data, display=quiet)
     assert storage.Run.open(run).load_checkpoint().step == 1
     assert (run / "model" / "model.safetensors").exists()
-    session.resume(run, minutes=0.0, family=Toy, display=quiet)
+    runs.resume(run, minutes=0.0, family=Toy, display=quiet)
     assert storage.Run.open(run).load_checkpoint().step == 2
-    session.resume(run, family=Toy, display=quiet)
+    runs.resume(run, family=Toy, display=quiet)
     assert digests(run) == never_stopped
 
 
 def test_resuming_a_finished_run_changes_nothing(
     tmp_path: Path, data: str, quiet: Lines, never_stopped: dict[str, str]
 ) -> None:
-    run = session.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
-    session.resume(run, family=Toy, display=quiet)
+    run = runs.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
+    runs.resume(run, family=Toy, display=quiet)
     assert digests(run) == never_stopped
 
 
 def test_resume_refuses_changed_data_fewer_steps_and_unnamed_code(tmp_path: Path, data: str, quiet: Lines) -> None:
-    run = session.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
+    run = runs.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
     with pytest.raises(UsageError, match=r"at step 12, beyond 3; .*--steps or --minutes"):
-        session.resume(run, steps=3, family=Toy, display=quiet)
+        runs.resume(run, steps=3, family=Toy, display=quiet)
     with pytest.raises(UsageError, match="--family test_session:Toy"):
-        session.resume(run, display=quiet)
+        runs.resume(run, display=quiet)
     config = storage.Run.open(run).config
     storage.Run.open(run).write_config({**config, "fingerprint": "another"})
     with pytest.raises(DataError, match="has changed since the run began"):
-        session.resume(run, family=Toy, display=quiet)
+        runs.resume(run, family=Toy, display=quiet)
 
 
 @pytest.mark.parametrize(
@@ -387,16 +389,16 @@ def test_resume_refuses_changed_data_fewer_steps_and_unnamed_code(tmp_path: Path
 def test_resume_says_what_is_wrong_in_config(
     tmp_path: Path, data: str, quiet: Lines, broken: dict[str, Any], message: str
 ) -> None:
-    run = session.start(settings(tmp_path, steps=1), Toy, {}, data=data, display=quiet)
+    run = runs.start(settings(tmp_path, steps=1), Toy, {}, data=data, display=quiet)
     config = storage.Run.open(run).config
     storage.Run.open(run).write_config({**config, **broken})
     with pytest.raises(UsageError, match=message):
-        session.resume(run, family=Toy, display=quiet)
+        runs.resume(run, family=Toy, display=quiet)
 
 
 def test_init_from_takes_the_weights_alone(tmp_path: Path, data: str, quiet: Lines) -> None:
-    first = session.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
-    second = session.start(
+    first = runs.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
+    second = runs.start(
         settings(tmp_path, steps=1, init_from=str(first), seed=9), Toy, {"lr": 0.0}, data=data, display=quiet
     )
     before = files.read_tensors(first / "model" / "model.safetensors")
@@ -405,16 +407,16 @@ def test_init_from_takes_the_weights_alone(tmp_path: Path, data: str, quiet: Lin
     assert after.state["step"] == 1
     assert torch.equal(after.tensors["model"]["maker.0.weight"], before["maker.0.weight"])
     shutil.rmtree(first)  # resuming needs it no more
-    session.resume(second, steps=2, family=Toy, display=quiet)
+    runs.resume(second, steps=2, family=Toy, display=quiet)
 
 
 def test_data_is_found_again_from_another_folder(
     tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(Path(data).parent)
-    run = session.start(settings(tmp_path, steps=1), Toy, {}, data=Path(data).name, display=quiet)
+    run = runs.start(settings(tmp_path, steps=1), Toy, {}, data=Path(data).name, display=quiet)
     monkeypatch.chdir("/")
-    session.resume(run, steps=2, family=Toy, display=quiet)
+    runs.resume(run, steps=2, family=Toy, display=quiet)
     assert storage.Run.open(run).config["data"] == data
     card = (run / "model" / "README.md").read_text()
     assert Path(data).name in card
@@ -443,11 +445,11 @@ def slowed(function: Callable[..., Any], marker: str, seconds: float, call: int)
 
 
 PHASES: dict[str, tuple[Any, str]] = {
-    "start": (session, "_prepare"),
-    "scan": (session, "open_data"),
+    "start": (runs, "_prepare"),
+    "scan": (runs, "open_data"),
     "reading": (Lines, "work"),
-    "step": (training, "train_step"),
-    "sample": (pictures, "samples"),
+    "step": (engine, "train_step"),
+    "sample": (contact_sheets, "samples"),
     "metrics": (storage.Run, "append_metrics"),
     "save": (storage.Run, "save_checkpoint"),
     "end": (loop.Training, "_finish"),
@@ -459,18 +461,18 @@ def child(job: dict[str, Any]) -> None:
     os.dup2(os.open(job["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     os.environ["ZEUXIS_TEST_RUN"] = job["out"]
     if not job.get("real"):
-        session.open_data = open_blobs
+        runs.open_data = open_blobs
     if job.get("slow"):
         owner, name = PHASES[job["slow"]]
         setattr(owner, name, slowed(getattr(owner, name), job["marker"], job["seconds"], job["call"]))
     loop.PATIENCE = job.get("patience", loop.PATIENCE)
     code = 0
     try:
-        with stopping.signals():
+        with signals.signals():
             if job["run"]:
-                session.resume(job["run"], family=Toy, display=Lines(sys.stderr))
+                runs.resume(job["run"], family=Toy, display=Lines(sys.stderr))
             else:
-                session.start(settings(Path(job["out"])), Toy, {}, data=job["data"], display=Lines(sys.stderr))
+                runs.start(settings(Path(job["out"])), Toy, {}, data=job["data"], display=Lines(sys.stderr))
     except ZeuxisError as error:
         os.write(2, f"zeuxis: {error}\n".encode())
         code = error.exit_code
@@ -709,7 +711,7 @@ def assert_diverged(
     out: Path, quiet: Lines, family: type[Model], data: str, named: str, options: dict[str, Any]
 ) -> None:
     with pytest.raises(DivergedError, match=named) as raised:
-        session.start(settings(out, steps=9, batch_size=8), family, options, data=data, display=quiet)
+        runs.start(settings(out, steps=9, batch_size=8), family, options, data=data, display=quiet)
     assert raised.value.exit_code == 3
     assert "the checkpoint of step 4 is kept, but resuming it would meet the same number again" in str(raised.value)
     run = only_run(out)
@@ -761,13 +763,13 @@ def test_gradient_that_is_not_finite_is_named(
 def test_image_that_is_not_finite_is_found(
     tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
-    batch = session.PackSource.batch
+    batch = runs.PackSource.batch
 
-    def broken(self: session.PackSource, start: int, size: int) -> Batch:
+    def broken(self: runs.PackSource, start: int, size: int) -> Batch:
         image = batch(self, start, size).image
         return Batch(image * value if start == 40 else image)
 
-    monkeypatch.setattr(session.PackSource, "batch", broken)
+    monkeypatch.setattr(runs.PackSource, "batch", broken)
     assert_diverged(tmp_path, quiet, Toy, data, "at step 5", {})
 
 
@@ -775,7 +777,7 @@ def test_image_that_is_not_finite_is_found(
 def test_weight_that_is_not_finite_is_found_before_a_save(
     tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    step = training.update_average
+    step = engine.update_average
 
     def broken(average: Model, model: Model, keep: float) -> None:
         step(average, model, keep)
@@ -786,7 +788,7 @@ def test_weight_that_is_not_finite_is_found_before_a_save(
                 owner.maker[0].weight[0, 0] = float("nan")  # type: ignore[index]
 
     broken.calls = 0  # type: ignore[attr-defined]
-    monkeypatch.setattr(training, "update_average", broken)
+    monkeypatch.setattr(engine, "update_average", broken)
     assert_diverged(tmp_path, quiet, Toy, data, f"{where}: maker.0.weight is not finite at step 8", {})
 
 
@@ -809,18 +811,18 @@ def test_full_disk_ends_the_run_and_loses_nothing(
     monkeypatch.setattr(files, "persist", _impatient)
     monkeypatch.setattr(os, "write", full)
     try:
-        session.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
+        runs.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
         assert calls <= call
         return
     except DiskFullError as error:
         assert error.exit_code == 5
     finally:
         monkeypatch.setattr(os, "write", write)
-    runs = list(tmp_path.glob("0*"))
-    if not runs:  # it was full before the run's folder was there
+    made = list(tmp_path.glob("0*"))
+    if not made:  # it was full before the run's folder was there
         return
-    session.resume(runs[0], family=Toy, display=quiet)
-    assert digests(runs[0]) == never_stopped
+    runs.resume(made[0], family=Toy, display=quiet)
+    assert digests(made[0]) == never_stopped
 
 
 def _impatient(action: Callable[[], None], path: str | Path, need: int, patience: float) -> None:
@@ -840,19 +842,19 @@ def test_too_little_memory_is_said_with_what_to_change(
     def full(*given: Any, **named: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(training, "train_step", full)
+    monkeypatch.setattr(engine, "train_step", full)
     with pytest.raises(UsageError, match="smaller --batch-size, or more --parts"):
-        session.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
-    monkeypatch.setattr(training, "train_step", lambda *given, **named: 1 / 0)
+        runs.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
+    monkeypatch.setattr(engine, "train_step", lambda *given, **named: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        session.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
+        runs.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
 
 
 def test_display_weighs_a_term_by_how_often_it_comes() -> None:
     sums = {"d/real": [8.0, 4.0], "d/r1": [4.0, 1.0], "g/fool": [6.0, 2.0], "verdict/real": [2.0, 4.0]}
     tensors = {name: torch.tensor(pair, dtype=torch.float64) for name, pair in sums.items()}
     model = Toy()
-    state = training.State(model, model, {}, Clock(), tensors)
+    state = engine.State(model, model, {}, Clock(), tensors)
     assert loop.peek(state) == {"d/real": 2.0, "d/r1": 1.0, "g/fool": 3.0, "verdict/real": 0.5}
     assert state.sums is tensors
 
@@ -866,7 +868,7 @@ def test_display_shows_a_player_that_moves_at_every_fifth_step_all_the_time(tmp_
     asked = settings(tmp_path, steps=12, batch_size=4, log_every=3, sample_every=100, checkpoint_every=100)
     with Ticks(io.StringIO(), every=0.0) as display:
         wgan = families.find("wgan")
-        session.start(asked, wgan, small(wgan), data=data, display=display)
+        runs.start(asked, wgan, small(wgan), data=data, display=display)
     assert len(shown) == 12
     assert all({"critic/real", "generator/fool", "distance/critic"} <= names for names in shown)
 
@@ -889,15 +891,15 @@ def test_tensorboard_gets_rows_and_sheets_or_names_its_extra(
         def close(self) -> None:
             written.append(("closed",))
 
-    monkeypatch.setattr(events, "_summary_writer", lambda: Writer)
-    run = session.start(settings(tmp_path, tensorboard=True), Toy, {}, data=data, display=quiet)
-    session.resume(run, steps=13, family=Toy, display=quiet)
+    monkeypatch.setattr(loggers, "_summary_writer", lambda: Writer)
+    run = runs.start(settings(tmp_path, tensorboard=True), Toy, {}, data=data, display=quiet)
+    runs.resume(run, steps=13, family=Toy, display=quiet)
     assert written[0] == (str(run / "tensorboard"), None)
     assert {("maker/fool", 10), ("samples", 3, 6), ("closed",), (str(run / "tensorboard"), 13)} <= set(written)
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UsageError, match=r"pip install zeuxis\[tensorboard\]"):
-        session.start(settings(tmp_path, tensorboard=True), Toy, {}, data=data, display=quiet)
+        runs.start(settings(tmp_path, tensorboard=True), Toy, {}, data=data, display=quiet)
 
 
 def test_due_depends_on_the_step_alone() -> None:
@@ -907,14 +909,14 @@ def test_due_depends_on_the_step_alone() -> None:
 
 def test_bf16_is_refused_where_it_would_crawl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     info = tmp_path / "cpuinfo"
-    monkeypatch.setattr(machine, "_CPU_INFO", info)
+    monkeypatch.setattr(device, "_CPU_INFO", info)
     info.write_text("flags : fpu avx2\n")
     with pytest.raises(UsageError, match="use --precision fp32"):
-        session.choose_precision("bf16", torch.device("cpu"), suits=True)
+        runs.choose_precision("bf16", torch.device("cpu"), suits=True)
     info.write_text("flags : fpu avx512_bf16\n")
-    assert session.choose_precision("bf16", torch.device("cpu"), suits=False) == "bf16"
+    assert runs.choose_precision("bf16", torch.device("cpu"), suits=False) == "bf16"
     with pytest.raises(UsageError, match="choose one of auto, cuda, mps, cpu"):
-        session.choose_device("tpu")
+        runs.choose_device("tpu")
 
 
 @pytest.mark.parametrize(
@@ -930,19 +932,19 @@ def test_auto_takes_bf16_where_it_helps_and_suits(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str, device: str, suits: bool, wanted: str
 ) -> None:
     info = tmp_path / "cpuinfo"
-    monkeypatch.setattr(machine, "_CPU_INFO", info)
+    monkeypatch.setattr(device, "_CPU_INFO", info)
     info.write_text(f"flags : {flags}\n")
-    assert session.choose_precision("auto", torch.device(device), suits=suits) == wanted
+    assert runs.choose_precision("auto", torch.device(device), suits=suits) == wanted
 
 
 def test_the_precision_that_auto_took_is_the_runs(data: str, tmp_path: Path, quiet: Lines) -> None:
-    path = session.start(settings(tmp_path, precision="auto"), Toy, {}, data=data, display=quiet)
+    path = runs.start(settings(tmp_path, precision="auto"), Toy, {}, data=data, display=quiet)
     assert storage.Run.open(path).config["settings"]["precision"] == "fp32"  # nobody has measured Toy in bf16
 
 
 def test_bad_options_are_refused_before_data_is_read(data: str, tmp_path: Path, quiet: Lines) -> None:
     with pytest.raises(UsageError, match="did you mean latent_dim"):
-        session.start(settings(tmp_path), Toy, {"latent_dims": 3}, data="nowhere", display=quiet)
+        runs.start(settings(tmp_path), Toy, {"latent_dims": 3}, data="nowhere", display=quiet)
     for wrong in ({"steps": 0}, {"steps": 2.5}, {"minutes": float("nan")}, {"precision": "fp8"}, {"mirror": 1}):
         with pytest.raises(UsageError, match=f"--{next(iter(wrong))} is "):
             settings(tmp_path, **wrong)
@@ -952,11 +954,11 @@ def test_bad_options_are_refused_before_data_is_read(data: str, tmp_path: Path, 
             needs = frozenset({"image", "source"})
 
         Needy.__module__ = Toy.__module__
-        session.start(settings(tmp_path), Needy, {}, data=data, display=quiet)
+        runs.start(settings(tmp_path), Needy, {}, data=data, display=quiet)
 
 
 def test_dry_run_measures_and_writes_nothing(tmp_path: Path) -> None:
-    plan = session.dry_run(settings(tmp_path / "runs"), Toy, {"latent_dim": 6})
+    plan = runs.dry_run(settings(tmp_path / "runs"), Toy, {"latent_dim": 6})
     assert plan.parameters == {"maker": 6 * 64 + 64 + 2 * 64, "critic": 65}
     assert plan.options["latent_dim"] == 6
     assert plan.state_bytes > 3 * 4 * (plan.parameters["maker"] + plan.parameters["critic"])
@@ -976,14 +978,14 @@ def test_a_dry_run_looks_at_each_phase_that_is_reached(tmp_path: Path) -> None:
             yield from super().losses(batch, clock)
 
     seen: list[tuple[int, int]] = []
-    plan = session.dry_run(settings(tmp_path, steps=900), Later, {})
+    plan = runs.dry_run(settings(tmp_path, steps=900), Later, {})
     assert [pace.first for pace in plan.paces] == [0, 50]
     assert seen == [(step, 4 * step) for step in (*range(6), *range(50, 56))]
 
 
 def test_a_plan_adds_up_the_phases() -> None:
     paces = (Pace(0, 1.0, 2.0), Pace(10, 3.0, 6.0), Pace(30, 0.5, 1.0))
-    plan = session.Plan({}, {}, 0, 0, paces, "cpu", 4)
+    plan = runs.Plan({}, {}, 0, 0, paces, "cpu", 4)
     assert [plan.seconds(steps) for steps in (1, 10, 11, 30, 34)] == [1, 10, 13, 70, 72]
     assert [plan.steps(plan.seconds(steps)) for steps in (1, 10, 11, 30, 34)] == [1, 10, 11, 30, 34]
     assert plan.steps(20.0, core=True) == 10 and plan.steps(26.0, core=True) == 11

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 import numpy as np
 from PIL import Image
 
-from zeuxis import files
 from zeuxis.errors import UsageError
-from zeuxis.modes import BAND, on_white, plain, shallow
-from zeuxis.modes import Unusable as Unusable
+from zeuxis.io import files
+from zeuxis.io.pixel_modes import BAND, on_white, plain, shallow
+from zeuxis.io.pixel_modes import Unusable as Unusable
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,18 +11,17 @@ from typing import Any
 
 import torch
 
-from zeuxis import health, training
-from zeuxis.display import Display, Tick
 from zeuxis.errors import DivergedError, UsageError, ZeuxisError
 from zeuxis.judging.watch import Watch, describe
-from zeuxis.session import pictures
-from zeuxis.session.budget import Budget
-from zeuxis.session.card import card
-from zeuxis.session.events import Events
-from zeuxis.session.recipe import Recipe
-from zeuxis.stopping import PATIENCE, Interrupt, Stop, Stopped
+from zeuxis.runtime.progress import Display, Tick
+from zeuxis.runtime.signals import PATIENCE, Interrupt, Stop, Stopped
 from zeuxis.storage import Run
-from zeuxis.training import Source, State
+from zeuxis.training import contact_sheets, diagnostics, engine
+from zeuxis.training.budget import Budget
+from zeuxis.training.config import Recipe
+from zeuxis.training.engine import Source, State
+from zeuxis.training.loggers import Events
+from zeuxis.training.model_card import card
 
 _EARLY = (1, 2, 5)
 _REPEAT = 20  # rows before a warning is given again
@@ -49,7 +48,7 @@ class Training:
     stop: Stop
     display: Display
     events: Events
-    reals: pictures.Reals
+    reals: contact_sheets.Reals
     budget: Budget
     watch: Watch | None = None
     settled: bool = True  # whether the row and the sheet that are due at the clock's step are there
@@ -98,7 +97,7 @@ class Training:
     def _steps(self) -> Iterator[None]:
         """The steps of the run, up to its last or until its minutes are over; a signal waits for the end of a step."""
         settings = self.recipe.settings
-        steps = training.train(
+        steps = engine.train(
             self.state.model,
             self.source,
             steps=settings.last_step,
@@ -154,18 +153,18 @@ class Training:
     def _draw(self) -> dict[str, float]:
         """Draw the contact sheet, and what is inside; how diverse what the model made is, real images being 1."""
         # A model may draw numbers (a Markov chain does): as a function of the step, whatever was drawn before.
-        torch.manual_seed(training.mix(self.recipe.settings.seed, self.step))
-        for name, shown in pictures.inside(self.state.average, self.reals).items():
-            pictures.draw(shown, self.run.sheet_path(self.step, name))
-        if (sheet := pictures.samples(self.state.average, self.reals)) is None:
+        torch.manual_seed(engine.mix(self.recipe.settings.seed, self.step))
+        for name, shown in contact_sheets.inside(self.state.average, self.reals).items():
+            contact_sheets.draw(shown, self.run.sheet_path(self.step, name))
+        if (sheet := contact_sheets.samples(self.state.average, self.reals)) is None:
             return {}
-        self.events.sheet(self.step, pictures.draw(sheet, self.run.sheet_path(self.step)))
+        self.events.sheet(self.step, contact_sheets.draw(sheet, self.run.sheet_path(self.step)))
         return self.reals.compare(sheet.made)
 
     def _score(self) -> dict[str, float]:
         """Score the average; the best so far becomes the model, before the row that says so is there."""
         assert self.watch is not None
-        torch.manual_seed(training.mix(self.recipe.settings.seed, self.step))
+        torch.manual_seed(engine.mix(self.recipe.settings.seed, self.step))
         scores = self.watch.scores(self.state.average)
         if scores:
             best = self._best()
@@ -181,8 +180,8 @@ class Training:
         return self.watch.best(self.run.metrics(), before=self.step) if self.watch else None
 
     def _warn(self) -> None:
-        found = health.findings(self.rows, self.recipe.options)
-        for finding in health.news(found, self.told, self.step, every=_REPEAT * self.recipe.settings.log_every):
+        found = diagnostics.findings(self.rows, self.recipe.options)
+        for finding in diagnostics.news(found, self.told, self.step, every=_REPEAT * self.recipe.settings.log_every):
             self.told[finding.name] = self.step
             self._say(f"warning: {finding.message}")
 
@@ -205,7 +204,7 @@ class Training:
         with self.stop.later():
             self.state.average.save(self.run.model_path)
             text = card(self.recipe, self.state.clock, self.state.average)
-            pictures.write_text(self.run.model_path / "README.md", text)
+            contact_sheets.write_text(self.run.model_path / "README.md", text)
 
     def _finish(self) -> None:
         if not self.run.sheet_path(self.step).exists():
@@ -290,7 +289,7 @@ def peek(state: State) -> dict[str, float]:
     return {name: total / turns[name.rpartition("/")[0]] for name, (total, _) in pairs.items()}
 
 
-def check_finite(tensors: training.Tensors, step: int) -> None:
+def check_finite(tensors: engine.Tensors, step: int) -> None:
     """Raise `DivergedError` naming the first tensor that is not finite: reported terms first, then weights."""
     for group in sorted(tensors, key=lambda name: name != "sums"):
         floats = {name: value for name, value in tensors[group].items() if value.is_floating_point()}

@@ -15,9 +15,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from zeuxis import files
 from zeuxis.data import downloads
 from zeuxis.errors import UsageError
+from zeuxis.io import files
 from zeuxis.metrics import features, vgg
 from zeuxis.metrics.features import Extractor
 from zeuxis.metrics.vgg import VGG

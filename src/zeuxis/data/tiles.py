@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from zeuxis import images
 from zeuxis.data import workers
 from zeuxis.data.listing import CUTS, WHOLE, Array, Content, Labels, Listing, Picture, Progress, Reader, Shape, spread
 from zeuxis.data.readers import Files, Members
 from zeuxis.errors import UsageError
+from zeuxis.io import images
 
 MOST = 20_000  # cuts out of a source, unless a limit is given
 _CELL = 96  # pixels: cuts stand in the middles of cells of this side

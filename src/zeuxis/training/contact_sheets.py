@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zeuxis import files, health, images
+from zeuxis.io import files, images
+from zeuxis.io.sheets import beside
 from zeuxis.model import Batch, Encoder, Latent, Model, Translator
-from zeuxis.sheets import beside
-from zeuxis.training import Source
+from zeuxis.training import diagnostics
+from zeuxis.training.engine import Source
 
 COUNT = 64  # images on a sheet
 EXAMPLES = 24  # translations on a sheet
@@ -32,7 +33,7 @@ class Reals:
         """The samples' diversity (n c h w), that of real images being 1, as a column of a row of metrics."""
         if not self.diversity:
             return {}
-        return {"samples/diversity": health.diversity(samples) / self.diversity}
+        return {"samples/diversity": diagnostics.diversity(samples) / self.diversity}
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Sheet:
 def look_at(source: Source, count: int, *, held_out: Source | None = None) -> tuple[Sheet, Reals]:
     """The first of the source's images, of `count` there are; what samples are seen beside, of held-out pairs if any."""
     batch = source.batch(0, min(COUNT, count))
-    diversity = health.diversity(batch.image) if len(batch.image) > 1 else None
+    diversity = diagnostics.diversity(batch.image) if len(batch.image) > 1 else None
     if batch.source is None:
         return Sheet(batch.image, batch.image), Reals(batch.image, diversity)
     examples = (held_out or source).batch(0, min(EXAMPLES, count))

@@ -10,8 +10,7 @@ import torch
 
 from zeuxis import storage
 from zeuxis.errors import UsageError
-from zeuxis.judging import extractors
-from zeuxis.metrics import vgg
+from zeuxis.metrics import extractors, vgg
 from zeuxis.model import Model, Perceptive, options_of
 
 

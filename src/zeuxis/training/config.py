@@ -14,9 +14,9 @@ import torch
 
 import zeuxis
 from zeuxis.errors import UsageError
+from zeuxis.io.parsing import quote
 from zeuxis.nets import kernels
-from zeuxis.parsing import quote
-from zeuxis.settings import TrainSettings
+from zeuxis.training.settings import TrainSettings
 
 
 def versions() -> dict[str, str]:

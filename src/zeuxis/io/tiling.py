@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zeuxis.images import Array, from_uint8, to_uint8
+from zeuxis.io.images import Array, from_uint8, to_uint8
+from zeuxis.io.pixel_modes import Layers, joined, parted
 from zeuxis.model import Upsizer
-from zeuxis.modes import Layers, joined, parted
 
 TILE = 192  # pixels, height and width, of a source that is enlarged at once
 

@@ -9,67 +9,70 @@ from typing import Any
 import pytest
 import torch
 
-from zeuxis import display, health
 from zeuxis.families import find
+from zeuxis.runtime import progress
+from zeuxis.training import diagnostics
 
-LATE = 10 * health.WARM_UP
+LATE = 10 * diagnostics.WARM_UP
 
 
-def rows(count: int = health.WINDOW, *, images: int = LATE, **values: float) -> list[dict[str, float]]:
+def rows(count: int = diagnostics.WINDOW, *, images: int = LATE, **values: float) -> list[dict[str, float]]:
     named = {name.replace("_", "/"): value for name, value in values.items()}
     return [{"step": step, "images": images, **named} for step in range(1, count + 1)]
 
 
-def names(found: list[health.Finding]) -> list[str]:
+def names(found: list[diagnostics.Finding]) -> list[str]:
     return [finding.name for finding in found]
 
 
 def test_diversity_is_the_mean_distance_of_pairs() -> None:
     images = torch.randn(7, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     pairs = [(images[i] - images[j]).square().mean().sqrt().item() for i in range(7) for j in range(i)]
-    assert health.diversity(images) == pytest.approx(sum(pairs) / len(pairs), rel=1e-6)
+    assert diagnostics.diversity(images) == pytest.approx(sum(pairs) / len(pairs), rel=1e-6)
     noise = torch.randn(64, 1, 64, 64, generator=torch.Generator().manual_seed(0))
-    assert health.diversity(noise) == pytest.approx(math.sqrt(2), rel=0.01)
-    assert health.diversity(torch.ones(5, 1, 2, 2)) == 0
+    assert diagnostics.diversity(noise) == pytest.approx(math.sqrt(2), rel=0.01)
+    assert diagnostics.diversity(torch.ones(5, 1, 2, 2)) == 0
 
 
 def test_healthy_game_gives_no_warning() -> None:
     good = rows(verdict_real=0.7, verdict_fake=0.25, samples_diversity=0.4)
-    assert health.findings(good, {"r1": 1.0}) == []
-    assert health.findings(rows(latent_active=0.4, latent_kl=20.0), {}) == []
-    assert health.findings([], {}) == []
+    assert diagnostics.findings(good, {"r1": 1.0}) == []
+    assert diagnostics.findings(rows(latent_active=0.4, latent_kl=20.0), {}) == []
+    assert diagnostics.findings([], {}) == []
 
 
 def test_discriminator_that_has_won_for_a_while_is_told() -> None:
     won = rows(verdict_real=0.99, verdict_fake=0.01)
-    (finding,) = health.findings(won, {"r1": 1.0, "augment": "none", "lr": 5e-4})
+    (finding,) = diagnostics.findings(won, {"r1": 1.0, "augment": "none", "lr": 5e-4})
     assert finding.name == "discriminator has won"
     assert "0.99 on real and 0.01 on fake" in finding.message
     assert "set --augment (now none), or raise --r1 (now 1.0)" in finding.message
-    assert health.findings(won[1:], {}) == []  # not sustained
-    assert health.findings([*won[1:], *rows(1, verdict_real=0.9, verdict_fake=0.01)], {}) == []
-    assert health.findings([*won[1:], *rows(1, verdict_real=0.99, verdict_fake=0.2)], {}) == []
+    assert diagnostics.findings(won[1:], {}) == []  # not sustained
+    assert diagnostics.findings([*won[1:], *rows(1, verdict_real=0.9, verdict_fake=0.01)], {}) == []
+    assert diagnostics.findings([*won[1:], *rows(1, verdict_real=0.99, verdict_fake=0.2)], {}) == []
 
 
 def test_collapse_is_told_from_the_newest_sheet() -> None:
-    (finding,) = health.findings([*rows(1, samples_diversity=0.1), *rows(3, verdict_real=0.6)], {"r1": 1.0, "lr": 0.1})
+    (finding,) = diagnostics.findings(
+        [*rows(1, samples_diversity=0.1), *rows(3, verdict_real=0.6)], {"r1": 1.0, "lr": 0.1}
+    )
     assert finding.message == (
         "collapse: the samples differ only 0.10 times as much as real images do; raise --r1 (now 1.0), or lower --lr (now 0.1)"
     )
-    assert health.findings([*rows(1, samples_diversity=0.1), *rows(1, samples_diversity=0.8)], {}) == []
+    assert diagnostics.findings([*rows(1, samples_diversity=0.1), *rows(1, samples_diversity=0.8)], {}) == []
 
 
 def test_posterior_collapse_is_told_by_latents_or_by_their_nats() -> None:
-    assert names(health.findings(rows(latent_active=0.0, latent_kl=0.0), {"beta": 4.0})) == ["posterior collapse"]
-    (finding,) = health.findings(rows(latent_kl=0.1), {"beta": 4.0, "warmup": 0})
+    assert names(diagnostics.findings(rows(latent_active=0.0, latent_kl=0.0), {"beta": 4.0})) == ["posterior collapse"]
+    (finding,) = diagnostics.findings(rows(latent_kl=0.1), {"beta": 4.0, "warmup": 0})
     assert "lower --beta (now 4.0), or raise --warmup (now 0)" in finding.message
 
 
 def test_nothing_is_judged_at_the_start() -> None:
     early = rows(
-        verdict_real=1.0, verdict_fake=0.0, samples_diversity=0.0, latent_active=0.0, images=health.WARM_UP - 1
+        verdict_real=1.0, verdict_fake=0.0, samples_diversity=0.0, latent_active=0.0, images=diagnostics.WARM_UP - 1
     )
-    assert health.findings(early, {}) == []
+    assert diagnostics.findings(early, {}) == []
 
 
 @pytest.mark.parametrize("family", ["vae", "gan", "dcgan", "wgan", "wgan_gp"])
@@ -78,7 +81,7 @@ def test_advice_names_flags_that_the_family_has(family: str, name: str) -> None:
     options = find(family)(size=32).options
     flags = [
         word.removeprefix("--").replace("-", "_")
-        for word in health.advice(name, options).split()
+        for word in diagnostics.advice(name, options).split()
         if word.startswith("--")
     ]
     assert flags
@@ -86,15 +89,15 @@ def test_advice_names_flags_that_the_family_has(family: str, name: str) -> None:
 
 
 def test_advice_without_options_still_says_something() -> None:
-    assert health.advice("collapse", {}) == "try another --seed or a smaller model"
+    assert diagnostics.advice("collapse", {}) == "try another --seed or a smaller model"
 
 
 def test_warning_is_not_repeated_at_once() -> None:
-    finding = health.Finding("collapse", "collapse: ...")
-    assert health.news([finding], {}, 100, every=1000) == [finding]
-    assert health.news([finding], {"collapse": 100}, 1099, every=1000) == []
-    assert health.news([finding], {"collapse": 100}, 1100, every=1000) == [finding]
-    assert health.news([finding], {"another": 100}, 200, every=1000) == [finding]
+    finding = diagnostics.Finding("collapse", "collapse: ...")
+    assert diagnostics.news([finding], {}, 100, every=1000) == [finding]
+    assert diagnostics.news([finding], {"collapse": 100}, 1099, every=1000) == []
+    assert diagnostics.news([finding], {"collapse": 100}, 1100, every=1000) == [finding]
+    assert diagnostics.news([finding], {"another": 100}, 200, every=1000) == [finding]
 
 
 MEANS = {
@@ -107,20 +110,20 @@ MEANS = {
 }
 
 
-def tick(**changed: Any) -> display.Tick:
-    return display.Tick(
+def tick(**changed: Any) -> progress.Tick:
+    return progress.Tick(
         **{"step": 1200, "steps": 20000, "share": 0.06, "speed": 93.4, "left": 3725.0, "means": MEANS, **changed}
     )
 
 
 def test_line_shows_pace_losses_and_verdicts() -> None:
-    assert display.line(tick()) == (
+    assert progress.line(tick()) == (
         "step 1,200/20,000  93 images/s  62 min left  discriminator 0.75  generator 1.5  verdict real 0.71 fake 0.24"
     )
-    assert display.line(tick(means={"vae/kl": 20.0, "vae/reconstruction": 80.5, "latent/active": 0.25}, left=None)) == (
-        "step 1,200/20,000  93 images/s  vae 100.5  latents in use 25%"
-    )
-    assert "0.43 images/s" in display.line(tick(speed=0.432))
+    assert progress.line(
+        tick(means={"vae/kl": 20.0, "vae/reconstruction": 80.5, "latent/active": 0.25}, left=None)
+    ) == ("step 1,200/20,000  93 images/s  vae 100.5  latents in use 25%")
+    assert "0.43 images/s" in progress.line(tick(speed=0.432))
 
 
 CRITIC = {
@@ -134,15 +137,15 @@ CRITIC = {
 
 
 def test_line_shows_a_critics_distance_as_it_shows_verdicts() -> None:
-    assert display.line(tick(means=CRITIC, left=None)) == (
+    assert progress.line(tick(means=CRITIC, left=None)) == (
         "step 1,200/20,000  93 images/s  critic -4.25  generator 1.5  distance 4.51"
     )
 
 
 def test_a_critics_distance_is_no_verdict() -> None:
-    found = health.findings([{"step": i, "images": LATE, **CRITIC, "distance/critic": 99.0} for i in range(9)], {})
+    found = diagnostics.findings([{"step": i, "images": LATE, **CRITIC, "distance/critic": 99.0} for i in range(9)], {})
     assert found == []
-    (finding,) = health.findings(rows(1, samples_diversity=0.1), {"critic_steps": 5, "lr": 5e-5})
+    (finding,) = diagnostics.findings(rows(1, samples_diversity=0.1), {"critic_steps": 5, "lr": 5e-5})
     assert finding.message.endswith("raise --critic-steps (now 5), or lower --lr (now 5e-05)")
 
 
@@ -150,12 +153,12 @@ def test_a_critics_distance_is_no_verdict() -> None:
     ("seconds", "text"), [(0, "0 s"), (47.4, "47 s"), (91, "2 min"), (3600, "60 min"), (11100, "3 h 05 min")]
 )
 def test_duration_in_words(seconds: float, text: str) -> None:
-    assert display.duration(seconds) == text
+    assert progress.duration(seconds) == text
 
 
 def test_without_a_terminal_each_tick_is_one_line() -> None:
     stream = io.StringIO()
-    with display.open_display(stream) as shown:
+    with progress.open_display(stream) as shown:
         assert shown.every == 10
         shown.work("reading images", 5, 9)
         shown.work("reading images", 6, 9)
@@ -177,8 +180,8 @@ def test_on_a_terminal_a_bar_is_drawn_anew_and_the_cursor_comes_back(monkeypatch
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
     stream = Terminal()
-    with display.open_display(stream) as shown:
-        assert isinstance(shown, display.Bar)
+    with progress.open_display(stream) as shown:
+        assert isinstance(shown, progress.Bar)
         shown.work("reading images", 5, 9)
         shown.tick(tick())
         shown.note("warning: [red]no markup[/red]")

@@ -9,9 +9,9 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from zeuxis import files
 from zeuxis.errors import UsageError
-from zeuxis.images import Array, to_uint8
+from zeuxis.io import files
+from zeuxis.io.images import Array, to_uint8
 
 
 def write(frames: Tensor, path: str | Path, *, fps: int = 20, scale: int = 1) -> None:

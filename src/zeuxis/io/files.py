@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from zeuxis.errors import DiskFullError, UsageError
-from zeuxis.parsing import parse_json, parse_tensors, parse_yaml, quote
+from zeuxis.io.parsing import parse_json, parse_tensors, parse_yaml, quote
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from zeuxis.settings import TrainSettings
+from zeuxis.training.settings import TrainSettings
 
 _SAVED = "processor_seconds"  # its name in a checkpoint's state
 

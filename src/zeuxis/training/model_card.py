@@ -7,7 +7,7 @@ from pathlib import Path
 from zeuxis import families
 from zeuxis.data.pairs import ARROW
 from zeuxis.model import Clock, Model, Translator
-from zeuxis.session.recipe import Recipe
+from zeuxis.training.config import Recipe
 
 _SAMPLE = "images = model.sample(64, seed=0)  # n c h w, in [-1, 1]"
 _TRANSLATE = "images = zeuxis.translate(model, sources)  # n c h w, in [-1, 1], of any height and width"

@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from zeuxis import cores
-from zeuxis.session import machine
+from zeuxis.runtime import cpu_load, device
 
 # In a process of its own: the first `mallopt` ends malloc's own way of moving its thresholds.
 SCRIPT = """
 import resource, torch
-from zeuxis.session.machine import memory_kept
+from zeuxis.training.runs.machine import memory_kept
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -89,10 +88,10 @@ def test_cores_that_other_work_keeps_busy_get_no_thread(
 
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
-    monkeypatch.setattr(cores, "_STAT", stat)
-    monkeypatch.setattr(machine, "_THREADS", 4)
-    monkeypatch.setattr(machine.time, "sleep", rest)
-    assert machine.choose_threads(asked, told.append) == taken == torch.get_num_threads()
+    monkeypatch.setattr(cpu_load, "_STAT", stat)
+    monkeypatch.setattr(device, "_THREADS", 4)
+    monkeypatch.setattr(device.time, "sleep", rest)
+    assert device.choose_threads(asked, told.append) == taken == torch.get_num_threads()
     assert len(told) == (said is not None) and (said or "") in "".join(told)
 
 
@@ -100,10 +99,10 @@ def test_cores_that_other_work_keeps_busy_get_no_thread(
 def test_where_cores_do_not_tell_each_gets_a_thread(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told = list[str]()
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(cores, "_STAT", tmp_path / "nothing")
-    monkeypatch.setattr(machine, "_THREADS", 4)
-    monkeypatch.setattr(machine.time, "sleep", lambda seconds: None)
-    assert machine.choose_threads(0, told.append) == 4
+    monkeypatch.setattr(cpu_load, "_STAT", tmp_path / "nothing")
+    monkeypatch.setattr(device, "_THREADS", 4)
+    monkeypatch.setattr(device.time, "sleep", lambda seconds: None)
+    assert device.choose_threads(0, told.append) == 4
     assert not told
 
 
@@ -111,9 +110,9 @@ def test_where_cores_do_not_tell_each_gets_a_thread(monkeypatch: pytest.MonkeyPa
 def test_the_environment_decides_how_many_threads_are_all(monkeypatch: pytest.MonkeyPatch) -> None:
     told = list[str]()
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    monkeypatch.setattr(machine, "_THREADS", 3)
-    monkeypatch.setattr(cores, "busy", lambda since: 2)
-    assert machine.choose_threads(0, told.append) == 3
+    monkeypatch.setattr(device, "_THREADS", 3)
+    monkeypatch.setattr(cpu_load, "busy", lambda since: 2)
+    assert device.choose_threads(0, told.append) == 3
     assert "slower than with 1" in told[0]
 
 
@@ -123,13 +122,13 @@ def test_what_this_process_did_itself_keeps_no_core_busy(monkeypatch: pytest.Mon
     stat, spent = tmp_path / "stat", iter([20.0, 21.0])
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
-    monkeypatch.setattr(cores, "_STAT", stat)
-    monkeypatch.setattr(cores.time, "process_time", lambda: next(spent))
-    monkeypatch.setattr(machine, "_THREADS", 4)
+    monkeypatch.setattr(cpu_load, "_STAT", stat)
+    monkeypatch.setattr(cpu_load.time, "process_time", lambda: next(spent))
+    monkeypatch.setattr(device, "_THREADS", 4)
     stat.write_text(core_times([(50, 50)] * 4))
-    before = cores.now()
+    before = cpu_load.now()
     stat.write_text(
         core_times([(150, 50), (150, 50), (50, 150), (60, 140)])
     )  # a second; two cores at work, one with us
-    machine.leave_busy_cores(before)
+    device.leave_busy_cores(before)
     assert torch.get_num_threads() == 3
