@@ -21,9 +21,9 @@ from torch import Tensor
 
 from cases import CASES, Case
 from zeuxis.model import Batch
+from zeuxis.options import Precision
 from zeuxis.runtime.device import choose_precision, memory_kept
 from zeuxis.training import engine
-from zeuxis.training.settings import Precision
 
 # Our sides: whether kernels are chosen, and the number format.
 OURS: dict[str, tuple[bool, Precision]] = {

@@ -13,13 +13,11 @@ from torch import Tensor
 
 from zeuxis import explore, families, judging, loading, onnx
 from zeuxis.capabilities import (
-    decode,
     encode,
     encoder,
     enlarge,
     latent,
     matrix,
-    space_of,
     styled,
     translate,
     translator,
@@ -29,6 +27,7 @@ from zeuxis.data.report import Report, inspect
 from zeuxis.errors import UsageError
 from zeuxis.explore import Equation, Layers, Space, SpaceName
 from zeuxis.explore.arithmetic import AVERAGE, LENGTH
+from zeuxis.explore.spaces import decode, space_of
 from zeuxis.io import files
 from zeuxis.judging import sets, translators
 from zeuxis.judging.comparison import Comparison, contender
@@ -37,8 +36,9 @@ from zeuxis.metrics import extractors
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Model, Translator
 from zeuxis.onnx import Exported
+from zeuxis.options import Fit
 from zeuxis.training import runs
-from zeuxis.training.settings import Fit, TrainSettings
+from zeuxis.training.settings import TrainSettings
 
 PathKind = Literal["slerp", "linear"]
 HandPicked = Sequence[tuple[float, Sequence[int]]]

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from zeuxis import families
 from zeuxis.errors import UsageError
-from zeuxis.explore.spaces import Space, SpaceName, StyleSpace
 from zeuxis.io.tiling import enlarged, photograph
 from zeuxis.model import Encoder, Latent, Model, Styled, Translator, Upsizer
 
@@ -54,18 +53,6 @@ def styled(model: Model) -> Styled:
     if not isinstance(model, Styled):
         raise UsageError(f"{model.family()} has no styles, and no space w; these families have: {_able(Styled)}")
     return model
-
-
-def space_of(model: Model, name: SpaceName) -> Space:
-    """The model's latents, z or w; `UsageError` where it has none such."""
-    return latent(model) if name == "z" else StyleSpace(styled(model))
-
-
-@torch.no_grad()
-def decode(model: Model | Space, z: Tensor) -> Tensor:
-    """Images (n c h w) for latents (n ...) of a model, or of one of its spaces, a batch at a time, on the CPU."""
-    able = latent(model) if isinstance(model, Model) else model
-    return torch.cat([able.decode(part.to(able.device)).cpu() for part in torch.split(z, BATCH)])
 
 
 def translator(model: Model) -> Translator:

@@ -16,8 +16,7 @@ from torch.optim import Optimizer
 
 from zeuxis.errors import UsageError
 from zeuxis.io import files
-from zeuxis.options import checked, derived, option, options_of
-from zeuxis.training.settings import Fit
+from zeuxis.options import Fit, checked, derived, option, options_of
 
 __all__ = [
     "Batch",

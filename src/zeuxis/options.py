@@ -9,6 +9,12 @@ from typing import Any, Literal, get_args, get_origin
 
 from zeuxis.errors import UsageError
 
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "fp32", "bf16"]
+Fit = Literal["crop", "pad", "cuts"]
+OwnFit = Literal["auto", "crop", "pad", "cuts"]  # `auto`: what suits the family
+Kernels = Literal["auto", "standard"]
+
 
 def option(
     default: Any, meaning: str, *, low: float | None = None, high: float | None = None, at_sampling: bool = False

@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 import zeuxis
 from zeuxis.cli import flags
 from zeuxis.cli.explore import check_png, write_picture
-from zeuxis.training.settings import Fit
+from zeuxis.options import Fit
 
 
 def register(app: App) -> None:

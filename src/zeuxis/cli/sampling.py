@@ -11,8 +11,8 @@ from cyclopts import Group, Parameter
 
 from zeuxis.cli import flags
 from zeuxis.errors import UsageError
+from zeuxis.options import Device
 from zeuxis.runtime import cpu_load
-from zeuxis.training.settings import Device
 
 if TYPE_CHECKING:
     from zeuxis.model import Model

@@ -26,7 +26,7 @@ from zeuxis.data.listing import CUTS, Array, Content, Listing, Picture, Progress
 from zeuxis.data.pack import Pack, pack_of
 from zeuxis.data.sources import find
 from zeuxis.errors import DataError, UsageError
-from zeuxis.training.settings import Fit, OwnFit
+from zeuxis.options import Fit, OwnFit
 
 ARROW = " -> "
 # The translations of the first lecture, each of named sets.

@@ -15,13 +15,12 @@ from PIL import Image
 from torch import Tensor
 
 from zeuxis import explore
-from zeuxis.capabilities import decode, space_of
 from zeuxis.data import open_pack
 from zeuxis.errors import UsageError
 from zeuxis.explore import directions as ways
 from zeuxis.explore.directions import Direction, Supervised, Unsupervised
 from zeuxis.explore.inversion import Progress, Search
-from zeuxis.explore.spaces import Space, SpaceName
+from zeuxis.explore.spaces import Space, SpaceName, decode, space_of
 from zeuxis.io import files, images
 from zeuxis.metrics import extractors, paired, vgg
 from zeuxis.metrics.attributes import reader_for

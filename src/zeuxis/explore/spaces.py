@@ -9,10 +9,12 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from zeuxis.capabilities import latent, styled
 from zeuxis.explore.paths import Path
-from zeuxis.model import Styled
+from zeuxis.model import Model, Styled
 
 SpaceName = Literal["z", "w"]
+BATCH = 64  # images decoded at once
 
 
 class Space(Protocol):
@@ -47,3 +49,15 @@ class StyleSpace:
 def path_in(space: SpaceName) -> Path:
     """How latents are joined there: round a Gaussian's sphere in z, straight in w, where there is none."""
     return "slerp" if space == "z" else "linear"
+
+
+def space_of(model: Model, name: SpaceName) -> Space:
+    """The model's latents, z or w; `UsageError` where it has none such."""
+    return latent(model) if name == "z" else StyleSpace(styled(model))
+
+
+@torch.no_grad()
+def decode(model: Model | Space, z: Tensor) -> Tensor:
+    """Images (n c h w) for latents (n ...) of a model, or of one of its spaces, a batch at a time, on the CPU."""
+    able = latent(model) if isinstance(model, Model) else model
+    return torch.cat([able.decode(part.to(able.device)).cpu() for part in torch.split(z, BATCH)])

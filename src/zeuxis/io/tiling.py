@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -12,9 +12,24 @@ from torch import Tensor
 
 from zeuxis.io.images import Array, from_uint8, to_uint8
 from zeuxis.io.pixel_modes import Layers, joined, parted
-from zeuxis.model import Upsizer
 
 TILE = 192  # pixels, height and width, of a source that is enlarged at once
+
+
+class Upsizer(Protocol):
+    """What enlarges here: a `zeuxis.SuperResolution` is one."""
+
+    @property
+    def scale(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def source_channels(self) -> int: ...
+    @property
+    def reach(self) -> int: ...
+    @property
+    def device(self) -> torch.device: ...
+    def translate(self, source: Tensor) -> Tensor: ...
 
 
 class Tile(NamedTuple):

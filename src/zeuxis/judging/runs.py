@@ -7,7 +7,7 @@ from typing import get_args
 
 from zeuxis import loading
 from zeuxis.io import files
-from zeuxis.training.settings import Fit
+from zeuxis.options import Fit
 
 _FITS: tuple[Fit, ...] = get_args(Fit)
 

@@ -13,7 +13,7 @@ from zeuxis.judging.report import Evaluation, Progress
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Model, Translator, Upsizer
-from zeuxis.training.settings import Fit
+from zeuxis.options import Fit
 
 
 def evaluate(

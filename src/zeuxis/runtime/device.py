@@ -13,8 +13,8 @@ from typing import Literal
 import torch
 
 from zeuxis.errors import UsageError
+from zeuxis.options import Precision
 from zeuxis.runtime import cpu_load
-from zeuxis.training.settings import Precision
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _WATCHED = 0.5  # seconds

@@ -7,13 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_type_hints
 
 from zeuxis.errors import UsageError
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["auto", "fp32", "bf16"]
-Fit = Literal["crop", "pad", "cuts"]
-OwnFit = Literal["auto", "crop", "pad", "cuts"]  # `auto`: what suits the family
-Kernels = Literal["auto", "standard"]
-
+from zeuxis.options import Device, Kernels, OwnFit, Precision
 
 STEPS = 20_000  # that a run takes if nothing else is said
 
