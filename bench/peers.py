@@ -128,9 +128,9 @@ def start(settings: TrainSettings, peer: type[Peer], options: dict[str, int | fl
     return Run.create(settings.out, peer.name, recipe.values())
 
 
-def go_on(run: Run, peer: type[Peer], core_minutes: float) -> None:
+def go_on(run: Run, peer: type[Peer], cpu_minutes: float) -> None:
     """Train a run until so many minutes of the processor are spent, from its newest checkpoint; and save its model."""
-    recipe = read(run.config).going_on(None, None, core_minutes)
+    recipe = read(run.config).going_on(None, None, cpu_minutes)
     torch.set_num_threads(recipe.settings.threads)
     model = build(peer, recipe.options, seed=recipe.settings.seed, device=torch.device("cpu")).train()
     assert isinstance(model, Peer)

@@ -72,7 +72,7 @@ class Job:
         known = {f.name for f in dataclasses.fields(TrainSettings)}
         named = {name: value for name, value in self.chosen.items() if name in known}
         fixed = {"out": str(home), "name": self.model, "seed": self.seed, "threads": self.threads, "device": "cpu"}
-        return TrainSettings(**{**named, **fixed, "core_minutes": CORES * minutes})
+        return TrainSettings(**{**named, **fixed, "cpu_minutes": CORES * minutes})
 
     def options(self) -> dict[str, Any]:
         """The model's own options."""
@@ -191,7 +191,7 @@ def _trained(job: Job, home: Path, mark: float) -> Model:
         with run.lock():
             peers.go_on(run, peer, CORES * mark)
     elif found:
-        runs.resume(found[0].parent, core_minutes=CORES * mark)
+        runs.resume(found[0].parent, cpu_minutes=CORES * mark)
     else:
         runs.start(settings, families.find(job.model), job.options(), data=job.data)
     return loading.load(_folder(home) / "model", family=peer)
@@ -223,7 +223,7 @@ def _row(job: Job, home: Path, mark: float, found: Evaluation, model: Model) -> 
         "options": model.options,
         "precision": read(run.config).settings.number_format,
         "minutes": mark,
-        "core_minutes": round(state["processor_seconds"] / 60, 4),
+        "cpu_minutes": round(state["processor_seconds"] / 60, 4),
         "steps": state["step"],
         "images": state["images"],
         "against": found.about["against"],

@@ -37,7 +37,7 @@ def lap(name):
     print(f"{name} {time.process_time() - begin:.3f}")
     begin = time.process_time()
 import torch; lap("torch")
-from zeuxis import api, images; lap("the rest of Zeuxis")
+from zeuxis import api; from zeuxis.io import images; lap("the rest of Zeuxis")
 model = api.load(sys.argv[1], device="cpu"); lap("the model, checked")
 picture = api.sample(model, seeds=[0]); lap("the picture")
 images.write_png(images.sheet(picture), sys.argv[2]); lap("its file")

@@ -71,7 +71,7 @@ def test_marks_are_reached_once_and_a_longer_run_goes_on(tmp_path: Path, model: 
     quality.run(job(model), [minutes(2), minutes(5)], home=home, results=results, machine="here")
     rows = standings.read(results)
     assert [(row["steps"], row["images"]) for row in rows] == [(2, 2 * batch), (5, 5 * batch)]
-    assert [row["core_minutes"] for row in rows] == [round(2 / 60, 4), round(5 / 60, 4)]
+    assert [row["cpu_minutes"] for row in rows] == [round(2 / 60, 4), round(5 / 60, 4)]
     assert rows[0]["options"]["width"] == 4 and rows[0]["channels"] == 1 and rows[0]["machine"] == "here"
     names = [each["name"] for each in rows[0]["scores"]]
     assert set(standings.SCORES) <= set(names) and (home / f"mark-{minutes(2):g}" / "samples.png").is_file()
@@ -189,7 +189,7 @@ def test_a_job_is_named_by_all_that_is_asked() -> None:
         "python bench/quality.py dcgan digits --size 16 --minutes 15 --seed 3 --images 40 "
         "--set width=4 --set batch_size=8 --set latent_dim=8"
     )
-    assert job().settings(Path("x"), 15).core_minutes == 30, "two cores"
+    assert job().settings(Path("x"), 15).cpu_minutes == 30, "two cores"
     assert job().settings(Path("x"), 15).batch_size == 8 and "batch_size" not in job().options()
     assert quality._pair("lr=1e-3") == ("lr", 1e-3) and quality._pair("loss=hinge") == ("loss", "hinge")
     with pytest.raises(UsageError, match="NAME=VALUE"):

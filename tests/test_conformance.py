@@ -310,8 +310,8 @@ def test_encode_gives_latents(name: str) -> None:
 def test_a_batch_in_parts_plays_the_same_turns(name: str) -> None:
     model = build(name)
     whole = train_step(build(name), model.optimizers(), Stripes(model).batch(0, 8), Clock())
-    parts = train_step(model, model.optimizers(), Stripes(model).batch(0, 8), Clock(), parts=2)
-    assert whole.keys() == parts.keys()
+    micro_batches = train_step(model, model.optimizers(), Stripes(model).batch(0, 8), Clock(), micro_batches=2)
+    assert whole.keys() == micro_batches.keys()
 
 
 def test_never_yields_inside_with(name: str) -> None:
@@ -482,7 +482,7 @@ def test_a_family_outside_the_package_is_found_by_name(tmp_path: Any, monkeypatc
             families.find(wrong)
 
 
-def _linear(steps: int, parts: int) -> Tensor:
+def _linear(steps: int, micro_batches: int) -> Tensor:
     """A toy game without batch statistics: one player, a squared distance."""
 
     class Line(Model):
@@ -497,7 +497,7 @@ def _linear(steps: int, parts: int) -> Tensor:
 
     torch.manual_seed(0)
     model = Line(size=8, channels=1)
-    for _ in train(model, Stripes(model), steps=steps, batch_size=8, seed=0, parts=parts):
+    for _ in train(model, Stripes(model), steps=steps, batch_size=8, seed=0, micro_batches=micro_batches):
         pass
     return model.layer.weight.detach()
 

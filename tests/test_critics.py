@@ -156,12 +156,12 @@ def test_distance_of_equal_distributions_is_none() -> None:
     assert distance(score + 2, score).item() == pytest.approx(2, abs=1e-6)
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-def test_the_clipped_critics_weights_stay_in_their_bound_and_reach_it(parts: int) -> None:
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_the_clipped_critics_weights_stay_in_their_bound_and_reach_it(micro_batches: int) -> None:
     torch.manual_seed(0)
     model = WGAN(size=16, width=4, latent_dim=4, lr=5e-3, clip=0.02)
     generator = [p.detach().clone() for p in model.generator.parameters()]
-    for _ in train(model, Noise(), steps=3, batch_size=4, seed=0, parts=parts):
+    for _ in train(model, Noise(), steps=3, batch_size=4, seed=0, micro_batches=micro_batches):
         largest = max(p.abs().max().item() for p in model.critic.parameters())
         assert largest == pytest.approx(0.02)
         assert largest <= torch.tensor(0.02).item()

@@ -197,7 +197,8 @@ def test_unusable_sources(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"size": 0}, {"size": 9999}, {"channels": 2}, {"fit": "stretch"}, {"limit": 0}, {"limit": -5}]
+    "options",
+    [{"size": 0}, {"size": 9999}, {"channels": 2}, {"resize_mode": "stretch"}, {"max_images": 0}, {"max_images": -5}],
 )
 def test_options_out_of_bounds(options: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(UsageError):
@@ -453,7 +454,7 @@ def test_a_pack_is_opened_again_at_once_and_identical(tmp_path: Path) -> None:
 def test_what_changes_a_pack(tmp_path: Path) -> None:
     write(tmp_path, some(6))
     first = opened(tmp_path)
-    for options in ({"size": 9}, {"channels": 1}, {"fit": "pad"}, {"limit": 3}):
+    for options in ({"size": 9}, {"channels": 1}, {"resize_mode": "pad"}, {"max_images": 3}):
         other = opened(tmp_path, **options)
         assert other.path != first.path and other.fingerprint != first.fingerprint
     write(tmp_path, {"0.png": png("white")})
@@ -466,14 +467,14 @@ def test_what_changes_a_pack(tmp_path: Path) -> None:
 
 def test_limit_takes_evenly(tmp_path: Path) -> None:
     write(tmp_path, some(10, "a/{}.png") | some(10, "b/{}.png"))
-    assert names(opened(tmp_path, limit=4)) == ["a/0.png", "a/5.png", "b/0.png", "b/5.png"]
-    assert len(opened(tmp_path, limit=99)) == 20
+    assert names(opened(tmp_path, max_images=4)) == ["a/0.png", "a/5.png", "b/0.png", "b/5.png"]
+    assert len(opened(tmp_path, max_images=99)) == 20
 
 
 def test_many_files_in_parallel_are_what_one_process_gives(tmp_path: Path) -> None:
     contents = some(150, "{}.png") | {f"bad{i}.png": png()[: 20 + i] for i in range(20)}
     content = find(str(write(tmp_path, contents))).gather()
-    shape = opened(tmp_path, limit=1).shape
+    shape = opened(tmp_path, max_images=1).shape
     one = list(workers.decoded(content, shape, processes=1))
     many = list(workers.decoded(content, shape, processes=3))
     assert len(one) == len(many) == 170
@@ -495,7 +496,7 @@ def test_a_decoder_that_crashes_costs_one_image(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "sitecustomize.py").write_text(
         textwrap.dedent("""
             import os
-            from zeuxis import images
+            from zeuxis.io import images
             fitted = images.fitted
             def deadly(image, *rest):
                 pixels = fitted(image, *rest)
@@ -729,7 +730,7 @@ def test_mirror_swaps_half_of_them_by_seed_and_position(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     halves.save(buffer, "PNG")
     pack = opened(write(tmp_path, {"a.png": buffer.getvalue(), "b.png": buffer.getvalue()}))
-    source = PackSource(pack, seed=0, mirror=True)
+    source = PackSource(pack, seed=0, hflip=True)
     left = source.batch(0, 2000).image[:, 0, 0, 0] > 0
     assert 880 < left.sum() < 1120
     assert torch.equal(source.batch(700, 9).image[:, 0, 0, 0] > 0, left[700:709])

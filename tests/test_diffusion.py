@@ -478,7 +478,7 @@ class TwoGreys:
 def test_it_learns_two_kinds_of_image_and_how_often_each_is_seen(objective: Any) -> None:
     torch.manual_seed(0)
     learned = Diffusion(size=8, channels=1, width=16, objective=objective, warmup=1000)
-    for done in train(learned, TwoGreys(), steps=1500, batch_size=32, seed=0, half_life=5000):
+    for done in train(learned, TwoGreys(), steps=1500, batch_size=32, seed=0, ema_half_life=5000):
         state = done.state
     made = state.average.sample(400)  # type: ignore[attr-defined]
     means, spread = made.mean((1, 2, 3)), made.std((1, 2, 3))

@@ -57,10 +57,10 @@ def test_train_gets_what_was_typed(training: list[dict[str, Any]]) -> None:
 
 
 def test_flags_may_stand_before_the_family(training: list[dict[str, Any]]) -> None:
-    words = ["--steps", "7", "--mirror", "--name", "gan", "--no-tensorboard", "dcgan", "faces", "--minutes", "1.5"]
+    words = ["--steps", "7", "--hflip", "--name", "gan", "--no-tensorboard", "dcgan", "faces", "--minutes", "1.5"]
     assert typed("train", *words)[0] == 0
     assert training[0]["family"] == "dcgan"
-    assert training[0]["settings"] == TrainSettings(steps=7, mirror=True, name="gan", minutes=1.5)
+    assert training[0]["settings"] == TrainSettings(steps=7, hflip=True, name="gan", minutes=1.5)
 
 
 def test_flags_override_the_config(training: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_flags_override_the_config(training: list[dict[str, Any]], tmp_path: Pat
             family: dcgan
             data: avatars:100
             options: {size: 32, width: 16, lr: 5e-4, textbook: true, loss: hinge}
-            settings: {steps: 20k, batch-size: 8, minutes: null, mirror: false}
+            settings: {steps: 20k, batch-size: 8, minutes: null, hflip: false}
             versions: {zeuxis: 0.1.0}
             """)
     )
@@ -170,9 +170,11 @@ def _no_number(value: str) -> bool:
 
 BOOLEANS = {"", "1", "0", "y", "n", "t", "f", "yes", "no", "true", "false"}
 FLAGS = {
-    **dict.fromkeys(["--steps", "--batch-size", "--parts", "--width", "--size", "--channels", "--r1-every"], "count"),
-    **dict.fromkeys(["--minutes", "--lr", "--beta1", "--r1", "--half-life"], "number"),
-    **dict.fromkeys(["--device", "--loss", "--discriminator-norm", "--fit", "--textbook", "--mirror"], "choice"),
+    **dict.fromkeys(
+        ["--steps", "--batch-size", "--micro-batches", "--width", "--size", "--channels", "--r1-every"], "count"
+    ),
+    **dict.fromkeys(["--minutes", "--lr", "--beta1", "--r1", "--ema-half-life"], "number"),
+    **dict.fromkeys(["--device", "--loss", "--discriminator-norm", "--resize-mode", "--textbook", "--hflip"], "choice"),
 }
 
 
@@ -180,7 +182,7 @@ FLAGS = {
 @given(st.data(), st.sampled_from(sorted(FLAGS)))
 def test_any_wrong_value_is_named(data: st.DataObject, name: str) -> None:
     value = data.draw(_wrong_values(FLAGS[name]))
-    if name in {"--textbook", "--mirror"} and value.lower() in BOOLEANS:
+    if name in {"--textbook", "--hflip"} and value.lower() in BOOLEANS:
         return
     assert name in refused("train", "dcgan", "x", f"{name}={value}")
 
@@ -231,7 +233,7 @@ WRONG: st.SearchStrategy[Any] = st.one_of(
 
 
 @settings(max_examples=1000 * SCALE)
-@given(st.sampled_from(["steps", "batch_size", "seed", "minutes", "device", "half_life", "parts"]), WRONG)
+@given(st.sampled_from(["steps", "batch_size", "seed", "minutes", "device", "ema_half_life", "micro_batches"]), WRONG)
 def test_settings_refuse_what_they_cannot_be(name: str, wrong: Any) -> None:
     with pytest.raises(UsageError, match="--" + name.replace("_", "-")):
         TrainSettings(**{name: wrong})

@@ -85,17 +85,17 @@ MODES = {
 }
 
 
-@pytest.mark.parametrize("fit", ["crop", "pad"])
+@pytest.mark.parametrize("resize_mode", ["crop", "pad"])
 @pytest.mark.parametrize("size", [8, 40, 64])
 @pytest.mark.parametrize("name", MODES)
-def test_every_mode_gives_the_colour_that_is_seen(name: str, size: int, fit: str) -> None:
+def test_every_mode_gives_the_colour_that_is_seen(name: str, size: int, resize_mode: str) -> None:
     data, colour = MODES[name]
     off = 3 if "JPEG" in name else 1
-    pixels = decode(data, size, 3, fit)
+    pixels = decode(data, size, 3, resize_mode)
     assert pixels.shape == (size, size, 3) and pixels.dtype == np.uint8
     assert np.abs(pixels.astype(int) - colour).max() <= off
     grey = round(0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2])
-    assert np.abs(decode(data, size, 1, fit).astype(int) - grey).max() <= off
+    assert np.abs(decode(data, size, 1, resize_mode).astype(int) - grey).max() <= off
 
 
 def test_16_bits_are_scaled_not_cut() -> None:
@@ -122,10 +122,10 @@ def test_hidden_colour_does_not_bleed() -> None:
     assert (pixels[..., 0] <= pixels[..., 1] + 1).all()  # white to blue has as much red as green
 
 
-@pytest.mark.parametrize("fit", ["crop", "pad"])
+@pytest.mark.parametrize("resize_mode", ["crop", "pad"])
 @pytest.mark.parametrize("shape", [(60, 40), (40, 60), (50, 50), (41, 60)])
 @pytest.mark.parametrize("turn", range(1, 9))
-def test_exif_says_what_is_up(turn: int, shape: tuple[int, int], fit: str) -> None:
+def test_exif_says_what_is_up(turn: int, shape: tuple[int, int], resize_mode: str) -> None:
     upright = gradient(*shape)
     undo = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}  # the inverse of what a viewer does
     do = {2: 0, 3: 3, 4: 1, 5: 5, 7: 6}
@@ -136,7 +136,7 @@ def test_exif_says_what_is_up(turn: int, shape: tuple[int, int], fit: str) -> No
         data = encoded(stored, kind, exif=exif)
         seen = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
         assert np.array_equal(np.asarray(seen), np.asarray(upright)), "the test itself"
-        difference = decode(data, 16, 3, fit).astype(int) - decode(encoded(upright), 16, 3, fit)
+        difference = decode(data, 16, 3, resize_mode).astype(int) - decode(encoded(upright), 16, 3, resize_mode)
         assert np.abs(difference).max() <= 1, kind
 
 
@@ -154,7 +154,7 @@ def test_exif_in_a_jpeg_that_is_decoded_smaller() -> None:
 def test_crop_takes_the_middle_and_pad_takes_all() -> None:
     image = Image.new("RGB", (120, 40), "red")
     image.paste("blue", (40, 0, 80, 40))
-    crop, pad = (decode(encoded(image), 30, 3, fit) for fit in ("crop", "pad"))
+    crop, pad = (decode(encoded(image), 30, 3, resize_mode) for resize_mode in ("crop", "pad"))
     assert (crop == (0, 0, 255)).all()
     assert (pad[:10] == 255).all() and (pad[20:] == 255).all()
     assert np.abs(pad[12:18, 12:18].astype(int) - (0, 0, 255)).max() <= 4  # Lanczos overshoots a little
@@ -230,8 +230,8 @@ def test_grey_of_a_jpeg_is_its_luminance_however_it_is_stored() -> None:
     st.sampled_from([1, 3]),
     st.sampled_from(["crop", "pad"]),
 )
-def test_any_shape_becomes_the_shape(width: int, height: int, size: int, channels: int, fit: str) -> None:
-    pixels = decode(flat("RGB", (9, 9, 9), "BMP", (width, height)), size, channels, fit)
+def test_any_shape_becomes_the_shape(width: int, height: int, size: int, channels: int, resize_mode: str) -> None:
+    pixels = decode(flat("RGB", (9, 9, 9), "BMP", (width, height)), size, channels, resize_mode)
     assert pixels.shape == (size, size, channels)
     assert (pixels == 9).any()
 
@@ -239,9 +239,9 @@ def test_any_shape_becomes_the_shape(width: int, height: int, size: int, channel
 @pytest.mark.parametrize("size", [(65535, 1), (1, 65535), (1, 1), (20000, 30)])
 def test_extreme_shapes(size: tuple[int, int]) -> None:
     for kind in ("PNG", "JPEG", "TIFF"):
-        for fit in ("crop", "pad"):
+        for resize_mode in ("crop", "pad"):
             assert decode(
-                flat("RGB", (9, 9, 9), kind, (min(size[0], 65500), min(size[1], 65500))), 16, 3, fit
+                flat("RGB", (9, 9, 9), kind, (min(size[0], 65500), min(size[1], 65500))), 16, 3, resize_mode
             ).shape == (16, 16, 3)
 
 
@@ -294,7 +294,7 @@ def test_a_bomb_of_64_megapixels_needs_little_more_than_its_own_memory() -> None
     """In a process of its own: a black RGBA PNG of 64 megapixels (256 MB decoded) within 300 MB and 6 seconds."""
     code = """if True:
         import io, resource, struct, sys, time, zlib
-        from zeuxis import images
+        from zeuxis.io import images
         images.decode(open(sys.argv[1], 'rb').read(), 64, 3)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         begin = time.perf_counter()

@@ -103,7 +103,7 @@ def test_a_folder_is_cut_in_two(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sets, "MOST_TRAINING", 50)
     assert len(sets.choose(str(folder), count=25, size=8, channels=3).searched) == 50
     with pytest.raises(DataError, match="gives 15 images to compare with"):
-        sets.choose(str(folder), count=100, size=8, channels=3, limit=30)
+        sets.choose(str(folder), count=100, size=8, channels=3, max_images=30)
 
 
 def judged(model: Latent, chosen: sets.Sets) -> Evaluation:

@@ -15,7 +15,7 @@ from zeuxis.data import catalog, derived_sources, open_pack, pairs
 from zeuxis.data.batches import PairSource
 from zeuxis.data.catalog import _earth, _places, avatars, maps, openmoji
 from zeuxis.data.listing import Shape
-from zeuxis.data.pairs import Ends, open_pairs
+from zeuxis.data.pairs import PairSpec, open_pairs
 from zeuxis.errors import DataError, UsageError
 
 Array = np.ndarray[Any, Any]
@@ -44,11 +44,11 @@ def two_folders(root: Path, count: int = 6) -> str:
 
 
 def test_a_spec_names_two_ends(tmp_path: Path) -> None:
-    assert pairs.parse("a -> b/c") == Ends("a", "b/c")
+    assert pairs.parse("a -> b/c") == PairSpec("a", "b/c")
     assert pairs.parse("avatars") is None and pairs.parse("avatars/test:5") is None
-    assert pairs.parse("map-to-aerial") == Ends("maps.map", "maps.aerial")
-    assert pairs.parse("map-to-aerial/test:7") == Ends("maps.map/test:7", "maps.aerial/test:7")
-    assert pairs.parse("grey-to-colour:9") == Ends("grey", "avatars:9")
+    assert pairs.parse("map-to-aerial") == PairSpec("maps.map", "maps.aerial")
+    assert pairs.parse("map-to-aerial/test:7") == PairSpec("maps.map/test:7", "maps.aerial/test:7")
+    assert pairs.parse("grey-to-colour:9") == PairSpec("grey", "avatars:9")
     odd = tmp_path / "x -> y"
     odd.mkdir()
     assert pairs.parse(str(odd)) is None, "what exists is a path"
@@ -59,7 +59,7 @@ def test_every_task_is_of_sets_that_are_here() -> None:
         ends = pairs.parse(task)
         assert ends is not None and ends.known
         for end in ends:
-            assert end in derived_sources.WAYS or catalog.parse(end), end
+            assert end in derived_sources.DERIVATIONS or catalog.parse(end), end
         assert pairs.halves(task, 7) is not None
         assert {"size", "channels", "source_channels"} == set(pairs.shape(task))
 
@@ -190,14 +190,14 @@ def test_what_sources_are_made_of_is_decoded_once(tmp_path: Path) -> None:
 
 def test_pairs_stay_together_in_every_order(tmp_path: Path) -> None:
     found = opened(two_folders(tmp_path))
-    for mirror in (False, True):
-        source = PairSource(found, seed=3, mirror=mirror)
+    for hflip in (False, True):
+        source = PairSource(found, seed=3, hflip=hflip)
         batch = source.batch(4, 20)
         assert batch.source is not None
         one, two = ((each[:, 0, 0, 0] + 1) * 127.5 for each in (batch.source, batch.image))
         torch.testing.assert_close(two - one, torch.full((20,), 100.0))
         assert len(set(one[2:8].round().tolist())) == 6, "an epoch has each once"
-        again = PairSource(found, seed=3, mirror=mirror).batch(9, 5)
+        again = PairSource(found, seed=3, hflip=hflip).batch(9, 5)
         assert torch.equal(again.image, batch.image[5:10])
 
 
@@ -208,7 +208,7 @@ def test_both_sides_of_a_pair_are_mirrored_alike(tmp_path: Path) -> None:
             page.paste((255,) * 3, (0, 0, 8, 16))
             (tmp_path / folder).mkdir(exist_ok=True)
             page.save(tmp_path / folder / f"{i}.png")
-    batch = PairSource(opened(f"{tmp_path / 'a'} -> {tmp_path / 'b'}"), seed=0, mirror=True).batch(0, 64)
+    batch = PairSource(opened(f"{tmp_path / 'a'} -> {tmp_path / 'b'}"), seed=0, hflip=True).batch(0, 64)
     assert batch.source is not None and torch.equal(batch.source, batch.image)
     assert 16 < int((batch.image[:, 0, 0, 0] > 0).sum()) < 48
 
@@ -268,10 +268,10 @@ def test_all_pictures_of_a_place_show_the_same_degrees() -> None:
     small = np.array(Image.fromarray(large).resize((4096, 2048), Image.Resampling.BOX))
     for size in (64, 128):
         cuts = [
-            _places.Cuts(lambda each=each: each).picture("900,2000", Shape(size, 3)).pixels for each in (large, small)
+            _places.Tiles(lambda each=each: each).picture("900,2000", Shape(size, 3)).pixels for each in (large, small)
         ]
         assert np.abs(cuts[0].astype(int) - cuts[1]).max() <= 1
-    assert _places.Cuts(lambda: large).picture("900,2000", Shape(64, 3)).size == (64, 64)
+    assert _places.Tiles(lambda: large).picture("900,2000", Shape(64, 3)).size == (64, 64)
 
 
 def test_lines_go_on_across_the_border_of_the_map(monkeypatch: pytest.MonkeyPatch) -> None:

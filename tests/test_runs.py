@@ -53,7 +53,7 @@ class Toy(Latent):
 
     scaffolding = ("critic",)
     batch_size = 4
-    half_life = 2000
+    ema_half_life = 2000
 
     def build(self) -> None:
         self.maker = nn.Sequential(nn.Linear(self.latent_dim, self.size**2), nn.BatchNorm1d(self.size**2))
@@ -91,11 +91,13 @@ def blobs(folder: Path, size: int, channels: int, *, count: int = 40) -> Pack:
     return Pack(folder, "blobs", pixels, None, [], [], [], hashlib.sha256(pixels).hexdigest(), Shape(size, channels))
 
 
-def open_blobs(spec: str, model: Model, *, fit: str, limit: int | None, progress: Callable[[int, int], None]) -> Pack:
+def open_blobs(
+    spec: str, model: Model, *, resize_mode: str, max_images: int | None, progress: Callable[[int, int], None]
+) -> Pack:
     """Stands for `open_data`."""
     progress(1, 1)
     size, channels = model.size, model.channels
-    return blobs(Path(spec) / f"{size}x{channels}", size, channels, count=limit or 40)
+    return blobs(Path(spec) / f"{size}x{channels}", size, channels, count=max_images or 40)
 
 
 def settings(out: Path, **changed: Any) -> TrainSettings:
@@ -154,10 +156,10 @@ def test_run_folder_holds_what_the_design_says(tmp_path: Path, data: str, quiet:
     run = runs.start(settings(tmp_path, name="my run"), Toy, {"lr": 0.02}, data=data, display=quiet)
     assert run == tmp_path / "00001-my-run"
     config = storage.Run.open(run).config
-    assert config["family"] == "test_session:Toy"
+    assert config["family"] == "test_runs:Toy"
     assert config["options"] == {"size": 8, "channels": 1, "latent_dim": 4, "lr": 0.02}
     assert config["settings"]["batch_size"] == 4
-    assert config["settings"]["half_life"] == 2000
+    assert config["settings"]["ema_half_life"] == 2000
     assert config["settings"]["steps"] == STEPS
     assert config["versions"]["torch"] == torch.__version__
     rows = storage.Run.open(run).metrics()
@@ -286,15 +288,15 @@ def test_core_minutes_count_the_steps_alone_and_go_on_after_a_resume(
         assert newest is not None
         return newest.step, newest.state["processor_seconds"]
 
-    asked = settings(tmp_path, steps=None, core_minutes=9 / 60)
+    asked = settings(tmp_path, steps=None, cpu_minutes=9 / 60)
     run = runs.start(asked, Toy, {}, data=data, display=quiet)
     assert spent(run) == (9, 9.0), "beyond the 3 steps between checkpoints and the sheets, which cost nothing"
     runs.resume(run, family=Toy, display=quiet)
     assert spent(run) == (9, 9.0), "a budget that is used up takes no further step"
     shutil.rmtree(run / "checkpoints" / "step-00000009")  # as if killed before it was written
-    runs.resume(run, core_minutes=STEPS / 60, family=Toy, display=quiet)
+    runs.resume(run, cpu_minutes=STEPS / 60, family=Toy, display=quiet)
     assert spent(run) == (STEPS, float(STEPS)), "the 8 s of the checkpoint count, those after it do not"
-    assert storage.Run.open(run).config["settings"]["core_minutes"] == STEPS / 60
+    assert storage.Run.open(run).config["settings"]["cpu_minutes"] == STEPS / 60
     runs.resume(run, steps=STEPS + 1, family=Toy, display=quiet)
     newest = storage.Run.open(run).load_checkpoint()
     assert newest is not None and newest.step == STEPS + 1, "more steps asked for by hand are not held to it"
@@ -303,7 +305,7 @@ def test_core_minutes_count_the_steps_alone_and_go_on_after_a_resume(
 def test_core_minutes_do_not_change_what_is_learned(
     tmp_path: Path, data: str, quiet: Lines, never_stopped: dict[str, str]
 ) -> None:
-    run = runs.start(settings(tmp_path, core_minutes=60.0), Toy, {}, data=data, display=quiet)
+    run = runs.start(settings(tmp_path, cpu_minutes=60.0), Toy, {}, data=data, display=quiet)
     found = digests(run)
     states = [name for name in found if name.endswith(("state.json", "manifest.json"))]
     assert len(states) == 2 and all(found[name] != never_stopped[name] for name in states)
@@ -316,7 +318,7 @@ def test_budget_tells_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     now = {"monotonic": 100.0, "process_time": 5.0}
     clocks = {name: lambda name=name: now[name] for name in now}
     monkeypatch.setattr(budget, "time", SimpleNamespace(**clocks))
-    both = budget.Budget(TrainSettings(minutes=2, core_minutes=1), begin=100.0)
+    both = budget.Budget(TrainSettings(minutes=2, cpu_minutes=1), begin=100.0)
     both.resumed({"processor_seconds": 10.0})
     with both.step():
         now["process_time"] += 20
@@ -334,7 +336,7 @@ def test_budget_tells_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_minutes_go_on_with_a_run_whose_steps_are_done(tmp_path: Path, data: str, quiet: Lines) -> None:
     run = runs.start(settings(tmp_path, steps=4), Toy, {}, data=data, display=quiet)
-    runs.resume(run, core_minutes=0.002, family=Toy, display=quiet)
+    runs.resume(run, cpu_minutes=0.002, family=Toy, display=quiet)
     assert storage.Run.open(run).load_checkpoint().step > 4
     assert storage.Run.open(run).config["settings"]["steps"] is None
     early = runs.start(settings(tmp_path, steps=9, minutes=0.0), Toy, {}, data=data, display=quiet)
@@ -366,7 +368,7 @@ def test_resume_refuses_changed_data_fewer_steps_and_unnamed_code(tmp_path: Path
     run = runs.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
     with pytest.raises(UsageError, match=r"at step 12, beyond 3; .*--steps or --minutes"):
         runs.resume(run, steps=3, family=Toy, display=quiet)
-    with pytest.raises(UsageError, match="--family test_session:Toy"):
+    with pytest.raises(UsageError, match="--family test_runs:Toy"):
         runs.resume(run, display=quiet)
     config = storage.Run.open(run).config
     storage.Run.open(run).write_config({**config, "fingerprint": "another"})
@@ -506,7 +508,7 @@ class Server:
 
     def __init__(self, data: str) -> None:
         self.data = data
-        code = "import test_session; test_session.serve()"
+        code = "import test_runs; test_runs.serve()"
         here = Path(__file__).parent
         path = os.pathsep.join([str(here), str(here.parent / "src")])
         self.process = subprocess.Popen(
@@ -843,7 +845,7 @@ def test_too_little_memory_is_said_with_what_to_change(
         raise error
 
     monkeypatch.setattr(engine, "train_step", full)
-    with pytest.raises(UsageError, match="smaller --batch-size, or more --parts"):
+    with pytest.raises(UsageError, match="smaller --batch-size, or more --micro-batches"):
         runs.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
     monkeypatch.setattr(engine, "train_step", lambda *given, **named: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -920,7 +922,7 @@ def test_bf16_is_refused_where_it_would_crawl(monkeypatch: pytest.MonkeyPatch, t
 
 
 @pytest.mark.parametrize(
-    ("flags", "device", "suits", "wanted"),
+    ("flags", "name", "suits", "wanted"),
     [
         ("fpu avx512_bf16", "cpu", True, "bf16"),
         ("fpu avx512_bf16", "cpu", False, "fp32"),
@@ -929,12 +931,12 @@ def test_bf16_is_refused_where_it_would_crawl(monkeypatch: pytest.MonkeyPatch, t
     ],
 )
 def test_auto_takes_bf16_where_it_helps_and_suits(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str, device: str, suits: bool, wanted: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str, name: str, suits: bool, wanted: str
 ) -> None:
     info = tmp_path / "cpuinfo"
     monkeypatch.setattr(device, "_CPU_INFO", info)
     info.write_text(f"flags : {flags}\n")
-    assert runs.choose_precision("auto", torch.device(device), suits=suits) == wanted
+    assert runs.choose_precision("auto", torch.device(name), suits=suits) == wanted
 
 
 def test_the_precision_that_auto_took_is_the_runs(data: str, tmp_path: Path, quiet: Lines) -> None:
@@ -945,7 +947,7 @@ def test_the_precision_that_auto_took_is_the_runs(data: str, tmp_path: Path, qui
 def test_bad_options_are_refused_before_data_is_read(data: str, tmp_path: Path, quiet: Lines) -> None:
     with pytest.raises(UsageError, match="did you mean latent_dim"):
         runs.start(settings(tmp_path), Toy, {"latent_dims": 3}, data="nowhere", display=quiet)
-    for wrong in ({"steps": 0}, {"steps": 2.5}, {"minutes": float("nan")}, {"precision": "fp8"}, {"mirror": 1}):
+    for wrong in ({"steps": 0}, {"steps": 2.5}, {"minutes": float("nan")}, {"precision": "fp8"}, {"hflip": 1}):
         with pytest.raises(UsageError, match=f"--{next(iter(wrong))} is "):
             settings(tmp_path, **wrong)
     with pytest.raises(DataError, match=r"learns from source, which .* does not have"):

@@ -607,7 +607,7 @@ def test_what_is_learned_has_the_datas_colours(family: type[StyleGAN2] | type[Pr
     torch.manual_seed(0)
     options = {"stage": 800} if family is ProGAN else {}
     state = State.start(family(size=8, width=8, latent_dim=16, **options))  # type: ignore[arg-type]
-    for _ in train(state.model, Halves(), steps=steps, batch_size=16, seed=0, half_life=1000, resume=state):
+    for _ in train(state.model, Halves(), steps=steps, batch_size=16, seed=0, ema_half_life=1000, resume=state):
         pass
     assert isinstance(state.average, (StyleGAN2, ProGAN))
     upper, lower = (half.mean((2, 3)) for half in state.average.sample(256).chunk(2, dim=2))  # n 3; of the data 0, 0.46

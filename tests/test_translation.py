@@ -651,7 +651,7 @@ def test_compared_translations_are_of_the_same_sources(trained: dict[str, Path])
 def test_a_run_scores_its_translations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extractors, "find", lambda *words, **named: EYES)
     settings = TrainSettings(
-        steps=4, batch_size=4, evaluate_every=2, evaluate_images=20, device="cpu", out=str(tmp_path)
+        steps=4, batch_size=4, evaluate_every=2, evaluate_samples=20, device="cpu", out=str(tmp_path)
     )
     run = api.train("pix2pix", folders(tmp_path), settings=settings, options={"size": 16, "width": 4})
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

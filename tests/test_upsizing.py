@@ -299,12 +299,12 @@ def test_what_cannot_be_seen_does_not_shine_through() -> None:
     pixels = np.zeros((16, 16, 4), np.uint8)
     pixels[:, :8] = (200, 60, 40, 255)
     pixels[:, 8:] = (0, 255, 0, 0)
-    layers = pixel_modes.parted(Image.fromarray(pixels).convert("RGBa"))
+    layers = pixel_modes.split_alpha(Image.fromarray(pixels).convert("RGBa"))
     assert layers.opacity is not None
     near = np.asarray(layers.colour)[:, 8:12].astype(int)
     assert np.abs(near - (200, 60, 40)).max() <= 2
     assert np.array_equal(np.asarray(layers.colour)[:, :8], pixels[:, :8, :3])
-    again = pixel_modes.joined(layers)
+    again = pixel_modes.merge_alpha(layers)
     assert again.mode == "RGBA" and np.array_equal(np.asarray(again)[..., 3], pixels[..., 3])
 
 
@@ -315,7 +315,7 @@ def test_layers_are_read_from_files_of_any_mode(mode: str, tmp_path: Path) -> No
     if mode != "I;16":
         given = Image.fromarray(noise(8, 9, 4)).convert("RGBA" if "A" in mode else "RGB").convert(mode)
     given.save(path)
-    layers = pixel_modes.parted(images.read_layers(path))
+    layers = pixel_modes.split_alpha(images.read_layers(path))
     assert (layers.opacity is not None) == (mode in ("LA", "RGBA"))
     assert layers.colour.size == (9, 8)
     assert layers.colour.mode == ("L" if mode in ("1", "L", "LA", "I;16") else "RGB")
@@ -392,7 +392,7 @@ def test_cuts_are_where_a_photograph_is_sharp_and_at_its_own_resolution(tmp_path
     assert told == [(1, 1)], "one photograph of one"
     lefts = {int(item.partition("@")[0].split(",")[1]) for item in items}
     assert lefts == {48, 144, 240} and len(items) == 9, "the third column is sharp in its first 8 pixels"
-    reader = tiles.Cuts(Files(str(tmp_path)))
+    reader = tiles.Tiles(Files(str(tmp_path)))
     for size in (32, 96, 128):
         top, left = 144 - size // 2, 144 - size // 2
         picture = reader.picture("144,144@half.png", Shape(size, 3))
@@ -410,7 +410,7 @@ def test_a_folder_of_large_photographs_is_cut_not_shrunk(tmp_path: Path) -> None
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(pixels.astype(np.uint8)).save(path)
     (tmp_path / "notes.txt").write_text("no photograph")
-    pack = open_pack(tmp_path, size=64, fit="cuts")
+    pack = open_pack(tmp_path, size=64, resize_mode="tiles")
     names = [record["name"] for record in pack.records()]
     places = [f"{top},{left}@a/sharp.png" for top in (48, 144) for left in (48, 144, 240)]
     assert names == [*places, "35,40@b/small.png"]
@@ -419,29 +419,33 @@ def test_a_folder_of_large_photographs_is_cut_not_shrunk(tmp_path: Path) -> None
     assert pack.labels is not None and pack.labels.tolist() == [0] * 6 + [1] and pack.classes == ["a", "b"]
     left_out = dict(pack.left_out)
     assert left_out.keys() == {"b/blurred.png", "notes.txt"} and "nowhere sharp" in left_out["b/blurred.png"]
-    assert [record["name"] for record in open_pack(tmp_path, size=64, fit="cuts", limit=3).records()] == names[0:6:2]
-    many = open_pack(folder(tmp_path / "many", 120, size=70), size=64, fit="cuts")  # decoded in other processes
+    assert [
+        record["name"] for record in open_pack(tmp_path, size=64, resize_mode="tiles", max_images=3).records()
+    ] == names[0:6:2]
+    many = open_pack(
+        folder(tmp_path / "many", 120, size=70), size=64, resize_mode="tiles"
+    )  # decoded in other processes
     assert len(many) == 120 and {record["mode"] for record in many.records()} == {"RGB"}
     with pytest.raises(DataError, match="smaller than 96 pixels"):
-        open_pack(folder(tmp_path / "few", 2, size=70), size=96, fit="cuts")
+        open_pack(folder(tmp_path / "few", 2, size=70), size=96, resize_mode="tiles")
 
 
 def test_what_is_cut(tmp_path: Path) -> None:
     here = str(folder(tmp_path / "here", 2))
-    for spec, asked, fit in (
-        (here, "auto", "cuts"),
-        (f"small -> {here}", "auto", "cuts"),
+    for spec, asked, resize_mode in (
+        (here, "auto", "tiles"),
+        (f"small -> {here}", "auto", "tiles"),
         (here, "pad", "pad"),
         (f"{here} -> {here}", "auto", "crop"),
         ("small-to-large", "auto", "crop"),
         ("avatars", "auto", "crop"),
     ):
-        assert pairs.own_fit(spec, asked, "cuts") == fit  # type: ignore[arg-type]
-    assert pairs.own_fit(here, "auto", "crop") == "crop"
-    with pytest.raises(UsageError, match="--fit cuts is for single images"):
-        pairs.open_pairs(f"{here} -> {here}", source=Shape(8, 3, "cuts"), image=Shape(32, 3, "cuts"))
+        assert pairs.chosen_resize_mode(spec, asked, "tiles") == resize_mode  # type: ignore[arg-type]
+    assert pairs.chosen_resize_mode(here, "auto", "crop") == "crop"
+    with pytest.raises(UsageError, match="--resize-mode tiles is for single images"):
+        pairs.open_pairs(f"{here} -> {here}", source=Shape(8, 3, "tiles"), image=Shape(32, 3, "tiles"))
     with pytest.raises(UsageError, match="another form"):
-        open_pack("avatars:3", size=16, fit="cuts")
+        open_pack("avatars:3", size=16, resize_mode="tiles")
 
 
 def test_fewer_than_asked_for_come_once_each() -> None:
@@ -560,7 +564,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_single_images_are_what_it_learns_from(run: Path) -> None:
     config = (run / "config.yaml").read_text()
-    assert "data: small -> " in config and "fit: cuts" in config
+    assert "data: small -> " in config and "resize_mode: tiles" in config
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert any("discriminator/real" in row for row in rows)
     sheet = Image.open(run / "samples" / "00000004.png")

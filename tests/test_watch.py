@@ -48,7 +48,7 @@ def settings(out: Path, steps: int, every: int = 2) -> TrainSettings:
         log_every=4,
         evaluate_every=every,
         out=str(out),
-        half_life=10,
+        ema_half_life=10,
         threads=1,
     )
 

@@ -36,7 +36,7 @@ from zeuxis.metrics import extractors
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Model, Translator
 from zeuxis.onnx import Exported
-from zeuxis.options import Fit
+from zeuxis.options import ResizeMode
 from zeuxis.training import runs
 from zeuxis.training.settings import TrainSettings
 
@@ -176,8 +176,8 @@ def evaluate(
     images: int = 10_000,
     features: str = "lite0",
     weights: str | Path | None = None,
-    fit: Fit = "crop",
-    limit: int | None = None,
+    resize_mode: ResizeMode = "crop",
+    max_images: int | None = None,
     seed: int = 0,
     baselines: Mapping[str, Model] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
@@ -187,7 +187,7 @@ def evaluate(
     A model that translates is judged by its translations, beside those of no change, of one colour, and of `baselines`; one
     that makes photographs larger by whole ones that were made smaller.
 
-    `data` is what it was trained on (`fit` and `limit` as then); images are held out where that is a named set.
+    `data` is what it was trained on (`resize_mode` and `max_images` as then); images are held out where that is a named set.
     `features` is `lite0`, `inception` (its file in `weights`) or `module:function`. `progress` is told what is worked
     on, how much is done, and of how much.
     """
@@ -195,12 +195,25 @@ def evaluate(
     finding = functools.partial(extractors.find, features, weights=weights, device=able.device)
     if isinstance(able, Translator):
         return translators.evaluate(
-            able, data, finding, images=images, fit=fit, limit=limit, baselines=baselines or {}, progress=progress
+            able,
+            data,
+            finding,
+            images=images,
+            resize_mode=resize_mode,
+            max_images=max_images,
+            baselines=baselines or {},
+            progress=progress,
         )
     extractor = finding()
     reading = functools.partial(progress, "reading images") if progress else None
     chosen = sets.choose(
-        data, count=images, size=model.size, channels=model.channels, fit=fit, limit=limit, progress=reading
+        data,
+        count=images,
+        size=model.size,
+        channels=model.channels,
+        resize_mode=resize_mode,
+        max_images=max_images,
+        progress=reading,
     )
     return judging.evaluate(able, chosen, extractor, seed=seed, progress=progress)
 
@@ -230,8 +243,8 @@ def inspect_data(
     *,
     size: int | None = None,
     channels: int | None = None,
-    fit: Fit = "crop",
-    limit: int | None = None,
+    resize_mode: ResizeMode = "crop",
+    max_images: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """What a source of images holds: counts, sizes, classes, duplicates, and every file left out with its reason.
@@ -240,7 +253,9 @@ def inspect_data(
     """
     own = {"size": 64, "channels": 3, **catalog.shape(data)}
     size, channels = size or own["size"], channels or own["channels"]
-    return inspect(data, size=size, channels=channels, fit=fit, limit=limit, progress=progress)
+    return inspect(
+        data, size=size, channels=channels, resize_mode=resize_mode, max_images=max_images, progress=progress
+    )
 
 
 def train(
@@ -277,14 +292,14 @@ def resume(
     *,
     steps: int | None = None,
     minutes: float | None = None,
-    core_minutes: float | None = None,
+    cpu_minutes: float | None = None,
     family: Family = None,
 ) -> Path:
     """Go on with a run that was stopped (a folder, or a number or name under runs/), exactly; the run's folder.
 
     A run of a family outside Zeuxis is only resumed when `family` names its class.
     """
-    return runs.resume(loading.find_run(run), steps=steps, minutes=minutes, core_minutes=core_minutes, family=family)
+    return runs.resume(loading.find_run(run), steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)
 
 
 def _ends(

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from zeuxis.errors import UsageError
 from zeuxis.io import files
-from zeuxis.options import Fit, checked, derived, option, options_of
+from zeuxis.options import ResizeMode, checked, derived, option, options_of
 
 __all__ = [
     "Batch",
@@ -69,9 +69,9 @@ class Model(nn.Module, ABC):
 
     needs: ClassVar[frozenset[str]] = frozenset({"image"})
     scaffolding: ClassVar[tuple[str, ...]] = ()  # submodules that only training uses
-    fit: ClassVar[Fit] = "crop"  # how a person's own photographs become squares, if nobody says
+    resize_mode: ClassVar[ResizeMode] = "crop"  # how a person's own photographs become squares, if nobody says
     batch_size: ClassVar[int] = 32  # what this family trains well with
-    half_life: ClassVar[int] = 10_000  # of the average of its weights, in images
+    ema_half_life: ClassVar[int] = 10_000  # of the average of its weights, in images
     bf16: ClassVar[bool] = False  # whether it was measured to lose nothing when trained in that format
 
     def __post_init__(self) -> None:
@@ -259,7 +259,7 @@ class Upsizer(Translator):
     scale: Literal[2, 4] = option(4, "times that an image is higher and wider than its source")
 
     made_from = "small"
-    fit = "cuts"
+    resize_mode = "tiles"
 
     @property
     def source_size(self) -> int:

@@ -11,8 +11,8 @@ from zeuxis.errors import UsageError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]
-Fit = Literal["crop", "pad", "cuts"]
-OwnFit = Literal["auto", "crop", "pad", "cuts"]  # `auto`: what suits the family
+ResizeMode = Literal["crop", "pad", "tiles"]
+ResizeModeOrAuto = Literal["auto", "crop", "pad", "tiles"]  # `auto`: what suits the family
 Kernels = Literal["auto", "standard"]
 
 

@@ -68,9 +68,11 @@ def evaluate(
     from zeuxis.runtime.progress import open_display
 
     source = data or _trained_on(model)
-    fit, limit = runs.selection_of(model, source)
+    resize_mode, max_images = runs.selection_of(model, source)
     loaded = load()
-    judged = partial(api.evaluate, loaded, source, features=features, weights=weights, fit=fit, limit=limit)
+    judged = partial(
+        api.evaluate, loaded, source, features=features, weights=weights, resize_mode=resize_mode, max_images=max_images
+    )
     with open_display() as shown:
         found = judged(baselines=_loaded(baseline, str(loaded.device)), images=images, seed=seed, progress=shown.work)
     print(found.to_json() if json else "\n".join(found.lines()))

@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 import zeuxis
 from zeuxis.cli import flags
 from zeuxis.cli.explore import check_png, write_picture
-from zeuxis.options import Fit
+from zeuxis.options import ResizeMode
 
 
 def register(app: App) -> None:
@@ -62,13 +62,13 @@ def data(
     *,
     size: Annotated[int | None, flags.flag("height and width to bring the images to", low=8, high=1024)] = None,
     channels: Annotated[int | None, flags.flag("1 for grey, 3 for colour", low=1, high=3)] = None,
-    fit: Annotated[
-        Fit,
+    resize_mode: Annotated[
+        ResizeMode,
         Parameter(
             help="how images become squares: their middle, all of them on white, or many squares out of each, unshrunk"
         ),
     ] = "crop",
-    limit: Annotated[int | None, flags.flag("look at only so many of the images", low=1)] = None,
+    max_images: Annotated[int | None, flags.flag("look at only so many of the images", low=1)] = None,
     json: Annotated[bool, Parameter(help="print the report as JSON", negative=())] = False,
     out: Annotated[Path | None, Parameter(help="the contact sheet's .png file (default: NAME-sheet.png here)")] = None,
 ) -> None:
@@ -79,7 +79,9 @@ def data(
 
     with open_display() as shown:
         progress = partial(shown.work, "reading images")
-        report = api.inspect_data(path, size=size, channels=channels, fit=fit, limit=limit, progress=progress)
+        report = api.inspect_data(
+            path, size=size, channels=channels, resize_mode=resize_mode, max_images=max_images, progress=progress
+        )
     print(report.to_json() if json else "\n".join(report.lines()))
     if out is not None or not json:
         write_picture(report.sheet(), out or Path(f"{report.pack.name}-sheet.png"))

@@ -56,7 +56,7 @@ def resume(
     *,
     steps: Annotated[int | None, flags.flag("train up to this step instead", low=1)] = None,
     minutes: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, 0))] = None,
-    core_minutes: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, 0))] = None,
+    cpu_minutes: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, 0))] = None,
     family: Annotated[str | None, Parameter(help="my_module:MyModel, to trust a family outside Zeuxis")] = None,
 ) -> None:
     """Go on with a run that was stopped, exactly as if it never had been.
@@ -72,7 +72,7 @@ def resume(
     """
     from zeuxis import api
 
-    print(f"run {api.resume(run, steps=steps, minutes=minutes, core_minutes=core_minutes, family=family)}")
+    print(f"run {api.resume(run, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)}")
 
 
 def _command(name: str | None, family: type[Model] | None, config: dict[str, Any]) -> Callable[..., None]:
@@ -121,7 +121,7 @@ def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, o
     )
     paces = [f"{pace.seconds:.3f}" + (f" from step {pace.first:,}" if pace.first else "") for pace in plan.paces]
     print(f"seconds per step on {plan.device}: {', '.join(paces)}; {plan.batch_size} images each")
-    for what, minutes in (("minutes", settings.minutes), ("core minutes", settings.core_minutes)):
+    for what, minutes in (("minutes", settings.minutes), ("core minutes", settings.cpu_minutes)):
         if minutes is not None:
             print(f"in {minutes:g} {what}: about {plan.steps(60 * minutes, core=what != 'minutes'):,.0f} steps")
     if not settings.endless:

@@ -84,8 +84,8 @@ class Column:
 class PackSource:
     """Batches of a pack, on a device, in the order of a seed; with `mirror`, half of them left and right swapped."""
 
-    def __init__(self, pack: Pack, *, seed: int, device: str | torch.device = "cpu", mirror: bool = False) -> None:
-        self.pack, self.seed, self.mirror = pack, seed, mirror
+    def __init__(self, pack: Pack, *, seed: int, device: str | torch.device = "cpu", hflip: bool = False) -> None:
+        self.pack, self.seed, self.hflip = pack, seed, hflip
         self.device = torch.device(device)
         self.columns = frozenset({"image"} if pack.labels is None else {"image", "label"})
         self._order, self._column = Order(len(pack), seed), Column(pack, self.device)
@@ -94,7 +94,7 @@ class PackSource:
     def batch(self, start: int, size: int) -> Batch:
         """Images (size c h w, float32 in [-1, 1], channels last) at the positions from `start`, and their labels."""
         places = self._order.places(start, size)
-        flips = _flips(self.seed, start, size).to(self.device) if self.mirror else None
+        flips = _flips(self.seed, start, size).to(self.device) if self.hflip else None
         label = None if self._labels is None else self._labels[torch.from_numpy(places)].to(self.device)
         return Batch(self._column.images(places, flips), label=label)
 
@@ -104,8 +104,8 @@ class PairSource:
 
     columns = frozenset({"image", "source"})
 
-    def __init__(self, pairs: Pairs, *, seed: int, device: str | torch.device = "cpu", mirror: bool = False) -> None:
-        self.pairs, self.mirror, self.device = pairs, mirror, torch.device(device)
+    def __init__(self, pairs: Pairs, *, seed: int, device: str | torch.device = "cpu", hflip: bool = False) -> None:
+        self.pairs, self.hflip, self.device = pairs, hflip, torch.device(device)
         self._seeds = (seed, seed) if pairs.paired else (seed ^ _OTHER, seed)
         self._orders = [Order(len(places), each) for places, each in zip(pairs.places, self._seeds)]
         self._columns = [Column(pack, self.device) for pack in (pairs.source, pairs.image)]
@@ -114,28 +114,42 @@ class PairSource:
         """Sources and images (each size c h w, float32 in [-1, 1], channels last) at the positions from `start`."""
         found = []
         for seed, order, column, places in zip(self._seeds, self._orders, self._columns, self.pairs.places):
-            flips = _flips(seed, start, size).to(self.device) if self.mirror else None
+            flips = _flips(seed, start, size).to(self.device) if self.hflip else None
             found.append(column.images(places[order.places(start, size)], flips))
         return Batch(found[1], source=found[0])
 
 
-def source_of(data: Pack | Pairs, *, seed: int, device: str = "cpu", mirror: bool = False) -> PackSource | PairSource:
+def source_of(data: Pack | Pairs, *, seed: int, device: str = "cpu", hflip: bool = False) -> PackSource | PairSource:
     """The batches of a pack, or of pairs."""
     kind = PackSource if isinstance(data, Pack) else PairSource
-    return kind(data, seed=seed, device=device, mirror=mirror)  # type: ignore[arg-type]
+    return kind(data, seed=seed, device=device, hflip=hflip)  # type: ignore[arg-type]
 
 
 def open_data(
-    spec: str, model: Model, *, fit: str = "crop", limit: int | None = None, progress: Progress | None = None
+    spec: str,
+    model: Model,
+    *,
+    resize_mode: str = "crop",
+    max_images: int | None = None,
+    progress: Progress | None = None,
 ) -> Pack | Pairs:
     """The data of a spec in the shape that the model learns from: pairs for one that translates, else single images."""
     if isinstance(model, Translator):
-        return open_pairs_of(spec, model, paired=model.paired, fit=fit, limit=limit, progress=progress)
+        return open_pairs_of(
+            spec, model, paired=model.paired, resize_mode=resize_mode, max_images=max_images, progress=progress
+        )
     if (ends := parse(spec)) is not None:
         raise UsageError(
             f"{model.family()} learns from single images, and {spec} gives two sets; name one: {ends.target}"
         )
-    return open_pack(spec, size=model.size, channels=model.channels, fit=fit, limit=limit, progress=progress)
+    return open_pack(
+        spec,
+        size=model.size,
+        channels=model.channels,
+        resize_mode=resize_mode,
+        max_images=max_images,
+        progress=progress,
+    )
 
 
 def open_pairs_of(
@@ -143,14 +157,14 @@ def open_pairs_of(
     model: Translator,
     *,
     paired: bool,
-    fit: str = "crop",
-    limit: int | None = None,
+    resize_mode: str = "crop",
+    max_images: int | None = None,
     progress: Progress | None = None,
 ) -> Pairs:
     """The pairs of a spec in the two shapes of a model."""
-    source = checked(model.source_size, model.source_channels, fit, limit)
-    image = checked(model.size, model.channels, fit, limit)
-    return open_pairs(spec, source=source, image=image, paired=paired, limit=limit, progress=progress)
+    source = checked(model.source_size, model.source_channels, resize_mode, max_images)
+    image = checked(model.size, model.channels, resize_mode, max_images)
+    return open_pairs(spec, source=source, image=image, paired=paired, max_images=max_images, progress=progress)
 
 
 def _flips(seed: int, start: int, size: int) -> Tensor:

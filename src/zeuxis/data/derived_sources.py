@@ -106,10 +106,10 @@ def reduced(image: Image.Image, scale: int) -> Image.Image:
 
 SMALL = "small"
 _ALIKE: dict[str, Callable[[Image.Image], Image.Image]] = {"edges": edges, "grey": grey, "blur": blur, "labels": labels}
-WAYS = (*_ALIKE, SMALL)
+DERIVATIONS = (*_ALIKE, SMALL)
 
 
-class Made:
+class DerivedSource:
     """What is made in one of the `WAYS` of the images of a pack; items are their names."""
 
     def __init__(self, way: str, rows: Rows, places: Mapping[str, int]) -> None:
@@ -133,6 +133,6 @@ def made(way: str, pack: Pack) -> Listing:
 
     def gather() -> Content:
         places = {record["name"]: place for place, record in enumerate(pack.records())}
-        return Content(list(places), Made(way, Rows(pack.images), places))
+        return Content(list(places), DerivedSource(way, Rows(pack.images), places))
 
     return Listing(f"{way}-{pack.name}", f"{way} {_RECIPE} {pack.fingerprint}", gather)

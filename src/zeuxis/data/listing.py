@@ -21,18 +21,18 @@ class Attribute(NamedTuple):
 
 
 WHOLE = "whole"  # a fit that leaves an image as it is; a view of photographs that are
-CUTS = "cuts"  # a fit that makes many images of a photograph, at its own resolution; a view of such
+TILES = "tiles"  # a fit that makes many images of a photograph, at its own resolution; a view of such
 
 
 class Shape(NamedTuple):
-    """What every image is made to be: `size` by `size` pixels, `channels` 1 or 3, by `crop` or `pad`, or as one of its `cuts`.
+    """What every image is made to be: `size` by `size` pixels, `channels` 1 or 3, by `crop` or `pad`, or as one of its `tiles`.
 
     Files are also given `whole`, at their own height and width.
     """
 
     size: int
     channels: int
-    fit: str = "crop"
+    resize_mode: str = "crop"
 
 
 class Picture(NamedTuple):

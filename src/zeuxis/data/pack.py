@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from zeuxis.data import workers
-from zeuxis.data.listing import CUTS, Array, Attribute, Content, Labels, Listing, Picture, Progress, Shape, shown
+from zeuxis.data.listing import TILES, Array, Attribute, Content, Labels, Listing, Picture, Progress, Shape, shown
 from zeuxis.data.sources import find
 from zeuxis.data.tiles import cut
 from zeuxis.errors import DataError, UsageError, ZeuxisError
@@ -55,46 +55,48 @@ def open_pack(
     *,
     size: int = 64,
     channels: int = 3,
-    fit: str = "crop",
-    limit: int | None = None,
+    resize_mode: str = "crop",
+    max_images: int | None = None,
     progress: Progress | None = None,
 ) -> Pack:
     """The images of a folder, zip, IDX file or named data set (`avatars:5000`, `fashion-mnist/test`), square, in uint8.
 
-    Decoded in parallel on the first call, and only opened afterwards. `limit` takes that many, evenly spaced.
+    Decoded in parallel on the first call, and only opened afterwards. `max_images` takes that many, evenly spaced.
     `UsageError` where the spec names nothing; `DataError` where nothing in it can be used.
     """
-    return pack_of(find(str(spec)), checked(size, channels, fit, limit), limit=limit, progress=progress)
+    return pack_of(
+        find(str(spec)), checked(size, channels, resize_mode, max_images), max_images=max_images, progress=progress
+    )
 
 
-def pack_of(listing: Listing, shape: Shape, *, limit: int | None = None, progress: Progress | None = None) -> Pack:
+def pack_of(listing: Listing, shape: Shape, *, max_images: int | None = None, progress: Progress | None = None) -> Pack:
     """The images of a listing, in that shape; the rest as of `open_pack`."""
     folder = files.cache_dir() / "packs"
-    path = folder / f"{_slug(listing.name)}-{shape.size}x{shape.channels}-{_key(listing, shape, limit)}"
+    path = folder / f"{_slug(listing.name)}-{shape.size}x{shape.channels}-{_key(listing, shape, max_images)}"
     if pack := _opened(path):
         return pack
     files.make_folder(folder)
     guard = folder / f".{path.name}"  # a folder of its own per pack: two builders of different packs may both work
     files.make_folder(guard)
     with files.lock(guard):
-        return _opened(path) or _built(listing, shape, limit, path, progress)
+        return _opened(path) or _built(listing, shape, max_images, path, progress)
 
 
-def checked(size: int, channels: int, fit: str, limit: int | None) -> Shape:
+def checked(size: int, channels: int, resize_mode: str, max_images: int | None) -> Shape:
     """The shape that a person asks for; `UsageError` where there is none such."""
     if not 1 <= size <= 4096:
         raise UsageError(f"--size is {size}; expected 1 to 4096")
     if channels not in (1, 3):
         raise UsageError(f"--channels is {channels}; expected 1 (grey) or 3 (colour)")
-    if fit not in ("crop", "pad", CUTS):
-        raise UsageError(f"--fit is {fit!r}; expected crop, pad or {CUTS}")
-    if limit is not None and limit < 1:
-        raise UsageError(f"--limit is {limit}; expected at least 1")
-    return Shape(size, channels, fit)
+    if resize_mode not in ("crop", "pad", TILES):
+        raise UsageError(f"--resize-mode is {resize_mode!r}; expected crop, pad or {TILES}")
+    if max_images is not None and max_images < 1:
+        raise UsageError(f"--max-images is {max_images}; expected at least 1")
+    return Shape(size, channels, resize_mode)
 
 
-def _key(listing: Listing, shape: Shape, limit: int | None) -> str:
-    return hashlib.sha256(json.dumps([_FORMAT, listing.key, list(shape), limit]).encode()).hexdigest()[:16]
+def _key(listing: Listing, shape: Shape, max_images: int | None) -> str:
+    return hashlib.sha256(json.dumps([_FORMAT, listing.key, list(shape), max_images]).encode()).hexdigest()[:16]
 
 
 def _slug(name: str) -> str:
@@ -120,11 +122,13 @@ def _opened(path: Path) -> Pack | None:
         return None
 
 
-def _built(listing: Listing, shape: Shape, limit: int | None, path: Path, progress: Progress | None) -> Pack:
+def _built(listing: Listing, shape: Shape, max_images: int | None, path: Path, progress: Progress | None) -> Pack:
     """Build the pack in a temporary folder and give it its name; what an interruption leaves is swept."""
     for left in path.parent.glob(f"{path.name}.tmp-*"):  # we hold this pack's lock: nobody is writing there
         shutil.rmtree(left, ignore_errors=True)
-    content = cut(listing, limit, progress) if shape.fit == CUTS else _limited(listing.gather(), limit)
+    content = (
+        cut(listing, max_images, progress) if shape.resize_mode == TILES else _limited(listing.gather(), max_images)
+    )
     temporary = path.with_name(f"{path.name}.tmp-{secrets.token_hex(6)}")
     with files.explained(path, need=len(content.items) * shape.size * shape.size * shape.channels):
         temporary.mkdir()
@@ -141,11 +145,11 @@ def _built(listing: Listing, shape: Shape, limit: int | None, path: Path, progre
     raise DataError(f"{path} cannot be read back after it was written; check the disk, or choose another ZEUXIS_CACHE")
 
 
-def _limited(content: Content, limit: int | None) -> Content:
+def _limited(content: Content, max_images: int | None) -> Content:
     count = len(content.items)
-    if limit is None or limit >= count:
+    if max_images is None or max_images >= count:
         return content
-    return dataclasses.replace(content, items=[content.items[i * count // limit] for i in range(limit)])
+    return dataclasses.replace(content, items=[content.items[i * count // max_images] for i in range(max_images)])
 
 
 def _write(name: str, content: Content, shape: Shape, folder: Path, progress: Progress | None) -> None:
@@ -163,9 +167,14 @@ def _write(name: str, content: Content, shape: Shape, folder: Path, progress: Pr
         files.write_file(folder / "labels.npy", buffer.getvalue())
         digest.update(labels.values.tobytes())
     about = _about(name, shape, labels) | {"count": len(records), "left_out": left_out}
-    digest.update(json.dumps([list(shape), about["classes"], about["attributes"]]).encode())
+    digest.update(json.dumps([_hashed(shape), about["classes"], about["attributes"]]).encode())
     files.write_file(folder / "images.json", json.dumps(records).encode())
     files.write_file(folder / "pack.json", json.dumps(about | {"fingerprint": digest.hexdigest()}).encode())
+
+
+def _hashed(shape: Shape) -> list[Any]:
+    """The shape as the fingerprint has it: tiles by their first name, so that packs and runs of before stay known."""
+    return ["cuts" if word == TILES else word for word in shape]
 
 
 def _about(name: str, shape: Shape, labels: Labels) -> dict[str, Any]:

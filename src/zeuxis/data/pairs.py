@@ -21,12 +21,12 @@ from typing import NamedTuple
 import numpy as np
 
 from zeuxis.data import catalog, workers
-from zeuxis.data.derived_sources import SMALL, WAYS, made
-from zeuxis.data.listing import CUTS, Array, Content, Listing, Picture, Progress, Shape
+from zeuxis.data.derived_sources import DERIVATIONS, SMALL, made
+from zeuxis.data.listing import TILES, Array, Content, Listing, Picture, Progress, Shape
 from zeuxis.data.pack import Pack, pack_of
 from zeuxis.data.sources import find
 from zeuxis.errors import DataError, UsageError
-from zeuxis.options import Fit, OwnFit
+from zeuxis.options import ResizeMode, ResizeModeOrAuto
 
 ARROW = " -> "
 # The translations of the first lecture, each of named sets.
@@ -45,7 +45,7 @@ _TASK = re.compile(r"([a-z-]+)((?:/[a-z]+)?(?::\d+)?)")  # with the split and th
 _HALVES = {"left": "right", "right": "left"}
 
 
-class Ends(NamedTuple):
+class PairSpec(NamedTuple):
     """The specs of what is translated and of what it should become; the first may be a word for how it is made."""
 
     source: str
@@ -57,7 +57,7 @@ class Ends(NamedTuple):
     @property
     def known(self) -> bool:
         """Whether the items of both are known to be of the same things, whatever their names."""
-        if self.source in (*WAYS, *_HALVES):
+        if self.source in (*DERIVATIONS, *_HALVES):
             return True
         one, two = catalog.parse(self.source), catalog.parse(self.target)
         return (
@@ -68,15 +68,15 @@ class Ends(NamedTuple):
         )
 
 
-def parse(spec: str) -> Ends | None:
+def parse(spec: str) -> PairSpec | None:
     """The two ends that a spec names; None where it names one set of images (a path goes first, whatever is in it)."""
     if os.path.exists(spec):  # noqa: PTH110  (a spec may be any text)
         return None
     if (task := _TASK.fullmatch(spec)) and task[1] in TASKS:
         source, target = TASKS[task[1]].split(ARROW)
-        return Ends(source if source in WAYS else source + task[2], target + task[2])
+        return PairSpec(source if source in DERIVATIONS else source + task[2], target + task[2])
     source, arrow, target = spec.partition(ARROW)
-    return Ends(source.strip(), target.strip()) if arrow else None
+    return PairSpec(source.strip(), target.strip()) if arrow else None
 
 
 def shape(spec: str) -> dict[str, int]:
@@ -98,35 +98,35 @@ def halves(spec: str, count: int) -> tuple[str, str] | None:
     if ends is None:
         return catalog.halves(spec, count)
     target = catalog.halves(ends.target, count)
-    if ends.source in (*WAYS, *_HALVES):
+    if ends.source in (*DERIVATIONS, *_HALVES):
         return None if target is None else (str(ends._replace(target=target[0])), str(ends._replace(target=target[1])))
     source = catalog.halves(ends.source, count)
     if source is None or target is None or not ends.known:
         return None
-    return str(Ends(source[0], target[0])), str(Ends(source[1], target[1]))
+    return str(PairSpec(source[0], target[0])), str(PairSpec(source[1], target[1]))
 
 
-def own_fit(spec: str, asked: OwnFit, suits: Fit) -> Fit:
+def chosen_resize_mode(spec: str, asked: ResizeModeOrAuto, suits: ResizeMode) -> ResizeMode:
     """How images become squares: as asked; for `auto` as `suits` the family, where it chooses: of a folder's or a zip's."""
     if asked != "auto":
         return asked
     ends = parse(spec)
-    alone = spec if ends is None else ends.target if ends.source in WAYS else ""
+    alone = spec if ends is None else ends.target if ends.source in DERIVATIONS else ""
     files = os.path.isdir(alone) or zipfile.is_zipfile(alone)  # noqa: PTH112  (a spec may be any text)
     return suits if files and catalog.parse(alone) is None else "crop"
 
 
 def completed(spec: str, way: str | None) -> str:
     """The spec with its source, where it names a set of single images and a family makes its sources in a way of its own."""
-    return spec if way is None or parse(spec) is not None else str(Ends(way, spec))
+    return spec if way is None or parse(spec) is not None else str(PairSpec(way, spec))
 
 
 def lasting(spec: str) -> str:
     """The spec as it is found again from any folder: paths made absolute, names and words as they are."""
     ends = parse(spec)
     if ends is not None:
-        return spec if ARROW not in spec else str(Ends(*(lasting(end) for end in ends)))
-    named = spec in (*WAYS, *_HALVES) or catalog.parse(spec) is not None
+        return spec if ARROW not in spec else str(PairSpec(*(lasting(end) for end in ends)))
+    named = spec in (*DERIVATIONS, *_HALVES) or catalog.parse(spec) is not None
     # os.path, as its `exists` answers for any text, one too long for a file's name too.
     return spec if named or not os.path.exists(spec) else os.path.abspath(spec)  # noqa: PTH100, PTH110
 
@@ -160,7 +160,7 @@ def open_pairs(
     source: Shape,
     image: Shape,
     paired: bool = True,
-    limit: int | None = None,
+    max_images: int | None = None,
     progress: Progress | None = None,
 ) -> Pairs:
     """The images of a spec's two ends, each decoded once into a pack of its shape.
@@ -169,21 +169,23 @@ def open_pairs(
     pair is seen. `UsageError` where the spec names no two ends; `DataError` where they have no names in common.
     """
     ends = parse(spec) or _beside(spec)
-    packed = partial(pack_of, limit=limit, progress=progress)
-    if ends.source in WAYS:
+    packed = partial(pack_of, max_images=max_images, progress=progress)
+    if ends.source in DERIVATIONS:
         if ends.source == SMALL and source.size >= image.size:
             raise UsageError(
                 f"{ends}: {SMALL} sources are for families that enlarge, such as srgan; choose another way"
             )
         two = packed(find(ends.target), image)
-        one = pack_of(made(ends.source, two), source._replace(fit="crop"), progress=progress)
+        one = pack_of(made(ends.source, two), source._replace(resize_mode="crop"), progress=progress)
     elif ends.source in _HALVES:
         both = find(ends.target)
-        one = packed(both, source._replace(fit=ends.source))
-        two = packed(both, image._replace(fit=_HALVES[ends.source]))
+        one = packed(both, source._replace(resize_mode=ends.source))
+        two = packed(both, image._replace(resize_mode=_HALVES[ends.source]))
     else:
-        if CUTS in (source.fit, image.fit):
-            raise UsageError(f"--fit {CUTS} is for single images: those of {ends} would be cut in different places")
+        if TILES in (source.resize_mode, image.resize_mode):
+            raise UsageError(
+                f"--resize-mode {TILES} is for single images: those of {ends} would be cut in different places"
+            )
         listings = find(ends.source), find(ends.target)
         listings = _matched(*listings) if paired and not ends.known else listings
         one, two = packed(listings[0], source), packed(listings[1], image)
@@ -208,16 +210,16 @@ def _name(spec: str, source: Pack, image: Pack) -> str:
     return source.name if made_of else f"{source.name}-to-{image.name}"
 
 
-def _beside(spec: str) -> Ends:
+def _beside(spec: str) -> PairSpec:
     """The ends of a lone folder of files with both side by side; `UsageError` where they are not twice as wide as high."""
     content = find(spec).gather()
     tried = (workers.attempt(content.reader, item, Shape(8, 1)) for item in content.items[:20])
     sizes = [found.size for found in tried if isinstance(found, Picture)]
     if sizes and all(width == 2 * height for width, height in sizes):
-        return Ends("left", spec)
+        return PairSpec("left", spec)
     raise UsageError(
         f"{spec} gives single images, and pairs are needed: name two folders, SOURCE and TARGET; or how sources are made "
-        f"of its images ({', '.join(WAYS)}), as in: edges {spec}; or one of {', '.join(TASKS)}"
+        f"of its images ({', '.join(DERIVATIONS)}), as in: edges {spec}; or one of {', '.join(TASKS)}"
     )
 
 

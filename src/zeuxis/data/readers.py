@@ -25,10 +25,10 @@ def reader_from(spec: dict[str, Any]) -> Reader:
         from zeuxis.data.catalog.avatars import Faces
 
         return Faces(spec["change"])
-    if spec["kind"] == "cuts":
-        from zeuxis.data.tiles import Cuts
+    if spec["kind"] == "tiles":
+        from zeuxis.data.tiles import Tiles
 
-        return Cuts(reader_from(spec["of"]))
+        return Tiles(reader_from(spec["of"]))
     kinds: dict[str, type[Files] | type[Members]] = {"files": Files, "members": Members}
     return kinds[spec["kind"]](spec["path"])
 
@@ -46,7 +46,7 @@ def pictured(file: BinaryIO, shape: Shape) -> Picture:
     file.seek(0)
     with images.opened(source) as image:
         size, mode = image.size, image.mode
-        if shape.fit != WHOLE:
+        if shape.resize_mode != WHOLE:
             return Picture(images.fitted(image, *shape), size, mode, digest.hexdigest())
     file.seek(0)
     return Picture(images.decode_whole(source, shape.channels), size, mode, digest.hexdigest())

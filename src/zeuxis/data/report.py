@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zeuxis.data.listing import CUTS, Progress, shown
+from zeuxis.data.listing import TILES, Progress, shown
 from zeuxis.data.pack import Pack, open_pack
 from zeuxis.io import images
 
@@ -52,8 +52,8 @@ class Report:
     def lines(self) -> list[str]:
         """The report as text, a line each."""
         pack, shape = self.pack, self.pack.shape
-        how = {"crop": "the middle cropped", "pad": "padded with white", CUTS: "cut out at their own resolution"}[
-            shape.fit
+        how = {"crop": "the middle cropped", "pad": "padded with white", TILES: "cut out at their own resolution"}[
+            shape.resize_mode
         ]
         lines = [f"{pack.name}: {_many(self.count, 'image')}, brought to {shape.size} x {shape.size}, {how}"]
         lines += [f"sizes       {self._sizes()}", f"modes       {_counted(self.modes)}"]
@@ -96,12 +96,14 @@ def inspect(
     *,
     size: int = 64,
     channels: int = 3,
-    fit: str = "crop",
-    limit: int | None = None,
+    resize_mode: str = "crop",
+    max_images: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """What a source holds; arguments and errors as of `open_pack`."""
-    return report(open_pack(spec, size=size, channels=channels, fit=fit, limit=limit, progress=progress))
+    return report(
+        open_pack(spec, size=size, channels=channels, resize_mode=resize_mode, max_images=max_images, progress=progress)
+    )
 
 
 def report(pack: Pack) -> Report:

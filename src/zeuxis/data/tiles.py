@@ -11,35 +11,35 @@ import numpy as np
 from PIL import Image
 
 from zeuxis.data import workers
-from zeuxis.data.listing import CUTS, WHOLE, Array, Content, Labels, Listing, Picture, Progress, Reader, Shape, spread
+from zeuxis.data.listing import TILES, WHOLE, Array, Content, Labels, Listing, Picture, Progress, Reader, Shape, spread
 from zeuxis.data.readers import Files, Members
 from zeuxis.errors import UsageError
 from zeuxis.io import images
 
-MOST = 20_000  # cuts out of a source, unless a limit is given
-_CELL = 96  # pixels: cuts stand in the middles of cells of this side
+MOST = 20_000  # tiles of a source, unless --max-images says another number
+_CELL = 96  # pixels: tiles stand in the middles of cells of this side
 # What a cell must lose, in levels of 255 (root mean square), when it is halved and brought back: of a blurred place, and
 # most of many photographs is one, nothing can be learned that bicubic enlargement does not know.
 _SHARP = 3.0
 
 
-class Cuts:
+class Tiles:
     """Cuts what another reader decodes; items are the middle's place from the top and from the left, `@`, and its item."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
-        self._last: tuple[str, int, Array] = "", 0, np.empty(0)  # the cuts of a photograph follow each other
+        self._last: tuple[str, int, Array] = "", 0, np.empty(0)  # the tiles of a photograph follow each other
 
     def spec(self) -> dict[str, Any] | None:
         """This reader, as JSON."""
         of = self.reader.spec()
-        return None if of is None else {"kind": "cuts", "of": of}
+        return None if of is None else {"kind": "tiles", "of": of}
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """What is around a place; where that would reach out of the photograph, it is moved inside."""
         place, _, name = item.partition("@")
         if self._last[:2] != (name, shape.channels):
-            whole = self.reader.picture(name, shape._replace(fit=WHOLE)).pixels
+            whole = self.reader.picture(name, shape._replace(resize_mode=WHOLE)).pixels
             self._last = name, shape.channels, whole
         photograph, side = self._last[2], shape.size
         if side > min(photograph.shape[:2]):
@@ -52,14 +52,16 @@ class Cuts:
 
 
 def cut(listing: Listing, most: int | None = None, progress: Progress | None = None) -> Content:
-    """The cuts of a folder's or a zip's photographs, at most so many, spread evenly, with what is known of those.
+    """The tiles of a folder's or a zip's photographs, at most so many, spread evenly, with what is known of those.
 
     Photographs that are nowhere sharp are left out; `progress` counts those looked through. `UsageError` where a source has
     no files of photographs.
     """
     content = listing.gather()
     if not isinstance(content.reader, Files | Members):
-        raise UsageError(f"--fit {CUTS} cuts files of photographs, and {listing.name} has its images in another form")
+        raise UsageError(
+            f"--resize-mode {TILES} takes files of photographs, and {listing.name} has its images in another form"
+        )
     with ThreadPoolExecutor(workers.cores()) as pool:  # no more: each holds a whole photograph several times
         found = []
         for places in pool.map(partial(_sharp, content.reader), content.items):
@@ -67,15 +69,15 @@ def cut(listing: Listing, most: int | None = None, progress: Progress | None = N
             if progress:
                 progress(len(found), len(content.items))
     left_out = [(item, each) for item, each in zip(content.items, found) if isinstance(each, str)]
-    cuts = [
+    tiles = [
         f"{each}@{item}" for item, places in zip(content.items, found) if not isinstance(places, str) for each in places
     ]
 
     def label(items: list[str]) -> Labels:
         return content.label([item.partition("@")[2] for item in items])
 
-    chosen = [cuts[place] for place in spread(len(cuts), most or MOST)]
-    return Content(chosen, Cuts(content.reader), label, content.left_out + left_out)
+    chosen = [tiles[place] for place in spread(len(tiles), most or MOST)]
+    return Content(chosen, Tiles(content.reader), label, content.left_out + left_out)
 
 
 def _sharp(reader: Reader, item: str) -> list[str] | str:

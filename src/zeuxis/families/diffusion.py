@@ -91,7 +91,7 @@ class Diffusion(Encoder):
     guidance: float = option(1.0, "how far to go from any image to the class; above 1 goes beyond", at_sampling=True)
 
     batch_size = 32
-    half_life = 500_000  # Karras 2022, table 7; until ten million images a twentieth of those seen
+    ema_half_life = 500_000  # Karras 2022, table 7; until ten million images a twentieth of those seen
     bf16 = True
 
     def build(self) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from zeuxis.errors import UsageError
 from zeuxis.io import files
-from zeuxis.io.pixel_modes import BAND, on_white, plain, shallow
+from zeuxis.io.pixel_modes import BAND, on_white, plain, to_8bit
 from zeuxis.io.pixel_modes import Unusable as Unusable
 
 if TYPE_CHECKING:
@@ -91,17 +91,17 @@ def _explained(default: str) -> Iterator[None]:
         raise Unusable("cut short" if cut else default) from None
 
 
-def decode(source: bytes | BinaryIO, size: int, channels: int, fit: str = "crop") -> Array:
+def decode(source: bytes | BinaryIO, size: int, channels: int, resize_mode: str = "crop") -> Array:
     """The image of a file as size size channels in uint8, or `Unusable`.
 
     `crop` takes the largest square of the middle, `left` and `right` that of a half, `pad` all of it on white. What is
     transparent becomes white, 16 bits 8, EXIF says what is up, and the first frame of an animation is taken.
     """
     with opened(source) as image:
-        return fitted(image, size, channels, fit)
+        return fitted(image, size, channels, resize_mode)
 
 
-def fitted(image: Image.Image, size: int, channels: int, fit: str = "crop") -> Array:
+def fitted(image: Image.Image, size: int, channels: int, resize_mode: str = "crop") -> Array:
     """As `decode`, of an image that `opened` gave."""
     with _explained("damaged"):
         full = image.size
@@ -112,8 +112,8 @@ def fitted(image: Image.Image, size: int, channels: int, fit: str = "crop") -> A
         image.load()
         turn = _turn(image)
         now = drafted[1][2:] if drafted else full  # 213.5 pixels of 427 are in 214: of the last there is only a half
-        box, target = _placed(now, full, size, fit)
-        small = on_white(_resized(shallow(image), box, target))
+        box, target = _placed(now, full, size, resize_mode)
+        small = on_white(_resized(to_8bit(image), box, target))
     if turn is not None:
         small = small.transpose(turn)  # after the reduction, where it costs nothing
     small = small.convert("L" if channels == 1 else "RGB")
@@ -136,7 +136,7 @@ def whole(source: bytes | BinaryIO, *, shorter: int | None = None) -> Image.Imag
         image.load()
         scale = shorter / min(image.size) if shorter else 1.0
         target = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        found, turn = _resized(shallow(image), (0.0, 0.0, *image.size), target), _turn(image)
+        found, turn = _resized(to_8bit(image), (0.0, 0.0, *image.size), target), _turn(image)
     return found if turn is None else found.transpose(turn)
 
 
@@ -148,15 +148,17 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _placed(now: tuple[float, float], full: tuple[int, int], size: int, fit: str) -> tuple[Box, tuple[int, int]]:
+def _placed(
+    now: tuple[float, float], full: tuple[int, int], size: int, resize_mode: str
+) -> tuple[Box, tuple[int, int]]:
     """The part of the image that is taken, in pixels of what was decoded, and the width and height it gets."""
     width, height = float(full[0]), float(full[1])
     across, down = now[0] / width, now[1] / height
-    if fit == "pad":
+    if resize_mode == "pad":
         scale = size / max(width, height)
         return (0.0, 0.0, now[0], now[1]), (max(1, round(width * scale)), max(1, round(height * scale)))
-    start = width / 2 if fit == "right" else 0.0
-    width = width if fit == "crop" else width / 2
+    start = width / 2 if resize_mode == "right" else 0.0
+    width = width if resize_mode == "crop" else width / 2
     side = min(width, height)
     left, top = start + (width - side) / 2, (height - side) / 2
     return (left * across, top * down, (left + side) * across, (top + side) * down), (size, size)
@@ -203,9 +205,9 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     raise Unusable("not a regular file" if not stat.S_ISREG(about.st_mode) else f"over {MOST_BYTES >> 20} MB")
 
 
-def read(path: str | Path, *, size: int, channels: int = 3, fit: str = "crop") -> Tensor:
+def read(path: str | Path, *, size: int, channels: int = 3, resize_mode: str = "crop") -> Tensor:
     """The image of a file (1 c h w, in [-1, 1]); `UsageError` where it cannot be used."""
-    return from_uint8(_read(path, lambda file: decode(file, size, channels, fit))[None])
+    return from_uint8(_read(path, lambda file: decode(file, size, channels, resize_mode))[None])
 
 
 def read_whole(path: str | Path, *, channels: int = 3, shorter: int | None = None) -> Tensor:

@@ -25,7 +25,7 @@ def plain(image: Image.Image) -> Image.Image:
         raise Unusable(f"colours in {image.mode}, which is not read here") from None
 
 
-def shallow(image: Image.Image) -> Image.Image:
+def to_8bit(image: Image.Image) -> Image.Image:
     """Grey of 16 or 32 bits, or in floating point (0 to 1, or 0 to 255), in 8 bits; other modes as they are."""
     if image.mode != "F" and not image.mode.startswith("I"):
         return image
@@ -59,7 +59,7 @@ class Layers(NamedTuple):
     opacity: Image.Image | None
 
 
-def parted(image: Image.Image) -> Layers:
+def split_alpha(image: Image.Image) -> Layers:
     """The layers of an image in L, RGB or RGBa; what is transparent takes a colour of what is seen around it.
 
     Whatever is then done to the colours meets no border that nobody could see.
@@ -83,7 +83,7 @@ def _grey_if_it_is(image: Image.Image) -> Image.Image:
     return image.getchannel("R") if alike else image
 
 
-def joined(layers: Layers) -> Image.Image:
+def merge_alpha(layers: Layers) -> Image.Image:
     """The layers as one image: L, LA, RGB or RGBA."""
     if layers.opacity is None:
         return layers.colour

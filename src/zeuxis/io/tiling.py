@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from zeuxis.io.images import Array, from_uint8, to_uint8
-from zeuxis.io.pixel_modes import Layers, joined, parted
+from zeuxis.io.pixel_modes import Layers, merge_alpha, split_alpha
 
 TILE = 192  # pixels, height and width, of a source that is enlarged at once
 
@@ -78,10 +78,10 @@ def photograph(model: Upsizer, image: Image.Image, *, side: int = TILE) -> Image
 
     Grey stays grey. Opacity is enlarged bicubically, and so are the hues of colours by a model of grey images.
     """
-    layers = parted(image)
+    layers = split_alpha(image)
     colour = _made(model, layers.colour, side)
     opacity = layers.opacity and layers.opacity.resize(colour.size, Image.Resampling.BICUBIC)
-    return joined(Layers(colour, opacity))
+    return merge_alpha(Layers(colour, opacity))
 
 
 def _made(model: Upsizer, image: Image.Image, side: int) -> Image.Image:

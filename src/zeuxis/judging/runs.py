@@ -7,9 +7,9 @@ from typing import get_args
 
 from zeuxis import loading
 from zeuxis.io import files
-from zeuxis.options import Fit
+from zeuxis.options import ResizeMode
 
-_FITS: tuple[Fit, ...] = get_args(Fit)
+_FITS: tuple[ResizeMode, ...] = get_args(ResizeMode)
 
 
 def run_of(path: str | Path) -> Path | None:
@@ -18,7 +18,7 @@ def run_of(path: str | Path) -> Path | None:
     return folder if (folder / "config.yaml").is_file() else None
 
 
-def selection_of(path: str | Path, data: str) -> tuple[Fit, int | None]:
+def selection_of(path: str | Path, data: str) -> tuple[ResizeMode, int | None]:
     """How a model's run fitted its images into a square, and how many it took, if `data` is what it was trained on."""
     run = run_of(path)
     config = files.read_yaml(run / "config.yaml") if run else None
@@ -27,5 +27,8 @@ def selection_of(path: str | Path, data: str) -> tuple[Fit, int | None]:
     settings = config.get("settings")
     if not isinstance(settings, dict):
         return "crop", None
-    limit, fits = settings.get("limit"), [fit for fit in _FITS if fit == settings.get("fit")]
-    return fits[0] if fits else "crop", limit if isinstance(limit, int) else None
+    max_images, fits = (
+        settings.get("max_images"),
+        [resize_mode for resize_mode in _FITS if resize_mode == settings.get("resize_mode")],
+    )
+    return fits[0] if fits else "crop", max_images if isinstance(max_images, int) else None

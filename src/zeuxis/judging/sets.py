@@ -48,15 +48,22 @@ def choose(
     count: int,
     size: int,
     channels: int,
-    fit: str = "crop",
-    limit: int | None = None,
+    resize_mode: str = "crop",
+    max_images: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Sets:
-    """At most `count` images each, from `data`; `fit` and `limit` as in training. `DataError` where there are too few."""
+    """At most `count` images each, from `data`; `resize_mode` and `max_images` as in training.
+
+    `DataError` where there are too few.
+    """
     own, unseen = catalog.halves(data, count) or (data, None)
-    training = open_pack(own, size=size, channels=channels, fit=fit, limit=limit, progress=progress)
-    held_out = open_pack(unseen, size=size, channels=channels, fit=fit, progress=progress) if unseen else None
+    training = open_pack(
+        own, size=size, channels=channels, resize_mode=resize_mode, max_images=max_images, progress=progress
+    )
+    held_out = (
+        open_pack(unseen, size=size, channels=channels, resize_mode=resize_mode, progress=progress) if unseen else None
+    )
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(training))
     if held_out is not None:

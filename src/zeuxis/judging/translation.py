@@ -76,17 +76,21 @@ def choose(
     data: str,
     *,
     count: int,
-    fit: str = "crop",
-    limit: int | None = None,
+    resize_mode: str = "crop",
+    max_images: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Trial:
     """At most `count` pairs to judge by, held out where `data` is a named set; `DataError` where there are too few."""
     own, unseen = halves(data, count) or (data, None)
-    training = open_pairs_of(own, model, paired=model.paired, fit=fit, limit=limit, progress=progress)
+    training = open_pairs_of(
+        own, model, paired=model.paired, resize_mode=resize_mode, max_images=max_images, progress=progress
+    )
     if unseen is not None:
-        judge = open_pairs_of(unseen, model, paired=True, fit=fit, progress=progress)
+        judge = open_pairs_of(unseen, model, paired=True, resize_mode=resize_mode, progress=progress)
     else:
-        judge = open_pairs_of(data, model, paired=model.paired, fit=fit, limit=min(count, limit or count))
+        judge = open_pairs_of(
+            data, model, paired=model.paired, resize_mode=resize_mode, max_images=min(count, max_images or count)
+        )
     if len(judge) < FEWEST:
         raise DataError(f"{data} gives {len(judge)} images to judge by; at least {FEWEST} are needed")
     return Trial(training, judge, unseen is not None)

@@ -13,7 +13,7 @@ from zeuxis.judging.report import Evaluation, Progress
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Model, Translator, Upsizer
-from zeuxis.options import Fit
+from zeuxis.options import ResizeMode
 
 
 def evaluate(
@@ -22,8 +22,8 @@ def evaluate(
     extractor: Callable[[], Extractor],
     *,
     images: int,
-    fit: Fit,
-    limit: int | None,
+    resize_mode: ResizeMode,
+    max_images: int | None,
     baselines: Mapping[str, Model],
     progress: Progress | None,
 ) -> Evaluation:
@@ -37,7 +37,9 @@ def evaluate(
         test, network = upsizing.choose(model, data, count=images), extractors.vgg16(device=model.device)
         return upsizing.evaluate(model, test, network, baselines=larger, progress=progress)
     looking, reading = extractor(), partial(progress, "reading images") if progress else None
-    trial = translation.choose(model, data, count=images, fit=fit, limit=limit, progress=reading)
+    trial = translation.choose(
+        model, data, count=images, resize_mode=resize_mode, max_images=max_images, progress=reading
+    )
     network = extractors.vgg16(device=model.device)
     others = {name: translator(other) for name, other in baselines.items()}
     return translation.evaluate(model, trial, looking, network, baselines=others, progress=progress)

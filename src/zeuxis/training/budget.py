@@ -32,7 +32,7 @@ class Budget:
 
     def saved(self) -> dict[str, float]:
         """What a checkpoint has to say: nothing where the processor's time does not matter, so that equal runs are equal."""
-        return {} if self.settings.core_minutes is None else {_SAVED: self.spent}
+        return {} if self.settings.cpu_minutes is None else {_SAVED: self.spent}
 
     @contextlib.contextmanager
     def step(self) -> Iterator[None]:
@@ -46,7 +46,7 @@ class Budget:
     @property
     def used_up(self) -> bool:
         """Whether the processor's minutes are over, so that not even one more step is taken."""
-        return self.settings.core_minutes is not None and self.spent >= 60 * self.settings.core_minutes
+        return self.settings.cpu_minutes is not None and self.spent >= 60 * self.settings.cpu_minutes
 
     @property
     def over(self) -> bool:
@@ -64,7 +64,7 @@ class Budget:
         clock, found = self.clock, []
         if (minutes := self.settings.minutes) is not None:
             found.append((clock / max(60 * minutes, 1e-9), max(0.0, 60 * minutes - clock)))
-        if (minutes := self.settings.core_minutes) is not None:
+        if (minutes := self.settings.cpu_minutes) is not None:
             found.append((self.spent / max(60 * minutes, 1e-9), max(0.0, 60 * minutes - self.spent) * self._pace()))
         return found
 

@@ -49,15 +49,15 @@ class Recipe:
         return dataclasses.asdict(self)
 
     def going_on(
-        self, steps: int | None, minutes: float | None, core_minutes: float | None = None, *, done: int = 0
+        self, steps: int | None, minutes: float | None, cpu_minutes: float | None = None, *, done: int = 0
     ) -> Recipe:
         """The recipe with other ends, after so many steps; the processor's minutes, which a resume does not begin anew,
         stay if none is given. Where the steps are all done, minutes are asked for more."""
-        asked = (steps, minutes, core_minutes) != (None, None, None)
-        core_minutes = core_minutes if asked else self.settings.core_minutes
+        asked = (steps, minutes, cpu_minutes) != (None, None, None)
+        cpu_minutes = cpu_minutes if asked else self.settings.cpu_minutes
         if steps is None and not (asked and (self.settings.steps or 0) <= done):
             steps = self.settings.steps
-        changed = dataclasses.replace(self.settings, steps=steps, minutes=minutes, core_minutes=core_minutes)
+        changed = dataclasses.replace(self.settings, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes)
         return dataclasses.replace(self, settings=changed)
 
 

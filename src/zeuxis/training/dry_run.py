@@ -130,7 +130,7 @@ def _measure(state: engine.State, clock: Clock, settings: TrainSettings, batch_s
         steps=clock.step + _STEPS,
         batch_size=batch_size,
         seed=settings.seed,
-        parts=settings.parts,
+        micro_batches=settings.micro_batches,
         precision=settings.number_format,
         resume=state,
     ):

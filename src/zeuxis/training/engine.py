@@ -101,15 +101,15 @@ def train(
     steps: int,
     batch_size: int,
     seed: int,
-    half_life: int = 10_000,
-    parts: int = 1,
+    ema_half_life: int = 10_000,
+    micro_batches: int = 1,
     precision: Precision = "fp32",
     kernels: Mapping[str, str] | None = None,
     resume: State | None = None,
 ) -> Iterator[Progress]:
     """Train until the clock shows `steps`, yielding after every step.
 
-    `half_life` of the average is in images; `parts` splits a batch to save memory; `kernels` are those of
+    `half_life` of the average is in images; `micro_batches` splits a batch to save memory; `kernels` are those of
     `choose_kernels`. Data order and noise are functions of (seed, step), so a state restored from a checkpoint goes on
     with the same bits.
     """
@@ -120,9 +120,9 @@ def train(
         batch = data.batch(clock.images, batch_size)
         _seed(mix(seed, clock.step), model.device)
         with Using(kernels) if kernels else contextlib.nullcontext():
-            report = train_step(model, state.optimizers, batch, clock, parts=parts, precision=precision)
+            report = train_step(model, state.optimizers, batch, clock, micro_batches=micro_batches, precision=precision)
         state.clock = Clock(clock.step + 1, clock.images + batch_size)
-        update_average(state.average, model, average_weight(state.clock, batch_size, half_life))
+        update_average(state.average, model, average_weight(state.clock, batch_size, ema_half_life))
         watch.see(clock.step, report)
         state.add(report)
         yield Progress(state.clock, report, state)
@@ -135,14 +135,14 @@ def train_step(
     batch: Batch,
     clock: Clock,
     *,
-    parts: int = 1,
+    micro_batches: int = 1,
     precision: Precision = "fp32",
 ) -> dict[str, Tensor]:
     """Play one step of the model's game; the terms of each turn, detached, as `player/term`.
 
-    With `parts` > 1 the games of the parts run side by side, so every player sees the mean gradient before it moves.
+    With `micro_batches` > 1 the games of the parts run side by side, so every player sees the mean gradient before it moves.
     """
-    games = [model.losses(part, clock) for part in split(batch, parts)]
+    games = [model.losses(part, clock) for part in split(batch, micro_batches)]
     report: dict[str, Tensor] = {}
     while True:
         player: str | None = None
@@ -160,7 +160,7 @@ def train_step(
 
 
 def choose_kernels(
-    model: Model, batch: Batch, *, steps: float = math.inf, parts: int = 1, seconds: float = 5.0
+    model: Model, batch: Batch, *, steps: float = math.inf, micro_batches: int = 1, seconds: float = 5.0
 ) -> dict[str, str]:
     """The kernels that are fastest here for the layers of the model's steps on such batches, by layer: in every phase
     that begins in so many `steps`.
@@ -175,21 +175,22 @@ def choose_kernels(
     clocks = [clock for clock in model.phases(len(batch.image)) if clock.step < steps]
     with torch.random.fork_rng(devices=[]):
         return choose(
-            lambda: [train_step(trial, optimizers, batch, clock, parts=parts) for clock in clocks], seconds=seconds
+            lambda: [train_step(trial, optimizers, batch, clock, micro_batches=micro_batches) for clock in clocks],
+            seconds=seconds,
         )
 
 
-def split(batch: Batch, parts: int) -> list[Batch]:
-    """The batch in `parts` equal parts."""
-    if parts == 1:
+def split(batch: Batch, micro_batches: int) -> list[Batch]:
+    """The batch in `micro_batches` equal parts."""
+    if micro_batches == 1:
         return [batch]
-    columns = [None if column is None else column.chunk(parts) for column in batch]
-    return [Batch(*(None if c is None else c[i] for c in columns)) for i in range(parts)]  # type: ignore[arg-type]
+    columns = [None if column is None else column.chunk(micro_batches) for column in batch]
+    return [Batch(*(None if c is None else c[i] for c in columns)) for i in range(micro_batches)]  # type: ignore[arg-type]
 
 
-def average_weight(clock: Clock, batch_size: int, half_life: int) -> float:
+def average_weight(clock: Clock, batch_size: int, ema_half_life: int) -> float:
     """What the average keeps of itself at this step; early on, when the weights still race, its memory is shorter."""
-    reach = min(float(half_life), 0.05 * clock.images)
+    reach = min(float(ema_half_life), 0.05 * clock.images)
     return float(0.5 ** (batch_size / max(reach, 1e-8)))
 
 
@@ -222,15 +223,15 @@ def _parameters(optimizer: Optimizer) -> list[Tensor]:
     return [p for group in optimizer.param_groups for p in group["params"]]
 
 
-def _note(report: dict[str, Tensor], player: str | None, terms: Mapping[str, Tensor], parts: int) -> None:
+def _note(report: dict[str, Tensor], player: str | None, terms: Mapping[str, Tensor], micro_batches: int) -> None:
     for term, value in terms.items():
         name = term if player is None else f"{player}/{term}"
-        share = value.detach().float() / parts
+        share = value.detach().float() / micro_batches
         report[name] = report[name] + share if name in report else share
 
 
-def _backward(optimizer: Optimizer, terms: Mapping[str, Tensor], parts: int) -> None:
-    loss = torch.stack([value.float() for value in terms.values()]).sum() / parts
+def _backward(optimizer: Optimizer, terms: Mapping[str, Tensor], micro_batches: int) -> None:
+    loss = torch.stack([value.float() for value in terms.values()]).sum() / micro_batches
     # Only the player whose turn it is gets gradients; the others' weights are not even differentiated.
     loss.backward(inputs=_parameters(optimizer))  # type: ignore[no-untyped-call]
 

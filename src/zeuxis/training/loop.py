@@ -76,7 +76,7 @@ class Training:
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
-            full = UsageError(f"out of memory at step {self.step}; use a smaller --batch-size, or more --parts")
+            full = UsageError(f"out of memory at step {self.step}; use a smaller --batch-size, or more --micro-batches")
             self._farewell(full)
             raise full from error
         except ZeuxisError as error:
@@ -103,8 +103,8 @@ class Training:
             steps=settings.last_step,
             batch_size=settings.batch_size or self.state.model.batch_size,
             seed=settings.seed,
-            half_life=self.state.model.half_life if settings.half_life is None else settings.half_life,
-            parts=settings.parts,
+            ema_half_life=self.state.model.ema_half_life if settings.ema_half_life is None else settings.ema_half_life,
+            micro_batches=settings.micro_batches,
             precision=settings.number_format,
             kernels=self.recipe.chosen_kernels,
             resume=self.state,

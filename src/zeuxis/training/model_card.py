@@ -11,7 +11,7 @@ from zeuxis.training.config import Recipe
 
 _SAMPLE = "images = model.sample(64, seed=0)  # n c h w, in [-1, 1]"
 _TRANSLATE = "images = zeuxis.translate(model, sources)  # n c h w, in [-1, 1], of any height and width"
-_TELLING = ("batch_size", "seed", "precision", "parts", "fit", "limit", "mirror", "init_from")
+_TELLING = ("batch_size", "seed", "precision", "micro_batches", "resize_mode", "max_images", "hflip", "init_from")
 
 
 def card(recipe: Recipe, clock: Clock, model: Model) -> str:

@@ -52,7 +52,9 @@ def start(
         if issubclass(family, Translator):
             data = pairs.completed(data, family.made_from)
         options = {**own_shape(data, family), **options}
-        settings = dataclasses.replace(settings, fit=pairs.own_fit(data, settings.fit, family.fit))
+        settings = dataclasses.replace(
+            settings, resize_mode=pairs.chosen_resize_mode(data, settings.resize_mode, family.resize_mode)
+        )
         settings, model = _prepare(settings, family, options, shown, weights_of=settings.init_from)
         data = pairs.lasting(data)
         pack = _open(data, settings, model, shown)
@@ -76,7 +78,7 @@ def resume(
     *,
     steps: int | None = None,
     minutes: float | None = None,
-    core_minutes: float | None = None,
+    cpu_minutes: float | None = None,
     family: type[Model] | str | None = None,
     display: Display | None = None,
 ) -> Path:
@@ -90,7 +92,7 @@ def resume(
         with found.lock():
             checkpoint = found.load_checkpoint()
             done = checkpoint.step if checkpoint else 0
-            recipe = read(found.config).going_on(steps, minutes, core_minutes, done=done)
+            recipe = read(found.config).going_on(steps, minutes, cpu_minutes, done=done)
             settings, model = _prepare(
                 recipe.settings,
                 trusted(recipe.family, family),
@@ -101,7 +103,7 @@ def resume(
             _check_steps(checkpoint, settings)
             pack = _open(recipe.data, settings, model, shown)
             _check_same(recipe, pack)
-            if steps is not None or core_minutes is not None:
+            if steps is not None or cpu_minutes is not None:
                 found.write_config(recipe.values())
             scorer = _watch(recipe, model, shown)
             _train(found, recipe, model, pack, scorer, stop=stop, display=shown, checkpoint=checkpoint)
@@ -136,7 +138,7 @@ def _prepare(
         "precision": choose_precision(settings.precision, device, suits=family.bf16),
         "threads": choose_threads(settings.threads, display.note),  # sums depend on how many share the work
         "batch_size": settings.batch_size or family.batch_size,
-        "half_life": family.half_life if settings.half_life is None else settings.half_life,
+        "ema_half_life": family.ema_half_life if settings.ema_half_life is None else settings.ema_half_life,
     }
     model = build(family, options, seed=settings.seed, device=device, weights_of=weights_of)
     return dataclasses.replace(settings, **chosen), model
@@ -153,20 +155,20 @@ def _open(data: str, settings: TrainSettings, model: Model, display: Display) ->
     return open_data(
         data,
         model,
-        fit=settings.fit,
-        limit=settings.limit,
+        resize_mode=settings.resize_mode,
+        max_images=settings.max_images,
         progress=lambda done, total: display.work("reading images", done, total),
     )
 
 
 def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[str, str]:
     """The kernels that are fastest here, where they may be chosen."""
-    source = source_of(pack, seed=settings.seed, device=settings.device, mirror=settings.mirror)
+    source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
     if settings.kernels != "auto" or settings.precision != "fp32" or not model.needs <= source.columns:
         return {}
     try:
         batch = source.batch(0, settings.batch_size or model.batch_size)
-        return engine.choose_kernels(model, batch, steps=settings.last_step, parts=settings.parts)
+        return engine.choose_kernels(model, batch, steps=settings.last_step, micro_batches=settings.micro_batches)
     except (RuntimeError, MemoryError):  # out of memory, say: the first step will tell
         return {}
 
@@ -199,7 +201,7 @@ def _train(
     checkpoint: Checkpoint | None = None,
 ) -> None:
     settings = recipe.settings
-    source = source_of(pack, seed=settings.seed, device=settings.device, mirror=settings.mirror)
+    source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
     if missing := model.needs - source.columns:
         raise DataError(f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have")
     state = State.start(model)
@@ -222,16 +224,18 @@ def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:
         return None
     extractor = extractors.find("lite0", device=settings.device)
     if isinstance(model, Translator):
-        count = settings.evaluate_images
-        trial = translation.choose(model, recipe.data, count=count, fit=settings.fit, limit=settings.limit)
+        count = settings.evaluate_samples
+        trial = translation.choose(
+            model, recipe.data, count=count, resize_mode=settings.resize_mode, max_images=settings.max_images
+        )
         return watch_translations(trial, extractor)
     chosen = sets.choose(
         recipe.data,
-        count=settings.evaluate_images,
+        count=settings.evaluate_samples,
         size=model.size,
         channels=model.channels,
-        fit=settings.fit,
-        limit=settings.limit,
+        resize_mode=settings.resize_mode,
+        max_images=settings.max_images,
     )
     return watch(chosen, extractor, progress=display.work)
 
@@ -249,7 +253,7 @@ def _held_out(recipe: Recipe, model: Model) -> PairSource | None:
     halves = pairs.halves(recipe.data, contact_sheets.EXAMPLES)
     if not isinstance(model, Translator) or halves is None:
         return None
-    unseen = open_pairs_of(halves[1], model, fit=recipe.settings.fit, paired=True)
+    unseen = open_pairs_of(halves[1], model, resize_mode=recipe.settings.resize_mode, paired=True)
     return PairSource(unseen, seed=0, device=recipe.settings.device)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_type_hints
 
 from zeuxis.errors import UsageError
-from zeuxis.options import Device, Kernels, OwnFit, Precision
+from zeuxis.options import Device, Kernels, Precision, ResizeModeOrAuto
 
 STEPS = 20_000  # that a run takes if nothing else is said
 
@@ -28,27 +28,27 @@ class TrainSettings:
         high=10**9,
     )
     minutes: float | None = setting(None, "stop after so many minutes, however many steps were done", low=0)
-    core_minutes: float | None = setting(
+    cpu_minutes: float | None = setting(
         None, "stop after so many minutes of the processor in training steps, those before a resume included", low=0
     )
     batch_size: int | None = setting(None, "images per step (default: what suits the family)", low=1, high=65536)
-    parts: int = setting(1, "pieces a batch is worked through in, to save memory", low=1, high=65536)
+    micro_batches: int = setting(1, "pieces a batch is worked through in, to save memory", low=1, high=65536)
     seed: int = setting(0, "one number that fixes weights, order of the images and noise", low=0, high=2**63 - 1)
     device: Device = setting("auto", "where to compute; auto takes the fastest there is")
     precision: Precision = setting(
         "auto",
         "number format of the networks' arithmetic; auto takes bf16 on a CPU made for it, in families that lose nothing",
     )
-    half_life: int | None = setting(
+    ema_half_life: int | None = setting(
         None, "half-life of the average of the weights, in images (default: what suits the family)", low=0, high=10**12
     )
-    fit: OwnFit = setting(
+    resize_mode: ResizeModeOrAuto = setting(
         "auto",
         "how images become squares: their middle, all of them on white, or many squares out of each, unshrunk; "
-        "auto: crop, or cuts in families that enlarge",
+        "auto: crop, or tiles in super-resolution",
     )
-    limit: int | None = setting(None, "use only so many of the images", low=1)
-    mirror: bool = setting(False, "also learn from the images mirrored left to right")
+    max_images: int | None = setting(None, "use only so many of the images", low=1)
+    hflip: bool = setting(False, "also learn from the images mirrored left to right")
     out: str = setting("runs", "folder that the numbered run folders are in")
     name: str | None = setting(None, "name of the run (default: family and data)")
     checkpoint_every: int = setting(500, "steps between checkpoints", low=1, high=10**9)
@@ -56,7 +56,7 @@ class TrainSettings:
     evaluate_every: int = setting(
         0, "steps between scores; model/ then holds the best (0: no scores)", low=0, high=10**9
     )
-    evaluate_images: int = setting(1000, "samples for each of these scores", low=20, high=100_000)
+    evaluate_samples: int = setting(1000, "samples for each of these scores", low=20, high=100_000)
     log_every: int = setting(100, "steps between lines of metrics.jsonl", low=1, high=10**9)
     threads: int = setting(0, "CPU threads to compute with (0: one per core that is free)", low=0, high=4096)
     kernels: Kernels = setting(
@@ -80,7 +80,7 @@ class TrainSettings:
     @property
     def endless(self) -> bool:
         """Whether minutes alone end the run."""
-        return self.steps is None and (self.minutes is not None or self.core_minutes is not None)
+        return self.steps is None and (self.minutes is not None or self.cpu_minutes is not None)
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))

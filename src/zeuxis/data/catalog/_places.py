@@ -45,7 +45,7 @@ def _share(land: Array, top: Array, left: Array) -> Array:
     return inside / _SMALLEST**2
 
 
-class Cuts:
+class Tiles:
     """Cuts out of a picture of the whole Earth (h w c, uint8), made when it is needed; items are middles, as `300,1984`."""
 
     def __init__(self, make: Callable[[], Array]) -> None:
@@ -73,6 +73,6 @@ def listing(name: str, recipe: int, split: str, count: int | None, make: Callabl
     def gather() -> Content:
         found = places(_earth.land(), split)
         chosen = found[spread(len(found), count)]
-        return Content([f"{top},{left}" for top, left in chosen], Cuts(make))
+        return Content([f"{top},{left}" for top, left in chosen], Tiles(make))
 
     return Listing(name if split == "train" else f"{name}-{split}", f"{name} {recipe} {split} {count}", gather)

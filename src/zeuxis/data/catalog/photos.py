@@ -1,4 +1,4 @@
-"""Photographs, whole or as cuts at their own resolution where they are sharp; what is held out comes from elsewhere.
+"""Photographs, whole or as tiles at their own resolution where they are sharp; what is held out comes from elsewhere.
 
 To learn from: 35 photographs out of Debian's wallpapers (lomiri: CC BY, CC BY-SA, CC0; mate: GPL; plasma: LGPL). Held out: 12
 out of scikit-image and scikit-learn (BSD, CC0, CC BY), seven of them in colour.
@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zeuxis.data import downloads
-from zeuxis.data.listing import CUTS, WHOLE, Content, Listing, spread
+from zeuxis.data.listing import TILES, WHOLE, Content, Listing, spread
 from zeuxis.data.readers import Files
 from zeuxis.data.tiles import cut
 from zeuxis.io import files
 
 SPLITS = ("train", "test")
 SIZE, CHANNELS = 96, 3
-VIEWS = {CUTS: 3, WHOLE: 3}
+VIEWS = {TILES: 3, WHOLE: 3}
 _RECIPE = 1  # raise it whenever a cut changes
 _POOL = "https://deb.debian.org/debian/pool/main/"
 _HINT = "connect to the web, or install apt; for photos/test pip install scikit-image scikit-learn"
@@ -140,11 +140,11 @@ _COLLECTIONS = {"train": (_LOMIRI, _MATE, _PLASMA), "test": (_SKIMAGE, _SKLEARN)
 
 def listing(split: str, count: int | None) -> Listing:
     """Cuts."""
-    return view(CUTS, split, count)
+    return view(TILES, split, count)
 
 
 def view(name: str, split: str, count: int | None) -> Listing:
-    """The photographs of a split, or cuts out of them; of so many, spread evenly."""
+    """The photographs of a split, or tiles of them; of so many, spread evenly."""
 
     def gather() -> Content:
         folder, names = _fetched(split)
