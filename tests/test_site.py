@@ -16,9 +16,12 @@ from zeuxis import cli, families, model
 from zeuxis.model import options_of
 from zeuxis.training.settings import TrainSettings
 
-REFERENCE = {
-    page.stem: reference.expanded(page.read_text(encoding="utf-8")) for page in (pages.GUIDE / "reference").iterdir()
-}
+
+@pytest.fixture(scope="module")
+def written() -> dict[str, str]:
+    """The pages of the reference as the site has them, by name."""
+    folder = pages.GUIDE / "reference"
+    return {page.stem: reference.expanded(page.read_text(encoding="utf-8")) for page in folder.iterdir()}
 
 
 def found(markdown: str) -> list[str]:
@@ -120,18 +123,18 @@ def test_what_pages_link_to_is_in_the_site(monkeypatch: pytest.MonkeyPatch, tmp_
     assert pages.navigation() == [*menu, {"Results": [listing, study]}]
 
 
-def test_the_reference_has_every_public_name() -> None:
-    headings = {line[3:] for text in REFERENCE.values() for line in text.splitlines() if line.startswith("## ")}
-    errors = {name for name in zeuxis.__all__ if f"| `{name}` |" in REFERENCE["python"]}
+def test_the_reference_has_every_public_name(written: dict[str, str]) -> None:
+    headings = {line[3:] for text in written.values() for line in text.splitlines() if line.startswith("## ")}
+    errors = {name for name in zeuxis.__all__ if f"| `{name}` |" in written["python"]}
     kinds = {name for name in model.__all__ if isinstance(getattr(model, name), type)}
     assert set(zeuxis.__all__) | kinds <= headings | errors
-    assert not [text for text in REFERENCE.values() if "<!-- reference" in text]
+    assert not [text for text in written.values() if "<!-- reference" in text]
     with pytest.raises(KeyError):
         reference.expanded("<!-- reference: nothing -->")
 
 
-def test_the_reference_has_every_option() -> None:
-    text = REFERENCE["options"]
+def test_the_reference_has_every_option(written: dict[str, str]) -> None:
+    text = written["options"]
     for name in families.names():
         section = text.split(f"\n### {name}\n")[1].split("\n### ")[0]
         assert families.summary(name) in section
@@ -141,13 +144,13 @@ def test_the_reference_has_every_option() -> None:
         assert f"| `--{f.name.replace('_', '-')}` | `{f.default!r}` |" in text.split("\n### ")[0]
 
 
-def test_the_reference_has_every_command() -> None:
-    headings = [line for line in REFERENCE["commands"].splitlines() if line.startswith("## ")]
+def test_the_reference_has_every_command(written: dict[str, str]) -> None:
+    headings = [line for line in written["commands"].splitlines() if line.startswith("## ")]
     assert sorted(headings) == sorted(f"## zeuxis {name}" for name in cli.ORDER)
-    assert "zeuxis train FAMILY DATA" in REFERENCE["commands"] and "`--steps`" in REFERENCE["commands"]
+    assert "zeuxis train FAMILY DATA" in written["commands"] and "`--steps`" in written["commands"]
 
 
-def test_tables_of_the_reference_are_whole() -> None:
-    for text in REFERENCE.values():
+def test_tables_of_the_reference_are_whole(written: dict[str, str]) -> None:
+    for text in written.values():
         rows = [re.sub(r"`[^`]+`", "`x`", line) for line in text.splitlines() if line.startswith("| ")]
         assert {line.count(" | ") for line in rows} <= {2, 3}
