@@ -16,7 +16,7 @@ import prose
 import reference
 import zeuxis
 from commandline import typed
-from zeuxis import cli
+from zeuxis import cli, families
 from zeuxis.io import files
 
 ROOT = Path(__file__).parents[1]
@@ -153,7 +153,6 @@ def test_the_whole_family_of_the_page_is_trained_and_drawn(tiny: str) -> None:
 
 
 def test_the_whole_family_of_the_page_passes_the_check(tiny: str) -> None:
-    from zeuxis import families
     from zeuxis.testing import check_family
 
     check_family(families.find(tiny))
