@@ -91,9 +91,7 @@ class Run:
         """The settings of the run, as plain values."""
         config = files.read_yaml(self.path / "config.yaml")
         if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
-            raise UsageError(
-                f"{self.path / 'config.yaml'} is not a table of settings (`name: value` lines); correct it"
-            )
+            raise UsageError(f"{self.path / 'config.yaml'} is no table of settings (`name: value` lines); correct it")
         return renamed.config(config)
 
     def write_config(self, config: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ _SEEN = 32  # pixels a side that the network sees at most, if `patch` is left to
 
 
 class Scalings(NamedTuple):
-    """The denoiser is skip * x + out * network(into * x): Karras 2022, equation 7."""
+    """The denoiser is c_skip * x + c_out * network(c_in * x): Karras 2022, equation 7."""
 
     c_skip: Tensor
     c_out: Tensor

@@ -34,17 +34,14 @@ class DenoisingUNet(nn.Module):
     from beyond it. Faint noise would else be a hundredth of what it sees, and have to pass through all layers pixel by pixel.
     """
 
-    def __init__(
-        self, size: int, channels: int, *, width: int, blocks: int, patch: int = 1, conditions: int = 0
-    ) -> None:
+    def __init__(self, size: int, channels: int, *, width: int, blocks: int, patch: int, conditions: int) -> None:
         super().__init__()
         self.patch, planes = patch, (1 + _SQUARES) * channels * patch**2  # of the image and its differences
         sides = _sides(-(-size // patch))
         widths = [width if i == 0 else 2 * width for i in range(len(sides))]
         embedding = 4 * width
-        self.level = nn.Sequential(
-            Waves(), nn.Linear(2 * _FREQUENCIES, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
-        )
+        linear = nn.Linear(2 * _FREQUENCIES, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+        self.level = nn.Sequential(Waves(), *linear)
         self.condition = nn.Linear(conditions, embedding, bias=False) if conditions else None
         self.stem = nn.Conv2d(planes, width, 3, 1, 1)
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
@@ -57,9 +54,8 @@ class DenoisingUNet(nn.Module):
                 self.downs.append(Block(before, after, embedding, attention=side <= _ATTENTIVE))
                 seen.append(after)
                 before = after
-        self.middle = nn.ModuleList(
-            [Block(before, before, embedding, attention=True), Block(before, before, embedding)]
-        )
+        middle = Block(before, before, embedding, attention=True), Block(before, before, embedding)
+        self.middle = nn.ModuleList(middle)
         for i, (side, after) in reversed(list(enumerate(zip(sides, widths)))):
             for _ in range(blocks + 1):
                 self.ups.append(Block(before + seen.pop(), after, embedding, attention=side <= _ATTENTIVE))

@@ -66,9 +66,8 @@ class State:
 
     def restore(self, tensors: Mapping[str, Mapping[str, Tensor]], scalars: Mapping[str, Any]) -> None:
         """Take over what `tensors` and `scalars` once gave, bit for bit."""
-        family = self.model.family()
-        self.model.load_state_dict(renamed.tensors(family, tensors["model"]))
-        self.average.load_state_dict(renamed.tensors(family, tensors["average"]))
+        for name, module in (("model", self.model), ("average", self.average)):
+            module.load_state_dict(renamed.tensors(module.family(), tensors[name]))
         for player, optimizer in self.optimizers.items():
             _restore_optimizer(optimizer, tensors[f"optimizer-{player}"], scalars["optimizers"][player])
         self.sums = {name: value.to(self.model.device) for name, value in renamed.metrics(tensors["sums"]).items()}
@@ -140,7 +139,7 @@ def train_step(
     micro_batches: int = 1,
     precision: Precision = "fp32",
 ) -> dict[str, Tensor]:
-    """Play one step of the model's game; the terms of each turn, detached, as `player/term`, and their sum as `player/loss`.
+    """Play one step of the model's game; the terms of each turn, detached, as `player/term`, their sum as `player/loss`.
 
     With `micro_batches` > 1 the games of the parts run side by side, so every player sees the mean gradient before it moves.
     """
@@ -243,7 +242,7 @@ def _backward(optimizer: Optimizer, terms: Mapping[str, Tensor], micro_batches: 
 
 
 def _move(optimizer: Optimizer, lr_scale: float = 1.0) -> Tensor:
-    """Step the player, its learning rates multiplied by `rate` for this step alone; the norm of its gradient."""
+    """Step the player, its learning rates multiplied by `lr_scale` for this step alone; the norm of its gradient."""
     gradients = [p.grad for p in _parameters(optimizer) if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
     given = [group["lr"] for group in optimizer.param_groups]

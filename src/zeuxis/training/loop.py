@@ -50,11 +50,11 @@ class Training:
     events: Events
     reals: contact_sheets.Reals
     budget: Budget
-    watch: Watch | None = None
-    settled: bool = True  # whether the row and the sheet that are due at the clock's step are there
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    told: dict[str, int] = field(default_factory=dict)
-    saved: int = -1  # the step of the newest checkpoint, or -1
+    watch: Watch | None
+    settled: bool  # whether the row and the sheet that are due at the clock's step are there
+    rows: list[dict[str, Any]]  # of metrics, the newest
+    saved: int  # the step of the newest checkpoint, or -1
+    told: dict[str, int] = field(default_factory=dict, init=False)  # warnings given -> their step
 
     @property
     def step(self) -> int:

@@ -205,9 +205,21 @@ def _train(
     _greet(run, recipe, checkpoint, display)
     folder = run.path / "tensorboard" if settings.tensorboard else None
     with memory_kept(), contextlib.closing(Events(folder, step=step)) as events:
-        work = Training(run, recipe, source, state, stop, display, events, reals, budget, scorer, settled)
-        work.rows, work.saved = run.metrics()[-100:], step if checkpoint else -1
-        work.go()
+        Training(
+            run,
+            recipe,
+            source,
+            state,
+            stop,
+            display,
+            events,
+            reals,
+            budget,
+            watch=scorer,
+            settled=settled,
+            rows=run.metrics()[-100:],
+            saved=step if checkpoint else -1,
+        ).go()
 
 
 def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:
