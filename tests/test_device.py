@@ -8,15 +8,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from zeuxis.runtime import cpu_load, device
 
-# In a process of its own: the first `mallopt` ends malloc's own way of moving its thresholds.
+# In a process of its own: the first `mallopt` ends malloc's own way of moving its thresholds. Without huge pages (prctl's
+# PR_SET_THP_DISABLE), which some systems give to everyone, so that faults count pages.
 SCRIPT = """
-import resource, torch
+import ctypes, resource, torch
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)
 from zeuxis.runtime.device import memory_kept
 
 def faults():
@@ -31,7 +34,8 @@ def resident():
 
 before, start = faults(), resident()
 with memory_kept():
-    faults()
+    for _ in range(4):  # small things that lie between large ones may keep the first few from being used again
+        faults()
     kept = faults()
 print(before, kept, resident() - start)
 """
@@ -90,6 +94,7 @@ def test_cores_that_other_work_keeps_busy_get_no_thread(
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
     monkeypatch.setattr(cpu_load, "_STAT", stat)
     monkeypatch.setattr(device, "_THREADS", 4)
+    monkeypatch.setattr(cpu_load, "time", SimpleNamespace(process_time=lambda: 0.0))
     monkeypatch.setattr(device.time, "sleep", rest)
     assert device.choose_threads(asked, told.append) == taken == torch.get_num_threads()
     assert len(told) == (said is not None) and (said or "") in "".join(told)
@@ -123,7 +128,7 @@ def test_what_this_process_did_itself_keeps_no_core_busy(monkeypatch: pytest.Mon
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
     monkeypatch.setattr(cpu_load, "_STAT", stat)
-    monkeypatch.setattr(cpu_load.time, "process_time", lambda: next(spent))
+    monkeypatch.setattr(cpu_load, "time", SimpleNamespace(process_time=lambda: next(spent)))
     monkeypatch.setattr(device, "_THREADS", 4)
     stat.write_text(core_times([(50, 50)] * 4))
     before = cpu_load.now()
