@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from zeuxis.data import downloads, idx
+from zeuxis.data.catalog._dataset import Dataset
 from zeuxis.data.listing import Content, Listing
 
-SPLITS = ("train", "test")
-SIZE, CHANNELS = 28, 1
-CLASSES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
+_CLASSES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
 _PREFIX = {"train": "train", "test": "t10k"}
 _SUMS = {
     "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -23,7 +22,7 @@ _SOURCES = [
 _HINT = "connect to the web, or give the path of its IDX file"
 
 
-def listing(split: str, count: int | None) -> Listing:
+def _listing(split: str, count: int | None) -> Listing:
     """The images of a split, or the first of them."""
 
     def gather() -> Content:
@@ -31,7 +30,10 @@ def listing(split: str, count: int | None) -> Listing:
         pixels, labels = (
             idx.parse_idx(found[f"{_PREFIX[split]}-{kind}-ubyte.gz"], kind) for kind in ("images-idx3", "labels-idx1")
         )
-        return idx.content_of(pixels[:count], labels[:count], "fashion-mnist", classes=CLASSES)
+        return idx.content_of(pixels[:count], labels[:count], "fashion-mnist", classes=_CLASSES)
 
     name = "fashion-mnist" if split == "train" else f"fashion-mnist-{split}"
     return Listing(name, f"fashion-mnist 1 {split} {count}", gather)
+
+
+FASHION_MNIST = Dataset(28, 1, _listing)
