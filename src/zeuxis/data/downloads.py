@@ -26,24 +26,24 @@ _TIMEOUT = 5.0  # seconds that a server may be silent
 _DEADLINE = 300.0  # seconds for a file, or for a package
 
 
-class Refused(Exception):  # noqa: N818  (a finding: the next source is asked)
-    """Why a source gave no files."""
+class Refused(Exception):  # noqa: N818  (a finding: the next origin is asked)
+    """Why an origin gave no files."""
 
 
-def fetched(name: str, sums: Mapping[str, str], sources: Sequence[Origin], *, hint: str) -> dict[str, bytes]:
-    """The files with these SHA-256 sums (of what is in them by gzip), from the cache or from the first source that has them.
+def fetched(name: str, sums: Mapping[str, str], origins: Sequence[Origin], *, hint: str) -> dict[str, bytes]:
+    """The files with these SHA-256 sums (of what is in them by gzip), from the cache or from the first origin that has them.
 
-    `DataError` with each source's refusal and the hint where none has.
+    `DataError` with each origin's refusal and the hint where none has.
     """
     folder = files.cache_dir() / "downloads" / name
     if (kept := _kept(folder, sums)) is not None:
         return kept
     refusals = []
-    for source, give in sources:
+    for origin, give in origins:
         try:
             found = _checked(give(), sums)
         except Refused as error:
-            refusals.append(f"{source}: {error}")
+            refusals.append(f"{origin}: {error}")
             continue
         for each, data in found.items():
             files.make_folder((folder / each).parent)

@@ -1,4 +1,4 @@
-"""What a source is before it is decoded: the names of its images, who reads them, and what is known about them."""
+"""Listings of images that are not decoded yet: their names, their reader, and their classes or attributes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def unlabelled(items: list[str]) -> Labels:
 
 @dataclass
 class Content:
-    """The images of a source in order: their names, who reads them, and what is known about those that can be read."""
+    """The images of a listing in order: their names, their reader, and the labels of those that can be read."""
 
     items: list[str]
     reader: ItemReader
@@ -79,7 +79,7 @@ class Content:
 
 
 class Listing(NamedTuple):
-    """A source before anything in it is read: `key` changes whenever its content may have, `gather` looks inside."""
+    """A set of images before anything in it is read: `key` changes whenever its content may have, `gather` looks inside."""
 
     name: str
     key: str

@@ -1,4 +1,4 @@
-"""What a source holds, for `zeuxis data`: counts, sizes, modes, classes, attributes, duplicates, and what is left out."""
+"""What a data set holds, for `zeuxis data`: counts, sizes, modes, classes, attributes, duplicates, and what is left out."""
 
 from __future__ import annotations
 

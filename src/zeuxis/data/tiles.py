@@ -28,7 +28,7 @@ from zeuxis.errors import UsageError
 from zeuxis.io import images
 from zeuxis.io.images import Array
 
-MOST = 20_000  # tiles of a source, unless --max-images says another number
+MOST = 20_000  # tiles of a listing, unless --max-images says another number
 _CELL = 96  # pixels: tiles stand in the middles of cells of this side
 # What a cell must lose, in levels of 255 (root mean square), when it is halved and brought back: of a blurred place, and
 # most of many photographs is one, nothing can be learned that bicubic enlargement does not know.
@@ -66,7 +66,7 @@ class Tiles:
 def cut(listing: Listing, most: int | None = None, progress: OnProgress | None = None) -> Content:
     """The tiles of a folder's or a zip's photographs, at most so many, spread evenly, with what is known of those.
 
-    Photographs that are nowhere sharp are left out; `progress` counts those looked through. `UsageError` where a source has
+    Photographs that are nowhere sharp are left out; `progress` counts those looked through. `UsageError` where there are
     no files of photographs.
     """
     content = listing.gather()

@@ -14,7 +14,7 @@ _SUMS = {
     "t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
-_SOURCES = [
+_ORIGINS = [
     downloads.web("https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/", list(_SUMS)),
     downloads.web("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/", list(_SUMS)),
     downloads.debian("dataset-fashion-mnist", "usr/share/datasets/fashion-mnist", list(_SUMS)),
@@ -26,7 +26,7 @@ def _listing(split: str, count: int | None) -> Listing:
     """The images of a split, or the first of them."""
 
     def gather() -> Content:
-        found = downloads.fetched("fashion-mnist", _SUMS, _SOURCES, hint=_HINT)
+        found = downloads.fetched("fashion-mnist", _SUMS, _ORIGINS, hint=_HINT)
         pixels, labels = (
             idx.parse_idx(found[f"{_PREFIX[split]}-{kind}-ubyte.gz"], kind) for kind in ("images-idx3", "labels-idx1")
         )

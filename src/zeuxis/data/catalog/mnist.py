@@ -53,7 +53,7 @@ class Edition(NamedTuple):
 
     name: str
     sums: Mapping[str, str]
-    source: downloads.Origin
+    origin: downloads.Origin
     read: Callable[[Mapping[str, bytes], str], tuple[Array, Array]]
 
 
@@ -100,7 +100,7 @@ def _listing(split: str, count: int | None) -> Listing:
     edition = _edition()
 
     def gather() -> Content:
-        found = downloads.fetched(edition.name, edition.sums, [edition.source], hint=_HINT)
+        found = downloads.fetched(edition.name, edition.sums, [edition.origin], hint=_HINT)
         pixels, labels = edition.read(found, split)
         return idx.content_of(pixels[:count], labels[:count], edition.name, classes=_CLASSES)
 
@@ -116,7 +116,7 @@ def _edition() -> Edition:
             return edition
     for edition in _EDITIONS:
         try:
-            downloads.fetched(edition.name, edition.sums, [edition.source], hint="")
+            downloads.fetched(edition.name, edition.sums, [edition.origin], hint="")
             return edition
         except DataError as error:
             refusals.append(str(error).partition("(")[2].rpartition(")")[0])

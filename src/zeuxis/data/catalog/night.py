@@ -21,7 +21,7 @@ _SUMS = {
     "earth-blue-marble.jpg": "228deba2e4b600146bdcb6cfa359b8ead6aacc2b1c13550a29cd82824cfa1c01",
     "earth-night.jpg": "355ab23dd1323315b393d7b91dd2d7ee223a1cbaaba2b48dc72ba90d371ced24",
 }
-_SOURCES = [
+_ORIGINS = [
     downloads.web(f"https://cdn.jsdelivr.net/npm/{_PACKAGE}/example/img/", list(_SUMS)),
     downloads.npm(_PACKAGE, [f"example/img/{name}" for name in _SUMS]),
 ]
@@ -39,7 +39,7 @@ def _view(name: str, split: str, count: int | None) -> Listing:
 
 
 def _opened(name: str) -> Array:
-    found = downloads.fetched("night", _SUMS, _SOURCES, hint=_HINT)
+    found = downloads.fetched("night", _SUMS, _ORIGINS, hint=_HINT)
     with Image.open(io.BytesIO(found[name]), formats=("JPEG",)) as image:
         return np.asarray(image.convert("RGB"))
 

@@ -29,12 +29,12 @@ class _Collection(NamedTuple):
 
     package: str
     sums: Mapping[str, str]
-    sources: list[downloads.Origin]
+    origins: list[downloads.Origin]
 
 
 def _debian(package: str, path: str, folder: str, sums: Mapping[str, str]) -> _Collection:
-    sources = [downloads.debian(package, folder, list(sums)), downloads.deb(_POOL + path, folder, list(sums))]
-    return _Collection(package, sums, sources)
+    origins = [downloads.debian(package, folder, list(sums)), downloads.deb(_POOL + path, folder, list(sums))]
+    return _Collection(package, sums, origins)
 
 
 def _wheels(package: str, folder: str, versions: tuple[str, ...], sums: Mapping[str, str]) -> _Collection:
@@ -162,7 +162,7 @@ def _fetched(split: str) -> tuple[Path, list[str]]:
     """The folder that holds the photographs of a split, and their paths in it."""
     names = []
     for each in _COLLECTIONS[split]:
-        downloads.fetched(each.package, each.sums, each.sources, hint=_HINT)
+        downloads.fetched(each.package, each.sums, each.origins, hint=_HINT)
         names += [f"{each.package}/{name}" for name in each.sums]
     return files.cache_dir() / "downloads", names
 
