@@ -39,6 +39,7 @@ from zeuxis.runtime import signals
 from zeuxis.runtime.progress import open_display
 from zeuxis.storage import Run
 from zeuxis.training import runs
+from zeuxis.training.build import values_in_force
 from zeuxis.training.config import read, versions
 from zeuxis.training.settings import TrainSettings
 
@@ -79,11 +80,11 @@ class Job:
         """The model's own options."""
         general = {f.name for f in dataclasses.fields(TrainSettings)}
         own = {name: value for name, value in self.chosen.items() if name not in general}
-        peer = peers.PEERS.get(self.model)
-        shape = (
-            runs.own_shape(DataSpec.parse(self.data), peer) if peer else {}
-        )  # families find theirs when a run begins
-        return {**shape, **({"size": self.size} if self.size else {}), **own}
+        given = {**({"size": self.size} if self.size else {}), **own}
+        if peer := peers.PEERS.get(self.model):  # families find theirs when a run begins
+            shape = DataSpec.parse(self.data).own_shape
+            return values_in_force(peer, shape=shape, preset=None, given=given)
+        return given
 
     def command(self, minutes: float) -> str:
         """What is typed to have it again."""

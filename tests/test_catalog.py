@@ -376,7 +376,7 @@ def test_when_nothing_can_be_reached_one_line_says_what_was_tried(
     monkeypatch.setenv("ZEUXIS_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(
-        fashion_mnist, "_SOURCES", [downloads.web("http://127.0.0.1:9/", ["a.gz"]), *fashion_mnist._SOURCES[2:]]
+        fashion_mnist, "_ORIGINS", [downloads.web("http://127.0.0.1:9/", ["a.gz"]), *fashion_mnist._ORIGINS[2:]]
     )
     with pytest.raises(DataError) as caught:
         DataSpec.parse("fashion-mnist").open(28)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from zeuxis import families, storage
+from zeuxis import families, renamed, storage
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.io import files, parsing
@@ -34,7 +34,7 @@ def load(
     config, weights = storage.read_model_folder(folder)
     kind = trusted(config["family"], family)
     _check_fit(kind, config["options"], weights, folder)
-    model = kind(**config["options"]).drop_scaffolding()
+    model = kind(**config["options"]).drop_training_only()
     storage.fill(model, weights)
     model.adjust(options or {})
     return model.to(device).eval().requires_grad_(False)
@@ -66,7 +66,7 @@ def data_of(path: str | Path) -> DataSpec | None:
     if not config.is_file():
         return None
     content = files.read_yaml(config)
-    data = content.get("data") if isinstance(content, dict) else None
+    data = renamed.config(content).get("data") if isinstance(content, dict) else None
     return DataSpec.parse(data) if isinstance(data, str) else None
 
 
@@ -116,7 +116,7 @@ def _check_fit(family: type[Model], options: Mapping[str, Any], weights: Mapping
     config = folder / "config.json"
     try:
         with torch.device("meta"), _Undrawn():
-            model = family(**options).drop_scaffolding()
+            model = family(**options).drop_training_only()
     except UsageError as error:
         raise UsageError(f"{config}: {error}") from None
     except (TypeError, ValueError, ArithmeticError, RuntimeError, LookupError, MemoryError) as error:

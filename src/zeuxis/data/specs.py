@@ -98,6 +98,12 @@ class DataSpec(ABC):
         return None
 
     @property
+    def own_shape(self) -> dict[str, int]:
+        """`size`, `channels` and `source_channels`, those that are decided."""
+        found = {"size": self.size, "channels": self.channels, "source_channels": self.source_channels}
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
     def has_photographs(self) -> bool:
         """Whether the images are files of a folder or a zip, which tiles can be cut out of."""
         return isinstance(self.images, FileSet) and self.images.has_photographs

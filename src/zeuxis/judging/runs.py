@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
-from zeuxis import loading
+from zeuxis import loading, renamed
 from zeuxis.data import DataSpec
 from zeuxis.io import files
 from zeuxis.options import ResizeMode
@@ -23,7 +23,8 @@ def selected(path: str | Path, data: DataSpec) -> DataSpec:
     """The data with the resize mode and the limit of images of a model's run, if that is what it was trained on."""
     run = run_of(path)
     config = files.read_yaml(run / "config.yaml") if run else None
-    if not isinstance(config, dict) or config.get("data") not in (str(data), str(data.absolute())):
+    config = renamed.config(config) if isinstance(config, dict) else {}
+    if config.get("data") not in (str(data), str(data.absolute())):
         return data
     settings = config.get("settings")
     if not isinstance(settings, dict):

@@ -16,7 +16,7 @@ from zeuxis.judging import sets, translation
 from zeuxis.judging.watch import Watch, watch, watch_translations
 from zeuxis.loading import trusted
 from zeuxis.metrics import extractors
-from zeuxis.model import Model, Translator, options_of
+from zeuxis.model import Model, Translator
 from zeuxis.runtime import signals
 from zeuxis.runtime.device import choose_device, choose_precision, choose_threads, memory_kept
 from zeuxis.runtime.progress import Display, open_display
@@ -24,7 +24,7 @@ from zeuxis.runtime.signals import Interrupt, Stop, Stopped
 from zeuxis.storage import Checkpoint, Run
 from zeuxis.training import contact_sheets, engine
 from zeuxis.training.budget import Budget
-from zeuxis.training.build import build
+from zeuxis.training.build import build, values_in_force
 from zeuxis.training.config import Recipe, read, selected_by, versions
 from zeuxis.training.dry_run import Plan, dry_run
 from zeuxis.training.engine import State
@@ -49,10 +49,10 @@ def start(
     it was at its newest checkpoint.
     """
     with _on_stage(display) as (stop, shown):
-        data = data.with_source(family.made_from if issubclass(family, Translator) else None)
+        data = data.with_source(family.degradation if issubclass(family, Translator) else None)
         data = selected_by(settings, data, suits=family.resize_mode)
         settings = dataclasses.replace(settings, resize_mode=data.resize_mode)
-        options = {**own_shape(data, family), **options}
+        options = values_in_force(family, shape=data.own_shape, preset=settings.preset, given=options)
         settings, model = _prepare(settings, family, options, shown, weights_of=settings.init_from)
         pack = _open(data, model, shown)
         chosen = _kernels(settings, model, pack)
@@ -142,13 +142,6 @@ def _prepare(
     return dataclasses.replace(settings, **chosen), model
 
 
-def own_shape(data: DataSpec, family: type[Model]) -> dict[str, int]:
-    """The options of a family that a named set decides, unless the user does."""
-    found = {"size": data.size, "channels": data.channels, "source_channels": data.source_channels}
-    known = {field.name for field in options_of(family)}
-    return {name: value for name, value in found.items() if value is not None and name in known}
-
-
 def _open(data: DataSpec, model: Model, display: Display) -> Pack | Pairs:
     return open_data(data, model, progress=lambda done, total: display.work("reading images", done, total))
 
@@ -204,9 +197,21 @@ def _train(
     _greet(run, recipe, checkpoint, display)
     folder = run.path / "tensorboard" if settings.tensorboard else None
     with memory_kept(), contextlib.closing(Events(folder, step=step)) as events:
-        work = Training(run, recipe, source, state, stop, display, events, reals, budget, scorer, settled)
-        work.rows, work.saved = run.metrics()[-100:], step if checkpoint else -1
-        work.go()
+        Training(
+            run,
+            recipe,
+            source,
+            state,
+            stop,
+            display,
+            events,
+            reals,
+            budget,
+            watch=scorer,
+            settled=settled,
+            rows=run.metrics()[-100:],
+            saved=step if checkpoint else -1,
+        ).go()
 
 
 def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:
