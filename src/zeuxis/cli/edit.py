@@ -41,9 +41,7 @@ def invert(
         str, Parameter(help="image files, or DATA to take images from, as in avatars/test or mnist:9")
     ],
     number: Annotated[int, flags.flag("images taken from each DATA", low=1, high=10_000)] = 8,
-    steps: Annotated[
-        int | None, flags.flag("gradient descent steps (default: 300; 0 with an encoder)", low=0)
-    ] = None,
+    steps: Annotated[int | None, flags.flag("gradient descent steps (default: 300; 0 with an encoder)", low=0)] = None,
     restarts: Annotated[int, flags.flag("initial latents tried per image", low=1, high=64)] = 8,
     seed: Annotated[int, flags.flag("seed of the restarts", low=0, high=2**62)] = 0,
     space: Where = "z",

@@ -185,33 +185,25 @@ def _train(
     display: Display,
     checkpoint: Checkpoint | None = None,
 ) -> None:
+    source = _batches(recipe, model, pack)
+    state, budget = State.start(model), Budget(recipe.settings)
+    reals = _reals(run, recipe, model, source, len(pack))
+    settled = _take_over(run, state, budget, checkpoint)
+    step = state.clock.step
+    _greet(run, recipe, checkpoint, display)
+    folder = run.path / "tensorboard" if recipe.settings.tensorboard else None
+    rows, saved = run.metrics()[-100:], step if checkpoint else -1
+    with memory_kept(), contextlib.closing(Events(folder, step=step)) as events:
+        Training(run, recipe, source, state, stop, display, events, reals, budget, scorer, settled, rows, saved).go()
+
+
+def _batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | PairSource:
+    """The batches of the run, if they have what the model learns from."""
     settings = recipe.settings
     source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
     if missing := model.needs - source.columns:
         raise DataError(f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have")
-    state = State.start(model)
-    reals = _reals(run, recipe, model, source, len(pack))
-    budget = Budget(settings)
-    settled = _take_over(run, state, budget, checkpoint)
-    step = state.clock.step
-    _greet(run, recipe, checkpoint, display)
-    folder = run.path / "tensorboard" if settings.tensorboard else None
-    with memory_kept(), contextlib.closing(Events(folder, step=step)) as events:
-        Training(
-            run,
-            recipe,
-            source,
-            state,
-            stop,
-            display,
-            events,
-            reals,
-            budget,
-            watch=scorer,
-            settled=settled,
-            rows=run.metrics()[-100:],
-            saved=step if checkpoint else -1,
-        ).go()
+    return source
 
 
 def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:
