@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from commandline import refused, typed
-from zeuxis import api, families, judging
+from zeuxis import api, families, judging, loading
 from zeuxis.data import DataSpec, Pack
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io.images import from_uint8
@@ -297,6 +297,16 @@ def test_evaluate_of_what_cannot_be_judged(run: Path, tmp_path: Path) -> None:
     digits, mnist = DataSpec.parse("digits"), DataSpec.parse("mnist")
     assert runs.selected("1", digits) == DataSpec.parse(digits, resize_mode="pad", max_images=300)
     assert runs.selected("1", mnist) == mnist
+
+
+def test_the_data_of_a_run_is_known_by_a_relative_path_too(run: Path, tmp_path: Path) -> None:
+    (run / "config.yaml").write_text(f"family: gan\ndata: {tmp_path / 'birds'}\nsettings: {{max_images: 300}}\n")
+    own = loading.data_of("1")
+    assert own == DataSpec.parse(tmp_path / "birds")
+    for data in ("birds", "./birds", str(tmp_path / "birds")):
+        assert runs.selected("1", DataSpec.parse(data)).max_images == 300
+    for other in ("bird", "edges -> birds", "digits"):
+        assert runs.selected("1", DataSpec.parse(other)) == DataSpec.parse(other)
 
 
 @pytest.fixture
