@@ -24,10 +24,10 @@ from torch import Tensor
 from zeuxis.data import PackSource, open_pack
 from zeuxis.families.rbm import RBM
 from zeuxis.io.images import from_uint8
-from zeuxis.metrics import partition
-from zeuxis.metrics.resampling import Score, log_mean, mean
+from zeuxis.likelihood import partition
 from zeuxis.nets.boltzmann import Machine
 from zeuxis.samplers import Chance
+from zeuxis.scores import Score, log_mean, mean
 from zeuxis.training.engine import State, train
 
 BATCH = 64

@@ -17,9 +17,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS: list[set[str]] = [
     {"errors"},
     {"options"},
-    {"io", "runtime"},
+    {"io", "runtime", "scores"},
     {"nets", "adversarial", "schedules"},
     {"samplers"},
+    {"likelihood"},
     {"model"},
     {"families", "storage", "data"},
     {"metrics"},

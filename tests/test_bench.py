@@ -24,12 +24,12 @@ import peers
 import quality
 import standings
 from textbook import ddpm
-from zeuxis import loading, storage
+from zeuxis import loading, scores, storage
 from zeuxis.errors import UsageError
 from zeuxis.families.dcgan import DCGAN
 from zeuxis.families.diffusion import Diffusion
 from zeuxis.io import files
-from zeuxis.metrics import extractors, features, resampling, vgg
+from zeuxis.metrics import extractors, features, vgg
 from zeuxis.training import budget
 
 TINY = {"width": 4, "batch_size": 8, "latent_dim": 8}
@@ -43,7 +43,7 @@ def _few_features(monkeypatch: pytest.MonkeyPatch) -> None:
         return features.own_extractor(name, lambda images: F.avg_pool2d(images, 8).flatten(1))
 
     monkeypatch.setattr(extractors, "find", find)
-    monkeypatch.setattr(resampling, "RESAMPLES", 40)
+    monkeypatch.setattr(scores, "RESAMPLES", 40)
 
 
 @pytest.fixture

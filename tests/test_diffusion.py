@@ -17,7 +17,7 @@ from commandline import refused, typed
 from zeuxis import api, loading
 from zeuxis.errors import DataError, UsageError
 from zeuxis.families.diffusion import HIGH, LOW, OBJECTIVES, Diffusion
-from zeuxis.metrics import likelihood
+from zeuxis.likelihood import bounds as likelihood
 from zeuxis.model import Batch, Clock
 from zeuxis.nets.denoising import DenoisingUNet, Waves, fine
 from zeuxis.samplers import SAMPLERS, Denoiser, ddim, ddpm, dpm_solver, euler, heun, ladder, linear_levels, seed_of

@@ -24,10 +24,10 @@ from zeuxis.errors import DataError, UsageError
 from zeuxis.io.images import from_uint8
 from zeuxis.judging import abilities, report, runs, sets
 from zeuxis.judging.report import Evaluation, Row
-from zeuxis.metrics import partition
+from zeuxis.likelihood import partition
 from zeuxis.metrics.features import Extractor
-from zeuxis.metrics.resampling import Score
 from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Turn
+from zeuxis.scores import Score
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 # Pixels of 4 by 4 blocks: few features, so that few images do.

@@ -12,8 +12,10 @@ import torch
 from sklearn.metrics import pairwise_distances
 from torch import Tensor
 
+from zeuxis import scores
 from zeuxis.errors import DataError
-from zeuxis.metrics import distances, latent, likelihood, neighbours, paired, resampling
+from zeuxis.likelihood import bounds as likelihood
+from zeuxis.metrics import distances, latent, neighbours, paired
 
 
 def gaussian(count: int, dimensions: int = 24, *, seed: int = 0, scale: float = 1.0, shift: float = 0.0) -> Tensor:
@@ -65,7 +67,7 @@ def test_fid_with_a_dead_feature() -> None:
 
 def test_leaving_out_is_worked_out_as_if_by_hand() -> None:
     x = gaussian(103, 4) + 50
-    for lesser, group in zip(distances._lesser(x), resampling.groups(103), strict=True):
+    for lesser, group in zip(distances._lesser(x), scores.groups(103), strict=True):
         direct = distances.moments(torch.cat([x[: group.start], x[group.stop :]]))
         assert torch.allclose(lesser.mean, direct.mean) and torch.allclose(lesser.covariance, direct.covariance)
 
@@ -178,12 +180,12 @@ def test_copies_are_found() -> None:
 
 def test_bootstrap_is_that_of_a_mean() -> None:
     values = torch.randn(500, generator=torch.Generator().manual_seed(0)) + 3
-    found = resampling.mean(values)
+    found = scores.mean(values)
     half = 1.96 * float(values.std()) / math.sqrt(500)
     assert found.value == pytest.approx(float(values.mean()), abs=1e-6)
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.1)
-    assert resampling.mean(values) == found
-    middle = resampling.median(values)
+    assert scores.mean(values) == found
+    middle = scores.median(values)
     assert middle.low < float(values.median()) < middle.high
 
 

@@ -14,11 +14,11 @@ from zeuxis import families
 from zeuxis.data import open_pack
 from zeuxis.errors import UsageError
 from zeuxis.io.images import from_uint8
-from zeuxis.metrics import partition
-from zeuxis.metrics.resampling import Score, log_mean
+from zeuxis.likelihood import partition
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.boltzmann import Machine
 from zeuxis.samplers import Chance, Streams, _swapped, annealed, gibbs, tempered
+from zeuxis.scores import Score, log_mean
 from zeuxis.training.engine import train_step
 
 RBM: Any = families.find("rbm")

@@ -16,11 +16,13 @@ from zeuxis.families.vae import VAE
 from zeuxis.io.images import from_uint8
 from zeuxis.judging.report import Progress, Row
 from zeuxis.judging.sets import Sets
-from zeuxis.metrics import latent, likelihood, paired, partition
+from zeuxis.likelihood import bounds as likelihood
+from zeuxis.likelihood import partition
+from zeuxis.metrics import latent, paired
 from zeuxis.metrics.features import Extractor
-from zeuxis.metrics.resampling import Score, log_mean, mean
 from zeuxis.model import Encoder, Latent
 from zeuxis.samplers import Chance
+from zeuxis.scores import Score, log_mean, mean
 
 PATHS = 1000  # of which the length is taken
 BOUNDED = 256  # images whose likelihood is bounded

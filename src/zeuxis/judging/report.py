@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zeuxis.errors import UsageError
 from zeuxis.io import files, images
-from zeuxis.metrics.resampling import Score
+from zeuxis.scores import Score
 
 Better = Literal["lower", "higher", ""]
 Progress = Callable[[str, int, int], None]  # what is worked on, how many are done, of how many

@@ -21,9 +21,9 @@ from zeuxis.judging.report import Better, Evaluation, Progress, Row
 from zeuxis.metrics import distances, paired, vgg
 from zeuxis.metrics.distances import FEWEST
 from zeuxis.metrics.features import Extractor, digest, pack_features
-from zeuxis.metrics.resampling import mean
 from zeuxis.metrics.vgg import VGG
 from zeuxis.model import Translator
+from zeuxis.scores import mean
 
 BATCH = 16  # images translated at once
 SHOWN = 12  # examples in the picture

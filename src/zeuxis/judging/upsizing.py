@@ -23,9 +23,9 @@ from zeuxis.io.tiling import photograph
 from zeuxis.judging.report import Better, Evaluation, Progress, Row
 from zeuxis.metrics import paired, vgg
 from zeuxis.metrics.features import digest
-from zeuxis.metrics.resampling import mean
 from zeuxis.metrics.vgg import VGG
 from zeuxis.model import Upsizer
+from zeuxis.scores import mean
 
 SHOWN = 8  # photographs in the picture
 _DETAIL = 128  # pixels, height and width, of what is shown of each

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zeuxis.errors import DataError
-from zeuxis.metrics.resampling import GROUPS, Score, groups, jackknife, shuffled
+from zeuxis.scores import GROUPS, Score, groups, jackknife, shuffled
 
 FEWEST = 20  # images: below this no distance of sets is worked out
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zeuxis.errors import DataError
-from zeuxis.metrics.resampling import Score, mean, median
+from zeuxis.scores import Score, mean, median
 
 K = 5  # neighbours that make the radius around an image, as in the reference implementation `prdc`
 CHUNK = 1000  # rows of a matrix of distances that are in memory at once

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from zeuxis.errors import UsageError
-from zeuxis.metrics.resampling import Score
 from zeuxis.nets.boltzmann import Machine, Noise, draw
 from zeuxis.samplers import base_draws
+from zeuxis.scores import Score
 
 MOST_HIDDEN = 20  # units whose 2^20 states are counted
 _BLOCK = 4096  # of them at a time

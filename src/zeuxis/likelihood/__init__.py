@@ -1,0 +1,1 @@
+"""How likely images are under a model: estimators that families share."""
