@@ -27,7 +27,7 @@ from zeuxis.io.images import from_uint8
 from zeuxis.likelihood import partition
 from zeuxis.nets.boltzmann import Machine
 from zeuxis.samplers import Chance
-from zeuxis.scores import Score, log_mean, mean
+from zeuxis.scores import Score, bootstrap_log_mean, bootstrap_mean, difference
 from zeuxis.training.engine import State, train
 
 BATCH = 64
@@ -85,9 +85,9 @@ class Theirs:
 def likelihood(machine: Machine, images: Tensor, temperatures: int) -> Score:
     """The log-likelihood of binary images (n d) in nats, with its interval."""
     noise = Chance(torch.Generator().manual_seed(0))
-    weights = partition.forward_weights(machine, partition.ladder(temperatures), chains=100, noise=noise)
+    weights = partition.forward_weights(machine, partition.annealing_schedule(temperatures), chains=100, noise=noise)
     with torch.no_grad():
-        return partition.difference(mean(-machine.free_energy(images)), log_mean(weights))
+        return difference(bootstrap_mean(-machine.free_energy(images)), bootstrap_log_mean(weights))
 
 
 def timed(work: Callable[[], int]) -> float:

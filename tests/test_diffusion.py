@@ -17,7 +17,7 @@ from commandline import refused, typed
 from zeuxis import api, loading
 from zeuxis.errors import DataError, UsageError
 from zeuxis.families.diffusion import HIGH, LOW, OBJECTIVES, Diffusion
-from zeuxis.likelihood import bounds as likelihood
+from zeuxis.likelihood import bounds
 from zeuxis.model import Batch, Clock
 from zeuxis.nets.denoising import DenoisingUNet, Waves, fine
 from zeuxis.samplers import SAMPLERS, Denoiser, ddim, ddpm, dpm_solver, euler, heun, ladder, linear_levels, seed_of
@@ -334,16 +334,16 @@ def test_a_bound_of_the_likelihood_is_below_it_and_near() -> None:
     """Of a Gaussian, whose denoiser and chance of every one of 256 values are known; far below a value's width it is loose."""
     random, spread = torch.Generator().manual_seed(0), 0.25
     image = torch.randn(300, 1, 12, 12, generator=random) * spread
-    image = (((image + 1) / likelihood.BIN).round() * likelihood.BIN - 1).clamp(-1, 1)
-    normal, edge = Normal(torch.zeros((), dtype=torch.double), spread), likelihood.BIN / 2
+    image = (((image + 1) / bounds.BIN).round() * bounds.BIN - 1).clamp(-1, 1)
+    normal, edge = Normal(torch.zeros((), dtype=torch.double), spread), bounds.BIN / 2
     exact = (normal.cdf(image.double() + edge) - normal.cdf(image.double() - edge)).log().flatten(1).sum(1)
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         return x * (spread**2 / (spread**2 + sigma**2)).view(-1, 1, 1, 1)
 
     def gap(low: float) -> Tensor:
-        bound = likelihood.variational(denoise, image, low=low, high=80.0, draws=60, random=random)
-        return likelihood.bits_per_dimension(bound - exact, 144)
+        bound = bounds.variational(denoise, image, low=low, high=80.0, draws=60, generator=random)
+        return bounds.bits_per_dimension(bound - exact, 144)
 
     for low in (0.004, 0.01):
         found = gap(low)

@@ -14,20 +14,22 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.optim import Optimizer
 
+import zeuxis
 from commandline import refused, typed
 from zeuxis import api, families, judging
 from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.errors import DataError, UsageError
+from zeuxis.families.vae import VAE
 from zeuxis.io.images import from_uint8
 from zeuxis.judging import abilities, report, runs, sets
 from zeuxis.judging.report import Evaluation, Row
-from zeuxis.likelihood import partition
+from zeuxis.likelihood import Likelihoods, LikelihoodScore, StageCallback, bounds, partition, silent
 from zeuxis.metrics.features import Extractor
-from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Turn
-from zeuxis.scores import Score
+from zeuxis.model import Batch, Clock, Encoder, HasLikelihood, Latent, Model, Turn, option
+from zeuxis.scores import Score, bootstrap_mean
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 # Pixels of 4 by 4 blocks: few features, so that few images do.
@@ -163,7 +165,7 @@ def _with_the_least(model: Latent, chosen: sets.Sets, found: Evaluation) -> Tens
 
 @pytest.mark.parametrize("kind", ["gaussian", "bernoulli"])
 def test_a_vae_is_asked_for_its_likelihood_too(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(abilities, "DRAWS", 7)
+    monkeypatch.setattr(bounds, "DRAWS", 7)
     torch.manual_seed(0)
     model = families.find("vae")(size=16, channels=1, latent_dim=4, width=4, likelihood=kind).eval()
     assert isinstance(model, Latent)
@@ -178,6 +180,27 @@ def test_a_vae_is_asked_for_its_likelihood_too(kind: str, monkeypatch: pytest.Mo
         assert 4 < bits.value < 20
     else:
         assert 0.4 < bits.value < 2
+
+
+def test_the_bound_of_a_vae_is_its_formula_on_a_stream_of_random_numbers() -> None:
+    torch.manual_seed(0)
+    model = VAE(size=16, channels=1, latent_dim=4, width=4).eval()
+    images = from_uint8(open_pack("digits/test", size=16, channels=1).images[:40])
+    found = model.likelihood_scores(images, torch.Generator().manual_seed(3))
+    random, weights = torch.Generator().manual_seed(3), []
+    with torch.no_grad():
+        for image in images.split(32):
+            shown = image + (torch.rand(image.shape, generator=random) - 0.5) * bounds.BIN
+            mean, log_variance = model.posterior(image)
+            for _ in range(50):
+                noise = torch.randn(mean.shape, generator=random)
+                z = mean + noise * (log_variance / 2).exp()
+                ratio = (noise.square() + log_variance - z.square()).double().sum(1) / 2
+                weights.append(model.log_likelihood(shown, model.decoder(z)).double() + ratio)
+    whole = torch.cat([torch.stack(weights[:50], 1), torch.stack(weights[50:], 1)]) + 256 * math.log(bounds.BIN)
+    assert found["ELBO (nats/image)"].score == bootstrap_mean(whole.mean(1))
+    tighter = bootstrap_mean(whole.logsumexp(1) - math.log(50))
+    assert found["importance-weighted bound, 50 draws (nats/image)"].score == tighter
 
 
 def test_a_diffusion_is_asked_for_a_bound_of_its_likelihood() -> None:
@@ -217,7 +240,7 @@ def test_of_a_model_that_takes_long_fewer_images_are_made_again(
 
 @pytest.mark.parametrize("units", ["binary", "gaussian"])
 def test_an_rbm_is_asked_for_its_likelihood_in_nats(units: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(abilities, "TEMPERATURES", 300)
+    monkeypatch.setattr(partition, "TEMPERATURES", 300)
     torch.manual_seed(0)
     model = families.find("rbm")(size=8, channels=1, latent_dim=6, units=units, sample_steps=3).eval()
     assert isinstance(model, Latent)
@@ -232,6 +255,70 @@ def test_an_rbm_is_asked_for_its_likelihood_in_nats(units: str, monkeypatch: pyt
     for name in ("AIS", "reverse AIS"):
         assert found[f"log-likelihood by {name} (nats/image)"].value == pytest.approx(exact.value, abs=0.3)
     assert judged(model, chosen).to_json() == found.to_json()
+
+
+@dataclass(eq=False)
+class Gaussian(Latent, HasLikelihood):
+    """A family from outside the package: each pixel has a Gaussian of its own, so that the likelihood is known exactly."""
+
+    sigma: float = option(0.7, "standard deviation of every pixel", low=0)
+
+    def build(self) -> None:
+        self.mean = torch.nn.Parameter(torch.linspace(-0.8, -0.2, self.size**2).view(1, 1, self.size, self.size))
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {"gaussian": torch.optim.SGD(self.parameters(), 0.1)}
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
+        yield "gaussian", {"nll": -self.log_prob(batch.image).mean()}
+
+    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        return (self.mean + self.sigma * z[:, : self.size**2].view(-1, 1, self.size, self.size)).clamp(-1, 1)
+
+    def log_prob(self, images: Tensor) -> Tensor:
+        return torch.distributions.Normal(self.mean, self.sigma).log_prob(images).sum((1, 2, 3))
+
+    def likelihood_scores(self, images: Tensor, generator: Generator, progress: StageCallback = silent) -> Likelihoods:
+        with torch.no_grad():
+            nats = self.log_prob(images)
+        progress("exact likelihood", len(images), len(images))
+        bits = bounds.bits_per_dimension(nats, images[0].numel())
+        return {
+            "log-likelihood (nats/image)": LikelihoodScore(bootstrap_mean(nats)),
+            "negative log-likelihood (bits/dim)": LikelihoodScore(bootstrap_mean(bits), "lower"),
+        }
+
+
+def closed_form(model: Gaussian, images: Tensor) -> float:
+    """The mean log density of images (n 1 h w) in nats: -|x - mean|^2 / 2 sigma^2 - d log(sigma sqrt(2 pi))."""
+    apart = (images - model.mean.detach()).double().square().sum((1, 2, 3)).mean()
+    return float(-apart / (2 * model.sigma**2)) - model.size**2 * math.log(model.sigma * math.sqrt(2 * math.pi))
+
+
+@pytest.mark.usefixtures("own_eyes")
+def test_a_family_from_outside_is_asked_for_its_likelihood() -> None:
+    model, told = Gaussian(8, 1, latent_dim=64).eval(), []
+    found = zeuxis.evaluate(model, "digits", images=60, features="own_eyes:look", progress=lambda *at: told.append(at))
+    chosen = sets.choose("digits", count=60, size=8, channels=1)
+    expected = closed_form(model, from_uint8(chosen.judge.images[chosen.reference]))
+    rows = {row.name: row for row in found.rows}
+    nats, bits = rows["log-likelihood (nats/image)"], rows["negative log-likelihood (bits/dim)"]
+    assert nats.score.value == pytest.approx(expected, rel=1e-5) and nats.score.low < expected < nats.score.high
+    assert bits.score.value == pytest.approx(-expected / 64 / math.log(2), rel=1e-5)
+    assert (nats.better, nats.of, bits.better, bits.of) == ("higher", None, "lower", None)
+    assert ("exact likelihood", 60, 60) in told
+
+
+@pytest.mark.usefixtures("own_eyes")
+def test_a_likelihood_of_so_many_images_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Gaussian, "likelihood_images", 20)
+    model = Gaussian(8, 1, latent_dim=64).eval()
+    found = zeuxis.evaluate(model, "digits", images=60, features="own_eyes:look")
+    chosen = sets.choose("digits", count=60, size=8, channels=1)
+    (row,) = (row for row in found.rows if row.name == "log-likelihood (nats/image)")
+    spread = from_uint8(chosen.judge.images[chosen.reference[::3]])
+    assert row.of == 20 and row.score.value == pytest.approx(closed_form(model, spread), rel=1e-5)
+    assert any(line.startswith("log-likelihood (nats/image), of 20 ") for line in found.lines())
 
 
 def test_a_report_reads_well() -> None:
@@ -259,15 +346,20 @@ def test_a_report_reads_well() -> None:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_eyes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feature function of the user's own, in the current folder."""
+    (tmp_path / "own_eyes.py").write_text("def look(x): return x[:, 0, ::2, ::2].flatten(1)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.fixture
+def run(tmp_path: Path, own_eyes: None) -> Path:
     """A run with a model of the digits, and a feature function beside it."""
     path = tmp_path / "runs" / "00001-gan-digits"
     torch.manual_seed(0)
     families.find("gan")(size=8, channels=1).save(path / "model")
     (path / "config.yaml").write_text("family: gan\ndata: digits\nsettings: {fit: pad, limit: 300}\n")
-    (tmp_path / "own_eyes.py").write_text("def look(x): return x[:, 0, ::2, ::2].flatten(1)\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
     return path
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zeuxis import scores
 from zeuxis.errors import DataError
-from zeuxis.likelihood import bounds as likelihood
+from zeuxis.likelihood.bounds import BIN, Bounds, bits_per_dimension, dequantised, importance_weighted, log_weights
 from zeuxis.metrics import distances, latent, neighbours, paired
 
 
@@ -180,12 +180,12 @@ def test_copies_are_found() -> None:
 
 def test_bootstrap_is_that_of_a_mean() -> None:
     values = torch.randn(500, generator=torch.Generator().manual_seed(0)) + 3
-    found = scores.mean(values)
+    found = scores.bootstrap_mean(values)
     half = 1.96 * float(values.std()) / math.sqrt(500)
     assert found.value == pytest.approx(float(values.mean()), abs=1e-6)
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.1)
-    assert scores.mean(values) == found
-    middle = scores.median(values)
+    assert scores.bootstrap_mean(values) == found
+    middle = scores.bootstrap_median(values)
     assert middle.low < float(values.median()) < middle.high
 
 
@@ -235,12 +235,10 @@ def test_bounds_of_a_linear_model_are_its_likelihood() -> None:
     def given(z: Tensor) -> Tensor:
         return torch.distributions.Normal(z @ w.T, noise).log_prob(x).sum(1)
 
-    def bounds(draws: int, widen: float) -> likelihood.Bounds:
+    def bounds(draws: int, widen: float) -> Bounds:
         random = torch.Generator().manual_seed(1)
-        return likelihood.bounds(
-            likelihood.log_weights(
-                mean, (2 * math.log(widen) + variance.log()).expand(8, 2), given, draws=draws, random=random
-            )
+        return importance_weighted(
+            log_weights(mean, (2 * math.log(widen) + variance.log()).expand(8, 2), given, draws=draws, generator=random)
         )
 
     truth = torch.distributions.MultivariateNormal(
@@ -258,7 +256,7 @@ def test_bits_of_counted_values() -> None:
     """A density that is even over all 256 bins says 8 bits for each number."""
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (4, 1, 6, 6), generator=random) / 127.5 - 1
-    shown = likelihood.dequantised(images, random=random)
-    assert ((shown - images).abs() <= likelihood.BIN / 2 + 1e-6).all() and (shown != images).any()
-    even = torch.full((4,), -36 * math.log(256 * likelihood.BIN)) + 36 * math.log(likelihood.BIN)
-    assert likelihood.bits_per_dimension(even, 36).tolist() == pytest.approx([8.0] * 4)
+    shown = dequantised(images, random)[0]
+    assert ((shown - images).abs() <= BIN / 2 + 1e-6).all() and (shown != images).any()
+    even = torch.full((4,), -36 * math.log(256 * BIN)) + 36 * math.log(BIN)
+    assert bits_per_dimension(even, 36).tolist() == pytest.approx([8.0] * 4)

@@ -18,7 +18,7 @@ from zeuxis.likelihood import partition
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.boltzmann import Machine
 from zeuxis.samplers import Chance, Streams, _swapped, annealed, gibbs, tempered
-from zeuxis.scores import Score, log_mean
+from zeuxis.scores import Score, bootstrap_log_mean, difference
 from zeuxis.training.engine import train_step
 
 RBM: Any = families.find("rbm")
@@ -245,7 +245,7 @@ def chances(m: Machine) -> Tensor:
 
 DRAWS: dict[str, Any] = {
     "gibbs": lambda m, n: gibbs(m, torch.zeros(n, 4, dtype=torch.float64), steps=60, noise=noise()),
-    "annealed": lambda m, n: annealed(m, partition.ladder(60)[1:], count=n, noise=noise()),
+    "annealed": lambda m, n: annealed(m, partition.annealing_schedule(60)[1:], count=n, noise=noise()),
     "tempered": lambda m, n: tempered(
         m, [0.0, 0.4, 0.7, 1.0], torch.zeros(4 * n, 5, dtype=torch.float64), steps=60, noise=noise()
     ),
@@ -315,8 +315,8 @@ def test_annealed_importance_sampling_agrees_with_counting(gaussian: bool) -> No
     for seed in range(10):
         m = machine(12, 10, gaussian=gaussian, strength=0.3 if gaussian else 0.6, seed=seed)
         exact = partition.exact_log_partition(m)
-        weights = partition.forward_weights(m, partition.ladder(300), chains=100, noise=noise(seed))
-        found = log_mean(weights)
+        weights = partition.forward_weights(m, partition.annealing_schedule(300), chains=100, noise=noise(seed))
+        found = bootstrap_log_mean(weights)
         assert found.value == pytest.approx(exact, abs=0.15)
         inside += found.low <= exact <= found.high
     assert inside >= 8  # of 10 intervals of 95 %
@@ -324,20 +324,20 @@ def test_annealed_importance_sampling_agrees_with_counting(gaussian: bool) -> No
 
 def test_forward_and_reverse_bound_log_z_from_both_sides() -> None:
     m = machine(10, 8, strength=0.7)
-    exact, few = partition.exact_log_partition(m), partition.ladder(4)
+    exact, few = partition.exact_log_partition(m), partition.annealing_schedule(4)
     random = torch.Generator().manual_seed(0)
     drawn = states(10)[torch.multinomial(chances(m), 4000, True, generator=random)]
     below = partition.forward_weights(m, few, chains=4000, noise=noise())
     above = partition.reverse_weights(m, few, drawn, noise=noise())
     assert below.mean() < exact - 0.2 and above.mean() > exact + 0.2  # so few temperatures leave a gap
-    assert log_mean(below).value == pytest.approx(exact, abs=0.15)
-    many = partition.reverse_weights(m, partition.ladder(400), drawn[:500], noise=noise())
+    assert bootstrap_log_mean(below).value == pytest.approx(exact, abs=0.15)
+    many = partition.reverse_weights(m, partition.annealing_schedule(400), drawn[:500], noise=noise())
     assert many.mean().item() == pytest.approx(exact, abs=0.05)
 
 
 def test_reverse_chains_give_chances_that_sum_to_one() -> None:
     """Burda 2015: exp(-F(x) - weight) estimates without bias the chance that annealing ends at x."""
-    m, few, every = machine(4, 3, strength=1.5), partition.ladder(3), states(4)
+    m, few, every = machine(4, 3, strength=1.5), partition.annealing_schedule(3), states(4)
     many = every.repeat(8000, 1)
     weights = partition.reverse_weights(m, few, many, noise=noise())
     found = (-m.free_energy(many) - weights).exp().view(8000, 16).mean(0)
@@ -348,12 +348,12 @@ def test_reverse_chains_give_chances_that_sum_to_one() -> None:
 
 def test_the_log_of_a_mean_and_the_difference_of_scores() -> None:
     values = torch.tensor([1000.0, 1001.0, 999.5, 1000.2])
-    score = log_mean(values)
+    score = bootstrap_log_mean(values)
     assert score.value == pytest.approx(1000 + math.log((values.double() - 1000).exp().mean().item()))
     assert score.low < score.value < score.high
-    apart = partition.difference(Score(5, 2, 8), Score(1, -3, 5))
+    apart = difference(Score(5, 2, 8), Score(1, -3, 5))
     assert apart == pytest.approx((4.0, -1.0, 9.0))
-    assert partition.difference(Score(5, 2, 8), Score(1)).value == 4
+    assert difference(Score(5, 2, 8), Score(1)).value == 4
 
 
 def test_figures_show_filters_and_chains() -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
     from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
     from zeuxis.explore.editing import directions, editor, invert
-    from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Styled, Translator, Upsizer, option
+    from zeuxis.model import Batch, Clock, Encoder, HasLikelihood, Latent, Model, Styled, Translator, Upsizer, option
     from zeuxis.training.settings import TrainSettings
 
 __version__ = "0.1.0"
@@ -35,6 +35,7 @@ __all__ = [
     "DiskFullError",
     "DivergedError",
     "Encoder",
+    "HasLikelihood",
     "Latent",
     "Model",
     "Styled",
@@ -80,7 +81,18 @@ _HOMES = {
     ),
     "zeuxis.explore.editing": ("directions", "editor", "invert"),
     "zeuxis.errors": ("DataError", "DiskFullError", "DivergedError", "UsageError", "ZeuxisError"),
-    "zeuxis.model": ("Batch", "Clock", "Encoder", "Latent", "Model", "Styled", "Translator", "Upsizer", "option"),
+    "zeuxis.model": (
+        "Batch",
+        "Clock",
+        "Encoder",
+        "HasLikelihood",
+        "Latent",
+        "Model",
+        "Styled",
+        "Translator",
+        "Upsizer",
+        "option",
+    ),
     "zeuxis.training.settings": ("TrainSettings",),
 }
 

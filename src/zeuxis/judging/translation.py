@@ -23,7 +23,7 @@ from zeuxis.metrics.distances import FEWEST
 from zeuxis.metrics.features import Extractor, digest, pack_features
 from zeuxis.metrics.vgg import VGG
 from zeuxis.model import Translator
-from zeuxis.scores import mean
+from zeuxis.scores import bootstrap_mean
 
 BATCH = 16  # images translated at once
 SHOWN = 12  # examples in the picture
@@ -253,7 +253,7 @@ def _rows(prefix: str, marks: Mapping[str, Marks], real: list[Tensor], name: str
     for score in model.scores:
         better: Better = "higher" if score in _HIGHER else "lower"
         got = {other: float(torch.cat(each.scores[score]).mean()) for other, each in others.items()}
-        found.append(Row(f"{prefix}{score}", mean(torch.cat(model.scores[score])), None, better, got))
+        found.append(Row(f"{prefix}{score}", bootstrap_mean(torch.cat(model.scores[score])), None, better, got))
     got = {other: distances.frechet(real[0], torch.cat(each.features)) for other, each in others.items()}
     fid, twin = distances.fid(real[0], torch.cat(model.features)), real[1:]
     return [*found, Row(f"{prefix}FID[{name}]", fid, distances.frechet(*real) if twin else None, "lower", got)]

@@ -25,7 +25,7 @@ from zeuxis.metrics import paired, vgg
 from zeuxis.metrics.features import digest
 from zeuxis.metrics.vgg import VGG
 from zeuxis.model import Upsizer
-from zeuxis.scores import mean
+from zeuxis.scores import bootstrap_mean
 
 SHOWN = 8  # photographs in the picture
 _DETAIL = 128  # pixels, height and width, of what is shown of each
@@ -191,7 +191,7 @@ def _rows(scores: Mapping[str, Mapping[str, list[Tensor]]]) -> list[Row]:
     for score, values in scores["model"].items():
         better: Better = "lower" if score.startswith("VGG") else "higher"
         beside = {name: float(torch.cat(each[score]).mean()) for name, each in scores.items() if name != "model"}
-        rows.append(Row(score, mean(torch.cat(values)), None, better, beside))
+        rows.append(Row(score, bootstrap_mean(torch.cat(values)), None, better, beside))
     return rows
 
 

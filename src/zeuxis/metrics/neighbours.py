@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zeuxis.errors import DataError
-from zeuxis.scores import Score, mean, median
+from zeuxis.scores import Score, bootstrap_mean, bootstrap_median
 
 K = 5  # neighbours that make the radius around an image, as in the reference implementation `prdc`
 CHUNK = 1000  # rows of a matrix of distances that are in memory at once
@@ -54,10 +54,10 @@ def fidelity(real: Manifold, fake: Manifold, *, k: int = K) -> Fidelity:
         recalled.append((distance < fake.radii).any(1))
         covered.append(distance.min(1).values < radii)
     return Fidelity(
-        precision=mean((inside > 0).float()),
-        recall=mean(torch.cat(recalled).float()),
-        density=mean(inside / k),
-        coverage=mean(torch.cat(covered).float()),
+        precision=bootstrap_mean((inside > 0).float()),
+        recall=bootstrap_mean(torch.cat(recalled).float()),
+        density=bootstrap_mean(inside / k),
+        coverage=bootstrap_mean(torch.cat(covered).float()),
     )
 
 
@@ -98,4 +98,6 @@ def memory(samples: Tensor, held_out: Tensor, *, share: float = 0.01) -> Memory:
     learned by heart.
     """
     bound = torch.quantile(held_out.double(), share)
-    return Memory(median(samples), median(held_out), mean((samples.double() < bound).float()))
+    return Memory(
+        bootstrap_median(samples), bootstrap_median(held_out), bootstrap_mean((samples.double() < bound).float())
+    )
