@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Each row may import the rows above it, and itself only within one file or folder: so there are no circles.
 LAYERS: list[set[str]] = [
-    {"errors"},
+    {"errors", "version"},
     {"options"},
     {"io", "runtime", "scores"},
     {"nets", "adversarial", "schedules"},
@@ -38,6 +38,7 @@ FORBIDDEN = {
     ("model", "adversarial"),
     ("model", "samplers"),
     ("explore", "families"),
+    ("judging", "families"),
 }
 BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "torchvision"}
 
@@ -50,6 +51,9 @@ def room(path: Path) -> str:
 def module_name(path: Path) -> str:
     parts = ("zeuxis", *path.relative_to(PACKAGE).with_suffix("").parts)
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path) for path in FILES}
 
 
 def tree(path: Path) -> ast.Module:
@@ -84,6 +88,59 @@ def test_imports_run_one_way(path: Path) -> None:
     for there in rooms_imported(path) - {here}:
         assert RANK[there] < RANK[here], f"{module_name(path)} imports {there}, which is not below it"
         assert (here, there) not in FORBIDDEN, f"{module_name(path)} imports {there}"
+
+
+def modules_imported(path: Path) -> set[str]:
+    """The package's own modules that a file imports; `from zeuxis.io import files` imports the module, not its package."""
+    names = set(imports(path)) & MODULES
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.module in names:
+            found = {f"{node.module}.{alias.name}" for alias in node.names}
+            names -= {node.module} if found <= MODULES else set()
+    return names - {module_name(path)}
+
+
+def in_circles(graph: Mapping[str, Set[str]]) -> dict[str, list[str]]:
+    """What is left of a graph of imports when modules that import nothing of the rest, or that nothing of the rest imports,
+    are taken away again and again."""
+    left = dict(graph)
+    while True:
+        used = set[str]().union(*left.values())
+        kept = {name: found for name, found in left.items() if name in used and found & left.keys()}
+        if len(kept) == len(left):
+            return {name: sorted(found & left.keys()) for name, found in left.items()}
+        left = kept
+
+
+# A circle that is about to be undone: delete this line then.
+KNOWN_CIRCLE = {"zeuxis.data.workers", "zeuxis.data.readers", "zeuxis.data.tiles"}
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    """Not inside a room either, nor by an import that waits in a function."""
+    graph = {module_name(path): modules_imported(path) for path in FILES}
+    graph |= {name: graph[name] - KNOWN_CIRCLE for name in KNOWN_CIRCLE}
+    circles = in_circles(graph)
+    assert not circles, f"these modules import each other, or one that does: {circles}"
+
+
+def test_circles_are_seen() -> None:
+    assert in_circles({"a": {"b"}, "b": {"c"}, "c": set()}) == {}
+    assert in_circles({"a": {"b"}, "b": {"c"}, "c": {"b", "e"}, "e": set()}) == {"b": ["c"], "c": ["b"]}
+    lazy = modules_imported(PACKAGE / "families" / "__init__.py")
+    assert "zeuxis.model" in lazy and "zeuxis" not in lazy
+    assert "zeuxis.judging" not in modules_imported(PACKAGE / "training" / "runs.py")
+
+
+def families_imported(path: Path) -> set[str]:
+    return {name for name in modules_imported(path) if name.startswith("zeuxis.families.")}
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_nothing_knows_a_family_by_name(path: Path) -> None:
+    """Families are found when the program runs, so one from outside the package can do all that one inside can."""
+    if room(path) != "families":
+        assert not families_imported(path), f"{module_name(path)} imports {families_imported(path)}"
 
 
 def test_families_never_import_each_other() -> None:

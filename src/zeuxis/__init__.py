@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from zeuxis.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from zeuxis.api import (
         arithmetic,
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from zeuxis.model import Batch, Clock, Encoder, HasLikelihood, Latent, Model, Styled, Translator, Upsizer, option
     from zeuxis.training.settings import TrainSettings
 
-__version__ = "0.1.0"
 
 __all__ = [
     "Batch",

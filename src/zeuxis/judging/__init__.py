@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import zeuxis
 from zeuxis.io.images import from_uint8
 from zeuxis.judging import abilities
 from zeuxis.judging.report import Evaluation, Pair, Progress, Row
@@ -16,6 +15,7 @@ from zeuxis.judging.sets import Sets
 from zeuxis.metrics import distances, neighbours
 from zeuxis.metrics.features import Extractor, digest, pack_features
 from zeuxis.model import Latent
+from zeuxis.version import __version__
 
 PAIRS = 10  # samples in the picture of the closest
 FEW = 1000  # images below which neighbours say little
@@ -61,7 +61,7 @@ def evaluate(
         "dimensions": looks.samples.shape[1],
         "training_images": len(sets.training),
         "searched_for_copies": len(sets.searched),
-        "zeuxis": zeuxis.__version__,
+        "zeuxis": __version__,
     }
     return Evaluation(about, [*rows, *memory, *more], _warnings(looks, sets, memory), pairs)
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import zeuxis
 from zeuxis.data.batches import open_pairs_of
 from zeuxis.data.pairs import Pairs, halves
 from zeuxis.errors import DataError
@@ -24,6 +23,7 @@ from zeuxis.metrics.features import Extractor, digest, pack_features
 from zeuxis.metrics.vgg import VGG
 from zeuxis.model import Translator
 from zeuxis.scores import bootstrap_mean
+from zeuxis.version import __version__
 
 BATCH = 16  # images translated at once
 SHOWN = 12  # examples in the picture
@@ -132,7 +132,7 @@ def _about(model: Translator, trial: Trial, extractor: Extractor) -> dict[str, o
         "images_seen": extractor.sees,
         "dimensions": extractor(torch.zeros(1, 3, model.size, model.size)).shape[1],
         "training_images": len(trial.training),
-        "zeuxis": zeuxis.__version__,
+        "zeuxis": __version__,
     }
 
 

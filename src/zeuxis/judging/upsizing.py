@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-import zeuxis
 from zeuxis.data import catalog, open_pack, workers
 from zeuxis.data.derived_sources import SMALL, reduced
 from zeuxis.data.listing import WHOLE, Array, Picture, Shape
@@ -26,6 +25,7 @@ from zeuxis.metrics.features import digest
 from zeuxis.metrics.vgg import VGG
 from zeuxis.model import Upsizer
 from zeuxis.scores import bootstrap_mean
+from zeuxis.version import __version__
 
 SHOWN = 8  # photographs in the picture
 _DETAIL = 128  # pixels, height and width, of what is shown of each
@@ -137,7 +137,7 @@ def _about(model: Upsizer, test: Test) -> dict[str, Any]:
         "features": "VGG16, blocks 1 to 4",
         "images_seen": "at their own size",
         "dimensions": sum(width[-1] for width in vgg.BLOCKS),
-        "zeuxis": zeuxis.__version__,
+        "zeuxis": __version__,
     }
 
 
