@@ -19,12 +19,12 @@ from torch.optim import Optimizer
 
 import zeuxis
 from commandline import refused, typed
-from zeuxis import api, families, judging
+from zeuxis import api, families
 from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.errors import DataError, UsageError
 from zeuxis.families.vae import VAE
 from zeuxis.io.images import from_uint8
-from zeuxis.judging import abilities, report, runs, sets
+from zeuxis.judging import capability_scores, reference, report, samples, training_data
 from zeuxis.judging.report import Evaluation, Row
 from zeuxis.likelihood import Likelihoods, LikelihoodScore, StageCallback, bounds, partition, silent
 from zeuxis.metrics.features import Extractor
@@ -79,12 +79,12 @@ def test_named_sets_have_images_held_out(spec: str, halves: tuple[str, str] | No
 
 
 def test_held_out_images_judge_and_the_twin_was_trained_on() -> None:
-    chosen = sets.choose("digits", count=100, size=8, channels=1)
+    chosen = reference.choose("digits", count=100, size=8, channels=1)
     assert chosen.judge is chosen.held_out and chosen.judge.name == "digits-test"
     assert len(chosen.reference) == len(chosen.twin) == 100
     assert chosen.describe() == "100 held-out images of digits-test"
     assert np.isin(chosen.twin, chosen.searched).all() and len(chosen.searched) == len(chosen.training) > 1400
-    again = sets.choose("digits", count=100, size=8, channels=1)
+    again = reference.choose("digits", count=100, size=8, channels=1)
     assert np.array_equal(chosen.twin, again.twin) and np.array_equal(chosen.reference, again.reference)
 
 
@@ -97,23 +97,23 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_cut_in_two(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = sets.choose(str(folder), count=1000, size=8, channels=3)
+    chosen = reference.choose(str(folder), count=1000, size=8, channels=3)
     assert chosen.held_out is None and chosen.judge is chosen.training
     assert len(chosen.reference) == len(chosen.twin) == 30 and not np.isin(chosen.twin, chosen.reference).any()
     assert "nothing is held out" in chosen.describe()
-    assert len(sets.choose(str(folder), count=25, size=8, channels=3).twin) == 25
-    monkeypatch.setattr(sets, "MOST_TRAINING", 50)
-    assert len(sets.choose(str(folder), count=25, size=8, channels=3).searched) == 50
+    assert len(reference.choose(str(folder), count=25, size=8, channels=3).twin) == 25
+    monkeypatch.setattr(reference, "MOST_TRAINING", 50)
+    assert len(reference.choose(str(folder), count=25, size=8, channels=3).searched) == 50
     with pytest.raises(DataError, match="gives 15 images to compare with"):
-        sets.choose(str(folder), count=100, size=8, channels=3, max_images=30)
+        reference.choose(str(folder), count=100, size=8, channels=3, max_images=30)
 
 
-def judged(model: Latent, chosen: sets.Sets) -> Evaluation:
-    return judging.evaluate(model, chosen, EYES)
+def judged(model: Latent, chosen: reference.Sets) -> Evaluation:
+    return samples.evaluate(model, chosen, EYES)
 
 
 def test_a_model_that_replays_its_training_images_is_caught() -> None:
-    chosen = sets.choose("digits", count=100, size=8, channels=1)
+    chosen = reference.choose("digits", count=100, size=8, channels=1)
     found = judged(Replay(8, 1).of(chosen.training, range(400, 500)), chosen)
     assert found["copies (share of samples)"].value == 1
     assert found["distance to nearest training image"].value == 0
@@ -122,11 +122,11 @@ def test_a_model_that_replays_its_training_images_is_caught() -> None:
     assert found["precision[eyes]"].value > 0.8
     for pair in found.closest:
         assert pair.distance == 0 and torch.equal(pair.sample, pair.training)
-    assert len(found.closest) == judging.PAIRS and found.picture().width > 10 * 80
+    assert len(found.closest) == samples.PAIRS and found.picture().width > 10 * 80
 
 
 def test_a_model_that_shows_unseen_images_is_as_good_as_real() -> None:
-    chosen = sets.choose("digits", count=170, size=8, channels=1)
+    chosen = reference.choose("digits", count=170, size=8, channels=1)
     unseen = open_pack("digits/test", size=8, channels=1)
     found = judged(Replay(8, 1).of(unseen, range(170, 340)), chosen)  # those after the reference, of other hands
     assert found["copies (share of samples)"].value < 0.06
@@ -142,25 +142,25 @@ def test_a_model_that_shows_unseen_images_is_as_good_as_real() -> None:
 
 
 def test_the_same_again_and_other_seeds() -> None:
-    chosen = sets.choose("digits", count=40, size=8, channels=1)
+    chosen = reference.choose("digits", count=40, size=8, channels=1)
     torch.manual_seed(0)
     model = families.find("gan")(size=8, channels=1).eval()
     assert isinstance(model, Latent)
-    first = judging.evaluate(model, chosen, EYES, seed=3)
+    first = samples.evaluate(model, chosen, EYES, seed=3)
     torch.rand(5)
-    assert judging.evaluate(model, chosen, EYES, seed=3).to_json() == first.to_json()
-    assert judging.evaluate(model, chosen, EYES, seed=4)["FID[eyes]"] != first["FID[eyes]"]
+    assert samples.evaluate(model, chosen, EYES, seed=3).to_json() == first.to_json()
+    assert samples.evaluate(model, chosen, EYES, seed=4)["FID[eyes]"] != first["FID[eyes]"]
     assert first["path length[eyes]"].value > 0
     assert torch.equal(first.closest[0].sample, _with_the_least(model, chosen, first))
 
 
-def _with_the_least(model: Latent, chosen: sets.Sets, found: Evaluation) -> Tensor:
+def _with_the_least(model: Latent, chosen: reference.Sets, found: Evaluation) -> Tensor:
     """The sample of the smallest distance to a training image, found by looking at all."""
-    samples = torch.cat([model.sample(1, seed=seed) for seed in range(3, 43)])
+    drawn = torch.cat([model.sample(1, seed=seed) for seed in range(3, 43)])
     training = EYES(from_uint8(chosen.training.images))
-    distance = torch.cdist(EYES(samples), training).min(1).values
+    distance = torch.cdist(EYES(drawn), training).min(1).values
     assert found.closest[0].distance == pytest.approx(float(distance.min()), rel=1e-4)
-    return samples[distance.argmin()]
+    return drawn[distance.argmin()]
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "bernoulli"])
@@ -169,7 +169,7 @@ def test_a_vae_is_asked_for_its_likelihood_too(kind: str, monkeypatch: pytest.Mo
     torch.manual_seed(0)
     model = families.find("vae")(size=16, channels=1, latent_dim=4, width=4, likelihood=kind).eval()
     assert isinstance(model, Latent)
-    chosen = sets.choose("digits", count=40, size=16, channels=1)
+    chosen = reference.choose("digits", count=40, size=16, channels=1)
     found = judged(model, chosen)
     assert 0 < found["reconstruction PSNR (dB)"].value < 40 and -1 < found["reconstruction SSIM"].value < 1
     elbo, bound = found["ELBO (nats/image)"], found["importance-weighted bound, 7 draws (nats/image)"]
@@ -207,7 +207,7 @@ def test_a_diffusion_is_asked_for_a_bound_of_its_likelihood() -> None:
     torch.manual_seed(0)
     model = families.find("diffusion")(size=16, channels=1, width=8, num_inference_steps=2).eval()
     assert isinstance(model, Latent)
-    found = judged(model, sets.choose("digits", count=40, size=16, channels=1))
+    found = judged(model, reference.choose("digits", count=40, size=16, channels=1))
     nats, bits = found["variational bound (nats/image)"], found["variational bound (bits/dim)"]
     assert bits.value == pytest.approx(-nats.value / 256 / math.log(2)) and bits.low < bits.value < bits.high
     # Untrained it takes the pixels for a Gaussian of deviation 0.5, each for itself: near 8 bits for each, as of no idea.
@@ -218,12 +218,12 @@ def test_a_diffusion_is_asked_for_a_bound_of_its_likelihood() -> None:
 def test_of_a_model_that_takes_long_fewer_images_are_made_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(abilities, "CALLS", 200)
-    monkeypatch.setattr(abilities, "FEWEST", 5)
+    monkeypatch.setattr(capability_scores, "CALLS", 200)
+    monkeypatch.setattr(capability_scores, "FEWEST", 5)
     torch.manual_seed(0)
     model = families.find("diffusion")(size=16, channels=1, width=8, num_inference_steps=4).eval()
     assert isinstance(model, Encoder) and (model.decode_calls, model.encode_calls) == (4, 6)
-    found = judged(model, sets.choose("digits", count=40, size=16, channels=1))
+    found = judged(model, reference.choose("digits", count=40, size=16, channels=1))
     counts = {row.name: row.of for row in found.rows}
     assert (
         counts["reconstruction PSNR (dB)"] == counts["reconstruction SSIM"] == 20 and counts["path length[eyes]"] == 25
@@ -234,7 +234,7 @@ def test_of_a_model_that_takes_long_fewer_images_are_made_again(
     assert report.read(tmp_path / "evaluation.json").rows == found.rows
     vae = families.find("vae")(size=16, channels=1, latent_dim=4, width=4).eval()
     assert isinstance(vae, Latent)
-    plain = judged(vae, sets.choose("digits", count=40, size=16, channels=1))
+    plain = judged(vae, reference.choose("digits", count=40, size=16, channels=1))
     assert {row.of for row in plain.rows if "reconstruction" in row.name} == {40}
 
 
@@ -245,7 +245,7 @@ def test_an_rbm_is_asked_for_its_likelihood_in_nats(units: str, monkeypatch: pyt
     model = families.find("rbm")(size=8, channels=1, latent_dim=6, units=units, sample_steps=3).eval()
     assert isinstance(model, Latent)
     torch.nn.init.normal_(model.weight, std=0.1)
-    chosen = sets.choose("digits", count=60, size=8, channels=1)
+    chosen = reference.choose("digits", count=60, size=8, channels=1)
     counted = judged(model, chosen)
     monkeypatch.setattr(partition, "MOST_HIDDEN", 0)
     found = judged(model, chosen)
@@ -299,7 +299,7 @@ def closed_form(model: Gaussian, images: Tensor) -> float:
 def test_a_family_from_outside_is_asked_for_its_likelihood() -> None:
     model, told = Gaussian(8, 1, latent_dim=64).eval(), []
     found = zeuxis.evaluate(model, "digits", images=60, features="own_eyes:look", progress=lambda *at: told.append(at))
-    chosen = sets.choose("digits", count=60, size=8, channels=1)
+    chosen = reference.choose("digits", count=60, size=8, channels=1)
     expected = closed_form(model, from_uint8(chosen.judge.images[chosen.reference]))
     rows = {row.name: row for row in found.rows}
     nats, bits = rows["log-likelihood (nats/image)"], rows["negative log-likelihood (bits/dim)"]
@@ -314,7 +314,7 @@ def test_a_likelihood_of_so_many_images_at_most(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Gaussian, "likelihood_images", 20)
     model = Gaussian(8, 1, latent_dim=64).eval()
     found = zeuxis.evaluate(model, "digits", images=60, features="own_eyes:look")
-    chosen = sets.choose("digits", count=60, size=8, channels=1)
+    chosen = reference.choose("digits", count=60, size=8, channels=1)
     (row,) = (row for row in found.rows if row.name == "log-likelihood (nats/image)")
     spread = from_uint8(chosen.judge.images[chosen.reference[::3]])
     assert row.of == 20 and row.score.value == pytest.approx(closed_form(model, spread), rel=1e-5)
@@ -385,7 +385,10 @@ def test_evaluate_of_what_cannot_be_judged(run: Path, tmp_path: Path) -> None:
     assert "--images" in refused("evaluate", "1", "--images", "19")
     assert "needs --weights FILE" in refused("evaluate", "1", "--features", "inception")
     assert "no run" in refused("evaluate", "7")
-    assert runs.selection_of("1", "digits") == ("pad", 300) and runs.selection_of("1", "mnist") == ("crop", None)
+    assert training_data.selection_of("1", "digits") == ("pad", 300) and training_data.selection_of("1", "mnist") == (
+        "crop",
+        None,
+    )
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from PIL import Image
 
 from zeuxis import families, loading
 from zeuxis.errors import DataError
-from zeuxis.judging.watch import Watch
+from zeuxis.judging.periodic import Watch
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
 from zeuxis.runtime.progress import Lines

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from zeuxis import explore, families, judging, loading, onnx
+from zeuxis import explore, families, loading, onnx
 from zeuxis.capabilities import (
     encode,
     encoder,
@@ -29,7 +29,7 @@ from zeuxis.explore import Equation, Layers, Space, SpaceName
 from zeuxis.explore.arithmetic import AVERAGE, LENGTH
 from zeuxis.explore.spaces import decode, space_of
 from zeuxis.io import files
-from zeuxis.judging import sets, translators
+from zeuxis.judging import image_to_image, reference, samples
 from zeuxis.judging.comparison import Comparison, contender
 from zeuxis.judging.report import Evaluation
 from zeuxis.metrics import extractors
@@ -194,7 +194,7 @@ def evaluate(
     able = model if isinstance(model, Translator) else latent(model)
     finding = functools.partial(extractors.find, features, weights=weights, device=able.device)
     if isinstance(able, Translator):
-        return translators.evaluate(
+        return image_to_image.evaluate(
             able,
             data,
             finding,
@@ -206,7 +206,7 @@ def evaluate(
         )
     extractor = finding()
     reading = functools.partial(progress, "reading images") if progress else None
-    chosen = sets.choose(
+    chosen = reference.choose(
         data,
         count=images,
         size=model.size,
@@ -215,7 +215,7 @@ def evaluate(
         max_images=max_images,
         progress=reading,
     )
-    return judging.evaluate(able, chosen, extractor, seed=seed, progress=progress)
+    return samples.evaluate(able, chosen, extractor, seed=seed, progress=progress)
 
 
 def compare(runs: Sequence[str | Path], *, columns: int = 10, seed: int = 0, device: str = "auto") -> Comparison:

@@ -64,11 +64,11 @@ def evaluate(
         the folder for evaluation.json and closest.png, or translations.png (default: the run's, or here)
     """
     from zeuxis import api
-    from zeuxis.judging import runs
+    from zeuxis.judging import training_data
     from zeuxis.runtime.progress import open_display
 
     source = data or _trained_on(model)
-    resize_mode, max_images = runs.selection_of(model, source)
+    resize_mode, max_images = training_data.selection_of(model, source)
     loaded = load()
     judged = partial(
         api.evaluate, loaded, source, features=features, weights=weights, resize_mode=resize_mode, max_images=max_images
@@ -76,7 +76,7 @@ def evaluate(
     with open_display() as shown:
         found = judged(baselines=_loaded(baseline, str(loaded.device)), images=images, seed=seed, progress=shown.work)
     print(found.to_json() if json else "\n".join(found.lines()))
-    written = _write(found, out or runs.run_of(model) or Path())
+    written = _write(found, out or training_data.run_of(model) or Path())
     if not json:
         print("", *(f"wrote {path}" for path in written), sep="\n")
 

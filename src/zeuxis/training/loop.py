@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from zeuxis.errors import DivergedError, UsageError, ZeuxisError
-from zeuxis.judging.watch import Watch, describe
+from zeuxis.judging.periodic import Watch, describe
 from zeuxis.runtime.progress import Display, Tick
 from zeuxis.runtime.signals import PATIENCE, Interrupt, Stop, Stopped
 from zeuxis.storage import Run

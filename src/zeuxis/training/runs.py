@@ -12,8 +12,8 @@ from zeuxis.data import Pack, pairs
 from zeuxis.data.batches import PackSource, PairSource, open_data, open_pairs_of, source_of
 from zeuxis.data.pairs import Pairs
 from zeuxis.errors import DataError, UsageError
-from zeuxis.judging import sets, translation
-from zeuxis.judging.watch import Watch, watch, watch_translations
+from zeuxis.judging import reference, translation
+from zeuxis.judging.periodic import Watch, watch, watch_translations
 from zeuxis.loading import trusted
 from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator, options_of
@@ -229,7 +229,7 @@ def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:
             model, recipe.data, count=count, resize_mode=settings.resize_mode, max_images=settings.max_images
         )
         return watch_translations(trial, extractor)
-    chosen = sets.choose(
+    chosen = reference.choose(
         recipe.data,
         count=settings.evaluate_samples,
         size=model.size,

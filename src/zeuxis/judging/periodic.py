@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zeuxis.judging.reference import Sets
 from zeuxis.judging.report import Progress
-from zeuxis.judging.sets import Sets
 from zeuxis.judging.translation import Trial, batches, by
 from zeuxis.metrics import distances
 from zeuxis.metrics.features import Extractor, pack_features

@@ -9,8 +9,8 @@ import torch
 
 from zeuxis.explore import slerp
 from zeuxis.io.images import from_uint8
+from zeuxis.judging.reference import Sets
 from zeuxis.judging.report import Progress, Row
-from zeuxis.judging.sets import Sets
 from zeuxis.metrics import latent, paired
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Encoder, HasLikelihood, Latent

@@ -8,7 +8,7 @@ from functools import partial
 from zeuxis.capabilities import translator, upsizer
 from zeuxis.data import pairs
 from zeuxis.errors import UsageError
-from zeuxis.judging import translation, upsizing
+from zeuxis.judging import super_resolution, translation
 from zeuxis.judging.report import Evaluation, Progress
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
@@ -29,13 +29,13 @@ def evaluate(
 ) -> Evaluation:
     """The scores that `zeuxis evaluate` gives; the extractor is only found where pairs are the trial."""
     data = pairs.completed(data, model.made_from)
-    if isinstance(model, Upsizer) and upsizing.is_whole(data):
+    if isinstance(model, Upsizer) and super_resolution.is_whole(data):
         larger = {name: upsizer(other) for name, other in baselines.items()}
         for name, other in larger.items():
             if other.scale != model.scale:
                 raise UsageError(f"{name} enlarges by {other.scale}, the model by {model.scale}; name one of the same")
-        test, network = upsizing.choose(model, data, count=images), extractors.vgg16(device=model.device)
-        return upsizing.evaluate(model, test, network, baselines=larger, progress=progress)
+        test, network = super_resolution.choose(model, data, count=images), extractors.vgg16(device=model.device)
+        return super_resolution.evaluate(model, test, network, baselines=larger, progress=progress)
     looking, reading = extractor(), partial(progress, "reading images") if progress else None
     trial = translation.choose(
         model, data, count=images, resize_mode=resize_mode, max_images=max_images, progress=reading
