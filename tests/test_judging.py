@@ -24,8 +24,11 @@ from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.errors import DataError, UsageError
 from zeuxis.families.vae import VAE
 from zeuxis.io.images import from_uint8
-from zeuxis.judging import capability_scores, reference, report, samples, training_data
-from zeuxis.judging.report import Evaluation, Row
+from zeuxis.judging import capability_scores, reference
+from zeuxis.judging.reference import ReferenceImages, choose_reference
+from zeuxis.judging.report import Evaluation, ScoreRow, read_evaluation
+from zeuxis.judging.samples import CLOSEST, evaluate_samples
+from zeuxis.judging.training_data import selection_of
 from zeuxis.likelihood import Likelihoods, LikelihoodScore, StageCallback, bounds, partition, silent
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Batch, Clock, Encoder, HasLikelihood, Latent, Model, Turn, option
@@ -78,14 +81,16 @@ def test_named_sets_have_images_held_out(spec: str, halves: tuple[str, str] | No
     assert catalog.halves(spec, 70) == halves
 
 
-def test_held_out_images_judge_and_the_twin_was_trained_on() -> None:
-    chosen = reference.choose("digits", count=100, size=8, channels=1)
-    assert chosen.judge is chosen.held_out and chosen.judge.name == "digits-test"
-    assert len(chosen.reference) == len(chosen.twin) == 100
+def test_held_out_images_are_the_reference_and_the_baseline_was_trained_on() -> None:
+    chosen = choose_reference("digits", count=100, size=8, channels=1)
+    assert chosen.reference_pack is chosen.held_out and chosen.reference_pack.name == "digits-test"
+    assert len(chosen.reference) == len(chosen.train_baseline) == 100
     assert chosen.describe() == "100 held-out images of digits-test"
-    assert np.isin(chosen.twin, chosen.searched).all() and len(chosen.searched) == len(chosen.training) > 1400
-    again = reference.choose("digits", count=100, size=8, channels=1)
-    assert np.array_equal(chosen.twin, again.twin) and np.array_equal(chosen.reference, again.reference)
+    assert np.isin(chosen.train_baseline, chosen.searched).all() and len(chosen.searched) == len(chosen.training) > 1400
+    again = choose_reference("digits", count=100, size=8, channels=1)
+    assert np.array_equal(chosen.train_baseline, again.train_baseline) and np.array_equal(
+        chosen.reference, again.reference
+    )
 
 
 @pytest.fixture
@@ -97,43 +102,46 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_cut_in_two(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = reference.choose(str(folder), count=1000, size=8, channels=3)
-    assert chosen.held_out is None and chosen.judge is chosen.training
-    assert len(chosen.reference) == len(chosen.twin) == 30 and not np.isin(chosen.twin, chosen.reference).any()
+    chosen = choose_reference(str(folder), count=1000, size=8, channels=3)
+    assert chosen.held_out is None and chosen.reference_pack is chosen.training
+    assert (
+        len(chosen.reference) == len(chosen.train_baseline) == 30
+        and not np.isin(chosen.train_baseline, chosen.reference).any()
+    )
     assert "nothing is held out" in chosen.describe()
-    assert len(reference.choose(str(folder), count=25, size=8, channels=3).twin) == 25
+    assert len(choose_reference(str(folder), count=25, size=8, channels=3).train_baseline) == 25
     monkeypatch.setattr(reference, "MOST_TRAINING", 50)
-    assert len(reference.choose(str(folder), count=25, size=8, channels=3).searched) == 50
+    assert len(choose_reference(str(folder), count=25, size=8, channels=3).searched) == 50
     with pytest.raises(DataError, match="gives 15 images to compare with"):
-        reference.choose(str(folder), count=100, size=8, channels=3, max_images=30)
+        choose_reference(str(folder), count=100, size=8, channels=3, max_images=30)
 
 
-def judged(model: Latent, chosen: reference.Sets) -> Evaluation:
-    return samples.evaluate(model, chosen, EYES)
+def judged(model: Latent, chosen: ReferenceImages) -> Evaluation:
+    return evaluate_samples(model, chosen, EYES)
 
 
 def test_a_model_that_replays_its_training_images_is_caught() -> None:
-    chosen = reference.choose("digits", count=100, size=8, channels=1)
+    chosen = choose_reference("digits", count=100, size=8, channels=1)
     found = judged(Replay(8, 1).of(chosen.training, range(400, 500)), chosen)
-    assert found["copies (share of samples)"].value == 1
+    assert found["memorization rate"].value == 1
     assert found["distance to nearest training image"].value == 0
-    assert any("learning by heart" in text for text in found.warnings)
+    assert any("memorize" in text for text in found.warnings)
     assert found["FID[eyes]"].low < next(row.real or 0 for row in found.rows if row.name == "FID[eyes]") * 2
     assert found["precision[eyes]"].value > 0.8
     for pair in found.closest:
         assert pair.distance == 0 and torch.equal(pair.sample, pair.training)
-    assert len(found.closest) == samples.PAIRS and found.picture().width > 10 * 80
+    assert len(found.closest) == CLOSEST and found.picture().width > 10 * 80
 
 
 def test_a_model_that_shows_unseen_images_is_as_good_as_real() -> None:
-    chosen = reference.choose("digits", count=170, size=8, channels=1)
+    chosen = choose_reference("digits", count=170, size=8, channels=1)
     unseen = open_pack("digits/test", size=8, channels=1)
     found = judged(Replay(8, 1).of(unseen, range(170, 340)), chosen)  # those after the reference, of other hands
-    assert found["copies (share of samples)"].value < 0.06
+    assert found["memorization rate"].value < 0.06
     fid = next(row for row in found.rows if row.name == "FID[eyes]")
     assert fid.real is not None and fid.score.value < 3 * fid.real
     assert found["precision[eyes]"].value > 0.8 and found["recall[eyes]"].value > 0.8
-    assert not any("by heart" in text for text in found.warnings)
+    assert not any("memorize" in text for text in found.warnings)
     noise = Replay(8, 1)
     noise.shown = torch.rand(170, 1, 8, 8) * 2 - 1
     worse = judged(noise, chosen)
@@ -142,19 +150,19 @@ def test_a_model_that_shows_unseen_images_is_as_good_as_real() -> None:
 
 
 def test_the_same_again_and_other_seeds() -> None:
-    chosen = reference.choose("digits", count=40, size=8, channels=1)
+    chosen = choose_reference("digits", count=40, size=8, channels=1)
     torch.manual_seed(0)
     model = families.find("gan")(size=8, channels=1).eval()
     assert isinstance(model, Latent)
-    first = samples.evaluate(model, chosen, EYES, seed=3)
+    first = evaluate_samples(model, chosen, EYES, seed=3)
     torch.rand(5)
-    assert samples.evaluate(model, chosen, EYES, seed=3).to_json() == first.to_json()
-    assert samples.evaluate(model, chosen, EYES, seed=4)["FID[eyes]"] != first["FID[eyes]"]
+    assert evaluate_samples(model, chosen, EYES, seed=3).to_json() == first.to_json()
+    assert evaluate_samples(model, chosen, EYES, seed=4)["FID[eyes]"] != first["FID[eyes]"]
     assert first["path length[eyes]"].value > 0
     assert torch.equal(first.closest[0].sample, _with_the_least(model, chosen, first))
 
 
-def _with_the_least(model: Latent, chosen: reference.Sets, found: Evaluation) -> Tensor:
+def _with_the_least(model: Latent, chosen: ReferenceImages, found: Evaluation) -> Tensor:
     """The sample of the smallest distance to a training image, found by looking at all."""
     drawn = torch.cat([model.sample(1, seed=seed) for seed in range(3, 43)])
     training = EYES(from_uint8(chosen.training.images))
@@ -169,7 +177,7 @@ def test_a_vae_is_asked_for_its_likelihood_too(kind: str, monkeypatch: pytest.Mo
     torch.manual_seed(0)
     model = families.find("vae")(size=16, channels=1, latent_dim=4, width=4, likelihood=kind).eval()
     assert isinstance(model, Latent)
-    chosen = reference.choose("digits", count=40, size=16, channels=1)
+    chosen = choose_reference("digits", count=40, size=16, channels=1)
     found = judged(model, chosen)
     assert 0 < found["reconstruction PSNR (dB)"].value < 40 and -1 < found["reconstruction SSIM"].value < 1
     elbo, bound = found["ELBO (nats/image)"], found["importance-weighted bound, 7 draws (nats/image)"]
@@ -207,7 +215,7 @@ def test_a_diffusion_is_asked_for_a_bound_of_its_likelihood() -> None:
     torch.manual_seed(0)
     model = families.find("diffusion")(size=16, channels=1, width=8, num_inference_steps=2).eval()
     assert isinstance(model, Latent)
-    found = judged(model, reference.choose("digits", count=40, size=16, channels=1))
+    found = judged(model, choose_reference("digits", count=40, size=16, channels=1))
     nats, bits = found["variational bound (nats/image)"], found["variational bound (bits/dim)"]
     assert bits.value == pytest.approx(-nats.value / 256 / math.log(2)) and bits.low < bits.value < bits.high
     # Untrained it takes the pixels for a Gaussian of deviation 0.5, each for itself: near 8 bits for each, as of no idea.
@@ -218,12 +226,12 @@ def test_a_diffusion_is_asked_for_a_bound_of_its_likelihood() -> None:
 def test_of_a_model_that_takes_long_fewer_images_are_made_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(capability_scores, "CALLS", 200)
-    monkeypatch.setattr(capability_scores, "FEWEST", 5)
+    monkeypatch.setattr(capability_scores, "NETWORK_CALLS", 200)
+    monkeypatch.setattr(capability_scores, "LEAST_IMAGES", 5)
     torch.manual_seed(0)
     model = families.find("diffusion")(size=16, channels=1, width=8, num_inference_steps=4).eval()
     assert isinstance(model, Encoder) and (model.decode_calls, model.encode_calls) == (4, 6)
-    found = judged(model, reference.choose("digits", count=40, size=16, channels=1))
+    found = judged(model, choose_reference("digits", count=40, size=16, channels=1))
     counts = {row.name: row.of for row in found.rows}
     assert (
         counts["reconstruction PSNR (dB)"] == counts["reconstruction SSIM"] == 20 and counts["path length[eyes]"] == 25
@@ -231,10 +239,10 @@ def test_of_a_model_that_takes_long_fewer_images_are_made_again(
     assert counts["variational bound (bits/dim)"] == 40 and counts["FID[eyes]"] is None
     assert any(line.startswith("reconstruction PSNR (dB), of 20 ") for line in found.lines())
     (tmp_path / "evaluation.json").write_text(found.to_json())
-    assert report.read(tmp_path / "evaluation.json").rows == found.rows
+    assert read_evaluation(tmp_path / "evaluation.json").rows == found.rows
     vae = families.find("vae")(size=16, channels=1, latent_dim=4, width=4).eval()
     assert isinstance(vae, Latent)
-    plain = judged(vae, reference.choose("digits", count=40, size=16, channels=1))
+    plain = judged(vae, choose_reference("digits", count=40, size=16, channels=1))
     assert {row.of for row in plain.rows if "reconstruction" in row.name} == {40}
 
 
@@ -245,7 +253,7 @@ def test_an_rbm_is_asked_for_its_likelihood_in_nats(units: str, monkeypatch: pyt
     model = families.find("rbm")(size=8, channels=1, latent_dim=6, units=units, sample_steps=3).eval()
     assert isinstance(model, Latent)
     torch.nn.init.normal_(model.weight, std=0.1)
-    chosen = reference.choose("digits", count=60, size=8, channels=1)
+    chosen = choose_reference("digits", count=60, size=8, channels=1)
     counted = judged(model, chosen)
     monkeypatch.setattr(partition, "MOST_HIDDEN", 0)
     found = judged(model, chosen)
@@ -299,8 +307,8 @@ def closed_form(model: Gaussian, images: Tensor) -> float:
 def test_a_family_from_outside_is_asked_for_its_likelihood() -> None:
     model, told = Gaussian(8, 1, latent_dim=64).eval(), []
     found = zeuxis.evaluate(model, "digits", images=60, features="own_eyes:look", progress=lambda *at: told.append(at))
-    chosen = reference.choose("digits", count=60, size=8, channels=1)
-    expected = closed_form(model, from_uint8(chosen.judge.images[chosen.reference]))
+    chosen = choose_reference("digits", count=60, size=8, channels=1)
+    expected = closed_form(model, from_uint8(chosen.reference_pack.images[chosen.reference]))
     rows = {row.name: row for row in found.rows}
     nats, bits = rows["log-likelihood (nats/image)"], rows["negative log-likelihood (bits/dim)"]
     assert nats.score.value == pytest.approx(expected, rel=1e-5) and nats.score.low < expected < nats.score.high
@@ -314,18 +322,18 @@ def test_a_likelihood_of_so_many_images_at_most(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Gaussian, "likelihood_images", 20)
     model = Gaussian(8, 1, latent_dim=64).eval()
     found = zeuxis.evaluate(model, "digits", images=60, features="own_eyes:look")
-    chosen = reference.choose("digits", count=60, size=8, channels=1)
+    chosen = choose_reference("digits", count=60, size=8, channels=1)
     (row,) = (row for row in found.rows if row.name == "log-likelihood (nats/image)")
-    spread = from_uint8(chosen.judge.images[chosen.reference[::3]])
+    spread = from_uint8(chosen.reference_pack.images[chosen.reference[::3]])
     assert row.of == 20 and row.score.value == pytest.approx(closed_form(model, spread), rel=1e-5)
     assert any(line.startswith("log-likelihood (nats/image), of 20 ") for line in found.lines())
 
 
 def test_a_report_reads_well() -> None:
     rows = [
-        Row("FID[lite0]", Score(1234.56, 1200.0, 1250.04), 11.42, "lower"),
-        Row("x", Score(0.00123, -0.5, 2.0), None, "higher"),
-        Row("PSNR", Score(math.inf)),
+        ScoreRow("FID[lite0]", Score(1234.56, 1200.0, 1250.04), 11.42, "lower"),
+        ScoreRow("x", Score(0.00123, -0.5, 2.0), None, "higher"),
+        ScoreRow("PSNR", Score(math.inf)),
     ]
     about = {"samples": 5000, "model": "gan", "against": "images"}
     about |= {"features": "lite0", "dimensions": 1280, "images_seen": "at 128 pixels"}
@@ -385,7 +393,7 @@ def test_evaluate_of_what_cannot_be_judged(run: Path, tmp_path: Path) -> None:
     assert "--images" in refused("evaluate", "1", "--images", "19")
     assert "needs --weights FILE" in refused("evaluate", "1", "--features", "inception")
     assert "no run" in refused("evaluate", "7")
-    assert training_data.selection_of("1", "digits") == ("pad", 300) and training_data.selection_of("1", "mnist") == (
+    assert selection_of("1", "digits") == ("pad", 300) and selection_of("1", "mnist") == (
         "crop",
         None,
     )
@@ -407,7 +415,7 @@ def test_runs_side_by_side(two_runs: list[str]) -> None:
     lines = out.splitlines()
     assert lines[0].split() == ["score", "00001-gan-digits", "00002-<vae>", "real", "images", "better"]
     assert lines[1].startswith("FID[own_eyes:look]") and " ± " in lines[1] and lines[1].endswith("lower")
-    assert "warning: 00002-<vae> has not been judged; do that first, with zeuxis evaluate" in lines
+    assert "warning: 00002-<vae> has not been evaluated; run zeuxis evaluate on it first" in lines
     rows = list(csv.DictReader(Path("both/comparison.csv").read_text().splitlines()))
     kept = json.loads(Path("runs/00001-gan-digits/evaluation.json").read_text())["scores"]
     assert [(row["score"], float(row["value"])) for row in rows] == [(row["name"], row["value"]) for row in kept]
@@ -424,10 +432,24 @@ def test_runs_side_by_side(two_runs: list[str]) -> None:
 def test_runs_judged_otherwise_are_not_compared_in_silence(two_runs: list[str]) -> None:
     assert typed("evaluate", "2", "--images", "40", "--features", "own_eyes:look")[0] == 0
     told = " ".join(api.compare(two_runs, columns=1).warnings())
-    assert "not judged alike (samples: 40; 50)" in told and "has not been judged" not in told
-    assert "trained on since" not in told
+    assert "evaluated differently (samples: 40; 50)" in told and "has not been evaluated" not in told
+    assert "trained further" not in told
     families.find("gan")(size=8, channels=1).save("runs/00001-gan-digits/model")
-    assert "00001-gan-digits has been trained on since it was judged" in " ".join(api.compare(two_runs).warnings())
+    assert "00001-gan-digits has been trained further since it was evaluated" in " ".join(
+        api.compare(two_runs).warnings()
+    )
+
+
+def test_scores_of_before_have_the_names_of_today(two_runs: list[str]) -> None:
+    stored = Path("runs/00001-gan-digits/evaluation.json")
+    text = stored.read_text()
+    assert text.count('"memorization rate"') == 1
+    names = [row.name for row in read_evaluation(stored).rows]
+    stored.write_text(text.replace('"memorization rate"', '"copies (share of samples)"'))
+    assert [row.name for row in read_evaluation(stored).rows] == names
+    Path("runs/00002-<vae>/evaluation.json").write_text(text)
+    lines = [line for line in api.compare(two_runs, columns=1).cells() if "copies" in line[0] or "memoriz" in line[0]]
+    assert [line[0] for line in lines] == ["memorization rate"] and lines[0][1] == lines[0][2] != ""
 
 
 DAMAGED = ["[]", "{}", '{"about": 3, "scores": [], "warnings": []}', '{"about": {}, "scores": [{}], "warnings": []}']

@@ -171,10 +171,10 @@ def test_copies_are_found() -> None:
     training, unseen = gaussian(300), neighbours.nearest(gaussian(300, seed=1), gaussian(300)).distance
     fresh, learned = gaussian(200, seed=2), gaussian(200, seed=3)
     learned[:50] = training[:50] + 1e-3
-    honest = neighbours.memory(neighbours.nearest(fresh, training).distance, unseen)
-    thief = neighbours.memory(neighbours.nearest(learned, training).distance, unseen)
-    assert honest.copies.low < 0.05 and honest.copies.value < 0.05
-    assert thief.copies.value == pytest.approx(0.25, abs=0.03) and thief.copies.low > 0.15
+    honest = neighbours.memorization(neighbours.nearest(fresh, training).distance, unseen)
+    thief = neighbours.memorization(neighbours.nearest(learned, training).distance, unseen)
+    assert honest.rate.low < 0.05 and honest.rate.value < 0.05
+    assert thief.rate.value == pytest.approx(0.25, abs=0.03) and thief.rate.low > 0.15
     assert honest.samples.value == pytest.approx(honest.held_out.value, rel=0.1)
 
 
@@ -219,7 +219,7 @@ def test_path_length_of_a_linear_decoder() -> None:
     matrix, shift = gaussian(5, 5), torch.randn(5).double()
     start = gaussian(7, 5, seed=1)
     move = gaussian(7, 5, seed=2)
-    found = latent.path_lengths(lambda z: z @ matrix + shift, lambda x: 2 * x, start, start + 0.01 * move, step=0.01)
+    found = latent.squared_speeds(lambda z: z @ matrix + shift, lambda x: 2 * x, start, start + 0.01 * move, step=0.01)
     assert torch.allclose(found, (2 * move @ matrix).square().sum(1), rtol=1e-6)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from zeuxis import families, loading
 from zeuxis.errors import DataError
-from zeuxis.judging.periodic import Watch
+from zeuxis.judging.periodic import PeriodicEvaluation
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
 from zeuxis.runtime.progress import Lines
@@ -62,11 +62,11 @@ def test_model_is_the_best_and_rows_have_the_scores(tmp_path: Path, data: str, m
     given = iter([9.0, 5.0, 7.0, 5.0, 6.0])
     seen: list[dict[str, torch.Tensor]] = []
 
-    def scores(self: Watch, model: torch.nn.Module) -> dict[str, float]:
+    def scores(self: PeriodicEvaluation, model: torch.nn.Module) -> dict[str, float]:
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return {NAME: next(given)}
 
-    monkeypatch.setattr(Watch, "scores", scores)
+    monkeypatch.setattr(PeriodicEvaluation, "scores", scores)
     run = train(tmp_path / "runs", data, 10)
     rows = {row["step"]: row[NAME] for row in run.metrics() if NAME in row}
     assert rows == {2: 9.0, 4: 5.0, 6: 7.0, 8: 5.0, 10: 6.0}

@@ -29,14 +29,17 @@ from zeuxis.explore import Equation, Layers, Space, SpaceName
 from zeuxis.explore.arithmetic import AVERAGE, LENGTH
 from zeuxis.explore.spaces import decode, space_of
 from zeuxis.io import files
-from zeuxis.judging import image_to_image, reference, samples
-from zeuxis.judging.comparison import Comparison, contender
+from zeuxis.judging.comparison import Comparison, compared_run
+from zeuxis.judging.image_to_image import evaluate_translator
+from zeuxis.judging.reference import choose_reference
 from zeuxis.judging.report import Evaluation
+from zeuxis.judging.samples import evaluate_samples
 from zeuxis.metrics import extractors
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Model, Translator
 from zeuxis.onnx import Exported
 from zeuxis.options import ResizeMode
+from zeuxis.runtime.callbacks import StageCallback, in_stage, silent
 from zeuxis.training import runs
 from zeuxis.training.settings import TrainSettings
 
@@ -180,21 +183,21 @@ def evaluate(
     max_images: int | None = None,
     seed: int = 0,
     baselines: Mapping[str, Model] | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: StageCallback | None = None,
 ) -> Evaluation:
-    """Scores of a model by at most `images` samples, each with an interval and with what real images get.
+    """Scores of a model by at most `images` samples, each with an interval and the score of real images.
 
-    A model that translates is judged by its translations, beside those of no change, of one colour, and of `baselines`; one
-    that makes photographs larger by whole ones that were made smaller.
+    A translator is judged by its translations, beside those of the unchanged source, of the mean colour, and of `baselines`;
+    super-resolution by whole photographs.
 
     `data` is what it was trained on (`resize_mode` and `max_images` as then); images are held out where that is a named set.
-    `features` is `lite0`, `inception` (its file in `weights`) or `module:function`. `progress` is told what is worked
-    on, how much is done, and of how much.
+    `features` is `lite0`, `inception` (its file in `weights`) or `module:function`. `progress` is called with the stage, the
+    work done, and its total.
     """
     able = model if isinstance(model, Translator) else latent(model)
     finding = functools.partial(extractors.find, features, weights=weights, device=able.device)
     if isinstance(able, Translator):
-        return image_to_image.evaluate(
+        return evaluate_translator(
             able,
             data,
             finding,
@@ -202,28 +205,27 @@ def evaluate(
             resize_mode=resize_mode,
             max_images=max_images,
             baselines=baselines or {},
-            progress=progress,
+            progress=progress or silent,
         )
     extractor = finding()
-    reading = functools.partial(progress, "reading images") if progress else None
-    chosen = reference.choose(
+    chosen = choose_reference(
         data,
         count=images,
         size=model.size,
         channels=model.channels,
         resize_mode=resize_mode,
         max_images=max_images,
-        progress=reading,
+        progress=in_stage(progress, "reading images"),
     )
-    return samples.evaluate(able, chosen, extractor, seed=seed, progress=progress)
+    return evaluate_samples(able, chosen, extractor, seed=seed, progress=progress or silent)
 
 
 def compare(runs: Sequence[str | Path], *, columns: int = 10, seed: int = 0, device: str = "auto") -> Comparison:
-    """Runs side by side: the scores that `evaluate` left in each, and samples of the seeds `seed ... seed + columns - 1`, or
-    what they make of the same sources."""
+    """Runs side by side: the scores that `evaluate` wrote into each, and samples of the seeds `seed ... seed + columns - 1`,
+    or translations of the same sources."""
     folders = [loading.find_run(run) for run in runs]
     seeds = range(seed, seed + columns)
-    return Comparison([contender(folder, load(folder, device=device), seeds) for folder in folders])
+    return Comparison([compared_run(folder, load(folder, device=device), seeds) for folder in folders])
 
 
 def export(model: str | Path, out: str | Path | None = None, *, family: str | None = None) -> Exported:

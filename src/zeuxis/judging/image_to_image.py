@@ -1,22 +1,22 @@
-"""Which trial a model that makes images of images is put to: whole photographs made smaller, or pairs."""
+"""Judging a translator: one for super-resolution by whole photographs, any other by pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
 from zeuxis.capabilities import translator, upsizer
-from zeuxis.data import pairs
+from zeuxis.data.pairs import completed
 from zeuxis.errors import UsageError
 from zeuxis.judging import super_resolution, translation
-from zeuxis.judging.report import Evaluation, Progress
+from zeuxis.judging.report import Evaluation
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Model, Translator, Upsizer
 from zeuxis.options import ResizeMode
+from zeuxis.runtime.callbacks import StageCallback, in_stage, silent
 
 
-def evaluate(
+def evaluate_translator(
     model: Translator,
     data: str,
     extractor: Callable[[], Extractor],
@@ -25,21 +25,27 @@ def evaluate(
     resize_mode: ResizeMode,
     max_images: int | None,
     baselines: Mapping[str, Model],
-    progress: Progress | None,
+    progress: StageCallback = silent,
 ) -> Evaluation:
-    """The scores that `zeuxis evaluate` gives; the extractor is only found where pairs are the trial."""
-    data = pairs.completed(data, model.made_from)
+    """The scores of the model and of baselines, by name; the extractor is only loaded where pairs are the test.
+
+    `UsageError` where a baseline cannot be compared with the model.
+    """
+    data = completed(data, model.made_from)
     if isinstance(model, Upsizer) and super_resolution.is_whole(data):
         larger = {name: upsizer(other) for name, other in baselines.items()}
         for name, other in larger.items():
             if other.scale != model.scale:
                 raise UsageError(f"{name} enlarges by {other.scale}, the model by {model.scale}; name one of the same")
-        test, network = super_resolution.choose(model, data, count=images), extractors.vgg16(device=model.device)
-        return super_resolution.evaluate(model, test, network, baselines=larger, progress=progress)
-    looking, reading = extractor(), partial(progress, "reading images") if progress else None
-    trial = translation.choose(
+        photographs = super_resolution.choose_photographs(model, data, count=images)
+        network = extractors.vgg16(device=model.device)
+        return super_resolution.evaluate_super_resolution(
+            model, photographs, network, baselines=larger, progress=progress
+        )
+    features, reading = extractor(), in_stage(progress, "reading images")
+    pairs = translation.choose_pairs(
         model, data, count=images, resize_mode=resize_mode, max_images=max_images, progress=reading
     )
     network = extractors.vgg16(device=model.device)
     others = {name: translator(other) for name, other in baselines.items()}
-    return translation.evaluate(model, trial, looking, network, baselines=others, progress=progress)
+    return translation.evaluate_translations(model, pairs, features, network, baselines=others, progress=progress)

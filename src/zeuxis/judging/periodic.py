@@ -1,4 +1,4 @@
-"""Scores of a model as it is trained: the two distances alone, quick enough to be asked often."""
+"""Periodic evaluation during training: FID and KID alone, quick enough to be computed often."""
 
 from __future__ import annotations
 
@@ -9,70 +9,67 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zeuxis.judging.reference import Sets
-from zeuxis.judging.report import Progress
-from zeuxis.judging.translation import Trial, batches, by
+from zeuxis.judging.reference import ReferenceImages
+from zeuxis.judging.samples import sample_features
+from zeuxis.judging.translation import PairedTestSet, pair_batches, translating
 from zeuxis.metrics import distances
 from zeuxis.metrics.features import Extractor, pack_features
 from zeuxis.model import Latent, Model, Translator
+from zeuxis.runtime.callbacks import StageCallback, in_stage
 
 
 @dataclass(frozen=True)
-class Watch:
-    """A feature network, and the features (n d) of the real images that samples are compared with."""
+class PeriodicEvaluation:
+    """A feature network, and the features (n d) of the real images that a model is compared with."""
 
     extractor: Extractor
     reference: Tensor
-    trial: Trial | None = None  # what a model that translates is given
+    pairs: PairedTestSet | None = None  # whose sources a model translates
+
+    @classmethod
+    def of_samples(
+        cls, images: ReferenceImages, extractor: Extractor, *, progress: StageCallback
+    ) -> PeriodicEvaluation:
+        """For a latent model: its samples are compared with the reference."""
+        listening = in_stage(progress, "features")
+        return cls(extractor, pack_features(extractor, images.reference_pack, images.reference, progress=listening))
+
+    @classmethod
+    def of_translations(cls, pairs: PairedTestSet, extractor: Extractor) -> PeriodicEvaluation:
+        """For a translator: its translations of the sources are compared with the targets."""
+        return cls(extractor, torch.cat([extractor(target) for _, target in pair_batches(pairs.test)]), pairs)
 
     @property
     def name(self) -> str:
-        """The score by which one model is better than another: the lower."""
+        """The score that chooses the best model: the lower, the better."""
         return f"evaluation/FID[{self.extractor.name}]"
 
     def scores(self, model: Model) -> dict[str, float]:
-        """FID and KID of as many samples as there are real images, of the seeds from 0; of some models there are none.
+        """FID and KID of as many samples as there are real images, of the seeds from 0 on, or of the translations.
 
-        Of a model that translates: of what it makes of the sources that belong to the real images.
+        Empty for a model of another kind, or where features are not finite.
         """
-        samples = self._made(model)
-        if samples is None:
+        made = self._features(model)
+        if made is None:
             return {}
-        if not bool(samples.isfinite().all()):
+        if not bool(made.isfinite().all()):
             return {}  # training itself will say so, and where
-        kid = distances.kid(self.reference, samples).value
-        return {self.name: distances.frechet(self.reference, samples), f"evaluation/KID[{self.extractor.name}]": kid}
-
-    def _made(self, model: Model) -> Tensor | None:
-        """Features (n d) of what a model makes."""
-        if isinstance(model, Translator) and self.trial is not None:
-            make = by(model)
-            return torch.cat([self.extractor(make(given)) for given, _ in batches(self.trial.judge)])
-        if not isinstance(model, Latent):
-            return None
-        count, batch = len(self.reference), self.extractor.batch
-        starts = range(0, count, batch)
-        return torch.cat([self.extractor(model.sample(min(batch, count - start), seed=start)) for start in starts])
+        kid = distances.kid(self.reference, made).value
+        return {self.name: distances.frechet(self.reference, made), f"evaluation/KID[{self.extractor.name}]": kid}
 
     def best(self, rows: Sequence[Mapping[str, Any]], *, before: int) -> float | None:
         """The lowest FID in the rows of steps before this one; None where there is none."""
         found = [row[self.name] for row in rows if row.get(self.name) is not None and row.get("step", 0) < before]
         return min(found, default=None)
 
+    def _features(self, model: Model) -> Tensor | None:
+        """Features (n d) of the model's samples or translations."""
+        if isinstance(model, Translator) and self.pairs is not None:
+            translate = translating(model)
+            return torch.cat([self.extractor(translate(source)) for source, _ in pair_batches(self.pairs.test)])
+        return sample_features(model, self.extractor, len(self.reference)) if isinstance(model, Latent) else None
 
-def describe(scores: Mapping[str, float]) -> str:
-    """The scores in words, for a line of the log."""
+
+def describe_scores(scores: Mapping[str, float]) -> str:
+    """The scores as text for a line of the log."""
     return ", ".join(f"{name.partition('/')[2]} {value:.4g}" for name, value in scores.items())
-
-
-def watch(sets: Sets, extractor: Extractor, *, progress: Progress) -> Watch:
-    """What is needed to score a model against the reference again and again."""
-    return Watch(
-        extractor,
-        pack_features(extractor, sets.judge, sets.reference, progress=lambda *at: progress("features", *at)),
-    )
-
-
-def watch_translations(trial: Trial, extractor: Extractor) -> Watch:
-    """What is needed to score what a model makes of the sources against the truths again and again."""
-    return Watch(extractor, torch.cat([extractor(truth) for _, truth in batches(trial.judge)]), trial)

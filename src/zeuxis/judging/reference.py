@@ -1,48 +1,50 @@
-"""Which real images a model is judged by: those held out where there are any, and as many of those it was trained on."""
+"""The real images that samples are compared with: held-out ones where there are any, and as many training images."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from zeuxis.data import Pack, catalog, open_pack
-from zeuxis.data.listing import Progress
 from zeuxis.errors import DataError
-from zeuxis.metrics.distances import FEWEST
+from zeuxis.io.images import Array
+from zeuxis.metrics.distances import LEAST_FOR_FID
+from zeuxis.runtime.callbacks import ProgressCallback
 
-Array = np.ndarray[Any, Any]
-MOST_TRAINING = 20_000  # training images that are searched for copies
+MOST_TRAINING = 20_000  # training images that are searched for memorized ones
 
 
 @dataclass(frozen=True)
-class Sets:
-    """Places in packs (ascending): the `reference` that samples are compared with; the `twin`, as many real images that
-    are compared in the samples' stead; the training images that are `searched` for copies."""
+class ReferenceImages:
+    """Places in packs, ascending.
+
+    Samples are compared with the `reference`; so is the `train_baseline`, as many training images. The nearest of the
+    training images `searched` shows whether a sample is memorized.
+    """
 
     training: Pack
     held_out: Pack | None
     reference: Array  # in `held_out`, or in `training` where nothing is held out
-    twin: Array  # in `training`
-    searched: Array  # in `training`; holds `twin`
+    train_baseline: Array  # in `training`
+    searched: Array  # in `training`; holds `train_baseline`
 
     @property
-    def judge(self) -> Pack:
-        """Where the reference is."""
+    def reference_pack(self) -> Pack:
+        """The pack that the places of the reference are in."""
         return self.training if self.held_out is None else self.held_out
 
     def describe(self) -> str:
-        """What the samples are compared with, in words."""
+        """The reference in words."""
         if self.held_out is not None:
             return f"{len(self.reference):,} held-out images of {self.held_out.name}"
         return (
             f"{len(self.reference):,} of the training images of {self.training.name} themselves: nothing is held out, so "
-            "a model that has learned its images by heart would score best"
+            "a model that memorized its training images would score best"
         )
 
 
-def choose(
+def choose_reference(
     data: str,
     *,
     count: int,
@@ -51,9 +53,9 @@ def choose(
     resize_mode: str = "crop",
     max_images: int | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
-) -> Sets:
-    """At most `count` images each, from `data`; `resize_mode` and `max_images` as in training.
+    progress: ProgressCallback | None = None,
+) -> ReferenceImages:
+    """At most `count` reference images, and as many training images; `resize_mode` and `max_images` as in training.
 
     `DataError` where there are too few.
     """
@@ -64,18 +66,23 @@ def choose(
     held_out = (
         open_pack(unseen, size=size, channels=channels, resize_mode=resize_mode, progress=progress) if unseen else None
     )
+    return _chosen(training, held_out, count, seed, data)
+
+
+def _chosen(training: Pack, held_out: Pack | None, count: int, seed: int, data: str) -> ReferenceImages:
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(training))
     if held_out is not None:
         take = min(count, len(held_out), len(training))
-        reference, twin = rng.permutation(len(held_out))[:take], order[:take]
+        reference, baseline = rng.permutation(len(held_out))[:take], order[:take]
     else:
         take = min(count, len(training) // 2)
-        reference, twin = order[take : 2 * take], order[:take]
-    if take < FEWEST:
+        reference, baseline = order[take : 2 * take], order[:take]
+    if take < LEAST_FOR_FID:
         there = len(training), 0 if held_out is None else len(held_out)
         raise DataError(
             f"{data} gives {take} images to compare with ({there[0]} to train on, {there[1]} held out); "
-            f"at least {FEWEST} are needed"
+            f"at least {LEAST_FOR_FID} are needed"
         )
-    return Sets(training, held_out, np.sort(reference), np.sort(twin), np.sort(order[: max(take, MOST_TRAINING)]))
+    searched = order[: max(take, MOST_TRAINING)]
+    return ReferenceImages(training, held_out, np.sort(reference), np.sort(baseline), np.sort(searched))

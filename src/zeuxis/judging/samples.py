@@ -1,4 +1,4 @@
-"""Judging a model: its samples against real images, against its training images, and what its family can be asked more."""
+"""Judging a model by its samples: against real images, against its training images, and by its other capabilities."""
 
 from __future__ import annotations
 
@@ -9,139 +9,137 @@ import torch
 from torch import Tensor
 
 from zeuxis.io.images import from_uint8
-from zeuxis.judging import capability_scores
-from zeuxis.judging.reference import Sets
-from zeuxis.judging.report import Evaluation, Pair, Progress, Row
+from zeuxis.judging import warnings
+from zeuxis.judging.capability_scores import capability_rows
+from zeuxis.judging.reference import ReferenceImages
+from zeuxis.judging.report import ClosestPair, Evaluation, ScoreRow, about_model
 from zeuxis.metrics import distances, neighbours
-from zeuxis.metrics.features import Extractor, digest, pack_features
+from zeuxis.metrics.features import Extractor, pack_features
 from zeuxis.model import Latent
-from zeuxis.version import __version__
+from zeuxis.runtime.callbacks import StageCallback, in_stage, silent
 
-PAIRS = 10  # samples in the picture of the closest
-FEW = 1000  # images below which neighbours say little
+CLOSEST = 10  # pairs in the picture of the samples nearest to a training image
+FEW = 1000  # images below which precision, recall, density and coverage depend on their number
 
 
 @dataclass(frozen=True)
-class Looks:
-    """Features (n d each) of the samples, of the reference, of as many training images, and of all that are searched."""
+class FeatureSets:
+    """Features (n d each) of the samples, the reference, as many training images, and all training images searched."""
 
     samples: Tensor
     reference: Tensor
-    twin: Tensor
+    train_baseline: Tensor
     searched: Tensor
 
 
-def evaluate(
-    model: Latent, sets: Sets, extractor: Extractor, *, seed: int = 0, progress: Progress | None = None
+def evaluate_samples(
+    model: Latent, images: ReferenceImages, extractor: Extractor, *, seed: int = 0, progress: StageCallback = silent
 ) -> Evaluation:
-    """All that can be said of a model: as many samples as the reference has images, of the seeds from `seed`.
+    """All scores of a model, from as many samples as the reference has images, of the seeds from `seed` on.
 
     `DataError` where there are too few images, or features that are not finite.
     """
-    tell = progress or (lambda what, done, total: None)
-    looks = _look(model, sets, extractor, seed, tell)
-    rows = _fidelity(looks, extractor.name, tell)
-    memory, found = _memory(looks, sets)
-    closest = found.distance.argsort()[:PAIRS]
-    pairs = [
-        Pair(_sample(model, seed + int(i)), from_uint8(sets.training.images[[place]])[0], float(found.distance[i]))
-        for i, place in ((i, sets.searched[int(found.place[i])]) for i in closest)
-    ]
-    more = capability_scores.rows(model, sets, extractor, seed=seed, tell=tell)
-    about = {
-        "model": model.family(),
-        "weights": digest(model.state_dict()),
-        "against": sets.describe(),
-        "data": sets.training.name,
-        "held_out": sets.held_out is not None,
-        "samples": len(looks.samples),
+    features = _feature_sets(model, images, extractor, seed, progress)
+    rows = _fidelity_rows(features, extractor.name, progress)
+    memorization, found = _memorization_rows(features, images)
+    more = capability_rows(model, images, extractor, seed=seed, progress=progress)
+    facts = {
+        "against": images.describe(),
+        "data": images.training.name,
+        "held_out": images.held_out is not None,
+        "samples": len(features.samples),
         "first_seed": seed,
         "features": extractor.name,
         "images_seen": extractor.sees,
-        "dimensions": looks.samples.shape[1],
-        "training_images": len(sets.training),
-        "searched_for_copies": len(sets.searched),
-        "zeuxis": __version__,
+        "dimensions": features.samples.shape[1],
+        "training_images": len(images.training),
+        "searched_for_copies": len(images.searched),
     }
-    return Evaluation(about, [*rows, *memory, *more], _warnings(looks, sets, memory), pairs)
+    warned, closest = _warnings(features, images, memorization), _closest_pairs(model, images, found, seed)
+    return Evaluation(about_model(model, facts), [*rows, *memorization, *more], warned, closest)
 
 
-def _look(model: Latent, sets: Sets, extractor: Extractor, seed: int, tell: Progress) -> Looks:
-    reference = pack_features(
-        extractor, sets.judge, sets.reference, progress=lambda *done: tell("features of real images", *done)
-    )
-    searched = pack_features(
-        extractor, sets.training, sets.searched, progress=lambda *done: tell("features of training images", *done)
-    )
-    twin = searched[np.searchsorted(sets.searched, sets.twin)]
-    parts, count, batch = [], len(sets.reference), extractor.batch
+def sample_features(
+    model: Latent, extractor: Extractor, count: int, *, seed: int = 0, progress: StageCallback = silent
+) -> Tensor:
+    """Features (count d) of samples of the seeds `seed ... seed + count - 1`."""
+    parts, batch = [], extractor.batch
     for start in range(0, count, batch):
         parts.append(extractor(model.sample(min(batch, count - start), seed=seed + start)))
-        tell("samples", min(start + batch, count), count)
-    return Looks(torch.cat(parts), reference, twin, searched)
+        progress("samples", min(start + batch, count), count)
+    return torch.cat(parts)
 
 
-def _sample(model: Latent, seed: int) -> Tensor:
-    return model.sample(1, seed=seed)[0].float().cpu()
+def _feature_sets(
+    model: Latent, images: ReferenceImages, extractor: Extractor, seed: int, progress: StageCallback
+) -> FeatureSets:
+    listening = in_stage(progress, "features of real images")
+    reference = pack_features(extractor, images.reference_pack, images.reference, progress=listening)
+    listening = in_stage(progress, "features of training images")
+    searched = pack_features(extractor, images.training, images.searched, progress=listening)
+    train_baseline = searched[np.searchsorted(images.searched, images.train_baseline)]
+    samples = sample_features(model, extractor, len(images.reference), seed=seed, progress=progress)
+    return FeatureSets(samples, reference, train_baseline, searched)
 
 
-def _fidelity(looks: Looks, name: str, tell: Progress) -> list[Row]:
-    """The samples against the reference, and the twin against it too."""
-    tell("distances", 0, 3)
-    rows = [
-        Row(
-            f"FID[{name}]",
-            distances.fid(looks.reference, looks.samples),
-            distances.frechet(looks.reference, looks.twin),
-            "lower",
-        )
-    ]
-    tell("distances", 1, 3)
-    kid, real_kid = (distances.kid(looks.reference, other) for other in (looks.samples, looks.twin))
-    rows.append(Row(f"KID[{name}]", kid, real_kid.value, "lower"))
-    tell("distances", 2, 3)
-    real = neighbours.manifold(looks.reference)
-    fake, twin = (neighbours.fidelity(real, neighbours.manifold(other)) for other in (looks.samples, looks.twin))
-    rows += [Row(f"{word}[{name}]", getattr(fake, word), getattr(twin, word).value, "higher") for word in fake._fields]
-    tell("distances", 3, 3)
+def _fidelity_rows(features: FeatureSets, name: str, progress: StageCallback) -> list[ScoreRow]:
+    """The samples against the reference, beside the training images against the reference."""
+    reference, samples, baseline = features.reference, features.samples, features.train_baseline
+    progress("distances", 0, 3)
+    fid = ScoreRow(f"FID[{name}]", distances.fid(reference, samples), distances.frechet(reference, baseline), "lower")
+    progress("distances", 1, 3)
+    kid, real_kid = (distances.kid(reference, other) for other in (samples, baseline))
+    rows = [fid, ScoreRow(f"KID[{name}]", kid, real_kid.value, "lower")]
+    progress("distances", 2, 3)
+    real = neighbours.manifold(reference)
+    fake, baseline_fidelity = (neighbours.fidelity(real, neighbours.manifold(other)) for other in (samples, baseline))
+    for word in fake._fields:
+        real_score = getattr(baseline_fidelity, word).value
+        rows.append(ScoreRow(f"{word}[{name}]", getattr(fake, word), real_score, "higher"))
+    progress("distances", 3, 3)
     return rows
 
 
-def _memory(looks: Looks, sets: Sets) -> tuple[list[Row], neighbours.Nearest]:
-    """How near the samples are to training images, beside images that the model has not seen."""
-    found = neighbours.nearest(looks.samples, looks.searched)
-    if sets.held_out is not None:
-        unseen = neighbours.nearest(looks.reference, looks.searched)
+def _memorization_rows(features: FeatureSets, images: ReferenceImages) -> tuple[list[ScoreRow], neighbours.Nearest]:
+    """The distances of samples to training images, beside those of images that the model has not seen."""
+    found = neighbours.nearest(features.samples, features.searched)
+    if images.held_out is not None:
+        unseen = neighbours.nearest(features.reference, features.searched)
     else:
-        unseen = neighbours.nearest(looks.searched, looks.searched, selves=True)
-    memory = neighbours.memory(found.distance, unseen.distance)
+        unseen = neighbours.nearest(features.searched, features.searched, selves=True)
+    memorization = neighbours.memorization(found.distance, unseen.distance)
     rows = [
-        Row("distance to nearest training image", memory.samples, memory.held_out.value),
-        Row("copies (share of samples)", memory.copies, 0.01, "lower"),
+        ScoreRow("distance to nearest training image", memorization.samples, memorization.held_out.value),
+        ScoreRow("memorization rate", memorization.rate, 0.01, "lower"),
     ]
     return rows, found
 
 
-def _warnings(looks: Looks, sets: Sets, memory: list[Row]) -> list[str]:
-    count, dimensions = looks.samples.shape
-    found = []
-    if count < 2 * dimensions:
-        found.append(
-            f"{count:,} images are few for {dimensions:,} features: FID is too high by much, for real images too; "
-            f"compare it only with that of as many images, or judge by more than {2 * dimensions:,}"
-        )
+def _closest_pairs(model: Latent, images: ReferenceImages, found: neighbours.Nearest, seed: int) -> list[ClosestPair]:
+    pairs = []
+    for i in map(int, found.distance.argsort()[:CLOSEST]):
+        training = from_uint8(images.training.images[[images.searched[int(found.place[i])]]])[0]
+        sample = model.sample(1, seed=seed + i)[0].float().cpu()
+        pairs.append(ClosestPair(sample, training, float(found.distance[i])))
+    return pairs
+
+
+def _warnings(features: FeatureSets, images: ReferenceImages, memorization: list[ScoreRow]) -> list[str]:
+    count, dimensions = features.samples.shape
+    found = warnings.few_for_fid(count, dimensions)
     if count < FEW:
         found.append(
             f"precision, recall, density and coverage of {count:,} images depend on their number; judge by more"
         )
-    if sets.held_out is None:
-        found.append("nothing is held out, so no score tells a good model from one that learned its images by heart")
-    if len(sets.searched) < len(sets.training):
-        found.append(f"only {len(sets.searched):,} of {len(sets.training):,} training images were searched for copies")
-    copies = memory[1].score
-    if copies.low > 0.02:
+    if images.held_out is None:
+        found.append(warnings.NOTHING_HELD_OUT)
+    if len(images.searched) < len(images.training):
+        searched, all_of_them = f"{len(images.searched):,}", f"{len(images.training):,}"
+        found.append(f"only {searched} of {all_of_them} training images were searched for memorized ones")
+    rate = memorization[1].score
+    if rate.low > 0.02:
         found.append(
-            f"{copies.value:.0%} of the samples are nearer to a training image than 99 % of unseen images are: "
-            "it may be learning by heart; look at the closest pairs"
+            f"{rate.value:.0%} of the samples are nearer to a training image than 99 % of unseen images are: "
+            "the model may memorize its training images; look at the closest pairs"
         )
     return found

@@ -11,7 +11,7 @@ from torch import Tensor
 from zeuxis.errors import DataError
 from zeuxis.scores import GROUPS, Score, groups, jackknife, shuffled
 
-FEWEST = 20  # images: below this no distance of sets is worked out
+LEAST_FOR_FID = 20  # images: below this no distance of sets is worked out
 
 
 class Moments(NamedTuple):
@@ -125,7 +125,9 @@ def _lengths(x: Tensor) -> Tensor:
 
 
 def _check(real: Tensor, fake: Tensor) -> None:
-    if min(len(real), len(fake)) < FEWEST:
-        raise DataError(f"{len(real)} and {len(fake)} images are too few to compare; at least {FEWEST} are needed")
+    if min(len(real), len(fake)) < LEAST_FOR_FID:
+        raise DataError(
+            f"{len(real)} and {len(fake)} images are too few to compare; at least {LEAST_FOR_FID} are needed"
+        )
     if not (torch.isfinite(real).all() and torch.isfinite(fake).all()):
         raise DataError("some features are not finite: the model's images or the feature network are broken")

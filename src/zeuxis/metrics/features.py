@@ -122,7 +122,7 @@ def own_extractor(name: str, function: Callable[[Tensor], Tensor], *, device: st
     return Extractor(name, "", lambda values: values, lambda values: function(values / 127.5 - 1), device)
 
 
-def features(extractor: Extractor, images: Tensor) -> Tensor:
+def extract_features(extractor: Extractor, images: Tensor) -> Tensor:
     """Features (n d) of many images (n c h w, in [-1, 1])."""
     return torch.cat([extractor(part) for part in torch.split(images, extractor.batch)])
 

@@ -1,4 +1,4 @@
-"""What nearest neighbours tell: precision, recall, density, coverage; and whether samples are copies of training images."""
+"""Nearest-neighbour metrics: precision, recall, density, coverage, and memorization of training images."""
 
 from __future__ import annotations
 
@@ -83,21 +83,21 @@ def nearest(features: Tensor, among: Tensor, *, selves: bool = False) -> Nearest
     return Nearest(torch.cat(exact), index)
 
 
-class Memory(NamedTuple):
-    """Median distance to the nearest training image; of the samples, the share that is nearer than nearly all others are."""
+class Memorization(NamedTuple):
+    """Median distances to the nearest training image, and the share of samples nearer than nearly all unseen images."""
 
     samples: Score
     held_out: Score
-    copies: Score
+    rate: Score
 
 
-def memory(samples: Tensor, held_out: Tensor, *, share: float = 0.01) -> Memory:
+def memorization(samples: Tensor, held_out: Tensor, *, share: float = 0.01) -> Memorization:
     """From distances to the nearest training image (n of samples, m of images that the model has not seen).
 
-    `copies` is the share of samples nearer than all but `share` of the held-out are: about `share` where nothing was
-    learned by heart.
+    `rate` is the share of samples nearer than all but `share` of the held-out images: about `share` where nothing is
+    memorized.
     """
     bound = torch.quantile(held_out.double(), share)
-    return Memory(
+    return Memorization(
         bootstrap_median(samples), bootstrap_median(held_out), bootstrap_mean((samples.double() < bound).float())
     )

@@ -12,8 +12,9 @@ from zeuxis.data import Pack, pairs
 from zeuxis.data.batches import PackSource, PairSource, open_data, open_pairs_of, source_of
 from zeuxis.data.pairs import Pairs
 from zeuxis.errors import DataError, UsageError
-from zeuxis.judging import reference, translation
-from zeuxis.judging.periodic import Watch, watch, watch_translations
+from zeuxis.judging.periodic import PeriodicEvaluation
+from zeuxis.judging.reference import choose_reference
+from zeuxis.judging.translation import choose_pairs
 from zeuxis.loading import trusted
 from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator, options_of
@@ -62,7 +63,7 @@ def start(
         recipe = Recipe(
             family.family(), data, model.options, settings, pack.fingerprint, len(pack), chosen_kernels=chosen
         )
-        scorer = _watch(recipe, model, shown)
+        scorer = _periodic_evaluation(recipe, model, shown)
         with stop.later():
             run = Run.create(
                 settings.out, settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}", recipe.values()
@@ -105,7 +106,7 @@ def resume(
             _check_same(recipe, pack)
             if steps is not None or cpu_minutes is not None:
                 found.write_config(recipe.values())
-            scorer = _watch(recipe, model, shown)
+            scorer = _periodic_evaluation(recipe, model, shown)
             _train(found, recipe, model, pack, scorer, stop=stop, display=shown, checkpoint=checkpoint)
     return found.path
 
@@ -194,7 +195,7 @@ def _train(
     recipe: Recipe,
     model: Model,
     pack: Pack | Pairs,
-    scorer: Watch | None,
+    scorer: PeriodicEvaluation | None,
     *,
     stop: Stop,
     display: Display,
@@ -217,19 +218,19 @@ def _train(
         work.go()
 
 
-def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:
-    """What scores the run as it goes, where that was asked for."""
+def _periodic_evaluation(recipe: Recipe, model: Model, display: Display) -> PeriodicEvaluation | None:
+    """The evaluation during training, where it was asked for."""
     settings = recipe.settings
     if not settings.evaluate_every:
         return None
     extractor = extractors.find("lite0", device=settings.device)
     if isinstance(model, Translator):
         count = settings.evaluate_samples
-        trial = translation.choose(
+        pairs = choose_pairs(
             model, recipe.data, count=count, resize_mode=settings.resize_mode, max_images=settings.max_images
         )
-        return watch_translations(trial, extractor)
-    chosen = reference.choose(
+        return PeriodicEvaluation.of_translations(pairs, extractor)
+    chosen = choose_reference(
         recipe.data,
         count=settings.evaluate_samples,
         size=model.size,
@@ -237,7 +238,7 @@ def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:
         resize_mode=settings.resize_mode,
         max_images=settings.max_images,
     )
-    return watch(chosen, extractor, progress=display.work)
+    return PeriodicEvaluation.of_samples(chosen, extractor, progress=display.work)
 
 
 def _reals(run: Run, recipe: Recipe, model: Model, source: PackSource | PairSource, count: int) -> contact_sheets.Reals:
