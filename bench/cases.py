@@ -100,7 +100,7 @@ def _srgan() -> Case:
 
     def ours() -> Model:
         model = SRGAN(textbook=True)
-        model.pretrain, model.eyes = 0, vgg.eyes(vgg.filled(vgg.VGG().state_dict()))
+        model.pretrain, model.eyes = 0, vgg.eyes(vgg.vgg_network(vgg.VGG().state_dict()))
         return model
 
     def plain() -> Step:

@@ -180,7 +180,7 @@ def least(path: Path) -> Image.Image:
 def quality(count: int, rng: np.random.Generator) -> None:
     """Print how far each way to 64 pixels is from a full decode and Lanczos."""
     print("width | decibels: as a pack has it | the JPEG itself | bicubic | bilinear | FID[lite0], in this order")
-    extractor = extractors.find("lite0")
+    extractor = extractors.find_extractor("lite0")
     for width in (172, 178, 200, 255, 260, 320):
         found: dict[str, list[Any]] = {"full": [], "pack": [], "before": [], "bicubic": [], "bilinear": []}
         for image in photographs(count, (width, round(width * 218 / 178)), rng):

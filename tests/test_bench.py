@@ -42,7 +42,7 @@ def _few_features(monkeypatch: pytest.MonkeyPatch) -> None:
     def find(name: str, **given: Any) -> features.Extractor:
         return features.own_extractor(name, lambda images: F.avg_pool2d(images, 8).flatten(1))
 
-    monkeypatch.setattr(extractors, "find", find)
+    monkeypatch.setattr(extractors, "find_extractor", find)
     monkeypatch.setattr(scores, "RESAMPLES", 40)
 
 

@@ -443,7 +443,7 @@ def test_every_cell_of_the_matrix_is_so(
 ) -> None:
     """A filled cell works; what an empty one denies is refused, by a message that names who can."""
     eyes = Extractor("eyes", "", lambda x: F.adaptive_avg_pool2d(x, 2), lambda x: x[:, 0].flatten(1))
-    monkeypatch.setattr(extractors, "find", lambda *words, **named: eyes)
+    monkeypatch.setattr(extractors, "find_extractor", lambda *words, **named: eyes)
     monkeypatch.setattr(extractors, "vgg16", lambda **named: VGG().eval().requires_grad_(False))
     monkeypatch.setattr(partition, "TEMPERATURES", 50)
     run = runs(name)

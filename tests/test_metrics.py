@@ -138,7 +138,7 @@ def by_hand(real: Tensor, fake: Tensor, k: int) -> tuple[float, float, float, fl
 
 @pytest.mark.parametrize(("n", "m", "chunk"), [(150, 90, 1000), (90, 150, 40), (60, 60, 7)])
 def test_precision_to_coverage(n: int, m: int, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "CHUNK", chunk)
+    monkeypatch.setattr(neighbours, "ROWS_AT_ONCE", chunk)
     x, y = gaussian(n), gaussian(m, seed=1, scale=0.8, shift=0.5)
     found = neighbours.fidelity(neighbours.manifold(x), neighbours.manifold(y))
     assert [score.value for score in found] == pytest.approx(by_hand(x, y, 5), abs=1e-6)
@@ -155,7 +155,7 @@ def test_precision_to_coverage_are_those_of_prdc() -> None:
 
 
 def test_nearest_is_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "CHUNK", 13)
+    monkeypatch.setattr(neighbours, "ROWS_AT_ONCE", 13)
     x, y = gaussian(50), gaussian(70, seed=1)
     found = neighbours.nearest(x, y)
     matrix = pairwise_distances(x.numpy(), y.numpy())

@@ -343,29 +343,29 @@ def test_vgg_weights_are_read_from_where_they_are() -> None:
         for start, values in ((kernel, layer.weight.permute(2, 3, 1, 0)), (bias, layer.bias)):
             raw = values.contiguous().numpy().tobytes()
             data[start : start + len(raw)] = raw
-    again = vgg.filled(vgg.weights_in(bytes(data)))
+    again = vgg.vgg_network(vgg.weights_in(bytes(data)))
     image = torch.rand(1, 3, 32, 32) * 2 - 1
-    for one, two in zip(vgg.features(network, image), vgg.features(again, image)):
+    for one, two in zip(vgg.block_features(network, image), vgg.block_features(again, image)):
         torch.testing.assert_close(one, two)
     with pytest.raises(UsageError, match="VGG16"):
-        vgg.filled({"blocks.0.0.weight": torch.zeros(1)})
+        vgg.vgg_network({"blocks.0.0.weight": torch.zeros(1)})
 
 
 def test_vgg_distance_is_between_directions_of_features() -> None:
     network, random = made_up_vgg(), torch.Generator().manual_seed(7)
     image, other = (torch.rand(3, 3, 40, 40, generator=random) * 2 - 1 for _ in range(2))
-    assert vgg.distance(network, image, image).abs().max() < 1e-9
-    torch.testing.assert_close(vgg.distance(network, image, other), vgg.distance(network, other, image))
-    near, far = (vgg.distance(network, image, image + share * (other - image)) for share in (0.1, 0.5))
+    assert vgg.feature_distance(network, image, image).abs().max() < 1e-9
+    torch.testing.assert_close(vgg.feature_distance(network, image, other), vgg.feature_distance(network, other, image))
+    near, far = (vgg.feature_distance(network, image, image + share * (other - image)) for share in (0.1, 0.5))
     assert (near < far).all() and (far < 4).all(), "of two unit vectors at most 4"
-    one, two = vgg.features(network, image), vgg.features(network, other)
+    one, two = vgg.block_features(network, image), vgg.block_features(network, other)
     cosines = [F.cosine_similarity(a, b, dim=1).mean((1, 2)) for a, b in zip(one, two)]
     torch.testing.assert_close(
-        vgg.distance(network, image, other), 2 - 2 * torch.stack(cosines).mean(0), atol=1e-4, rtol=0
+        vgg.feature_distance(network, image, other), 2 - 2 * torch.stack(cosines).mean(0), atol=1e-4, rtol=0
     )
-    assert vgg.distance(network, image[:, :1], other[:, :1]).shape == (3,)
-    one_for_all = vgg.distance_to(network, image)(other[:1])
-    torch.testing.assert_close(one_for_all, vgg.distance(network, other[:1].expand(3, -1, -1, -1), image))
+    assert vgg.feature_distance(network, image[:, :1], other[:, :1]).shape == (3,)
+    one_for_all = vgg.feature_distance_to(network, image)(other[:1])
+    torch.testing.assert_close(one_for_all, vgg.feature_distance(network, other[:1].expand(3, -1, -1, -1), image))
 
 
 # The command.
@@ -648,7 +648,7 @@ def test_compared_translations_are_of_the_same_sources(trained: dict[str, Path])
 
 
 def test_a_run_scores_its_translations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extractors, "find", lambda *words, **named: EYES)
+    monkeypatch.setattr(extractors, "find_extractor", lambda *words, **named: EYES)
     settings = TrainSettings(
         steps=4, batch_size=4, evaluate_every=2, evaluate_samples=20, device="cpu", out=str(tmp_path)
     )
@@ -663,7 +663,7 @@ def test_a_run_scores_its_translations(tmp_path: Path, monkeypatch: pytest.Monke
 def test_evaluate_writes_scores_and_translations(
     trained: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(extractors, "find", lambda *words, **named: EYES)
+    monkeypatch.setattr(extractors, "find_extractor", lambda *words, **named: EYES)
     monkeypatch.setattr(extractors, "vgg16", lambda **named: made_up_vgg())
     run = str(trained["pix2pix"])
     code, said, _ = typed(

@@ -509,7 +509,7 @@ def test_scores_are_those_of_other_libraries() -> None:
         float(oracle.peak_signal_noise_ratio(*tensors, data_range=255.0)), abs=1e-3
     )
     both = [images.from_uint8(np.asarray(each)[None]) for each in (image, truth)]
-    torch.testing.assert_close(found["VGG-feature distance"], vgg.distance(made_up_vgg(), *both))
+    torch.testing.assert_close(found["VGG-feature distance"], vgg.feature_distance(made_up_vgg(), *both))
 
 
 @dataclass(eq=False)

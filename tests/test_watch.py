@@ -30,7 +30,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     eyes = Extractor(
         "eyes", "eyes 1", lambda x: torch.nn.functional.adaptive_avg_pool2d(x, 4), lambda x: x[:, 0].flatten(1)
     )
-    monkeypatch.setattr(extractors, "find", lambda name, *, device: eyes)
+    monkeypatch.setattr(extractors, "find_extractor", lambda name, *, device: eyes)
     rng = np.random.default_rng(0)
     folder = tmp_path / "data"
     folder.mkdir()

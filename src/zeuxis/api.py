@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,9 +25,9 @@ from zeuxis.capabilities import (
 from zeuxis.data import Pack, catalog, open_pack
 from zeuxis.data.report import Report, inspect
 from zeuxis.errors import UsageError
-from zeuxis.explore import Equation, Layers, Space, SpaceName
+from zeuxis.explore import Equation, LayerGroup, PathKind, Space, SpaceName
 from zeuxis.explore.arithmetic import AVERAGE, LENGTH
-from zeuxis.explore.spaces import decode, space_of
+from zeuxis.explore.spaces import decode_latents, space_of
 from zeuxis.io import files
 from zeuxis.judging.comparison import Comparison, compared_run
 from zeuxis.judging.image_to_image import evaluate_translator
@@ -39,11 +39,10 @@ from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Model, Translator
 from zeuxis.onnx import Exported
 from zeuxis.options import ResizeMode
-from zeuxis.runtime.callbacks import StageCallback, in_stage, silent
+from zeuxis.runtime.callbacks import MessageCallback, ProgressCallback, StageCallback, in_stage, silent
 from zeuxis.training import runs
 from zeuxis.training.settings import TrainSettings
 
-PathKind = Literal["slerp", "linear"]
 HandPicked = Sequence[tuple[float, Sequence[int]]]
 Family = type[Model] | str | None
 Options = Mapping[str, Any] | None
@@ -52,7 +51,7 @@ __all__ = [
     "Equation",
     "arithmetic",
     "compare",
-    "decode",
+    "decode_latents",
     "dry_run",
     "encode",
     "enlarge",
@@ -87,7 +86,7 @@ def sample(model: Model, n: int = 64, *, seed: int = 0, seeds: Sequence[int] | N
     chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
     if not chosen:
         raise UsageError(f"n is {n}; expected at least 1 image")
-    return decode(model, latent(model).prior(chosen))
+    return decode_latents(model, latent(model).prior(chosen))
 
 
 def interpolate(
@@ -109,8 +108,10 @@ def interpolate(
     """
     able = space_of(model, space)
     z1, z2 = _ends(able, rows, seeds, ends)
-    z = explore.interpolate(z1, z2, columns, path=path or explore.path_in(space))
-    images = explore.settled(encoder(model), z.flatten(0, 1), settle) if settle else decode(able, z.flatten(0, 1))
+    z = explore.interpolate_latents(z1, z2, columns, path=path or explore.path_in(space))
+    images = (
+        explore.reencoded(encoder(model), z.flatten(0, 1), settle) if settle else decode_latents(able, z.flatten(0, 1))
+    )
     return images.reshape(len(z1), columns, *images.shape[1:])
 
 
@@ -128,15 +129,15 @@ def walk(
     able = space_of(model, space)
     z = torch.stack(ends, 1).flatten(0, 1) if ends else able.prior(seeds)
     steps = explore.loop(z, frames, path=path or explore.path_in(space))
-    return explore.settled(encoder(model), steps, settle) if settle else decode(able, steps)
+    return explore.reencoded(encoder(model), steps, settle) if settle else decode_latents(able, steps)
 
 
-def mix(model: Model, *, rows: Sequence[int], columns: Sequence[int], layers: Layers = "coarse") -> Tensor:
+def mix(model: Model, *, rows: Sequence[int], columns: Sequence[int], layers: LayerGroup = "coarse") -> Tensor:
     """Images (1 + rows, 1 + columns, c h w): a third of the layers in the column's style, the rest in the row's.
 
     The first row and column show the seeds themselves, their crossing nothing (zeros).
     """
-    return explore.mix(styled(model), rows, columns, layers)
+    return explore.mix_styles(styled(model), rows, columns, layers)
 
 
 def arithmetic(
@@ -148,8 +149,8 @@ def arithmetic(
     seed: int = 0,
     triples: int = 0,
     space: SpaceName = "z",
-    report: Callable[[str], None] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    report: MessageCallback | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Equation:
     """Add and subtract what images have in common.
 
@@ -162,13 +163,13 @@ def arithmetic(
     if not isinstance(terms, str):
         if triples:
             raise UsageError("terms picked by hand have no target to score; write an expression of attributes")
-        outcome = explore.by_hand(able, terms)
+        outcome = explore.from_seeds(able, terms)
         return Equation(outcome, explore.pictures(able, outcome))
     opened = functools.partial(open_pack, size=model.size, channels=model.channels, progress=progress)
     pack = opened(data) if isinstance(data, str) else data
     reader = reader_for(pack, device=str(model.device), progress=report)
     length = LENGTH if space == "z" else None  # in w a short average is near to the mean, where a model is surest
-    solve = functools.partial(explore.solved, able, terms, pack, reader, seed=seed, triples=triples)
+    solve = functools.partial(explore.solve_equation, able, terms, pack, reader, seed=seed, triples=triples)
     return solve(average=average or AVERAGE, length=length)
 
 
@@ -195,7 +196,7 @@ def evaluate(
     work done, and its total.
     """
     able = model if isinstance(model, Translator) else latent(model)
-    finding = functools.partial(extractors.find, features, weights=weights, device=able.device)
+    finding = functools.partial(extractors.find_extractor, features, weights=weights, device=able.device)
     if isinstance(able, Translator):
         return evaluate_translator(
             able,
@@ -247,7 +248,7 @@ def inspect_data(
     channels: int | None = None,
     resize_mode: ResizeMode = "crop",
     max_images: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Report:
     """What a source of images holds: counts, sizes, classes, duplicates, and every file left out with its reason.
 

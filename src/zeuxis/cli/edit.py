@@ -109,7 +109,7 @@ def edit(
     strengths = editing.STRENGTHS if strength is None else (0.0, strength)
     with open_display() as shown:
         editor = _editor(loaded, data or _learned(model), method, space, shown)
-        explore.parse(change, editor.words)  # a word that means nothing ends it here, before anything long
+        explore.parse_terms(change, editor.words)  # a word that means nothing ends it here, before anything long
         latents = editor.model.prior(seeds) if seeds else _latents(loaded, pictures, space, shown)
     drawn = editor.edit(latents, change, strengths)
     for line in editor.score(change, strengths=strengths) if score else ():

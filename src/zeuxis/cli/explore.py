@@ -24,7 +24,7 @@ ANIMATIONS = frozenset({".webp", ".gif", ".mp4"})
 Seeds = Annotated[list[int] | None, Parameter(converter=flags.bounded(flags.seeds), n_tokens=1, negative=())]
 ModelName = Annotated[str, Parameter(help="a model's or a run's folder, or the number or name of a run under runs/")]
 Where = Annotated[Literal["z", "w"], Parameter(help="the latents meant: z, or the styles w of a family that has them")]
-Term = tuple[float, list[int]]
+SeedsTerm = tuple[float, list[int]]
 
 
 def register(app: App, tokens: Sequence[str]) -> None:
@@ -66,7 +66,7 @@ def sample(
     from zeuxis.io import images
 
     chosen = list(range(number)) if seeds is None else seeds
-    pictures = editing.drawn(load(), latents) if latents else api.sample(load(), seeds=chosen)
+    pictures = editing.images_of_latents(load(), latents) if latents else api.sample(load(), seeds=chosen)
     if out is not None and out.suffix == "":
         for seed, picture in zip(range(len(pictures)) if latents else chosen, pictures):
             name = f"{'latent' if latents else 'seed'}-{seed:05}.png"
@@ -124,13 +124,13 @@ def interpolate(
     write_picture(explore.interpolation_figure(pictures), out or default_place(model, "interpolation.png"))
 
 
-def _picked(kind: Any, tokens: Sequence[Token]) -> list[Term]:
+def _picked(kind: Any, tokens: Sequence[Token]) -> list[SeedsTerm]:
     """The terms of --plus and --minus, in the order typed."""
     return [(-1.0 if token.keyword == "--minus" else 1.0, flags.seeds(token.value)) for token in tokens]
 
 
 Picked = Annotated[
-    Sequence[Term],
+    Sequence[SeedsTerm],
     Parameter(name=("--plus", "--minus"), converter=_picked, negative=(), n_tokens=1, show_default=False),
 ]
 

@@ -143,7 +143,7 @@ def comparison(truth: Image.Image, scale: int, network: VGG) -> Callable[[Image.
     wanted, device = _tensor(truth), next(network.parameters()).device
     inside = (..., slice(scale, -scale), slice(scale, -scale))
     with torch.no_grad():
-        apart = vgg.distance_to(network, wanted.to(device))
+        apart = vgg.feature_distance_to(network, wanted.to(device))
 
     @torch.no_grad()
     def compare(image: Image.Image) -> dict[str, Tensor]:

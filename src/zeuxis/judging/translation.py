@@ -213,7 +213,7 @@ def pair_batches(pairs: Pairs, *, forward: bool = True) -> Iterator[tuple[Tensor
 def _comparison(target: Tensor, networks: Networks, start: int) -> Compare:
     """Compares translations with the targets of the pairs from `start` on, whose features are computed once."""
     device = next(networks.vgg.parameters()).device
-    apart = vgg.distance_to(networks.vgg, target.to(device))
+    apart = vgg.feature_distance_to(networks.vgg, target.to(device))
 
     def compare(made: Tensor) -> dict[str, Tensor]:
         found = {"L1 (of 255)": paired.l1(made, target), "PSNR (dB)": paired.psnr(made, target)}

@@ -15,9 +15,9 @@ from zeuxis.scores import bootstrap_mean
 
 BIN = 2 / 255  # between two of the 256 values of a pixel, images being in [-1, 1]
 DRAWS = 50  # latents for each image
-LEVELS = 32  # of noise for each image
+NOISE_LEVELS = 32  # of noise for each image
 FINEST = 0.005  # level of noise at which the nearest of 256 values is taken: about half their distance
-BATCH = 32  # images bounded at once
+_BATCH = 32  # images bounded at once
 
 
 class Bounds(NamedTuple):
@@ -52,7 +52,7 @@ def denoiser_scores(
     """The mean variational bound of 8-bit images (n c h w, on the denoiser's device), in nats/image and in bits/dim."""
 
     def bound(batch: Tensor) -> Tensor:
-        return variational(denoise, batch, low=FINEST, high=high, draws=LEVELS, generator=generator).cpu()
+        return variational(denoise, batch, low=FINEST, high=high, draws=NOISE_LEVELS, generator=generator).cpu()
 
     nats = _in_batches(bound, images, progress)
     return {
@@ -64,7 +64,7 @@ def denoiser_scores(
 @torch.no_grad()
 def _in_batches(bound: Callable[[Tensor], Tensor], images: Tensor, progress: StageCallback) -> Tensor:
     parts: list[Tensor] = []
-    for batch in torch.split(images, BATCH):
+    for batch in torch.split(images, _BATCH):
         parts.append(bound(batch))
         progress("bounds of the likelihood", sum(map(len, parts)), len(images))
     return torch.cat(parts)

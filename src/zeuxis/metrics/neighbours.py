@@ -11,7 +11,7 @@ from zeuxis.errors import DataError
 from zeuxis.scores import Score, bootstrap_mean, bootstrap_median
 
 K = 5  # neighbours that make the radius around an image, as in the reference implementation `prdc`
-CHUNK = 1000  # rows of a matrix of distances that are in memory at once
+ROWS_AT_ONCE = 1000  # rows of a matrix of distances that are in memory at once
 
 
 class Manifold(NamedTuple):
@@ -27,7 +27,8 @@ def manifold(features: Tensor, *, k: int = K) -> Manifold:
         raise DataError(f"{len(features)} images are too few for {k} neighbours each; at least {k + 1} are needed")
     # The nearest of all is the image itself.
     parts = [
-        torch.cdist(part, features).topk(k + 1, largest=False).values[:, -1] for part in torch.split(features, CHUNK)
+        torch.cdist(part, features).topk(k + 1, largest=False).values[:, -1]
+        for part in torch.split(features, ROWS_AT_ONCE)
     ]
     return Manifold(features, torch.cat(parts))
 
@@ -48,7 +49,7 @@ def fidelity(real: Manifold, fake: Manifold, *, k: int = K) -> Fidelity:
     """
     inside = torch.zeros(len(fake.points))  # how many real balls hold each sample
     recalled, covered = [], []
-    for points, radii in zip(torch.split(real.points, CHUNK), torch.split(real.radii, CHUNK)):
+    for points, radii in zip(torch.split(real.points, ROWS_AT_ONCE), torch.split(real.radii, ROWS_AT_ONCE)):
         distance = torch.cdist(points, fake.points)
         inside += (distance < radii[:, None]).sum(0)
         recalled.append((distance < fake.radii).any(1))
@@ -71,14 +72,14 @@ class Nearest(NamedTuple):
 def nearest(features: Tensor, among: Tensor, *, selves: bool = False) -> Nearest:
     """The nearest of `among` (m d) for each of the features (n d); with `selves` the two are one, and none is its own."""
     places = []
-    for start in range(0, len(features), CHUNK):
-        distance = torch.cdist(features[start : start + CHUNK], among)
+    for start in range(0, len(features), ROWS_AT_ONCE):
+        distance = torch.cdist(features[start : start + ROWS_AT_ONCE], among)
         if selves:
-            distance[:, start : start + CHUNK].fill_diagonal_(float("inf"))
+            distance[:, start : start + ROWS_AT_ONCE].fill_diagonal_(float("inf"))
         places.append(distance.argmin(1))
     index = torch.cat(places)
     # Anew from the pair: the matrix loses small distances in rounding, and a copy has the smallest.
-    pairs = zip(torch.split(features, CHUNK), torch.split(index, CHUNK))
+    pairs = zip(torch.split(features, ROWS_AT_ONCE), torch.split(index, ROWS_AT_ONCE))
     exact = [(part.double() - among[chosen].double()).norm(dim=1) for part, chosen in pairs]
     return Nearest(torch.cat(exact), index)
 

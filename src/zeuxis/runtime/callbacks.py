@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+MessageCallback = Callable[[str], None]  # a line for the user
 ProgressCallback = Callable[[int, int], None]  # how much is done, and of how much
 StageCallback = Callable[[str, int, int], None]  # the name of the stage, how much of it is done, and of how much
 

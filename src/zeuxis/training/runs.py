@@ -223,7 +223,7 @@ def _periodic_evaluation(recipe: Recipe, model: Model, display: Display) -> Peri
     settings = recipe.settings
     if not settings.evaluate_every:
         return None
-    extractor = extractors.find("lite0", device=settings.device)
+    extractor = extractors.find_extractor("lite0", device=settings.device)
     if isinstance(model, Translator):
         count = settings.evaluate_samples
         pairs = choose_pairs(
