@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "src" / "zeuxis"
-FILES = sorted(PACKAGE.rglob("*.py"))
+from house import House, function_length, in_circles, public_names, tree
+
+HOUSE = House()
+PACKAGE, FILES = HOUSE.package, HOUSE.files
+room, module_name, imports, modules_imported = HOUSE.room, HOUSE.module_name, HOUSE.imports, HOUSE.modules_imported
 
 # Each row may import the rows above it, and itself only within one file or folder: so there are no circles.
 LAYERS: list[set[str]] = [
@@ -43,37 +46,6 @@ FORBIDDEN = {
 BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "torchvision"}
 
 
-def room(path: Path) -> str:
-    """The part of the house a file is in: its folder under `zeuxis`, or its own name."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
-def module_name(path: Path) -> str:
-    parts = ("zeuxis", *path.relative_to(PACKAGE).with_suffix("").parts)
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-MODULES = {module_name(path) for path in FILES}
-
-
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
-
-
-def imports(path: Path) -> Iterator[str]:
-    """Dotted names of everything the file imports, inside functions and under TYPE_CHECKING too."""
-    package = module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                base = ".".join([*package.split(".")[: len(package.split(".")) - node.level + 1], base]).rstrip(".")
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
 def rooms_imported(path: Path) -> set[str]:
     names = (name.split(".") for name in imports(path))
     return {parts[1] for parts in names if parts[0] == "zeuxis" and len(parts) > 1 and parts[1] in RANK}
@@ -90,38 +62,16 @@ def test_imports_run_one_way(path: Path) -> None:
         assert (here, there) not in FORBIDDEN, f"{module_name(path)} imports {there}"
 
 
-def modules_imported(path: Path) -> set[str]:
-    """The package's own modules that a file imports; `from zeuxis.io import files` imports the module, not its package."""
-    names = set(imports(path)) & MODULES
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.ImportFrom) and node.module in names:
-            found = {f"{node.module}.{alias.name}" for alias in node.names}
-            names -= {node.module} if found <= MODULES else set()
-    return names - {module_name(path)}
-
-
-def in_circles(graph: Mapping[str, Set[str]]) -> dict[str, list[str]]:
-    """What is left of a graph of imports when modules that import nothing of the rest, or that nothing of the rest imports,
-    are taken away again and again."""
-    left = dict(graph)
-    while True:
-        used = set[str]().union(*left.values())
-        kept = {name: found for name, found in left.items() if name in used and found & left.keys()}
-        if len(kept) == len(left):
-            return {name: sorted(found & left.keys()) for name, found in left.items()}
-        left = kept
-
-
 # A circle that is about to be undone: delete this line then.
 KNOWN_CIRCLE = {"zeuxis.data.workers", "zeuxis.data.readers", "zeuxis.data.tiles"}
 
 
 def test_no_import_goes_in_a_circle() -> None:
     """Not inside a room either, nor by an import that waits in a function."""
-    graph = {module_name(path): modules_imported(path) for path in FILES}
+    graph = HOUSE.graph()
     graph |= {name: graph[name] - KNOWN_CIRCLE for name in KNOWN_CIRCLE}
     circles = in_circles(graph)
-    assert not circles, f"these modules import each other, or one that does: {circles}"
+    assert not circles, f"these modules import each other: {circles}"
 
 
 def test_circles_are_seen() -> None:
@@ -130,6 +80,23 @@ def test_circles_are_seen() -> None:
     lazy = modules_imported(PACKAGE / "families" / "__init__.py")
     assert "zeuxis.model" in lazy and "zeuxis" not in lazy
     assert "zeuxis.judging" not in modules_imported(PACKAGE / "training" / "runs.py")
+
+
+# The verbs that a person types are functions of the command line too.
+SHARED = {"directions", "invert"}
+SINGLE = ("judging.", "metrics.", "explore.", "likelihood", "scores", "runtime.callbacks")
+
+
+def test_a_public_name_has_one_meaning() -> None:
+    shared = HOUSE.shared_names()
+    found = {name: homes for name, homes in shared.items() if any(home.startswith(SINGLE) for home in homes)}
+    assert found.keys() == SHARED, found
+
+
+def test_shared_names_are_seen() -> None:
+    source = "import a\nfrom b import c\nD: int = 1\ne, (f, _g) = 1, (2, 3)\n"
+    source += "if D:\n    def h(): i = 2\nelse:\n    class J: k = 1\n"
+    assert public_names(ast.parse(source)) == {"D", "e", "f", "h", "J"}
 
 
 def families_imported(path: Path) -> set[str]:
@@ -185,15 +152,6 @@ def test_files_and_functions_are_short(path: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = function_length(node)
             assert length <= 30, f"{path.name}:{node.lineno}: {node.name} has {length} lines; at most 30"
-
-
-def function_length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Lines of the function, its docstring not counted."""
-    assert node.end_lineno is not None
-    first = node.body[0]
-    doc = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-    doc_lines = (first.end_lineno or 0) - first.lineno + 1 if doc else 0
-    return node.end_lineno - node.lineno + 1 - doc_lines
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)

@@ -31,7 +31,7 @@ PHOTOGRAPHS_SHOWN = 8  # in the picture
 _DETAIL = 128  # pixels, height and width, of what is shown of each
 _MOST = 1024  # pixels of a photograph's height and width that are judged: of larger ones the middle
 
-Enlarge = Callable[[Image.Image], Image.Image]  # a small image to a large one
+Enlarger = Callable[[Image.Image], Image.Image]  # a small image to a large one
 
 
 class PhotographTestSet(NamedTuple):
@@ -160,11 +160,11 @@ def _tensor(image: Image.Image) -> Tensor:
     return from_uint8(pixels.reshape(1, image.height, image.width, -1))
 
 
-def _enlarging(model: Upsizer) -> Enlarge:
+def _enlarging(model: Upsizer) -> Enlarger:
     return lambda small: photograph(model, small)
 
 
-def _resampling(scale: int, how: Image.Resampling) -> Enlarge:
+def _resampling(scale: int, how: Image.Resampling) -> Enlarger:
     return lambda small: small.resize((small.width * scale, small.height * scale), how)
 
 

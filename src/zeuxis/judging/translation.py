@@ -26,7 +26,7 @@ from zeuxis.model import Translator
 from zeuxis.runtime.callbacks import ProgressCallback, StageCallback, silent
 from zeuxis.scores import Better, bootstrap_mean
 
-EXAMPLES = 12  # in the picture
+EXAMPLES_SHOWN = 12  # in the picture
 COLOURED = 1000  # training images of which the mean colour is taken
 _BATCH = 16  # images translated at once
 _HIGHER = ("PSNR (dB)", "SSIM", CHANGED, KEPT)  # is better
@@ -261,7 +261,7 @@ def _examples(model: Translator, pairs: PairedTestSet) -> Tensor:
     """Rows (n k c h w): source, translation and target, then the target's translation in each other direction."""
     test = pairs.test
     count = min(map(len, test.places))
-    chosen = [i * count // EXAMPLES for i in range(min(EXAMPLES, count))]
+    chosen = [i * count // EXAMPLES_SHOWN for i in range(min(EXAMPLES_SHOWN, count))]
     packs = zip((test.source, test.image), test.places)
     source, target = (from_uint8(pack.images[places[chosen]]) for pack, places in packs)
     backs = [translating(model, direction)(target) for direction in model.directions[1:]]
