@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zeuxis import renamed
 from zeuxis.errors import UsageError
 from zeuxis.io import files
 from zeuxis.judging.attributes import CHANGED, KEPT
-from zeuxis.judging.report import OLD_SCORE_NAMES, format_score
+from zeuxis.judging.report import format_score
 
 Row = Mapping[str, Any]
 FID = "FID[lite0]"
@@ -45,7 +46,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def _renamed(row: dict[str, Any]) -> dict[str, Any]:
     """The row with the names that its scores have today."""
-    scores = [{**each, "name": OLD_SCORE_NAMES.get(each["name"], each["name"])} for each in row.get("scores", [])]
+    scores = [{**each, "name": renamed.SCORES.get(each["name"], each["name"])} for each in row.get("scores", [])]
     return row | ({"scores": scores} if scores else {})
 
 

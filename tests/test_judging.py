@@ -175,7 +175,7 @@ def _with_the_least(model: Latent, chosen: ReferenceImages, found: Evaluation) -
 def test_a_vae_is_asked_for_its_likelihood_too(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "DRAWS", 7)
     torch.manual_seed(0)
-    model = families.find("vae")(size=16, channels=1, latent_dim=4, width=4, likelihood=kind).eval()
+    model = families.find("vae")(size=16, channels=1, latent_dim=4, base_channels=4, likelihood=kind).eval()
     assert isinstance(model, Latent)
     chosen = choose_reference("digits", count=40, size=16, channels=1)
     found = judged(model, chosen)
@@ -192,7 +192,7 @@ def test_a_vae_is_asked_for_its_likelihood_too(kind: str, monkeypatch: pytest.Mo
 
 def test_the_bound_of_a_vae_is_its_formula_on_a_stream_of_random_numbers() -> None:
     torch.manual_seed(0)
-    model = VAE(size=16, channels=1, latent_dim=4, width=4).eval()
+    model = VAE(size=16, channels=1, latent_dim=4, base_channels=4).eval()
     images = from_uint8(open_pack("digits/test", size=16, channels=1).images[:40])
     found = model.likelihood_scores(images, torch.Generator().manual_seed(3))
     random, weights = torch.Generator().manual_seed(3), []
@@ -213,7 +213,7 @@ def test_the_bound_of_a_vae_is_its_formula_on_a_stream_of_random_numbers() -> No
 
 def test_a_diffusion_is_asked_for_a_bound_of_its_likelihood() -> None:
     torch.manual_seed(0)
-    model = families.find("diffusion")(size=16, channels=1, width=8, num_inference_steps=2).eval()
+    model = families.find("diffusion")(size=16, channels=1, base_channels=8, num_inference_steps=2).eval()
     assert isinstance(model, Latent)
     found = judged(model, choose_reference("digits", count=40, size=16, channels=1))
     nats, bits = found["variational bound (nats/image)"], found["variational bound (bits/dim)"]
@@ -229,8 +229,8 @@ def test_of_a_model_that_takes_long_fewer_images_are_made_again(
     monkeypatch.setattr(capability_scores, "NETWORK_CALLS", 200)
     monkeypatch.setattr(capability_scores, "LEAST_IMAGES", 5)
     torch.manual_seed(0)
-    model = families.find("diffusion")(size=16, channels=1, width=8, num_inference_steps=4).eval()
-    assert isinstance(model, Encoder) and (model.decode_calls, model.encode_calls) == (4, 6)
+    model = families.find("diffusion")(size=16, channels=1, base_channels=8, num_inference_steps=4).eval()
+    assert isinstance(model, Encoder) and (model.decode_nfe, model.encode_nfe) == (4, 6)
     found = judged(model, choose_reference("digits", count=40, size=16, channels=1))
     counts = {row.name: row.of for row in found.rows}
     assert (
@@ -240,7 +240,7 @@ def test_of_a_model_that_takes_long_fewer_images_are_made_again(
     assert any(line.startswith("reconstruction PSNR (dB), of 20 ") for line in found.lines())
     (tmp_path / "evaluation.json").write_text(found.to_json())
     assert read_evaluation(tmp_path / "evaluation.json").rows == found.rows
-    vae = families.find("vae")(size=16, channels=1, latent_dim=4, width=4).eval()
+    vae = families.find("vae")(size=16, channels=1, latent_dim=4, base_channels=4).eval()
     assert isinstance(vae, Latent)
     plain = judged(vae, choose_reference("digits", count=40, size=16, channels=1))
     assert {row.of for row in plain.rows if "reconstruction" in row.name} == {40}
@@ -303,10 +303,12 @@ def closed_form(model: Gaussian, images: Tensor) -> float:
     return float(-apart / (2 * model.sigma**2)) - model.size**2 * math.log(model.sigma * math.sqrt(2 * math.pi))
 
 
-@pytest.mark.usefixtures("own_eyes")
+@pytest.mark.usefixtures("coarse_pixels")
 def test_a_family_from_outside_is_asked_for_its_likelihood() -> None:
     model, told = Gaussian(8, 1, latent_dim=64).eval(), []
-    found = zeuxis.evaluate(model, "digits", images=60, features="own_eyes:look", progress=lambda *at: told.append(at))
+    found = zeuxis.evaluate(
+        model, "digits", images=60, features="coarse_pixels:look", progress=lambda *at: told.append(at)
+    )
     chosen = choose_reference("digits", count=60, size=8, channels=1)
     expected = closed_form(model, from_uint8(chosen.reference_pack.images[chosen.reference]))
     rows = {row.name: row for row in found.rows}
@@ -317,11 +319,11 @@ def test_a_family_from_outside_is_asked_for_its_likelihood() -> None:
     assert ("exact likelihood", 60, 60) in told
 
 
-@pytest.mark.usefixtures("own_eyes")
+@pytest.mark.usefixtures("coarse_pixels")
 def test_a_likelihood_of_so_many_images_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Gaussian, "likelihood_images", 20)
     model = Gaussian(8, 1, latent_dim=64).eval()
-    found = zeuxis.evaluate(model, "digits", images=60, features="own_eyes:look")
+    found = zeuxis.evaluate(model, "digits", images=60, features="coarse_pixels:look")
     chosen = choose_reference("digits", count=60, size=8, channels=1)
     (row,) = (row for row in found.rows if row.name == "log-likelihood (nats/image)")
     spread = from_uint8(chosen.reference_pack.images[chosen.reference[::3]])
@@ -354,15 +356,15 @@ def test_a_report_reads_well() -> None:
 
 
 @pytest.fixture
-def own_eyes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def coarse_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A feature function of the user's own, in the current folder."""
-    (tmp_path / "own_eyes.py").write_text("def look(x): return x[:, 0, ::2, ::2].flatten(1)\n")
+    (tmp_path / "coarse_pixels.py").write_text("def look(x): return x[:, 0, ::2, ::2].flatten(1)\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
 
 
 @pytest.fixture
-def run(tmp_path: Path, own_eyes: None) -> Path:
+def run(tmp_path: Path, coarse_pixels: None) -> Path:
     """A run with a model of the digits, and a feature function beside it."""
     path = tmp_path / "runs" / "00001-gan-digits"
     torch.manual_seed(0)
@@ -372,14 +374,14 @@ def run(tmp_path: Path, own_eyes: None) -> Path:
 
 
 def test_evaluate_writes_into_the_run(run: Path) -> None:
-    words = ["evaluate", "1", "--images", "50", "--features", "own_eyes:look"]
+    words = ["evaluate", "1", "--images", "50", "--features", "coarse_pixels:look"]
     code, out, err = typed(*words)
     assert code == 0, err
     assert out.startswith("50 samples of gan against 50 held-out images of digits-test\n")
     assert out.endswith("\nwrote runs/00001-gan-digits/evaluation.json\nwrote runs/00001-gan-digits/closest.png\n")
-    assert "FID[own_eyes:look]" in out and "warning: precision, recall" in out
+    assert "FID[coarse_pixels:look]" in out and "warning: precision, recall" in out
     kept = json.loads((run / "evaluation.json").read_text())
-    assert kept["about"]["training_images"] == 300 and kept["about"]["features"] == "own_eyes:look"
+    assert kept["about"]["training_images"] == 300 and kept["about"]["features"] == "coarse_pixels:look"
     assert Image.open(run / "closest.png").width > 500
     code, out, _ = typed(*words, "--json", "--out", "elsewhere")
     assert code == 0 and json.loads(out) == kept == json.loads(Path("elsewhere/evaluation.json").read_text())
@@ -402,9 +404,9 @@ def test_evaluate_of_what_cannot_be_judged(run: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def two_runs(run: Path) -> list[str]:
     """The run, judged, and one of colour and another size that has not been."""
-    assert typed("evaluate", "1", "--images", "50", "--features", "own_eyes:look")[0] == 0
+    assert typed("evaluate", "1", "--images", "50", "--features", "coarse_pixels:look")[0] == 0
     other = run.parent / "00002-<vae>"
-    families.find("vae")(size=16, channels=3, width=4).save(other / "model")
+    families.find("vae")(size=16, channels=3, base_channels=4).save(other / "model")
     (other / "config.yaml").write_text("family: vae\ndata: digits\n")
     return ["1", "2"]
 
@@ -414,7 +416,7 @@ def test_runs_side_by_side(two_runs: list[str]) -> None:
     assert code == 0, err
     lines = out.splitlines()
     assert lines[0].split() == ["score", "00001-gan-digits", "00002-<vae>", "real", "images", "better"]
-    assert lines[1].startswith("FID[own_eyes:look]") and " ± " in lines[1] and lines[1].endswith("lower")
+    assert lines[1].startswith("FID[coarse_pixels:look]") and " ± " in lines[1] and lines[1].endswith("lower")
     assert "warning: 00002-<vae> has not been evaluated; run zeuxis evaluate on it first" in lines
     rows = list(csv.DictReader(Path("both/comparison.csv").read_text().splitlines()))
     kept = json.loads(Path("runs/00001-gan-digits/evaluation.json").read_text())["scores"]
@@ -430,7 +432,7 @@ def test_runs_side_by_side(two_runs: list[str]) -> None:
 
 
 def test_runs_judged_otherwise_are_not_compared_in_silence(two_runs: list[str]) -> None:
-    assert typed("evaluate", "2", "--images", "40", "--features", "own_eyes:look")[0] == 0
+    assert typed("evaluate", "2", "--images", "40", "--features", "coarse_pixels:look")[0] == 0
     told = " ".join(api.compare(two_runs, columns=1).warnings())
     assert "evaluated differently (samples: 40; 50)" in told and "has not been evaluated" not in told
     assert "trained further" not in told

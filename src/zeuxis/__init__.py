@@ -25,7 +25,18 @@ if TYPE_CHECKING:
     )
     from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
     from zeuxis.explore.editing import directions, editor, invert
-    from zeuxis.model import Batch, Clock, Encoder, HasLikelihood, Latent, Model, Styled, Translator, Upsizer, option
+    from zeuxis.model import (
+        Batch,
+        Clock,
+        Encoder,
+        HasLikelihood,
+        Latent,
+        Model,
+        StyleBased,
+        SuperResolution,
+        Translator,
+        option,
+    )
     from zeuxis.training.settings import TrainSettings
 
 
@@ -39,10 +50,10 @@ __all__ = [
     "HasLikelihood",
     "Latent",
     "Model",
-    "Styled",
+    "StyleBased",
+    "SuperResolution",
     "TrainSettings",
     "Translator",
-    "Upsizer",
     "UsageError",
     "ZeuxisError",
     "arithmetic",
@@ -89,9 +100,9 @@ _HOMES = {
         "HasLikelihood",
         "Latent",
         "Model",
-        "Styled",
+        "StyleBased",
         "Translator",
-        "Upsizer",
+        "SuperResolution",
         "option",
     ),
     "zeuxis.training.settings": ("TrainSettings",),

@@ -18,11 +18,11 @@ from zeuxis.capabilities import (
     enlarge,
     latent,
     matrix,
-    styled,
+    style_based,
     translate,
     translator,
 )
-from zeuxis.data import Pack, catalog, open_pack
+from zeuxis.data import Pack, catalog, open_pack, pairs
 from zeuxis.data.report import Report, inspect
 from zeuxis.errors import UsageError
 from zeuxis.explore import Equation, LayerGroup, PathKind, Space, SpaceName
@@ -98,20 +98,18 @@ def interpolate(
     ends: tuple[Tensor, Tensor] | None = None,
     path: PathKind | None = None,
     space: SpaceName = "z",
-    settle: int = 0,
+    reencode: int = 0,
 ) -> Tensor:
     """Images (rows columns c h w) from one end of each row to the other.
 
     The ends of a row are two seeds that follow each other in `seeds` (0, 1, 2 ... if not given), or two latents of
-    `ends` (each rows ...), as `encode` and `invert` give them. `settle` times each picture is encoded and decoded again.
+    `ends` (each rows ...), as `encode` and `invert` give them. `reencode` times each picture is encoded and decoded again.
     In the space w of a styled model the path is linear, else slerp unless it is given.
     """
     able = space_of(model, space)
     z1, z2 = _ends(able, rows, seeds, ends)
     z = explore.interpolate_latents(z1, z2, columns, path=path or explore.path_in(space))
-    images = (
-        explore.reencoded(encoder(model), z.flatten(0, 1), settle) if settle else decode_latents(able, z.flatten(0, 1))
-    )
+    images = _decoded(model, able, z.flatten(0, 1), reencode)
     return images.reshape(len(z1), columns, *images.shape[1:])
 
 
@@ -123,13 +121,13 @@ def walk(
     ends: tuple[Tensor, Tensor] | None = None,
     path: PathKind | None = None,
     space: SpaceName = "z",
-    settle: int = 0,
+    reencode: int = 0,
 ) -> Tensor:
     """The frames (frames c h w) of a walk through the seeds' latents, or those of `ends`, row by row, and back."""
     able = space_of(model, space)
     z = torch.stack(ends, 1).flatten(0, 1) if ends else able.prior(seeds)
     steps = explore.loop(z, frames, path=path or explore.path_in(space))
-    return explore.reencoded(encoder(model), steps, settle) if settle else decode_latents(able, steps)
+    return _decoded(model, able, steps, reencode)
 
 
 def mix(model: Model, *, rows: Sequence[int], columns: Sequence[int], layers: LayerGroup = "coarse") -> Tensor:
@@ -137,7 +135,7 @@ def mix(model: Model, *, rows: Sequence[int], columns: Sequence[int], layers: La
 
     The first row and column show the seeds themselves, their crossing nothing (zeros).
     """
-    return explore.mix_styles(styled(model), rows, columns, layers)
+    return explore.mix_styles(style_based(model), rows, columns, layers)
 
 
 def arithmetic(
@@ -287,7 +285,7 @@ def dry_run(
 
     No data is read; `data` only matters where it names a set that has its own size and channels."""
     kind = families.find(family) if isinstance(family, str) else family
-    return runs.dry_run(settings or TrainSettings(), kind, {**runs.own_shape(data or "", kind), **(options or {})})
+    return runs.dry_run(settings or TrainSettings(), kind, options or {}, shape=pairs.shape(data or ""))
 
 
 def resume(
@@ -303,6 +301,10 @@ def resume(
     A run of a family outside Zeuxis is only resumed when `family` names its class.
     """
     return runs.resume(loading.find_run(run), steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)
+
+
+def _decoded(model: Model, space: Space, z: Tensor, reencode: int) -> Tensor:
+    return explore.reencoded(encoder(model), z, reencode) if reencode else decode_latents(space, z)
 
 
 def _ends(

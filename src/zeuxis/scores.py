@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-GROUPS = 10
+JACKKNIFE_GROUPS = 10
 RESAMPLES = 2000
 Better = Literal["lower", "higher", ""]  # which direction of a score is better; "": neither
-_STUDENT = 2.262  # the 97.5 % quantile of Student's t with GROUPS - 1 degrees of freedom
+_STUDENT = 2.262  # the 97.5 % quantile of Student's t with JACKKNIFE_GROUPS - 1 degrees of freedom
 
 
 class Score(NamedTuple):
@@ -25,8 +25,8 @@ class Score(NamedTuple):
 
 
 def groups(count: int) -> list[slice]:
-    """`count` images cut into `GROUPS` runs of nearly one length."""
-    edges = [count * i // GROUPS for i in range(GROUPS + 1)]
+    """`count` images cut into `JACKKNIFE_GROUPS` runs of nearly one length."""
+    edges = [count * i // JACKKNIFE_GROUPS for i in range(JACKKNIFE_GROUPS + 1)]
     return [slice(start, end) for start, end in zip(edges[:-1], edges[1:])]
 
 

@@ -12,22 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 from cyclopts import App, Group, Parameter
 from cyclopts.config import Dict
 
-from zeuxis import families
+from zeuxis import families, renamed
 from zeuxis.cli import flags
 from zeuxis.errors import UsageError
+from zeuxis.options import flag_of
 from zeuxis.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from zeuxis.model import Model
 
-GENERAL = Group("General options", sort_key=2)
-OWN = Group("Options of every family", sort_key=1)
 HERE = Group("This command", sort_key=0)
 # What a run's config.yaml records beside the options.
 RECORDED = frozenset({"versions", "fingerprint", "images", "chosen_kernels", "zeuxis"})
 HELP = (
-    "Train a model of a FAMILY on DATA: a folder, a zip, IDX files or a named set such as avatars. A family that "
-    "translates learns to make TARGET of DATA, which may be two folders with the same names."
+    "Train a FAMILY on DATA: a folder, a zip, IDX files or a named set such as avatars. Image-to-image families learn to "
+    "map DATA, the source, to TARGET."
 )
 EPILOGUE = (
     "Example: zeuxis train dcgan avatars --steps 20k. `zeuxis families` lists the families; "
@@ -40,6 +39,7 @@ def register(app: App, tokens: Sequence[str]) -> None:
     words = tokens[1:] if tokens[:1] == ["train"] else []
     config = _read_config(words)
     name = _family_in(words) or config.get("family")
+    config = renamed.typed(name, config)
     family = families.find(name) if name else None
     command = App(
         name="train", help=HELP, help_epilogue=EPILOGUE, usage="Usage: zeuxis train FAMILY DATA [TARGET] [OPTIONS]"
@@ -54,21 +54,21 @@ def resume(
     run: str,
     /,
     *,
-    steps: Annotated[int | None, flags.flag("train up to this step instead", low=1)] = None,
+    steps: Annotated[int | None, flags.flag("new last step", low=1)] = None,
     minutes: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, 0))] = None,
     cpu_minutes: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, 0))] = None,
-    family: Annotated[str | None, Parameter(help="my_module:MyModel, to trust a family outside Zeuxis")] = None,
+    family: Annotated[str | None, Parameter(help="my_module:MyModel, to trust a family from outside Zeuxis")] = None,
 ) -> None:
-    """Go on with a run that was stopped, exactly as if it never had been.
+    """Resume a stopped run exactly: the same bits as if it had never stopped.
 
     Parameters
     ----------
     run
         the run's folder, or its number or name under runs/
     minutes
-        stop after so many minutes, counted from now
-    core_minutes
-        stop after so many minutes of the processor in training steps, those before included
+        stop after this many minutes of wall-clock time from now
+    cpu_minutes
+        stop after this many minutes of CPU time in training steps, those before included
     """
     from zeuxis import api
 
@@ -112,7 +112,7 @@ def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, o
     plan = api.dry_run(family, data, settings=settings, options=options)
     print("options:")
     for name, value in plan.options.items():
-        print(f"  {name}: {value}")
+        print(f"  {name}: {value}" + (f"  ({plan.origins[name]})" if name in plan.origins else ""))
     print("parameters:")
     for name, number in plan.parameters.items():
         print(f"  {name}: {number:,}")
@@ -131,18 +131,23 @@ def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, o
 def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
     """The parameters of `train`: two words, its own flags, the family's, the general ones."""
     only, translates = inspect.Parameter.POSITIONAL_ONLY, family is None or "source" in family.needs
-    told = Annotated[str | None, Parameter(help="one of the families, or your own as my_module:MyModel")]
+    told = Annotated[str | None, Parameter(help="a family, or your own as my_module:MyModel")]
     data = Annotated[str | None, Parameter(help="a folder, a zip, IDX files, or a named set: avatars, avatars:5000")]
     target = Annotated[
         str | None,
         Parameter(
-            help="what to make of DATA, for families that translate; DATA may then also be edges, grey, blur, labels or small, "
-            "made of TARGET's images, or left or right, that half of its files"
+            help="target images, for image-to-image families; DATA may then be edges, grey, blur, labels or small, derived "
+            "from TARGET, or left or right: that half of each file"
         ),
     ]
     config = Annotated[str | None, Parameter(help="YAML file of options; flags override it", group=HERE)]
     dry_run = Annotated[
-        bool, Parameter(help="only show options, parameters, memory and seconds per step", group=HERE, negative=())
+        bool,
+        Parameter(
+            help="show options in force, parameters, memory and seconds per step; train nothing",
+            group=HERE,
+            negative=(),
+        ),
     ]
     return [
         inspect.Parameter("family", only, annotation=told, default=None),
@@ -150,23 +155,24 @@ def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
         *([inspect.Parameter("target", only, annotation=target, default=None)] if translates else []),
         flags.keyword("config", config, None),
         flags.keyword("dry_run", dry_run, False),
-        *(flags.from_fields(family, Group(f"Options of {family.family()}", sort_key=1)) if family else _shared()),
-        *flags.from_fields(TrainSettings, GENERAL),
+        *(flags.from_fields(family) if family else _shared()),
+        *flags.from_fields(TrainSettings),
     ]
 
 
 def _shared() -> list[inspect.Parameter]:
     """The options that every family has, without importing one."""
-    size = Annotated[int | None, Parameter(help="height and width of the images, in pixels", group=OWN)]
-    channels = Annotated[int | None, Parameter(help="1 for grey, 3 for colour", group=OWN)]
+    group = flags.GROUPS["model"]
+    size = Annotated[int | None, Parameter(help="height and width of the images, in pixels", group=group)]
+    channels = Annotated[int | None, Parameter(help="image channels: 1 greyscale, 3 RGB", group=group)]
     return [flags.keyword("size", size, None), flags.keyword("channels", channels, None)]
 
 
 def _family_in(words: Sequence[str]) -> str | None:
     """The first word that is no flag and no flag's value; before the family is known its flags are guessed at."""
     hints = get_type_hints(TrainSettings)
-    valued = {_spelled(name) for name, kind in hints.items() if kind is not bool} | {"--config", "--size", "--channels"}
-    bare = {_spelled(name) for name, kind in hints.items() if kind is bool} | {"--dry-run", "--help", "-h"}
+    valued = {flag_of(name) for name, kind in hints.items() if kind is not bool} | {"--config", "--size", "--channels"}
+    bare = {flag_of(name) for name, kind in hints.items() if kind is bool} | {"--dry-run", "--help", "-h"}
     before = ""
     for word in words:
         known = word in families.names() and before not in valued
@@ -174,10 +180,6 @@ def _family_in(words: Sequence[str]) -> str | None:
             return word
         before = word if word.startswith("-") and "=" not in word else ""
     return None
-
-
-def _spelled(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def _read_config(words: Sequence[str]) -> dict[str, Any]:

@@ -24,23 +24,23 @@ def translate(
     /,
     *,
     direction: Literal["forward", "back"] = "forward",
-    size: Annotated[int | None, flags.flag("pixels to bring the shorter side to before", low=1, high=16_384)] = None,
-    seed: Annotated[
-        int | None, flags.flag("of the model's noise (pix2pix: dropout; default 0)", low=0, high=2**62)
+    size: Annotated[
+        int | None, flags.flag("resize the shorter side to this many pixels first", low=1, high=16_384)
     ] = None,
+    seed: Annotated[int | None, flags.flag("seed of the dropout noise (pix2pix; default 0)", low=0, high=2**62)] = None,
     out: Path | None = None,
     load: sampling.Load,
 ) -> None:
-    """Translate images: what the model makes of each, whole, at its own height and width.
+    """Image-to-image translation or super-resolution of an image or a folder, at full size.
 
-    A model that makes images larger (srgan) takes them of any size; grey stays grey, and opacity is kept.
+    Super-resolution (srgan) keeps greyscale and transparency.
 
     Parameters
     ----------
     direction
-        back from what the model makes to what it is given, for families that learn both (cyclegan)
+        back: from target to source, for families with both directions (cyclegan)
     out
-        a .png for an image; for a folder, the folder of what is made of it
+        .png file for an image; a folder for a folder
     """
     several = image.is_dir()
     if out is not None and (out.suffix == ".png") == several:
@@ -75,16 +75,16 @@ def _translate(
     """Write what the model makes of the image in a file."""
     from zeuxis import api
     from zeuxis.io import images
-    from zeuxis.model import Upsizer
+    from zeuxis.model import SuperResolution
 
-    if isinstance(able, Upsizer):
+    if isinstance(able, SuperResolution):
         if seed is not None or direction != "forward":
             raise UsageError(
                 f"{able.family()} has no noise to draw and goes forward alone; leave out --seed, --direction"
             )
         write_picture(api.enlarge(able, images.read_layers(path, shorter=size)), place)
         return
-    source = images.read_whole(path, channels=able.takes(direction), shorter=size)
+    source = images.read_whole(path, channels=able.in_channels(direction), shorter=size)
     write_picture(images.sheet(api.translate(able, source, direction=direction, seed=seed), gap=0), place)
 
 

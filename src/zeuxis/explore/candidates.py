@@ -96,7 +96,7 @@ def encoded(
 
     Of the images that show what each of the terms says there are as many as of images chosen blindly, if there are.
     """
-    count = max(LEAST_CANDIDATES, min(CANDIDATES, ENCODER_CALLS // model.encode_calls)) if count is None else count
+    count = max(LEAST_CANDIDATES, min(CANDIDATES, ENCODER_CALLS // model.encode_nfe)) if count is None else count
     if pack.labels is None:
         raise UsageError("the images have no attributes or classes; give a data set that has labels")
     labels = torch.from_numpy(np.array(pack.labels))

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from zeuxis.errors import UsageError
 from zeuxis.explore.spaces import StyleSpace, decode_latents
-from zeuxis.model import Styled
+from zeuxis.model import StyleBased
 
 LayerGroup = Literal["coarse", "middle", "fine"]
 
 
-def mix_styles(model: Styled, rows: Sequence[int], columns: Sequence[int], layers: LayerGroup) -> Tensor:
+def mix_styles(model: StyleBased, rows: Sequence[int], columns: Sequence[int], layers: LayerGroup) -> Tensor:
     """Images (1 + rows, 1 + columns, c h w) of seeds whose styles are mixed.
 
     The first row shows the columns' seeds, the first column the rows' (at their crossing nothing: zeros); each other

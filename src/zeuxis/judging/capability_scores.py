@@ -29,7 +29,7 @@ def capability_rows(
     model: Latent, images: ReferenceImages, extractor: Extractor, *, seed: int, progress: StageCallback
 ) -> list[ScoreRow]:
     """The path length of every latent model, and the scores of its other capabilities."""
-    paths = min(_affordable(PATHS, 2 * model.decode_calls), len(images.reference))
+    paths = min(_affordable(PATHS, 2 * model.decode_nfe), len(images.reference))
     rows = [_path_length(model, extractor, paths, seed, progress)]
     if isinstance(model, Encoder):
         rows += _reconstruction(model, images, progress)
@@ -61,7 +61,7 @@ def _path_length(model: Latent, extractor: Extractor, count: int, seed: int, pro
 def _reconstruction(model: Encoder, images: ReferenceImages, progress: StageCallback) -> list[ScoreRow]:
     """PSNR and SSIM of images that the model has not learned from, encoded and decoded."""
     psnr, ssim = [], []
-    places = _spread(images, _affordable(RECONSTRUCTIONS, model.encode_calls + model.decode_calls))
+    places = _spread(images, _affordable(RECONSTRUCTIONS, model.encode_nfe + model.decode_nfe))
     for start in range(0, len(places), _BATCH):
         image = from_uint8(images.reference_pack.images[places[start : start + _BATCH]])
         again = model.decode(model.encode(image.to(model.device))).float().cpu()

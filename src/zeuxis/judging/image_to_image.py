@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from zeuxis.capabilities import translator, upsizer
+from zeuxis.capabilities import super_resolution, translator
 from zeuxis.data.pairs import completed
 from zeuxis.errors import UsageError
-from zeuxis.judging import super_resolution, translation
 from zeuxis.judging.report import Evaluation
+from zeuxis.judging.super_resolution import choose_photographs, evaluate_super_resolution, is_whole
+from zeuxis.judging.translation import choose_pairs, evaluate_translations
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
-from zeuxis.model import Model, Translator, Upsizer
+from zeuxis.model import Model, SuperResolution, Translator
 from zeuxis.options import ResizeMode
 from zeuxis.runtime.callbacks import StageCallback, in_stage, silent
 
@@ -31,21 +32,17 @@ def evaluate_translator(
 
     `UsageError` where a baseline cannot be compared with the model.
     """
-    data = completed(data, model.made_from)
-    if isinstance(model, Upsizer) and super_resolution.is_whole(data):
-        larger = {name: upsizer(other) for name, other in baselines.items()}
+    data = completed(data, model.degradation)
+    if isinstance(model, SuperResolution) and is_whole(data):
+        larger = {name: super_resolution(other) for name, other in baselines.items()}
         for name, other in larger.items():
             if other.scale != model.scale:
                 raise UsageError(f"{name} enlarges by {other.scale}, the model by {model.scale}; name one of the same")
-        photographs = super_resolution.choose_photographs(model, data, count=images)
+        photographs = choose_photographs(model, data, count=images)
         network = extractors.vgg16(device=model.device)
-        return super_resolution.evaluate_super_resolution(
-            model, photographs, network, baselines=larger, progress=progress
-        )
+        return evaluate_super_resolution(model, photographs, network, baselines=larger, progress=progress)
     features, reading = extractor(), in_stage(progress, "reading images")
-    pairs = translation.choose_pairs(
-        model, data, count=images, resize_mode=resize_mode, max_images=max_images, progress=reading
-    )
+    pairs = choose_pairs(model, data, count=images, resize_mode=resize_mode, max_images=max_images, progress=reading)
     network = extractors.vgg16(device=model.device)
     others = {name: translator(other) for name, other in baselines.items()}
-    return translation.evaluate_translations(model, pairs, features, network, baselines=others, progress=progress)
+    return evaluate_translations(model, pairs, features, network, baselines=others, progress=progress)

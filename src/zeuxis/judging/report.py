@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from zeuxis import renamed
 from zeuxis.errors import UsageError
 from zeuxis.io import files, images
 from zeuxis.metrics.features import digest
@@ -21,8 +22,6 @@ from zeuxis.scores import Better, Score
 from zeuxis.version import __version__
 
 _TILE = 96  # pixels: smaller pictures are enlarged to about this
-# What evaluations stored before called the scores of today.
-OLD_SCORE_NAMES = {"copies (share of samples)": "memorization rate"}
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ def _row(row: Mapping[str, Any]) -> ScoreRow:
     beside = {str(name): math.nan if v is None else float(v) for name, v in row.get("beside", {}).items()}
     of = row.get("of")
     return ScoreRow(
-        OLD_SCORE_NAMES.get(row["name"], row["name"]),
+        renamed.SCORES.get(row["name"], row["name"]),
         Score(value, low, high),
         None if real is None else float(real),
         better,

@@ -23,7 +23,7 @@ from zeuxis.judging import warnings
 from zeuxis.judging.report import Evaluation, ScoreRow, about_model
 from zeuxis.metrics import paired, vgg
 from zeuxis.metrics.vgg import VGG
-from zeuxis.model import Upsizer
+from zeuxis.model import SuperResolution
 from zeuxis.runtime.callbacks import StageCallback, silent
 from zeuxis.scores import Better, bootstrap_mean
 
@@ -49,7 +49,7 @@ def is_whole(data: str) -> bool:
     return ends is not None and ends.source == SMALL
 
 
-def choose_photographs(model: Upsizer, data: str, *, count: int) -> PhotographTestSet:
+def choose_photographs(model: SuperResolution, data: str, *, count: int) -> PhotographTestSet:
     """At most `count` photographs (RGB, or L where the model is grey); held out where `data` is a named set.
 
     `DataError` where none is large enough.
@@ -69,7 +69,7 @@ def choose_photographs(model: Upsizer, data: str, *, count: int) -> PhotographTe
     return PhotographTestSet(own, f"{len(found):,} {kind} photographs of {name}", unseen is not None, found)
 
 
-def _originals(spec: str, model: Upsizer, count: int) -> Iterator[Array]:
+def _originals(spec: str, model: SuperResolution, count: int) -> Iterator[Array]:
     """Images (h w c, uint8): whole, where they are files, or a named set's whole photographs; else as they are learned."""
     named = catalog.parse(spec)
     if named and WHOLE in catalog.views(named.name):
@@ -95,11 +95,11 @@ def _fitting(pixels: Array, scale: int) -> Image.Image:
 
 
 def evaluate_super_resolution(
-    model: Upsizer,
+    model: SuperResolution,
     test: PhotographTestSet,
     network: VGG,
     *,
-    baselines: Mapping[str, Upsizer] | None = None,
+    baselines: Mapping[str, SuperResolution] | None = None,
     progress: StageCallback = silent,
 ) -> Evaluation:
     """PSNR and SSIM of the luminance without a border of `scale` pixels, and the distance of features; of 8-bit images.
@@ -160,7 +160,7 @@ def _tensor(image: Image.Image) -> Tensor:
     return from_uint8(pixels.reshape(1, image.height, image.width, -1))
 
 
-def _enlarging(model: Upsizer) -> Enlarger:
+def _enlarging(model: SuperResolution) -> Enlarger:
     return lambda small: photograph(model, small)
 
 
@@ -176,7 +176,7 @@ def _detail(made: Mapping[str, Image.Image], truth: Image.Image) -> Tensor:
     total = np.pad(np.square(first - last).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     side = _DETAIL
     sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
-    top, left = np.unravel_index(int(sums.argmax()), sums.shape)
+    top, left = np.unravel_index(int(np.argmax(sums)), sums.shape)
     cuts = [
         _tensor(image.convert("RGB").crop((int(left), int(top), int(left) + side, int(top) + side))) for image in images
     ]

@@ -40,7 +40,7 @@ def machine_scores(
             "log Z, counted (nats)": LikelihoodScore(exact, ""),
             "log-likelihood, counted (nats/image)": LikelihoodScore(difference(heights, exact)),
         }
-    betas, some = annealing_schedule(TEMPERATURES), torch.linspace(0, len(visible) - 1, min(CHAINS, len(visible)))
+    betas, some = inverse_temperatures(TEMPERATURES), torch.linspace(0, len(visible) - 1, min(CHAINS, len(visible)))
     forward = forward_weights(
         machine, betas, chains=CHAINS, noise=noise, progress=in_stage(progress, "log Z by annealing")
     )
@@ -56,7 +56,7 @@ def machine_scores(
     }
 
 
-def annealing_schedule(count: int) -> list[float]:
+def inverse_temperatures(count: int) -> list[float]:
     """Inverse temperatures from 0 to 1 in `count` steps, the closer the nearer to 1, where the model has its modes."""
     return [1 - (1 - i / count) ** 2 for i in range(count + 1)]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zeuxis.errors import DataError
-from zeuxis.scores import GROUPS, Score, groups, jackknife, shuffled
+from zeuxis.scores import JACKKNIFE_GROUPS, Score, groups, jackknife, shuffled
 
 LEAST_FOR_FID = 20  # images: below this no distance of sets is worked out
 
@@ -100,8 +100,8 @@ def kid(real: Tensor, fake: Tensor) -> Score:
         same_x, same_y = keep @ sums[0] @ keep - keep @ own[0], keep @ sums[2] @ keep - keep @ own[1]
         return float(same_x / (n * (n - 1)) + same_y / (m * (m - 1)) - 2 * (keep @ sums[1] @ keep) / (n * m))
 
-    every = torch.ones(GROUPS, dtype=torch.float64)
-    return jackknife(of(every), [of(every - each) for each in torch.eye(GROUPS, dtype=torch.float64)])
+    every = torch.ones(JACKKNIFE_GROUPS, dtype=torch.float64)
+    return jackknife(of(every), [of(every - each) for each in torch.eye(JACKKNIFE_GROUPS, dtype=torch.float64)])
 
 
 def _kernel_sums(x: Tensor, y: Tensor) -> Tensor:

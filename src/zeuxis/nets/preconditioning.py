@@ -8,32 +8,32 @@ import torch
 from torch import Tensor
 
 
-class Scales(NamedTuple):
-    """The denoiser is skip * x + out * network(into * x): Karras 2022, equation 7."""
+class Scalings(NamedTuple):
+    """The denoiser is c_skip * x + c_out * network(c_in * x): Karras 2022, equation 7."""
 
-    skip: Tensor
-    out: Tensor
-    into: Tensor
+    c_skip: Tensor
+    c_out: Tensor
+    c_in: Tensor
 
 
-def edm(sigma: Tensor, data: float) -> Scales:
+def edm(sigma: Tensor, data: float) -> Scalings:
     """Input, output and target of variance 1 at every level (Karras 2022, table 1)."""
     total = (sigma**2 + data**2).sqrt()
-    return Scales(data**2 / total**2, sigma * data / total, 1 / total)
+    return Scalings(data**2 / total**2, sigma * data / total, 1 / total)
 
 
-def epsilon(sigma: Tensor, data: float) -> Scales:
+def epsilon(sigma: Tensor, data: float) -> Scalings:
     """The network tells the noise (Ho 2020, equation 14); its input is x / alpha times alpha, alpha^2 = 1 / (1 + sigma^2)."""
-    return Scales(torch.ones_like(sigma), -sigma, 1 / (1 + sigma**2).sqrt())
+    return Scalings(torch.ones_like(sigma), -sigma, 1 / (1 + sigma**2).sqrt())
 
 
-def velocity(sigma: Tensor, data: float) -> Scales:
+def velocity(sigma: Tensor, data: float) -> Scalings:
     """The network tells v = alpha noise - sqrt(1 - alpha^2) image (Salimans and Ho 2022, section 4)."""
     alpha = 1 / (1 + sigma**2).sqrt()
-    return Scales(alpha**2, -sigma * alpha, alpha)
+    return Scalings(alpha**2, -sigma * alpha, alpha)
 
 
-def flow(sigma: Tensor, data: float) -> Scales:
+def flow(sigma: Tensor, data: float) -> Scalings:
     """The network tells noise - image, how (1 - t) image + t noise moves; sigma = t / (1 - t) (Lipman 2023, section 4.1)."""
     clean = 1 / (1 + sigma)  # 1 - t
-    return Scales(clean, -sigma * clean, clean)
+    return Scalings(clean, -sigma * clean, clean)

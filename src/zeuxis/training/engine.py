@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from zeuxis import renamed
 from zeuxis.errors import DivergedError
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.kernels import WORTH, Using, choose
@@ -47,7 +48,7 @@ class State:
         """The state before the first step; the model is laid out for convolutions (channels last) in place."""
         model.train()
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        average = copy.deepcopy(model).drop_scaffolding().eval().requires_grad_(False)
+        average = copy.deepcopy(model).drop_training_only().eval().requires_grad_(False)
         return cls(model, average, model.optimizers())
 
     def tensors(self) -> Tensors:
@@ -65,11 +66,11 @@ class State:
 
     def restore(self, tensors: Mapping[str, Mapping[str, Tensor]], scalars: Mapping[str, Any]) -> None:
         """Take over what `tensors` and `scalars` once gave, bit for bit."""
-        self.model.load_state_dict(dict(tensors["model"]))
-        self.average.load_state_dict(dict(tensors["average"]))
+        for name in ("model", "average"):
+            getattr(self, name).load_state_dict(renamed.tensors(self.model.family(), tensors[name]))
         for player, optimizer in self.optimizers.items():
             _restore_optimizer(optimizer, tensors[f"optimizer-{player}"], scalars["optimizers"][player])
-        self.sums = {name: value.to(self.model.device) for name, value in tensors["sums"].items()}
+        self.sums = {name: value.to(self.model.device) for name, value in renamed.metrics(tensors["sums"]).items()}
         self.clock = Clock(int(scalars["step"]), int(scalars["images"]))
 
     def take_means(self) -> dict[str, float]:
@@ -118,7 +119,7 @@ def train(
     while state.clock.step < steps:
         clock = state.clock
         batch = data.batch(clock.images, batch_size)
-        _seed(mix(seed, clock.step), model.device)
+        _seed(hash_seed(seed, clock.step), model.device)
         with Using(kernels) if kernels else contextlib.nullcontext():
             report = train_step(model, state.optimizers, batch, clock, micro_batches=micro_batches, precision=precision)
         state.clock = Clock(clock.step + 1, clock.images + batch_size)
@@ -138,7 +139,7 @@ def train_step(
     micro_batches: int = 1,
     precision: Precision = "fp32",
 ) -> dict[str, Tensor]:
-    """Play one step of the model's game; the terms of each turn, detached, as `player/term`.
+    """Play one step of the model's game; the terms of each turn, detached, as `player/term`, their sum as `player/loss`.
 
     With `micro_batches` > 1 the games of the parts run side by side, so every player sees the mean gradient before it moves.
     """
@@ -154,9 +155,9 @@ def train_step(
             player, terms = turn
             _note(report, player, terms, len(games))
             if player is not None:
-                _backward(optimizers[player], terms, len(games))
+                _note(report, None, {f"{player}/loss": _backward(optimizers[player], terms, len(games))}, 1)
         if player is not None:
-            report[f"{player}/gradient"] = _move(optimizers[player], model.rate(clock))
+            report[f"{player}/grad_norm"] = _move(optimizers[player], model.lr_scale(clock))
 
 
 def choose_kernels(
@@ -172,7 +173,7 @@ def choose_kernels(
         return {}
     trial = copy.deepcopy(model)
     optimizers = trial.optimizers()
-    clocks = [clock for clock in model.phases(len(batch.image)) if clock.step < steps]
+    clocks = [clock for clock in model.schedule_breakpoints(len(batch.image)) if clock.step < steps]
     with torch.random.fork_rng(devices=[]):
         return choose(
             lambda: [train_step(trial, optimizers, batch, clock, micro_batches=micro_batches) for clock in clocks],
@@ -205,7 +206,7 @@ def update_average(average: Model, model: Model, keep: float) -> None:
         old[name].copy_(new[name])
 
 
-def mix(seed: int, position: int) -> int:
+def hash_seed(seed: int, position: int) -> int:
     """A 63-bit seed from two numbers: near ones give unrelated streams."""
     digest = hashlib.blake2b(f"{seed}/{position}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
@@ -225,24 +226,28 @@ def _parameters(optimizer: Optimizer) -> list[Tensor]:
 
 def _note(report: dict[str, Tensor], player: str | None, terms: Mapping[str, Tensor], micro_batches: int) -> None:
     for term, value in terms.items():
+        if term == "loss" and player is not None:
+            continue  # the sum of the player's terms has that name
         name = term if player is None else f"{player}/{term}"
         share = value.detach().float() / micro_batches
         report[name] = report[name] + share if name in report else share
 
 
-def _backward(optimizer: Optimizer, terms: Mapping[str, Tensor], micro_batches: int) -> None:
+def _backward(optimizer: Optimizer, terms: Mapping[str, Tensor], micro_batches: int) -> Tensor:
+    """Add the player's gradient of this part's share of its loss; that share."""
     loss = torch.stack([value.float() for value in terms.values()]).sum() / micro_batches
     # Only the player whose turn it is gets gradients; the others' weights are not even differentiated.
     loss.backward(inputs=_parameters(optimizer))  # type: ignore[no-untyped-call]
+    return loss
 
 
-def _move(optimizer: Optimizer, rate: float = 1.0) -> Tensor:
-    """Step the player, its learning rates multiplied by `rate` for this step alone; the norm of its gradient."""
+def _move(optimizer: Optimizer, lr_scale: float = 1.0) -> Tensor:
+    """Step the player, its learning rates multiplied by `lr_scale` for this step alone; the norm of its gradient."""
     gradients = [p.grad for p in _parameters(optimizer) if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
     given = [group["lr"] for group in optimizer.param_groups]
     for group, lr in zip(optimizer.param_groups, given):
-        group["lr"] = lr * rate
+        group["lr"] = lr * lr_scale
     optimizer.step()
     for group, lr in zip(optimizer.param_groups, given):
         group["lr"] = lr
@@ -292,5 +297,5 @@ class _Watch:
 
 def _diverged(step: int, name: str, value: float) -> DivergedError:
     player, _, term = name.rpartition("/")
-    what = f"the gradient of {player}" if term == "gradient" else f"the term '{term}' of {player}"
+    what = f"the gradient of {player}" if term == "grad_norm" else f"the term '{term}' of {player}"
     return DivergedError(f"{what} is {value} at step {step}; try a lower --lr, or another --seed")

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import python_avatars as parts
+import resvg_py
 from PIL import Image
 
 from zeuxis.data.listing import Attribute, Content, Labels, Listing, Picture, Shape
-from zeuxis.errors import DataError, UsageError
+from zeuxis.errors import UsageError
 
 COUNT = 10_000
 SPLITS = ("train", "test")
@@ -109,16 +111,14 @@ def draw(index: int, *, size: int = 64, change: Mapping[str, bool] | None = None
 
 
 def _render(someone: Person, size: int) -> np.ndarray[Any, Any]:
-    resvg = _package("resvg_py")
     svg = _svg(someone)
     png = bytes(
-        resvg.svg_to_bytes(svg_string=svg, width=size, height=size, background="#ffffff", skip_system_fonts=True)
+        resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, background="#ffffff", skip_system_fonts=True)
     )
     return np.asarray(Image.open(io.BytesIO(png), formats=("PNG",)).convert("RGB"))
 
 
 def _svg(someone: Person) -> str:
-    parts = _package("python_avatars")
     has = someone.attributes
     colour = _mixed(next(_HAIR[name] for name in _HAIR if has[name]), someone.shade)
     avatar = parts.Avatar(
@@ -147,14 +147,6 @@ def _cropped(svg: str) -> str:
     """The face alone: the mouth is then about 14 of 64 pixels wide."""
     svg = svg.replace('viewBox="0 0 264 280"', 'viewBox="52 26 160 160"', 1)
     return re.sub(r'width="264px" height="280px"', 'width="160px" height="160px"', svg, count=1)
-
-
-@functools.cache
-def _package(name: str) -> Any:
-    try:
-        return __import__(name)
-    except ImportError:
-        raise DataError("avatars are drawn by python-avatars and resvg-py: pip install 'zeuxis[data]'") from None
 
 
 class Faces:
@@ -193,8 +185,6 @@ def view(name: str, split: str, count: int | None) -> Listing:
 
 
 def _listing(change: Mapping[str, bool], name: str, split: str, count: int | None) -> Listing:
-    for package in ("python_avatars", "resvg_py"):
-        _package(package)
     first, count = _FIRST[split], COUNT if count is None else count
     if not 1 <= count <= 1_000_000:
         raise UsageError(f"avatars:{count} is not possible; ask for 1 to 1,000,000")

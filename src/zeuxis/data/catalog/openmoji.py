@@ -5,19 +5,17 @@ Left out are flags, which are told by their colours alone, and all skin tones bu
 
 from __future__ import annotations
 
-import functools
 import io
 import re
 import zipfile
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import resvg_py
 from PIL import Image
 
 from zeuxis.data import downloads
 from zeuxis.data.listing import Content, Listing, Picture, Shape
-from zeuxis.errors import DataError
 
 SPLITS = ("train", "test")
 SIZE, CHANNELS = 64, 3
@@ -88,14 +86,5 @@ def _layers(svg: bytes, view: str) -> str:
 
 def _drawn(svg: str, size: int) -> bytes:
     return bytes(
-        _resvg().svg_to_bytes(svg_string=svg, width=size, height=size, background="#ffffff", skip_system_fonts=True)
+        resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, background="#ffffff", skip_system_fonts=True)
     )
-
-
-@functools.cache
-def _resvg() -> Any:
-    try:
-        import resvg_py
-    except ImportError:
-        raise DataError("openmoji is drawn by resvg-py: pip install 'zeuxis[data]'") from None
-    return resvg_py
