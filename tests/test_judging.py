@@ -19,8 +19,8 @@ from torch.optim import Optimizer
 
 import zeuxis
 from commandline import refused, typed
-from zeuxis import api, families
-from zeuxis.data import Pack, catalog, open_pack
+from zeuxis import api, families, loading
+from zeuxis.data import DataSpec, Pack
 from zeuxis.errors import DataError, UsageError
 from zeuxis.families.vae import VAE
 from zeuxis.io.images import from_uint8
@@ -28,7 +28,7 @@ from zeuxis.judging import capability_scores, reference
 from zeuxis.judging.reference import ReferenceImages, choose_reference
 from zeuxis.judging.report import Evaluation, ScoreRow, read_evaluation
 from zeuxis.judging.samples import CLOSEST, evaluate_samples
-from zeuxis.judging.training_data import selection_of
+from zeuxis.judging.training_data import selected
 from zeuxis.likelihood import Likelihoods, LikelihoodScore, StageCallback, bounds, partition, silent
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Batch, Clock, Encoder, HasLikelihood, Latent, Model, Turn, option
@@ -78,16 +78,17 @@ class Replay(Latent):
     ],
 )
 def test_named_sets_have_images_held_out(spec: str, halves: tuple[str, str] | None) -> None:
-    assert catalog.halves(spec, 70) == halves
+    found = DataSpec.parse(spec).held_out(70)
+    assert (found and tuple(map(str, found))) == halves
 
 
 def test_held_out_images_are_the_reference_and_the_baseline_was_trained_on() -> None:
-    chosen = choose_reference("digits", count=100, size=8, channels=1)
+    chosen = choose_reference(DataSpec.parse("digits"), count=100, size=8, channels=1)
     assert chosen.reference_pack is chosen.held_out and chosen.reference_pack.name == "digits-test"
     assert len(chosen.reference) == len(chosen.train_baseline) == 100
     assert chosen.describe() == "100 held-out images of digits-test"
     assert np.isin(chosen.train_baseline, chosen.searched).all() and len(chosen.searched) == len(chosen.training) > 1400
-    again = choose_reference("digits", count=100, size=8, channels=1)
+    again = choose_reference(DataSpec.parse("digits"), count=100, size=8, channels=1)
     assert np.array_equal(chosen.train_baseline, again.train_baseline) and np.array_equal(
         chosen.reference, again.reference
     )
@@ -102,18 +103,16 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_cut_in_two(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = choose_reference(str(folder), count=1000, size=8, channels=3)
+    chosen = choose_reference(DataSpec.parse(folder), count=1000, size=8, channels=3)
     assert chosen.held_out is None and chosen.reference_pack is chosen.training
-    assert (
-        len(chosen.reference) == len(chosen.train_baseline) == 30
-        and not np.isin(chosen.train_baseline, chosen.reference).any()
-    )
+    assert len(chosen.reference) == len(chosen.train_baseline) == 30
+    assert not np.isin(chosen.train_baseline, chosen.reference).any()
     assert "nothing is held out" in chosen.describe()
-    assert len(choose_reference(str(folder), count=25, size=8, channels=3).train_baseline) == 25
+    assert len(choose_reference(DataSpec.parse(folder), count=25, size=8, channels=3).train_baseline) == 25
     monkeypatch.setattr(reference, "MOST_TRAINING", 50)
-    assert len(choose_reference(str(folder), count=25, size=8, channels=3).searched) == 50
+    assert len(choose_reference(DataSpec.parse(folder), count=25, size=8, channels=3).searched) == 50
     with pytest.raises(DataError, match="gives 15 images to compare with"):
-        choose_reference(str(folder), count=100, size=8, channels=3, max_images=30)
+        choose_reference(DataSpec.parse(folder, max_images=30), count=100, size=8, channels=3)
 
 
 def judged(model: Latent, chosen: ReferenceImages) -> Evaluation:
@@ -121,7 +120,7 @@ def judged(model: Latent, chosen: ReferenceImages) -> Evaluation:
 
 
 def test_a_model_that_replays_its_training_images_is_caught() -> None:
-    chosen = choose_reference("digits", count=100, size=8, channels=1)
+    chosen = choose_reference(DataSpec.parse("digits"), count=100, size=8, channels=1)
     found = judged(Replay(8, 1).of(chosen.training, range(400, 500)), chosen)
     assert found["memorization rate"].value == 1
     assert found["distance to nearest training image"].value == 0
@@ -134,8 +133,8 @@ def test_a_model_that_replays_its_training_images_is_caught() -> None:
 
 
 def test_a_model_that_shows_unseen_images_is_as_good_as_real() -> None:
-    chosen = choose_reference("digits", count=170, size=8, channels=1)
-    unseen = open_pack("digits/test", size=8, channels=1)
+    chosen = choose_reference(DataSpec.parse("digits"), count=170, size=8, channels=1)
+    unseen = DataSpec.parse("digits/test").open(8, 1)
     found = judged(Replay(8, 1).of(unseen, range(170, 340)), chosen)  # those after the reference, of other hands
     assert found["memorization rate"].value < 0.06
     fid = next(row for row in found.rows if row.name == "FID[eyes]")
@@ -150,7 +149,7 @@ def test_a_model_that_shows_unseen_images_is_as_good_as_real() -> None:
 
 
 def test_the_same_again_and_other_seeds() -> None:
-    chosen = choose_reference("digits", count=40, size=8, channels=1)
+    chosen = choose_reference(DataSpec.parse("digits"), count=40, size=8, channels=1)
     torch.manual_seed(0)
     model = families.find("gan")(size=8, channels=1).eval()
     assert isinstance(model, Latent)
@@ -177,7 +176,7 @@ def test_a_vae_is_asked_for_its_likelihood_too(kind: str, monkeypatch: pytest.Mo
     torch.manual_seed(0)
     model = families.find("vae")(size=16, channels=1, latent_dim=4, base_channels=4, likelihood=kind).eval()
     assert isinstance(model, Latent)
-    chosen = choose_reference("digits", count=40, size=16, channels=1)
+    chosen = choose_reference(DataSpec.parse("digits"), count=40, size=16, channels=1)
     found = judged(model, chosen)
     assert 0 < found["reconstruction PSNR (dB)"].value < 40 and -1 < found["reconstruction SSIM"].value < 1
     elbo, bound = found["ELBO (nats/image)"], found["importance-weighted bound, 7 draws (nats/image)"]
@@ -193,7 +192,7 @@ def test_a_vae_is_asked_for_its_likelihood_too(kind: str, monkeypatch: pytest.Mo
 def test_the_bound_of_a_vae_is_its_formula_on_a_stream_of_random_numbers() -> None:
     torch.manual_seed(0)
     model = VAE(size=16, channels=1, latent_dim=4, base_channels=4).eval()
-    images = from_uint8(open_pack("digits/test", size=16, channels=1).images[:40])
+    images = from_uint8(DataSpec.parse("digits/test").open(16, 1).images[:40])
     found = model.likelihood_scores(images, torch.Generator().manual_seed(3))
     random, weights = torch.Generator().manual_seed(3), []
     with torch.no_grad():
@@ -215,7 +214,7 @@ def test_a_diffusion_is_asked_for_a_bound_of_its_likelihood() -> None:
     torch.manual_seed(0)
     model = families.find("diffusion")(size=16, channels=1, base_channels=8, num_inference_steps=2).eval()
     assert isinstance(model, Latent)
-    found = judged(model, choose_reference("digits", count=40, size=16, channels=1))
+    found = judged(model, choose_reference(DataSpec.parse("digits"), count=40, size=16, channels=1))
     nats, bits = found["variational bound (nats/image)"], found["variational bound (bits/dim)"]
     assert bits.value == pytest.approx(-nats.value / 256 / math.log(2)) and bits.low < bits.value < bits.high
     # Untrained it takes the pixels for a Gaussian of deviation 0.5, each for itself: near 8 bits for each, as of no idea.
@@ -231,7 +230,7 @@ def test_of_a_model_that_takes_long_fewer_images_are_made_again(
     torch.manual_seed(0)
     model = families.find("diffusion")(size=16, channels=1, base_channels=8, num_inference_steps=4).eval()
     assert isinstance(model, Encoder) and (model.decode_nfe, model.encode_nfe) == (4, 6)
-    found = judged(model, choose_reference("digits", count=40, size=16, channels=1))
+    found = judged(model, choose_reference(DataSpec.parse("digits"), count=40, size=16, channels=1))
     counts = {row.name: row.of for row in found.rows}
     assert (
         counts["reconstruction PSNR (dB)"] == counts["reconstruction SSIM"] == 20 and counts["path length[eyes]"] == 25
@@ -242,7 +241,7 @@ def test_of_a_model_that_takes_long_fewer_images_are_made_again(
     assert read_evaluation(tmp_path / "evaluation.json").rows == found.rows
     vae = families.find("vae")(size=16, channels=1, latent_dim=4, base_channels=4).eval()
     assert isinstance(vae, Latent)
-    plain = judged(vae, choose_reference("digits", count=40, size=16, channels=1))
+    plain = judged(vae, choose_reference(DataSpec.parse("digits"), count=40, size=16, channels=1))
     assert {row.of for row in plain.rows if "reconstruction" in row.name} == {40}
 
 
@@ -253,7 +252,7 @@ def test_an_rbm_is_asked_for_its_likelihood_in_nats(units: str, monkeypatch: pyt
     model = families.find("rbm")(size=8, channels=1, latent_dim=6, units=units, sample_steps=3).eval()
     assert isinstance(model, Latent)
     torch.nn.init.normal_(model.weight, std=0.1)
-    chosen = choose_reference("digits", count=60, size=8, channels=1)
+    chosen = choose_reference(DataSpec.parse("digits"), count=60, size=8, channels=1)
     counted = judged(model, chosen)
     monkeypatch.setattr(partition, "MOST_HIDDEN", 0)
     found = judged(model, chosen)
@@ -309,7 +308,7 @@ def test_a_family_from_outside_is_asked_for_its_likelihood() -> None:
     found = zeuxis.evaluate(
         model, "digits", images=60, features="coarse_pixels:look", progress=lambda *at: told.append(at)
     )
-    chosen = choose_reference("digits", count=60, size=8, channels=1)
+    chosen = choose_reference(DataSpec.parse("digits"), count=60, size=8, channels=1)
     expected = closed_form(model, from_uint8(chosen.reference_pack.images[chosen.reference]))
     rows = {row.name: row for row in found.rows}
     nats, bits = rows["log-likelihood (nats/image)"], rows["negative log-likelihood (bits/dim)"]
@@ -324,7 +323,7 @@ def test_a_likelihood_of_so_many_images_at_most(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Gaussian, "likelihood_images", 20)
     model = Gaussian(8, 1, latent_dim=64).eval()
     found = zeuxis.evaluate(model, "digits", images=60, features="coarse_pixels:look")
-    chosen = choose_reference("digits", count=60, size=8, channels=1)
+    chosen = choose_reference(DataSpec.parse("digits"), count=60, size=8, channels=1)
     (row,) = (row for row in found.rows if row.name == "log-likelihood (nats/image)")
     spread = from_uint8(chosen.reference_pack.images[chosen.reference[::3]])
     assert row.of == 20 and row.score.value == pytest.approx(closed_form(model, spread), rel=1e-5)
@@ -395,10 +394,19 @@ def test_evaluate_of_what_cannot_be_judged(run: Path, tmp_path: Path) -> None:
     assert "--images" in refused("evaluate", "1", "--images", "19")
     assert "needs --weights FILE" in refused("evaluate", "1", "--features", "inception")
     assert "no run" in refused("evaluate", "7")
-    assert selection_of("1", "digits") == ("pad", 300) and selection_of("1", "mnist") == (
-        "crop",
-        None,
-    )
+    digits, mnist = DataSpec.parse("digits"), DataSpec.parse("mnist")
+    assert selected("1", digits) == DataSpec.parse(digits, resize_mode="pad", max_images=300)
+    assert selected("1", mnist) == mnist
+
+
+def test_the_data_of_a_run_is_known_by_a_relative_path_too(run: Path, tmp_path: Path) -> None:
+    (run / "config.yaml").write_text(f"family: gan\ndata: {tmp_path / 'birds'}\nsettings: {{max_images: 300}}\n")
+    own = loading.data_of("1")
+    assert own == DataSpec.parse(tmp_path / "birds")
+    for data in ("birds", "./birds", str(tmp_path / "birds")):
+        assert selected("1", DataSpec.parse(data)).max_images == 300
+    for other in ("bird", "edges -> birds", "digits"):
+        assert selected("1", DataSpec.parse(other)) == DataSpec.parse(other)
 
 
 @pytest.fixture

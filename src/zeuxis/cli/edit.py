@@ -16,6 +16,7 @@ from zeuxis.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from zeuxis.data import DataSpec
     from zeuxis.explore import SpaceName
     from zeuxis.explore.editing import Editor
     from zeuxis.model import Model
@@ -197,14 +198,14 @@ def _latents(model: Model, specs: Sequence[str], space: SpaceName, shown: Displa
     return torch.cat([editing.located(model, spec, space=space, work=shown.work) for spec in specs])
 
 
-def _learned(model: str) -> str:
+def _learned(model: str) -> DataSpec | str:
     """The data that a model was trained on, as far as it is known."""
     from zeuxis import loading
 
     return loading.data_of(model) or "avatars"
 
 
-def _editor(model: Model, data: str, method: Method, space: SpaceName, shown: Display) -> Editor:
+def _editor(model: Model, data: DataSpec | str, method: Method, space: SpaceName, shown: Display) -> Editor:
     from zeuxis.explore import editing
 
     told = partial(shown.work, "reading images")

@@ -173,10 +173,10 @@ def arithmetic(
     solve = partial(
         api.arithmetic, load(), cast("api.HandPicked", expression or plus), average=average, seed=seed, space=space
     )
-    source = data or loading.data_of(model) or "avatars"
+    labelled = data or loading.data_of(model) or "avatars"
     with open_display() as shown:
         progress = partial(shown.work, "reading images")
-        equation = solve(data=source, triples=100 if score else 0, report=shown.note, progress=progress)
+        equation = solve(data=labelled, triples=100 if score else 0, report=shown.note, progress=progress)
     for line in equation.score.describe() if equation.score else ():
         print(line)
     write_picture(equation.figure(), out or default_place(model, "arithmetic.png"))

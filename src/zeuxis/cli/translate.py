@@ -90,7 +90,7 @@ def _translate(
 
 def _files(folder: Path, target: Path) -> Iterator[tuple[Path, Path]]:
     """Each file of the folder and of all below it, and where its translation goes."""
-    from zeuxis.data.sources import natural
+    from zeuxis.data.image_files import natural
 
     names = [
         path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(target)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from zeuxis import loading
 from zeuxis.capabilities import latent
+from zeuxis.errors import UsageError
 from zeuxis.io import images
 from zeuxis.judging.report import Evaluation, ScoreRow, format_score, read_evaluation, table_lines
 from zeuxis.judging.translation import first_translations
@@ -54,7 +55,9 @@ def compared_run(folder: Path, model: Model, seeds: range) -> ComparedRun:
 def _samples(model: Model, folder: Path, seeds: range) -> Tensor:
     """Samples (n c h w) of the seeds; for a translator, translations of as many sources, the same for every run."""
     if isinstance(model, Translator):
-        return first_translations(model, loading.data_of(folder) or "", len(seeds))
+        if (data := loading.data_of(folder)) is None:
+            raise UsageError(f"{folder} does not record what it was trained on; write its data into config.yaml")
+        return first_translations(model, data, len(seeds))
     return latent(model).sample(len(seeds), seed=seeds.start).cpu()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from zeuxis.capabilities import super_resolution, translator
-from zeuxis.data.pairs import completed
+from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.judging.report import Evaluation
 from zeuxis.judging.super_resolution import choose_photographs, evaluate_super_resolution, is_whole
@@ -13,18 +13,15 @@ from zeuxis.judging.translation import choose_pairs, evaluate_translations
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Model, SuperResolution, Translator
-from zeuxis.options import ResizeMode
 from zeuxis.runtime.callbacks import StageCallback, in_stage, silent
 
 
 def evaluate_translator(
     model: Translator,
-    data: str,
+    data: DataSpec,
     extractor: Callable[[], Extractor],
     *,
     images: int,
-    resize_mode: ResizeMode,
-    max_images: int | None,
     baselines: Mapping[str, Model],
     progress: StageCallback = silent,
 ) -> Evaluation:
@@ -32,7 +29,7 @@ def evaluate_translator(
 
     `UsageError` where a baseline cannot be compared with the model.
     """
-    data = completed(data, model.degradation)
+    data = data.with_source(model.degradation)
     if isinstance(model, SuperResolution) and is_whole(data):
         larger = {name: super_resolution(other) for name, other in baselines.items()}
         for name, other in larger.items():
@@ -42,7 +39,7 @@ def evaluate_translator(
         network = extractors.vgg16(device=model.device)
         return evaluate_super_resolution(model, photographs, network, baselines=larger, progress=progress)
     features, reading = extractor(), in_stage(progress, "reading images")
-    pairs = choose_pairs(model, data, count=images, resize_mode=resize_mode, max_images=max_images, progress=reading)
+    pairs = choose_pairs(model, data, count=images, progress=reading)
     network = extractors.vgg16(device=model.device)
     others = {name: translator(other) for name, other in baselines.items()}
     return evaluate_translations(model, pairs, features, network, baselines=others, progress=progress)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zeuxis.data import Pack, catalog, open_pack
+from zeuxis.data import DataSpec, Pack
 from zeuxis.errors import DataError
 from zeuxis.io.images import Array
 from zeuxis.metrics.distances import LEAST_FOR_FID
@@ -45,31 +45,12 @@ class ReferenceImages:
 
 
 def choose_reference(
-    data: str,
-    *,
-    count: int,
-    size: int,
-    channels: int,
-    resize_mode: str = "crop",
-    max_images: int | None = None,
-    seed: int = 0,
-    progress: ProgressCallback | None = None,
+    data: DataSpec, *, count: int, size: int, channels: int, seed: int = 0, progress: ProgressCallback | None = None
 ) -> ReferenceImages:
-    """At most `count` reference images, and as many training images; `resize_mode` and `max_images` as in training.
-
-    `DataError` where there are too few.
-    """
-    own, unseen = catalog.halves(data, count) or (data, None)
-    training = open_pack(
-        own, size=size, channels=channels, resize_mode=resize_mode, max_images=max_images, progress=progress
-    )
-    held_out = (
-        open_pack(unseen, size=size, channels=channels, resize_mode=resize_mode, progress=progress) if unseen else None
-    )
-    return _chosen(training, held_out, count, seed, data)
-
-
-def _chosen(training: Pack, held_out: Pack | None, count: int, seed: int, data: str) -> ReferenceImages:
+    """At most `count` reference images, and as many training images; `DataError` where there are too few."""
+    own, unseen = data.held_out(count) or (data, None)
+    training = own.open(size, channels, progress=progress)
+    held_out = unseen.open(size, channels, progress=progress) if unseen else None
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(training))
     if held_out is not None:

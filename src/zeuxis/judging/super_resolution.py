@@ -10,12 +10,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zeuxis.data import catalog, open_pack, workers
+from zeuxis.data import DataSpec, workers
 from zeuxis.data.derived_sources import SMALL, reduced
 from zeuxis.data.listing import WHOLE, Picture, Shape
-from zeuxis.data.pairs import halves, parse
 from zeuxis.data.readers import Files, Members
-from zeuxis.data.sources import find
+from zeuxis.data.specs import ImageSet, PairSpec, SingleSpec
 from zeuxis.errors import DataError
 from zeuxis.io.images import Array, from_uint8
 from zeuxis.io.tiling import photograph
@@ -43,41 +42,35 @@ class PhotographTestSet(NamedTuple):
     photographs: list[Image.Image]
 
 
-def is_whole(data: str) -> bool:
+def is_whole(data: DataSpec) -> bool:
     """Whether sources are made by reducing their targets, so that whole photographs can be used."""
-    ends = parse(data)
-    return ends is not None and ends.source == SMALL
+    return isinstance(data, PairSpec) and data.source == SMALL
 
 
-def choose_photographs(model: SuperResolution, data: str, *, count: int) -> PhotographTestSet:
+def choose_photographs(model: SuperResolution, data: DataSpec, *, count: int) -> PhotographTestSet:
     """At most `count` photographs (RGB, or L where the model is grey); held out where `data` is a named set.
 
     `DataError` where none is large enough.
     """
-    own, unseen = halves(data, count) or (data, None)
-    ends = parse(unseen or own)
-    assert ends is not None
+    own, unseen = data.held_out(count) or (data, None)
+    images = (unseen or own).images
     least = paired.SSIM_WINDOW + 2 * model.scale + model.scale
     found = [
-        _fitting(pixels, model.scale)
-        for pixels in _originals(ends.target, model, count)
-        if min(pixels.shape[:2]) >= least
+        _fitting(pixels, model.scale) for pixels in _originals(images, model, count) if min(pixels.shape[:2]) >= least
     ]
     if not found:
-        raise DataError(f"{ends.target} has no photograph of {least} pixels or more to judge by")
-    kind, name = "held-out" if unseen else "training", ends.target.partition(":")[0] if unseen else ends.target
-    return PhotographTestSet(own, f"{len(found):,} {kind} photographs of {name}", unseen is not None, found)
+        raise DataError(f"{images} has no photograph of {least} pixels or more to judge by")
+    kind, name = "held-out" if unseen else "training", str(images).partition(":")[0] if unseen else images
+    return PhotographTestSet(str(own), f"{len(found):,} {kind} photographs of {name}", unseen is not None, found)
 
 
-def _originals(spec: str, model: SuperResolution, count: int) -> Iterator[Array]:
+def _originals(images: ImageSet, model: SuperResolution, count: int) -> Iterator[Array]:
     """Images (h w c, uint8): whole, where they are files, or a named set's whole photographs; else as they are learned."""
-    named = catalog.parse(spec)
-    if named and WHOLE in catalog.views(named.name):
-        spec = str(named._replace(view=WHOLE))
-    elif named:
-        yield from open_pack(spec, size=model.size, channels=model.channels).images[:count]
+    found = images.whole()
+    if found is None:
+        yield from SingleSpec(images).open(model.size, model.channels).images[:count]
         return
-    content = find(spec).gather()
+    content = found.listing().gather()
     whole = isinstance(content.reader, Files | Members)
     shape = Shape(model.size, model.channels, WHOLE if whole else "crop")
     for item in content.items[:count]:

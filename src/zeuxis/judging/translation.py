@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zeuxis.data import DataSpec
 from zeuxis.data.batches import open_pairs_of
-from zeuxis.data.pairs import Pairs, halves
+from zeuxis.data.pairs import Pairs
 from zeuxis.errors import DataError
 from zeuxis.io.images import from_uint8
 from zeuxis.io.sheets import beside
@@ -72,25 +73,16 @@ class Measurements:
 
 
 def choose_pairs(
-    model: Translator,
-    data: str,
-    *,
-    count: int,
-    resize_mode: str = "crop",
-    max_images: int | None = None,
-    progress: ProgressCallback | None = None,
+    model: Translator, data: DataSpec, *, count: int, progress: ProgressCallback | None = None
 ) -> PairedTestSet:
     """At most `count` test pairs, held out where `data` is a named set; `DataError` where there are too few."""
-    own, unseen = halves(data, count) or (data, None)
-    training = open_pairs_of(
-        own, model, paired=model.paired, resize_mode=resize_mode, max_images=max_images, progress=progress
-    )
+    own, unseen = data.held_out(count) or (data, None)
+    training = open_pairs_of(own, model, paired=model.paired, progress=progress)
     if unseen is not None:
-        test = open_pairs_of(unseen, model, paired=True, resize_mode=resize_mode, progress=progress)
+        test = open_pairs_of(unseen, model, paired=True, progress=progress)
     else:
-        test = open_pairs_of(
-            data, model, paired=model.paired, resize_mode=resize_mode, max_images=min(count, max_images or count)
-        )
+        some = replace(data, max_images=min(count, data.max_images or count))
+        test = open_pairs_of(some, model, paired=model.paired)
     if len(test) < LEAST_FOR_FID:
         raise DataError(f"{data} gives {len(test)} images to judge by; at least {LEAST_FOR_FID} are needed")
     return PairedTestSet(training, test, unseen is not None)
@@ -250,7 +242,7 @@ def _rows(prefix: str, measured: Mapping[str, Measurements], real: list[Tensor],
     return [*rows, ScoreRow(f"{prefix}FID[{name}]", fid, real_fid, "lower", got)]
 
 
-def first_translations(model: Translator, data: str, count: int) -> Tensor:
+def first_translations(model: Translator, data: DataSpec, count: int) -> Tensor:
     """Translations (count c h w) of evenly spaced test sources."""
     pairs = choose_pairs(model, data, count=max(count, LEAST_FOR_FID)).test
     chosen = pairs.places[0][np.arange(count) * len(pairs.places[0]) // count]

@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from zeuxis.data import idx
+from zeuxis.data.catalog._dataset import Dataset
 from zeuxis.data.listing import Content, Listing
 
-SPLITS = ("train", "test")
-SIZE, CHANNELS = 8, 1
 _TEST = 5  # every fifth is held out
 _FOLDER = Path(__file__).parent / "bundled"
 
 
-def listing(split: str, count: int | None) -> Listing:
+def _listing(split: str, count: int | None) -> Listing:
     """The images of a split, or the first of them."""
 
     def gather() -> Content:
@@ -25,3 +24,6 @@ def listing(split: str, count: int | None) -> Listing:
         return idx.content_of(bright, labels[chosen], "digits", classes=[str(i) for i in range(10)])
 
     return Listing("digits" if split == "train" else f"digits-{split}", f"digits 1 {split} {count}", gather)
+
+
+DIGITS = Dataset(8, 1, _listing)
