@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--all", action="store_true")
     arguments = parser.parse_args()
 
-    model = loading.load(arguments.model)
+    model = loading.load_model(arguments.model)
     if not isinstance(model, Latent):
         parser.error(f"{arguments.model} has no latent space")
     pack = DataSpec.parse(arguments.data).open(model.size, model.channels)

@@ -173,6 +173,6 @@ def test_options_of_any_kind_are_refused_or_taken(saved: Path, tmp_path: Path, n
     shutil.copytree(saved, folder, dirs_exist_ok=True)
     try:
         _rewrite(folder, {"options": {name: value}})
-        loading.load(folder)
+        loading.load_model(folder)
     except UsageError as error:
         assert "\n" not in str(error)

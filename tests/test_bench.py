@@ -82,9 +82,9 @@ def test_marks_are_reached_once_and_a_longer_run_goes_on(tmp_path: Path, model: 
     assert [row["steps"] for row in again] == [2, 5, 9]
     assert again[:2] == rows, "what was done is neither done again nor written twice, and scores the same"
     assert len(list(home.glob("0*"))) == 1, "one run"
-    kept = loading.load(home / f"mark-{minutes(2):g}", family=peers.PEERS.get(model))
+    kept = loading.load_model(home / f"mark-{minutes(2):g}", family=peers.PEERS.get(model))
     assert kept.options == rows[0]["options"]
-    last = loading.load(next(home.glob("0*")), family=peers.PEERS.get(model))
+    last = loading.load_model(next(home.glob("0*")), family=peers.PEERS.get(model))
     assert not torch.equal(kept.sample(2), last.sample(2))  # type: ignore[attr-defined]
 
 

@@ -196,7 +196,7 @@ def test_resumed_at_any_step_ends_with_the_same_bits(
     tmp_path: Path, data: DataSpec, quiet: Lines, never_stopped: dict[str, str], cut: int
 ) -> None:
     run = runs.start(settings(tmp_path, steps=cut), Toy, {}, data=data, display=quiet)
-    runs.resume(run, steps=STEPS, family=Toy, display=quiet)
+    runs.resume_run(run, steps=STEPS, family=Toy, display=quiet)
     assert digests(run) == never_stopped
 
 
@@ -221,7 +221,7 @@ def test_families_resume_bit_for_bit(tmp_path: Path, data: DataSpec, quiet: Line
             data=data,
             display=quiet,
         )
-        runs.resume(stopped, steps=20, display=quiet)
+        runs.resume_run(stopped, steps=20, display=quiet)
         assert state(stopped) == state(straight)
 
 
@@ -237,7 +237,7 @@ def test_resuming_takes_the_kernels_that_the_run_began_with(
     used: list[dict[str, str]] = []
     using = engine.Using
     monkeypatch.setattr(engine, "Using", lambda table: (used.append(table), using(table))[1])
-    runs.resume(short, steps=STEPS, family=Toy, display=quiet)
+    runs.resume_run(short, steps=STEPS, family=Toy, display=quiet)
     assert used == [chosen] * (STEPS - 5)
     assert storage.Run.open(short).config["chosen_kernels"] == chosen
     assert storage.Run.open(plain).config["chosen_kernels"] == {}
@@ -267,8 +267,8 @@ def test_minutes_alone_end_a_run_and_resume_it(tmp_path: Path, data: DataSpec, m
     assert first is not None and first.step > 3
     assert f"step {first.step:,}  " in told.getvalue() and "step 1/" not in told.getvalue()
     with pytest.raises(UsageError, match="--steps or --minutes"):
-        runs.resume(run, family=Toy)
-    runs.resume(run, minutes=0.01, family=Toy)
+        runs.resume_run(run, family=Toy)
+    runs.resume_run(run, minutes=0.01, family=Toy)
     second = storage.Run.open(run).load_checkpoint()
     assert second is not None and second.step > first.step
 
@@ -299,13 +299,13 @@ def test_core_minutes_count_the_steps_alone_and_go_on_after_a_resume(
     asked = settings(tmp_path, steps=None, cpu_minutes=9 / 60)
     run = runs.start(asked, Toy, {}, data=data, display=quiet)
     assert spent(run) == (9, 9.0), "beyond the 3 steps between checkpoints and the sheets, which cost nothing"
-    runs.resume(run, family=Toy, display=quiet)
+    runs.resume_run(run, family=Toy, display=quiet)
     assert spent(run) == (9, 9.0), "a budget that is used up takes no further step"
     shutil.rmtree(run / "checkpoints" / "step-00000009")  # as if killed before it was written
-    runs.resume(run, cpu_minutes=STEPS / 60, family=Toy, display=quiet)
+    runs.resume_run(run, cpu_minutes=STEPS / 60, family=Toy, display=quiet)
     assert spent(run) == (STEPS, float(STEPS)), "the 8 s of the checkpoint count, those after it do not"
     assert storage.Run.open(run).config["settings"]["cpu_minutes"] == STEPS / 60
-    runs.resume(run, steps=STEPS + 1, family=Toy, display=quiet)
+    runs.resume_run(run, steps=STEPS + 1, family=Toy, display=quiet)
     newest = storage.Run.open(run).load_checkpoint()
     assert newest is not None and newest.step == STEPS + 1, "more steps asked for by hand are not held to it"
 
@@ -344,11 +344,11 @@ def test_budget_tells_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_minutes_go_on_with_a_run_whose_steps_are_done(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:
     run = runs.start(settings(tmp_path, steps=4), Toy, {}, data=data, display=quiet)
-    runs.resume(run, cpu_minutes=0.002, family=Toy, display=quiet)
+    runs.resume_run(run, cpu_minutes=0.002, family=Toy, display=quiet)
     assert storage.Run.open(run).load_checkpoint().step > 4
     assert storage.Run.open(run).config["settings"]["steps"] is None
     early = runs.start(settings(tmp_path, steps=9, minutes=0.0), Toy, {}, data=data, display=quiet)
-    runs.resume(early, minutes=5, family=Toy, display=quiet)
+    runs.resume_run(early, minutes=5, family=Toy, display=quiet)
     assert storage.Run.open(early).load_checkpoint().step == 9  # the steps still end it
 
 
@@ -358,9 +358,9 @@ def test_minutes_end_a_run_without_changing_it(
     run = runs.start(settings(tmp_path, minutes=0.0), Toy, {}, data=data, display=quiet)
     assert storage.Run.open(run).load_checkpoint().step == 1
     assert (run / "model" / "model.safetensors").exists()
-    runs.resume(run, minutes=0.0, family=Toy, display=quiet)
+    runs.resume_run(run, minutes=0.0, family=Toy, display=quiet)
     assert storage.Run.open(run).load_checkpoint().step == 2
-    runs.resume(run, family=Toy, display=quiet)
+    runs.resume_run(run, family=Toy, display=quiet)
     assert digests(run) == never_stopped
 
 
@@ -368,20 +368,20 @@ def test_resuming_a_finished_run_changes_nothing(
     tmp_path: Path, data: DataSpec, quiet: Lines, never_stopped: dict[str, str]
 ) -> None:
     run = runs.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
-    runs.resume(run, family=Toy, display=quiet)
+    runs.resume_run(run, family=Toy, display=quiet)
     assert digests(run) == never_stopped
 
 
 def test_resume_refuses_changed_data_fewer_steps_and_unnamed_code(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:
     run = runs.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
     with pytest.raises(UsageError, match=r"at step 12, beyond 3; .*--steps or --minutes"):
-        runs.resume(run, steps=3, family=Toy, display=quiet)
+        runs.resume_run(run, steps=3, family=Toy, display=quiet)
     with pytest.raises(UsageError, match="--family test_runs:Toy"):
-        runs.resume(run, display=quiet)
+        runs.resume_run(run, display=quiet)
     config = storage.Run.open(run).config
     storage.Run.open(run).write_config({**config, "fingerprint": "another"})
     with pytest.raises(DataError, match="has changed since the run began"):
-        runs.resume(run, family=Toy, display=quiet)
+        runs.resume_run(run, family=Toy, display=quiet)
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_resume_says_what_is_wrong_in_config(
     config = storage.Run.open(run).config
     storage.Run.open(run).write_config({**config, **broken})
     with pytest.raises(UsageError, match=message):
-        runs.resume(run, family=Toy, display=quiet)
+        runs.resume_run(run, family=Toy, display=quiet)
 
 
 def test_init_from_takes_the_weights_alone(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:
@@ -417,7 +417,7 @@ def test_init_from_takes_the_weights_alone(tmp_path: Path, data: DataSpec, quiet
     assert after.state["step"] == 1
     assert torch.equal(after.tensors["model"]["maker.0.weight"], before["maker.0.weight"])
     shutil.rmtree(first)  # resuming needs it no more
-    runs.resume(second, steps=2, family=Toy, display=quiet)
+    runs.resume_run(second, steps=2, family=Toy, display=quiet)
 
 
 def test_data_is_found_again_from_another_folder(
@@ -427,7 +427,7 @@ def test_data_is_found_again_from_another_folder(
     monkeypatch.chdir(folder.parent)
     run = runs.start(settings(tmp_path, steps=1), Toy, {}, data=DataSpec.parse(folder.name), display=quiet)
     monkeypatch.chdir("/")
-    runs.resume(run, steps=2, family=Toy, display=quiet)
+    runs.resume_run(run, steps=2, family=Toy, display=quiet)
     assert storage.Run.open(run).config["data"] == str(folder)
     card = (run / "model" / "README.md").read_text()
     assert folder.name in card
@@ -481,7 +481,7 @@ def child(job: dict[str, Any]) -> None:
     try:
         with signals.signals():
             if job["run"]:
-                runs.resume(job["run"], family=Toy, display=Lines(sys.stderr))
+                runs.resume_run(job["run"], family=Toy, display=Lines(sys.stderr))
             else:
                 runs.start(
                     settings(Path(job["out"])), Toy, {}, data=DataSpec.parse(job["data"]), display=Lines(sys.stderr)
@@ -839,7 +839,7 @@ def test_full_disk_ends_the_run_and_loses_nothing(
     made = list(tmp_path.glob("0*"))
     if not made:  # it was full before the run's folder was there
         return
-    runs.resume(made[0], family=Toy, display=quiet)
+    runs.resume_run(made[0], family=Toy, display=quiet)
     assert digests(made[0]) == never_stopped
 
 
@@ -911,7 +911,7 @@ def test_tensorboard_gets_rows_and_sheets_or_names_its_extra(
 
     monkeypatch.setattr(loggers, "_summary_writer", lambda: Writer)
     run = runs.start(settings(tmp_path, tensorboard=True), Toy, {}, data=data, display=quiet)
-    runs.resume(run, steps=13, family=Toy, display=quiet)
+    runs.resume_run(run, steps=13, family=Toy, display=quiet)
     assert written[0] == (str(run / "tensorboard"), None)
     assert {("maker/fool", 10), ("samples", 3, 6), ("closed",), (str(run / "tensorboard"), 13)} <= set(written)
     monkeypatch.undo()
@@ -976,7 +976,7 @@ def test_bad_options_are_refused_before_data_is_read(data: DataSpec, tmp_path: P
 
 
 def test_dry_run_measures_and_writes_nothing(tmp_path: Path) -> None:
-    plan = runs.dry_run(settings(tmp_path / "runs"), Toy, {"latent_dim": 6})
+    plan = runs.plan_run(settings(tmp_path / "runs"), Toy, {"latent_dim": 6})
     assert plan.parameters == {"maker": 6 * 64 + 64 + 2 * 64, "critic": 65}
     assert plan.options["latent_dim"] == 6
     assert plan.state_bytes > 3 * 4 * (plan.parameters["maker"] + plan.parameters["critic"])
@@ -996,7 +996,7 @@ def test_a_dry_run_looks_at_each_phase_that_is_reached(tmp_path: Path) -> None:
             yield from super().losses(batch, clock)
 
     seen: list[tuple[int, int]] = []
-    plan = runs.dry_run(settings(tmp_path, steps=900), Later, {})
+    plan = runs.plan_run(settings(tmp_path, steps=900), Later, {})
     assert [pace.first for pace in plan.paces] == [0, 50]
     assert seen == [(step, 4 * step) for step in (*range(6), *range(50, 56))]
 
@@ -1024,7 +1024,7 @@ def test_a_preset_sets_defaults_and_what_is_given_wins(data: str, tmp_path: Path
 
 
 def test_a_dry_run_says_where_each_option_is_from() -> None:
-    plan = runs.dry_run(
+    plan = runs.plan_run(
         TrainSettings(preset="paper", steps=2, batch_size=2),
         families.find("wgan"),
         {"size": 16, "lr": 0.1, "base_channels": 4},

@@ -71,7 +71,7 @@ def test_model_is_the_best_and_rows_have_the_scores(tmp_path: Path, data: str, m
     run = train(tmp_path / "runs", data, 10)
     rows = {row["step"]: row[NAME] for row in run.metrics() if NAME in row}
     assert rows == {2: 9.0, 4: 5.0, 6: 7.0, 8: 5.0, 10: 6.0}
-    model = loading.load(run.path)
+    model = loading.load_model(run.path)
     kept = model.state_dict()
     assert all(torch.equal(value, seen[1][name]) for name, value in kept.items())
     assert any(not torch.equal(value, seen[3][name]) for name, value in kept.items())
@@ -84,7 +84,7 @@ def test_model_is_the_best_and_rows_have_the_scores(tmp_path: Path, data: str, m
 def test_a_resumed_run_is_scored_alike(tmp_path: Path, data: str) -> None:
     whole = train(tmp_path / "whole", data, 9)
     stopped = train(tmp_path / "stopped", data, 5)
-    runs.resume(stopped.path, steps=9, display=Lines(io.StringIO()))
+    runs.resume_run(stopped.path, steps=9, display=Lines(io.StringIO()))
     scores = [[row[NAME] for row in run.metrics() if NAME in row] for run in (whole, stopped)]
     assert scores[0] == scores[1] and len(scores[0]) == 4 and len(set(scores[0])) > 1
     models = [(run.path / "model" / "model.safetensors").read_bytes() for run in (whole, stopped)]

@@ -12,16 +12,7 @@ import torch
 from torch import Tensor
 
 from zeuxis import explore, families, loading, onnx
-from zeuxis.capabilities import (
-    encode,
-    encoder,
-    enlarge,
-    latent,
-    matrix,
-    style_based,
-    translate,
-    translator,
-)
+from zeuxis.capabilities import encode, encoder, enlarge, latent, matrix, style_based, translate, translator
 from zeuxis.data import DataSpec, Pack
 from zeuxis.data.report import DataReport, inspect
 from zeuxis.errors import UsageError
@@ -79,7 +70,7 @@ def load(path: str | Path, *, device: str = "auto", family: Family = None, optio
     A model of a family outside Zeuxis is only loaded when `family` names its class. `options` are those that a trained
     model may be given anew, as by `Model.adjust`.
     """
-    return loading.load(path, device=runs.choose_device(device), family=family, options=options)
+    return loading.load_model(path, device=runs.choose_device(device), family=family, options=options)
 
 
 def sample(model: Model, n: int = 64, *, seed: int = 0, seeds: Sequence[int] | None = None) -> Tensor:
@@ -183,7 +174,7 @@ def evaluate(
     max_images: int | None = None,
     seed: int = 0,
     baselines: Mapping[str, Model] | None = None,
-    progress: StageCallback | None = None,
+    progress: StageCallback = silent,
 ) -> Evaluation:
     """Scores of a model by at most `images` samples, each with an interval and the score of real images.
 
@@ -198,13 +189,11 @@ def evaluate(
     finding = functools.partial(extractors.find_extractor, features, weights=weights, device=able.device)
     spec = DataSpec.parse(data, resize_mode=resize_mode, max_images=max_images)
     if isinstance(able, Translator):
-        return evaluate_translator(
-            able, spec, finding, images=images, baselines=baselines or {}, progress=progress or silent
-        )
+        return evaluate_translator(able, spec, finding, images=images, baselines=baselines or {}, progress=progress)
     extractor = finding()
     reading = in_stage(progress, "reading images")
     chosen = choose_reference(spec, count=images, size=model.size, channels=model.channels, progress=reading)
-    return evaluate_samples(able, chosen, extractor, seed=seed, progress=progress or silent)
+    return evaluate_samples(able, chosen, extractor, seed=seed, progress=progress)
 
 
 def compare(runs: Sequence[str | Path], *, columns: int = 10, seed: int = 0, device: str = "auto") -> Comparison:
@@ -224,7 +213,7 @@ def export(model: str | Path, out: str | Path | None = None, *, family: str | No
     run = folder.parent if (folder.parent / "config.yaml").is_file() else Path()
     card = folder / "README.md"
     text = files.read_bytes(card, max_bytes=1 << 20).decode("utf-8", "replace") if card.is_file() else ""
-    return onnx.export(latent(load(folder, device="cpu", family=family)), out or run / "model.onnx", card=text)
+    return onnx.export_onnx(latent(load(folder, device="cpu", family=family)), out or run / "model.onnx", card=text)
 
 
 def inspect_data(
@@ -272,7 +261,7 @@ def dry_run(
     No data is read; `data` only matters where it names a set that has its own size and channels."""
     kind = families.find(family) if isinstance(family, str) else family
     shape = {} if data is None else DataSpec.parse(data).own_shape
-    return runs.dry_run(settings or TrainSettings(), kind, options or {}, shape=shape)
+    return runs.plan_run(settings or TrainSettings(), kind, options or {}, shape=shape)
 
 
 def resume(
@@ -287,7 +276,7 @@ def resume(
 
     A run of a family outside Zeuxis is only resumed when `family` names its class.
     """
-    return runs.resume(loading.find_run(run), steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)
+    return runs.resume_run(loading.find_run(run), steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)
 
 
 def _decoded(model: Model, space: Space, z: Tensor, reencode: int) -> Tensor:

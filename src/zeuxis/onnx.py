@@ -52,7 +52,7 @@ class _Decoder(nn.Module):
         return self.model.decode(z)
 
 
-def export(model: Latent, path: str | Path, *, card: str = "") -> Exported:
+def export_onnx(model: Latent, path: str | Path, *, card: str = "") -> Exported:
     """Write z -> image as an ONNX file for any number of latents, after it has drawn what the model draws.
 
     `card` goes into the file as its description. `UsageError` where the packages are missing, or the family computes

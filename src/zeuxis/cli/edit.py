@@ -30,11 +30,11 @@ Words = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
 def register(app: App, tokens: Sequence[str]) -> None:
     """Add the commands, with the flags of the model that the tokens name."""
-    for command in (invert, edit, directions):
+    for command in (invert_command, edit_command, directions_command):
         app.command(sampling.accepting(command, tokens))
 
 
-def invert(
+def invert_command(
     model: ModelName,
     /,
     *pictures: Annotated[
@@ -72,7 +72,7 @@ def invert(
     write_picture(found.figure(), place.with_suffix(".png"))
 
 
-def edit(
+def edit_command(
     model: ModelName,
     /,
     *words: Words,
@@ -123,7 +123,7 @@ def edit(
     write_picture(figure, out or default_place(model, "edited.png"))
 
 
-def directions(
+def directions_command(
     model: ModelName,
     /,
     *words: str,

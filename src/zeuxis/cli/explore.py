@@ -29,11 +29,11 @@ SeedsTerm = tuple[float, list[int]]
 
 def register(app: App, tokens: Sequence[str]) -> None:
     """Add the commands, with the flags of the model that the tokens name."""
-    for command in (sample, interpolate, arithmetic):
+    for command in (sample_command, interpolate_command, arithmetic_command):
         app.command(sampling.accepting(command, tokens))
 
 
-def sample(
+def sample_command(
     model: ModelName,
     /,
     *,
@@ -77,7 +77,7 @@ def sample(
     write_picture(sheet, out or default_place(model, "samples.png"))
 
 
-def interpolate(
+def interpolate_command(
     model: ModelName,
     /,
     *,
@@ -135,7 +135,7 @@ Picked = Annotated[
 ]
 
 
-def arithmetic(
+def arithmetic_command(
     model: ModelName,
     expression: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     /,

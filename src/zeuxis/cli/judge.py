@@ -28,11 +28,11 @@ Baselines = Annotated[
 
 def register(app: App, tokens: Sequence[str]) -> None:
     """Add the commands; `evaluate` with the flags of the model that the tokens name."""
-    app.command(sampling.accepting(evaluate, tokens))
-    app.command(compare)
+    app.command(sampling.accepting(evaluate_command, tokens))
+    app.command(compare_command, name=flags.verb(compare_command))
 
 
-def evaluate(
+def evaluate_command(
     model: ModelName,
     data: str | None = None,
     /,
@@ -48,8 +48,8 @@ def evaluate(
 ) -> None:
     """Judge a model: FID, KID, precision, recall, density, coverage, memorization, and the scores of its capabilities.
 
-    Each score is shown beside that of real images. A translator is judged by its translations: each score is shown
-    beside three baselines, the unchanged source, the mean colour and --baseline.
+    Each score is shown beside that of real images. A translator is judged by its translations, each score beside three
+    baselines: the unchanged source, the mean colour and --baseline.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def _write(found: Evaluation, folder: Path) -> list[Path]:
     return [scores, picture]
 
 
-def compare(
+def compare_command(
     *runs: Annotated[str, Parameter(help="two or more runs: folders, or numbers or names under runs/")],
     columns: Annotated[int, flags.flag("samples of each run, of the seeds 0, 1, 2 ...", low=1, high=100)] = 10,
     out: Path = Path(),

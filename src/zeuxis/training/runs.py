@@ -27,13 +27,13 @@ from zeuxis.training import contact_sheets, engine
 from zeuxis.training.budget import Budget
 from zeuxis.training.build import build, values_in_force
 from zeuxis.training.config import Recipe, read, selected_by, versions
-from zeuxis.training.dry_run import Plan, dry_run
+from zeuxis.training.dry_run import Plan, plan_run
 from zeuxis.training.engine import State
 from zeuxis.training.loggers import Events, check_tensorboard
 from zeuxis.training.loop import Training
 from zeuxis.training.settings import TrainSettings
 
-__all__ = ["Plan", "Stopped", "choose_device", "choose_precision", "dry_run", "resume", "start"]
+__all__ = ["Plan", "Stopped", "choose_device", "choose_precision", "plan_run", "resume_run", "start"]
 
 
 def start(
@@ -72,7 +72,7 @@ def start(
     return run.path
 
 
-def resume(
+def resume_run(
     run: str | Path,
     *,
     steps: int | None = None,
