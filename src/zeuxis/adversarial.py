@@ -1,14 +1,15 @@
-"""The game of two adversaries: pairs of losses on scores, verdicts, turns, what keeps a discriminator smooth, a pool."""
+"""The game of two adversaries: optimizers, pairs of losses on scores, turns, penalties on a discriminator, a pool."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Adam, Optimizer
 
 from zeuxis.options import option
 
@@ -50,6 +51,13 @@ _hinge = Pair(
 )
 
 PAIRS = {"non-saturating": _non_saturating, "saturating": _saturating, "least-squares": _least_squares, "hinge": _hinge}
+
+
+def adam(
+    players: Mapping[str, nn.Module], lr: float, betas: tuple[float, float] = (0.9, 0.999)
+) -> dict[str, Optimizer]:
+    """One Adam for each player, over all parameters of its network (fused: one kernel for all of them)."""
+    return {name: Adam(network.parameters(), lr, betas, fused=True) for name, network in players.items()}
 
 
 def every_option() -> Any:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import PAIRS, Pool
+from zeuxis.adversarial import PAIRS, Pool, adam
 from zeuxis.model import Batch, Clock, Translator, Turn, option
 from zeuxis.nets.augment import Enlarge, jitter
 from zeuxis.nets.conv import Upsampling, textbook_init
@@ -71,10 +71,7 @@ class CycleGAN(Translator):
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"generators": self.generators, "discriminators": self.discriminators}
-        return {
-            name: Adam(networks.parameters(), self.lr, (self.beta1, 0.999), fused=True)
-            for name, networks in players.items()
-        }
+        return adam(players, self.lr, (self.beta1, 0.999))
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         """Equations 1 to 3 of the paper, and the identity loss of its section 5.2; the generators move first."""

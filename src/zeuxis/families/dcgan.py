@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import PAIRS, Restraint, aim_option, every_option, lazily, turns
+from zeuxis.adversarial import PAIRS, Restraint, adam, aim_option, every_option, lazily, turns
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.augment import Augment, augment
 from zeuxis.nets.conv import Norm, Upsampling, opponents
@@ -73,10 +73,7 @@ class DCGAN(Latent):
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
-        return {
-            name: Adam(network.parameters(), self.lr, (self.beta1, 0.999), fused=True)
-            for name, network in players.items()
-        }
+        return adam(players, self.lr, (self.beta1, 0.999))
 
     def rate(self, clock: Clock) -> float:
         return decayed(self.decay_from, clock.images)

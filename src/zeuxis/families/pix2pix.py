@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import PAIRS, Restraint, aim_option, every_option, lazily, turns
+from zeuxis.adversarial import PAIRS, Restraint, adam, aim_option, every_option, lazily, turns
 from zeuxis.model import Batch, Clock, Translator, Turn, option
 from zeuxis.nets.augment import Enlarge, jitter
 from zeuxis.nets.conv import Upsampling, textbook_init
@@ -73,10 +73,7 @@ class Pix2Pix(Translator):
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
-        return {
-            name: Adam(network.parameters(), self.lr, (self.beta1, 0.999), fused=True)
-            for name, network in players.items()
-        }
+        return adam(players, self.lr, (self.beta1, 0.999))
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         """Equations 3 and 4 of the paper; the conditional discriminator sees the source beside what it judges."""

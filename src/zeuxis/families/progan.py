@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import PAIRS, distance, every_option, gradient_penalty, lazily, turns
+from zeuxis.adversarial import PAIRS, adam, distance, every_option, gradient_penalty, lazily, turns
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.conv import pyramid
 from zeuxis.nets.equalised import EqualConv2d, EqualLinear, minibatch_deviation, pixel_norm
@@ -136,10 +136,7 @@ class ProGAN(Latent):
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
-        return {
-            name: Adam(network.parameters(), self.lr, (0.0, self.beta2), fused=True)
-            for name, network in players.items()
-        }
+        return adam(players, self.lr, (0.0, self.beta2))
 
     def rate(self, clock: Clock) -> float:
         return decayed(self.decay_from, clock.images)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-from torch.optim import Adam, Optimizer
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import PAIRS, PathLength, every_option, lazily, path_lengths, r1
+from zeuxis.adversarial import PAIRS, PathLength, adam, every_option, lazily, path_lengths, r1
 from zeuxis.model import Batch, Clock, Styled, Turn, option
 from zeuxis.nets.adaptive import Adaptive
 from zeuxis.nets.style import Discriminator, Mapping, Synthesis
@@ -62,9 +62,8 @@ class StyleGAN2(Styled):
         self.lengths = PathLength()
 
     def optimizers(self) -> dict[str, Optimizer]:
-        generator = [*self.mapping.parameters(), *self.synthesis.parameters()]
-        players = {"discriminator": list(self.discriminator.parameters()), "generator": generator}
-        return {name: Adam(mine, self.lr, (0.0, self.beta2), fused=True) for name, mine in players.items()}
+        generator = nn.ModuleList((self.mapping, self.synthesis))
+        return adam({"discriminator": self.discriminator, "generator": generator}, self.lr, (0.0, self.beta2))
 
     def rate(self, clock: Clock) -> float:
         return decayed(self.decay_from, clock.images)

@@ -8,9 +8,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import distance, gradient_penalty
+from zeuxis.adversarial import adam, distance, gradient_penalty
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.conv import Upsampling, opponents
 
@@ -63,10 +63,7 @@ class WGANGP(Latent):
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"critic": self.critic, "generator": self.generator}
-        return {
-            name: Adam(network.parameters(), self.lr, (self.beta1, self.beta2), fused=True)
-            for name, network in players.items()
-        }
+        return adam(players, self.lr, (self.beta1, self.beta2))
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         generator_moves = clock.step % self.critic_steps == 0
