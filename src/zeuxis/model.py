@@ -67,7 +67,6 @@ class Model(nn.Module, ABC):
     size: int = option(64, "height and width in pixels (named sets: their own)", low=8, high=1024)
     channels: int = option(3, "1 for grey, 3 for colour (named sets: their own)", low=1, high=4)
 
-    needs: ClassVar[frozenset[str]] = frozenset({"image"})
     scaffolding: ClassVar[tuple[str, ...]] = ()  # submodules that only training uses
     resize_mode: ClassVar[ResizeMode] = "crop"  # how a person's own photographs become squares, if nobody says
     batch_size: ClassVar[int] = 32  # what this family trains well with
@@ -76,7 +75,9 @@ class Model(nn.Module, ABC):
 
     def __post_init__(self) -> None:
         nn.Module.__init__(self)
-        self._check_options()
+        hints = get_type_hints(type(self))
+        for f in options_of(type(self)):
+            setattr(self, f.name, checked(f, hints[f.name], getattr(self, f.name)))
         self.build()
 
     @abstractmethod
@@ -102,6 +103,11 @@ class Model(nn.Module, ABC):
     def figures(self) -> dict[str, Tensor]:
         """Pictures that show what is inside (n c h w, in [-1, 1]), by name: each is drawn beside the samples of a run."""
         return {}
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The columns of `Batch` that its losses read; they may depend on its options."""
+        return frozenset({"image"})
 
     @property
     def options(self) -> dict[str, Any]:
@@ -150,12 +156,6 @@ class Model(nn.Module, ABC):
         # The description goes last: a folder that has one is whole.
         files.write_file(folder / "config.json", json.dumps(config, indent=2).encode())
 
-    def _check_options(self) -> None:
-        hints = get_type_hints(type(self))
-        for f in options_of(type(self)):
-            value = getattr(self, f.name)
-            setattr(self, f.name, checked(f, hints[f.name], value))
-
 
 @dataclass(eq=False)
 class Latent(Model):
@@ -181,8 +181,7 @@ class Latent(Model):
     def sample(self, n: int = 1, *, seed: int = 0, batch_size: int = 64) -> Tensor:
         """Images (n c h w, in [-1, 1]) for the seeds `seed ... seed + n - 1`; image i depends on its seed alone."""
         seeds = range(seed, seed + n)
-        parts = [self.decode(self.prior(seeds[i : i + batch_size])) for i in range(0, n, batch_size)]
-        return torch.cat(parts)
+        return torch.cat([self.decode(self.prior(seeds[i : i + batch_size])) for i in range(0, n, batch_size)])
 
 
 class Styled(Latent):
@@ -228,10 +227,13 @@ class Translator(Model):
 
     source_channels: int = option(3, "of what is translated: 1 for grey, 3 for colour", low=1, high=4)
 
-    needs = frozenset({"image", "source"})
     directions: ClassVar[tuple[str, ...]] = ("forward",)
     paired: ClassVar[bool] = True  # each source belongs to its image; else they are two unrelated sets
     made_from: ClassVar[str | None] = None  # how sources are made of single images, if nobody says
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"image", "source"})
 
     @property
     def source_size(self) -> int:
@@ -271,9 +273,8 @@ class Upsizer(Translator):
         """Pixels of a source, to each side, that what is made of one of them depends on: how far tiles must overlap."""
 
 
-Features = Callable[
-    [Tensor, int], Tensor
-]  # images (n c h w, in [-1, 1]) and a block -> that block's features (n d h' w')
+# Images (n c h w, in [-1, 1]) and a block -> that block's features (n d h' w').
+Features = Callable[[Tensor, int], Tensor]
 
 
 class Perceptive(Model):

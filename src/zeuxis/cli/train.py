@@ -130,7 +130,7 @@ def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, o
 
 def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
     """The parameters of `train`: two words, its own flags, the family's, the general ones."""
-    only, translates = inspect.Parameter.POSITIONAL_ONLY, family is None or "source" in family.needs
+    only, translates = inspect.Parameter.POSITIONAL_ONLY, _translates(family)
     told = Annotated[str | None, Parameter(help="one of the families, or your own as my_module:MyModel")]
     data = Annotated[str | None, Parameter(help="a folder, a zip, IDX files, or a named set: avatars, avatars:5000")]
     target = Annotated[
@@ -153,6 +153,15 @@ def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
         *(flags.from_fields(family, Group(f"Options of {family.family()}", sort_key=1)) if family else _shared()),
         *flags.from_fields(TrainSettings, GENERAL),
     ]
+
+
+def _translates(family: type[Model] | None) -> bool:
+    """Whether DATA may be followed by a TARGET; before the family is known it may."""
+    if family is None:
+        return True
+    from zeuxis.model import Translator
+
+    return issubclass(family, Translator)
 
 
 def _shared() -> list[inspect.Parameter]:

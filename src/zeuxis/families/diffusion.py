@@ -100,11 +100,13 @@ class Diffusion(Encoder):
         self.network = DenoisingUNet(
             self.size, self.channels, width=self.width, blocks=self.blocks, patch=patch, conditions=self.classes
         )
-        if self.classes:
-            vars(self)["needs"] = self.needs | {"label"}
 
     def optimizers(self) -> dict[str, Optimizer]:
         return {"denoiser": Adam(self.parameters(), self.lr, fused=True)}
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"image", "label"} if self.classes else {"image"})
 
     def rate(self, clock: Clock) -> float:
         return risen(self.warmup, clock.images) * decayed(self.decay_from, clock.images)
@@ -112,8 +114,7 @@ class Diffusion(Encoder):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         """The squared error of what the network tells, at one level for each image (each paper's unweighted loss)."""
         image, sigma = batch.image, self.levels(batch.image)
-        x = image + sigma * torch.randn_like(image)
-        scales = self.scales(sigma)
+        x, scales = image + sigma * torch.randn_like(image), self.scales(sigma)
         target = (image - scales.skip * x) / scales.out
         told = self.told(batch.label, len(image))
         if told is not None:
@@ -183,8 +184,7 @@ class Diffusion(Encoder):
 
     def encode(self, image: Tensor) -> Tensor:
         """The noise (n c h w) that the ODE, run backwards, finds for images."""
-        told = self.told(None, len(image))
-        sigmas = ladder(self.num_inference_steps, LOW, HIGH)[-2::-1]
+        told, sigmas = self.told(None, len(image)), ladder(self.num_inference_steps, LOW, HIGH)[-2::-1]
         return heun(lambda x, sigma: self.denoise(x, sigma, told), image, sigmas) / HIGH
 
     def figures(self) -> dict[str, Tensor]:
