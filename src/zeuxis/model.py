@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from zeuxis import registry
 from zeuxis.errors import UsageError
 from zeuxis.io import files
 from zeuxis.options import ResizeMode, checked, derived, option, options_of
@@ -126,9 +127,8 @@ class Model(nn.Module, ABC):
 
     @classmethod
     def family(cls) -> str:
-        """The name that finds this class again: `dcgan`, or `my_module:MyModel` outside the package."""
-        package, _, name = cls.__module__.rpartition(".")
-        return name if package == "zeuxis.families" else f"{cls.__module__}:{cls.__qualname__}"
+        """The name that finds this class again: `dcgan`, that of an entry point, or `my_module:MyModel`."""
+        return registry.name_of(cls) or registry.address(cls)
 
     @property
     def device(self) -> torch.device:

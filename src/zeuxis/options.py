@@ -8,6 +8,7 @@ from dataclasses import field
 from typing import Any, Literal, get_args, get_origin
 
 from zeuxis.errors import UsageError
+from zeuxis.registry import address
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -56,3 +57,15 @@ def checked(f: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
 
 def _flag(f: dataclasses.Field[Any]) -> str:
     return "--" + f.name.replace("_", "-")
+
+
+def check_declaration(owner: type) -> None:
+    """Raise `UsageError` where a class with options is not the dataclass it must be: its decorator, or `eq=False`, is missing."""
+    where = address(owner)
+    for name, value in vars(owner).items():
+        if isinstance(value, dataclasses.Field):
+            raise UsageError(
+                f"the option {name} of {where} is not read, as the class is no dataclass; write @dataclass(eq=False) above it"
+            )
+    if owner.__hash__ is None:
+        raise UsageError(f"{where} cannot be hashed, as torch needs; write @dataclass(eq=False) above it")
