@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"explore", "onnx"},
     {"judging"},
     {"training"},
-    {"api"},
+    {"api", "testing"},
     {"cli", "web"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from zeuxis.errors import DivergedError
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.kernels import WORTH, Using, choose
+from zeuxis.training.players import check_parameters, optimizer_of, parameters_of
 
 Precision = Literal["fp32", "bf16"]
 Tensors = dict[str, dict[str, Tensor]]
@@ -45,6 +46,7 @@ class State:
     @classmethod
     def start(cls, model: Model) -> State:
         """The state before the first step; the model is laid out for convolutions (channels last) in place."""
+        check_parameters(model)
         model.train()
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = copy.deepcopy(model).drop_scaffolding().eval().requires_grad_(False)
@@ -154,7 +156,7 @@ def train_step(
             player, terms = turn
             _note(report, player, terms, len(games))
             if player is not None:
-                _backward(optimizers[player], terms, len(games))
+                _backward(optimizer_of(player, optimizers, model), terms, len(games))
         if player is not None:
             report[f"{player}/gradient"] = _move(optimizers[player], model.rate(clock))
 
@@ -219,10 +221,6 @@ def _seed(seed: int, device: torch.device) -> None:
         torch.manual_seed(seed)
 
 
-def _parameters(optimizer: Optimizer) -> list[Tensor]:
-    return [p for group in optimizer.param_groups for p in group["params"]]
-
-
 def _note(report: dict[str, Tensor], player: str | None, terms: Mapping[str, Tensor], micro_batches: int) -> None:
     for term, value in terms.items():
         name = term if player is None else f"{player}/{term}"
@@ -233,12 +231,12 @@ def _note(report: dict[str, Tensor], player: str | None, terms: Mapping[str, Ten
 def _backward(optimizer: Optimizer, terms: Mapping[str, Tensor], micro_batches: int) -> None:
     loss = torch.stack([value.float() for value in terms.values()]).sum() / micro_batches
     # Only the player whose turn it is gets gradients; the others' weights are not even differentiated.
-    loss.backward(inputs=_parameters(optimizer))  # type: ignore[no-untyped-call]
+    loss.backward(inputs=parameters_of(optimizer))  # type: ignore[no-untyped-call]
 
 
 def _move(optimizer: Optimizer, rate: float = 1.0) -> Tensor:
     """Step the player, its learning rates multiplied by `rate` for this step alone; the norm of its gradient."""
-    gradients = [p.grad for p in _parameters(optimizer) if p.grad is not None]
+    gradients = [p.grad for p in parameters_of(optimizer) if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
     given = [group["lr"] for group in optimizer.param_groups]
     for group, lr in zip(optimizer.param_groups, given):
@@ -256,7 +254,7 @@ def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def _restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]) -> None:
-    parameters = _parameters(optimizer)
+    parameters = parameters_of(optimizer)
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split("/", 1)
