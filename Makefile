@@ -1,6 +1,7 @@
 # make demo    from nothing to faces: sets everything up, trains a DCGAN, draws the three figures into demo/
 # make test    sets the same up and runs the tests        make lint    ruff and mypy --strict
-# make setup   only the virtual environment, .venv        make clean   removes what make has made
+# make docs    the documentation as a site in build/docs  make clean   removes what make has made
+# make setup   only the virtual environment, .venv
 
 PYTHON ?= python3
 MINUTES ?= 8
@@ -11,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := torch==2.13.0
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint format setup clean
+.PHONY: demo test lint format docs setup clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -56,6 +57,13 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Only MkDocs itself may have to be installed; then nothing is fetched, and a broken link fails.
+docs: $(STAMP)
+	@$(BIN)/python -c 'import mkdocs' 2>/dev/null || \
+	  $(PIP) install -c constraints.txt --no-build-isolation --editable '.[docs]'
+	$(BIN)/python -m mkdocs build --strict
+	@echo "Open build/docs/index.html; its search box needs a server: $(BIN)/python -m http.server --directory build/docs"
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -35,8 +35,13 @@ def _dcgan(size: int, batch: int) -> Case:
         players = dcgan.optimizers(*networks)
         return lambda real: dcgan.step(*networks, players, real)
 
-    options: dict[str, Any] = {"size": size, "textbook": True}
-    return Case(lambda: families.find("dcgan")(**options), plain, size, 3, batch)
+    return Case(lambda: _paper("dcgan", size), plain, size, 3, batch)
+
+
+def _paper(family: str, size: int) -> Model:
+    """A model of the family with its paper's settings."""
+    kind = families.find(family)
+    return kind(size=size, **kind.presets["paper"])
 
 
 def _critic(family: str, size: int, batch: int) -> Case:
@@ -48,8 +53,7 @@ def _critic(family: str, size: int, batch: int) -> Case:
         players, count = book.optimizers(*networks), itertools.count()
         return lambda real: book.step(*networks, players, real, next(count))
 
-    options: dict[str, Any] = {"size": size, "textbook": True}
-    return Case(lambda: families.find(family)(**options), plain, size, 3, batch)
+    return Case(lambda: _paper(family, size), plain, size, 3, batch)
 
 
 def _gan(size: int) -> Case:
@@ -58,7 +62,7 @@ def _gan(size: int) -> Case:
         one, two = (Adam(each.parameters(), 2e-4, (0.5, 0.999)) for each in networks)
         return lambda real: gan.step(*networks, (one, two), real)
 
-    options: dict[str, Any] = {"size": size, "r1": 0.0}
+    options: dict[str, Any] = {"size": size, "r1_gamma": 0.0}
     return Case(lambda: families.find("gan")(**options), plain, size, 3, 64)
 
 
@@ -79,7 +83,7 @@ def _stylegan2(size: int) -> Case:
         players = stylegan2.optimizers(*networks)
         return lambda real: stylegan2.step(*networks, players, real)
 
-    options: dict[str, Any] = {"size": size, "ada": 0.0, "r1": 0.0, "path": 0.0}
+    options: dict[str, Any] = {"size": size, "ada_target": 0.0, "r1_gamma": 0.0, "path_length_weight": 0.0}
     return Case(lambda: families.find("stylegan2")(**options), plain, size, 3, 32)
 
 
@@ -91,16 +95,16 @@ def _progan(size: int) -> Case:
         players = progan.optimizers(*networks)
         return lambda real: progan.step(*networks, players, real)
 
-    options: dict[str, Any] = {"size": size, "stage": 1, "loss": "wgan-gp"}
+    options: dict[str, Any] = {"size": size, "images_per_stage": 1, "loss": "wgan-gp"}
     return Case(lambda: families.find("progan")(**options), plain, size, 3, 16)
 
 
 def _srgan() -> Case:
-    """The game of the paper's networks; the eyes of both see with the weights that they were born with."""
+    """The game of the paper's networks; the VGG of both has its first random weights."""
 
     def ours() -> Model:
-        model = SRGAN(textbook=True)
-        model.pretrain, model.eyes = 0, vgg.eyes(vgg.filled(vgg.VGG().state_dict()))
+        model = SRGAN(**SRGAN.presets["paper"])
+        model.pretrain_steps, model.feature_network = 0, vgg.feature_network(vgg.filled(vgg.VGG().state_dict()))
         return model
 
     def plain() -> Step:
@@ -119,7 +123,13 @@ def _pix2pix(size: int) -> Case:
         players = pix2pix.optimizers(*networks)
         return lambda image: pix2pix.step(*networks, players, image, image)
 
-    options: dict[str, Any] = {"size": size, "width": 64, "norm": "instance", "upsampling": "transposed", "jitter": 1.0}
+    options: dict[str, Any] = {
+        "size": size,
+        "base_channels": 64,
+        "norm": "instance",
+        "upsampling": "transposed",
+        "jitter_scale": 1.0,
+    }
     return Case(lambda: families.find("pix2pix")(**options), plain, size, 3, 1, scale=1)
 
 
@@ -130,7 +140,13 @@ def _cyclegan(size: int) -> Case:
         game = cyclegan.Game()
         return lambda image: game.step(image, image)
 
-    options: dict[str, Any] = {"size": size, "width": 64, "blocks": 6, "upsampling": "transposed", "jitter": 1.0}
+    options: dict[str, Any] = {
+        "size": size,
+        "base_channels": 64,
+        "blocks": 6,
+        "upsampling": "transposed",
+        "jitter_scale": 1.0,
+    }
     return Case(lambda: families.find("cyclegan")(**options), plain, size, 3, 1, scale=1)
 
 
@@ -148,7 +164,7 @@ def _ddpm() -> Case:
         adam = Adam(network.parameters(), 1e-3)
         return lambda image: ddpm.step(network, adam, alphas, image)
 
-    options: dict[str, Any] = {"size": 32, "objective": "ddpm", "warmup": 0}
+    options: dict[str, Any] = {"size": 32, "objective": "ddpm", "lr_warmup": 0}
     return Case(lambda: families.find("diffusion")(**options), plain, 32, 3, 32)
 
 

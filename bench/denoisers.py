@@ -45,7 +45,7 @@ _OTHERS = ("accelerate", "ema_pytorch", "pytorch_fid", "pytorch_fid.fid_score", 
 
 def ours() -> Diffusion:
     """Our family at the widths and blocks of the others, learning as the DDPM does."""
-    return Diffusion(size=SIZE, width=WIDTH, blocks=BLOCKS, objective="ddpm")
+    return Diffusion(size=SIZE, base_channels=WIDTH, blocks=BLOCKS, objective="ddpm")
 
 
 def hugging() -> nn.Module:

@@ -58,13 +58,13 @@ class TextbookDCGAN(Peer):
     latent_dim: int = option(
         dcgan.LATENT_DIM, "numbers in the latent vector", low=dcgan.LATENT_DIM, high=dcgan.LATENT_DIM
     )
-    width: int = option(64, "channels next to the image", low=4, high=512)
+    base_channels: int = option(64, "base channels at full resolution", low=4, high=512)
 
     name = "textbook"
-    scaffolding = ("discriminator",)
+    training_only = ("discriminator",)
 
     def build(self) -> None:
-        self.generator, self.discriminator = dcgan.networks(self.size, self.channels, self.width)
+        self.generator, self.discriminator = dcgan.networks(self.size, self.channels, self.base_channels)
 
     def optimizers(self) -> dict[str, Optimizer]:
         generator, discriminator = dcgan.optimizers(self.generator, self.discriminator)
@@ -158,7 +158,7 @@ def _steps(run: Run, model: Peer, state: State, source: PackSource, budget: Budg
         with stop.later():
             with budget.step():
                 real = source.batch(state.clock.images, model.batch_size).image.contiguous()
-                torch.manual_seed(engine.mix(seed, state.clock.step))  # so that a resumed run is the same
+                torch.manual_seed(engine.hash_seed(seed, state.clock.step))  # so that a resumed run is the same
                 model.learn(state.optimizers, real)
             state.clock = Clock(state.clock.step + 1, state.clock.images + model.batch_size)
             if budget.spent - saved >= SAVE_EVERY:

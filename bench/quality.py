@@ -30,6 +30,7 @@ from typing import Any
 import peers
 import standings
 from zeuxis import api, families, loading
+from zeuxis.data import pairs
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io import files, images
 from zeuxis.judging.report import Evaluation
@@ -38,6 +39,7 @@ from zeuxis.runtime import signals
 from zeuxis.runtime.progress import open_display
 from zeuxis.storage import Run
 from zeuxis.training import runs
+from zeuxis.training.build import values_in_force
 from zeuxis.training.config import read, versions
 from zeuxis.training.settings import TrainSettings
 
@@ -78,9 +80,10 @@ class Job:
         """The model's own options."""
         general = {f.name for f in dataclasses.fields(TrainSettings)}
         own = {name: value for name, value in self.chosen.items() if name not in general}
-        peer = peers.PEERS.get(self.model)
-        shape = runs.own_shape(self.data, peer) if peer else {}  # families find theirs when a run begins
-        return {**shape, **({"size": self.size} if self.size else {}), **own}
+        given = {**({"size": self.size} if self.size else {}), **own}
+        if peer := peers.PEERS.get(self.model):  # families find theirs when a run begins
+            return values_in_force(peer, shape=pairs.shape(self.data), preset=None, given=given)
+        return given
 
     def command(self, minutes: float) -> str:
         """What is typed to have it again."""

@@ -85,7 +85,7 @@ class Theirs:
 def likelihood(machine: Machine, images: Tensor, temperatures: int) -> Score:
     """The log-likelihood of binary images (n d) in nats, with its interval."""
     noise = Chance(torch.Generator().manual_seed(0))
-    weights = partition.forward_weights(machine, partition.ladder(temperatures), chains=100, noise=noise)
+    weights = partition.forward_weights(machine, partition.inverse_temperatures(temperatures), chains=100, noise=noise)
     with torch.no_grad():
         return partition.difference(mean(-machine.free_energy(images)), log_mean(weights))
 

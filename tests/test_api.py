@@ -54,7 +54,7 @@ def test_loaded_model_gives_the_same_samples(saved: Path) -> None:
 
 def test_loading_imports_no_compiler(tmp_path: Path) -> None:
     """Checking the options of a model, without memory for it, once took longer than all that `sample` needs."""
-    families.find("dcgan")(size=16, width=8).save(tmp_path / "model")
+    families.find("dcgan")(size=16, base_channels=8).save(tmp_path / "model")
     code = """if True:
         import sys, zeuxis
         zeuxis.sample(zeuxis.load(sys.argv[1], device="cpu"), 1)
@@ -160,7 +160,7 @@ def test_a_pickle_in_disguise_is_refused(broken: Path, tmp_path: Path) -> None:
         zeuxis.load(broken)
 
 
-OPTIONS = st.sampled_from(["size", "channels", "latent_dim", "beta", "lr", "width"])
+OPTIONS = st.sampled_from(["size", "channels", "latent_dim", "beta", "lr", "base_channels"])
 VALUES = st.one_of(
     st.none(), st.booleans(), st.text(max_size=5), st.integers(-(10**30), 10**30), st.floats(), st.just([1])
 )

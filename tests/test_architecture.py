@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,30 +14,23 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "zeuxis"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# Each row may import the rows above it, and itself only within one file or folder: so there are no circles.
-LAYERS: list[set[str]] = [
-    {"errors", "registry"},
-    {"options"},
-    {"io", "runtime"},
-    {"nets", "adversarial", "schedules"},
-    {"samplers"},
-    {"model"},
-    {"families", "storage", "data"},
-    {"metrics"},
-    {"loading", "capabilities"},
-    {"explore", "onnx"},
-    {"judging"},
-    {"training"},
-    {"api", "testing"},
-    {"cli", "web"},
-]
+PAGE = (Path(__file__).parent.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def block(kind: str) -> list[str]:
+    """The lines of the page's only code block of a kind."""
+    (found,) = re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return str(found).splitlines()
+
+
+# Rows of the page's diagram, the lowest first: each may import the rows below it, and itself only within one file or folder.
+LAYERS: list[set[str]] = [set(line.split("  ")[0].split(", ")) for line in reversed(block("imports"))]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # What the rows alone would allow, but the design does not.
 FORBIDDEN = {
-    ("model", "nets"),
-    ("model", "adversarial"),
-    ("model", "samplers"),
-    ("explore", "families"),
+    (here, there)
+    for here, _, rest in (line.partition(" -> ") for line in block("forbidden"))
+    for there in rest.split(", ")
 }
 BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "torchvision"}
 
@@ -74,12 +68,20 @@ def rooms_imported(path: Path) -> set[str]:
     return {parts[1] for parts in names if parts[0] == "zeuxis" and len(parts) > 1 and parts[1] in RANK}
 
 
+def test_the_architecture_page_names_every_room_once() -> None:
+    rooms = [room(path) for path in FILES if room(path) not in {"__init__", "__main__"}]
+    drawn = sorted(name for names in LAYERS for name in names)
+    assert set(rooms) <= set(drawn) == RANK.keys() and len(drawn) == len(RANK)
+    assert sorted(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == drawn
+    assert FORBIDDEN and {name for pair in FORBIDDEN for name in pair} <= set(rooms)
+
+
 @pytest.mark.parametrize("path", FILES, ids=module_name)
 def test_imports_run_one_way(path: Path) -> None:
     here = room(path)
     if here in {"__init__", "__main__"}:
         return
-    assert here in RANK, f"{here} has no place in LAYERS: give it one"
+    assert here in RANK, f"{here} has no row in the diagram of docs/architecture.md: give it one"
     for there in rooms_imported(path) - {here}:
         assert RANK[there] < RANK[here], f"{module_name(path)} imports {there}, which is not below it"
         assert (here, there) not in FORBIDDEN, f"{module_name(path)} imports {there}"

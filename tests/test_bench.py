@@ -32,7 +32,7 @@ from zeuxis.io import files
 from zeuxis.metrics import extractors, features, resampling, vgg
 from zeuxis.training import budget
 
-TINY = {"width": 4, "batch_size": 8, "latent_dim": 8}
+TINY = {"base_channels": 4, "batch_size": 8, "latent_dim": 8}
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def passing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def job(model: str = "dcgan", **changed: Any) -> quality.Job:
-    chosen = {name: value for name, value in TINY.items() if model == "dcgan" or name == "width"}
+    chosen = {name: value for name, value in TINY.items() if model == "dcgan" or name == "base_channels"}
     return quality.Job(**{"model": model, "data": "digits", "size": 16, "samples": 40, "chosen": chosen, **changed})
 
 
@@ -72,7 +72,7 @@ def test_marks_are_reached_once_and_a_longer_run_goes_on(tmp_path: Path, model: 
     rows = standings.read(results)
     assert [(row["steps"], row["images"]) for row in rows] == [(2, 2 * batch), (5, 5 * batch)]
     assert [row["cpu_minutes"] for row in rows] == [round(2 / 60, 4), round(5 / 60, 4)]
-    assert rows[0]["options"]["width"] == 4 and rows[0]["channels"] == 1 and rows[0]["machine"] == "here"
+    assert rows[0]["options"]["base_channels"] == 4 and rows[0]["channels"] == 1 and rows[0]["machine"] == "here"
     names = [each["name"] for each in rows[0]["scores"]]
     assert set(standings.SCORES) <= set(names) and (home / f"mark-{minutes(2):g}" / "samples.png").is_file()
 
@@ -92,7 +92,7 @@ def test_marks_are_reached_once_and_a_longer_run_goes_on(tmp_path: Path, model: 
 def test_a_model_that_translates_is_scored_by_held_out_truths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extractors, "vgg16", lambda **named: vgg.VGG().eval().requires_grad_(False))
     results, home = tmp_path / "quality.jsonl", tmp_path / "home"
-    asked = quality.Job("pix2pix", "grey -> digits", 16, samples=40, chosen={"width": 4, "batch_size": 8})
+    asked = quality.Job("pix2pix", "grey -> digits", 16, samples=40, chosen={"base_channels": 4, "batch_size": 8})
     quality.run(asked, [minutes(2)], home=home, results=results)
     (found,) = standings.read(results)
     assert found["options"]["source_channels"] == 1 and found["against"].startswith("40 ")
@@ -136,7 +136,7 @@ def test_a_peer_goes_on_bit_for_bit_from_its_last_checkpoint(tmp_path: Path, mon
 
 def test_the_textbook_is_sampled_with_its_last_weights() -> None:
     torch.manual_seed(0)
-    peer = peers.TextbookDCGAN(size=16, channels=1, width=4)
+    peer = peers.TextbookDCGAN(size=16, channels=1, base_channels=4)
     players, real = peer.optimizers(), torch.rand(8, 1, 16, 16) * 2 - 1
     before = [p.detach().clone() for p in peer.parameters()]
     peer.learn(players, real)
@@ -187,7 +187,7 @@ def test_a_job_is_named_by_all_that_is_asked() -> None:
     words = job(seed=3).command(15)
     assert words == (
         "python bench/quality.py dcgan digits --size 16 --minutes 15 --seed 3 --images 40 "
-        "--set width=4 --set batch_size=8 --set latent_dim=8"
+        "--set base_channels=4 --set batch_size=8 --set latent_dim=8"
     )
     assert job().settings(Path("x"), 15).cpu_minutes == 30, "two cores"
     assert job().settings(Path("x"), 15).batch_size == 8 and "batch_size" not in job().options()
@@ -265,11 +265,11 @@ def test_models_that_translate_stand_beside_those_that_do_nothing(tmp_path: Path
             "beside": {"identity": 900.0},
         },
     ]
-    told = {"scores": scores, "chosen": {"adversary": 0}}
+    told = {"scores": scores, "chosen": {"gan_weight": 0}}
     rows = [row("dcgan", 15, 304.0), row("pix2pix", 20, 0.0, data="grey-to-colour") | told]
     lines = standings.table(rows).splitlines()
     assert "| minutes | model | seed | images seen | L1 (of 255) | FID[lite0] |" in lines
-    assert "| 20 | `pix2pix adversary=0` | 0 | 20,000 | 40.1 (38.9 to 41.3) | 716.0 (703.0 to 729.0) |" in lines
+    assert "| 20 | `pix2pix gan_weight=0` | 0 | 20,000 | 40.1 (38.9 to 41.3) | 716.0 (703.0 to 729.0) |" in lines
     assert "| *identity* |  |  |  | 77.7 | 900.0 |" in lines and "| *real images* |  |  |  |  | 45.0 |" in lines
     pytest.importorskip("matplotlib")
     standings.chart(rows, tmp_path / "with.png")
@@ -294,7 +294,7 @@ def test_chart_has_a_panel_for_each_data_set(tmp_path: Path) -> None:
 def test_a_stop_saves_and_the_same_command_goes_on(tmp_path: Path) -> None:
     """In a process of its own, as a person has it."""
     home = Path(quality.__file__).parent
-    words = ["textbook", "digits", "--size", "16", "--set", "width=4", "--minutes", "5", "--out", str(tmp_path)]
+    words = ["textbook", "digits", "--size", "16", "--set", "base_channels=4", "--minutes", "5", "--out", str(tmp_path)]
     paths = os.pathsep.join([str(Path(storage.__file__).parents[1]), str(home)])
     code = "import peers, quality; peers.SAVE_EVERY = 0.02; quality.main()"
     process = subprocess.Popen(
@@ -317,8 +317,8 @@ def test_a_stop_saves_and_the_same_command_goes_on(tmp_path: Path) -> None:
 def test_dcgan_and_the_textbook_are_trained_at_the_same_shape() -> None:
     options = job("textbook", data="fashion-mnist", size=32).options()
     assert options["channels"] == 1 and options["size"] == 32
-    ours = DCGAN(size=options["size"], channels=options["channels"], width=4).eval()
-    theirs = peers.TextbookDCGAN(size=options["size"], channels=options["channels"], width=4).eval()
+    ours = DCGAN(size=options["size"], channels=options["channels"], base_channels=4).eval()
+    theirs = peers.TextbookDCGAN(size=options["size"], channels=options["channels"], base_channels=4).eval()
     assert ours.sample(2).shape == theirs.sample(2).shape == (2, 1, 32, 32)
 
 

@@ -58,7 +58,7 @@ def test_options_make_it_small_and_checks_can_be_left_out() -> None:
     assert isinstance(seen, toys.Sound) and seen.latent_dim == 9
     with pytest.raises(FamilyCheckError, match="has no option 'latent'; did you mean latent_dim"):
         check_family(toys.Sound, options={"latent": 9})
-    check_family(toys.TellsTooMuch, skip=["the_phases_are_told"])
+    check_family(toys.TellsTooMuch, skip=["schedule_breakpoints_are_complete"])
     with pytest.raises(UsageError, match="there is no check 'phases' of Sound"):
         check_family(toys.Sound, skip=["phases"])
     with pytest.raises(UsageError, match="is not a zeuxis.Model"):

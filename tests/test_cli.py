@@ -128,14 +128,14 @@ def test_interpolate_between_images_finds_their_latents(
 
 def test_interpolate_between_classes_and_settle(vae: Path, tmp_path: Path) -> None:
     out, ends = tmp_path / "between.png", ["--from", "digits:1", "--to", "digits:9"]
-    assert typed("interpolate", str(vae), *ends, "--seeds", "4,0", "--settle", "1", "--out", str(out))[0] == 0
+    assert typed("interpolate", str(vae), *ends, "--seeds", "4,0", "--reencode", "1", "--out", str(out))[0] == 0
     model, starts = api.load(vae), explore.examples("digits:1", [4, 0], size=28, channels=1)
     stops = explore.examples("digits:9", [4, 0], size=28, channels=1, order=1)
     ends_found = (api.encode(model, starts), api.encode(model, stops))
     plain = api.interpolate(model, ends=ends_found)
-    settled = api.interpolate(model, ends=ends_found, settle=1)
-    torch.testing.assert_close(settled[:, 3], api.decode(model, api.encode(model, plain[:, 3])), atol=1e-5, rtol=0)
-    figure = explore.interpolation_figure(settled)
+    reencoded = api.interpolate(model, ends=ends_found, reencode=1)
+    torch.testing.assert_close(reencoded[:, 3], api.decode(model, api.encode(model, plain[:, 3])), atol=1e-5, rtol=0)
+    figure = explore.interpolation_figure(reencoded)
     assert np.array_equal(np.asarray(Image.open(out)), np.asarray(figure))
     walk = tmp_path / "walk.gif"
     assert typed("interpolate", str(vae), *ends, "--rows", "2", "--frames", "4", "--out", str(walk))[0] == 0
@@ -254,8 +254,8 @@ def test_families_lists_each_in_a_line() -> None:
 def test_help_shows_the_familys_own_options() -> None:
     _, general, _ = typed("train", "--help")
     _, own, _ = typed("train", "dcgan", "--help")
-    assert "--steps" in general and "zeuxis train dcgan --help" in general and "--textbook" not in general
-    assert "--textbook" in own and "--steps" in own and "--r1-every" in own
+    assert "--steps" in general and "zeuxis train dcgan --help" in general and "--r1-interval" not in general
+    assert "--steps" in own and "--r1-interval" in own and "--preset" in own
 
 
 def test_help_is_quick_and_light() -> None:

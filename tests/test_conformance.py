@@ -34,14 +34,14 @@ from zeuxis.training.engine import State, train
 from zeuxis.training.settings import TrainSettings
 
 TINY = {
-    "width": 8,
+    "base_channels": 8,
     "latent_dim": 6,
-    "warmup": 64,
+    "kl_warmup": 64,
     "blocks": 1,
-    "pool": 10,
+    "pool_size": 10,
     "num_inference_steps": 4,
-    "pretrain": 2,
-    "perceptual": 0.0,
+    "pretrain_steps": 2,
+    "vgg_weight": 0.0,
 }
 FAMILIES = registry.built_in()
 
@@ -54,7 +54,7 @@ def small(family: type[Model]) -> dict[str, Any]:
 
 def checks_of(family: type[Model]) -> dict[str, Callable[[], None]]:
     """The checks of the family, by name; what stands in for features in them takes no time."""
-    return dict(family_checks(family, options={k: v for k, v in small(family).items() if k != "perceptual"}))
+    return dict(family_checks(family, options={k: v for k, v in small(family).items() if k != "vgg_weight"}))
 
 
 CHECKS = [
@@ -99,7 +99,7 @@ def test_kernels_are_chosen_for_the_layers_of_every_phase(name: str, monkeypatch
     plain = engine.train_step
     monkeypatch.setattr(engine, "train_step", lambda *a, **b: (seen.append(a[3].step), plain(*a, **b))[1])
     model = build(name)
-    begins = [clock.step for clock in model.phases(4)]
+    begins = [clock.step for clock in model.schedule_breakpoints(4)]
     engine.choose_kernels(model, Images(model).batch(0, 4))
     assert seen == begins
     engine.choose_kernels(model, Images(model).batch(0, 4), steps=max(begins[-1], 1))
@@ -148,7 +148,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 def data_for(name: str, folder: Path) -> str:
     kind = families.find(name)
-    return f"blur -> {folder}" if issubclass(kind, Translator) and kind.made_from is None else str(folder)
+    return f"blur -> {folder}" if issubclass(kind, Translator) and kind.degradation is None else str(folder)
 
 
 def trained(name: str, data: str, out: Path, *, steps: int = 4) -> Path:
@@ -230,8 +230,8 @@ def test_every_cell_of_the_matrix_is_so(
     name: str, ability: str, runs: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A filled cell works; what an empty one denies is refused, by a message that names who can."""
-    eyes = Extractor("eyes", "", lambda x: F.adaptive_avg_pool2d(x, 2), lambda x: x[:, 0].flatten(1))
-    monkeypatch.setattr(extractors, "find", lambda *words, **named: eyes)
+    feature_network = Extractor("eyes", "", lambda x: F.adaptive_avg_pool2d(x, 2), lambda x: x[:, 0].flatten(1))
+    monkeypatch.setattr(extractors, "find", lambda *words, **named: feature_network)
     monkeypatch.setattr(extractors, "vgg16", lambda **named: VGG().eval().requires_grad_(False))
     monkeypatch.setattr(abilities, "TEMPERATURES", 50)
     run = runs(name)

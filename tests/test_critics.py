@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from textbook import dcgan, wgan, wgan_gp
-from zeuxis.adversarial import clip, distance, gradient_penalty
+from zeuxis.adversarial import clip_weights, gradient_penalty, wasserstein
 from zeuxis.families.wgan import WGAN
 from zeuxis.families.wgan_gp import WGANGP
 from zeuxis.model import Batch, Clock
@@ -108,15 +108,15 @@ def learned(
     optimizer = torch.optim.SGD(critic.parameters(), 0.05)
     for _ in range(steps):
         real, fake = sample(512)
-        loss = -distance(critic(real), critic(fake)) + (smooth(real, fake) if smooth else 0.0)
+        loss = -wasserstein(critic(real), critic(fake)) + (smooth(real, fake) if smooth else 0.0)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if bound is not None:
-            clip(critic, bound)
+            clip_weights(critic, bound)
     real, fake = sample(20_000)
     with torch.no_grad():
-        return distance(critic(real), critic(fake)).item()
+        return wasserstein(critic(real), critic(fake)).item()
 
 
 @pytest.mark.parametrize("one_sided", [False, True])
@@ -152,14 +152,14 @@ def test_the_clipped_critics_distance_of_two_point_masses_is_their_gap_times_the
 
 def test_distance_of_equal_distributions_is_none() -> None:
     score = torch.randn(9)
-    assert distance(score, score).item() == 0
-    assert distance(score + 2, score).item() == pytest.approx(2, abs=1e-6)
+    assert wasserstein(score, score).item() == 0
+    assert wasserstein(score + 2, score).item() == pytest.approx(2, abs=1e-6)
 
 
 @pytest.mark.parametrize("micro_batches", [1, 2])
 def test_the_clipped_critics_weights_stay_in_their_bound_and_reach_it(micro_batches: int) -> None:
     torch.manual_seed(0)
-    model = WGAN(size=16, width=4, latent_dim=4, lr=5e-3, clip=0.02)
+    model = WGAN(size=16, base_channels=4, latent_dim=4, lr=5e-3, clip_value=0.02)
     generator = [p.detach().clone() for p in model.generator.parameters()]
     for _ in train(model, Noise(), steps=3, batch_size=4, seed=0, micro_batches=micro_batches):
         largest = max(p.abs().max().item() for p in model.critic.parameters())
@@ -171,7 +171,7 @@ def test_the_clipped_critics_weights_stay_in_their_bound_and_reach_it(micro_batc
 
 def test_the_generator_meets_the_clipped_critic(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    model = WGAN(size=16, width=4, latent_dim=4, lr=5e-3)
+    model = WGAN(size=16, base_channels=4, latent_dim=4, lr=5e-3)
     optimizers = model.optimizers()
     for player, terms in model.losses(Noise().batch(0, 4), Clock()):
         if player == "generator":
@@ -187,7 +187,7 @@ def test_the_generator_meets_the_clipped_critic(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("family", [WGAN, WGANGP])
 def test_the_generator_moves_once_in_so_many_critic_steps(family: type[WGAN] | type[WGANGP]) -> None:
     torch.manual_seed(0)
-    model = family(size=16, width=4, latent_dim=4, critic_steps=3)
+    model = family(size=16, base_channels=4, latent_dim=4, n_critic=3)
     optimizers = model.optimizers()
     moved, reports = [], []
     for step in range(7):
@@ -196,7 +196,7 @@ def test_the_generator_moves_once_in_so_many_critic_steps(family: type[WGAN] | t
         moved.append(not torch.equal(before, model.generator.stem.weight))
     assert moved == [True, False, False, True, False, False, True]
     for report in reports:
-        assert report["distance/critic"].item() == pytest.approx(
+        assert report["critic/wasserstein"].item() == pytest.approx(
             -(report["critic/real"] + report["critic/fake"]).item(), abs=1e-5
         )
 
@@ -204,11 +204,11 @@ def test_the_generator_moves_once_in_so_many_critic_steps(family: type[WGAN] | t
 def test_a_one_sided_penalty_is_an_option_and_its_weight_counts() -> None:
     def penalty(**options: float) -> float:
         torch.manual_seed(0)
-        model = WGANGP(size=16, width=4, latent_dim=4, **options)  # type: ignore[arg-type]
+        model = WGANGP(size=16, base_channels=4, latent_dim=4, **options)  # type: ignore[arg-type]
         return train_step(model, model.optimizers(), Noise().batch(0, 4), Clock())["critic/penalty"].item()
 
     assert penalty() > 1  # at first the slope is less than 1
-    assert penalty(penalty=1.0) == pytest.approx(penalty() / 10)
+    assert penalty(gp_weight=1.0) == pytest.approx(penalty() / 10)
     assert penalty(one_sided=True) == 0
 
 

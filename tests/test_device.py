@@ -17,7 +17,7 @@ from zeuxis.runtime import cpu_load, device
 # In a process of its own: the first `mallopt` ends malloc's own way of moving its thresholds.
 SCRIPT = """
 import resource, torch
-from zeuxis.training.runs.machine import memory_kept
+from zeuxis.runtime.device import memory_kept
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

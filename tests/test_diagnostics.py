@@ -14,10 +14,15 @@ from zeuxis.runtime import progress
 from zeuxis.training import diagnostics
 
 LATE = 10 * diagnostics.WARM_UP
+KEYS = {
+    "prob_real": "discriminator/prob_real",
+    "prob_fake": "discriminator/prob_fake",
+    "active_units": "latent/active_units",
+}
 
 
 def rows(count: int = diagnostics.WINDOW, *, images: int = LATE, **values: float) -> list[dict[str, float]]:
-    named = {name.replace("_", "/"): value for name, value in values.items()}
+    named = {KEYS.get(name, name.replace("_", "/")): value for name, value in values.items()}
     return [{"step": step, "images": images, **named} for step in range(1, count + 1)]
 
 
@@ -35,43 +40,42 @@ def test_diversity_is_the_mean_distance_of_pairs() -> None:
 
 
 def test_healthy_game_gives_no_warning() -> None:
-    good = rows(verdict_real=0.7, verdict_fake=0.25, samples_diversity=0.4)
-    assert diagnostics.findings(good, {"r1": 1.0}) == []
-    assert diagnostics.findings(rows(latent_active=0.4, latent_kl=20.0), {}) == []
+    good = rows(prob_real=0.7, prob_fake=0.25, samples_diversity=0.4)
+    assert diagnostics.findings(good, {"r1_gamma": 1.0}) == []
+    assert diagnostics.findings(rows(active_units=0.4, latent_kl=20.0), {}) == []
     assert diagnostics.findings([], {}) == []
 
 
 def test_discriminator_that_has_won_for_a_while_is_told() -> None:
-    won = rows(verdict_real=0.99, verdict_fake=0.01)
-    (finding,) = diagnostics.findings(won, {"r1": 1.0, "augment": "none", "lr": 5e-4})
+    won = rows(prob_real=0.99, prob_fake=0.01)
+    (finding,) = diagnostics.findings(won, {"r1_gamma": 1.0, "augment": "none", "lr": 5e-4})
     assert finding.name == "discriminator has won"
-    assert "0.99 on real and 0.01 on fake" in finding.message
-    assert "set --augment (now none), or raise --r1 (now 1.0)" in finding.message
+    assert "D(real) is 0.99 and D(fake) 0.01" in finding.message
+    assert "set --augment (now none), or raise --r1-gamma (now 1.0)" in finding.message
     assert diagnostics.findings(won[1:], {}) == []  # not sustained
-    assert diagnostics.findings([*won[1:], *rows(1, verdict_real=0.9, verdict_fake=0.01)], {}) == []
-    assert diagnostics.findings([*won[1:], *rows(1, verdict_real=0.99, verdict_fake=0.2)], {}) == []
+    assert diagnostics.findings([*won[1:], *rows(1, prob_real=0.9, prob_fake=0.01)], {}) == []
+    assert diagnostics.findings([*won[1:], *rows(1, prob_real=0.99, prob_fake=0.2)], {}) == []
 
 
 def test_collapse_is_told_from_the_newest_sheet() -> None:
     (finding,) = diagnostics.findings(
-        [*rows(1, samples_diversity=0.1), *rows(3, verdict_real=0.6)], {"r1": 1.0, "lr": 0.1}
+        [*rows(1, samples_diversity=0.1), *rows(3, prob_real=0.6)], {"r1_gamma": 1.0, "lr": 0.1}
     )
     assert finding.message == (
-        "collapse: the samples differ only 0.10 times as much as real images do; raise --r1 (now 1.0), or lower --lr (now 0.1)"
+        "collapse: the samples differ only 0.10 times as much as real images do; "
+        "raise --r1-gamma (now 1.0), or lower --lr (now 0.1)"
     )
     assert diagnostics.findings([*rows(1, samples_diversity=0.1), *rows(1, samples_diversity=0.8)], {}) == []
 
 
 def test_posterior_collapse_is_told_by_latents_or_by_their_nats() -> None:
-    assert names(diagnostics.findings(rows(latent_active=0.0, latent_kl=0.0), {"beta": 4.0})) == ["posterior collapse"]
-    (finding,) = diagnostics.findings(rows(latent_kl=0.1), {"beta": 4.0, "warmup": 0})
-    assert "lower --beta (now 4.0), or raise --warmup (now 0)" in finding.message
+    assert names(diagnostics.findings(rows(active_units=0.0, latent_kl=0.0), {"beta": 4.0})) == ["posterior collapse"]
+    (finding,) = diagnostics.findings(rows(latent_kl=0.1), {"beta": 4.0, "kl_warmup": 0})
+    assert "lower --beta (now 4.0), or raise --kl-warmup (now 0)" in finding.message
 
 
 def test_nothing_is_judged_at_the_start() -> None:
-    early = rows(
-        verdict_real=1.0, verdict_fake=0.0, samples_diversity=0.0, latent_active=0.0, images=diagnostics.WARM_UP - 1
-    )
+    early = rows(prob_real=1.0, prob_fake=0.0, samples_diversity=0.0, active_units=0.0, images=diagnostics.WARM_UP - 1)
     assert diagnostics.findings(early, {}) == []
 
 
@@ -101,12 +105,14 @@ def test_warning_is_not_repeated_at_once() -> None:
 
 
 MEANS = {
-    "verdict/real": 0.714,
-    "verdict/fake": 0.236,
+    "discriminator/prob_real": 0.714,
+    "discriminator/prob_fake": 0.236,
     "discriminator/real": 0.5,
     "discriminator/fake": 0.25,
-    "discriminator/gradient": 9.0,
-    "generator/fool": 1.5,
+    "discriminator/loss": 0.75,
+    "discriminator/grad_norm": 9.0,
+    "generator/adversarial": 1.5,
+    "generator/loss": 1.5,
 }
 
 
@@ -116,13 +122,16 @@ def tick(**changed: Any) -> progress.Tick:
     )
 
 
-def test_line_shows_pace_losses_and_verdicts() -> None:
+def test_line_shows_pace_losses_and_probabilities() -> None:
     assert progress.line(tick()) == (
-        "step 1,200/20,000  93 images/s  62 min left  discriminator 0.75  generator 1.5  verdict real 0.71 fake 0.24"
+        "step 1,200/20,000  93 images/s  62 min left  discriminator 0.75  generator 1.5  D(real) 0.71  D(fake) 0.24"
     )
     assert progress.line(
-        tick(means={"vae/kl": 20.0, "vae/reconstruction": 80.5, "latent/active": 0.25}, left=None)
-    ) == ("step 1,200/20,000  93 images/s  vae 100.5  latents in use 25%")
+        tick(
+            means={"vae/kl": 20.0, "vae/reconstruction": 80.5, "vae/loss": 100.5, "latent/active_units": 0.25},
+            left=None,
+        )
+    ) == ("step 1,200/20,000  93 images/s  kl 20  reconstruction 80.5  active units 25%")
     assert "0.43 images/s" in progress.line(tick(speed=0.432))
 
 
@@ -130,23 +139,27 @@ CRITIC = {
     "critic/real": -3.0,
     "critic/fake": -1.5,
     "critic/penalty": 0.25,
-    "critic/gradient": 9.0,
-    "generator/fool": 1.5,
-    "distance/critic": 4.512,
+    "critic/loss": -4.25,
+    "critic/grad_norm": 9.0,
+    "critic/wasserstein": 4.512,
+    "generator/adversarial": 1.5,
+    "generator/loss": 1.5,
 }
 
 
-def test_line_shows_a_critics_distance_as_it_shows_verdicts() -> None:
+def test_line_shows_a_critics_distance() -> None:
     assert progress.line(tick(means=CRITIC, left=None)) == (
-        "step 1,200/20,000  93 images/s  critic -4.25  generator 1.5  distance 4.51"
+        "step 1,200/20,000  93 images/s  critic -4.25  generator 1.5  Wasserstein 4.51"
     )
 
 
-def test_a_critics_distance_is_no_verdict() -> None:
-    found = diagnostics.findings([{"step": i, "images": LATE, **CRITIC, "distance/critic": 99.0} for i in range(9)], {})
+def test_a_critics_distance_gives_no_warning() -> None:
+    found = diagnostics.findings(
+        [{"step": i, "images": LATE, **CRITIC, "critic/wasserstein": 99.0} for i in range(9)], {}
+    )
     assert found == []
-    (finding,) = diagnostics.findings(rows(1, samples_diversity=0.1), {"critic_steps": 5, "lr": 5e-5})
-    assert finding.message.endswith("raise --critic-steps (now 5), or lower --lr (now 5e-05)")
+    (finding,) = diagnostics.findings(rows(1, samples_diversity=0.1), {"n_critic": 5, "lr": 5e-5})
+    assert finding.message.endswith("raise --n-critic (now 5), or lower --lr (now 5e-05)")
 
 
 @pytest.mark.parametrize(
@@ -187,6 +200,6 @@ def test_on_a_terminal_a_bar_is_drawn_anew_and_the_cursor_comes_back(monkeypatch
         shown.note("warning: [red]no markup[/red]")
         shown.tick(tick(step=1300))
     text = stream.getvalue()
-    for expected in ("5/9", "step 1,200/20,000", "step 1,300/20,000", "verdict real 0.71 fake 0.24", "[red]no markup"):
+    for expected in ("5/9", "step 1,200/20,000", "step 1,300/20,000", "D(real) 0.71  D(fake) 0.24", "[red]no markup"):
         assert expected in text
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")

@@ -20,7 +20,18 @@ from zeuxis.families.diffusion import HIGH, LOW, OBJECTIVES, Diffusion
 from zeuxis.metrics import likelihood
 from zeuxis.model import Batch, Clock
 from zeuxis.nets.denoising import DenoisingUNet, Waves, fine
-from zeuxis.samplers import SAMPLERS, Denoiser, ddim, ddpm, dpm_solver, euler, heun, ladder, linear_levels, seed_of
+from zeuxis.samplers import (
+    SAMPLERS,
+    Denoiser,
+    ddim,
+    ddpm,
+    dpm_solver,
+    euler,
+    heun,
+    karras_sigmas,
+    linear_levels,
+    seed_of,
+)
 from zeuxis.training.engine import train
 from zeuxis.training.settings import TrainSettings
 
@@ -42,7 +53,7 @@ def error(
     sampler: Callable[[Denoiser, Tensor, Sequence[float]], Tensor], steps: int, *, low: float, up: bool = False
 ) -> float:
     """Of an image that is taken between the level 80 and a low one (0: to the very end) by so many steps."""
-    levels = ladder(steps, low or LOW, HIGH)
+    levels = karras_sigmas(steps, low or LOW, HIGH)
     levels = levels if low == 0 else levels[:-1]
     levels = levels[::-1] if up else levels
     start = torch.linspace(-2, 2, 9, dtype=torch.double)[None] * levels[0]
@@ -66,7 +77,7 @@ def test_few_steps_to_the_end_are_enough(name: str, steps: int, most: float) -> 
 
 def test_there_and_back_is_the_same_image() -> None:
     image = torch.randn(3, 1, 4, 4, dtype=torch.double)
-    levels = ladder(60, LOW, HIGH)[:-1]
+    levels = karras_sigmas(60, LOW, HIGH)[:-1]
     noise = heun(gaussian, image, levels[::-1])
     torch.testing.assert_close(noise, flowed(image, LOW, HIGH), rtol=5e-3, atol=0.05)
     torch.testing.assert_close(heun(gaussian, noise, levels), image, rtol=0, atol=2e-3)
@@ -76,7 +87,7 @@ def test_ancestral_samples_have_the_moments_of_the_gaussian() -> None:
     """Each step is linear here, so the variance after few steps is known too: below that of the data, which it nears."""
 
     def variance(steps: int) -> float:
-        levels, found = ladder(steps, LOW, HIGH), HIGH**2
+        levels, found = karras_sigmas(steps, LOW, HIGH), HIGH**2
         for here, there in zip(levels, levels[1:]):
             pull = SPREAD**2 / (SPREAD**2 + here**2)
             fresh = (there**2 * (here**2 - there**2)) / here**2
@@ -87,7 +98,7 @@ def test_ancestral_samples_have_the_moments_of_the_gaussian() -> None:
     assert abs(variance(2000) - SPREAD**2) < 0.005 < abs(variance(20) - SPREAD**2)
     start = MEAN + HIGH * torch.randn(1, 200_000, generator=torch.Generator().manual_seed(0), dtype=torch.double)
     for steps in (20, 100):
-        made = ddpm(gaussian, start, ladder(steps, LOW, HIGH))
+        made = ddpm(gaussian, start, karras_sigmas(steps, LOW, HIGH))
         assert made.mean().item() == pytest.approx(MEAN, abs=0.01)
         assert made.var().item() == pytest.approx(variance(steps), rel=0.02)
 
@@ -139,13 +150,13 @@ def test_dpm_solver_is_algorithm_2_of_lu_2022() -> None:
     lam = (alpha / deviation).log()
     start = torch.randn(2, 5, dtype=torch.double) * 20
 
-    def told(x: Tensor, i: int) -> Tensor:  # the denoised image of x in the paper's scale
+    def condition(x: Tensor, i: int) -> Tensor:  # the denoised image of x in the paper's scale
         return gaussian(x / alpha[i], level[i].expand(2))
 
     x, before = start * alpha[0], None
     for i in (1, 2, 3):
         h = lam[i] - lam[i - 1]
-        clean = told(x, i - 1)
+        clean = condition(x, i - 1)
         ahead = clean
         if before is not None:
             ratio = (lam[i - 1] - lam[i - 2]) / h
@@ -155,7 +166,7 @@ def test_dpm_solver_is_algorithm_2_of_lu_2022() -> None:
 
 
 def test_euler_is_ddim_without_noise_and_noise_is_a_function_of_the_image() -> None:
-    start, levels = torch.randn(4, 3, 5, dtype=torch.double) * HIGH, ladder(12, LOW, HIGH)
+    start, levels = torch.randn(4, 3, 5, dtype=torch.double) * HIGH, karras_sigmas(12, LOW, HIGH)
     torch.testing.assert_close(euler(gaussian, start, levels), ddim(gaussian, start, levels))
     made = ddpm(gaussian, start, levels)
     torch.testing.assert_close(ddpm(gaussian, start[2:3], levels), made[2:3])
@@ -164,7 +175,7 @@ def test_euler_is_ddim_without_noise_and_noise_is_a_function_of_the_image() -> N
 
 
 def test_levels_are_those_of_the_papers() -> None:
-    levels = ladder(18, LOW, HIGH)
+    levels = karras_sigmas(18, LOW, HIGH)
     assert len(levels) == 19 and levels[-1] == 0
     assert (levels[0], levels[-2]) == pytest.approx((80, 0.002))
     even = torch.tensor(levels[:-1], dtype=torch.double) ** (1 / 7)
@@ -199,16 +210,16 @@ def test_what_the_network_tells_is_what_each_paper_says(sigma: float) -> None:
     level = torch.tensor(sigma, dtype=torch.double)
     alpha = 1 / math.sqrt(1 + sigma**2)
     t = sigma / (1 + sigma)
-    told = {
+    condition = {
         "ddpm": (noise, alpha * image + math.sqrt(1 - alpha**2) * noise),
         "v": (alpha * noise - math.sqrt(1 - alpha**2) * image, alpha * image + math.sqrt(1 - alpha**2) * noise),
         "flow": (noise - image, (1 - t) * image + t * noise),
     }
-    for name, (target, given) in told.items():
+    for name, (target, given) in condition.items():
         scales = OBJECTIVES[name].scales(level, 0.5)
-        torch.testing.assert_close((image - scales.skip * x) / scales.out, target, rtol=1e-6, atol=1e-7)
-        torch.testing.assert_close(scales.into * x, given)
-        torch.testing.assert_close(scales.skip * x + scales.out * target, image, rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close((image - scales.c_skip * x) / scales.c_out, target, rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(scales.c_in * x, given)
+        torch.testing.assert_close(scales.c_skip * x + scales.c_out * target, image, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.3, 2.0, 50.0])
@@ -216,12 +227,12 @@ def test_edm_keeps_variances_at_one_and_errors_small(sigma: float) -> None:
     """Karras 2022, appendix B.6: input and target of variance 1, and of all such scales those with the least output."""
     image, _, x = pair(sigma)
     scales = OBJECTIVES["edm"].scales(torch.tensor(sigma, dtype=torch.double), 0.5)
-    assert (scales.into * x).var().item() == pytest.approx(1, rel=0.01)
-    assert ((image - scales.skip * x) / scales.out).var().item() == pytest.approx(1, rel=0.01)
+    assert (scales.c_in * x).var().item() == pytest.approx(1, rel=0.01)
+    assert ((image - scales.c_skip * x) / scales.c_out).var().item() == pytest.approx(1, rel=0.01)
     skips = torch.linspace(-0.5, 1.5, 20_001, dtype=torch.double)
     outs = ((1 - skips) ** 2 * 0.25 + skips**2 * sigma**2).sqrt()
-    assert scales.skip.item() == pytest.approx(skips[outs.argmin()].item(), abs=2e-4)
-    assert scales.out.item() == pytest.approx(outs.min().item(), rel=1e-4)
+    assert scales.c_skip.item() == pytest.approx(skips[outs.argmin()].item(), abs=2e-4)
+    assert scales.c_out.item() == pytest.approx(outs.min().item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -230,16 +241,16 @@ def test_every_objective_has_its_minimum_at_the_same_denoiser(name: str, sigma: 
     """The best multiple of the input, found by least squares, is the expected image of a Gaussian."""
     image, _, x = pair(sigma)
     scales = OBJECTIVES[name].scales(torch.tensor(sigma, dtype=torch.double), 0.5)
-    given, target = scales.into * x, (image - scales.skip * x) / scales.out
+    given, target = scales.c_in * x, (image - scales.c_skip * x) / scales.c_out
     best = (given * target).sum() / given.square().sum()
-    denoised = scales.skip + scales.out * best * scales.into
+    denoised = scales.c_skip + scales.c_out * best * scales.c_in
     assert denoised.item() == pytest.approx(0.25 / (0.25 + sigma**2), rel=0.01)
 
 
 def model(**options: Any) -> Diffusion:
     """A small one whose network does not tell zeros, as an untrained one does."""
     torch.manual_seed(0)
-    made = Diffusion(**{"size": 16, "channels": 1, "width": 16, **options})
+    made = Diffusion(**{"size": 16, "channels": 1, "base_channels": 16, **options})
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(0.03 * torch.randn_like(parameter))
@@ -255,10 +266,10 @@ def test_the_loss_is_the_error_of_what_is_told() -> None:
     sigma = plain.levels(image)
     noise = torch.randn_like(image)
     alpha = 1 / (1 + sigma**2).sqrt()
-    told = plain.network(alpha * (image + sigma * noise), alpha * sigma, sigma.flatten().log() / 4)
-    expected = (told - (alpha * noise - (1 - alpha**2).sqrt() * image)).square().mean()
+    condition = plain.network(alpha * (image + sigma * noise), alpha * sigma, sigma.flatten().log() / 4)
+    expected = (condition - (alpha * noise - (1 - alpha**2).sqrt() * image)).square().mean()
     assert player == "denoiser"
-    torch.testing.assert_close(terms["error"], expected, rtol=1e-4, atol=0)
+    torch.testing.assert_close(terms["mse"], expected, rtol=1e-4, atol=0)
 
 
 def test_levels_of_a_batch_are_spread_evenly() -> None:
@@ -271,22 +282,22 @@ def test_levels_of_a_batch_are_spread_evenly() -> None:
 
 def test_guidance_goes_beyond_the_class_from_any_image() -> None:
     """Ho and Salimans 2022, equation 6: (1 + w) told - w untold, guidance being 1 + w; on denoised images it is the same."""
-    guided = model(classes=3)
+    guided = model(num_classes=3)
     x, sigma, label = torch.randn(4, 1, 16, 16), torch.tensor([0.1, 0.5, 1.0, 9.0]), torch.tensor([0, 1, 2, 1])
-    told = guided.told(label, 4)
-    untold, once = guided.denoise(x, sigma), guided.denoise(x, sigma, told)
+    condition = guided.condition(label, 4)
+    untold, once = guided.denoise(x, sigma), guided.denoise(x, sigma, condition)
     assert not torch.allclose(untold, once, atol=1e-3)
     for guidance in (0.0, 2.5):
-        guided.adjust({"guidance": guidance})
+        guided.adjust({"guidance_scale": guidance})
         torch.testing.assert_close(
-            guided.denoise(x, sigma, told), untold + guidance * (once - untold), rtol=1e-4, atol=1e-4
+            guided.denoise(x, sigma, condition), untold + guidance * (once - untold), rtol=1e-4, atol=1e-4
         )
 
 
 def test_labels_are_classes_or_attributes_and_silence_is_neither() -> None:
-    named = model(classes=3)
+    named = model(num_classes=3)
     z = named.prior([1, 2])
-    assert named.told(None, 2) is None
+    assert named.condition(None, 2) is None
     assert torch.equal(named.decode(z), named.decode(z, None))
     classes = named.decode(z, torch.tensor([2, 2]))
     torch.testing.assert_close(classes, named.decode(z, torch.tensor([[0, 0, 1], [0, 0, 1]])))
@@ -317,14 +328,14 @@ def test_it_says_how_often_its_network_is_called(sampler: Any) -> None:
     drawn, made = model(sampler=sampler, num_inference_steps=5), []
     drawn.network.register_forward_hook(lambda *_: made.append(1))
     image = drawn.decode(drawn.prior([0]))
-    assert len(made) == drawn.decode_calls
+    assert len(made) == drawn.decode_nfe
     drawn.encode(image)
-    assert len(made) == drawn.decode_calls + drawn.encode_calls
+    assert len(made) == drawn.decode_nfe + drawn.encode_nfe
 
 
 def test_the_figure_of_the_way_ends_at_the_images() -> None:
     drawn = model(num_inference_steps=12, sampler="heun")
-    shown = drawn.figures()["denoising"].view(8, 8, 1, 16, 16)
+    shown = drawn.diagnostics()["denoising"].view(8, 8, 1, 16, 16)
     torch.testing.assert_close(shown[:, -1], drawn.decode(drawn.prior(range(8))), atol=1e-4, rtol=0)
     far = (shown - shown[:, -1:]).square().mean((0, 2, 3, 4))
     assert far[0] > far[3] > far[6] > 0
@@ -355,8 +366,8 @@ def test_a_bound_of_the_likelihood_is_below_it_and_near() -> None:
 
 def test_the_network_takes_any_size_and_begins_at_zero() -> None:
     net = DenoisingUNet(30, 3, width=16, blocks=1, patch=4)
-    told = net(torch.randn(2, 3, 30, 30), torch.ones(2, 1, 1, 1), torch.zeros(2))
-    assert told.shape == (2, 3, 30, 30) and bool((told == 0).all())
+    condition = net(torch.randn(2, 3, 30, 30), torch.ones(2, 1, 1, 1), torch.zeros(2))
+    assert condition.shape == (2, 3, 30, 30) and bool((condition == 0).all())
 
 
 def test_fine_differences_are_the_noise_of_plain_areas() -> None:
@@ -404,7 +415,7 @@ def test_a_saved_model_is_given_options_when_it_is_sampled(saved: Path) -> None:
     assert isinstance(plain, Diffusion) and plain.num_inference_steps == 2
     assert not torch.equal(loaded.sample(1), plain.sample(1))
     for options, words in (
-        ({"width": 8}, "width of diffusion cannot be changed"),
+        ({"base_channels": 8}, "base_channels of diffusion cannot be changed"),
         ({"num_inference_steps": 0}, "--num-inference-steps is 0"),
         ({"sampler": "best"}, "choose one of heun"),
         ({"latent_dim": 4}, "latent_dim of diffusion"),
@@ -420,15 +431,15 @@ def test_what_follows_from_the_options_is_no_option(tmp_path: Path) -> None:
     assert "unknown option" in refused("train", "diffusion", "digits", "--latent-dim", "4").lower()
     with pytest.raises(UsageError, match="no option 'latent_dim'"):
         api.train("diffusion", "digits", settings=TrainSettings(out=str(tmp_path)), options={"latent_dim": 4})
-    with pytest.raises(UsageError, match="without --classes"):
+    with pytest.raises(UsageError, match="without --num-classes"):
         loading.load(_saved(made, tmp_path), options={"label": 1}).sample(1)  # type: ignore[attr-defined]
 
 
 def test_classes_come_with_the_data_and_are_asked_for_by_number(tmp_path: Path) -> None:
     settings = TrainSettings(steps=3, batch_size=8, sample_every=1000, threads=1, device="cpu", out=str(tmp_path))
-    options = {"size": 16, "width": 16, "classes": 10, "num_inference_steps": 2}
+    options = {"size": 16, "base_channels": 16, "num_classes": 10, "num_inference_steps": 2}
     run = api.train("diffusion", "digits", settings=settings, options=options)
-    three, four = (loading.load(run, options={"label": label, "guidance": 3.0}) for label in (3, 4))
+    three, four = (loading.load(run, options={"label": label, "guidance_scale": 3.0}) for label in (3, 4))
     assert isinstance(three, Diffusion) and isinstance(four, Diffusion)
     assert not torch.equal(three.sample(1), four.sample(1))
     images = tmp_path / "images"
@@ -447,10 +458,10 @@ def _saved(made: Diffusion, folder: Path) -> Path:
 def test_commands_take_the_flags_of_the_model_they_are_given(saved: Path, tmp_path: Path) -> None:
     out = [str(tmp_path / f"{i}.png") for i in range(3)]
     assert typed("sample", str(saved), "-n", "2", "--out", out[0])[0] == 0
-    code, _, told = typed(
+    code, _, condition = typed(
         "sample", str(saved), "-n", "2", "--num-inference-steps", "4", "--sampler", "heun", "--out", out[1]
     )
-    assert code == 0, told
+    assert code == 0, condition
     assert Path(out[0]).read_bytes() != Path(out[1]).read_bytes()
     assert (
         typed("interpolate", str(saved), "--rows", "1", "--columns", "2", "--sampler", "ddim", "--out", out[2])[0] == 0
@@ -477,7 +488,7 @@ class TwoGreys:
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_it_learns_two_kinds_of_image_and_how_often_each_is_seen(objective: Any) -> None:
     torch.manual_seed(0)
-    learned = Diffusion(size=8, channels=1, width=16, objective=objective, warmup=1000)
+    learned = Diffusion(size=8, channels=1, base_channels=16, objective=objective, lr_warmup=1000)
     for done in train(learned, TwoGreys(), steps=1500, batch_size=32, seed=0, ema_half_life=5000):
         state = done.state
     made = state.average.sample(400)  # type: ignore[attr-defined]

@@ -83,7 +83,7 @@ def model(kind: type[Linear] = Linear) -> Linear:
 def test_inversion_of_a_linear_model_is_ridge_regression() -> None:
     linear, prior, perceptual = model(), 0.05, 0.5
     truth = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    how = Search(steps=900, starts=2, lr=0.05, perceptual=perceptual, prior=prior)
+    how = Search(steps=900, restarts=2, lr=0.05, perceptual=perceptual, prior=prior)
     found = explore.invert(linear, truth, distance=squared_to, how=how)
     drawn = linear.prior(range(2048))
     centre, spread = drawn.mean(0).double(), drawn.std(0).double()
@@ -100,8 +100,8 @@ def test_more_starts_find_pictures_that_one_misses() -> None:
     twisted = model(Twisted)
     truth = twisted.decode(twisted.prior(range(10_000, 10_024)))
 
-    def left(starts: int) -> Tensor:
-        found = explore.invert(twisted, truth, distance=squared_to, how=Search(steps=240, starts=starts))
+    def left(restarts: int) -> Tensor:
+        found = explore.invert(twisted, truth, distance=squared_to, how=Search(steps=240, restarts=restarts))
         return squared(twisted.decode(found), truth)
 
     one, eight = left(1), left(8)
@@ -114,7 +114,7 @@ def test_more_starts_find_pictures_that_one_misses() -> None:
 def test_each_picture_is_found_on_its_own() -> None:
     twisted = model(Twisted)
     truth = twisted.decode(twisted.prior([5000, 5001, 5002]))
-    how = Search(steps=30, starts=2)
+    how = Search(steps=30, restarts=2)
     together = explore.invert(twisted, truth, distance=squared_to, how=how)
     alone = explore.invert(twisted, truth[1:2], distance=squared_to, how=how)
     assert torch.allclose(together[1], alone[0], atol=1e-4)
@@ -124,10 +124,10 @@ def test_the_progress_of_inversion_ends_at_its_end(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(explore.inversion, "TOGETHER", 4)
     told: list[tuple[int, int]] = []
     truth = torch.zeros(3, 3, 8, 8)
-    how = Search(steps=7, starts=2)
+    how = Search(steps=7, restarts=2)
     explore.invert(model(), truth, distance=squared_to, how=how, progress=lambda *done: told.append(done))
     assert told == [(i, 14) for i in range(1, 15)]  # chunks of two pictures and of one
-    with pytest.raises(UsageError, match="0 steps from 8 starts"):
+    with pytest.raises(UsageError, match="0 steps from 8 restarts"):
         explore.invert(model(), truth, distance=squared_to, how=Search(steps=0))
 
 

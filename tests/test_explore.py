@@ -420,7 +420,7 @@ def test_an_encoder_takes_its_examples_from_labelled_images() -> None:
 def test_fewer_images_are_encoded_where_each_takes_many_calls() -> None:
     class Slow(ToyEncoder):
         @property
-        def encode_calls(self) -> int:
+        def encode_nfe(self) -> int:
             return 20
 
     labels = np.arange(2000) % 2

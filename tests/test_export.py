@@ -34,7 +34,7 @@ def runtime() -> Any:
 def small(name: str, **changes: Any) -> Latent:
     """A small model of the family, its batch norms not at their start: folding them away must not be for free."""
     family = families.find(name)
-    wanted = {"size": 16, "width": 8, "latent_dim": 6, "num_inference_steps": 2, **changes}
+    wanted = {"size": 16, "base_channels": 8, "latent_dim": 6, "num_inference_steps": 2, **changes}
     torch.manual_seed(0)
     model = family(**{key: value for key, value in wanted.items() if key in {f.name for f in options_of(family)}})
     for module in model.modules():

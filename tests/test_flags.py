@@ -48,12 +48,14 @@ def test_seeds() -> None:
 
 
 def test_train_gets_what_was_typed(training: list[dict[str, Any]]) -> None:
-    code, out, err = typed("train", "dcgan", "faces/", "--steps", "20k", "--width=16", "--textbook", "--lr", "1e-3")
+    code, out, err = typed(
+        "train", "dcgan", "faces/", "--steps", "20k", "--base-channels=16", "--preset", "paper", "--lr", "1e-3"
+    )
     assert (code, out, err) == (0, "run runs/00000-x\n", "")
     (asked,) = training
     assert asked["family"] == "dcgan" and asked["data"] == "faces/"
-    assert asked["settings"] == TrainSettings(steps=20_000)
-    assert asked["options"] == {"width": 16, "textbook": True, "lr": 0.001}
+    assert asked["settings"] == TrainSettings(steps=20_000, preset="paper")
+    assert asked["options"] == {"base_channels": 16, "lr": 0.001}
 
 
 def test_flags_may_stand_before_the_family(training: list[dict[str, Any]]) -> None:
@@ -69,26 +71,26 @@ def test_flags_override_the_config(training: list[dict[str, Any]], tmp_path: Pat
         textwrap.dedent("""\
             family: dcgan
             data: avatars:100
-            options: {size: 32, width: 16, lr: 5e-4, textbook: true, loss: hinge}
+            options: {size: 32, base_channels: 16, lr: 5e-4, spectral-norm: true, loss: hinge}
             settings: {steps: 20k, batch-size: 8, minutes: null, hflip: false}
             versions: {zeuxis: 0.1.0}
             """)
     )
-    assert typed("train", "--config", str(config), "--width", "8", "--no-textbook")[0] == 0
+    assert typed("train", "--config", str(config), "--base-channels", "8", "--no-spectral-norm")[0] == 0
     assert typed("train", "dcgan", "other", f"--config={config}", "--steps=5")[0] == 0
     first, second = training
     assert first["family"] == "dcgan" and first["data"] == "avatars:100" and second["data"] == "other"
-    assert first["options"] == {"size": 32, "width": 8, "lr": 5e-4, "textbook": False, "loss": "hinge"}
+    assert first["options"] == {"size": 32, "base_channels": 8, "lr": 5e-4, "spectral_norm": False, "loss": "hinge"}
     assert first["settings"] == TrainSettings(steps=20_000, batch_size=8)
-    assert second["settings"].steps == 5 and second["options"]["width"] == 16
+    assert second["settings"].steps == 5 and second["options"]["base_channels"] == 16
 
 
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("family: dcgan\ndata: x\nwidht: 3", "did you mean width"),
-        ("family: dcgan\ndata: x\nwidth: [3]", "width"),
-        ("family: dcgan\ndata: x\nwidth: 3.5", "--width"),
+        ("family: dcgan\ndata: x\nbase_chanels: 3", "did you mean base_channels"),
+        ("family: dcgan\ndata: x\nbase_channels: [3]", "base_channels"),
+        ("family: dcgan\ndata: x\nbase_channels: 3.5", "--base-channels"),
         ("family: dcgan\ndata: x\nloss: none", "--loss"),
         ("family: dcgan\ndata: x\noptions: 3", "options"),
         ("- 1\n- 2", "--config"),
@@ -115,7 +117,7 @@ def test_missing_config() -> None:
         (["train"], "family"),
         (["train", "dcgn", "x"], "did you mean dcgan"),
         (["train", "dcgan"], "DATA is missing"),
-        (["train", "dcgan", "x", "--widht", "3"], "Did you mean --width"),
+        (["train", "dcgan", "x", "--base-chanels", "3"], "Did you mean --base-channels"),
         (["train", "dcgan", "x", "--steps"], "--steps requires an argument"),
         (["train", "dcgan", "x", "--loss", "no"], '"non-saturating", "least-squares", "hinge"'),
         (["train", "dcgan", "a", "b"], "unexpected argument 'b'"),
@@ -171,10 +173,11 @@ def _no_number(value: str) -> bool:
 BOOLEANS = {"", "1", "0", "y", "n", "t", "f", "yes", "no", "true", "false"}
 FLAGS = {
     **dict.fromkeys(
-        ["--steps", "--batch-size", "--micro-batches", "--width", "--size", "--channels", "--r1-every"], "count"
+        ["--steps", "--batch-size", "--micro-batches", "--base-channels", "--size", "--channels", "--r1-interval"],
+        "count",
     ),
-    **dict.fromkeys(["--minutes", "--lr", "--beta1", "--r1", "--ema-half-life"], "number"),
-    **dict.fromkeys(["--device", "--loss", "--discriminator-norm", "--resize-mode", "--textbook", "--hflip"], "choice"),
+    **dict.fromkeys(["--minutes", "--lr", "--beta1", "--r1-gamma", "--ema-half-life"], "number"),
+    **dict.fromkeys(["--device", "--loss", "--discriminator-norm", "--resize-mode", "--preset", "--hflip"], "choice"),
 }
 
 
@@ -182,7 +185,7 @@ FLAGS = {
 @given(st.data(), st.sampled_from(sorted(FLAGS)))
 def test_any_wrong_value_is_named(data: st.DataObject, name: str) -> None:
     value = data.draw(_wrong_values(FLAGS[name]))
-    if name in {"--textbook", "--hflip"} and value.lower() in BOOLEANS:
+    if name in {"--preset", "--hflip"} and value.lower() in BOOLEANS:
         return
     assert name in refused("train", "dcgan", "x", f"{name}={value}")
 
@@ -240,7 +243,7 @@ def test_settings_refuse_what_they_cannot_be(name: str, wrong: Any) -> None:
 
 
 @settings(max_examples=1000 * SCALE)
-@given(st.sampled_from(["size", "channels", "latent_dim", "width", "lr", "loss", "r1_every"]), WRONG)
+@given(st.sampled_from(["size", "channels", "latent_dim", "base_channels", "lr", "loss", "r1_interval"]), WRONG)
 def test_options_refuse_what_they_cannot_be(name: str, wrong: Any) -> None:
     with pytest.raises(UsageError, match="--" + name.replace("_", "-")):
         families.find("dcgan")(**{name: wrong})

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.nn import functional as F
 
-from zeuxis.adversarial import DOUBLED, LEAST, PAIRS, Restraint, lazily, r1, turns
+from zeuxis.adversarial import DOUBLED, GAN_LOSSES, LEAST, AdaptiveR1, lazy_weight, r1, turns
 from zeuxis.errors import DivergedError
 from zeuxis.families.dcgan import DCGAN
 from zeuxis.families.diffusion import Diffusion
@@ -22,34 +22,34 @@ from zeuxis.families.vae import VAE
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.augment import augment, cutout, translation
 from zeuxis.nets.conv import Down, Norm, ResizeConv2d, Up, Upsampling, opponents, pyramid, steady_init, textbook_init
-from zeuxis.training.engine import average_weight, mix, train, update_average
+from zeuxis.training.engine import average_weight, hash_seed, train, update_average
 
 
 def test_non_saturating_pair_is_binary_cross_entropy_on_logits() -> None:
     score = torch.randn(50)
-    pair = PAIRS["non-saturating"]
+    pair = GAN_LOSSES["non-saturating"]
     ones, zeros = torch.ones(50), torch.zeros(50)
     torch.testing.assert_close(pair.real(score), F.binary_cross_entropy_with_logits(score, ones))
     torch.testing.assert_close(pair.fake(score), F.binary_cross_entropy_with_logits(score, zeros))
-    torch.testing.assert_close(pair.fool(score), F.binary_cross_entropy_with_logits(score, ones))
-    torch.testing.assert_close(PAIRS["saturating"].fool(score), torch.log(1 - torch.sigmoid(score)).mean())
+    torch.testing.assert_close(pair.adversarial(score), F.binary_cross_entropy_with_logits(score, ones))
+    torch.testing.assert_close(GAN_LOSSES["saturating"].adversarial(score), torch.log(1 - torch.sigmoid(score)).mean())
 
 
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("name", GAN_LOSSES)
 def test_a_discriminator_is_paid_for_telling_apart_and_a_generator_for_fooling(name: str) -> None:
-    pair, low, high = PAIRS[name], torch.full((4,), -0.1), torch.full((4,), 0.9)
+    pair, low, high = GAN_LOSSES[name], torch.full((4,), -0.1), torch.full((4,), 0.9)
     assert pair.real(high) < pair.real(low)
     assert pair.fake(low) < pair.fake(high)
-    assert pair.fool(high) < pair.fool(low)
-    assert pair.verdict(low).max() < pair.verdict(high).min()
-    assert 0 <= pair.verdict(low * 9).min() and pair.verdict(high * 9).max() <= 1
+    assert pair.adversarial(high) < pair.adversarial(low)
+    assert pair.probability(low).max() < pair.probability(high).min()
+    assert 0 <= pair.probability(low * 9).min() and pair.probability(high * 9).max() <= 1
 
 
 def test_optimal_discriminator_of_two_gaussians_is_the_density_ratio() -> None:
     """Goodfellow 2014, proposition 1: training a logistic score on N(1, 1) against N(-1, 1) finds log p/q = 2x."""
     torch.manual_seed(0)
     slope = torch.zeros(2, requires_grad=True)
-    optimizer, pair = torch.optim.Adam([slope], 0.05), PAIRS["non-saturating"]
+    optimizer, pair = torch.optim.Adam([slope], 0.05), GAN_LOSSES["non-saturating"]
     real, fake = torch.randn(20_000) + 1, torch.randn(20_000) - 1
     for _ in range(300):
         loss = pair.real(slope[0] * real + slope[1]) + pair.fake(slope[0] * fake + slope[1])
@@ -86,7 +86,7 @@ def test_r1_stays_in_float32_under_autocast_and_reaches_the_weights() -> None:
 
 def test_kl_and_likelihoods_against_torch_distributions() -> None:
     torch.manual_seed(1)
-    model = VAE(size=16, channels=1, latent_dim=5, width=4, norm="none", warmup=0, beta=2.0)
+    model = VAE(size=16, channels=1, latent_dim=5, base_channels=4, norm="none", kl_warmup=0, beta=2.0)
     image = torch.rand(6, 1, 16, 16) * 2 - 1
     mean, log_variance = model.posterior(image)
     expected = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum(1).mean()
@@ -97,7 +97,7 @@ def test_kl_and_likelihoods_against_torch_distributions() -> None:
     logits = torch.randn(6, 1, 16, 16)
     normal = Normal(torch.tanh(logits), model.log_sigma.exp()).log_prob(image).sum((1, 2, 3))
     torch.testing.assert_close(model.log_likelihood(image, logits), normal, rtol=1e-4, atol=1e-2)
-    coin = VAE(size=16, channels=1, width=4, likelihood="bernoulli")
+    coin = VAE(size=16, channels=1, base_channels=4, likelihood="bernoulli")
     binary = (image > 0).float() * 2 - 1
     exact = Bernoulli(logits=logits).log_prob((binary + 1) / 2).sum((1, 2, 3))
     torch.testing.assert_close(coin.log_likelihood(binary, logits), exact)
@@ -142,48 +142,48 @@ def test_flat_features_give_a_flat_image_only_by_nearest_neighbours() -> None:
 
 @pytest.mark.parametrize("every", [1, 4, 16])
 def test_a_penalty_that_is_paid_seldom_is_paid_as_much_in_the_end(every: int) -> None:
-    weights = [lazily(2.5, every, step) for step in range(32)]
+    weights = [lazy_weight(2.5, every, step) for step in range(32)]
     assert sum(weights) == 32 * 2.5
     assert sum(weight > 0 for weight in weights) == 32 / every
 
 
-def test_restraint_rises_while_the_verdicts_are_apart_and_gives_way_where_they_are_alike() -> None:
-    restraint = Restraint(aim=0.3)
-    assert float(restraint.share) == LEAST
+def test_adaptive_r1_rises_beyond_its_target_and_falls_below_it() -> None:
+    adaptive_r1 = AdaptiveR1(target=0.3)
+    assert float(adaptive_r1.scale) == LEAST
     for _ in range(DOUBLED // 100):
-        restraint.look(torch.tensor(0.31), 100)
-    assert float(restraint.share) == pytest.approx(2 * LEAST, rel=1e-4)
-    restraint.look(torch.tensor(0.9), 100 * DOUBLED)
-    assert float(restraint.share) == 1
-    restraint.look(torch.tensor(0.29), 3 * DOUBLED)
-    assert float(restraint.share) == 1 / 8
-    restraint.look(torch.tensor(-0.5), 100 * DOUBLED)
-    assert float(restraint.share) == LEAST
+        adaptive_r1.update(torch.tensor(0.31), 100)
+    assert float(adaptive_r1.scale) == pytest.approx(2 * LEAST, rel=1e-4)
+    adaptive_r1.update(torch.tensor(0.9), 100 * DOUBLED)
+    assert float(adaptive_r1.scale) == 1
+    adaptive_r1.update(torch.tensor(0.29), 3 * DOUBLED)
+    assert float(adaptive_r1.scale) == 1 / 8
+    adaptive_r1.update(torch.tensor(-0.5), 100 * DOUBLED)
+    assert float(adaptive_r1.scale) == LEAST
 
 
 @pytest.mark.parametrize("images", [1, 8, 32])
-def test_restraint_moves_as_far_in_half_precision(images: int) -> None:
-    restraint = Restraint(aim=0.5)
+def test_adaptive_r1_moves_as_far_in_half_precision(images: int) -> None:
+    adaptive_r1 = AdaptiveR1(target=0.5)
     for _ in range(DOUBLED // images):
-        restraint.look(torch.tensor(0.75, dtype=torch.bfloat16), images)
-    assert float(restraint.share) == pytest.approx(2 * LEAST, rel=0.01)
+        adaptive_r1.update(torch.tensor(0.75, dtype=torch.bfloat16), images)
+    assert float(adaptive_r1.scale) == pytest.approx(2 * LEAST, rel=0.01)
 
 
-def test_restraint_decides_how_much_of_r1_is_paid() -> None:
+def test_adaptive_r1_scales_the_penalty() -> None:
     torch.manual_seed(0)
     image, made = torch.randn(4, 3, 8, 8), torch.randn(4, 3, 8, 8)
-    score, restraint = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 1)), Restraint(aim=0.5)
-    restraint.share.fill_(0.25)
-    game = turns(PAIRS["non-saturating"], score, image, made, r1_weight=3.0, restraint=restraint)
-    verdicts, paid = next(game)[1], next(game)[1]["r1"]
+    score, adaptive_r1 = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 1)), AdaptiveR1(target=0.5)
+    adaptive_r1.scale.fill_(0.25)
+    game = turns(GAN_LOSSES["non-saturating"], score, image, made, r1_weight=3.0, adaptive_r1=adaptive_r1)
+    report, paid = next(game)[1], next(game)[1]["r1"]
     torch.testing.assert_close(paid, 0.75 * r1(score, image))
-    assert float(verdicts["restraint/share"]) == 0.25
-    assert abs(verdicts["verdict/real"] - verdicts["verdict/fake"]) < 0.5
+    assert float(report["discriminator/r1_scale"]) == 0.25
+    assert abs(report["discriminator/prob_real"] - report["discriminator/prob_fake"]) < 0.5
     assert next(game)[0] == "generator"
-    assert float(restraint.share) == pytest.approx(0.25 * 2 ** (-4 / DOUBLED))
-    constant = Restraint(aim=0)
-    list(turns(PAIRS["hinge"], score, image, made, r1_weight=3.0, restraint=constant))
-    assert float(constant.share) == 1
+    assert float(adaptive_r1.scale) == pytest.approx(0.25 * 2 ** (-4 / DOUBLED))
+    constant = AdaptiveR1(target=0)
+    list(turns(GAN_LOSSES["hinge"], score, image, made, r1_weight=3.0, adaptive_r1=constant))
+    assert float(constant.scale) == 1
 
 
 def test_a_judge_without_norms_passes_a_faint_texture_on() -> None:
@@ -245,7 +245,7 @@ def test_the_average_forgets_half_in_its_half_life() -> None:
     keep = average_weight(Clock(10**6, 32 * 10**6), 32, 9600)
     assert keep ** (9600 / 32) == pytest.approx(0.5)
     assert average_weight(Clock(0, 0), 32, 9600) == 0.0
-    one, two = VAE(size=16, width=4), VAE(size=16, width=4)
+    one, two = VAE(size=16, base_channels=4), VAE(size=16, base_channels=4)
     expected = {n: torch.lerp(v, two.state_dict()[n], 0.25) for n, v in one.state_dict().items() if v.ndim}
     two.encoder.body[4].num_batches_tracked += 3
     update_average(one, two, 0.75)
@@ -255,7 +255,7 @@ def test_the_average_forgets_half_in_its_half_life() -> None:
 
 
 def test_mixed_seeds_differ() -> None:
-    seeds = {mix(seed, step) for seed in range(30) for step in range(30)}
+    seeds = {hash_seed(seed, step) for seed in range(30) for step in range(30)}
     assert len(seeds) == 900 and all(0 <= s < 2**63 for s in seeds)
 
 
@@ -267,7 +267,7 @@ class _Constant:
 
 
 def test_a_number_that_is_not_finite_is_named_at_its_step() -> None:
-    model = VAE(size=16, width=4)
+    model = VAE(size=16, base_channels=4)
     seen = []
     with pytest.raises(DivergedError, match="nan at step 3"):
         for progress in train(model, _Constant(), steps=9, batch_size=4, seed=0):
@@ -276,19 +276,19 @@ def test_a_number_that_is_not_finite_is_named_at_its_step() -> None:
 
 
 def test_a_gradient_that_is_not_finite_is_named() -> None:
-    model = VAE(size=16, width=4, norm="none")
+    model = VAE(size=16, base_channels=4, norm="none")
     assert isinstance(model.encoder.head, nn.Linear)
     model.encoder.head.weight.register_hook(lambda grad: grad * math.inf)
     with pytest.raises(DivergedError, match="gradient of vae"):
         list(train(model, _Constant(), steps=1, batch_size=4, seed=0))
 
 
-@pytest.mark.parametrize("family", [DCGAN, StyleGAN2, ProGAN, partial(Diffusion, warmup=0)])
+@pytest.mark.parametrize("family", [DCGAN, StyleGAN2, ProGAN, partial(Diffusion, lr_warmup=0)])
 def test_the_rate_falls_with_the_inverse_root_of_the_images(family: Callable[..., Model]) -> None:
-    model = family(size=8, width=4, decay_from=100)
-    assert [model.rate(Clock(0, images)) for images in (0, 50, 100, 400, 10_000)] == [1.0, 1.0, 1.0, 0.5, 0.1]
-    assert family(size=8, width=4, decay_from=0).rate(Clock(0, 10**9)) == 1.0
+    model = family(size=8, base_channels=4, lr_decay_start=100)
+    assert [model.lr_scale(Clock(0, images)) for images in (0, 50, 100, 400, 10_000)] == [1.0, 1.0, 1.0, 0.5, 0.1]
+    assert family(size=8, base_channels=4, lr_decay_start=0).lr_scale(Clock(0, 10**9)) == 1.0
 
 
-def test_the_textbooks_rate_stays() -> None:
-    assert DCGAN(size=8, width=4, textbook=True).rate(Clock(0, 10**9)) == 1.0
+def test_the_learning_rate_of_the_paper_is_constant() -> None:
+    assert DCGAN(**{"size": 8, **DCGAN.presets["paper"], "base_channels": 4}).lr_scale(Clock(0, 10**9)) == 1.0

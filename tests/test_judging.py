@@ -120,7 +120,7 @@ def test_a_model_that_replays_its_training_images_is_caught() -> None:
     assert found["precision[eyes]"].value > 0.8
     for pair in found.closest:
         assert pair.distance == 0 and torch.equal(pair.sample, pair.training)
-    assert len(found.closest) == judging.PAIRS and found.picture().width > 10 * 80
+    assert len(found.closest) == judging.GAN_LOSSES and found.picture().width > 10 * 80
 
 
 def test_a_model_that_shows_unseen_images_is_as_good_as_real() -> None:
@@ -165,7 +165,7 @@ def _with_the_least(model: Latent, chosen: sets.Sets, found: Evaluation) -> Tens
 def test_a_vae_is_asked_for_its_likelihood_too(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(abilities, "DRAWS", 7)
     torch.manual_seed(0)
-    model = families.find("vae")(size=16, channels=1, latent_dim=4, width=4, likelihood=kind).eval()
+    model = families.find("vae")(size=16, channels=1, latent_dim=4, base_channels=4, likelihood=kind).eval()
     assert isinstance(model, Latent)
     chosen = sets.choose("digits", count=40, size=16, channels=1)
     found = judged(model, chosen)
@@ -182,7 +182,7 @@ def test_a_vae_is_asked_for_its_likelihood_too(kind: str, monkeypatch: pytest.Mo
 
 def test_a_diffusion_is_asked_for_a_bound_of_its_likelihood() -> None:
     torch.manual_seed(0)
-    model = families.find("diffusion")(size=16, channels=1, width=8, num_inference_steps=2).eval()
+    model = families.find("diffusion")(size=16, channels=1, base_channels=8, num_inference_steps=2).eval()
     assert isinstance(model, Latent)
     found = judged(model, sets.choose("digits", count=40, size=16, channels=1))
     nats, bits = found["variational bound (nats/image)"], found["variational bound (bits/dim)"]
@@ -198,8 +198,8 @@ def test_of_a_model_that_takes_long_fewer_images_are_made_again(
     monkeypatch.setattr(abilities, "CALLS", 200)
     monkeypatch.setattr(abilities, "FEWEST", 5)
     torch.manual_seed(0)
-    model = families.find("diffusion")(size=16, channels=1, width=8, num_inference_steps=4).eval()
-    assert isinstance(model, Encoder) and (model.decode_calls, model.encode_calls) == (4, 6)
+    model = families.find("diffusion")(size=16, channels=1, base_channels=8, num_inference_steps=4).eval()
+    assert isinstance(model, Encoder) and (model.decode_nfe, model.encode_nfe) == (4, 6)
     found = judged(model, sets.choose("digits", count=40, size=16, channels=1))
     counts = {row.name: row.of for row in found.rows}
     assert (
@@ -209,7 +209,7 @@ def test_of_a_model_that_takes_long_fewer_images_are_made_again(
     assert any(line.startswith("reconstruction PSNR (dB), of 20 ") for line in found.lines())
     (tmp_path / "evaluation.json").write_text(found.to_json())
     assert report.read(tmp_path / "evaluation.json").rows == found.rows
-    vae = families.find("vae")(size=16, channels=1, latent_dim=4, width=4).eval()
+    vae = families.find("vae")(size=16, channels=1, latent_dim=4, base_channels=4).eval()
     assert isinstance(vae, Latent)
     plain = judged(vae, sets.choose("digits", count=40, size=16, channels=1))
     assert {row.of for row in plain.rows if "reconstruction" in row.name} == {40}
@@ -301,7 +301,7 @@ def two_runs(run: Path) -> list[str]:
     """The run, judged, and one of colour and another size that has not been."""
     assert typed("evaluate", "1", "--images", "50", "--features", "own_eyes:look")[0] == 0
     other = run.parent / "00002-<vae>"
-    families.find("vae")(size=16, channels=3, width=4).save(other / "model")
+    families.find("vae")(size=16, channels=3, base_channels=4).save(other / "model")
     (other / "config.yaml").write_text("family: vae\ndata: digits\n")
     return ["1", "2"]
 

@@ -70,9 +70,9 @@ def test_listing_installed_families_takes_no_torch(install: Install, tmp_path: P
 def test_its_name_serves_as_a_built_in_one_does(install: Install, training: list[dict[str, Any]]) -> None:
     install("my-gans", "my_gan = my_gans:MyGAN", {"my_gans": GAN})
     _, out, _ = typed("train", "my_gan", "--help")
-    assert "Options of my_gan" in out and "--layers" in out
-    assert typed("train", "--steps", "7", "my_gan", "digits", "--width", "8")[0] == 0
-    assert training[0]["family"] == "my_gan" and training[0]["options"] == {"width": 8}
+    assert "--layers" in out
+    assert typed("train", "--steps", "7", "my_gan", "digits", "--hidden-dim", "8")[0] == 0
+    assert training[0]["family"] == "my_gan" and training[0]["options"] == {"hidden_dim": 8}
     assert "did you mean my_gan" in refused("train", "my_gann", "digits")
 
 
@@ -84,7 +84,7 @@ def test_a_run_and_a_model_of_it_load_without_being_trusted_by_hand(
     (tmp_path / "images").mkdir()
     for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8)):
         Image.fromarray(pixels).save(tmp_path / "images" / f"{i}.png")
-    small = ["--size", "8", "--width", "8", "--batch-size", "4", "--threads", "1", "--kernels", "standard"]
+    small = ["--size", "8", "--hidden-dim", "8", "--batch-size", "4", "--threads", "1", "--kernels", "standard"]
     assert typed("train", "my_gan", "images", "--steps", "2", *small)[0] == 0
     assert Run.open("runs/00001-my_gan-images").config["family"] == "my_gan"
     assert typed("resume", "1", "--steps", "4")[0] == 0
@@ -111,7 +111,7 @@ def test_a_class_that_is_offered_from_its_package_has_the_name_too(install: Inst
 def test_a_file_cannot_name_code_by_its_address(install: Install, tmp_path: Path) -> None:
     """Not even that of an installed distribution: names of entry points alone are trusted."""
     install("my-gans", "my_gan = my_gans:MyGAN", {"my_gans": GAN})
-    families.find("my_gan")(size=8, channels=1, width=8).save(tmp_path / "model")
+    families.find("my_gan")(size=8, channels=1, hidden_dim=8).save(tmp_path / "model")
     config = tmp_path / "model" / "config.json"
     config.write_text(config.read_text().replace('"my_gan"', '"my_gans:MyGAN"'))
     with pytest.raises(UsageError, match="--family my_gans:MyGAN"):
@@ -170,7 +170,7 @@ def test_a_broken_one_is_named_and_the_others_work(install: Install, tmp_path: P
     assert "my_gan " in typed("families")[1]
     code, out, err = typed("families", "--matrix")
     assert code == 0 and "| gan " in out and "| my_gan" not in out and told in err
-    families.find("gan")(size=8, channels=1, width=8).save(tmp_path / "gan")
+    families.find("gan")(size=8, channels=1, hidden_dim=8).save(tmp_path / "gan")
     assert typed("sample", str(tmp_path / "gan"), "--out", str(tmp_path / "a.png"))[0] == 0
     with pytest.raises(UsageError, match="these families can: diffusion, rbm, vae"):
         capabilities.encoder(api.load(tmp_path / "gan"))

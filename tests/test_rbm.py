@@ -111,7 +111,9 @@ def turn(model: Any, image: Tensor) -> dict[str, Tensor]:
 @pytest.mark.parametrize("method", ["pcd", "cd"])
 def test_the_gradient_of_the_gap_is_contrastive_divergence(units: str, method: str) -> None:
     torch.manual_seed(0)
-    model = RBM(size=8, channels=1, latent_dim=6, units=units, method=method, greys="chances", chains=7, sigma=0.8)
+    model = RBM(
+        size=8, channels=1, latent_dim=6, units=units, method=method, binarize="probabilities", chains=7, sigma=0.8
+    )
     torch.nn.init.normal_(model.weight, std=0.3)
     torch.nn.init.normal_(model.hidden_bias)
     model.mean.copy_(torch.rand(64))
@@ -158,7 +160,7 @@ def test_with_exact_draws_the_gap_has_the_gradient_of_the_log_likelihood() -> No
 def test_learned_noise_gets_the_gradient_of_the_log_likelihood_too() -> None:
     """With one Gaussian unit and no bond, log Z is known: the best variance is the data's."""
     torch.manual_seed(0)
-    model = RBM(size=8, channels=1, latent_dim=1, units="gaussian", sigma=0.0, lr=0.05, half_after=0, chains=100)
+    model = RBM(size=8, channels=1, latent_dim=1, units="gaussian", sigma=0.0, lr=0.05, lr_half_life=0, chains=100)
     optimizers = model.optimizers()
     optimizers["rbm"].param_groups[0]["lr"] = 0.0  # the weights stay where they are, near zero
     torch.nn.init.zeros_(model.weight)
@@ -170,7 +172,7 @@ def test_learned_noise_gets_the_gradient_of_the_log_likelihood_too() -> None:
 
 def test_chains_go_on_and_the_mean_is_that_of_all_images() -> None:
     torch.manual_seed(0)
-    model = RBM(size=8, channels=1, latent_dim=6, greys="chances")
+    model = RBM(size=8, channels=1, latent_dim=6, binarize="probabilities")
     optimizers, before = model.optimizers(), model.fantasies.clone()
     images = [torch.rand(4, 1, 8, 8) * 2 - 1 for _ in range(3)]
     for step, image in enumerate(images):
@@ -179,12 +181,12 @@ def test_chains_go_on_and_the_mean_is_that_of_all_images() -> None:
     torch.testing.assert_close(model.mean, ((torch.cat(images) + 1) / 2).mean(0).flatten())
 
 
-@pytest.mark.parametrize(("greys", "expected"), [("chances", 0.3), ("halved", 0.0), ("drawn", 0.3)])
-def test_greys(greys: str, expected: float) -> None:
-    model = RBM(size=64, channels=1, latent_dim=2, greys=greys)
+@pytest.mark.parametrize(("binarize", "expected"), [("probabilities", 0.3), ("threshold", 0.0), ("stochastic", 0.3)])
+def test_binarize(binarize: str, expected: float) -> None:
+    model = RBM(size=64, channels=1, latent_dim=2, binarize=binarize)
     visible = model.visible(torch.full((4, 1, 64, 64), -0.4), noise())
     assert visible.mean().item() == pytest.approx(expected, abs=0.02)
-    assert greys == "chances" or set(visible.unique().tolist()) <= {0.0, 1.0}
+    assert binarize == "probabilities" or set(visible.unique().tolist()) <= {0.0, 1.0}
 
 
 def test_sparsity_turns_hidden_units_off() -> None:
@@ -203,7 +205,7 @@ def test_sparsity_turns_hidden_units_off() -> None:
 def test_the_learning_rate_falls_with_the_images_seen() -> None:
     def moved(images: int, half_after: int) -> Tensor:
         torch.manual_seed(0)
-        model = RBM(size=8, channels=1, latent_dim=6, half_after=half_after)
+        model = RBM(size=8, channels=1, latent_dim=6, lr_half_life=half_after)
         start, optimizers = model.weight.detach().clone(), model.optimizers()
         torch.manual_seed(1)
         train_step(model, optimizers, Batch(torch.rand(16, 1, 8, 8) * 2 - 1), Clock(0, images))
@@ -217,7 +219,7 @@ def test_it_learns_more_of_digits_than_independent_pixels_can_say() -> None:
     """Both likelihoods are exact; the images that judge have not been learned from."""
     seen, unseen = (from_uint8(open_pack(name, size=8, channels=1).images) for name in ("digits", "digits/test"))
     torch.manual_seed(0)
-    model = RBM(size=8, channels=1, latent_dim=14, greys="halved", lr=0.05)
+    model = RBM(size=8, channels=1, latent_dim=14, binarize="threshold", lr=0.05)
     optimizers = model.optimizers()
     for step in range(1200):
         start = 64 * step % (len(seen) - 64)
@@ -245,7 +247,7 @@ def chances(m: Machine) -> Tensor:
 
 DRAWS: dict[str, Any] = {
     "gibbs": lambda m, n: gibbs(m, torch.zeros(n, 4, dtype=torch.float64), steps=60, noise=noise()),
-    "annealed": lambda m, n: annealed(m, partition.ladder(60)[1:], count=n, noise=noise()),
+    "annealed": lambda m, n: annealed(m, partition.inverse_temperatures(60)[1:], count=n, noise=noise()),
     "tempered": lambda m, n: tempered(
         m, [0.0, 0.4, 0.7, 1.0], torch.zeros(4 * n, 5, dtype=torch.float64), steps=60, noise=noise()
     ),
@@ -315,7 +317,7 @@ def test_annealed_importance_sampling_agrees_with_counting(gaussian: bool) -> No
     for seed in range(10):
         m = machine(12, 10, gaussian=gaussian, strength=0.3 if gaussian else 0.6, seed=seed)
         exact = partition.exact_log_partition(m)
-        weights = partition.forward_weights(m, partition.ladder(300), chains=100, noise=noise(seed))
+        weights = partition.forward_weights(m, partition.inverse_temperatures(300), chains=100, noise=noise(seed))
         found = log_mean(weights)
         assert found.value == pytest.approx(exact, abs=0.15)
         inside += found.low <= exact <= found.high
@@ -324,20 +326,20 @@ def test_annealed_importance_sampling_agrees_with_counting(gaussian: bool) -> No
 
 def test_forward_and_reverse_bound_log_z_from_both_sides() -> None:
     m = machine(10, 8, strength=0.7)
-    exact, few = partition.exact_log_partition(m), partition.ladder(4)
+    exact, few = partition.exact_log_partition(m), partition.inverse_temperatures(4)
     random = torch.Generator().manual_seed(0)
     drawn = states(10)[torch.multinomial(chances(m), 4000, True, generator=random)]
     below = partition.forward_weights(m, few, chains=4000, noise=noise())
     above = partition.reverse_weights(m, few, drawn, noise=noise())
     assert below.mean() < exact - 0.2 and above.mean() > exact + 0.2  # so few temperatures leave a gap
     assert log_mean(below).value == pytest.approx(exact, abs=0.15)
-    many = partition.reverse_weights(m, partition.ladder(400), drawn[:500], noise=noise())
+    many = partition.reverse_weights(m, partition.inverse_temperatures(400), drawn[:500], noise=noise())
     assert many.mean().item() == pytest.approx(exact, abs=0.05)
 
 
 def test_reverse_chains_give_chances_that_sum_to_one() -> None:
     """Burda 2015: exp(-F(x) - weight) estimates without bias the chance that annealing ends at x."""
-    m, few, every = machine(4, 3, strength=1.5), partition.ladder(3), states(4)
+    m, few, every = machine(4, 3, strength=1.5), partition.inverse_temperatures(3), states(4)
     many = every.repeat(8000, 1)
     weights = partition.reverse_weights(m, few, many, noise=noise())
     found = (-m.free_energy(many) - weights).exp().view(8000, 16).mean(0)
@@ -359,7 +361,7 @@ def test_the_log_of_a_mean_and_the_difference_of_scores() -> None:
 def test_figures_show_filters_and_chains() -> None:
     torch.manual_seed(0)
     model: Model = RBM(size=8, channels=1, latent_dim=70)
-    shown = model.figures()
+    shown = model.diagnostics()
     assert shown["filters"].shape == (64, 1, 8, 8) and shown["chains"].shape == (64, 1, 8, 8)
     torch.testing.assert_close(shown["filters"].abs().amax((1, 2, 3)), torch.ones(64))
-    assert set(RBM(size=8, channels=1, method="cd").figures()) == {"filters"}
+    assert set(RBM(size=8, channels=1, method="cd").diagnostics()) == {"filters"}

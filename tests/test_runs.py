@@ -51,7 +51,7 @@ class Toy(Latent):
     latent_dim: int = option(4, "numbers in the latent vector", low=1)
     lr: float = option(0.01, "learning rate")
 
-    scaffolding = ("critic",)
+    training_only = ("critic",)
     batch_size = 4
     ema_half_life = 2000
 
@@ -66,7 +66,13 @@ class Toy(Latent):
         real = batch.image
         fake = self.decode(torch.randn(len(real), self.latent_dim))
         score = self.critic(real.flatten(1)).mean()
-        yield None, {"verdict/real": score.detach().sigmoid(), "verdict/fake": score.detach().neg().sigmoid()}
+        yield (
+            None,
+            {
+                "discriminator/prob_real": score.detach().sigmoid(),
+                "discriminator/prob_fake": score.detach().neg().sigmoid(),
+            },
+        )
         terms = {"gap": self.critic(fake.detach().flatten(1)).mean() - score}
         if clock.step % 3 == 0:
             terms["size"] = sum((p.square().sum() for p in self.critic.parameters()), torch.zeros(()))
@@ -383,7 +389,7 @@ def test_resume_refuses_changed_data_fewer_steps_and_unnamed_code(tmp_path: Path
         ({"family": None}, "family: None, expected str"),
         ({"settings": {"steps": "many"}}, "--steps is 'many'; expected int"),
         ({"settings": {"stepz": 3}}, "unknown setting 'stepz'"),
-        ({"options": {"width": 3}}, "no option 'width'"),
+        ({"options": {"base_channels": 3}}, "no option 'base_channels'"),
         ({"options": {"latent_dim": 5}}, "does not fit the run's options"),
         ({"images": True}, "images: True"),
     ],
@@ -686,26 +692,26 @@ def poisoned(family: type[Model], player: str, term: str, *, step: int, value: f
 
 def small(family: type[Model]) -> dict[str, Any]:
     """Options of a family that make it small."""
-    wanted = {"size": 16, "width": 8, "latent_dim": 8, "num_inference_steps": 2}
+    wanted = {"size": 16, "base_channels": 8, "latent_dim": 8, "num_inference_steps": 2}
     return {name: value for name, value in wanted.items() if name in {f.name for f in options_of(family)}}
 
 
 TERMS = [
-    ("rbm", "rbm", "gap"),
+    ("rbm", "rbm", "free_energy_gap"),
     ("vae", "vae", "reconstruction"),
     ("vae", "vae", "kl"),
     ("gan", "discriminator", "real"),
     ("gan", "discriminator", "fake"),
     ("gan", "discriminator", "r1"),
-    ("gan", "generator", "fool"),
+    ("gan", "generator", "adversarial"),
     ("dcgan", "discriminator", "real"),
     ("dcgan", "discriminator", "fake"),
     ("dcgan", "discriminator", "r1"),
-    ("dcgan", "generator", "fool"),
+    ("dcgan", "generator", "adversarial"),
     ("wgan", "critic", "real"),
     ("wgan", "critic", "fake"),
     ("wgan_gp", "critic", "penalty"),
-    ("diffusion", "denoiser", "error"),
+    ("diffusion", "denoiser", "mse"),
 ]
 
 
@@ -739,7 +745,7 @@ def test_loss_that_is_not_finite_is_named_and_never_saved(
 ) -> None:
     family = families.find(name)
     monkeypatch.setattr(family, "losses", poisoned(family, player, term, step=4, value=value))
-    options = {**small(family), "r1_every": 2} if term == "r1" else small(family)
+    options = {**small(family), "r1_interval": 2} if term == "r1" else small(family)
     assert_diverged(tmp_path, quiet, family, data, f"the term '{term}' of {player} is .* at step", options)
 
 
@@ -872,7 +878,7 @@ def test_display_shows_a_player_that_moves_at_every_fifth_step_all_the_time(tmp_
         wgan = families.find("wgan")
         runs.start(asked, wgan, small(wgan), data=data, display=display)
     assert len(shown) == 12
-    assert all({"critic/real", "generator/fool", "distance/critic"} <= names for names in shown)
+    assert all({"critic/real", "generator/adversarial", "critic/wasserstein"} <= names for names in shown)
 
 
 def test_tensorboard_gets_rows_and_sheets_or_names_its_extra(
@@ -974,7 +980,7 @@ def test_dry_run_measures_and_writes_nothing(tmp_path: Path) -> None:
 
 def test_a_dry_run_looks_at_each_phase_that_is_reached(tmp_path: Path) -> None:
     class Later(Toy):
-        def phases(self, batch_size: int) -> list[Clock]:
+        def schedule_breakpoints(self, batch_size: int) -> list[Clock]:
             return [Clock(step, step * batch_size) for step in (0, 50, 900)]
 
         def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
@@ -989,7 +995,7 @@ def test_a_dry_run_looks_at_each_phase_that_is_reached(tmp_path: Path) -> None:
 
 def test_a_plan_adds_up_the_phases() -> None:
     paces = (Pace(0, 1.0, 2.0), Pace(10, 3.0, 6.0), Pace(30, 0.5, 1.0))
-    plan = runs.Plan({}, {}, 0, 0, paces, "cpu", 4)
+    plan = runs.Plan({}, {}, {}, 0, 0, paces, "cpu", 4)
     assert [plan.seconds(steps) for steps in (1, 10, 11, 30, 34)] == [1, 10, 13, 70, 72]
     assert [plan.steps(plan.seconds(steps)) for steps in (1, 10, 11, 30, 34)] == [1, 10, 11, 30, 34]
     assert plan.steps(20.0, core=True) == 10 and plan.steps(26.0, core=True) == 11

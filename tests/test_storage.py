@@ -444,7 +444,7 @@ def test_the_system_itself_refuses(run: Run) -> None:
 @dataclass(eq=False)
 class Tiny(Model):
     width: int = option(4, "width", low=1, high=64)
-    scaffolding = ("critic",)
+    training_only = ("critic",)
 
     def build(self) -> None:
         self.generator = nn.Linear(self.width, 3)
@@ -468,10 +468,10 @@ def test_a_saved_model_is_read_back(model_folder: Path) -> None:
         config, weights = storage.read_model_folder(path)
         assert config["family"].endswith(":Tiny") and config["options"]["width"] == 5
         assert weights.keys() == {"generator.weight", "generator.bias"}
-    model, bare = Tiny(width=5), Tiny(width=5).drop_scaffolding()
+    model, bare = Tiny(width=5), Tiny(width=5).drop_training_only()
     storage.fill(model, weights)
     storage.fill(bare, weights)
-    storage.fill(bare, model.state_dict())  # scaffolding that is not wanted is left
+    storage.fill(bare, model.state_dict())  # training_only that is not wanted is left
     assert model.generator.weight.equal(weights["generator.weight"])
     assert bare.state_dict()["generator.bias"].equal(weights["generator.bias"])
 

@@ -52,7 +52,7 @@ class Noise:
 
 def stylegan(**changes: float) -> StyleGAN2:
     torch.manual_seed(0)
-    return StyleGAN2(**{"size": 16, "width": 4, "latent_dim": 8, **changes})  # type: ignore[arg-type]
+    return StyleGAN2(**{"size": 16, "base_channels": 4, "latent_dim": 8, **changes})  # type: ignore[arg-type]
 
 
 # Layers
@@ -192,9 +192,9 @@ def test_pixel_norm_and_minibatch_deviation_against_loops() -> None:
 
 def test_the_networks_are_those_they_are_measured_against() -> None:
     """The textbook's, with grouped convolutions of each image's own weights: the same images and scores."""
-    model = StyleGAN2(size=16, width=4)
+    model = StyleGAN2(size=16, base_channels=4)
     book = stylegan2.networks(16, 3, 4)
-    names = ("mapping", "synthesis", "discriminator")
+    names = ("mapping_network", "synthesis", "discriminator")
     for name, theirs in zip(names, book):
         mine = {key: value for key, value in getattr(model, name).state_dict().items() if key != "mean"}
         assert list(theirs.state_dict()) and theirs.load_state_dict(mine)
@@ -231,7 +231,7 @@ def test_path_length_against_autograd_by_hand() -> None:
 
 def test_path_length_of_the_synthesis_is_its_jacobians() -> None:
     torch.manual_seed(0)
-    synthesis = Synthesis(8, 1, width=4, style=5, noisy=False)
+    synthesis = Synthesis(8, 1, width=4, style=5, noise_injection=False)
     w = torch.randn(2, 5)
 
     def images(w: Tensor) -> Tensor:
@@ -260,16 +260,18 @@ def test_the_typical_length_begins_with_the_first_and_follows_slowly() -> None:
 
 def test_truncation_draws_towards_the_mean() -> None:
     model = stylegan().eval()
-    torch.nn.init.normal_(model.mapping.mean)
+    torch.nn.init.normal_(model.mapping_network.mean)
     z = model.prior(range(3))
     with torch.no_grad():
-        torch.testing.assert_close(model.to_w(z), model.mapping(z))
-        torch.testing.assert_close(model.decode(z), model.decode_w(model.mapping(z)))
+        torch.testing.assert_close(model.mapping(z), model.mapping(z))
+        torch.testing.assert_close(model.decode(z), model.synthesize(model.mapping(z)))
         w = model.mapping(z)
         model.truncation = 0.7
-        torch.testing.assert_close(model.to_w(z), model.mapping.mean + 0.7 * (w - model.mapping.mean))
+        torch.testing.assert_close(
+            model.mapping(z), model.mapping_network.mean + 0.7 * (w - model.mapping_network.mean)
+        )
         model.truncation = 0.0
-        torch.testing.assert_close(model.decode(z), model.decode_w(model.mapping.mean.expand(3, -1)))
+        torch.testing.assert_close(model.decode(z), model.synthesize(model.mapping_network.mean.expand(3, -1)))
 
 
 def test_the_mean_of_w_is_that_of_the_styles_seen() -> None:
@@ -284,7 +286,7 @@ def test_the_mean_of_w_is_that_of_the_styles_seen() -> None:
 def test_a_share_of_the_images_learns_with_two_styles() -> None:
     torch.manual_seed(0)
     w = torch.arange(4000.0)[:, None].expand(-1, 3)
-    model = stylegan(mixing=0.75)
+    model = stylegan(style_mixing_prob=0.75)
     own = model.mixed(w)[..., 0] == w[:, :1]  # n styles
     assert own[:, 0].all()
     assert (own.long().diff(dim=1) <= 0).all(), "from some layer on it is the other"
@@ -296,7 +298,7 @@ def test_a_share_of_the_images_learns_with_two_styles() -> None:
 
 def test_noise_is_drawn_in_training_and_fixed_afterwards() -> None:
     torch.manual_seed(0)
-    synthesis = Synthesis(16, 3, width=4, style=6, noisy=True)
+    synthesis = Synthesis(16, 3, width=4, style=6, noise_injection=True)
     for block in synthesis.blocks:
         torch.nn.init.ones_(block.strengths)
     w = torch.randn(2, synthesis.styles, 6)
@@ -313,12 +315,12 @@ def test_mixed_pictures_have_the_columns_style_in_those_layers(layers: explore.L
     pictures = api.mix(model, rows=[0, 1], columns=[5, 6, 7], layers=layers)
     assert pictures.shape == (3, 4, 3, 32, 32)
     with torch.no_grad():
-        row, column = model.to_w(model.prior([1])), model.to_w(model.prior([6]))
+        row, column = model.mapping(model.prior([1])), model.mapping(model.prior([6]))
         styles = row[:, None].repeat(1, 7, 1)
         styles[:, taken] = column
-        torch.testing.assert_close(pictures[2, 2], model.decode_w(styles)[0], atol=1e-5, rtol=0)
-        torch.testing.assert_close(pictures[0, 2], model.decode_w(column)[0], atol=1e-5, rtol=0)
-        torch.testing.assert_close(pictures[2, 0], model.decode_w(row)[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(pictures[2, 2], model.synthesize(styles)[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(pictures[0, 2], model.synthesize(column)[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(pictures[2, 0], model.synthesize(row)[0], atol=1e-5, rtol=0)
     same = api.mix(model, rows=[4], columns=[4], layers=layers)
     torch.testing.assert_close(same[1, 1], same[0, 1], atol=1e-5, rtol=0)
 
@@ -326,9 +328,9 @@ def test_mixed_pictures_have_the_columns_style_in_those_layers(layers: explore.L
 def test_walks_and_sums_in_w() -> None:
     model = stylegan().eval()
     with torch.no_grad():
-        w = model.to_w(model.prior([3, 8, 5]))
-        middle = model.decode_w((w[:1] + w[1:2]) / 2)
-        total = model.decode_w(w[:1] - w[1:2] + w[2:])
+        w = model.mapping(model.prior([3, 8, 5]))
+        middle = model.synthesize((w[:1] + w[1:2]) / 2)
+        total = model.synthesize(w[:1] - w[1:2] + w[2:])
     rows = api.interpolate(model, seeds=[3, 8], columns=3, space="w")
     torch.testing.assert_close(rows[0, 1], middle[0], atol=1e-5, rtol=0)
     torch.testing.assert_close(rows[0, ::2], api.sample(model, seeds=[3, 8]), atol=1e-5, rtol=0)
@@ -340,7 +342,7 @@ def test_walks_and_sums_in_w() -> None:
 
 
 def test_a_model_without_styles_says_so() -> None:
-    model = DCGAN(size=16, width=4)
+    model = DCGAN(size=16, base_channels=4)
     for ask in (lambda: api.mix(model, rows=[0], columns=[1]), lambda: api.interpolate(model, space="w")):
         with pytest.raises(UsageError, match="no styles.*stylegan2"):
             ask()
@@ -351,7 +353,7 @@ def test_a_model_without_styles_says_so() -> None:
 def test_the_commands_draw_w_and_mixtures(tmp_path: Path, elsewhere: None) -> None:
     saved, plain = str(tmp_path / "style"), str(tmp_path / "plain")
     stylegan().save(saved)
-    DCGAN(size=16, width=4).save(plain)
+    DCGAN(size=16, base_channels=4).save(plain)
     for words in (
         ("mix", saved, "--rows", "0-1", "--columns", "4-6", "--layers", "middle"),
         ("interpolate", saved, "--space", "w", "--rows", "2", "--columns", "3"),
@@ -489,18 +491,18 @@ def test_growth_is_a_function_of_the_images_seen() -> None:
 def test_a_faded_image_is_the_formula() -> None:
     """Figure 2: between two stages the images of both, the coarse one doubled, by (1 - a) and a."""
     torch.manual_seed(0)
-    model = ProGAN(size=16, width=4, latent_dim=6)
+    model = ProGAN(size=16, base_channels=4, latent_dim=6)
     z = torch.randn(3, 6)
     coarse, fine = (model.generator(z, torch.tensor(float(top)), top) for top in (1, 2))
     wanted = 0.7 * coarse.repeat_interleave(2, 2).repeat_interleave(2, 3) + 0.3 * fine
     torch.testing.assert_close(model.generator(z, torch.tensor(1.3), 2), wanted, atol=1e-6, rtol=1e-5)
-    model.growth.seen.fill_(3 * model.stage + int(0.3 * model.stage))
+    model.growth.seen.fill_(3 * model.images_per_stage + int(0.3 * model.images_per_stage))
     torch.testing.assert_close(model.decode(z), wanted.clamp(-1, 1), atol=1e-4, rtol=1e-4)
 
 
 def test_a_faded_score_is_of_the_mixed_features() -> None:
     torch.manual_seed(0)
-    model = ProGAN(size=16, width=4, latent_dim=6)
+    model = ProGAN(size=16, base_channels=4, latent_dim=6)
     network, image = model.discriminator, torch.randn(4, 3, 16, 16)
     root = 2**0.5
     x = F.leaky_relu(network.image[2](image), 0.2) * root
@@ -516,7 +518,7 @@ def test_a_faded_score_is_of_the_mixed_features() -> None:
 
 
 def test_real_images_are_as_coarse_as_those_made() -> None:
-    model, image = ProGAN(size=16, width=4), torch.randn(2, 3, 16, 16)
+    model, image = ProGAN(size=16, base_channels=4), torch.randn(2, 3, 16, 16)
     torch.testing.assert_close(model.shown(image, 0), F.avg_pool2d(image, 4))
     torch.testing.assert_close(model.shown(image, 2), image)
     half = F.avg_pool2d(image, 2)
@@ -529,11 +531,11 @@ def test_real_images_are_as_coarse_as_those_made() -> None:
 def test_resuming_is_bit_exact_across_a_growth_step(loss: str) -> None:
     def fresh() -> State:
         torch.manual_seed(0)
-        return State.start(ProGAN(size=16, width=4, latent_dim=6, stage=8, loss=loss))  # type: ignore[arg-type]
+        return State.start(ProGAN(size=16, base_channels=4, latent_dim=6, images_per_stage=8, loss=loss))  # type: ignore[arg-type]
 
     def run(state: State, steps: int) -> list[float]:
         made = train(state.model, Noise(), steps=steps, batch_size=4, seed=1, resume=state)
-        return [progress.report["growth/level"].item() for progress in made]
+        return [progress.report["growth/stage"].item() for progress in made]
 
     whole = fresh()
     levels = run(whole, 12)
@@ -552,7 +554,7 @@ def test_resuming_is_bit_exact_across_a_growth_step(loss: str) -> None:
 def test_all_is_learned_once_grown() -> None:
     """At the whole size every network's parameters move but those that make or see smaller images."""
     torch.manual_seed(0)
-    model = ProGAN(size=16, width=4, latent_dim=6, stage=1)
+    model = ProGAN(size=16, base_channels=4, latent_dim=6, images_per_stage=1)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     train_step(model, model.optimizers(), Noise().batch(0, 4), Clock(0, 10_000))
     still = {name.rpartition(".")[0] for name, p in model.named_parameters() if torch.equal(before[name], p)}
@@ -561,7 +563,7 @@ def test_all_is_learned_once_grown() -> None:
 
 def test_progan_is_measured_against_its_own_networks() -> None:
     """The textbook's, of neighbours, pooling and no other stages: the same images and scores once all stages are grown."""
-    model = ProGAN(size=16, width=4)
+    model = ProGAN(size=16, base_channels=4)
     book = progan.networks(16, 3, 4)
     for mine, theirs in zip((model.generator, model.discriminator), book):
         top = f"image.{model.growth.top}."
@@ -581,7 +583,7 @@ def test_half_precision_trains(family: type[StyleGAN2] | type[ProGAN]) -> None:
     reports = {}
     for precision in ("fp32", "bf16"):
         torch.manual_seed(0)
-        model = family(size=16, width=8, latent_dim=8)
+        model = family(size=16, base_channels=8, latent_dim=8)
         torch.manual_seed(1)
         clock = Clock(0, 10_000_000)
         report = train_step(model, model.optimizers(), Noise().batch(0, 8), clock, precision=precision)  # type: ignore[arg-type]
@@ -605,8 +607,8 @@ class Halves:
 def test_what_is_learned_has_the_datas_colours(family: type[StyleGAN2] | type[ProGAN], steps: int) -> None:
     """The halves are opposite, and all three colours are drawn, as bright as dark."""
     torch.manual_seed(0)
-    options = {"stage": 800} if family is ProGAN else {}
-    state = State.start(family(size=8, width=8, latent_dim=16, **options))  # type: ignore[arg-type]
+    options = {"images_per_stage": 800} if family is ProGAN else {}
+    state = State.start(family(size=8, base_channels=8, latent_dim=16, **options))  # type: ignore[arg-type]
     for _ in train(state.model, Halves(), steps=steps, batch_size=16, seed=0, ema_half_life=1000, resume=state):
         pass
     assert isinstance(state.average, (StyleGAN2, ProGAN))

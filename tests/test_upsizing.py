@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 
 from commandline import refused, typed
 from zeuxis import api
-from zeuxis.adversarial import PAIRS
+from zeuxis.adversarial import GAN_LOSSES
 from zeuxis.data import derived_sources, open_pack, pairs, tiles
 from zeuxis.data.listing import Shape, spread
 from zeuxis.data.readers import Files
@@ -33,7 +33,7 @@ from zeuxis.io import images, pixel_modes
 from zeuxis.io.tiling import enlarged, photograph
 from zeuxis.judging import upsizing
 from zeuxis.metrics import extractors, paired, vgg
-from zeuxis.model import Batch, Clock, Turn, Upsizer
+from zeuxis.model import Batch, Clock, SuperResolution, Turn
 from zeuxis.nets.augment import turned
 from zeuxis.training.build import build
 from zeuxis.training.engine import State, train
@@ -49,7 +49,7 @@ def noise(*shape: int, seed: int = 0) -> Array:
 
 def tiny(**options: Any) -> SRGAN:
     torch.manual_seed(0)
-    return SRGAN(**{"size": 16, "width": 4, "blocks": 1, "perceptual": 0.0, "turn": False, **options})
+    return SRGAN(**{"size": 16, "base_channels": 4, "blocks": 1, "vgg_weight": 0.0, "rotate90": False, **options})
 
 
 def batch(model: SRGAN, count: int = 4) -> Batch:
@@ -81,7 +81,7 @@ def test_a_doubling_lays_four_channels_out_as_squares() -> None:
 
 
 def test_the_textbook_is_the_papers_network() -> None:
-    model = SRGAN(textbook=True)
+    model = SRGAN(**SRGAN.presets["paper"])
     counts = {
         name: sum(p.numel() for p in getattr(model, name).parameters()) for name in ("generator", "discriminator")
     }
@@ -92,7 +92,7 @@ def test_the_textbook_is_the_papers_network() -> None:
     widths = [64, 64, 128, 128, 256, 256, 512, 512]
     convolutions = 28 * 64 + sum(9 * a * b + 2 * b for a, b in zip(widths, widths[1:]))
     assert counts["discriminator"] == convolutions + (512 * 36 * 1024 + 1024) + 1025
-    assert (model.pretrain, model.lr, model.adversary, model.square) == (1_000_000, 1e-4, 1e-3, 0.0)
+    assert (model.pretrain_steps, model.lr, model.gan_weight, model.mse_weight) == (1_000_000, 1e-4, 1e-3, 0.0)
 
 
 def test_what_is_learned_is_what_bicubic_enlargement_lacks() -> None:
@@ -102,10 +102,12 @@ def test_what_is_learned_is_what_bicubic_enlargement_lacks() -> None:
     source = torch.rand(1, 3, 6, 9)
     expected = F.interpolate(source, scale_factor=4, mode="bicubic", align_corners=False)
     torch.testing.assert_close(model.translate(source), expected.clamp(-1, 1))
-    assert not tiny(bicubic=False).translate(source * 3).isnan().any()
+    assert not tiny(bicubic_skip=False).translate(source * 3).isnan().any()
 
 
-@pytest.mark.parametrize("options", [{}, {"scale": 2, "kernel": 9}, {"blocks": 3, "kernel": 5, "norm": "batch"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"scale": 2, "kernel_size": 9}, {"blocks": 3, "kernel_size": 5, "norm": "batch"}]
+)
 def test_reach_is_how_far_an_output_looks(options: dict[str, Any]) -> None:
     model = tiny(**options).eval()
     for name, weight in model.generator.named_parameters():
@@ -117,7 +119,7 @@ def test_reach_is_how_far_an_output_looks(options: dict[str, Any]) -> None:
     assert source.grad is not None
     rows = source.grad[0].abs().sum((0, 2)).nonzero()[:, 0]
     far = max(30 - int(rows[0]), int(rows[-1]) - 30)
-    assert model.reach - 2 <= far <= model.reach
+    assert model.receptive_radius - 2 <= far <= model.receptive_radius
 
 
 # The game.
@@ -128,42 +130,45 @@ def turns(model: SRGAN, step: int) -> dict[str | None, dict[str, Tensor]]:
 
 
 def test_pixels_alone_until_the_clock_says_otherwise() -> None:
-    model = tiny(pretrain=7, pretrain_lr=3e-3, lr=1e-3)
+    model = tiny(pretrain_steps=7, pretrain_lr=3e-3, lr=1e-3)
     given = batch(model)
     for step in (0, 6):
         found = turns(model, step)
-        assert found.keys() == {"generator"} and found["generator"].keys() == {"square"}
-        assert model.rate(Clock(step, 0)) == pytest.approx(3.0)
+        assert found.keys() == {"generator"} and found["generator"].keys() == {"mse"}
+        assert model.lr_scale(Clock(step, 0)) == pytest.approx(3.0)
     assert given.source is not None
-    torch.testing.assert_close(found["generator"]["square"], F.mse_loss(model.generator(given.source), given.image))
+    torch.testing.assert_close(found["generator"]["mse"], F.mse_loss(model.generator(given.source), given.image))
     for step in (7, 1000):
         assert list(turns(model, step)) == [None, "discriminator", "generator"]
-        assert model.rate(Clock(step, 0)) == 1.0
+        assert model.lr_scale(Clock(step, 0)) == 1.0
 
 
 def test_the_game_is_the_papers() -> None:
     """Equations 2 to 6: features by mean square, minus the log of the discriminator's belief, each with its weight."""
-    model = tiny(pretrain=0, perceptual=2.0, adversary=0.5, square=0.25, block=2)
+    model = tiny(pretrain_steps=0, vgg_weight=2.0, gan_weight=0.5, mse_weight=0.25, vgg_block=2)
     network = made_up_vgg()
-    model.eyes = vgg.eyes(network)
+    model.feature_network = vgg.feature_network(network)
     given, found = batch(model), turns(model, 0)
     assert given.source is not None
     fake = model.generator(given.source)
     one, two = (network((image + 1) * 127.5)[1] for image in (fake, given.image))
-    torch.testing.assert_close(found["generator"]["features"], 2.0 * srgan._FEATURES[2] * F.mse_loss(one, two))
-    torch.testing.assert_close(found["generator"]["square"], 0.25 * F.mse_loss(fake, given.image))
+    torch.testing.assert_close(found["generator"]["vgg"], 2.0 * srgan._FEATURES[2] * F.mse_loss(one, two))
+    torch.testing.assert_close(found["generator"]["mse"], 0.25 * F.mse_loss(fake, given.image))
     belief = torch.sigmoid(model.discriminator(fake))
-    torch.testing.assert_close(found["generator"]["fool"], -0.5 * belief.log().mean())
+    torch.testing.assert_close(found["generator"]["adversarial"], -0.5 * belief.log().mean())
     loss = found["discriminator"]
-    torch.testing.assert_close(loss["real"], PAIRS["non-saturating"].real(model.discriminator(given.image)))
+    torch.testing.assert_close(loss["real"], GAN_LOSSES["non-saturating"].real(model.discriminator(given.image)))
     torch.testing.assert_close(loss["fake"], -(1 - belief).log().mean())
-    assert turns(tiny(pretrain=0, adversary=0.0), 0).keys() == {"generator"}
+    assert turns(tiny(pretrain_steps=0, gan_weight=0.0), 0).keys() == {"generator"}
 
 
 def test_the_eyes_are_no_part_of_the_model(tmp_path: Path) -> None:
-    model, blind = tiny(pretrain=2, perceptual=1.0, block=1), tiny(pretrain=2, perceptual=1.0, block=1)
+    model, blind = (
+        tiny(pretrain_steps=2, vgg_weight=1.0, vgg_block=1),
+        tiny(pretrain_steps=2, vgg_weight=1.0, vgg_block=1),
+    )
     network = made_up_vgg()
-    model.eyes = vgg.eyes(network)
+    model.feature_network = vgg.feature_network(network)
     assert model.state_dict().keys() == blind.state_dict().keys()
     assert len(list(model.parameters())) == len(list(blind.parameters()))
     state = State.start(model)
@@ -193,8 +198,8 @@ def test_the_eyes_are_no_part_of_the_model(tmp_path: Path) -> None:
 
 
 def _seeing(network: vgg.VGG) -> SRGAN:
-    model = tiny(pretrain=2, perceptual=1.0, block=1)
-    model.eyes = vgg.eyes(network)
+    model = tiny(pretrain_steps=2, vgg_weight=1.0, vgg_block=1)
+    model.feature_network = vgg.feature_network(network)
     return model
 
 
@@ -206,10 +211,10 @@ def test_a_run_lends_the_network_where_it_is_wanted(monkeypatch: pytest.MonkeyPa
         return made_up_vgg()
 
     monkeypatch.setattr(extractors, "vgg16", found)
-    cpu, options = torch.device("cpu"), {"size": 16, "width": 4, "blocks": 1}
-    assert build(SRGAN, {**options, "perceptual": 0.0}, seed=0, device=cpu).eyes is None and not asked  # type: ignore[attr-defined]
+    cpu, options = torch.device("cpu"), {"size": 16, "base_channels": 4, "blocks": 1}
+    assert build(SRGAN, {**options, "vgg_weight": 0.0}, seed=0, device=cpu).feature_network is None and not asked  # type: ignore[attr-defined]
     model = build(SRGAN, options, seed=0, device=cpu)
-    assert isinstance(model, SRGAN) and model.eyes is not None and asked == ["cpu"]
+    assert isinstance(model, SRGAN) and model.feature_network is not None and asked == ["cpu"]
     image = torch.rand(2, 3, 32, 32) * 2 - 1
     for block, features in enumerate(made_up_vgg()((image + 1) * 127.5), 1):
         torch.testing.assert_close(model.see(image, block), features)
@@ -235,7 +240,7 @@ def test_vgg_from_a_file_of_ones_own(tmp_path: Path) -> None:
     image = torch.rand(1, 3, 96, 96) * 2 - 1
     mean, deviation = (torch.tensor(each).view(3, 1, 1) for each in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     wanted = theirs(((image + 1) / 2 - mean) / deviation) * 57.63
-    found = vgg.eyes(ours)(image, 4)
+    found = vgg.feature_network(ours)(image, 4)
     inside = (..., slice(4, -4), slice(4, -4))  # at the border theirs pads with another grey, a level away
     torch.testing.assert_close(found[inside], wanted[inside], rtol=1e-4, atol=1e-3 * float(wanted.abs().max()))
     path.write_bytes(safetensors.torch.save({"features.0.weight": torch.zeros(2, 2)}))
@@ -250,21 +255,23 @@ def test_vgg_weights_of_each_block_are_about_alike() -> None:
     """What the factors stand for: at four times, a bicubic enlargement pays as much in features as in pixels."""
     reached = pytest.importorskip("zeuxis.metrics.extractors")
     try:
-        eyes, pack = vgg.eyes(reached.vgg16()), open_pack("photos/test:16", size=96)
+        feature_network, pack = vgg.feature_network(reached.vgg16()), open_pack("photos/test:16", size=96)
     except DataError as error:
         pytest.skip(str(error))
     image = images.from_uint8(pack.images)
     small = F.interpolate(image, scale_factor=0.25, mode="bicubic", antialias=True, align_corners=False)
     large = F.interpolate(small, scale_factor=4, mode="bicubic", align_corners=False)
     for block, factor in srgan._FEATURES.items():
-        apart = factor * F.mse_loss(eyes(large, block), eyes(image, block))
+        apart = factor * F.mse_loss(feature_network(large, block), feature_network(image, block))
         assert 0.5 < float(apart / F.mse_loss(large, image)) < 2
 
 
 # Any size: tiles, grey, opacity.
 
 
-@pytest.mark.parametrize("options", [{}, {"scale": 2, "kernel": 5}, {"norm": "batch", "bicubic": False, "blocks": 2}])
+@pytest.mark.parametrize(
+    "options", [{}, {"scale": 2, "kernel_size": 5}, {"norm": "batch", "bicubic_skip": False, "blocks": 2}]
+)
 def test_tiles_are_the_whole(options: dict[str, Any]) -> None:
     model = tiny(**options).eval()
     source = torch.rand(2, 3, 37, 50) * 2 - 1
@@ -513,7 +520,7 @@ def test_marks_are_those_of_other_libraries() -> None:
 
 
 @dataclass(eq=False)
-class Neighbours(Upsizer):
+class Neighbours(SuperResolution):
     """Enlarges by repeating pixels."""
 
     def build(self) -> None:
@@ -526,7 +533,7 @@ class Neighbours(Upsizer):
         yield from ()
 
     @property
-    def reach(self) -> int:
+    def receptive_radius(self) -> int:
         return 0
 
     def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:
@@ -557,7 +564,7 @@ def test_whole_photographs_are_judged_beside_bicubic_and_nearest(tmp_path: Path)
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short run through both phases."""
     root = tmp_path_factory.mktemp("upsizing")
-    options = {"size": 32, "width": 4, "blocks": 1, "perceptual": 0.0, "pretrain": 2}
+    options = {"size": 32, "base_channels": 4, "blocks": 1, "vgg_weight": 0.0, "pretrain_steps": 2}
     settings = TrainSettings(steps=4, batch_size=4, sample_every=4, log_every=1, device="cpu", out=str(root / "runs"))
     return api.train("srgan", str(folder(root / "photos")), settings=settings, options=options)
 

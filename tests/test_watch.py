@@ -20,7 +20,7 @@ from zeuxis.storage import Run
 from zeuxis.training import runs
 from zeuxis.training.settings import TrainSettings
 
-OPTIONS = {"size": 8, "channels": 1, "width": 8, "latent_dim": 4}
+OPTIONS = {"size": 8, "channels": 1, "hidden_dim": 8, "latent_dim": 4}
 NAME = "evaluation/FID[eyes]"
 
 

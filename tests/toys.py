@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zeuxis.adversarial import adam
-from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Styled, Translator, Turn, Upsizer, option
+from zeuxis.model import Batch, Clock, Encoder, Latent, Model, StyleBased, SuperResolution, Translator, Turn, option
 
 
 @dataclass(eq=False)
@@ -23,7 +23,7 @@ class Sound(Latent):
     latent_dim: int = option(4, "numbers in the latent vector", low=1, high=64)
     lr: float = option(1e-3, "learning rate (Adam)", low=0, high=1)
 
-    scaffolding = ("judge",)
+    training_only = ("judge",)
 
     def build(self) -> None:
         pixels = self.channels * self.size**2
@@ -42,7 +42,7 @@ class Sound(Latent):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         fake = self.made(batch.image)
         yield "judge", {"real": F.softplus(-self.score(batch.image)).mean(), "fake": self.score(fake.detach()).mean()}
-        yield "maker", {"fool": -self.score(fake).mean()}
+        yield "maker", {"adversarial": -self.score(fake).mean()}
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return torch.tanh(self.maker(z)).view(-1, self.channels, self.size, self.size)
@@ -57,21 +57,21 @@ class SoundEncoder(Sound, Encoder):
 
 
 @dataclass(eq=False)
-class SoundStyled(Styled, Sound):
+class SoundStyleBased(StyleBased, Sound):
     """One style for the one layer."""
 
     @property
     def styles(self) -> int:
         return 1
 
-    def to_w(self, z: Tensor) -> Tensor:
+    def mapping(self, z: Tensor) -> Tensor:
         return 2 * z
 
-    def decode_w(self, w: Tensor) -> Tensor:
+    def synthesize(self, w: Tensor) -> Tensor:
         return Sound.decode(self, w.flatten(1))
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        return self.decode_w(self.to_w(z))
+        return self.synthesize(self.mapping(z))
 
 
 @dataclass(eq=False)
@@ -93,7 +93,7 @@ class SoundTranslator(Translator):
 
 
 @dataclass(eq=False)
-class SoundUpsizer(Upsizer):
+class SoundSuperResolution(SuperResolution):
     """Neighbours, then a convolution."""
 
     def build(self) -> None:
@@ -111,11 +111,11 @@ class SoundUpsizer(Upsizer):
         return torch.tanh(self.layer(F.interpolate(source, scale_factor=self.scale)))
 
     @property
-    def reach(self) -> int:
+    def receptive_radius(self) -> int:
         return 1
 
 
-SOUND: tuple[type[Model], ...] = (Sound, SoundEncoder, SoundStyled, SoundTranslator, SoundUpsizer)
+SOUND: tuple[type[Model], ...] = (Sound, SoundEncoder, SoundStyleBased, SoundTranslator, SoundSuperResolution)
 # The broken families: the check that must fail, and what it must say.
 BROKEN: dict[type[Model], tuple[str, str]] = {}
 
@@ -178,9 +178,9 @@ class NoParameters(Sound):
         pass
 
 
-@broken("networks_have_parameters", "scaffolding names 'critic', which build does not make")
+@broken("networks_have_parameters", "training_only names 'critic', which build does not make")
 class NoSuchNetwork(Sound):
-    scaffolding = ("critic",)
+    training_only = ("critic",)
 
 
 @broken("every_parameter_has_one_player", "extra.weight is in no optimizer: it never learns")
@@ -211,45 +211,55 @@ class Unchecked(Sound):
         self.build()
 
 
+@broken("presets_are_options", "the preset paper sets 'momentum', which is no option")
+class UnknownPreset(Sound):
+    presets = {"paper": {"momentum": 0.9}}
+
+
+@broken("presets_are_options", "--lr is 20.0; expected 0 to 1")
+class WrongPreset(Sound):
+    presets = {"paper": {"lr": 20}}
+
+
 @broken(
-    "turns_are_players_with_losses",
+    "losses_are_finite_scalars",
     "yields the player 'mentor', which has no optimizer; optimizers gives 'judge', 'maker'",
 )
 class NoOptimizer(Sound):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         yield from super().losses(batch, clock)
-        yield "mentor", {"fool": self.maker.weight.sum()}
+        yield "mentor", {"adversarial": self.maker.weight.sum()}
 
 
-@broken("turns_are_players_with_losses", "losses gives a dict; expected turns, as: yield 'player'")
+@broken("losses_are_finite_scalars", "losses gives a dict; expected turns, as: yield 'player'")
 class NoTurns(Sound):
     def losses(self, batch: Batch, clock: Clock) -> Any:
-        return {"fool": self.made(batch.image).mean()}
+        return {"adversarial": self.made(batch.image).mean()}
 
 
-@broken("turns_are_players_with_losses", "losses yields a Tensor; expected a player and its terms")
+@broken("losses_are_finite_scalars", "losses yields a Tensor; expected a player and its terms")
 class NoPlayer(Sound):
     def losses(self, batch: Batch, clock: Clock) -> Any:
         yield self.made(batch.image).mean()
 
 
-@broken("turns_are_players_with_losses", "at step 1 no player has a turn")
+@broken("losses_are_finite_scalars", "at step 1 no player has a turn")
 class Idle(Sound):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         if clock.step != 1:
             yield from super().losses(batch, clock)
 
 
-@broken("turns_are_players_with_losses", r"the term 'fool' of 'maker' has the shape \(4, 1\); expected a scalar")
+@broken("losses_are_finite_scalars", r"the term 'adversarial' of 'maker' has the shape \(4, 1\); expected a scalar")
 class NoScalar(Sound):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
-        yield "maker", {"fool": self.score(self.made(batch.image))}
+        yield "maker", {"adversarial": self.score(self.made(batch.image))}
 
 
-@broken("turns_are_players_with_losses", "the term 'fool' of 'maker' is inf at step 0")
+@broken("losses_are_finite_scalars", "the term 'adversarial' of 'maker' is inf at step 0")
 class NotFinite(Sound):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
-        yield "maker", {"fool": self.score(self.made(batch.image)).mean() / clock.images}
+        yield "maker", {"adversarial": self.score(self.made(batch.image)).mean() / clock.images}
 
 
 @broken("turns_depend_on_the_clock_alone", "at step 0 other images are played for in other turns")
@@ -269,13 +279,13 @@ class TooEarly(Sound):
         fake = self.made(batch.image)
         fool = -self.score(fake).mean()
         yield "judge", {"fake": self.score(fake.detach()).mean()}
-        yield "maker", {"fool": fool}
+        yield "maker", {"adversarial": fool}
 
 
 @broken("only_the_player_moves", "the loss of 'maker' is detached from its parameters")
 class Detached(Sound):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
-        yield "maker", {"fool": self.score(self.made(batch.image)).mean().detach()}
+        yield "maker", {"adversarial": self.score(self.made(batch.image)).mean().detach()}
 
 
 @broken("only_the_player_moves", "the loss of 'maker' does not move it")
@@ -292,13 +302,13 @@ class CallsBackward(Sound):
         yield from super().losses(batch, clock)
 
 
-@broken("learning_rates_are_scaled_by_a_number", "rate is inf at step 0; expected a finite number")
+@broken("lr_scale_is_finite", "lr_scale is inf at step 0; expected a finite number")
 class NoRate(Sound):
-    def rate(self, clock: Clock) -> float:
+    def lr_scale(self, clock: Clock) -> float:
         return 1 / clock.step if clock.step else float("inf")
 
 
-@broken("a_step_waits_for_no_value", r"a step asks for a tensor's value \(if, .item\(\), .tolist\(\)\)")
+@broken("a_step_never_waits_for_the_device", r"a step asks for a tensor's value \(if, .item\(\), .tolist\(\)\)")
 class Waits(Sound):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         yield from super().losses(batch._replace(image=batch.image / batch.image.abs().max().item()), clock)
@@ -332,7 +342,7 @@ class Rounded(Sound):
         real = batch.image.requires_grad_(True)
         (gradient,) = torch.autograd.grad(self.score(real).sum(), real, create_graph=True)
         yield "judge", {"penalty": gradient.square().sum((1, 2, 3)).mean()}
-        yield "maker", {"fool": -self.score(self.made(batch.image)).mean()}
+        yield "maker", {"adversarial": -self.score(self.made(batch.image)).mean()}
 
 
 @broken("penalties_stay_in_float32", "a penalty on a gradient is computed in bfloat16")
@@ -345,7 +355,7 @@ class HalfRounded(Rounded):
         with torch.autocast(real.device.type, enabled=False):
             (gradient,) = torch.autograd.grad(score, real, create_graph=True)
         yield "judge", {"penalty": gradient.square().sum((1, 2, 3)).mean()}
-        yield "maker", {"fool": -self.score(self.made(batch.image)).mean()}
+        yield "maker", {"adversarial": -self.score(self.made(batch.image)).mean()}
 
 
 @broken("training_is_deterministic", "two trainings of seed 7 differ in .* at step 1; draw noise by torch.randn")
@@ -359,7 +369,7 @@ class Numpy(Sound):
 class ByChance(Sound):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         yield "judge", {"fake": self.score(self.made(batch.image).detach()).mean() * random.random()}
-        yield "maker", {"fool": -self.score(self.made(batch.image)).mean()}
+        yield "maker", {"adversarial": -self.score(self.made(batch.image)).mean()}
 
 
 @broken("resuming_is_exact", "resumed at step 1 it ends with other bits in .*; what a step remembers must be a buffer")
@@ -381,16 +391,18 @@ class OwnGenerator(Sound):
         return self.decode(torch.randn(len(image), self.latent_dim, generator=self.noise).to(image.device))
 
 
-@broken("the_phases_are_told", "other layers are called than at 0; phases must tell")
+@broken(
+    "schedule_breakpoints_are_complete", "step 720720 calls other layers than step 0; schedule_breakpoints must list it"
+)
 class TellsNoPhase(SoundTranslator):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         part = batch if clock.step > 50 else batch._replace(source=batch.source[:2], image=batch.image[:2])  # type: ignore[index]
         yield from super().losses(part, clock)
 
 
-@broken("the_phases_are_told", "phases has step 9, where no other layers are called")
+@broken("schedule_breakpoints_are_complete", "schedule_breakpoints has step 9, which calls no other layers")
 class TellsTooMuch(Sound):
-    def phases(self, batch_size: int) -> list[Clock]:
+    def schedule_breakpoints(self, batch_size: int) -> list[Clock]:
         return [Clock(), Clock(9, 9 * batch_size)]
 
 
@@ -432,84 +444,89 @@ class SamplesByJudge(Sound):
         return (super().decode(z) + self.judge[0].bias.mean()).clamp(-1, 1)
 
 
-@broken("samples_survive_saving", "are no plain values; use str, int, float, bool")
+@broken(
+    "options_are_declared", r"the option layers is a tuple\[int, ...\]; options are int, float, str, bool or Literal"
+)
 @dataclass(eq=False)
 class NoPlainOption(Sound):
     layers: tuple[int, ...] = option((1, 2), "widths of the layers")
 
 
-@broken("an_image_is_a_function_of_its_seed", r"decode gives values up to .*; expected \[-1, 1\]: end in torch.tanh")
+@broken("an_image_depends_on_its_seed_alone", r"decode gives values up to .*; expected \[-1, 1\]: end in torch.tanh")
 class OutOfRange(Sound):
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return 3 * super().decode(z)
 
 
-@broken("an_image_is_a_function_of_its_seed", r"decode gives the shape \(4, 768\); expected \(4, 3, 16, 16\)")
+@broken("an_image_depends_on_its_seed_alone", r"decode gives the shape \(4, 768\); expected \(4, 3, 16, 16\)")
 class Flat(Sound):
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return super().decode(z).flatten(1)
 
 
-@broken("an_image_is_a_function_of_its_seed", "prior gives one seed two latents")
+@broken("an_image_depends_on_its_seed_alone", "prior gives one seed two latents")
 class ByOrder(Sound):
     def prior(self, seeds: Sequence[int]) -> Tensor:
         torch.manual_seed(seeds[0])
         return torch.randn(len(seeds), self.latent_dim)
 
 
-@broken("an_image_is_a_function_of_its_seed", "another image of a latent alone than of one among others")
+@broken("an_image_depends_on_its_seed_alone", "another image of a latent alone than of one among others")
 class Mixes(Sound):
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return super().decode(z + torch.randn_like(z))
 
 
-@broken("images_have_latents", r"encode gives the shape \(3, 1\); expected that of prior, \(3, 4\)")
+@broken("encode_gives_latents", r"encode gives the shape \(3, 1\); expected that of prior, \(3, 4\)")
 class OneNumber(SoundEncoder):
     def encode(self, image: Tensor) -> Tensor:
         return image.flatten(1).sum(1, keepdim=True)
 
 
-@broken("images_have_latents", "encode finds another latent of an image alone")
+@broken("encode_gives_latents", "encode finds another latent of an image alone")
 class EncodesTogether(SoundEncoder):
     def encode(self, image: Tensor) -> Tensor:
         return super().encode(image - image.mean())
 
 
-@broken("styles_decode_as_latents_do", r"decode_w of styles \(n styles d\) is another image")
-class OneStyle(SoundStyled):
-    def decode_w(self, w: Tensor) -> Tensor:
+@broken("synthesize_agrees_with_decode", r"synthesize of styles \(n styles d\) is another image")
+class OneStyle(SoundStyleBased):
+    def synthesize(self, w: Tensor) -> Tensor:
         return Sound.decode(self, w if w.ndim == 2 else -w[:, 0])
 
 
-@broken("images_of_any_shape_are_translated", r"forward makes the shape \(3, 3, 36, 50\)")
+@broken("images_of_any_shape_translate", r"forward makes the shape \(3, 3, 36, 50\)")
 class EvenSides(SoundTranslator):
     def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:
         height, width = (2 * (side // 2) for side in source.shape[2:])
         return super().translate(source[..., :height, :width])
 
 
-@broken("images_of_any_shape_are_translated", r"forward gives values up to .*; expected \[-1, 1\]")
+@broken("images_of_any_shape_translate", r"forward gives values up to .*; expected \[-1, 1\]")
 class Unbounded(SoundTranslator):
     def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:
         return 3 * super().translate(source)
 
 
-@broken("a_pixel_reaches_no_further_than_told", "changes what is made more than 0 pixels away, which reach tells")
-class ReachesFurther(SoundUpsizer):
+@broken(
+    "receptive_radius_is_large_enough",
+    "a source pixel changes the output beyond receptive_radius, which is 0; raise it",
+)
+class ReachesFurther(SoundSuperResolution):
     @property
-    def reach(self) -> int:
+    def receptive_radius(self) -> int:
         return 0
 
 
-@broken("pictures_of_the_inside_are_images", r"figures has 'weights' in the shape \(768, 4\); expected images")
+@broken("diagnostics_are_images", r"diagnostics has 'weights' in the shape \(768, 4\); expected images")
 class NoPicture(Sound):
-    def figures(self) -> dict[str, Tensor]:
+    def diagnostics(self) -> dict[str, Tensor]:
         return {"weights": self.maker.weight}
 
 
-@broken("pictures_of_the_inside_are_images", r"figures has 'samples' with values up to .*; expected \[-1, 1\]")
+@broken("diagnostics_are_images", r"diagnostics has 'samples' with values up to .*; expected \[-1, 1\]")
 class Glaring(Sound):
     counts: ClassVar[int] = 1
 
-    def figures(self) -> dict[str, Tensor]:
+    def diagnostics(self) -> dict[str, Tensor]:
         return {"samples": 9 * self.sample(2)}

@@ -55,7 +55,7 @@ def generator(width: int, blocks: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh())
 
 
-class Pool:
+class ImagePool:
     """The last images that were made (Shrivastava 2017): each new one is, at even odds, exchanged for one of them."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Game:
         self.of_images, self.of_sources = patches(3, width), patches(3, width)
         for network in (self.forward, self.back, self.of_images, self.of_sources):
             network.apply(init)
-        self.pools = Pool(), Pool()
+        self.pools = ImagePool(), ImagePool()
         made_by = itertools.chain(self.forward.parameters(), self.back.parameters())
         judged_by = itertools.chain(self.of_images.parameters(), self.of_sources.parameters())
         self.makers, self.judges = Adam(made_by, 2e-4, (0.5, 0.999)), Adam(judged_by, 2e-4, (0.5, 0.999))

@@ -83,7 +83,7 @@ def optimizers(generator: nn.Module, discriminator: nn.Module) -> tuple[Adam, Ad
 def step(
     generator: nn.Module,
     discriminator: nn.Module,
-    eyes: nn.Module,
+    feature_network: nn.Module,
     players: tuple[Adam, Adam],
     small: Tensor,
     large: Tensor,
@@ -101,7 +101,7 @@ def step(
     generator_adam.zero_grad()
     score = discriminator(fake)
     fool = F.binary_cross_entropy_with_logits(score, torch.ones_like(score))
-    content = F.mse_loss(eyes((fake + 1) * 127.5), eyes((large + 1) * 127.5).detach())
+    content = F.mse_loss(feature_network((fake + 1) * 127.5), feature_network((large + 1) * 127.5).detach())
     loss = VGG_FACTOR * content + ADVERSARY * fool
     loss.backward()  # type: ignore[no-untyped-call]
     generator_adam.step()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
     from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
     from zeuxis.explore.editing import directions, editor, invert
-    from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Styled, Translator, Upsizer, option
+    from zeuxis.model import Batch, Clock, Encoder, Latent, Model, StyleBased, SuperResolution, Translator, option
     from zeuxis.training.settings import TrainSettings
 
 __version__ = "0.1.0"
@@ -37,10 +37,10 @@ __all__ = [
     "Encoder",
     "Latent",
     "Model",
-    "Styled",
+    "StyleBased",
+    "SuperResolution",
     "TrainSettings",
     "Translator",
-    "Upsizer",
     "UsageError",
     "ZeuxisError",
     "arithmetic",
@@ -80,7 +80,17 @@ _HOMES = {
     ),
     "zeuxis.explore.editing": ("directions", "editor", "invert"),
     "zeuxis.errors": ("DataError", "DiskFullError", "DivergedError", "UsageError", "ZeuxisError"),
-    "zeuxis.model": ("Batch", "Clock", "Encoder", "Latent", "Model", "Styled", "Translator", "Upsizer", "option"),
+    "zeuxis.model": (
+        "Batch",
+        "Clock",
+        "Encoder",
+        "Latent",
+        "Model",
+        "StyleBased",
+        "Translator",
+        "SuperResolution",
+        "option",
+    ),
     "zeuxis.training.settings": ("TrainSettings",),
 }
 

@@ -1,4 +1,4 @@
-"""The game of two adversaries: optimizers, pairs of losses on scores, turns, penalties on a discriminator, a pool."""
+"""Optimizers and losses of adversaries, a GAN's turns, gradient penalties, path length regularisation, the image pool."""
 
 from __future__ import annotations
 
@@ -14,43 +14,48 @@ from torch.optim import Adam, Optimizer
 from zeuxis.options import option
 
 
-class Pair(NamedTuple):
-    """The two sides of a game, each a mean over scores (any shape): what the discriminator pays on real and on
-    fake images, what the generator pays to fool it, and the verdict (n, in [0, 1]) that a score stands for."""
+class GANLoss(NamedTuple):
+    """A GAN loss, each part a mean over scores (any shape): the discriminator's on real and on fake images, the
+    generator's, and the probability (n, in [0, 1]) of "real" behind a score."""
 
     real: Callable[[Tensor], Tensor]
     fake: Callable[[Tensor], Tensor]
-    fool: Callable[[Tensor], Tensor]
-    verdict: Callable[[Tensor], Tensor]
+    adversarial: Callable[[Tensor], Tensor]
+    probability: Callable[[Tensor], Tensor]
 
 
 # Goodfellow 2014: D maximises log D(x) + log(1 - D(G(z))); the generator minimises -log D(G(z)), or, saturating,
 # log(1 - D(G(z))). Scores are logits, so -log D(x) = softplus(-score).
-_non_saturating = Pair(
+_non_saturating = GANLoss(
     real=lambda score: F.softplus(-score).mean(),
     fake=lambda score: F.softplus(score).mean(),
-    fool=lambda score: F.softplus(-score).mean(),
-    verdict=torch.sigmoid,
+    adversarial=lambda score: F.softplus(-score).mean(),
+    probability=torch.sigmoid,
 )
-_saturating = _non_saturating._replace(fool=lambda score: -F.softplus(score).mean())
+_saturating = _non_saturating._replace(adversarial=lambda score: -F.softplus(score).mean())
 
 # Mao 2017, with a = 0, b = c = 1.
-_least_squares = Pair(
+_least_squares = GANLoss(
     real=lambda score: (score - 1).square().mean(),
     fake=lambda score: score.square().mean(),
-    fool=lambda score: (score - 1).square().mean(),
-    verdict=lambda score: score.clamp(0, 1),
+    adversarial=lambda score: (score - 1).square().mean(),
+    probability=lambda score: score.clamp(0, 1),
 )
 
-# Lim 2017; the margins at -1 and 1 are the certain verdicts.
-_hinge = Pair(
+# Lim 2017; beyond the margins at -1 and 1 a score is certain.
+_hinge = GANLoss(
     real=lambda score: F.relu(1 - score).mean(),
     fake=lambda score: F.relu(1 + score).mean(),
-    fool=lambda score: -score.mean(),
-    verdict=lambda score: (score.clamp(-1, 1) + 1) / 2,
+    adversarial=lambda score: -score.mean(),
+    probability=lambda score: (score.clamp(-1, 1) + 1) / 2,
 )
 
-PAIRS = {"non-saturating": _non_saturating, "saturating": _saturating, "least-squares": _least_squares, "hinge": _hinge}
+GAN_LOSSES = {
+    "non-saturating": _non_saturating,
+    "saturating": _saturating,
+    "least-squares": _least_squares,
+    "hinge": _hinge,
+}
 
 
 def adam(
@@ -60,90 +65,92 @@ def adam(
     return {name: Adam(network.parameters(), lr, betas, fused=True) for name, network in players.items()}
 
 
-def every_option() -> Any:
-    """The option that says how seldom a penalty is paid, for `lazily`."""
-    return option(16, "steps between two penalties (each counts as many times)", low=1)
+def interval_option() -> Any:
+    """The option for the interval of lazy regularisation, as `lazy_weight` takes it."""
+    return option(
+        16, "steps between penalties (lazy regularisation); the weight is multiplied by as many", low=1, group="losses"
+    )
 
 
-def lazily(weight: float, every: int, step: int) -> float:
-    """A penalty's weight at a step where it is paid every so many steps, each time for all of them (Karras 2020, section
-    3.1), and 0 at the others."""
-    return weight * every if step % every == 0 else 0.0
+def lazy_weight(weight: float, interval: int, step: int) -> float:
+    """The weight of a penalty under lazy regularisation (Karras 2020, section 3.1): `interval` times the weight at every
+    `interval`-th step, 0 at the others."""
+    return weight * interval if step % interval == 0 else 0.0
 
 
-LEAST = 2.0**-5  # share of the R1 penalty
-DOUBLED = 2_000  # images in which the share can double
+LEAST = 2.0**-5  # smallest scale of the R1 penalty
+DOUBLED = 2_000  # images in which the scale can double
 
 
-def aim_option() -> Any:
-    """The option that says what a `Restraint` aims at."""
-    meaning = "R1 counts in full only where verdicts on real and fake are further apart than this; 0: always"
-    return option(0.5, meaning, low=0, high=1)
+def target_option() -> Any:
+    """The option for the target of `AdaptiveR1`."""
+    meaning = "adaptive R1: the penalty rises while D(real) - D(fake) exceeds this; 0: constant"
+    return option(0.5, meaning, low=0, high=1, group="losses")
 
 
-class Restraint(nn.Module):
-    """The share of the R1 penalty that the discriminator pays: little to begin with, more while it tells real from fake
-    with ease, less again while it does not, for what sets them apart may be a texture so faint that only a steep
-    slope finds it.
+class AdaptiveR1(nn.Module):
+    """The scale of the R1 penalty: small at first, it rises while the discriminator separates real from fake beyond the
+    target, and falls below it. A faint texture may be all that separates them, and only a steep slope finds it.
 
-    The share is a buffer: a run that is resumed goes on with it.
+    The scale is a buffer, so that a resumed run goes on with it.
     """
 
-    share: Tensor
+    scale: Tensor
 
-    def __init__(self, aim: float) -> None:
+    def __init__(self, target: float) -> None:
         super().__init__()
-        self.aim = aim
-        self.register_buffer("share", torch.tensor(LEAST if aim else 1.0))
+        self.target = target
+        self.register_buffer("scale", torch.tensor(LEAST if target else 1.0))
 
     @torch.no_grad()
-    def look(self, apart: Tensor, images: int) -> None:
-        """Note how far apart the mean verdicts on so many real and fake images are: above the aim the share rises; without
-        an aim all is paid, always."""
-        if not self.aim:
+    def update(self, gap: Tensor, images: int) -> None:
+        """Move the scale by as much as `images` allow: up where the gap D(real) - D(fake) exceeds the target, else down.
+        Without a target the scale stays 1."""
+        if not self.target:
             return
         # In float32, as half precision rounds what a small batch changes to nothing.
-        self.share.mul_(2.0 ** (torch.sign(apart.float() - self.aim) * images / DOUBLED)).clamp_(LEAST, 1.0)
+        self.scale.mul_(2.0 ** (torch.sign(gap.float() - self.target) * images / DOUBLED)).clamp_(LEAST, 1.0)
 
 
 def turns(
-    pair: Pair,
+    loss: GANLoss,
     score: Callable[[Tensor], Tensor],
     real: Tensor,
     fake: Tensor,
     *,
     r1_weight: float = 0.0,
-    restraint: Restraint | None = None,
+    adaptive_r1: AdaptiveR1 | None = None,
 ) -> Iterator[tuple[str | None, dict[str, Tensor]]]:
-    """The turns of one step of the game (Goodfellow 2014, algorithm 1 with k = 1): verdicts, discriminator, generator.
+    """The turns of one step (Goodfellow 2014, algorithm 1 with k = 1): report, discriminator, generator.
 
     `score` gives the discriminator's scores of images (n c h w); `fake` still carries the generator's gradient. With
-    a weight the discriminator also pays the R1 penalty, of which `restraint`, if there is one, decides the share.
+    a weight the discriminator pays the R1 penalty too, scaled by `adaptive_r1` if there is one.
     """
     real_score, fake_score = score(real), score(fake.detach())
-    verdicts = {"verdict/real": pair.verdict(real_score).mean(), "verdict/fake": pair.verdict(fake_score).mean()}
-    yield None, verdicts if restraint is None else verdicts | {"restraint/share": restraint.share.clone()}
+    prob_real, prob_fake = loss.probability(real_score).mean(), loss.probability(fake_score).mean()
+    report = {"discriminator/prob_real": prob_real, "discriminator/prob_fake": prob_fake}
+    yield None, report if adaptive_r1 is None else report | {"discriminator/r1_scale": adaptive_r1.scale.clone()}
 
-    terms = {"real": pair.real(real_score), "fake": pair.fake(fake_score)}
+    terms = {"real": loss.real(real_score), "fake": loss.fake(fake_score)}
     if r1_weight > 0:
-        terms["r1"] = r1_weight * r1(score, real) * (1.0 if restraint is None else restraint.share)
+        terms["r1"] = r1_weight * r1(score, real) * (1.0 if adaptive_r1 is None else adaptive_r1.scale)
     yield "discriminator", terms
-    if restraint is not None:
-        restraint.look(verdicts["verdict/real"] - verdicts["verdict/fake"], len(real))
-    yield "generator", {"fool": pair.fool(score(fake))}
+    if adaptive_r1 is not None:
+        adaptive_r1.update(prob_real - prob_fake, len(real))
+    yield "generator", {"adversarial": loss.adversarial(score(fake))}
 
 
-def distance(real: Tensor, fake: Tensor) -> Tensor:
-    """How far apart a critic holds real and fake images, given their scores (any shape): Arjovsky 2017, equation 2.
+def wasserstein(real: Tensor, fake: Tensor) -> Tensor:
+    """The critic's estimate of the Wasserstein distance, from its scores (any shape): Arjovsky 2017, equation 2.
 
-    At its highest over all critics whose slope is at most K, it is K times the Wasserstein distance.
+    Its supremum over all K-Lipschitz critics is K times the distance.
     """
     return real.mean() - fake.mean()
 
 
 @torch.no_grad()
-def clip(critic: nn.Module, bound: float) -> None:
-    """Bring each of the critic's weights back into [-bound, bound], in place: Arjovsky 2017, algorithm 1, line 7."""
+def clip_weights(critic: nn.Module, bound: float) -> None:
+    """Clip the critic's weights to [-bound, bound], in place: Arjovsky 2017, algorithm 1, line 7."""
     for weight in critic.parameters():
         weight.clamp_(-bound, bound)
 
@@ -204,7 +211,7 @@ class PathLength(nn.Module):
         return torch.where(self.typical > 0, torch.lerp(self.typical, mean, 0.01), mean)
 
 
-class Pool(nn.Module):
+class ImagePool(nn.Module):
     """Images that a generator made earlier, so that a discriminator does not forget them (Shrivastava 2017, section 2.3).
 
     The pool is a buffer: a run that is resumed goes on with the same one.

@@ -18,11 +18,11 @@ from zeuxis.capabilities import (
     enlarge,
     latent,
     matrix,
-    styled,
+    style_based,
     translate,
     translator,
 )
-from zeuxis.data import Pack, catalog, open_pack
+from zeuxis.data import Pack, catalog, open_pack, pairs
 from zeuxis.data.report import Report, inspect
 from zeuxis.errors import UsageError
 from zeuxis.explore import Equation, Layers, Space, SpaceName
@@ -96,18 +96,18 @@ def interpolate(
     ends: tuple[Tensor, Tensor] | None = None,
     path: PathKind | None = None,
     space: SpaceName = "z",
-    settle: int = 0,
+    reencode: int = 0,
 ) -> Tensor:
     """Images (rows columns c h w) from one end of each row to the other.
 
     The ends of a row are two seeds that follow each other in `seeds` (0, 1, 2 ... if not given), or two latents of
-    `ends` (each rows ...), as `encode` and `invert` give them. `settle` times each picture is encoded and decoded again.
+    `ends` (each rows ...), as `encode` and `invert` give them. `reencode` times each picture is encoded and decoded again.
     In the space w of a styled model the path is linear, else slerp unless it is given.
     """
     able = space_of(model, space)
     z1, z2 = _ends(able, rows, seeds, ends)
     z = explore.interpolate(z1, z2, columns, path=path or explore.path_in(space))
-    images = explore.settled(encoder(model), z.flatten(0, 1), settle) if settle else decode(able, z.flatten(0, 1))
+    images = explore.reencoded(encoder(model), z.flatten(0, 1), reencode) if reencode else decode(able, z.flatten(0, 1))
     return images.reshape(len(z1), columns, *images.shape[1:])
 
 
@@ -119,13 +119,13 @@ def walk(
     ends: tuple[Tensor, Tensor] | None = None,
     path: PathKind | None = None,
     space: SpaceName = "z",
-    settle: int = 0,
+    reencode: int = 0,
 ) -> Tensor:
     """The frames (frames c h w) of a walk through the seeds' latents, or those of `ends`, row by row, and back."""
     able = space_of(model, space)
     z = torch.stack(ends, 1).flatten(0, 1) if ends else able.prior(seeds)
     steps = explore.loop(z, frames, path=path or explore.path_in(space))
-    return explore.settled(encoder(model), steps, settle) if settle else decode(able, steps)
+    return explore.reencoded(encoder(model), steps, reencode) if reencode else decode(able, steps)
 
 
 def mix(model: Model, *, rows: Sequence[int], columns: Sequence[int], layers: Layers = "coarse") -> Tensor:
@@ -133,7 +133,7 @@ def mix(model: Model, *, rows: Sequence[int], columns: Sequence[int], layers: La
 
     The first row and column show the seeds themselves, their crossing nothing (zeros).
     """
-    return explore.mix(styled(model), rows, columns, layers)
+    return explore.mix(style_based(model), rows, columns, layers)
 
 
 def arithmetic(
@@ -284,7 +284,7 @@ def dry_run(
 
     No data is read; `data` only matters where it names a set that has its own size and channels."""
     kind = families.find(family) if isinstance(family, str) else family
-    return runs.dry_run(settings or TrainSettings(), kind, {**runs.own_shape(data or "", kind), **(options or {})})
+    return runs.dry_run(settings or TrainSettings(), kind, options or {}, shape=pairs.shape(data or ""))
 
 
 def resume(

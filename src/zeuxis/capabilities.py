@@ -12,7 +12,7 @@ from torch import Tensor
 from zeuxis import families, registry
 from zeuxis.errors import UsageError
 from zeuxis.io.tiling import enlarged, photograph
-from zeuxis.model import Encoder, Latent, Model, Styled, Translator, Upsizer
+from zeuxis.model import Encoder, Latent, Model, StyleBased, SuperResolution, Translator
 
 BATCH = 64  # images decoded at once
 # What a family can be asked to do, and the types of models that can be.
@@ -52,10 +52,10 @@ def encoder(model: Model) -> Encoder:
     return model
 
 
-def styled(model: Model) -> Styled:
+def style_based(model: Model) -> StyleBased:
     """The model, if its layers take styles; `UsageError` otherwise."""
-    if not isinstance(model, Styled):
-        raise UsageError(f"{model.family()} has no styles, and no space w; these families have: {_able(Styled)}")
+    if not isinstance(model, StyleBased):
+        raise UsageError(f"{model.family()} has no styles, and no space w; these families have: {_able(StyleBased)}")
     return model
 
 
@@ -77,11 +77,11 @@ def translate(model: Model, image: Tensor, *, direction: str = "forward", seed: 
     able = translator(model)
     if direction not in able.directions:
         raise UsageError(f"{model.family()} has no direction {direction!r}; choose from {', '.join(able.directions)}")
-    if image.shape[1] != able.takes(direction):
-        raise UsageError(f"the images have {image.shape[1]} channels; {direction} takes {able.takes(direction)}")
-    if seed is not None and not able.noisy:
+    if image.shape[1] != able.in_channels(direction):
+        raise UsageError(f"the images have {image.shape[1]} channels; {direction} takes {able.in_channels(direction)}")
+    if seed is not None and not able.stochastic:
         raise UsageError(f"{model.family()} has no noise to draw here; leave out the seed")
-    if isinstance(able, Upsizer):
+    if isinstance(able, SuperResolution):
         return enlarged(able, image)
     first, parts = seed or 0, enumerate(torch.split(image, BATCH))
     return torch.cat([able.translate(part.to(model.device), direction, first + i * BATCH).cpu() for i, part in parts])
@@ -92,13 +92,13 @@ def enlarge(model: Model, image: Image.Image) -> Image.Image:
 
     `UsageError` where the model makes nothing larger.
     """
-    return photograph(upsizer(model), image)
+    return photograph(super_resolution(model), image)
 
 
-def upsizer(model: Model) -> Upsizer:
+def super_resolution(model: Model) -> SuperResolution:
     """The model, if it makes images larger; `UsageError` otherwise."""
-    if not isinstance(model, Upsizer):
-        raise UsageError(f"{model.family()} makes no image larger; these families do: {_able(Upsizer)}")
+    if not isinstance(model, SuperResolution):
+        raise UsageError(f"{model.family()} makes no image larger; these families do: {_able(SuperResolution)}")
     return model
 
 

@@ -33,7 +33,7 @@ def load(
     config, weights = storage.read_model_folder(folder)
     kind = trusted(config["family"], family)
     _check_fit(kind, config["options"], weights, folder)
-    model = kind(**config["options"]).drop_scaffolding()
+    model = kind(**config["options"]).drop_training_only()
     storage.fill(model, weights)
     model.adjust(options or {})
     return model.to(device).eval().requires_grad_(False)
@@ -116,7 +116,7 @@ def _check_fit(family: type[Model], options: Mapping[str, Any], weights: Mapping
     config = folder / "config.json"
     try:
         with torch.device("meta"), _Undrawn():
-            model = family(**options).drop_scaffolding()
+            model = family(**options).drop_training_only()
     except UsageError as error:
         raise UsageError(f"{config}: {error}") from None
     except (TypeError, ValueError, ArithmeticError, RuntimeError, LookupError, MemoryError) as error:

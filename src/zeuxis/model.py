@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from zeuxis import registry
 from zeuxis.errors import UsageError
 from zeuxis.io import files
-from zeuxis.options import ResizeMode, checked, derived, option, options_of
+from zeuxis.options import ResizeMode, checked, checked_options, derived, option, options_of
 
 __all__ = [
     "Batch",
@@ -25,11 +25,11 @@ __all__ = [
     "Encoder",
     "Latent",
     "Model",
-    "Perceptive",
-    "Styled",
+    "StyleBased",
+    "SuperResolution",
     "Translator",
     "Turn",
-    "Upsizer",
+    "UsesFeatures",
     "derived",
     "option",
     "options_of",
@@ -65,10 +65,11 @@ class Model(nn.Module, ABC):
     has moved, so a score that is used later must be computed later.
     """
 
-    size: int = option(64, "height and width in pixels (named sets: their own)", low=8, high=1024)
-    channels: int = option(3, "1 for grey, 3 for colour (named sets: their own)", low=1, high=4)
+    size: int = option(64, "height and width of the images, in pixels (named sets: their own)", low=8, high=1024)
+    channels: int = option(3, "image channels: 1 greyscale, 3 RGB (named sets: their own)", low=1, high=4)
 
-    scaffolding: ClassVar[tuple[str, ...]] = ()  # submodules that only training uses
+    training_only: ClassVar[tuple[str, ...]] = ()  # submodules that only training uses
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # other defaults of options, by name: "paper"
     resize_mode: ClassVar[ResizeMode] = "crop"  # how a person's own photographs become squares, if nobody says
     batch_size: ClassVar[int] = 32  # what this family trains well with
     ema_half_life: ClassVar[int] = 10_000  # of the average of its weights, in images
@@ -76,9 +77,8 @@ class Model(nn.Module, ABC):
 
     def __post_init__(self) -> None:
         nn.Module.__init__(self)
-        hints = get_type_hints(type(self))
-        for f in options_of(type(self)):
-            setattr(self, f.name, checked(f, hints[f.name], getattr(self, f.name)))
+        for name, value in checked_options(self):
+            setattr(self, name, value)
         self.build()
 
     @abstractmethod
@@ -93,15 +93,15 @@ class Model(nn.Module, ABC):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         """The turns of one training step."""
 
-    def rate(self, clock: Clock) -> float:
+    def lr_scale(self, clock: Clock) -> float:
         """What the learning rates are multiplied by at this time: constant, unless a family says otherwise."""
         return 1.0
 
-    def phases(self, batch_size: int) -> list[Clock]:
+    def schedule_breakpoints(self, batch_size: int) -> list[Clock]:
         """The times from which a step is other work than before, and is measured anew: the first, unless a family says more."""
         return [Clock()]
 
-    def figures(self) -> dict[str, Tensor]:
+    def diagnostics(self) -> dict[str, Tensor]:
         """Pictures that show what is inside (n c h w, in [-1, 1]), by name: each is drawn beside the samples of a run."""
         return {}
 
@@ -135,20 +135,20 @@ class Model(nn.Module, ABC):
         """Where the weights are."""
         return next(self.parameters()).device
 
-    def drop_scaffolding(self) -> Model:
+    def drop_training_only(self) -> Model:
         """Remove what only training uses (in place); the model can still be sampled, encoded with, saved."""
-        for name in self.scaffolding:
+        for name in self.training_only:
             if hasattr(self, name):
                 delattr(self, name)
         return self
 
     def save(self, path: str | Path) -> None:
-        """Write the folder that `zeuxis.load` reads: `config.json` and `model.safetensors`, scaffolding left out."""
+        """Write the folder that `zeuxis.load` reads: `config.json` and `model.safetensors`, training_only left out."""
         folder = Path(path)
         weights = {
             name: value.detach().cpu().contiguous()
             for name, value in self.state_dict().items()
-            if name.split(".")[0] not in self.scaffolding
+            if name.split(".")[0] not in self.training_only
         }
         config = {"family": self.family(), "options": self.options}
         files.make_folder(folder)
@@ -161,10 +161,10 @@ class Model(nn.Module, ABC):
 class Latent(Model):
     """A model with a latent space: a prior to draw from and a decoder to images."""
 
-    latent_dim: int = option(100, "numbers in the latent vector", low=1, high=65536)
+    latent_dim: int = option(100, "dimension of the latent space", low=1, high=65536)
 
     @property
-    def decode_calls(self) -> int:
+    def decode_nfe(self) -> int:
         """How often `decode` runs the networks: who asks for many images may ask for fewer where that is often."""
         return 1
 
@@ -184,7 +184,7 @@ class Latent(Model):
         return torch.cat([self.decode(self.prior(seeds[i : i + batch_size])) for i in range(0, n, batch_size)])
 
 
-class Styled(Latent):
+class StyleBased(Latent):
     """A model that maps z to a second latent space w, one of which each layer of its synthesis takes as its style.
 
     In w images change more evenly than in z, paths are straight, and layers can take the styles of different images
@@ -197,22 +197,22 @@ class Styled(Latent):
         """How many layers take a style."""
 
     @abstractmethod
-    def to_w(self, z: Tensor) -> Tensor:
+    def mapping(self, z: Tensor) -> Tensor:
         """Styles w (n d) for latents z (n ...)."""
 
     @abstractmethod
-    def decode_w(self, w: Tensor) -> Tensor:
+    def synthesize(self, w: Tensor) -> Tensor:
         """Images (n c h w, in [-1, 1]) for styles w: of all layers (n d), or of each its own (n styles d)."""
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        return self.decode_w(self.to_w(z))
+        return self.synthesize(self.mapping(z))
 
 
 class Encoder(Latent):
     """A model that also finds the latent of an image."""
 
     @property
-    def encode_calls(self) -> int:
+    def encode_nfe(self) -> int:
         """How often `encode` runs the networks."""
         return 1
 
@@ -225,11 +225,11 @@ class Encoder(Latent):
 class Translator(Model):
     """A model from images to images."""
 
-    source_channels: int = option(3, "of what is translated: 1 for grey, 3 for colour", low=1, high=4)
+    source_channels: int = option(3, "channels of the source images: 1 greyscale, 3 RGB", low=1, high=4)
 
     directions: ClassVar[tuple[str, ...]] = ("forward",)
     paired: ClassVar[bool] = True  # each source belongs to its image; else they are two unrelated sets
-    made_from: ClassVar[str | None] = None  # how sources are made of single images, if nobody says
+    degradation: ClassVar[str | None] = None  # how sources are made of single images, if nobody says
 
     @property
     def needs(self) -> frozenset[str]:
@@ -240,12 +240,12 @@ class Translator(Model):
         """Height and width of the sources it learns from."""
         return self.size
 
-    def takes(self, direction: str = "forward") -> int:
+    def in_channels(self, direction: str = "forward") -> int:
         """Channels of the images that are translated in a direction."""
         return self.source_channels if direction == self.directions[0] else self.channels
 
     @property
-    def noisy(self) -> bool:
+    def stochastic(self) -> bool:
         """Whether what it makes depends on a seed, too."""
         return False
 
@@ -255,12 +255,12 @@ class Translator(Model):
 
 
 @dataclass(eq=False)
-class Upsizer(Translator):
+class SuperResolution(Translator):
     """A model that makes images larger: `scale` times as high and as wide as their sources."""
 
-    scale: Literal[2, 4] = option(4, "times that an image is higher and wider than its source")
+    scale: Literal[2, 4] = option(4, "upscaling factor")
 
-    made_from = "small"
+    degradation = "small"
     resize_mode = "tiles"
 
     @property
@@ -269,7 +269,7 @@ class Upsizer(Translator):
 
     @property
     @abstractmethod
-    def reach(self) -> int:
+    def receptive_radius(self) -> int:
         """Pixels of a source, to each side, that what is made of one of them depends on: how far tiles must overlap."""
 
 
@@ -277,24 +277,24 @@ class Upsizer(Translator):
 Features = Callable[[Tensor, int], Tensor]
 
 
-class Perceptive(Model):
+class UsesFeatures(Model):
     """A model that learns by the features of a frozen network, which is lent to it and no part of it: neither its
     parameters nor what is saved of it know the network."""
 
-    eyes: Features | None = None
+    feature_network: Features | None = None
 
     @property
-    def eyes_file(self) -> str:
+    def feature_weights(self) -> str:
         """The user's own file of the network's weights; empty for those that are published in a package."""
         return ""
 
     @property
     @abstractmethod
-    def needs_eyes(self) -> bool:
+    def needs_features(self) -> bool:
         """Whether it has anything to look at with its options."""
 
     def see(self, image: Tensor, block: int) -> Tensor:
         """The features (n d h' w') of images at the end of a block; `UsageError` where nobody has lent it the network."""
-        if self.eyes is None:
-            raise UsageError(f"{self.family()} learns by a feature network: lend it one, model.eyes = ...")
-        return self.eyes(image, block)
+        if self.feature_network is None:
+            raise UsageError(f"{self.family()} learns by a feature network: lend it one, model.feature_network = ...")
+        return self.feature_network(image, block)

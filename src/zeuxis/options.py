@@ -1,11 +1,13 @@
-"""Options as fields of a dataclass: a default, a meaning, bounds, and the check of a value (no torch)."""
+"""Options as fields of a dataclass: a default, a meaning, bounds, a group, and the check of a value (no torch)."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from dataclasses import field
-from typing import Any, Literal, get_args, get_origin
+from types import NoneType
+from typing import Any, Literal, get_args, get_type_hints
 
 from zeuxis.errors import UsageError
 from zeuxis.registry import address
@@ -15,14 +17,27 @@ Precision = Literal["auto", "fp32", "bf16"]
 ResizeMode = Literal["crop", "pad", "tiles"]
 ResizeModeOrAuto = Literal["auto", "crop", "pad", "tiles"]  # `auto`: what suits the family
 Kernels = Literal["auto", "standard"]
+Preset = Literal["paper"]
+# Where --help lists an option.
+OptionGroup = Literal["model", "losses", "optimisation", "sampling", "data", "run"]
 
 
 def option(
-    default: Any, meaning: str, *, low: float | None = None, high: float | None = None, at_sampling: bool = False
+    default: Any,
+    meaning: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    group: OptionGroup = "model",
+    at_sampling: bool = False,
 ) -> Any:
-    """A field that is an option: its default, its meaning in one line, its bounds (inclusive), and whether a trained
-    model may be given another value (`Model.adjust`, and the flags of the commands that draw)."""
-    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high, "at_sampling": at_sampling})
+    """A field that is an option: its default, its meaning in one line, its bounds (inclusive), its group in --help, and
+    whether a trained model may be given another value (`Model.adjust`, and the flags of the commands that draw)."""
+    shown = "sampling" if at_sampling else group
+    return field(
+        default=default,
+        metadata={"meaning": meaning, "low": low, "high": high, "group": shown, "at_sampling": at_sampling},
+    )
 
 
 def derived() -> Any:
@@ -36,27 +51,44 @@ def options_of(owner: type, *, at_sampling: bool = False) -> list[dataclasses.Fi
     return [f for f in fields if f.metadata.get("at_sampling")] if at_sampling else fields
 
 
+def flag_of(name: str) -> str:
+    """The flag of an option: `--batch-size` for batch_size."""
+    return "--" + name.replace("_", "-")
+
+
+def checked_options(owner: Any) -> Iterator[tuple[str, Any]]:
+    """Name and checked value of each option of a dataclass's instance; `UsageError` at the first that is wrong."""
+    hints = get_type_hints(type(owner))
+    for f in options_of(type(owner)):
+        yield f.name, checked(f, hints[f.name], getattr(owner, f.name))
+
+
 def checked(f: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
-    """The value, as the field's type; raise `UsageError` where it is of another type or out of bounds."""
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise UsageError(f"{_flag(f)} is {value!r}; choose one of {', '.join(map(str, get_args(kind)))}")
+    """The value, as the field's type (a type, `Literal`, or a union of them with None); raise `UsageError` where it is of
+    another type, not finite, or out of bounds."""
+    flag, kinds = flag_of(f.name), get_args(kind) or (kind,)
+    words = [word for each in kinds for word in (get_args(each) or [each]) if not isinstance(word, type)]
+    types = [each for each in kinds if isinstance(each, type) and each is not NoneType]
+    if value is None and NoneType in kinds:
+        return None
+    if words and not types:
+        if value not in words or isinstance(value, bool):
+            raise UsageError(f"{flag} is {value!r}; choose one of {', '.join(map(str, words))}")
         return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if float in types and type(value) is int:
         value = float(value)
-    if isinstance(kind, type) and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
-        raise UsageError(f"{_flag(f)} is {value!r}; expected {kind.__name__}")
-    if kind is float and not math.isfinite(value):
-        raise UsageError(f"{_flag(f)} is {value}; expected a finite number")
-    low, high = f.metadata.get("low"), f.metadata.get("high")
-    if (low is not None and not value >= low) or (high is not None and not value <= high):
-        wanted = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
-        raise UsageError(f"{_flag(f)} is {value}; expected {wanted}")
+    if types and type(value) not in types:
+        raise UsageError(f"{flag} is {value!r}; expected {types[0].__name__}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{flag} is {value}; expected a finite number")
+    _check_bounds(flag, value, f.metadata.get("low"), f.metadata.get("high"))
     return value
 
 
-def _flag(f: dataclasses.Field[Any]) -> str:
-    return "--" + f.name.replace("_", "-")
+def _check_bounds(flag: str, value: Any, low: float | None, high: float | None) -> None:
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        wanted = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
+        raise UsageError(f"{flag} is {value}; expected {wanted}")
 
 
 def check_declaration(owner: type) -> None:

@@ -47,7 +47,7 @@ class Streams:
         return len(like) // len(self._generators), *like.shape[1:]
 
 
-def ladder(steps: int, low: float, high: float, *, rho: float = 7.0) -> list[float]:
+def karras_sigmas(steps: int, low: float, high: float, *, rho: float = 7.0) -> list[float]:
     """Levels of noise (steps + 1) from high down to low, and 0: dense where images are made (Karras 2022, equation 5)."""
     places = [i / max(steps - 1, 1) for i in range(steps)]
     return [(high ** (1 / rho) + place * (low ** (1 / rho) - high ** (1 / rho))) ** rho for place in places] + [0.0]

@@ -9,8 +9,8 @@ from zeuxis.options import option
 
 def decay_option(start: int) -> Any:
     """The option that says from when on a rate falls, for `decayed`."""
-    meaning = "images after which the learning rate falls, with the inverse root of the images; 0: never"
-    return option(start, meaning, low=0)
+    meaning = "images after which the learning rate decays with their inverse square root; 0: constant"
+    return option(start, meaning, low=0, group="optimisation")
 
 
 def decayed(start: int, images: int) -> float:

@@ -17,6 +17,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
+from zeuxis import renamed
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io import files
 from zeuxis.io.parsing import dump_yaml, parse_json, parse_tensors, quote
@@ -90,10 +91,8 @@ class Run:
         """The settings of the run, as plain values."""
         config = files.read_yaml(self.path / "config.yaml")
         if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
-            raise UsageError(
-                f"{self.path / 'config.yaml'} is not a table of settings (`name: value` lines); correct it"
-            )
-        return config
+            raise UsageError(f"{self.path / 'config.yaml'} is no table of settings (`name: value` lines); correct it")
+        return renamed.config(config)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Replace the settings, as when a resumed run is to go on for longer."""
@@ -162,7 +161,7 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl; a torn one is left out."""
-        return [row for _, row in self._rows()]
+        return [renamed.metrics(row) for _, row in self._rows()]
 
     def truncate_metrics(self, step: int) -> None:
         """Take the rows after the step out of metrics.jsonl, and torn ones: a resumed run writes them again."""
@@ -275,14 +274,15 @@ def read_model_folder(path: str | Path) -> tuple[dict[str, Any], dict[str, Tenso
         raise UsageError(f'{folder / "config.json"} has "family": {quote(family)}; expected a name such as "dcgan"')
     if not isinstance(options, dict) or not all(isinstance(value, _PLAIN) for value in options.values()):
         raise UsageError(f'{folder / "config.json"} has "options": {quote(options)}; expected plain values by name')
-    return config, files.read_tensors(folder / "model.safetensors")
+    config["options"] = renamed.options(family, options)
+    return config, renamed.tensors(family, files.read_tensors(folder / "model.safetensors"))
 
 
 def check_weights(model: Model, weights: Mapping[str, Tensor]) -> None:
-    """Raise `UsageError` naming the first weight that is missing, unknown or of another shape; scaffolding may be absent."""
+    """Raise `UsageError` naming the first weight that is missing, unknown or of another shape; training_only may be absent."""
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     for name in [*expected, *weights]:
-        if name.split(".")[0] in model.scaffolding and not (name in expected and name in weights):
+        if name.split(".")[0] in model.training_only and not (name in expected and name in weights):
             continue
         found = tuple(weights[name].shape) if name in weights else "missing"
         wanted = expected.get(name, "no such weight")

@@ -39,8 +39,8 @@ def invert(
     *pictures: Annotated[str, Parameter(help="images, or DATA to take some of, as in avatars/test or mnist:9")],
     number: Annotated[int, flags.flag("images of each DATA", low=1, high=10_000)] = 8,
     steps: Annotated[int | None, flags.flag("of descent (default: 300, or none after an encoder)", low=0)] = None,
-    starts: Annotated[int, flags.flag("latents that each picture is tried from", low=1, high=64)] = 8,
-    seed: Annotated[int, flags.flag("of the starts", low=0, high=2**62)] = 0,
+    restarts: Annotated[int, flags.flag("initial latents tried per image", low=1, high=64)] = 8,
+    seed: Annotated[int, flags.flag("seed of the restarts", low=0, high=2**62)] = 0,
     space: Where = "z",
     out: Path | None = None,
     load: sampling.Load,
@@ -61,7 +61,7 @@ def invert(
     with open_display() as shown:
         given = _pictures(loaded, pictures, number, shown)
         progress = partial(shown.work, "descending")
-        found = editing.invert(loaded, given, steps=steps, starts=starts, seed=seed, space=space, progress=progress)
+        found = editing.invert(loaded, given, steps=steps, restarts=restarts, seed=seed, space=space, progress=progress)
     place = out or default_place(model, "inverted.safetensors")
     editing.save_latents(place, found.latents, model=loaded, space=space, names=pictures)
     print(found.describe())

@@ -88,7 +88,7 @@ def interpolate(
     end: Annotated[str | None, Parameter(name="--to")] = None,
     path: Literal["slerp", "linear"] | None = None,
     space: Where = "z",
-    settle: Annotated[int, flags.flag("times each picture is encoded and decoded again", low=0, high=1000)] = 0,
+    reencode: Annotated[int, flags.flag("times each picture is encoded and decoded again", low=0, high=1000)] = 0,
     frames: Annotated[int, flags.flag("pictures of an animation", low=1, high=10_000)] = 120,
     out: Path | None = None,
     load: sampling.Load,
@@ -116,7 +116,7 @@ def interpolate(
 
     loaded = load()
     ends = _ends(loaded, start, end, range(rows) if seeds is None else seeds, space)
-    way: dict[str, Any] = {"ends": ends, "path": path, "space": space, "settle": settle}
+    way: dict[str, Any] = {"ends": ends, "path": path, "space": space, "reencode": reencode}
     if out is not None and out.suffix in ANIMATIONS:
         _write_animation(api.walk(loaded, frames=frames, seeds=seeds or range(6), **way), out)
         return

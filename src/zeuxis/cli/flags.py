@@ -12,6 +12,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 from cyclopts import Group, Parameter, Token
 
+from zeuxis.options import options_of
+
 MAX_SEEDS = 1_000_000
 _COUNT = re.compile(r"(-?\d+(?:_\d+)*(?:\.\d+)?(?:e\+?\d{1,2})?)\s*([kKmM]?)", re.ASCII)
 _SEEDS = re.compile(r"(\d{1,19})(?:-(\d{1,19}))?", re.ASCII)
@@ -73,11 +75,30 @@ def flag(meaning: str, *, low: float | None = None, high: float | None = None) -
     return Parameter(help=meaning, converter=bounded(count, low, high))
 
 
-def from_fields(owner: type, group: Group, *, skip: Iterable[str] = ()) -> list[inspect.Parameter]:
-    """A keyword parameter for each field of a dataclass, with its default, meaning and bounds."""
+# How --help groups the options of training, in this order.
+GROUPS = {
+    name: Group(title, sort_key=place)
+    for place, (name, title) in enumerate(
+        {
+            "model": "Model",
+            "losses": "Losses and regularisation",
+            "optimisation": "Optimisation",
+            "sampling": "Sampling (can be changed after training)",
+            "data": "Data",
+            "run": "Run",
+        }.items(),
+        start=1,
+    )
+}
+
+
+def from_fields(owner: type, group: Group | None = None, *, skip: Iterable[str] = ()) -> list[inspect.Parameter]:
+    """A keyword parameter for each option of a dataclass, with its default, meaning and bounds; in the option's own group
+    of `GROUPS`, or all in one."""
     hints = get_type_hints(owner)
-    fields = [field for field in dataclasses.fields(owner) if field.init and field.name not in set(skip)]
-    return [_parameter(field, hints[field.name], group) for field in fields]
+    fields = [field for field in options_of(owner) if field.name not in set(skip)]
+    own = [GROUPS[field.metadata.get("group", "model")] for field in fields]
+    return [_parameter(field, hints[field.name], group or each) for field, each in zip(fields, own)]
 
 
 def _parameter(field: dataclasses.Field[Any], hint: Any, group: Group) -> inspect.Parameter:

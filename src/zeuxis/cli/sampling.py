@@ -64,13 +64,14 @@ def _flags(words: Sequence[str]) -> list[inspect.Parameter]:
     """The flags of the model that is named first, with the values that were saved as defaults; none where there is none."""
     if not words or words[0].startswith("-"):
         return []
-    from zeuxis import loading
+    from zeuxis import loading, renamed
     from zeuxis.io import files
     from zeuxis.model import options_of
 
     try:
         config = files.read_json(loading.find_model(words[0]) / "config.json")
-        family, saved = loading.trusted(str(config["family"]), _family(words)), dict(config["options"])
+        family = loading.trusted(str(config["family"]), _family(words))
+        saved = renamed.options(family.family(), config["options"])
     except (UsageError, KeyError, TypeError, ValueError):
         return []  # what is wrong with the model is said where it is loaded
     free = {field.name for field in options_of(family, at_sampling=True)}

@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 from cyclopts import App, Group, Parameter
 from cyclopts.config import Dict
 
-from zeuxis import families
+from zeuxis import families, renamed
 from zeuxis.cli import flags
 from zeuxis.errors import UsageError
+from zeuxis.options import flag_of
 from zeuxis.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from zeuxis.model import Model
 
-GENERAL = Group("General options", sort_key=2)
-OWN = Group("Options of every family", sort_key=1)
 HERE = Group("This command", sort_key=0)
 # What a run's config.yaml records beside the options.
 RECORDED = frozenset({"versions", "fingerprint", "images", "chosen_kernels", "zeuxis"})
@@ -40,6 +39,7 @@ def register(app: App, tokens: Sequence[str]) -> None:
     words = tokens[1:] if tokens[:1] == ["train"] else []
     config = _read_config(words)
     name = _family_in(words) or config.get("family")
+    config = renamed.typed(name, config)
     family = families.find(name) if name else None
     command = App(
         name="train", help=HELP, help_epilogue=EPILOGUE, usage="Usage: zeuxis train FAMILY DATA [TARGET] [OPTIONS]"
@@ -112,7 +112,7 @@ def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, o
     plan = api.dry_run(family, data, settings=settings, options=options)
     print("options:")
     for name, value in plan.options.items():
-        print(f"  {name}: {value}")
+        print(f"  {name}: {value}" + (f"  ({plan.origins[name]})" if name in plan.origins else ""))
     print("parameters:")
     for name, number in plan.parameters.items():
         print(f"  {name}: {number:,}")
@@ -150,8 +150,8 @@ def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
         *([inspect.Parameter("target", only, annotation=target, default=None)] if translates else []),
         flags.keyword("config", config, None),
         flags.keyword("dry_run", dry_run, False),
-        *(flags.from_fields(family, Group(f"Options of {family.family()}", sort_key=1)) if family else _shared()),
-        *flags.from_fields(TrainSettings, GENERAL),
+        *(flags.from_fields(family) if family else _shared()),
+        *flags.from_fields(TrainSettings),
     ]
 
 
@@ -166,16 +166,17 @@ def _translates(family: type[Model] | None) -> bool:
 
 def _shared() -> list[inspect.Parameter]:
     """The options that every family has, without importing one."""
-    size = Annotated[int | None, Parameter(help="height and width of the images, in pixels", group=OWN)]
-    channels = Annotated[int | None, Parameter(help="1 for grey, 3 for colour", group=OWN)]
+    group = flags.GROUPS["model"]
+    size = Annotated[int | None, Parameter(help="height and width of the images, in pixels", group=group)]
+    channels = Annotated[int | None, Parameter(help="image channels: 1 greyscale, 3 RGB", group=group)]
     return [flags.keyword("size", size, None), flags.keyword("channels", channels, None)]
 
 
 def _family_in(words: Sequence[str]) -> str | None:
     """The first word that is no flag and no flag's value; before the family is known its flags are guessed at."""
     hints = get_type_hints(TrainSettings)
-    valued = {_spelled(name) for name, kind in hints.items() if kind is not bool} | {"--config", "--size", "--channels"}
-    bare = {_spelled(name) for name, kind in hints.items() if kind is bool} | {"--dry-run", "--help", "-h"}
+    valued = {flag_of(name) for name, kind in hints.items() if kind is not bool} | {"--config", "--size", "--channels"}
+    bare = {flag_of(name) for name, kind in hints.items() if kind is bool} | {"--dry-run", "--help", "-h"}
     before = ""
     for word in words:
         known = word in families.names() and before not in valued
@@ -183,10 +184,6 @@ def _family_in(words: Sequence[str]) -> str | None:
             return word
         before = word if word.startswith("-") and "=" not in word else ""
     return None
-
-
-def _spelled(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def _read_config(words: Sequence[str]) -> dict[str, Any]:

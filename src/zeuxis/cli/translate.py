@@ -75,16 +75,16 @@ def _translate(
     """Write what the model makes of the image in a file."""
     from zeuxis import api
     from zeuxis.io import images
-    from zeuxis.model import Upsizer
+    from zeuxis.model import SuperResolution
 
-    if isinstance(able, Upsizer):
+    if isinstance(able, SuperResolution):
         if seed is not None or direction != "forward":
             raise UsageError(
                 f"{able.family()} has no noise to draw and goes forward alone; leave out --seed, --direction"
             )
         write_picture(api.enlarge(able, images.read_layers(path, shorter=size)), place)
         return
-    source = images.read_whole(path, channels=able.takes(direction), shorter=size)
+    source = images.read_whole(path, channels=able.in_channels(direction), shorter=size)
     write_picture(images.sheet(api.translate(able, source, direction=direction, seed=seed), gap=0), place)
 
 

@@ -1,7 +1,7 @@
 """Exploring latent space: paths between latents, arithmetic with attributes, and the figures that show them."""
 
 from zeuxis.explore.arithmetic import Outcome, Pictures, Score, arithmetic, by_hand, pictures, score
-from zeuxis.explore.candidates import Candidates, Reader, candidates, encoded, sampled, settled
+from zeuxis.explore.candidates import Candidates, Reader, candidates, encoded, reencoded, sampled
 from zeuxis.explore.equation import Equation, solved
 from zeuxis.explore.examples import examples, is_picture
 from zeuxis.explore.expression import Term, Vocabulary, parse, target, vocabulary
@@ -43,9 +43,9 @@ __all__ = [
     "path_in",
     "path_strip",
     "pictures",
+    "reencoded",
     "sampled",
     "score",
-    "settled",
     "slerp",
     "solved",
     "target",

@@ -85,7 +85,7 @@ def decode(model: Space, latents: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def settled(model: Encoder, latents: Tensor, times: int) -> Tensor:
+def reencoded(model: Encoder, latents: Tensor, times: int) -> Tensor:
     """Images (n c h w, on the CPU) for latents, encoded and decoded again so many times: nearer to what is expected."""
     images = decode(model, latents)
     for _ in range(times):
@@ -112,7 +112,7 @@ def encoded(
 
     Of the images that show what each of the terms says there are as many as of images chosen blindly, if there are.
     """
-    count = max(FEWEST, min(COUNT, CALLS // model.encode_calls)) if count is None else count
+    count = max(FEWEST, min(COUNT, CALLS // model.encode_nfe)) if count is None else count
     if pack.labels is None:
         raise UsageError("the images have no attributes or classes; give a data set that has labels")
     labels = torch.from_numpy(np.array(pack.labels))

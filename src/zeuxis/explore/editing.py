@@ -65,14 +65,14 @@ def invert(
     pictures: Tensor,
     *,
     steps: int | None = None,
-    starts: int = Search.starts,
+    restarts: int = Search.restarts,
     space: SpaceName = "z",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Inversion:
     """The latents of pictures (n c h w, in [-1, 1]): the encoder's where there is one, else found by gradient descent.
 
-    `steps` of descent in `space`, from `starts` latents for each picture; those asked of a model with an encoder start
+    `steps` of descent in `space`, from `restarts` latents for each picture; those asked of a model with an encoder start
     from what that finds.
     """
     able = space_of(model, space)
@@ -80,7 +80,7 @@ def invert(
     measure = functools.partial(vgg.distance_to, network)
     code = _encoded(able, pictures) if isinstance(able, Encoder) else None
     if code is None or steps:
-        how = Search(starts=starts) if steps is None else Search(steps=steps, starts=starts)
+        how = Search(restarts=restarts) if steps is None else Search(steps=steps, restarts=restarts)
         find = functools.partial(explore.invert, able, pictures, distance=measure, how=how, progress=progress)
         found = find(seed=seed, begin=code)
     else:

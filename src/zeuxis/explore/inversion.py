@@ -20,7 +20,7 @@ Distance = Callable[[Tensor], Callable[[Tensor], Tensor]]
 Far = Callable[[Tensor, Tensor], Tensor]
 Progress = Callable[[int, int], None]
 
-DRAWN = 2048  # samples among which the starts are looked for
+DRAWN = 2048  # samples among which the initial latents are chosen
 COARSE = 16  # pixels: what samples are compared with the pictures at
 TOGETHER = 64  # latents that move at once
 
@@ -30,7 +30,7 @@ class Search:
     """How the latents are looked for; the defaults' reasons are in bench/results/inversion.md."""
 
     steps: int = 300  # of gradient descent, a third of them with the perceptual distance
-    starts: int = 8  # latents that each picture is tried from
+    restarts: int = 8  # initial latents per image
     lr: float = 0.1  # largest step of each number of a latent (Adam)
     perceptual: float = 0.2  # weight of the perceptual distance, beside the mean squared error
     prior: float = 1e-3  # weight of the mean squared number of a latent, in deviations of the prior's
@@ -53,12 +53,12 @@ def invert(
     `begin` (n ...) each has that one start.
     """
     how = how or Search()
-    if how.steps < 1 or how.starts < 1:
-        raise UsageError(f"{how.steps} steps from {how.starts} starts find nothing; give at least 1 of each")
+    if how.steps < 1 or how.restarts < 1:
+        raise UsageError(f"{how.steps} steps from {how.restarts} restarts find nothing; give at least 1 of each")
     drawn = model.prior(range(seed, seed + DRAWN))
-    starts = _nearest(model, images, drawn, how.starts) if begin is None else begin[:, None]
-    length = max(1, TOGETHER // starts.shape[1])
-    chunks = list(zip(torch.split(images, length), torch.split(starts, length)))
+    restarts = _nearest(model, images, drawn, how.restarts) if begin is None else begin[:, None]
+    length = max(1, TOGETHER // restarts.shape[1])
+    chunks = list(zip(torch.split(images, length), torch.split(restarts, length)))
     found = []
     for place, (truth, start) in enumerate(chunks):
         told = _share(progress, place, len(chunks), how.steps)
@@ -67,15 +67,15 @@ def invert(
     return torch.cat(found)
 
 
-def _nearest(model: Space, images: Tensor, drawn: Tensor, starts: int) -> Tensor:
-    """Of the latents drawn (m ...) those whose images look most like each of the pictures: n starts ..."""
+def _nearest(model: Space, images: Tensor, drawn: Tensor, restarts: int) -> Tensor:
+    """Of the latents drawn (m ...) those whose images look most like each of the pictures: n restarts ..."""
     looks = _coarse(decode(model, drawn))
-    return drawn[torch.cdist(_coarse(images.to(looks)), looks).topk(starts, largest=False).indices]
+    return drawn[torch.cdist(_coarse(images.to(looks)), looks).topk(restarts, largest=False).indices]
 
 
 def _descend(
     model: Space,
-    starts: Tensor,
+    restarts: Tensor,
     truth: Tensor,
     drawn: Tensor,
     *,
@@ -83,7 +83,7 @@ def _descend(
     how: Search,
     told: Callable[[], None],
 ) -> Tensor:
-    """The latents (n ...) of some pictures (n c h w), from starts (n starts ...)."""
+    """The latents (n ...) of some pictures (n c h w), from initial latents (n restarts ...)."""
     centre, spread = drawn.mean(0), drawn.std(0).clamp(min=1e-6)
 
     def squared(wanted: Tensor) -> Far:
@@ -93,9 +93,9 @@ def _descend(
         far, apart = squared(wanted), distance(wanted)
         return lambda z, image: far(z, image) + how.perceptual * apart(image)
 
-    last, many = how.steps // 3, starts.shape[1]
+    last, many = how.steps // 3, restarts.shape[1]
     every = truth.repeat_interleave(many, 0)
-    tried = _move(model, starts.flatten(0, 1), squared(every), steps=how.steps - last, lr=how.lr, told=told)
+    tried = _move(model, restarts.flatten(0, 1), squared(every), steps=how.steps - last, lr=how.lr, told=told)
     errors = _error(decode(model, tried), every).view(-1, many)
     best = tried[errors.argmin(1) + many * torch.arange(len(truth), device=tried.device)]
     return _move(model, best, seen(truth), steps=last, lr=how.lr / 2, told=told).cpu()

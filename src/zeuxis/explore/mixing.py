@@ -11,12 +11,12 @@ from torch import Tensor
 from zeuxis.errors import UsageError
 from zeuxis.explore.candidates import decode
 from zeuxis.explore.spaces import StyleSpace
-from zeuxis.model import Styled
+from zeuxis.model import StyleBased
 
 Layers = Literal["coarse", "middle", "fine"]
 
 
-def mix(model: Styled, rows: Sequence[int], columns: Sequence[int], layers: Layers) -> Tensor:
+def mix(model: StyleBased, rows: Sequence[int], columns: Sequence[int], layers: Layers) -> Tensor:
     """Images (1 + rows, 1 + columns, c h w) of seeds whose styles are mixed.
 
     The first row shows the columns' seeds, the first column the rows' (at their crossing nothing: zeros); each other

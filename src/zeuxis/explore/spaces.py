@@ -9,9 +9,9 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from zeuxis.capabilities import latent, styled
+from zeuxis.capabilities import latent, style_based
 from zeuxis.explore.paths import Path
-from zeuxis.model import Model, Styled
+from zeuxis.model import Model, StyleBased
 
 SpaceName = Literal["z", "w"]
 BATCH = 64  # images decoded at once
@@ -30,7 +30,7 @@ class Space(Protocol):
 class StyleSpace:
     """A styled model's w (n d), taken for the latents: where it is more even, and paths are straight."""
 
-    model: Styled
+    model: StyleBased
 
     @property
     def device(self) -> torch.device:
@@ -39,11 +39,11 @@ class StyleSpace:
     @torch.no_grad()
     def prior(self, seeds: Sequence[int]) -> Tensor:
         """The styles of the seeds' latents (n d)."""
-        return self.model.to_w(self.model.prior(seeds))
+        return self.model.mapping(self.model.prior(seeds))
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """Images (n c h w, in [-1, 1]) for styles."""
-        return self.model.decode_w(z)
+        return self.model.synthesize(z)
 
 
 def path_in(space: SpaceName) -> Path:
@@ -53,7 +53,7 @@ def path_in(space: SpaceName) -> Path:
 
 def space_of(model: Model, name: SpaceName) -> Space:
     """The model's latents, z or w; `UsageError` where it has none such."""
-    return latent(model) if name == "z" else StyleSpace(styled(model))
+    return latent(model) if name == "z" else StyleSpace(style_based(model))
 
 
 @torch.no_grad()

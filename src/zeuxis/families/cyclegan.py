@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from zeuxis.adversarial import PAIRS, Pool, adam
+from zeuxis.adversarial import GAN_LOSSES, ImagePool, adam
 from zeuxis.model import Batch, Clock, Translator, Turn, option
-from zeuxis.nets.augment import Enlarge, jitter
+from zeuxis.nets.augment import JitterMode, jitter
 from zeuxis.nets.conv import Upsampling, textbook_init
 from zeuxis.nets.norm import Norm
 from zeuxis.nets.patch import Field, Patch
 from zeuxis.nets.resnet import ResNet
 
-_PAIR = PAIRS["least-squares"]
+_PAIR = GAN_LOSSES["least-squares"]
 _MAKES = {"forward": "image", "back": "source"}
 
 
@@ -24,24 +24,33 @@ _MAKES = {"forward": "image", "back": "source"}
 class CycleGAN(Translator):
     """Two generators that undo each other, and for each domain a discriminator."""
 
-    width: int = option(16, "channels next to the image (the paper: 64)", low=4, high=512)
-    blocks: int = option(4, "residual blocks of a generator (the paper: 6 at 128 pixels, 9 at 256)", low=1, high=64)
-    upsampling: Upsampling = option("nearest", "how generators double: neighbours and a convolution, or transposed")
-    patch: Field = option(70, "pixels that one score of a discriminator sees")
-    norm: Norm = option("instance", "normalisation in all networks")
-    cycle: float = option(10.0, "weight of coming back to the image", low=0)
-    identity: float = option(
-        0.5,
-        "weight, relative to the cycle's, of leaving alone what is of the domain already (same channels only)",
-        low=0,
+    base_channels: int = option(
+        16, "base channels at full resolution, doubled at each downsampling (paper: 64)", low=4, high=512
     )
-    pool: int = option(50, "made images that are kept to be judged again; 0: none", low=0, high=10_000)
-    jitter: float = option(1.117, "images are enlarged by this and cropped back at random; 1: never", low=1, high=2)
-    enlarge: Enlarge = option("padding", "how: mirrored at the edges, or resized, which blurs them")
-    lr: float = option(2e-4, "learning rate of both players (Adam)", low=0, high=1)
-    beta1: float = option(0.5, "Adam's memory of the gradient", low=0, high=0.999)
+    blocks: int = option(4, "residual blocks of each generator (paper: 6 at 128 pixels, 9 at 256)", low=1, high=64)
+    upsampling: Upsampling = option(
+        "nearest",
+        "generator upsampling: nearest neighbour and a convolution, or transposed",
+    )
+    receptive_field: Field = option(70, "receptive field of the PatchGAN discriminators, in pixels")
+    norm: Norm = option("instance", "normalisation in all networks")
+    cycle_weight: float = option(10.0, "weight (lambda) of the cycle-consistency loss", low=0, group="losses")
+    identity_weight: float = option(
+        0.5, "weight of the identity loss, relative to --cycle-weight; needs equal channels", low=0, group="losses"
+    )
+    pool_size: int = option(
+        50, "size of the image pool shown to the discriminators; 0: off", low=0, high=10_000, group="losses"
+    )
+    jitter_scale: float = option(
+        1.117, "random jitter: images are enlarged by this factor and cropped back; 1: off", low=1, high=2, group="data"
+    )
+    jitter_mode: JitterMode = option(
+        "reflect", "how jitter enlarges: reflection padding, or resizing as in the paper", group="data"
+    )
+    lr: float = option(2e-4, "Adam learning rate of all networks", low=0, high=1, group="optimisation")
+    beta1: float = option(0.5, "Adam beta1", low=0, high=0.999, group="optimisation")
 
-    scaffolding = ("discriminators", "pools")
+    training_only = ("discriminators", "pools")
     directions = ("forward", "back")
     paired = False
     batch_size = 4
@@ -56,18 +65,22 @@ class CycleGAN(Translator):
         judges = {"image": image, "source": source}
         self.discriminators = nn.ModuleDict(
             {
-                name: Patch(channels, width=self.width, field=self.patch, norm=self.norm, size=self.size)
+                name: Patch(
+                    channels, width=self.base_channels, field=self.receptive_field, norm=self.norm, size=self.size
+                )
                 for name, channels in judges.items()
             }
         )
         self.pools = nn.ModuleDict(
-            {name: Pool(self.pool, (channels, self.size, self.size)) for name, channels in judges.items()}
+            {name: ImagePool(self.pool_size, (channels, self.size, self.size)) for name, channels in judges.items()}
         )
         textbook_init(self.generators)
         textbook_init(self.discriminators)
 
     def _generator(self, inputs: int, outputs: int) -> ResNet:
-        return ResNet(inputs, outputs, width=self.width, blocks=self.blocks, norm=self.norm, upsampling=self.upsampling)
+        return ResNet(
+            inputs, outputs, width=self.base_channels, blocks=self.blocks, norm=self.norm, upsampling=self.upsampling
+        )
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"generators": self.generators, "discriminators": self.discriminators}
@@ -76,16 +89,20 @@ class CycleGAN(Translator):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         """Equations 1 to 3 of the paper, and the identity loss of its section 5.2; the generators move first."""
         assert batch.source is not None
-        (source,), (image,) = (jitter((each,), self.jitter, self.enlarge) for each in (batch.source, batch.image))
+        (source,), (image,) = (
+            jitter((each,), self.jitter_scale, self.jitter_mode) for each in (batch.source, batch.image)
+        )
         forward, back = self.generators["image"], self.generators["source"]
         made = {"image": forward(source), "source": back(image)}
-        terms = {f"fool {name}": _PAIR.fool(self.discriminators[name](fake)) for name, fake in made.items()}
-        terms["cycle"] = self.cycle * (
+        terms = {
+            f"adversarial {name}": _PAIR.adversarial(self.discriminators[name](fake)) for name, fake in made.items()
+        }
+        terms["cycle"] = self.cycle_weight * (
             _distance(back(made["image"]), source) + _distance(forward(made["source"]), image)
         )
-        if self.identity and self.channels == self.source_channels:
+        if self.identity_weight and self.channels == self.source_channels:
             kept = _distance(forward(image), image) + _distance(back(source), source)
-            terms["identity"] = self.cycle * self.identity * kept
+            terms["identity"] = self.cycle_weight * self.identity_weight * kept
         yield "generators", terms
 
         made = {name: fake.detach() for name, fake in made.items()}
@@ -98,9 +115,9 @@ class CycleGAN(Translator):
         for name, fake in made.items():
             self._pool(name).keep(fake, drawn[name][1])
 
-    def _pool(self, name: str) -> Pool:
+    def _pool(self, name: str) -> ImagePool:
         pool = self.pools[name]
-        assert isinstance(pool, Pool)
+        assert isinstance(pool, ImagePool)
         return pool
 
     def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from zeuxis.adversarial import PAIRS, adam, every_option, lazily, turns
+from zeuxis.adversarial import GAN_LOSSES, adam, interval_option, lazy_weight, turns
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 
 
@@ -26,23 +26,23 @@ def perceptron(widths: list[int], slope: float, *, norm: bool) -> nn.Sequential:
 class GAN(Latent):
     """A generator and a discriminator that see an image as one long vector."""
 
-    width: int = option(512, "units in each hidden layer", low=4, high=8192)
-    layers: int = option(3, "hidden layers in each network", low=1, high=16)
-    lr: float = option(2e-4, "learning rate of both players (Adam)", low=0, high=1)
-    beta1: float = option(0.5, "Adam's memory of the gradient", low=0, high=0.999)
-    loss: Literal["non-saturating", "saturating"] = option("non-saturating", "the generator's side of the game")
-    r1: float = option(
-        1.0, "weight of the R1 penalty on the discriminator's gradient at real images; 0: as in 2014", low=0
+    hidden_dim: int = option(512, "units per hidden layer", low=4, high=8192)
+    layers: int = option(3, "hidden layers per network", low=1, high=16)
+    lr: float = option(2e-4, "Adam learning rate of both networks", low=0, high=1, group="optimisation")
+    beta1: float = option(0.5, "Adam beta1", low=0, high=0.999, group="optimisation")
+    loss: Literal["non-saturating", "saturating"] = option("non-saturating", "generator loss", group="losses")
+    r1_gamma: float = option(
+        1.0, "weight (gamma) of the R1 gradient penalty on real images; 0: off, as in 2014", low=0, group="losses"
     )
-    r1_every: int = every_option()
+    r1_interval: int = interval_option()
 
-    scaffolding = ("discriminator",)
+    training_only = ("discriminator",)
     batch_size = 64
     bf16 = True
 
     def build(self) -> None:
         pixels = self.channels * self.size**2
-        hidden = [self.width] * self.layers
+        hidden = [self.hidden_dim] * self.layers
         self.generator = perceptron([self.latent_dim, *hidden, pixels], 0.2, norm=True)
         self.discriminator = perceptron([pixels, *hidden, 1], 0.2, norm=False)
 
@@ -57,8 +57,8 @@ class GAN(Latent):
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         fake = self.decode(torch.randn(len(batch.image), self.latent_dim, device=batch.image.device))
-        weight = lazily(self.r1, self.r1_every, clock.step)
-        yield from turns(PAIRS[self.loss], self.score, batch.image, fake, r1_weight=weight)
+        weight = lazy_weight(self.r1_gamma, self.r1_interval, clock.step)
+        yield from turns(GAN_LOSSES[self.loss], self.score, batch.image, fake, r1_weight=weight)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         pixels: Tensor = torch.tanh(self.generator(z))

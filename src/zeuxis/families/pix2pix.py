@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from zeuxis.adversarial import PAIRS, Restraint, adam, aim_option, every_option, lazily, turns
+from zeuxis.adversarial import GAN_LOSSES, AdaptiveR1, adam, interval_option, lazy_weight, target_option, turns
 from zeuxis.model import Batch, Clock, Translator, Turn, option
-from zeuxis.nets.augment import Enlarge, jitter
+from zeuxis.nets.augment import JitterMode, jitter
 from zeuxis.nets.conv import Upsampling, textbook_init
 from zeuxis.nets.noise import drawn
 from zeuxis.nets.norm import Norm
@@ -25,31 +25,40 @@ from zeuxis.nets.unet import UNet
 class Pix2Pix(Translator):
     """A generator from source to image, and a discriminator of pairs that judges patch by patch."""
 
-    network: Literal["unet", "resnet"] = option("unet", "network of the generator")
-    width: int = option(32, "channels next to the image (the paper: 64)", low=4, high=512)
-    blocks: int = option(6, "residual blocks of a resnet", low=1, high=64)
-    upsampling: Upsampling = option("nearest", "how the generator doubles: neighbours and a convolution, or transposed")
-    patch: Field = option(70, "pixels that one score of the discriminator sees")
+    network: Literal["unet", "resnet"] = option("unet", "generator network")
+    base_channels: int = option(
+        32, "base channels at full resolution, doubled at each downsampling (paper: 64)", low=4, high=512
+    )
+    blocks: int = option(6, "residual blocks, for --network resnet", low=1, high=64)
+    upsampling: Upsampling = option(
+        "nearest",
+        "generator upsampling: nearest neighbour and a convolution, or transposed",
+    )
+    receptive_field: Field = option(70, "receptive field of the PatchGAN discriminator, in pixels")
     norm: Norm = option("batch", "normalisation in both networks")
     dropout: float = option(
-        0.5, "share of the decoder's features dropped: the generator's noise", low=0, high=0.9, at_sampling=True
+        0.5, "dropout in the decoder, also when translating: the generator's noise", low=0, high=0.9, at_sampling=True
     )
-    l1: float = option(30.0, "weight of the distance to the true image (the paper: 100)", low=0)
-    adversary: float = option(1.0, "weight of the adversary; 0: the distance alone", low=0)
+    l1_weight: float = option(30.0, "weight of the L1 loss (paper: 100)", low=0, group="losses")
+    gan_weight: float = option(1.0, "weight of the adversarial loss; 0: L1 alone", low=0, group="losses")
     loss: Literal["non-saturating", "least-squares", "hinge"] = option(
-        "non-saturating", "what the adversaries play for"
+        "non-saturating", "adversarial loss", group="losses"
     )
-    r1: float = option(
-        0.0, "weight of the R1 penalty on the discriminator's gradient at real images; 4 for drawings", low=0
+    r1_gamma: float = option(
+        0.0, "weight (gamma) of the R1 gradient penalty on real pairs; 4 suits drawings", low=0, group="losses"
     )
-    r1_every: int = every_option()
-    r1_aim: float = aim_option()
-    jitter: float = option(1.117, "pairs are enlarged by this and cropped back at random; 1: never", low=1, high=2)
-    enlarge: Enlarge = option("padding", "how: mirrored at the edges, or resized, which blurs them")
-    lr: float = option(2e-4, "learning rate of both players (Adam)", low=0, high=1)
-    beta1: float = option(0.5, "Adam's memory of the gradient", low=0, high=0.999)
+    r1_interval: int = interval_option()
+    r1_target: float = target_option()
+    jitter_scale: float = option(
+        1.117, "random jitter: pairs are enlarged by this factor and cropped back; 1: off", low=1, high=2, group="data"
+    )
+    jitter_mode: JitterMode = option(
+        "reflect", "how jitter enlarges: reflection padding, or resizing as in the paper", group="data"
+    )
+    lr: float = option(2e-4, "Adam learning rate of both networks", low=0, high=1, group="optimisation")
+    beta1: float = option(0.5, "Adam beta1", low=0, high=0.999, group="optimisation")
 
-    scaffolding = ("discriminator", "restraint")
+    training_only = ("discriminator", "adaptive_r1")
     bf16 = True
     batch_size = 8
 
@@ -57,7 +66,7 @@ class Pix2Pix(Translator):
         ends = self.source_channels, self.channels
         self.generator: nn.Module
         shared: dict[str, Any] = {
-            "width": self.width,
+            "width": self.base_channels,
             "norm": self.norm,
             "dropout": self.dropout,
             "upsampling": self.upsampling,
@@ -66,10 +75,12 @@ class Pix2Pix(Translator):
             self.generator = UNet(self.size, *ends, **shared)
         else:
             self.generator = ResNet(*ends, blocks=self.blocks, **shared)
-        self.discriminator = Patch(sum(ends), width=self.width, field=self.patch, norm=self.norm, size=self.size)
+        self.discriminator = Patch(
+            sum(ends), width=self.base_channels, field=self.receptive_field, norm=self.norm, size=self.size
+        )
         textbook_init(self.generator)
         textbook_init(self.discriminator)
-        self.restraint = Restraint(self.r1_aim)
+        self.adaptive_r1 = AdaptiveR1(self.r1_target)
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
@@ -78,10 +89,10 @@ class Pix2Pix(Translator):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         """Equations 3 and 4 of the paper; the conditional discriminator sees the source beside what it judges."""
         assert batch.source is not None
-        source, real = jitter((batch.source, batch.image), self.jitter, self.enlarge)
+        source, real = jitter((batch.source, batch.image), self.jitter_scale, self.jitter_mode)
         fake = self.generator(source)
-        distance = self.l1 * (fake - real).abs().mean()
-        if not self.adversary:
+        distance = self.l1_weight * (fake - real).abs().mean()
+        if not self.gan_weight:
             yield "generator", {"l1": distance}
             return
 
@@ -89,19 +100,19 @@ class Pix2Pix(Translator):
             scores: Tensor = self.discriminator(torch.cat((source, image), 1))
             return scores
 
-        weight = lazily(self.r1, self.r1_every, clock.step)
-        restraint = self.restraint if self.r1 else None
-        for player, terms in turns(PAIRS[self.loss], score, real, fake, r1_weight=weight, restraint=restraint):
+        weight = lazy_weight(self.r1_gamma, self.r1_interval, clock.step)
+        adaptive_r1 = self.adaptive_r1 if self.r1_gamma else None
+        for player, terms in turns(GAN_LOSSES[self.loss], score, real, fake, r1_weight=weight, adaptive_r1=adaptive_r1):
             if player == "generator":
-                terms = {"fool": self.adversary * terms["fool"], "l1": distance}
+                terms = {"adversarial": self.gan_weight * terms["adversarial"], "l1": distance}
             yield player, terms
 
     @property
-    def noisy(self) -> bool:
+    def stochastic(self) -> bool:
         """With an adversary, who wants one of all that might be; the distance alone wants their mean."""
-        return bool(self.adversary and self.dropout)
+        return bool(self.gan_weight and self.dropout)
 
     def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:
-        with drawn(self.generator, self.dropout if self.noisy else 0.0, range(seed, seed + len(source))):
+        with drawn(self.generator, self.dropout if self.stochastic else 0.0, range(seed, seed + len(source))):
             image: Tensor = self.generator(source)
         return image

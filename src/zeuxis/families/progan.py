@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from zeuxis.adversarial import PAIRS, adam, distance, every_option, gradient_penalty, lazily, turns
+from zeuxis.adversarial import GAN_LOSSES, adam, gradient_penalty, interval_option, lazy_weight, turns, wasserstein
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.conv import pyramid
 from zeuxis.nets.equalised import EqualConv2d, EqualLinear, minibatch_deviation, pixel_norm
@@ -35,12 +35,12 @@ class Growth(nn.Module):
 
     def __init__(self, stage: int, top: int) -> None:
         super().__init__()
-        self.stage, self.top = stage, top
+        self.images_per_stage, self.top = stage, top
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
     def level(self, images: Tensor) -> Tensor:
         """After so many images: the first stage alone, then each fades in and is alone for as many images."""
-        rounds = (images - self.stage).clamp(min=0) / (2 * self.stage)
+        rounds = (images - self.images_per_stage).clamp(min=0) / (2 * self.images_per_stage)
         fading = (2 * (rounds - rounds.floor())).clamp(max=1)
         return (rounds.floor() + fading).clamp(max=self.top)
 
@@ -111,41 +111,45 @@ class Discriminator(nn.Module):
 class ProGAN(Latent):
     """A generator and a discriminator that grow together, from images of 4 to 7 pixels to the whole size."""
 
-    latent_dim: int = option(128, "numbers in the latent vector", low=1, high=65536)
-    width: int = option(16, "channels at the image's size; each halving doubles them, to 8 times", low=4, high=512)
-    stage: int = option(10_000, "images that each size learns alone, and again while the next one fades in", low=1)
-    lr: float = option(0.01, "learning rate of both players (Adam); the paper's is 0.001", low=0, high=1)
-    decay_from: int = decay_option(100_000)
-    beta2: float = option(
-        0.99, "Adam's memory of the gradient's square (it has none of the gradient)", low=0, high=0.9999
+    latent_dim: int = option(128, "dimension of the latent space", low=1, high=65536)
+    base_channels: int = option(
+        16, "base channels at full resolution, doubled at each downsampling up to 8 times", low=4, high=512
     )
+    images_per_stage: int = option(
+        10_000, "images per fade-in and per stabilising phase of each resolution", low=1, group="optimisation"
+    )
+    lr: float = option(0.01, "Adam learning rate of both networks (paper: 0.001)", low=0, high=1, group="optimisation")
+    lr_decay_start: int = decay_option(100_000)
+    beta2: float = option(0.99, "Adam beta2 (beta1 is 0)", low=0, high=0.9999, group="optimisation")
     loss: Literal["non-saturating", "wgan-gp"] = option(
-        "non-saturating", "with R1; or the paper's, a critic with a penalised slope"
+        "non-saturating", "non-saturating with R1, or wgan-gp as in the paper", group="losses"
     )
-    r1: float = option(1.0, "weight of the R1 penalty on the discriminator's gradient at real images", low=0)
-    r1_every: int = every_option()
-    penalty: float = option(10.0, "weight of the penalty on the critic's slope", low=0)
+    r1_gamma: float = option(
+        1.0, "weight (gamma) of the R1 gradient penalty on real images; 0: off", low=0, group="losses"
+    )
+    r1_interval: int = interval_option()
+    gp_weight: float = option(10.0, "weight (lambda) of the gradient penalty, for wgan-gp", low=0, group="losses")
 
-    scaffolding = ("discriminator",)
+    training_only = ("discriminator",)
     bf16 = True
 
     def build(self) -> None:
-        self.generator = Generator(self.size, self.channels, width=self.width, inputs=self.latent_dim)
-        self.discriminator = Discriminator(self.size, self.channels, width=self.width)
-        self.growth = Growth(self.stage, top=len(self.generator.sizes) - 1)
+        self.generator = Generator(self.size, self.channels, width=self.base_channels, inputs=self.latent_dim)
+        self.discriminator = Discriminator(self.size, self.channels, width=self.base_channels)
+        self.growth = Growth(self.images_per_stage, top=len(self.generator.sizes) - 1)
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
         return adam(players, self.lr, (0.0, self.beta2))
 
-    def rate(self, clock: Clock) -> float:
-        return decayed(self.decay_from, clock.images)
+    def lr_scale(self, clock: Clock) -> float:
+        return decayed(self.lr_decay_start, clock.images)
 
-    def phases(self, batch_size: int) -> list[Clock]:
+    def schedule_breakpoints(self, batch_size: int) -> list[Clock]:
         """At each size, from the step on that it begins to fade in at, and from that on at which it is alone."""
         sizes = range(1, self.growth.top + 1)
-        fading = {(2 * size - 1) * self.stage // batch_size + 1 for size in sizes}
-        alone = {math.ceil(2 * size * self.stage / batch_size) for size in sizes}
+        fading = {(2 * size - 1) * self.images_per_stage // batch_size + 1 for size in sizes}
+        alone = {math.ceil(2 * size * self.images_per_stage / batch_size) for size in sizes}
         return [Clock(step, step * batch_size) for step in sorted({0} | fading | alone)]
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
@@ -160,23 +164,23 @@ class ProGAN(Latent):
             scores: Tensor = self.discriminator(image, top, fade)
             return scores
 
-        yield None, {"growth/level": level}
+        yield None, {"growth/stage": level}
         if self.loss == "wgan-gp":
             yield from self.criticism(score, real, fake)
         else:
-            weight = lazily(self.r1, self.r1_every, clock.step)
-            yield from turns(PAIRS["non-saturating"], score, real, fake, r1_weight=weight)
+            weight = lazy_weight(self.r1_gamma, self.r1_interval, clock.step)
+            yield from turns(GAN_LOSSES["non-saturating"], score, real, fake, r1_weight=weight)
         self.growth.seen.fill_(clock.images)
 
     def criticism(self, score: Score, real: Tensor, fake: Tensor) -> Iterator[Turn]:
         """The turns of the paper's game: Gulrajani's critic, one step for each of the generator, kept from drifting off."""
         real_score, fake_score = score(real), score(fake.detach())
-        yield None, {"distance/critic": distance(real_score, fake_score)}
-        penalty = self.penalty * gradient_penalty(score, real, fake)
+        yield None, {"critic/wasserstein": wasserstein(real_score, fake_score)}
+        penalty = self.gp_weight * gradient_penalty(score, real, fake)
         drift = DRIFT * real_score.float().square().mean()
         terms = {"real": -real_score.mean(), "fake": fake_score.mean(), "penalty": penalty, "drift": drift}
         yield "discriminator", terms
-        yield "generator", {"fool": -score(fake).mean()}
+        yield "generator", {"adversarial": -score(fake).mean()}
 
     def shown(self, image: Tensor, top: int, fade: float = 1.0) -> Tensor:
         """Images (n c h w) as real ones of a stage: pooled, and while it fades in as coarse as its images are."""

@@ -23,33 +23,36 @@ class RBM(Encoder):
     """An energy of images and hidden units; it falls on the data and rises on what the model's own Markov chains draw."""
 
     latent_dim: int = option(500, "hidden units", low=1, high=65536)
-    units: Literal["binary", "gaussian"] = option("binary", "visible units: binary (greys are chances), or Gaussian")
-    greys: Literal["drawn", "chances", "halved"] = option(
-        "drawn",
-        "what binary units learn from: greys drawn black or white anew at each step, as they are, or cut at 1/2",
+    units: Literal["binary", "gaussian"] = option("binary", "visible units: binary (Bernoulli), or Gaussian")
+    binarize: Literal["stochastic", "probabilities", "threshold"] = option(
+        "stochastic",
+        "binary visible units from greyscale: sampled at each step, kept as probabilities, or thresholded at 1/2",
+        group="data",
     )
-    sigma: float = option(0.5, "noise of Gaussian units, images being in [-1, 1]; 0 learns it", low=0, high=100)
+    sigma: float = option(0.5, "standard deviation of Gaussian visible units; 0: learned", low=0, high=100)
     method: Literal["pcd", "cd"] = option(
-        "pcd", "chains that go on (Tieleman 2008), or start at the data (Hinton 2002)"
+        "pcd",
+        "persistent contrastive divergence (Tieleman 2008), or contrastive divergence (Hinton 2002)",
+        group="losses",
     )
-    gibbs_steps: int = option(1, "the k of CD-k and PCD-k: draws of the visible units at each step", low=1, high=10_000)
-    chains: int = option(100, "chains that go on", low=1, high=65536)
-    lr: float = option(0.2, "learning rate (gradient descent)", low=0, high=10)
-    half_after: int = option(100_000, "images after which the learning rate is halved, as 1 / time; 0: never", low=0)
-    momentum: float = option(0.0, "how much of the last step is taken again", low=0, high=0.999)
-    weight_decay: float = option(0.0, "pull of the weights towards 0 (L2)", low=0)
-    sparsity: float = option(
-        0.0, "share of images that a hidden unit should be on for; 0: whatever it likes", low=0, high=0.5
+    gibbs_steps: int = option(1, "Gibbs steps per update: the k of CD-k and PCD-k", low=1, high=10_000, group="losses")
+    chains: int = option(100, "persistent chains", low=1, high=65536, group="losses")
+    lr: float = option(0.2, "SGD learning rate", low=0, high=10, group="optimisation")
+    lr_half_life: int = option(
+        100_000, "images after which the learning rate is halved (1/t decay); 0: constant", low=0, group="optimisation"
     )
-    sparsity_weight: float = option(0.01, "weight of that wish", low=0)
+    momentum: float = option(0.0, "SGD momentum", low=0, high=0.999, group="optimisation")
+    weight_decay: float = option(0.0, "L2 weight decay", low=0, group="optimisation")
+    sparsity: float = option(0.0, "target activation of the hidden units; 0: off", low=0, high=0.5, group="losses")
+    sparsity_weight: float = option(0.01, "weight of the sparsity penalty", low=0, group="losses")
     sampler: Literal["gibbs", "tempered", "annealed"] = option(
         "gibbs",
-        "samples: training's chains going on by themselves, with warmer ones beside them, or chains that cool down",
+        "sampling: Gibbs from the persistent chains, parallel tempering, or annealing",
         at_sampling=True,
     )
-    sample_steps: int = option(100, "steps of a sample's chain", low=1, high=1_000_000, at_sampling=True)
-    temperatures: int = option(10, "chains beside each other in parallel tempering", low=2, high=1000, at_sampling=True)
-    warmest: float = option(0.8, "inverse temperature of the warmest of them", low=0, high=1, at_sampling=True)
+    sample_steps: int = option(100, "Gibbs steps per sample", low=1, high=1_000_000, at_sampling=True)
+    temperatures: int = option(10, "temperatures of parallel tempering", low=2, high=1000, at_sampling=True)
+    min_beta: float = option(0.8, "smallest inverse temperature of parallel tempering", low=0, high=1, at_sampling=True)
 
     batch_size = 64
 
@@ -78,8 +81,8 @@ class RBM(Encoder):
         ]
         return {"rbm": SGD(groups, self.lr, self.momentum, fused=True)}
 
-    def rate(self, clock: Clock) -> float:
-        return 1 / (1 + clock.images / self.half_after) if self.half_after else 1.0
+    def lr_scale(self, clock: Clock) -> float:
+        return 1 / (1 + clock.images / self.lr_half_life) if self.lr_half_life else 1.0
 
     def machine(self) -> Machine:
         """The energy as it is now. Hidden units see an image's difference from the mean (Montavon and Müller 2012)."""
@@ -99,7 +102,8 @@ class RBM(Encoder):
         both = torch.cat((data, fantasy))
         inputs = self.inputs(both, machine.variance)
         free = machine.free_energy(both, inputs=inputs)
-        yield "rbm", {"gap": free[: len(data)].mean() - free[len(data) :].mean(), **self.wishes(inputs[: len(data)])}
+        gap = free[: len(data)].mean() - free[len(data) :].mean()
+        yield "rbm", {"free_energy_gap": gap, **self.wishes(inputs[: len(data)])}
 
         self.mean.lerp_(data.mean(0), len(data) / (clock.images + len(data)))  # of all images so far
         if self.method == "pcd":
@@ -124,9 +128,9 @@ class RBM(Encoder):
         if self.units == "gaussian":
             return flat
         chances = (flat + 1) / 2
-        if self.greys == "drawn":
+        if self.binarize == "stochastic":
             return (noise.uniform(chances) < chances).to(chances)
-        return (chances > 0.5).to(chances) if self.greys == "halved" else chances
+        return (chances > 0.5).to(chances) if self.binarize == "threshold" else chances
 
     def prior(self, seeds: Sequence[int]) -> Tensor:
         """Hidden units in {0, 1} (n latent_dim), at which a chain of their own has arrived for each seed.
@@ -147,7 +151,7 @@ class RBM(Encoder):
         if self.sampler == "gibbs":
             return gibbs(machine, self.starts(machine, count, noise), steps=self.sample_steps, noise=noise)
         top = self.temperatures - 1
-        betas = [self.warmest + (1 - self.warmest) * i / top for i in range(self.temperatures)]
+        betas = [self.min_beta + (1 - self.min_beta) * i / top for i in range(self.temperatures)]
         visible = gibbs(machine, self.starts(machine, count * self.temperatures, noise), steps=1, noise=noise)
         return tempered(machine, betas, visible, steps=self.sample_steps, noise=noise)
 
@@ -178,7 +182,7 @@ class RBM(Encoder):
         flat = image.flatten(1)
         return torch.sigmoid(self.machine().hidden_input((flat + 1) / 2 if self.units == "binary" else flat))
 
-    def figures(self) -> dict[str, Tensor]:
+    def diagnostics(self) -> dict[str, Tensor]:
         """The first hidden units' weights, each as an image; and 8 chains, a row each, at times that are 25 draws apart."""
         filters = self.weight.T[:64]
         shown = {"filters": (filters / filters.abs().amax(1, keepdim=True).clamp(min=1e-12)).view(-1, *self.shape)}

@@ -12,24 +12,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from zeuxis.adversarial import PAIRS, adam, turns
-from zeuxis.model import Batch, Clock, Perceptive, Turn, Upsizer, option
+from zeuxis.adversarial import GAN_LOSSES, adam, turns
+from zeuxis.model import Batch, Clock, SuperResolution, Turn, UsesFeatures, option
 from zeuxis.nets.augment import turned
 
 # Ledig 2017, sections 2 and 3.2. Their VGG19 is here VGG16, whose fourth block is nearest to their features of choice.
-TEXTBOOK = {
-    "width": 64,
+PAPER = {
+    "base_channels": 64,
     "blocks": 16,
-    "kernel": 9,
+    "kernel_size": 9,
     "norm": "batch",
-    "bicubic": False,
-    "pretrain": 1_000_000,
+    "bicubic_skip": False,
+    "pretrain_steps": 1_000_000,
     "pretrain_lr": 1e-4,
     "lr": 1e-4,
-    "adversary": 1e-3,
-    "block": 4,
-    "square": 0.0,
-    "turn": False,
+    "gan_weight": 1e-3,
+    "vgg_block": 4,
+    "mse_weight": 0.0,
+    "rotate90": False,
 }
 
 # By block of VGG: what brings the squared distance of its features to that of pixels (as found for photographs that were
@@ -103,67 +103,67 @@ class Judge(nn.Module):
 
 
 @dataclass(eq=False)
-class SRGAN(Upsizer, Perceptive):
-    """A generator of large images from small ones, a discriminator of them, and the eyes of a frozen VGG."""
+class SRGAN(SuperResolution, UsesFeatures):
+    """A generator of large images from small ones, a discriminator, and the features of a frozen VGG."""
 
-    size: int = option(96, "height and width of the images in pixels (named sets: their own)", low=16, high=1024)
-    width: int = option(32, "channels of the generator, and of the discriminator next to the image", low=4, high=512)
+    size: int = option(96, "height and width of the high-resolution images, in pixels", low=16, high=1024)
+    base_channels: int = option(32, "channels of the generator, base channels of the discriminator", low=4, high=512)
     blocks: int = option(8, "residual blocks of the generator", low=1, high=64)
-    kernel: Literal[3, 5, 9] = option(3, "pixels that the generator's first and last convolutions see each way")
+    kernel_size: Literal[3, 5, 9] = option(3, "kernel size of the generator's first and last convolutions")
     norm: Literal["batch", "none"] = option("none", "normalisation in the generator")
-    bicubic: bool = option(True, "the generator makes what bicubic enlargement lacks, not all of the image")
-    pretrain: int = option(10_000, "steps on pixels alone (SRResNet) before the game begins", low=0, high=10**9)
-    pretrain_lr: float = option(1e-3, "learning rate in these steps (Adam)", low=0, high=1)
-    lr: float = option(1e-4, "learning rate of both players in the game (Adam)", low=1e-9, high=1)
-    adversary: float = option(3e-4, "weight of fooling the discriminator; 0: no discriminator", low=0)
-    perceptual: float = option(1.0, "weight of the distance in VGG's features; 0: no VGG", low=0)
-    block: Literal[1, 2, 3, 4] = option(3, "block of VGG at whose end features are compared")
-    vgg: str = option("", "your own file of VGG16: torchvision's .pth, or safetensors (default: one from a package)")
-    square: float = option(1.0, "weight of the squared distance in pixels in the game", low=0)
-    turn: bool = option(True, "also learn from the photographs mirrored, and turned by quarters")
-    textbook: bool = option(False, "the paper's settings in full; they override the options above")
+    bicubic_skip: bool = option(True, "add the network's output to the bicubic upsampling (residual learning)")
+    pretrain_steps: int = option(
+        10_000, "steps on the pixel loss alone (SRResNet), before the GAN", low=0, high=10**9, group="optimisation"
+    )
+    pretrain_lr: float = option(1e-3, "Adam learning rate of these steps", low=0, high=1, group="optimisation")
+    lr: float = option(1e-4, "Adam learning rate of both networks", low=1e-9, high=1, group="optimisation")
+    gan_weight: float = option(3e-4, "weight of the adversarial loss; 0: off", low=0, group="losses")
+    vgg_weight: float = option(1.0, "weight of the VGG perceptual loss; 0: off", low=0, group="losses")
+    vgg_block: Literal[1, 2, 3, 4] = option(3, "VGG16 block whose features are compared", group="losses")
+    vgg_file: str = option("", "VGG16 weights of your own: .pth of torchvision, or safetensors", group="losses")
+    mse_weight: float = option(1.0, "weight of the pixel MSE in adversarial training", low=0, group="losses")
+    rotate90: bool = option(True, "augment with flips and rotations by 90 degrees", group="data")
 
-    scaffolding = ("discriminator",)
+    training_only = ("discriminator",)
+    presets = {"paper": PAPER}
     batch_size = 16
     bf16 = True
 
     def build(self) -> None:
-        if self.textbook:
-            vars(self).update(TEXTBOOK)
         self.generator = SRResNet(
             self.source_channels,
             self.channels,
-            width=self.width,
+            width=self.base_channels,
             blocks=self.blocks,
-            kernel=self.kernel,
+            kernel=self.kernel_size,
             scale=self.scale,
             norm=self.norm == "batch",
-            bicubic=self.bicubic,
+            bicubic=self.bicubic_skip,
         )
-        self.discriminator = Judge(self.channels, width=self.width, size=self.source_size * self.scale)
+        self.discriminator = Judge(self.channels, width=self.base_channels, size=self.source_size * self.scale)
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
         return adam(players, self.lr)
 
-    def rate(self, clock: Clock) -> float:
-        return self.pretrain_lr / self.lr if clock.step < self.pretrain else 1.0
+    def lr_scale(self, clock: Clock) -> float:
+        return self.pretrain_lr / self.lr if clock.step < self.pretrain_steps else 1.0
 
-    def phases(self, batch_size: int) -> list[Clock]:
+    def schedule_breakpoints(self, batch_size: int) -> list[Clock]:
         """On pixels alone, and in the game."""
-        return [Clock(step, step * batch_size) for step in sorted({0, self.pretrain})]
+        return [Clock(step, step * batch_size) for step in sorted({0, self.pretrain_steps})]
 
     @property
-    def eyes_file(self) -> str:
-        return self.vgg
+    def feature_weights(self) -> str:
+        return self.vgg_file
 
     @property
-    def needs_eyes(self) -> bool:
-        return self.perceptual > 0
+    def needs_features(self) -> bool:
+        return self.vgg_weight > 0
 
     @property
-    def reach(self) -> int:
-        edge = self.kernel // 2
+    def receptive_radius(self) -> int:
+        edge = self.kernel_size // 2
         return edge + 2 * self.blocks + 1 + 2 + -(-edge // self.scale)  # the doublings: 1 and a half; bicubic: 2
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
@@ -171,28 +171,28 @@ class SRGAN(Upsizer, Perceptive):
         assert batch.source is not None
         height, width = (self.scale * n for n in batch.source.shape[-2:])
         source, real = batch.source, batch.image[..., :height, :width]  # the scale need not divide the size
-        if self.turn:
+        if self.rotate90:
             source, real = turned((source, real))
         fake = self.generator(source)
         square = (fake - real).square().mean()
-        alone = clock.step < self.pretrain
-        content = {"square": square} if alone else self.content(fake, real, square)
-        if alone or not self.adversary:
+        alone = clock.step < self.pretrain_steps
+        content = {"mse": square} if alone else self.content(fake, real, square)
+        if alone or not self.gan_weight:
             yield "generator", content
             return
-        for player, terms in turns(PAIRS["non-saturating"], self.discriminator, real, fake):
+        for player, terms in turns(GAN_LOSSES["non-saturating"], self.discriminator, real, fake):
             if player == "generator":
-                terms = {"fool": self.adversary * terms["fool"], **content}
+                terms = {"adversarial": self.gan_weight * terms["adversarial"], **content}
             yield player, terms
 
     def content(self, fake: Tensor, real: Tensor, square: Tensor) -> dict[str, Tensor]:
         """How far what was made is from the truth, in features (equation 5) and in pixels (equation 4)."""
-        terms = {"square": self.square * square} if self.square else {}
-        if self.perceptual:
+        terms = {"mse": self.mse_weight * square} if self.mse_weight else {}
+        if self.vgg_weight:
             with torch.no_grad():
-                wanted = self.see(real, self.block)
-            apart = (self.see(fake, self.block) - wanted).float().square().mean()
-            terms["features"] = self.perceptual * _FEATURES[self.block] * apart
+                wanted = self.see(real, self.vgg_block)
+            apart = (self.see(fake, self.vgg_block) - wanted).float().square().mean()
+            terms["vgg"] = self.vgg_weight * _FEATURES[self.vgg_block] * apart
         return terms
 
     def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:

@@ -20,23 +20,29 @@ from zeuxis.nets.conv import Down, Norm, Up
 class VAE(Encoder):
     """An encoder q(z|x), a decoder p(x|z), and the evidence lower bound that trains both."""
 
-    latent_dim: int = option(64, "numbers in the latent vector", low=1, high=65536)
-    width: int = option(32, "channels next to the image; each halving of the size doubles them", low=4, high=512)
-    lr: float = option(1e-3, "learning rate (Adam)", low=0, high=1)
-    beta: float = option(1.0, "weight of the KL divergence; above 1 a simpler latent space, softer images", low=0)
-    warmup: int = option(50_000, "images over which beta rises from 0, so that the latents come into use first", low=0)
-    likelihood: Literal["gaussian", "bernoulli"] = option("gaussian", "p(x|z): around the decoded image, or per pixel")
-    sigma: float = option(2.0, "noise of the Gaussian likelihood, images being in [-1, 1]; 0 learns it", low=0)
-    norm: Norm = option("batch", "normalisation in both networks")
+    latent_dim: int = option(64, "dimension of the latent space", low=1, high=65536)
+    base_channels: int = option(32, "base channels at full resolution, doubled at each downsampling", low=4, high=512)
+    lr: float = option(1e-3, "Adam learning rate", low=0, high=1, group="optimisation")
+    beta: float = option(1.0, "weight of the KL divergence (beta-VAE)", low=0, group="losses")
+    kl_warmup: int = option(50_000, "images over which the KL weight rises from 0 to beta", low=0, group="losses")
+    likelihood: Literal["gaussian", "bernoulli"] = option(
+        "gaussian", "decoder distribution p(x|z): Gaussian, or Bernoulli per pixel", group="losses"
+    )
+    sigma: float = option(
+        2.0, "standard deviation of the Gaussian likelihood, for images in [-1, 1]; 0: learned", low=0, group="losses"
+    )
+    norm: Norm = option("batch", "normalisation in encoder and decoder")
 
     batch_size = 64
     bf16 = True
 
     def build(self) -> None:
         self.encoder = Down(
-            self.size, self.channels, width=self.width, outputs=2 * self.latent_dim, norm=self.norm, slope=0.1
+            self.size, self.channels, width=self.base_channels, outputs=2 * self.latent_dim, norm=self.norm, slope=0.1
         )
-        self.decoder = Up(self.size, self.channels, width=self.width, inputs=self.latent_dim, norm=self.norm, slope=0.1)
+        self.decoder = Up(
+            self.size, self.channels, width=self.base_channels, inputs=self.latent_dim, norm=self.norm, slope=0.1
+        )
         # Started small: at sigma = 1 the KL would outweigh the image from the first step, and nothing be encoded.
         start = torch.tensor(math.log(self.sigma or 0.3))
         if self.sigma:
@@ -48,15 +54,15 @@ class VAE(Encoder):
         return {"vae": Adam(self.parameters(), self.lr, fused=True)}
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
-        """Both terms of the bound in nats per image (Kingma and Welling, equation 10 and appendix B)."""
+        """Both terms of the negative ELBO in nats per image (Kingma and Welling, equation 10), without its constant."""
         mean, log_variance = self.posterior(batch.image)
         z = mean + torch.randn_like(mean) * (log_variance / 2).exp()
         kl = (mean.square() + log_variance.exp() - 1 - log_variance) / 2  # n latent_dim
         active = (kl.mean(0) > 0.01).float().mean()  # share of latents that carry anything (Burda 2016)
-        yield None, {"latent/active": active, "latent/kl": kl.sum(1).mean()}
+        yield None, {"latent/active_units": active, "latent/kl": kl.sum(1).mean()}
 
-        rise = min(1.0, clock.images / self.warmup) if self.warmup else 1.0
-        reconstruction = -self.log_likelihood(batch.image, self.decoder(z)).mean()
+        rise = min(1.0, clock.images / self.kl_warmup) if self.kl_warmup else 1.0
+        reconstruction = -self.log_likelihood(batch.image, self.decoder(z)).mean() - self.entropy(batch.image[0])
         yield "vae", {"reconstruction": reconstruction, "kl": self.beta * rise * kl.sum(1).mean()}
 
     def posterior(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,6 +78,13 @@ class VAE(Encoder):
         log_sigma = self.log_sigma.clamp(min=-5.0)
         error = (image - torch.tanh(logits)) / log_sigma.exp()
         return -(error.square() / 2 + log_sigma + math.log(2 * math.pi) / 2).sum((1, 2, 3))
+
+    def entropy(self, image: Tensor) -> Tensor:
+        """The part of -log p(x|z), in nats, that no weight changes, for an image (c h w): the loss leaves it out."""
+        if self.likelihood == "bernoulli":
+            return self.log_sigma.new_zeros(())
+        fixed = self.log_sigma if self.sigma else self.log_sigma.new_zeros(())
+        return image.numel() * (fixed + math.log(2 * math.pi) / 2)
 
     def encode(self, image: Tensor) -> Tensor:
         return self.posterior(image)[0]

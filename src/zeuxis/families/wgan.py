@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer, RMSprop
 
-from zeuxis.adversarial import clip, distance
+from zeuxis.adversarial import clip_weights, wasserstein
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.conv import Norm, Upsampling, opponents
 
 # Arjovsky 2017, algorithm 1 and section 4.
-TEXTBOOK = {
-    "width": 64,
+PAPER = {
+    "base_channels": 64,
     "upsampling": "transposed",
     "lr": 5e-5,
-    "critic_steps": 5,
-    "clip": 0.01,
+    "n_critic": 5,
+    "clip_value": 0.01,
     "critic_norm": "batch",
 }
 
@@ -28,24 +28,25 @@ TEXTBOOK = {
 class WGAN(Latent):
     """A generator of images that a critic draws towards the real ones; the critic's slope is bound by clipping."""
 
-    width: int = option(32, "channels next to the image; each halving of the size doubles them", low=4, high=512)
-    lr: float = option(2e-4, "learning rate of both players (RMSprop)", low=0, high=1)
-    critic_steps: int = option(2, "steps of the critic for each of the generator", low=1, high=1000)
-    clip: float = option(0.01, "bound of the critic's weights", low=1e-6, high=1)
-    upsampling: Upsampling = option("nearest", "how the generator doubles: neighbours and a convolution, or transposed")
+    base_channels: int = option(32, "base channels at full resolution, doubled at each downsampling", low=4, high=512)
+    lr: float = option(2e-4, "RMSprop learning rate of both networks", low=0, high=1, group="optimisation")
+    n_critic: int = option(2, "critic steps per generator step", low=1, high=1000, group="losses")
+    clip_value: float = option(0.01, "weight clipping bound of the critic", low=1e-6, high=1, group="losses")
+    upsampling: Upsampling = option(
+        "nearest",
+        "generator upsampling: nearest neighbour and a convolution, or transposed",
+    )
     critic_norm: Norm = option("batch", "normalisation in the critic")
-    textbook: bool = option(False, "the paper's settings in full; they override the options above")
 
-    scaffolding = ("critic",)
+    training_only = ("critic",)
+    presets = {"paper": PAPER}
     batch_size = 64
 
     def build(self) -> None:
-        if self.textbook:
-            vars(self).update(TEXTBOOK)
         self.generator, self.critic = opponents(
             self.size,
             self.channels,
-            width=self.width,
+            width=self.base_channels,
             inputs=self.latent_dim,
             upsampling=self.upsampling,
             norm=self.critic_norm,
@@ -58,16 +59,16 @@ class WGAN(Latent):
         return {name: RMSprop(network.parameters(), self.lr) for name, network in players.items()}
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
-        generator_moves = clock.step % self.critic_steps == 0
+        generator_moves = clock.step % self.n_critic == 0
         with torch.set_grad_enabled(generator_moves):
             fake = self.decode(torch.randn(len(batch.image), self.latent_dim, device=batch.image.device))
 
         real_score, fake_score = self.critic(batch.image), self.critic(fake.detach())
-        yield None, {"distance/critic": distance(real_score, fake_score)}
+        yield None, {"critic/wasserstein": wasserstein(real_score, fake_score)}
         yield "critic", {"real": -real_score.mean(), "fake": fake_score.mean()}
-        clip(self.critic, self.clip)
+        clip_weights(self.critic, self.clip_value)
         if generator_moves:
-            yield "generator", {"fool": -self.critic(fake).mean()}
+            yield "generator", {"adversarial": -self.critic(fake).mean()}
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return torch.tanh(self.generator(z))

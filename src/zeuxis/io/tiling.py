@@ -16,7 +16,7 @@ from zeuxis.io.pixel_modes import Layers, merge_alpha, split_alpha
 TILE = 192  # pixels, height and width, of a source that is enlarged at once
 
 
-class Upsizer(Protocol):
+class SuperResolution(Protocol):
     """What enlarges here: a `zeuxis.SuperResolution` is one."""
 
     @property
@@ -26,7 +26,7 @@ class Upsizer(Protocol):
     @property
     def source_channels(self) -> int: ...
     @property
-    def reach(self) -> int: ...
+    def receptive_radius(self) -> int: ...
     @property
     def device(self) -> torch.device: ...
     def translate(self, source: Tensor) -> Tensor: ...
@@ -40,8 +40,8 @@ class Tile(NamedTuple):
     place: tuple[slice, slice]
 
 
-def tiles(height: int, width: int, model: Upsizer, side: int = TILE) -> Iterator[Tile]:
-    """What a source is enlarged in: tiles that see as much around them as the model's `reach`.
+def tiles(height: int, width: int, model: SuperResolution, side: int = TILE) -> Iterator[Tile]:
+    """What a source is enlarged in: tiles that see as much around them as the model's `receptive_radius`.
 
     So what is made is what it would be at once, but for the rounding of sums.
     """
@@ -52,15 +52,15 @@ def tiles(height: int, width: int, model: Upsizer, side: int = TILE) -> Iterator
             yield Tile(given, kept, place)
 
 
-def _cut(start: int, most: int, model: Upsizer, side: int) -> tuple[slice, slice, slice]:
+def _cut(start: int, most: int, model: SuperResolution, side: int) -> tuple[slice, slice, slice]:
     """The same along one axis."""
-    end, first, scale = min(start + side, most), max(0, start - model.reach), model.scale
+    end, first, scale = min(start + side, most), max(0, start - model.receptive_radius), model.scale
     kept = slice((start - first) * scale, (end - first) * scale)
-    return slice(first, end + model.reach), kept, slice(start * scale, end * scale)
+    return slice(first, end + model.receptive_radius), kept, slice(start * scale, end * scale)
 
 
 @torch.no_grad()
-def enlarged(model: Upsizer, source: Tensor, *, side: int = TILE) -> Tensor:
+def enlarged(model: SuperResolution, source: Tensor, *, side: int = TILE) -> Tensor:
     """The images (n c h*scale w*scale, in [-1, 1], on the CPU) that a model makes of sources (n c h w)."""
     count, _, height, width = source.shape
     whole = torch.empty(count, model.channels, height * model.scale, width * model.scale)
@@ -73,7 +73,7 @@ def enlarged(model: Upsizer, source: Tensor, *, side: int = TILE) -> Tensor:
     return whole
 
 
-def photograph(model: Upsizer, image: Image.Image, *, side: int = TILE) -> Image.Image:
+def photograph(model: SuperResolution, image: Image.Image, *, side: int = TILE) -> Image.Image:
     """An image (of a mode that `images.whole` gives) made larger: L, LA, RGB or RGBA.
 
     Grey stays grey. Opacity is enlarged bicubically, and so are the hues of colours by a model of grey images.
@@ -84,7 +84,7 @@ def photograph(model: Upsizer, image: Image.Image, *, side: int = TILE) -> Image
     return merge_alpha(Layers(colour, opacity))
 
 
-def _made(model: Upsizer, image: Image.Image, side: int) -> Image.Image:
+def _made(model: SuperResolution, image: Image.Image, side: int) -> Image.Image:
     made = _pixels_made(model, np.asarray(image.convert("L" if model.source_channels == 1 else "RGB")), side)
     large = Image.fromarray(made[..., 0] if made.shape[2] == 1 else made)
     if image.mode == "L" or large.mode == "RGB":
@@ -94,7 +94,7 @@ def _made(model: Upsizer, image: Image.Image, side: int) -> Image.Image:
 
 
 @torch.no_grad()
-def _pixels_made(model: Upsizer, pixels: Array, side: int) -> Array:
+def _pixels_made(model: SuperResolution, pixels: Array, side: int) -> Array:
     """What is made (h w c, uint8) of an image (h w, or h w c): only a tile at a time is in floating point."""
     height, width = pixels.shape[:2]
     whole = np.empty((height * model.scale, width * model.scale, model.channels), np.uint8)

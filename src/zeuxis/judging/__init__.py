@@ -17,7 +17,7 @@ from zeuxis.metrics import distances, neighbours
 from zeuxis.metrics.features import Extractor, digest, pack_features
 from zeuxis.model import Latent
 
-PAIRS = 10  # samples in the picture of the closest
+GAN_LOSSES = 10  # samples in the picture of the closest
 FEW = 1000  # images below which neighbours say little
 
 
@@ -42,7 +42,7 @@ def evaluate(
     looks = _look(model, sets, extractor, seed, tell)
     rows = _fidelity(looks, extractor.name, tell)
     memory, found = _memory(looks, sets)
-    closest = found.distance.argsort()[:PAIRS]
+    closest = found.distance.argsort()[:GAN_LOSSES]
     pairs = [
         Pair(_sample(model, seed + int(i)), from_uint8(sets.training.images[[place]])[0], float(found.distance[i]))
         for i, place in ((i, sets.searched[int(found.place[i])]) for i in closest)

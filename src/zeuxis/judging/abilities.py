@@ -39,9 +39,7 @@ _SMALLEST = 11  # pixels: the window of SSIM
 @torch.no_grad()
 def rows(model: Latent, sets: Sets, extractor: Extractor, *, seed: int, tell: Progress) -> list[Row]:
     """The scores of the model's own abilities; of some models there are none."""
-    found = [
-        _path_length(model, extractor, min(_worth(PATHS, 2 * model.decode_calls), len(sets.reference)), seed, tell)
-    ]
+    found = [_path_length(model, extractor, min(_worth(PATHS, 2 * model.decode_nfe), len(sets.reference)), seed, tell)]
     if isinstance(model, Encoder):
         found += _reconstruction(model, sets, tell)
     if isinstance(model, VAE):
@@ -76,7 +74,7 @@ def _path_length(model: Latent, extractor: Extractor, count: int, seed: int, tel
 def _reconstruction(model: Encoder, sets: Sets, tell: Progress) -> list[Row]:
     """How far images the model has not learned from are from what it makes of their latents."""
     noise, likeness = [], []
-    places = _some(sets, _worth(RECONSTRUCTED, model.encode_calls + model.decode_calls))
+    places = _some(sets, _worth(RECONSTRUCTED, model.encode_nfe + model.decode_nfe))
     for start in range(0, len(places), BATCH):
         image = from_uint8(sets.judge.images[places[start : start + BATCH]])
         again = model.decode(model.encode(image.to(model.device))).float().cpu()
@@ -161,7 +159,7 @@ def _likelihood(model: RBM, sets: Sets, seed: int, tell: Progress) -> list[Row]:
             Row("log Z, counted (nats)", exact),
             Row("log-likelihood, counted (nats/image)", partition.difference(mean(heights), exact), None, "higher"),
         ]
-    betas = partition.ladder(TEMPERATURES)
+    betas = partition.inverse_temperatures(TEMPERATURES)
     forward = partition.forward_weights(
         machine, betas, chains=CHAINS, noise=noise, progress=lambda *done: tell("log Z by annealing", *done)
     )

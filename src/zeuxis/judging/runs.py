@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
-from zeuxis import loading
+from zeuxis import loading, renamed
 from zeuxis.io import files
 from zeuxis.options import ResizeMode
 
@@ -22,7 +22,8 @@ def selection_of(path: str | Path, data: str) -> tuple[ResizeMode, int | None]:
     """How a model's run fitted its images into a square, and how many it took, if `data` is what it was trained on."""
     run = run_of(path)
     config = files.read_yaml(run / "config.yaml") if run else None
-    if not isinstance(config, dict) or config.get("data") != data:
+    config = renamed.config(config) if isinstance(config, dict) else {}
+    if config.get("data") != data:
         return "crop", None
     settings = config.get("settings")
     if not isinstance(settings, dict):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from zeuxis.capabilities import translator, upsizer
+from zeuxis.capabilities import super_resolution, translator
 from zeuxis.data import pairs
 from zeuxis.errors import UsageError
 from zeuxis.judging import translation, upsizing
 from zeuxis.judging.report import Evaluation, Progress
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
-from zeuxis.model import Model, Translator, Upsizer
+from zeuxis.model import Model, SuperResolution, Translator
 from zeuxis.options import ResizeMode
 
 
@@ -28,9 +28,9 @@ def evaluate(
     progress: Progress | None,
 ) -> Evaluation:
     """The scores that `zeuxis evaluate` gives; the extractor is only found where pairs are the trial."""
-    data = pairs.completed(data, model.made_from)
-    if isinstance(model, Upsizer) and upsizing.is_whole(data):
-        larger = {name: upsizer(other) for name, other in baselines.items()}
+    data = pairs.completed(data, model.degradation)
+    if isinstance(model, SuperResolution) and upsizing.is_whole(data):
+        larger = {name: super_resolution(other) for name, other in baselines.items()}
         for name, other in larger.items():
             if other.scale != model.scale:
                 raise UsageError(f"{name} enlarges by {other.scale}, the model by {model.scale}; name one of the same")

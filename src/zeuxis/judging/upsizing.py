@@ -25,7 +25,7 @@ from zeuxis.metrics import paired, vgg
 from zeuxis.metrics.features import digest
 from zeuxis.metrics.resampling import mean
 from zeuxis.metrics.vgg import VGG
-from zeuxis.model import Upsizer
+from zeuxis.model import SuperResolution
 
 SHOWN = 8  # photographs in the picture
 _DETAIL = 128  # pixels, height and width, of what is shown of each
@@ -50,7 +50,7 @@ def is_whole(data: str) -> bool:
     return ends is not None and ends.source == SMALL
 
 
-def choose(model: Upsizer, data: str, *, count: int) -> Test:
+def choose(model: SuperResolution, data: str, *, count: int) -> Test:
     """At most so many photographs (RGB, or L for a model of grey ones); held out where `data` is a named set.
 
     `DataError` where none is large enough.
@@ -70,7 +70,7 @@ def choose(model: Upsizer, data: str, *, count: int) -> Test:
     return Test(own, f"{len(found):,} {kind} photographs of {name}", unseen is not None, found)
 
 
-def _originals(spec: str, model: Upsizer, count: int) -> Iterator[Array]:
+def _originals(spec: str, model: SuperResolution, count: int) -> Iterator[Array]:
     """Images (h w c, uint8): whole, where they are files, or a named set's whole photographs; else as they are learned."""
     named = catalog.parse(spec)
     if named and WHOLE in catalog.views(named.name):
@@ -96,11 +96,11 @@ def _fitting(pixels: Array, scale: int) -> Image.Image:
 
 
 def evaluate(
-    model: Upsizer,
+    model: SuperResolution,
     test: Test,
     network: VGG,
     *,
-    baselines: Mapping[str, Upsizer] | None = None,
+    baselines: Mapping[str, SuperResolution] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """PSNR and SSIM of the luminance, `scale` pixels of border left away, and the distance in features; of images in 8 bits.
@@ -126,7 +126,7 @@ def evaluate(
     return Evaluation(_about(model, test), _rows(scores), _warnings(test), examples=shown)
 
 
-def _about(model: Upsizer, test: Test) -> dict[str, Any]:
+def _about(model: SuperResolution, test: Test) -> dict[str, Any]:
     return {
         "model": model.family(),
         "weights": digest(model.state_dict()),
@@ -163,7 +163,7 @@ def _tensor(image: Image.Image) -> Tensor:
     return from_uint8(pixels.reshape(1, image.height, image.width, -1))
 
 
-def _by(model: Upsizer) -> Make:
+def _by(model: SuperResolution) -> Make:
     return lambda small: photograph(model, small)
 
 

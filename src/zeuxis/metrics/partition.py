@@ -19,7 +19,7 @@ _BLOCK = 4096  # of them at a time
 Progress = Callable[[int, int], None]  # temperatures done, and of how many
 
 
-def ladder(count: int) -> list[float]:
+def inverse_temperatures(count: int) -> list[float]:
     """Inverse temperatures from 0 to 1 in `count` steps, the closer the nearer to 1, where the model has its modes."""
     return [1 - (1 - i / count) ** 2 for i in range(count + 1)]
 

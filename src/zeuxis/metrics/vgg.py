@@ -113,7 +113,7 @@ def features(network: VGG, image: Tensor) -> list[Tensor]:
     return [F.normalize(each, dim=1) for each in network(_levels(image))]
 
 
-def eyes(network: VGG) -> Features:
+def feature_network(network: VGG) -> Features:
     """What a model that learns by features is lent: a function, so that the network is no part of the model."""
     return lambda image, block: network(_levels(image), block)[-1]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Enlarge = Literal["padding", "resizing"]
+JitterMode = Literal["reflect", "resize"]
 Augment = Literal["none", "translation", "translation+cutout", "color+translation+cutout"]
 
 
@@ -59,7 +59,7 @@ def cutout(image: Tensor, ratio: float = 0.5) -> Tensor:
     return image.masked_fill(hole, 0.0)
 
 
-def jitter(images: Sequence[Tensor], by: float, enlarge: Enlarge = "padding") -> list[Tensor]:
+def jitter(images: Sequence[Tensor], by: float, enlarge: JitterMode = "reflect") -> list[Tensor]:
     """Images that belong together (each n c h w), enlarged by a factor and cropped back, alike at random (Isola 2017).
 
     `padding` adds what a mirror at each edge shows; `resizing`, as the paper does, moves what is there between pixels,
@@ -89,8 +89,8 @@ def turned(images: Sequence[Tensor]) -> list[Tensor]:
     return turn
 
 
-def _enlarged(image: Tensor, tall: int, wide: int, how: Enlarge) -> Tensor:
-    if how == "resizing":
+def _enlarged(image: Tensor, tall: int, wide: int, how: JitterMode) -> Tensor:
+    if how == "resize":
         return F.interpolate(image, (tall, wide), mode="bilinear", align_corners=False)
     above, beside = tall - image.shape[-2], wide - image.shape[-1]
     return F.pad(image, (beside // 2, beside - beside // 2, above // 2, above - above // 2), mode="reflect")

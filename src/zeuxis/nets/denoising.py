@@ -34,16 +34,15 @@ class DenoisingUNet(nn.Module):
     from beyond it. Faint noise would else be a hundredth of what it sees, and have to pass through all layers pixel by pixel.
     """
 
-    def __init__(
-        self, size: int, channels: int, *, width: int, blocks: int, patch: int = 1, conditions: int = 0
-    ) -> None:
+    def __init__(self, size: int, channels: int, *, width: int, blocks: int, patch: int, conditions: int) -> None:
         super().__init__()
         self.patch, planes = patch, (1 + _SQUARES) * channels * patch**2  # of the image and its differences
         sides = _sides(-(-size // patch))
         widths = [width if i == 0 else 2 * width for i in range(len(sides))]
-        told = 4 * width
-        self.level = nn.Sequential(Waves(), nn.Linear(2 * _FREQUENCIES, told), nn.SiLU(), nn.Linear(told, told))
-        self.condition = nn.Linear(conditions, told, bias=False) if conditions else None
+        embedding = 4 * width
+        linear = nn.Linear(2 * _FREQUENCIES, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+        self.level = nn.Sequential(Waves(), *linear)
+        self.condition = nn.Linear(conditions, embedding, bias=False) if conditions else None
         self.stem = nn.Conv2d(planes, width, 3, 1, 1)
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         seen, before = [width], width  # channels of what the way up is joined to, as the way down leaves them
@@ -52,13 +51,14 @@ class DenoisingUNet(nn.Module):
                 self.downs.append(Halved(before))
                 seen.append(before)
             for _ in range(blocks):
-                self.downs.append(Block(before, after, told, attention=side <= _ATTENTIVE))
+                self.downs.append(Block(before, after, embedding, attention=side <= _ATTENTIVE))
                 seen.append(after)
                 before = after
-        self.middle = nn.ModuleList([Block(before, before, told, attention=True), Block(before, before, told)])
+        middle = Block(before, before, embedding, attention=True), Block(before, before, embedding)
+        self.middle = nn.ModuleList(middle)
         for i, (side, after) in reversed(list(enumerate(zip(sides, widths)))):
             for _ in range(blocks + 1):
-                self.ups.append(Block(before + seen.pop(), after, told, attention=side <= _ATTENTIVE))
+                self.ups.append(Block(before + seen.pop(), after, embedding, attention=side <= _ATTENTIVE))
                 before = after
             if i:
                 self.ups.append(Doubled(before))
@@ -68,22 +68,22 @@ class DenoisingUNet(nn.Module):
     def forward(self, image: Tensor, noise: Tensor, level: Tensor, condition: Tensor | None = None) -> Tensor:
         """Of images whose noise has the deviations `noise` (n 1 1 1), at levels (n) as the waves write them down."""
         height, width = image.shape[-2:]
-        told = self.level(level)
+        embedding = self.level(level)
         if self.condition is not None and condition is not None:
-            told = told + self.condition(condition)
-        told = F.silu(told)
+            embedding = embedding + self.condition(condition)
+        embedding = F.silu(embedding)
         image = image.contiguous()  # all that is not a convolution is faster plane by plane, up to three times
         differs = fine(image, noise)
         x = F.pixel_unshuffle(padded(torch.cat((image, differs), 1), self.patch), self.patch)
         x = self.stem(x.contiguous(memory_format=torch.channels_last))  # faster, and the same bits however weights lie
         seen = [x]
         for layer in self.downs:
-            x = layer(x, told)
+            x = layer(x, embedding)
             seen.append(x)
         for layer in self.middle:
-            x = layer(x, told)
+            x = layer(x, embedding)
         for layer in self.ups:
-            x = layer(x, seen[-1]) if isinstance(layer, Doubled) else layer(torch.cat((x, seen.pop()), 1), told)
+            x = layer(x, seen[-1]) if isinstance(layer, Doubled) else layer(torch.cat((x, seen.pop()), 1), embedding)
         answer = F.pixel_shuffle(self.head(x).contiguous(), self.patch)[..., :height, :width]
         plain, share = answer.tensor_split([image.shape[1]], 1)
         return plain + (share * differs).reshape(-1, _SQUARES, *image.shape[1:]).sum(1)
@@ -103,17 +103,17 @@ def fine(image: Tensor, noise: Tensor) -> Tensor:
 class Block(nn.Module):
     """Two convolutions with what came in added; the level shifts and scales what is between; attention if asked for."""
 
-    def __init__(self, before: int, after: int, told: int, *, attention: bool = False) -> None:
+    def __init__(self, before: int, after: int, embedding: int, *, attention: bool = False) -> None:
         super().__init__()
         self.enter = nn.Sequential(_norm(before), nn.SiLU(), nn.Conv2d(before, after, 3, 1, 1))
-        self.told = nn.Linear(told, 2 * after)
+        self.embedding = nn.Linear(embedding, 2 * after)
         self.norm = _norm(after)
         self.leave = _zeroed(nn.Conv2d(after, after, 3, 1, 1))
         self.skip = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
         self.attention = Attention(after) if attention else nn.Identity()
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        scale, shift = self.told(told)[:, :, None, None].chunk(2, 1)
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        scale, shift = self.embedding(embedding)[:, :, None, None].chunk(2, 1)
         y = F.silu(self.norm(self.enter(x)) * (1 + scale) + shift)
         result: Tensor = self.attention(self.skip(x) + self.leave(y))
         return result
@@ -147,7 +147,7 @@ class Halved(nn.Module):
         super().__init__()
         self.layer = nn.Conv2d(channels, channels, 3, 2, 1)
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         result: Tensor = self.layer(x)
         return result
 

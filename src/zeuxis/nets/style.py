@@ -51,14 +51,14 @@ class Mapping(nn.Module):
 class Block(nn.Module):
     """Features doubled and convolved again, each time in a style; what they add to the image that came in, doubled too."""
 
-    def __init__(self, before: int, after: int, style: int, channels: int, size: int, *, noisy: bool) -> None:
+    def __init__(self, before: int, after: int, style: int, channels: int, size: int, *, noise_injection: bool) -> None:
         super().__init__()
         self.size = size
         self.doubled = ModulatedConv2d(before, after, style, resample="up") if size > 7 else None
         self.kept = ModulatedConv2d(after, after, style)
         self.image = ModulatedConv2d(after, channels, style, 1, demodulate=False)
-        self.strengths = nn.Parameter(torch.zeros(2)) if noisy else None
-        self.register_buffer("noise", torch.randn(2, 1, 1, size, size) if noisy else None)
+        self.strengths = nn.Parameter(torch.zeros(2)) if noise_injection else None
+        self.register_buffer("noise", torch.randn(2, 1, size, size) if noise_injection else None)
 
     def forward(self, x: Tensor, image: Tensor | None, w: Tensor) -> tuple[Tensor, Tensor]:
         """x (n c h w) and image (n c h w), or, at the first block, none yet; w (n styles d), as many as convolutions."""
@@ -75,7 +75,7 @@ class Block(nn.Module):
         """What is added (n or 1, 1, h, w): anew in training; later always the same, as an image is its latent's alone."""
         if self.strengths is None:
             return None
-        fixed: Tensor = self.noise[place]  # type: ignore[index]
+        fixed: Tensor = self.noise[place, None]  # type: ignore[index]
         drawn = torch.randn(n, *fixed.shape[1:], device=fixed.device) if self.training else fixed
         return drawn * self.strengths[place]
 
@@ -83,13 +83,13 @@ class Block(nn.Module):
 class Synthesis(nn.Module):
     """Styles w (n styles d) to images (n c h w): a learned grid, doubled block by block; figure 7, output skips."""
 
-    def __init__(self, size: int, channels: int, *, width: int, style: int, noisy: bool) -> None:
+    def __init__(self, size: int, channels: int, *, width: int, style: int, noise_injection: bool) -> None:
         super().__init__()
         sizes, counts = pyramid(size), widths(size, width)
         self.styles = 2 * len(sizes) - 1
         self.grid = nn.Parameter(torch.randn(counts[0], sizes[0], sizes[0]))
         self.blocks = nn.ModuleList(
-            Block(before, after, style, channels, side, noisy=noisy)
+            Block(before, after, style, channels, side, noise_injection=noise_injection)
             for before, after, side in zip([counts[0], *counts], counts, sizes)
         )
 

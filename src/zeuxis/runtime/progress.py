@@ -139,20 +139,22 @@ def _pace(tick: Tick) -> Iterator[str]:
 
 
 def _game(means: Mapping[str, float]) -> Iterator[str]:
-    """Each player's loss, then how the game stands: a discriminator's mean verdicts, or a critic's distance."""
-    losses: dict[str, float] = {}
-    for name, value in means.items():
-        player, _, term = name.rpartition("/")
-        if player not in {"", "verdict", "distance", "latent", "samples"} and term != "gradient":
-            losses[player] = losses.get(player, 0.0) + value
-    yield from (f"{player} {value:.4g}" for player, value in losses.items())
-    verdicts = [f"{who} {means['verdict/' + who]:.2f}" for who in ("real", "fake") if "verdict/" + who in means]
-    if verdicts:
-        yield "verdict " + " ".join(verdicts)
-    if "distance/critic" in means:
-        yield f"distance {means['distance/critic']:.3g}"
-    if "latent/active" in means:
-        yield f"latents in use {means['latent/active']:.0%}"
+    """Each player's loss, of a lone player its terms; then D(real) and D(fake), a critic's distance, a VAE's units."""
+    losses = {name.removesuffix("/loss"): value for name, value in means.items() if name.endswith("/loss")}
+    if len(losses) == 1:
+        (player,) = losses
+        terms = {
+            name.removeprefix(f"{player}/"): value for name, value in means.items() if name.startswith(f"{player}/")
+        }
+        losses = {term: value for term, value in terms.items() if term not in {"loss", "grad_norm"}} or losses
+    yield from (f"{name} {value:.4g}" for name, value in losses.items())
+    for name, key in (("D(real)", "discriminator/prob_real"), ("D(fake)", "discriminator/prob_fake")):
+        if key in means:
+            yield f"{name} {means[key]:.2f}"
+    if "critic/wasserstein" in means:
+        yield f"Wasserstein {means['critic/wasserstein']:.3g}"
+    if "latent/active_units" in means:
+        yield f"active units {means['latent/active_units']:.0%}"
 
 
 def duration(seconds: float) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from zeuxis.errors import UsageError
-from zeuxis.model import Encoder, Latent, Model, Styled, Translator, Upsizer
+from zeuxis.model import Encoder, Latent, Model, StyleBased, SuperResolution, Translator
 from zeuxis.testing import abilities, declaration, game, learning, steps
 from zeuxis.testing.case import Case, FamilyCheckError
 
@@ -35,26 +35,27 @@ CHECKS: tuple[tuple[Check, type[Any]], ...] = (
     (declaration.networks_have_parameters, Model),
     (declaration.every_parameter_has_one_player, Model),
     (declaration.options_are_checked, Model),
-    (game.turns_are_players_with_losses, Model),
+    (declaration.presets_are_options, Model),
+    (game.losses_are_finite_scalars, Model),
     (game.turns_depend_on_the_clock_alone, Model),
     (game.only_the_player_moves, Model),
-    (game.learning_rates_are_scaled_by_a_number, Model),
+    (game.lr_scale_is_finite, Model),
     (learning.training_is_deterministic, Model),
     (learning.resuming_is_exact, Model),
     (steps.micro_batches_play_the_same_turns, Model),
     (steps.buffers_change_after_the_last_turn, Model),
     (steps.penalties_stay_in_float32, Model),
-    (steps.a_step_waits_for_no_value, Model),
+    (steps.a_step_never_waits_for_the_device, Model),
     (learning.chosen_kernels_change_nothing, Model),
-    (learning.the_phases_are_told, Model),
-    (abilities.an_image_is_a_function_of_its_seed, Latent),
-    (abilities.images_have_latents, Encoder),
-    (abilities.styles_decode_as_latents_do, Styled),
+    (learning.schedule_breakpoints_are_complete, Model),
+    (abilities.an_image_depends_on_its_seed_alone, Latent),
+    (abilities.encode_gives_latents, Encoder),
+    (abilities.synthesize_agrees_with_decode, StyleBased),
     (abilities.samples_survive_saving, Model),
     (abilities.images_may_have_any_size, Model),
-    (abilities.images_of_any_shape_are_translated, Translator),
-    (abilities.a_pixel_reaches_no_further_than_told, Upsizer),
-    (abilities.pictures_of_the_inside_are_images, Model),
+    (abilities.images_of_any_shape_translate, Translator),
+    (abilities.receptive_radius_is_large_enough, SuperResolution),
+    (abilities.diagnostics_are_images, Model),
 )
 
 

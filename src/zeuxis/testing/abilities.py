@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from zeuxis import families
 from zeuxis.errors import UsageError
-from zeuxis.model import Clock, Encoder, Latent, Model, Styled, Translator, Upsizer
+from zeuxis.model import Clock, Encoder, Latent, Model, StyleBased, SuperResolution, Translator
 from zeuxis.storage import fill, read_model_folder
 from zeuxis.testing.case import Case, FamilyCheckError, Images, demand, given, listed, trained
 from zeuxis.training.engine import State, train_step
@@ -57,10 +56,6 @@ def samples_survive_saving(case: Case) -> None:
     state = State.start(case.model())
     trained(state, 3)
     options = state.model.options
-    demand(
-        json.loads(json.dumps(options)) == options,
-        f"the options {options} are no plain values; use str, int, float, bool",
-    )
     with TemporaryDirectory() as folder:
         state.average.save(Path(folder))
         config, weights = read_model_folder(folder)
@@ -71,9 +66,10 @@ def samples_survive_saving(case: Case) -> None:
         loaded.family() == case.family.family(),
         f"it is saved as {case.family.family()}, and loaded as {loaded.family()}",
     )
-    kept = {key.split(".")[0] for key in weights} & set(state.model.scaffolding)
-    demand(not kept, f"{listed(sorted(kept))} is saved, though scaffolding says that only training uses it")
-    lean = loaded.drop_scaffolding().eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    kept = {key.split(".")[0] for key in weights} & set(state.model.training_only)
+    demand(not kept, f"{listed(sorted(kept))} is saved, though training_only says that only training uses it")
+    # Laid out as in training, so that the sums are the same.
+    lean = loaded.drop_training_only().eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     made, wanted = _made(lean), _made(state.average)
     for way, images in wanted.items():
         demand(torch.equal(made[way], images), f"saved and loaded, it makes other images ({way}); is a buffer missing?")
@@ -88,7 +84,7 @@ def _made(model: Model) -> dict[str, Tensor]:
     return images
 
 
-def an_image_is_a_function_of_its_seed(case: Case) -> None:
+def an_image_depends_on_its_seed_alone(case: Case) -> None:
     """Image i is in shape and range, and depends on seed i alone: not on chance, nor on the images drawn with it."""
     model = _latent(case)
     z = model.prior([3, 1, 4, 1])
@@ -117,7 +113,7 @@ def _alike(one: Tensor, other: Tensor, message: str, *, within: float = 1e-5) ->
     demand(apart <= within, f"{message} (apart by {apart:.2g}); does it draw at random, or normalise over the batch?")
 
 
-def images_have_latents(case: Case) -> None:
+def encode_gives_latents(case: Case) -> None:
     """`encode` gives images latents of the shape that `prior` has, each by itself."""
     model = _latent(case)
     assert isinstance(model, Encoder)
@@ -130,19 +126,19 @@ def images_have_latents(case: Case) -> None:
     _alike(z[:1], alone, "encode finds another latent of an image alone than of one among others", within=1e-5 * scale)
 
 
-def styles_decode_as_latents_do(case: Case) -> None:
+def synthesize_agrees_with_decode(case: Case) -> None:
     """The image of a latent is that of its styles, given once or for each layer."""
     model = _latent(case)
-    assert isinstance(model, Styled)
+    assert isinstance(model, StyleBased)
     with torch.no_grad():
         z = model.prior([0, 1])
-        w = model.to_w(z)
+        w = model.mapping(z)
         each = w[:, None].expand(-1, model.styles, -1)
-        _alike(model.decode_w(w), model.decode(z), "decode_w(to_w(z)) is another image than decode(z)")
-        _alike(model.decode_w(each), model.decode(z), "decode_w of styles (n styles d) is another image")
+        _alike(model.synthesize(w), model.decode(z), "synthesize(mapping(z)) is another image than decode(z)")
+        _alike(model.synthesize(each), model.decode(z), "synthesize of styles (n styles d) is another image")
 
 
-def images_of_any_shape_are_translated(case: Case) -> None:
+def images_of_any_shape_translate(case: Case) -> None:
     """Grey becomes colour and colour grey, of any height and width, each image by itself."""
     for channels in ({"source_channels": 1, "channels": 3}, {"source_channels": 3, "channels": 1}):
         model = case.model({name: value for name, value in channels.items() if case.accepts(name)})
@@ -166,30 +162,27 @@ def _translates(model: Translator, way: str) -> None:
     _alike(image[1:2], alone, f"{way} makes another image of a source alone than of one among others")
 
 
-def a_pixel_reaches_no_further_than_told(case: Case) -> None:
-    """What is made of a pixel depends on no other that is further away than `reach`: tiles may be joined there."""
+def receptive_radius_is_large_enough(case: Case) -> None:
+    """No output pixel depends on a source pixel beyond `receptive_radius`, so that tiles overlap enough."""
     model = case.model().eval()
-    assert isinstance(model, Upsizer)
-    side = 2 * model.reach + 3
-    source = given(model, "forward", 1, height=3, width=side)
+    assert isinstance(model, SuperResolution)
+    radius = model.receptive_radius
+    source = given(model, "forward", 1, height=3, width=2 * radius + 3)
     other = source.clone()
     other[..., 0] = -other[..., 0]
     with torch.no_grad():
         apart = (model.translate(source) - model.translate(other)).abs()
-    beyond = apart[..., (model.reach + 1) * model.scale :].max().item()
-    demand(
-        beyond == 0,
-        f"a pixel changes what is made more than {model.reach} pixels away, which reach tells (by {beyond:.2g})",
-    )
+    beyond = apart[..., (radius + 1) * model.scale :].max().item()
+    demand(beyond == 0, f"a source pixel changes the output beyond receptive_radius, which is {radius}; raise it")
 
 
-def pictures_of_the_inside_are_images(case: Case) -> None:
-    """`figures` gives images by name, also of a model that no longer trains."""
+def diagnostics_are_images(case: Case) -> None:
+    """`diagnostics` gives images by name, also of a model that no longer trains."""
     state = State.start(case.model())
     with torch.no_grad():
-        for name, images in state.average.figures().items():
+        for name, images in state.average.diagnostics().items():
             shape = tuple(images.shape)
             fits = len(shape) == 4 and shape[1] in (1, 3, 4)
-            demand(fits, f"figures has {name!r} in the shape {shape}; expected images (n c h w)")
+            demand(fits, f"diagnostics has {name!r} in the shape {shape}; expected images (n c h w)")
             most = images.abs().max().item()
-            demand(most <= 1, f"figures has {name!r} with values up to {most:.3g}; expected [-1, 1]")
+            demand(most <= 1, f"diagnostics has {name!r} with values up to {most:.3g}; expected [-1, 1]")

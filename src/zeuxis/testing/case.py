@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zeuxis.model import Batch, Model, Perceptive, Translator, options_of
+from zeuxis.model import Batch, Model, Translator, UsesFeatures, options_of
 from zeuxis.training.build import check_options
 from zeuxis.training.engine import State, train
 from zeuxis.training.players import check_parameters
@@ -58,8 +58,8 @@ class Case:
         torch.manual_seed(seed)
         model = self.family(**options)
         check_parameters(model)
-        if isinstance(model, Perceptive):
-            model.eyes = _pooled
+        if isinstance(model, UsesFeatures):
+            model.feature_network = _pooled
         return model
 
 
@@ -91,7 +91,7 @@ def _pooled(image: Tensor, block: int) -> Tensor:
 
 def given(model: Translator, direction: str, count: int, *, height: int = 0, width: int = 0) -> Tensor:
     """Images (n c h w) to translate in a direction: sources, or, back, images."""
-    channels, size = model.takes(direction), model.source_size if direction == "forward" else model.size
+    channels, size = model.in_channels(direction), model.source_size if direction == "forward" else model.size
     noise = torch.Generator().manual_seed(5)
     return torch.rand(count, channels, height or size, width or size, generator=noise) * 2 - 1
 

@@ -7,12 +7,13 @@ import inspect
 import textwrap
 from collections.abc import Iterator
 from dataclasses import Field
-from typing import Any, Literal, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from zeuxis import families
 from zeuxis.errors import UsageError
 from zeuxis.model import Model, options_of
-from zeuxis.options import check_declaration
+from zeuxis.options import check_declaration, checked
 from zeuxis.testing.case import Case, demand
 from zeuxis.training.players import check_owners
 
@@ -20,12 +21,22 @@ from zeuxis.training.players import check_owners
 def options_are_declared(case: Case) -> None:
     """The class is a dataclass with `eq=False`, and each of its fields is an `option`."""
     check_declaration(case.family)
+    hints = get_type_hints(case.family)
     for field in options_of(case.family):
         demand(
             bool(field.metadata.get("meaning")),
             f"the field {field.name} has no meaning that --help could show; write {field.name}: {field.type} = "
             f'option({field.default!r}, "what it means")',
         )
+        plain = _plain(hints[field.name])
+        demand(plain, f"the option {field.name} is a {field.type}; options are int, float, str, bool or Literal[...]")
+
+
+def _plain(kind: Any) -> bool:
+    """Whether options may be of this type."""
+    if get_origin(kind) in (Union, UnionType):
+        return all(map(_plain, get_args(kind)))
+    return get_origin(kind) is Literal or kind in (int, float, str, bool, NoneType)
 
 
 def nothing_is_missing(case: Case) -> None:
@@ -99,11 +110,20 @@ def _refusal(case: Case, options: dict[str, Any]) -> str | None:
     return None
 
 
+def presets_are_options(case: Case) -> None:
+    """The values of every preset are ones that the options of their names may have."""
+    fields, hints = {field.name: field for field in options_of(case.family)}, get_type_hints(case.family)
+    for preset, values in case.family.presets.items():
+        for name, value in values.items():
+            demand(name in fields, f"the preset {preset} sets {name!r}, which is no option")
+            checked(fields[name], hints[name], value)
+
+
 def networks_have_parameters(case: Case) -> None:
     """`build` makes networks, with something to learn, and those that only training uses are among them."""
     model = case.model()
-    for name in model.scaffolding:
-        demand(hasattr(model, name), f"scaffolding names {name!r}, which build does not make; assign self.{name}")
+    for name in model.training_only:
+        demand(hasattr(model, name), f"training_only names {name!r}, which build does not make; assign self.{name}")
 
 
 def every_parameter_has_one_player(case: Case) -> None:

@@ -18,7 +18,7 @@ def batch_for(model: Model, size: int = 4, start: int = 0) -> Batch:
     return Images(model).batch(start, size)
 
 
-def turns_are_players_with_losses(case: Case) -> None:
+def losses_are_finite_scalars(case: Case) -> None:
     """`losses` yields turns: a player that has an optimizer, and its loss as finite scalars by name."""
     for step in STEPS:
         model = case.model()
@@ -103,9 +103,9 @@ def push(player: str, terms: dict[str, Tensor], parameters: Sequence[Tensor]) ->
         raise
 
 
-def learning_rates_are_scaled_by_a_number(case: Case) -> None:
+def lr_scale_is_finite(case: Case) -> None:
     """What learning rates are multiplied by is a finite number at every time."""
     model = case.model()
     for step in STEPS:
-        scale = model.rate(Clock(step, 4 * step))
-        demand(0 <= scale < float("inf"), f"rate is {scale} at step {step}; expected a finite number of at least 0")
+        scale = model.lr_scale(Clock(step, 4 * step))
+        demand(0 <= scale < float("inf"), f"lr_scale is {scale} at step {step}; expected a finite number of at least 0")

@@ -1,4 +1,4 @@
-"""Checks of training: the same bits each time, and after a resume; kernels; the phases of the work."""
+"""Checks of training: the same bits each time, and after a resume; kernels; the times at which the work changes."""
 
 from __future__ import annotations
 
@@ -61,24 +61,20 @@ def chosen_kernels_change_nothing(case: Case) -> None:
     demand(found is None, f"with chosen kernels it ends, resumed at step 2, with other bits in {found}")
 
 
-def the_phases_are_told(case: Case) -> None:
-    """`phases` gives the times from which other layers are called than before; so each phase is measured by itself."""
+def schedule_breakpoints_are_complete(case: Case) -> None:
+    """`schedule_breakpoints` gives the times from which other layers are called, so that each part is measured by itself."""
     model = case.model()
-    phases = model.phases(4)
-    begins = [clock.step for clock in phases]
+    clocks = model.schedule_breakpoints(4)
+    begins = [clock.step for clock in clocks]
+    name = "schedule_breakpoints"
     demand(
-        begins[:1] == [0] and begins == sorted(set(begins)), f"phases begin at {begins}; expected 0, then later ones"
+        begins[:1] == [0] and begins == sorted(set(begins)), f"{name} are {begins}; expected step 0, then later ones"
     )
-    demand(
-        all(clock.images == 4 * clock.step for clock in phases), "phases(4) gives clocks whose images are not 4 a step"
-    )
+    demand(all(clock.images == 4 * clock.step for clock in clocks), f"{name}(4) gives clocks without 4 images a step")
     for begin, end in zip(begins, [*begins[1:], LATE]):
-        found = _layers(model, begin)
-        last = end - (1 if end < LATE else 0)
-        demand(
-            _layers(model, last) == found, f"at step {last} other layers are called than at {begin}; phases must tell"
-        )
-        demand(end == LATE or _layers(model, end) != found, f"phases has step {end}, where no other layers are called")
+        found, last = _layers(model, begin), end - (1 if end < LATE else 0)
+        demand(_layers(model, last) == found, f"step {last} calls other layers than step {begin}; {name} must list it")
+        demand(end == LATE or _layers(model, end) != found, f"{name} has step {end}, which calls no other layers")
 
 
 def _layers(model: Model, step: int) -> set[Layer]:

@@ -18,7 +18,7 @@ from zeuxis.training.engine import split, train_step
 from zeuxis.training.players import parameters_of
 
 
-def a_step_waits_for_no_value(case: Case) -> None:
+def a_step_never_waits_for_the_device(case: Case) -> None:
     """A step stays on its device and asks for no tensor's value, as an accelerator would have to be waited for."""
     for step in (0, 16, LATE):
         # On a device without data asking for a value fails, and so does a tensor that was left on the CPU.

@@ -11,9 +11,34 @@ import torch
 from zeuxis import storage
 from zeuxis.errors import UsageError
 from zeuxis.metrics import extractors, vgg
-from zeuxis.model import Model, Perceptive, options_of
+from zeuxis.model import Model, UsesFeatures, options_of
 from zeuxis.options import check_declaration
 from zeuxis.training.players import check_parameters
+
+
+def options_in_force(
+    family: type[Model], *, shape: Mapping[str, Any], preset: str | None, given: Mapping[str, Any]
+) -> dict[str, tuple[Any, str]]:
+    """Each option that is not at its default, and where its value is from: given wins over the preset, and that over the
+    `shape` of a named set. `UsageError` where the family has no such preset or option."""
+    if preset is not None and preset not in family.presets:
+        there = f"choose one of {', '.join(family.presets)}" if family.presets else "leave --preset out"
+        raise UsageError(f"--preset is {preset!r}, and {family.family()} has no such preset; {there}")
+    known = {f.name for f in options_of(family)}
+    layers = [
+        ("data set", {name: value for name, value in shape.items() if name in known}),
+        (f"preset {preset}", family.presets[preset] if preset else {}),
+        ("given", given),
+    ]
+    return {name: (value, origin) for origin, values in layers for name, value in values.items()}
+
+
+def values_in_force(
+    family: type[Model], *, shape: Mapping[str, Any], preset: str | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The values of `options_in_force`."""
+    found = options_in_force(family, shape=shape, preset=preset, given=given)
+    return {name: value for name, (value, _) in found.items()}
 
 
 def check_options(family: type[Model], options: Mapping[str, Any]) -> None:
@@ -41,6 +66,6 @@ def build(
     check_parameters(model)
     if weights_of is not None:
         storage.fill(model, storage.read_model_folder(weights_of)[1])
-    if isinstance(model, Perceptive) and model.needs_eyes:
-        model.eyes = vgg.eyes(extractors.vgg16(weights=model.eyes_file, device=device))
+    if isinstance(model, UsesFeatures) and model.needs_features:
+        model.feature_network = vgg.feature_network(extractors.vgg16(weights=model.feature_weights, device=device))
     return model.to(device)

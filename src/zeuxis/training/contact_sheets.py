@@ -76,7 +76,7 @@ def samples(model: Model, reals: Reals) -> Sheet | None:
 @torch.no_grad()
 def inside(model: Model, reals: Reals) -> dict[str, Sheet]:
     """By name: what the family shows of itself, and of one that encodes real images made again."""
-    found = dict(model.figures())
+    found = dict(model.diagnostics())
     if isinstance(model, Encoder):
         given = reals.images[: COUNT // 2]
         found["reconstructions"] = torch.stack((given, model.decode(model.encode(given))), 1).flatten(0, 1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 WARM_UP = 20_000  # images before anything is judged: at first all samples look alike, and every game is one-sided
-WON_REAL, WON_FAKE = 0.95, 0.05  # mean verdicts beyond which the discriminator has no doubt left
+WON_REAL, WON_FAKE = 0.95, 0.05  # mean probabilities beyond which the discriminator has no doubt left
 WINDOW = 5  # rows of metrics in succession that must agree
 # Diversity of samples, that of real images being 1: a VAE, whose samples are soft, has 0.4 to 0.5, a good GAN 0.8 to 1.2.
 COLLAPSED = 0.25
@@ -20,19 +20,19 @@ Row = Mapping[str, float]
 # What to change, most effective first; an option that a family lacks is passed over.
 _ADVICE = {
     "collapse": {
-        "r1": "raise --r1 (now {value})",
-        "critic_steps": "raise --critic-steps (now {value})",
+        "r1_gamma": "raise --r1-gamma (now {value})",
+        "n_critic": "raise --n-critic (now {value})",
         "augment": "try --augment (now {value}) if there are few images",
         "lr": "lower --lr (now {value})",
     },
     "discriminator has won": {
         "augment": "set --augment (now {value})",
-        "r1": "raise --r1 (now {value})",
+        "r1_gamma": "raise --r1-gamma (now {value})",
         "lr": "lower --lr (now {value})",
     },
     "posterior collapse": {
         "beta": "lower --beta (now {value})",
-        "warmup": "raise --warmup (now {value})",
+        "kl_warmup": "raise --kl-warmup (now {value})",
         "lr": "lower --lr (now {value})",
     },
 }
@@ -61,11 +61,11 @@ def findings(rows: Sequence[Row], options: Mapping[str, object]) -> list[Finding
 
 
 def _seen(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
-    real, fake = _last(rows, "verdict/real", WINDOW), _last(rows, "verdict/fake", WINDOW)
+    real, fake = _last(rows, "discriminator/prob_real", WINDOW), _last(rows, "discriminator/prob_fake", WINDOW)
     if len(real) == WINDOW and min(real) > WON_REAL and max(fake, default=1.0) < WON_FAKE:
         yield (
             "discriminator has won",
-            f"its mean verdict is {real[-1]:.2f} on real and {fake[-1]:.2f} on fake images, so the generator learns little",
+            f"D(real) is {real[-1]:.2f} and D(fake) {fake[-1]:.2f}, so the generator gets little gradient",
         )
     spread = _last(rows, "samples/diversity", 1)
     if spread and spread[0] < COLLAPSED:
@@ -74,7 +74,7 @@ def _seen(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
 
 
 def _posterior(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
-    active, kl = _last(rows, "latent/active", WINDOW), _last(rows, "latent/kl", WINDOW)
+    active, kl = _last(rows, "latent/active_units", WINDOW), _last(rows, "latent/kl", WINDOW)
     if len(active) == WINDOW and max(active) < ACTIVE:
         yield "posterior collapse", f"only {active[-1]:.0%} of the latents carry anything, so every image decodes alike"
     elif len(kl) == WINDOW and max(kl) < KL:

@@ -17,7 +17,7 @@ from zeuxis.model import Batch, Clock, Model, Translator
 from zeuxis.runtime import signals
 from zeuxis.runtime.device import choose_device, choose_precision, choose_threads, memory_kept, peak_memory
 from zeuxis.training import engine
-from zeuxis.training.build import build
+from zeuxis.training.build import build, options_in_force
 from zeuxis.training.settings import TrainSettings
 
 _STEPS = 6
@@ -35,10 +35,11 @@ class Pace:
 
 @dataclass(frozen=True)
 class Plan:
-    """Options in force, parameters per network, bytes of weights with average and optimizers, measured peak, and the pace
-    in each phase of the training."""
+    """Options in force, and the origin of those that are no defaults; parameters per network; bytes of weights with average
+    and optimizers; measured peak; the pace in each phase of the training."""
 
     options: dict[str, Any]
+    origins: dict[str, str]  # by option: "given", "preset paper", "data set"
     parameters: dict[str, int]
     state_bytes: int
     peak_bytes: int
@@ -85,22 +86,29 @@ class _Noise:
         return noise.to(memory_format=torch.channels_last)
 
 
-def dry_run(settings: TrainSettings, family: type[Model], options: Mapping[str, Any]) -> Plan:
-    """Build the model and take a few steps on noise; no data is read and nothing is written."""
+def dry_run(
+    settings: TrainSettings, family: type[Model], options: Mapping[str, Any], *, shape: Mapping[str, Any] | None = None
+) -> Plan:
+    """Build the model and take a few steps on noise; no data is read and nothing is written.
+
+    `shape` are the options that a named set decides.
+    """
+    chosen = options_in_force(family, shape=shape or {}, preset=settings.preset, given=options)
     with signals.signals():
         device = choose_device(settings.device)
         precision = choose_precision(settings.precision, device, suits=family.bf16)
         settings = dataclasses.replace(settings, precision=precision)
         choose_threads(settings.threads, tell=lambda text: None)
-        model = build(family, options, seed=settings.seed, device=device)
+        model = build(family, {name: value for name, (value, _) in chosen.items()}, seed=settings.seed, device=device)
         batch_size = settings.batch_size or family.batch_size
         with memory_kept():
             state = engine.State.start(model)
-            clocks = [clock for clock in model.phases(batch_size) if clock.step < settings.last_step]
+            clocks = [clock for clock in model.schedule_breakpoints(batch_size) if clock.step < settings.last_step]
             paces = [_measure(state, clock, settings, batch_size, _SECONDS / len(clocks)) for clock in clocks]
     tensors = [value for group in state.tensors().values() for value in group.values()]
     return Plan(
         options=model.options,
+        origins={name: origin for name, (_, origin) in chosen.items()},
         parameters=_parameters(model),
         state_bytes=sum(value.numel() * value.element_size() for value in tensors),
         peak_bytes=peak_memory(device),

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from zeuxis.errors import DivergedError
+from zeuxis import renamed
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.kernels import WORTH, Using, choose
+from zeuxis.training.divergence import FiniteCheck
 from zeuxis.training.players import check_parameters, optimizer_of, parameters_of
 
 Precision = Literal["fp32", "bf16"]
@@ -49,7 +50,7 @@ class State:
         check_parameters(model)
         model.train()
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        average = copy.deepcopy(model).drop_scaffolding().eval().requires_grad_(False)
+        average = copy.deepcopy(model).drop_training_only().eval().requires_grad_(False)
         return cls(model, average, model.optimizers())
 
     def tensors(self) -> Tensors:
@@ -67,11 +68,11 @@ class State:
 
     def restore(self, tensors: Mapping[str, Mapping[str, Tensor]], scalars: Mapping[str, Any]) -> None:
         """Take over what `tensors` and `scalars` once gave, bit for bit."""
-        self.model.load_state_dict(dict(tensors["model"]))
-        self.average.load_state_dict(dict(tensors["average"]))
+        for name, module in (("model", self.model), ("average", self.average)):
+            module.load_state_dict(renamed.tensors(module.family(), tensors[name]))
         for player, optimizer in self.optimizers.items():
             _restore_optimizer(optimizer, tensors[f"optimizer-{player}"], scalars["optimizers"][player])
-        self.sums = {name: value.to(self.model.device) for name, value in tensors["sums"].items()}
+        self.sums = {name: value.to(self.model.device) for name, value in renamed.metrics(tensors["sums"]).items()}
         self.clock = Clock(int(scalars["step"]), int(scalars["images"]))
 
     def take_means(self) -> dict[str, float]:
@@ -116,11 +117,11 @@ def train(
     with the same bits.
     """
     state = resume or State.start(model)
-    watch = _Watch(eager=model.device.type == "cpu")
+    watch = FiniteCheck(eager=model.device.type == "cpu")
     while state.clock.step < steps:
         clock = state.clock
         batch = data.batch(clock.images, batch_size)
-        _seed(mix(seed, clock.step), model.device)
+        _seed(hash_seed(seed, clock.step), model.device)
         with Using(kernels) if kernels else contextlib.nullcontext():
             report = train_step(model, state.optimizers, batch, clock, micro_batches=micro_batches, precision=precision)
         state.clock = Clock(clock.step + 1, clock.images + batch_size)
@@ -140,7 +141,7 @@ def train_step(
     micro_batches: int = 1,
     precision: Precision = "fp32",
 ) -> dict[str, Tensor]:
-    """Play one step of the model's game; the terms of each turn, detached, as `player/term`.
+    """Play one step of the model's game; the terms of each turn, detached, as `player/term`, their sum as `player/loss`.
 
     With `micro_batches` > 1 the games of the parts run side by side, so every player sees the mean gradient before it moves.
     """
@@ -156,9 +157,14 @@ def train_step(
             player, terms = turn
             _note(report, player, terms, len(games))
             if player is not None:
-                _backward(optimizer_of(player, optimizers, model), terms, len(games))
+                _note(
+                    report,
+                    None,
+                    {f"{player}/loss": _backward(optimizer_of(player, optimizers, model), terms, len(games))},
+                    1,
+                )
         if player is not None:
-            report[f"{player}/gradient"] = _move(optimizers[player], model.rate(clock))
+            report[f"{player}/grad_norm"] = _move(optimizers[player], model.lr_scale(clock))
 
 
 def choose_kernels(
@@ -174,7 +180,7 @@ def choose_kernels(
         return {}
     trial = copy.deepcopy(model)
     optimizers = trial.optimizers()
-    clocks = [clock for clock in model.phases(len(batch.image)) if clock.step < steps]
+    clocks = [clock for clock in model.schedule_breakpoints(len(batch.image)) if clock.step < steps]
     with torch.random.fork_rng(devices=[]):
         return choose(
             lambda: [train_step(trial, optimizers, batch, clock, micro_batches=micro_batches) for clock in clocks],
@@ -207,7 +213,7 @@ def update_average(average: Model, model: Model, keep: float) -> None:
         old[name].copy_(new[name])
 
 
-def mix(seed: int, position: int) -> int:
+def hash_seed(seed: int, position: int) -> int:
     """A 63-bit seed from two numbers: near ones give unrelated streams."""
     digest = hashlib.blake2b(f"{seed}/{position}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
@@ -223,24 +229,28 @@ def _seed(seed: int, device: torch.device) -> None:
 
 def _note(report: dict[str, Tensor], player: str | None, terms: Mapping[str, Tensor], micro_batches: int) -> None:
     for term, value in terms.items():
+        if term == "loss" and player is not None:
+            continue  # the sum of the player's terms has that name
         name = term if player is None else f"{player}/{term}"
         share = value.detach().float() / micro_batches
         report[name] = report[name] + share if name in report else share
 
 
-def _backward(optimizer: Optimizer, terms: Mapping[str, Tensor], micro_batches: int) -> None:
+def _backward(optimizer: Optimizer, terms: Mapping[str, Tensor], micro_batches: int) -> Tensor:
+    """Add the player's gradient of this part's share of its loss; that share."""
     loss = torch.stack([value.float() for value in terms.values()]).sum() / micro_batches
     # Only the player whose turn it is gets gradients; the others' weights are not even differentiated.
     loss.backward(inputs=parameters_of(optimizer))  # type: ignore[no-untyped-call]
+    return loss
 
 
-def _move(optimizer: Optimizer, rate: float = 1.0) -> Tensor:
-    """Step the player, its learning rates multiplied by `rate` for this step alone; the norm of its gradient."""
+def _move(optimizer: Optimizer, lr_scale: float = 1.0) -> Tensor:
+    """Step the player, its learning rates multiplied by `lr_scale` for this step alone; the norm of its gradient."""
     gradients = [p.grad for p in parameters_of(optimizer) if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
     given = [group["lr"] for group in optimizer.param_groups]
     for group, lr in zip(optimizer.param_groups, given):
-        group["lr"] = lr * rate
+        group["lr"] = lr * lr_scale
     optimizer.step()
     for group, lr in zip(optimizer.param_groups, given):
         group["lr"] = lr
@@ -263,32 +273,3 @@ def _restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], grou
         kept = torch.empty_like(like, dtype=value.dtype).copy_(value) if value.shape == like.shape else value.clone()
         state.setdefault(int(index), {})[name] = kept
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-class _Watch:
-    """Finds the first number that is not finite; looks at once on a CPU, every 16 steps where looking means waiting."""
-
-    def __init__(self, *, eager: bool) -> None:
-        self._patience = 1 if eager else 16
-        self._seen: list[tuple[int, dict[str, Tensor]]] = []
-
-    def see(self, step: int, report: dict[str, Tensor]) -> None:
-        self._seen.append((step, report))
-        if len(self._seen) >= self._patience:
-            self.flush()
-
-    def flush(self) -> None:
-        """Raise `DivergedError` at the first term that is not finite."""
-        seen, self._seen = self._seen, []
-        if not seen or bool(torch.isfinite(torch.stack([v for _, report in seen for v in report.values()]).sum())):
-            return
-        for step, report in seen:
-            for name, value in report.items():
-                if not math.isfinite(value.item()):
-                    raise _diverged(step, name, value.item())
-
-
-def _diverged(step: int, name: str, value: float) -> DivergedError:
-    player, _, term = name.rpartition("/")
-    what = f"the gradient of {player}" if term == "gradient" else f"the term '{term}' of {player}"
-    return DivergedError(f"{what} is {value} at step {step}; try a lower --lr, or another --seed")

@@ -50,11 +50,11 @@ class Training:
     events: Events
     reals: contact_sheets.Reals
     budget: Budget
-    watch: Watch | None = None
-    settled: bool = True  # whether the row and the sheet that are due at the clock's step are there
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    told: dict[str, int] = field(default_factory=dict)
-    saved: int = -1  # the step of the newest checkpoint, or -1
+    watch: Watch | None
+    settled: bool  # whether the row and the sheet that are due at the clock's step are there
+    rows: list[dict[str, Any]]  # of metrics, the newest
+    saved: int  # the step of the newest checkpoint, or -1
+    told: dict[str, int] = field(default_factory=dict, init=False)  # warnings given -> their step
 
     @property
     def step(self) -> int:
@@ -153,7 +153,7 @@ class Training:
     def _draw(self) -> dict[str, float]:
         """Draw the contact sheet, and what is inside; how diverse what the model made is, real images being 1."""
         # A model may draw numbers (a Markov chain does): as a function of the step, whatever was drawn before.
-        torch.manual_seed(engine.mix(self.recipe.settings.seed, self.step))
+        torch.manual_seed(engine.hash_seed(self.recipe.settings.seed, self.step))
         for name, shown in contact_sheets.inside(self.state.average, self.reals).items():
             contact_sheets.draw(shown, self.run.sheet_path(self.step, name))
         if (sheet := contact_sheets.samples(self.state.average, self.reals)) is None:
@@ -164,7 +164,7 @@ class Training:
     def _score(self) -> dict[str, float]:
         """Score the average; the best so far becomes the model, before the row that says so is there."""
         assert self.watch is not None
-        torch.manual_seed(engine.mix(self.recipe.settings.seed, self.step))
+        torch.manual_seed(engine.hash_seed(self.recipe.settings.seed, self.step))
         scores = self.watch.scores(self.state.average)
         if scores:
             best = self._best()

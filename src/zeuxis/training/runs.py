@@ -16,7 +16,7 @@ from zeuxis.judging import sets, translation
 from zeuxis.judging.watch import Watch, watch, watch_translations
 from zeuxis.loading import trusted
 from zeuxis.metrics import extractors
-from zeuxis.model import Model, Translator, options_of
+from zeuxis.model import Model, Translator
 from zeuxis.runtime import signals
 from zeuxis.runtime.device import choose_device, choose_precision, choose_threads, memory_kept
 from zeuxis.runtime.progress import Display, open_display
@@ -24,7 +24,7 @@ from zeuxis.runtime.signals import Interrupt, Stop, Stopped
 from zeuxis.storage import Checkpoint, Run
 from zeuxis.training import contact_sheets, engine
 from zeuxis.training.budget import Budget
-from zeuxis.training.build import build
+from zeuxis.training.build import build, values_in_force
 from zeuxis.training.config import Recipe, read, versions
 from zeuxis.training.dry_run import Plan, dry_run
 from zeuxis.training.engine import State
@@ -50,8 +50,8 @@ def start(
     """
     with _on_stage(display) as (stop, shown):
         if issubclass(family, Translator):
-            data = pairs.completed(data, family.made_from)
-        options = {**own_shape(data, family), **options}
+            data = pairs.completed(data, family.degradation)
+        options = values_in_force(family, shape=pairs.shape(data), preset=settings.preset, given=options)
         settings = dataclasses.replace(
             settings, resize_mode=pairs.chosen_resize_mode(data, settings.resize_mode, family.resize_mode)
         )
@@ -144,13 +144,6 @@ def _prepare(
     return dataclasses.replace(settings, **chosen), model
 
 
-def own_shape(data: str, family: type[Model]) -> dict[str, int]:
-    """The options of a family that a named set decides, unless the user does."""
-    found = pairs.shape(data)
-    known = {field.name for field in options_of(family)}
-    return {name: value for name, value in found.items() if name in known}
-
-
 def _open(data: str, settings: TrainSettings, model: Model, display: Display) -> Pack | Pairs:
     return open_data(
         data,
@@ -212,9 +205,21 @@ def _train(
     _greet(run, recipe, checkpoint, display)
     folder = run.path / "tensorboard" if settings.tensorboard else None
     with memory_kept(), contextlib.closing(Events(folder, step=step)) as events:
-        work = Training(run, recipe, source, state, stop, display, events, reals, budget, scorer, settled)
-        work.rows, work.saved = run.metrics()[-100:], step if checkpoint else -1
-        work.go()
+        Training(
+            run,
+            recipe,
+            source,
+            state,
+            stop,
+            display,
+            events,
+            reals,
+            budget,
+            watch=scorer,
+            settled=settled,
+            rows=run.metrics()[-100:],
+            saved=step if checkpoint else -1,
+        ).go()
 
 
 def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:

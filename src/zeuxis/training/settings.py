@@ -2,68 +2,80 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_type_hints
+from dataclasses import dataclass
+from typing import Literal
 
-from zeuxis.errors import UsageError
-from zeuxis.options import Device, Kernels, Precision, ResizeModeOrAuto
+from zeuxis.options import Device, Kernels, Precision, Preset, ResizeModeOrAuto, checked_options, option
 
 STEPS = 20_000  # that a run takes if nothing else is said
-
-
-def setting(default: Any, meaning: str, *, low: float | None = None, high: float | None = None) -> Any:
-    """A field that is a setting: its default, its meaning in one line, and its bounds (inclusive)."""
-    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high})
 
 
 @dataclass(frozen=True)
 class TrainSettings:
     """The general options of `zeuxis train`."""
 
-    steps: int | None = setting(
+    steps: int | None = option(
         None,
         f"training steps, as 20000 or 20k (default: {STEPS // 1000}k, or what the minutes allow)",
         low=1,
         high=10**9,
+        group="optimisation",
     )
-    minutes: float | None = setting(None, "stop after so many minutes, however many steps were done", low=0)
-    cpu_minutes: float | None = setting(
-        None, "stop after so many minutes of the processor in training steps, those before a resume included", low=0
+    minutes: float | None = option(None, "stop after this many minutes of wall-clock time", low=0, group="optimisation")
+    cpu_minutes: float | None = option(
+        None,
+        "stop after this many minutes of CPU time in training steps, counted across resumes",
+        low=0,
+        group="optimisation",
     )
-    batch_size: int | None = setting(None, "images per step (default: what suits the family)", low=1, high=65536)
-    micro_batches: int = setting(1, "pieces a batch is worked through in, to save memory", low=1, high=65536)
-    seed: int = setting(0, "one number that fixes weights, order of the images and noise", low=0, high=2**63 - 1)
-    device: Device = setting("auto", "where to compute; auto takes the fastest there is")
-    precision: Precision = setting(
+    batch_size: int | None = option(
+        None, "images per step (default: the family's)", low=1, high=65536, group="optimisation"
+    )
+    micro_batches: int = option(
+        1, "micro-batches per step (gradient accumulation), to save memory", low=1, high=65536, group="optimisation"
+    )
+    ema_half_life: int | None = option(
+        None,
+        "half-life of the moving average (EMA) of the weights, in images (default: the family's)",
+        low=0,
+        high=10**12,
+        group="optimisation",
+    )
+    precision: Precision = option(
         "auto",
-        "number format of the networks' arithmetic; auto takes bf16 on a CPU made for it, in families that lose nothing",
+        "number format of the networks; auto: bf16 on a CPU with bf16 instructions, in families measured to lose nothing",
+        group="optimisation",
     )
-    ema_half_life: int | None = setting(
-        None, "half-life of the average of the weights, in images (default: what suits the family)", low=0, high=10**12
+    preset: Preset | None = option(
+        None, "other defaults: paper for those of the family's paper; a flag that is given wins", group="run"
     )
-    resize_mode: ResizeModeOrAuto = setting(
+    seed: int = option(0, "seed of weights, data order and noise", low=0, high=2**63 - 1, group="run")
+    device: Device = option("auto", "device to train on; auto: cuda, else mps, else cpu", group="run")
+    resize_mode: ResizeModeOrAuto = option(
         "auto",
-        "how images become squares: their middle, all of them on white, or many squares out of each, unshrunk; "
-        "auto: crop, or tiles in super-resolution",
+        "how images become squares: centre crop, pad with white, or tiles at full resolution; auto: crop, or tiles "
+        "in super-resolution",
+        group="data",
     )
-    max_images: int | None = setting(None, "use only so many of the images", low=1)
-    hflip: bool = setting(False, "also learn from the images mirrored left to right")
-    out: str = setting("runs", "folder that the numbered run folders are in")
-    name: str | None = setting(None, "name of the run (default: family and data)")
-    checkpoint_every: int = setting(500, "steps between checkpoints", low=1, high=10**9)
-    sample_every: int = setting(1000, "steps between contact sheets of the fixed seeds", low=1, high=10**9)
-    evaluate_every: int = setting(
-        0, "steps between scores; model/ then holds the best (0: no scores)", low=0, high=10**9
+    max_images: int | None = option(None, "use only this many images, evenly spaced", low=1, group="data")
+    hflip: bool = option(False, "random horizontal flips", group="data")
+    out: str = option("runs", "folder of the numbered run folders", group="run")
+    name: str | None = option(None, "name of the run (default: family and data)", group="run")
+    checkpoint_every: int = option(500, "steps between checkpoints", low=1, high=10**9, group="run")
+    sample_every: int = option(1000, "steps between contact sheets of fixed seeds", low=1, high=10**9, group="run")
+    evaluate_every: int = option(
+        0, "steps between evaluations (FID); model/ then keeps the best; 0: off", low=0, high=10**9, group="run"
     )
-    evaluate_samples: int = setting(1000, "samples for each of these scores", low=20, high=100_000)
-    log_every: int = setting(100, "steps between lines of metrics.jsonl", low=1, high=10**9)
-    threads: int = setting(0, "CPU threads to compute with (0: one per core that is free)", low=0, high=4096)
-    kernels: Kernels = setting(
-        "auto", "on a CPU: auto measures which are fastest here; standard gives the same bits in every run of the seed"
+    evaluate_samples: int = option(1000, "samples per evaluation", low=20, high=100_000, group="run")
+    log_every: int = option(100, "steps between rows of metrics.jsonl", low=1, high=10**9, group="run")
+    threads: int = option(0, "CPU threads; 0: one per idle core", low=0, high=4096, group="run")
+    kernels: Kernels = option(
+        "auto",
+        "convolution kernels on a CPU: auto measures the fastest here; standard gives the same bits on every run",
+        group="run",
     )
-    init_from: str | None = setting(None, "start from the weights of this model (a new run, not a resumed one)")
-    tensorboard: bool = setting(False, "also write events for TensorBoard into the run folder")
+    init_from: str | None = option(None, "start from the weights of this model, in a new run", group="run")
+    tensorboard: bool = option(False, "also write TensorBoard events into the run folder", group="run")
 
     @property
     def last_step(self) -> int:
@@ -83,24 +95,5 @@ class TrainSettings:
         return self.steps is None and (self.minutes is not None or self.cpu_minutes is not None)
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for f in dataclasses.fields(self):
-            _check(f, hints[f.name], getattr(self, f.name))
-
-
-def _check(f: dataclasses.Field[Any], kind: Any, value: Any) -> None:
-    """Raise `UsageError` where a value is not of the field's type, or out of bounds."""
-    kinds = get_args(kind) or (kind,)
-    words = [word for word in kinds if isinstance(word, str)]
-    types = [each for each in kinds if isinstance(each, type)]
-    flag = "--" + f.name.replace("_", "-")
-    if words and value not in words:
-        raise UsageError(f"{flag} is {value!r}; choose one of {', '.join(words)}")
-    if types and type(value) not in types and not (float in types and type(value) is int):
-        raise UsageError(f"{flag} is {value!r}; expected {types[0].__name__}")
-    low, high = f.metadata["low"], f.metadata["high"]
-    if value is None or (low is None and high is None):
-        return
-    # Written so that NaN, which compares as false, is refused too.
-    if not (low is None or value >= low) or not (value <= (high if high is not None else float("inf"))):
-        raise UsageError(f"{flag} is {value}; expected " + (f"at least {low}" if high is None else f"{low} to {high}"))
+        for name, value in checked_options(self):
+            object.__setattr__(self, name, value)  # frozen: the check may have made a float of an int
