@@ -1,28 +1,29 @@
 # make demo    from nothing to faces: sets everything up, trains a DCGAN, draws the three figures into demo/
 # make test    sets the same up and runs the tests        make lint    ruff and mypy --strict
 # make docs    the documentation as a site in build/docs  make clean   removes what make has made
-# make setup   only the virtual environment, .venv
+# make setup   only the virtual environment, .venv        make constraints    resolves the newest versions anew
+# PYTHON=python3.12 names another interpreter than the newest
 
-PYTHON ?= python3
+PYTHON ?=
 MINUTES ?= 8
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := torch==2.13.0
+EXTRAS := data,export,video,tensorboard,dev
+BUILD := hatchling editables
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint format docs setup clean
+.PHONY: demo test lint format docs setup constraints clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
-	  { echo "make: $(PYTHON) is missing or older than 3.10; name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	@echo "Making the virtual environment $(VENV) ..."
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-	  echo "make: '$(PYTHON) -m venv' failed; on Debian and Ubuntu install the package python3-venv" >&2; exit 1; }
+	@python=$$(scripts/find_python.sh "$(PYTHON)") || exit 1; \
+	echo "Making the virtual environment $(VENV) with $$python ..."; \
+	"$$python" -m venv $(VENV) || { rm -rf $(VENV); echo "make: '$$python -m venv' failed; the lines above say why" >&2; exit 1; }
 
 # Torch first and by itself. On Linux the registry's plain build brings gigabytes of CUDA, so without an NVIDIA GPU
 # the CPU build is asked for: from the places pip already knows, then from PyTorch's own index; the plain one is the last resort.
@@ -37,9 +38,15 @@ $(STAMP): $(VENV)/bin/python pyproject.toml constraints.txt
 	  $(PIP) install $(TORCH) -c constraints.txt; \
 	fi || { echo "make: PyTorch could not be installed; the lines above say why" >&2; exit 1; }
 	@echo "Installing Zeuxis and what it needs ..."
-	@$(PIP) install -c constraints.txt hatchling editables
-	@$(PIP) install -c constraints.txt --no-build-isolation --editable '.[data,export,video,tensorboard,dev]'
+	@$(PIP) install -c constraints.txt $(BUILD)
+	@$(PIP) install -c constraints.txt --no-build-isolation --editable '.[$(EXTRAS)]'
 	@touch $@
+
+# One file for every Python and platform: uv writes a line, with its condition, for each version that some need.
+constraints: $(VENV)/bin/python
+	$(PIP) install uv
+	printf '%s\n' '.[$(EXTRAS),docs]' $(TORCH) $(BUILD) | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --no-annotate --no-emit-package zeuxis --custom-compile-command 'make constraints' --output-file constraints.txt -
 
 demo: $(STAMP)
 	@mkdir -p demo

@@ -12,7 +12,7 @@ import argparse
 import itertools
 
 from zeuxis import explore, loading
-from zeuxis.data import open_pack
+from zeuxis.data import DataSpec
 from zeuxis.explore.arithmetic import LENGTH, score
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Latent
@@ -35,7 +35,7 @@ def main() -> None:
     model = loading.load(arguments.model)
     if not isinstance(model, Latent):
         parser.error(f"{arguments.model} has no latent space")
-    pack = open_pack(arguments.data, size=model.size, channels=model.channels)
+    pack = DataSpec.parse(arguments.data).open(model.size, model.channels)
     reader = reader_for(pack, progress=print)
     words = explore.vocabulary(pack.attributes, pack.classes)
     among = explore.candidates(model, pack, reader=reader)

@@ -32,7 +32,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from zeuxis.data import open_pack
+from zeuxis.data import DataSpec
 from zeuxis.data.batches import PackSource
 from zeuxis.data.catalog import avatars
 from zeuxis.io import images
@@ -90,7 +90,7 @@ def faces(count: int) -> Iterator[Image.Image]:
     """Avatars of 178 x 218."""
     margin = (SMALL[1] - SMALL[0]) // 2
     for i in range(count):
-        yield Image.fromarray(avatars.draw(i, size=SMALL[1])[:, margin : margin + SMALL[0]])
+        yield Image.fromarray(avatars.draw_avatar(i, size=SMALL[1])[:, margin : margin + SMALL[0]])
 
 
 def write(drawn: Iterator[Image.Image], folder: Path, kind: str) -> None:
@@ -136,17 +136,17 @@ def spread(found: list[float]) -> str:
     return f"{statistics.median(found):,.0f} ({min(found):,.0f} to {max(found):,.0f})"
 
 
-def new_pack(spec: str | Path, size: int = SIZE) -> Any:
+def new_pack(data: str | Path, size: int = SIZE) -> Any:
     """A pack, built anew: listing, decoding, sums, writing, all of it."""
     packs = Path(os.environ["ZEUXIS_CACHE"]) / "packs"
     for path in sorted(packs.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    return open_pack(spec, size=size)
+    return DataSpec.parse(data).open(size)
 
 
 def epoch(folder: Path, count: int) -> float:
     """Seconds of the processor's time for one epoch out of the pack, in batches of 32."""
-    source = PackSource(open_pack(folder, size=SIZE), seed=0)
+    source = PackSource(DataSpec.parse(folder).open(SIZE), seed=0)
     begin = time.process_time()
     for start in range(0, count, 32):
         source.batch(start, 32)

@@ -47,7 +47,7 @@ def main() -> None:
 
 def drawn(people: range | list[int], change: dict[str, bool] | None = None) -> Tensor:
     """The people (n c h w), all with the same change."""
-    return images.from_uint8(np.stack([avatars.draw(index, change=change) for index in people]))
+    return images.from_uint8(np.stack([avatars.draw_avatar(index, change=change) for index in people]))
 
 
 def curve(editor: Editor, change: str, latents: Tensor, truth: Tensor, name: str) -> list[str]:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from textbook import dcgan
-from zeuxis.data import open_pack
+from zeuxis.data import DataSpec
 from zeuxis.data.batches import PackSource
 from zeuxis.errors import UsageError
 from zeuxis.model import Batch, Clock, Encoder, Latent, Turn, option
@@ -120,10 +120,10 @@ class PythaeVAE(Peer, Encoder):
 PEERS: dict[str, type[Peer]] = {peer.name: peer for peer in (TextbookDCGAN, PythaeVAE)}
 
 
-def start(settings: TrainSettings, peer: type[Peer], options: dict[str, int | float], *, data: str) -> Run:
+def start(settings: TrainSettings, peer: type[Peer], options: dict[str, int | float], *, data: DataSpec) -> Run:
     """A new run of a peer, before its first step."""
     model = build(peer, options, seed=settings.seed, device=torch.device("cpu"))
-    pack = open_pack(data, size=model.size, channels=model.channels)
+    pack = data.open(model.size, model.channels)
     recipe = Recipe(peer.family(), data, model.options, settings, pack.fingerprint, len(pack))
     return Run.create(settings.out, peer.name, recipe.values())
 
@@ -138,7 +138,7 @@ def go_on(run: Run, peer: type[Peer], cpu_minutes: float) -> None:
     if (checkpoint := run.load_checkpoint()) is not None:
         state.restore({**checkpoint.tensors, "average": checkpoint.tensors["model"]}, checkpoint.state)
         budget.resumed(checkpoint.state)
-    pack = open_pack(recipe.data, size=model.size, channels=model.channels)
+    pack = recipe.data.open(model.size, model.channels)
     source = PackSource(pack, seed=recipe.settings.seed)
     with signals.signals() as stop:
         try:

@@ -30,7 +30,7 @@ from typing import Any
 import peers
 import standings
 from zeuxis import api, families, loading
-from zeuxis.data import pairs
+from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io import files, images
 from zeuxis.judging.report import Evaluation
@@ -82,7 +82,8 @@ class Job:
         own = {name: value for name, value in self.chosen.items() if name not in general}
         given = {**({"size": self.size} if self.size else {}), **own}
         if peer := peers.PEERS.get(self.model):  # families find theirs when a run begins
-            return values_in_force(peer, shape=pairs.shape(self.data), preset=None, given=given)
+            shape = DataSpec.parse(self.data).own_shape
+            return values_in_force(peer, shape=shape, preset=None, given=given)
         return given
 
     def command(self, minutes: float) -> str:
@@ -190,13 +191,17 @@ def _trained(job: Job, home: Path, mark: float) -> Model:
     peer = peers.PEERS.get(job.model)
     settings = job.settings(home, mark)
     if peer:
-        run = Run.open(found[0].parent) if found else peers.start(settings, peer, job.options(), data=job.data)
+        run = (
+            Run.open(found[0].parent)
+            if found
+            else peers.start(settings, peer, job.options(), data=DataSpec.parse(job.data))
+        )
         with run.lock():
             peers.go_on(run, peer, CORES * mark)
     elif found:
         runs.resume(found[0].parent, cpu_minutes=CORES * mark)
     else:
-        runs.start(settings, families.find(job.model), job.options(), data=job.data)
+        runs.start(settings, families.find(job.model), job.options(), data=DataSpec.parse(job.data))
     return loading.load(_folder(home) / "model", family=peer)
 
 

@@ -21,7 +21,7 @@ import torch
 from sklearn.neural_network import BernoulliRBM
 from torch import Tensor
 
-from zeuxis.data import PackSource, open_pack
+from zeuxis.data import DataSpec, PackSource
 from zeuxis.families.rbm import RBM
 from zeuxis.io.images import from_uint8
 from zeuxis.metrics import partition
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--temperatures", type=int, default=2000)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    pack, test = (open_pack(name, size=28, channels=1) for name in ("mnist", "mnist/test"))
+    pack, test = (DataSpec.parse(name).open(28, 1) for name in ("mnist", "mnist/test"))
     greys, unseen = ((from_uint8(each.images).flatten(1) + 1) / 2 for each in (pack, test))
     torch.manual_seed(0)
     judge = (torch.rand_like(unseen) < unseen).float()

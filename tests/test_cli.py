@@ -75,7 +75,7 @@ def test_figures_go_into_the_run(gan: Path, tmp_path: Path, monkeypatch: pytest.
         assert typed("interpolate", name, "--rows", "2", "--columns", "3")[1].endswith("figures/interpolation.png\n")
         (run / "figures" / "interpolation.png").unlink()
     assert "runs/ has 00007-gan-digits" in refused("sample", "8")
-    assert loading.data_of("7") == "digits"
+    assert str(loading.data_of("7")) == "digits"
 
 
 def test_two_runs_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,10 +25,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from zeuxis.data import Attribute, Pack, PackSource, open_pack, workers
+from zeuxis.data import Attribute, DataSpec, Pack, PackSource, workers
 from zeuxis.data.batches import permutation
+from zeuxis.data.image_files import natural
+from zeuxis.data.listing import Listing
 from zeuxis.data.report import inspect
-from zeuxis.data.sources import find, natural
 from zeuxis.errors import DataError, UsageError, ZeuxisError
 from zeuxis.io import files, images
 
@@ -65,7 +66,12 @@ def some(count: int, form: str = "{}.png") -> dict[str, bytes]:
 
 
 def opened(source: Path, **options: Any) -> Pack:
-    return open_pack(source, **{"size": 8, **options})
+    chosen = {name: options.pop(name) for name in ("resize_mode", "max_images") if name in options}
+    return DataSpec.parse(source, **chosen).open(**{"size": 8, **options})
+
+
+def listed(source: str | Path) -> Listing:
+    return DataSpec.parse(source).images.listing()
 
 
 def names(pack: Pack) -> list[str]:
@@ -166,7 +172,7 @@ def test_any_name_that_a_file_can_have(tmp_path: Path) -> None:
     raw = os.fsencode(tmp_path) + b"/\xff\xfe.png"
     Path(os.fsdecode(raw)).write_bytes(png())
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xe9\x1b[31m.txt")).write_bytes(b"text")
-    report = inspect(tmp_path, size=8)
+    report = inspect(opened(tmp_path))
     assert report.count == len(odd) + 1
     assert reasons(report.pack) == {"\\xe9\\x1b[31m.txt": "not an image"}
     text = "\n".join(report.lines()) + report.to_json()
@@ -191,9 +197,9 @@ def test_unusable_sources(tmp_path: Path) -> None:
         opened(bad)
     for spec in (tmp_path / "no", "avatar", "a\0b", "/dev/null", "avatars/evening", "x" * 5000, ""):
         with pytest.raises(UsageError):
-            open_pack(spec, size=8)
+            DataSpec.parse(spec).open(8)
     with pytest.raises(UsageError, match="did you mean fashion-mnist"):
-        open_pack("fashion-mist", size=8)
+        DataSpec.parse("fashion-mist").open(8)
 
 
 @pytest.mark.parametrize(
@@ -209,8 +215,8 @@ def test_a_folder_named_like_a_data_set_has_a_slash(tmp_path: Path, monkeypatch:
     write(tmp_path / "digits", some(2))
     monkeypatch.chdir(tmp_path)
     assert len(opened(Path("./digits").resolve())) == 2
-    assert len(open_pack("./digits", size=8)) == 2
-    assert find("digits").name == "digits"
+    assert len(DataSpec.parse("./digits").open(8)) == 2
+    assert listed("digits").name == "digits"
 
 
 # Classes and attributes.
@@ -427,7 +433,7 @@ def test_mutated_zips_tables_and_idx_files_end_in_our_errors(tmp_path: Path) -> 
         (tmp_path / name).write_bytes(data[: rng.randrange(len(data))] if rng.random() < 0.1 else data)
         begin = time.perf_counter()
         try:
-            assert find(str(tmp_path / name)).gather().items is not None
+            assert listed(tmp_path / name).gather().items is not None
             assert len(opened(tmp_path / name)) > 0
         except ZeuxisError as error:
             assert "\n" not in str(error)
@@ -473,7 +479,7 @@ def test_limit_takes_evenly(tmp_path: Path) -> None:
 
 def test_many_files_in_parallel_are_what_one_process_gives(tmp_path: Path) -> None:
     contents = some(150, "{}.png") | {f"bad{i}.png": png()[: 20 + i] for i in range(20)}
-    content = find(str(write(tmp_path, contents))).gather()
+    content = listed(write(tmp_path, contents)).gather()
     shape = opened(tmp_path, max_images=1).shape
     one = list(workers.decoded(content, shape, processes=1))
     many = list(workers.decoded(content, shape, processes=3))
@@ -487,7 +493,7 @@ def test_many_files_in_parallel_are_what_one_process_gives(tmp_path: Path) -> No
 
 
 def test_processes_that_decode_do_not_wait_for_torch() -> None:
-    code = "import sys, zeuxis.data.workers, zeuxis.data.readers; print('torch' in sys.modules)"
+    code = "import sys, zeuxis.data.child; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 
@@ -524,7 +530,7 @@ def test_children_that_cannot_start_leave_the_work_to_this_process(
 
 
 def test_files_that_vanish_or_change_while_they_are_read(tmp_path: Path) -> None:
-    content = find(str(write(tmp_path, some(3)))).gather()
+    content = listed(write(tmp_path, some(3))).gather()
     (tmp_path / "1.png").unlink()
     os.mkfifo(tmp_path / "1.png")
     (tmp_path / "2.png").unlink()
@@ -560,12 +566,12 @@ SCRIPT = """
 import signal
 import sys
 from pathlib import Path
-from zeuxis.data import open_pack, workers
+from zeuxis.data import DataSpec, workers
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs without
 workers.cores = lambda: 2
 def tell(done, total):
     Path(sys.argv[2]).write_text(str(done))
-pack = open_pack(sys.argv[1], size=32, progress=tell)
+pack = DataSpec.parse(sys.argv[1]).open(32, progress=tell)
 print(len(pack), pack.fingerprint)
 """
 
@@ -630,12 +636,12 @@ def test_a_full_disk(tmp_path: Path) -> None:
     data, cache = write(tmp_path / "data", some(200)), tmp_path / "cache"
     code = f"""if True:
         import resource, signal, sys
-        from zeuxis.data import open_pack
+        from zeuxis.data import DataSpec
         from zeuxis.errors import DiskFullError
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         try:
-            open_pack({str(data)!r}, size=32)
+            DataSpec.parse({str(data)!r}).open(32)
         except DiskFullError as error:
             print(error)
     """
@@ -757,7 +763,7 @@ def test_report(tmp_path: Path) -> None:
         some(6, "cat/{}.png") | some(3, "dog/{}.png") | {"dog/big.png": png("blue", (40, 30)), "dog/no.txt": b"x"}
     )
     contents |= {"dog/grey.gif": png((9, 9, 9), (16, 16), "GIF"), "dog/grey.png": png((9, 9, 9), (16, 16))}
-    report = inspect(write(tmp_path, contents), size=10)
+    report = inspect(opened(write(tmp_path, contents), size=10))
     assert report.count == 12 and report.smallest == (12, 12) and report.largest == (40, 30)
     assert dict(report.sizes) == {"12 x 12": 9, "40 x 30": 1, "16 x 16": 2} and report.enlarged == 0
     assert dict(report.modes)["RGB"] == 11
@@ -774,7 +780,7 @@ def test_report(tmp_path: Path) -> None:
 
 def test_report_of_attributes(tmp_path: Path) -> None:
     table = b"file,smiling,hat\n0.png,1,0\n1.png,0,1\n2.png,1,1\n3.png,1,1\n"
-    report = inspect(write(tmp_path, some(4) | {"a.csv": table}), size=20)
+    report = inspect(opened(write(tmp_path, some(4) | {"a.csv": table}), size=20))
     assert report.attributes == [("smiling", "neutral", 3), ("hat", "no hat", 3)]
     assert "smiling (or neutral) 75 %" in "\n".join(report.lines())
     assert report.enlarged == 4 and report.classes == []

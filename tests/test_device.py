@@ -6,9 +6,12 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
 
+import psutil
 import pytest
 import torch
 
@@ -31,7 +34,8 @@ def resident():
 
 before, start = faults(), resident()
 with memory_kept():
-    faults()
+    for _ in range(3):  # until the heap has room for them at any place where it begins
+        faults()
     kept = faults()
 print(before, kept, resident() - start)
 """
@@ -53,10 +57,32 @@ def torch_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def core_times(ticks: list[tuple[int, int]]) -> str:
-    """What Linux says of cores (proc(5)) that were at work and idle for so many ticks."""
-    rows = [f"cpu{core} {work} 0 0 {idle} 0 0 0 0 0 0" for core, (work, idle) in enumerate(ticks)]
-    return "\n".join(["cpu  1 2 3 4 5 6 7 8 9 10", *rows, "intr 1 2 3", "ctxt 12"])
+class Times(NamedTuple):
+    """What Linux says of a core, in seconds (proc(5)); the last two are parts of the first two."""
+
+    user: float
+    nice: float = 0.0
+    system: float = 0.0
+    idle: float = 0.0
+    iowait: float = 0.0
+    irq: float = 0.0
+    softirq: float = 0.0
+    steal: float = 0.0
+    guest: float = 9.0
+    guest_nice: float = 10.0
+
+
+class Cores:
+    """A computer whose cores have been at work and idle for so many hundredths of a second; some of them are ours."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, ours: Sequence[int]) -> None:
+        self.ticks: list[tuple[int, int]] = []
+        monkeypatch.setattr(psutil, "cpu_times", self.times)
+        monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda process: list(ours), raising=False)
+
+    def times(self, percpu: bool) -> list[Times]:
+        assert percpu
+        return [Times(work / 100, idle=idle / 100) for work, idle in self.ticks]
 
 
 # In 100 ticks of each of four cores: what others worked, what is asked for; what is taken, what is said.
@@ -73,22 +99,16 @@ CASES = {
 
 
 @pytest.mark.usefixtures("torch_threads")
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells what its cores do")
 @pytest.mark.parametrize("case", CASES)
-def test_cores_that_other_work_keeps_busy_get_no_thread(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, case: str
-) -> None:
+def test_cores_that_other_work_keeps_busy_get_no_thread(monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     work, asked, taken, said = CASES[case]
-    stat, told = tmp_path / "stat", list[str]()
-    stat.write_text(core_times([(700, 300), (0, 5000), (20, 20), (9, 1)]))
+    cores, told = Cores(monkeypatch, [0, 1, 2, 3]), list[str]()
+    cores.ticks = [(700, 300), (0, 5000), (20, 20), (9, 1)]
 
     def rest(seconds: float) -> None:
-        after = [(700, 300), (0, 5000), (20, 20), (9, 1)]
-        stat.write_text(core_times([(a + w, b + 100 - w) for (a, b), w in zip(after, work, strict=True)]))
+        cores.ticks = [(a + w, b + 100 - w) for (a, b), w in zip(cores.ticks, work, strict=True)]
 
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
-    monkeypatch.setattr(cpu_load, "_STAT", stat)
     monkeypatch.setattr(device, "_THREADS", 4)
     monkeypatch.setattr(device.time, "sleep", rest)
     assert device.choose_threads(asked, told.append) == taken == torch.get_num_threads()
@@ -96,10 +116,14 @@ def test_cores_that_other_work_keeps_busy_get_no_thread(
 
 
 @pytest.mark.usefixtures("torch_threads")
-def test_where_cores_do_not_tell_each_gets_a_thread(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [AttributeError("macOS"), PermissionError(13, "/proc/stat"), psutil.AccessDenied()])
+def test_where_cores_do_not_tell_each_gets_a_thread(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def refuse(process: object) -> None:
+        raise error
+
     told = list[str]()
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(cpu_load, "_STAT", tmp_path / "nothing")
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", refuse, raising=False)
     monkeypatch.setattr(device, "_THREADS", 4)
     monkeypatch.setattr(device.time, "sleep", lambda seconds: None)
     assert device.choose_threads(0, told.append) == 4
@@ -117,18 +141,56 @@ def test_the_environment_decides_how_many_threads_are_all(monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("torch_threads")
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells what its cores do")
-def test_what_this_process_did_itself_keeps_no_core_busy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    stat, spent = tmp_path / "stat", iter([20.0, 21.0])
+def test_what_this_process_did_itself_keeps_no_core_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores, spent = Cores(monkeypatch, [0, 1, 2, 3]), iter([20.0, 21.0])
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
-    monkeypatch.setattr(cpu_load, "_STAT", stat)
     monkeypatch.setattr(cpu_load.time, "process_time", lambda: next(spent))
     monkeypatch.setattr(device, "_THREADS", 4)
-    stat.write_text(core_times([(50, 50)] * 4))
+    cores.ticks = [(50, 50)] * 4
     before = cpu_load.now()
-    stat.write_text(
-        core_times([(150, 50), (150, 50), (50, 150), (60, 140)])
-    )  # a second; two cores at work, one with us
+    cores.ticks = [(150, 50), (150, 50), (50, 150), (60, 140)]  # a second; two cores at work, one with us
     device.leave_busy_cores(before)
     assert torch.get_num_threads() == 3
+
+
+# The cores that this process may use, those that others keep busy of the machine's, and how many of ours those are.
+AFFINITIES = {
+    "all": ([0, 1, 2, 3], [1, 3], 2),
+    "some": ([0, 2], [1, 3], 0),
+    "one of them busy": ([2, 3], [0, 1, 3], 1),
+    "a container sees its own alone": ([40, 41, 42, 43], [0, 2, 3], 3),
+    "a core that is switched off": ([2, 3, 4], [2, 3], 2),
+}
+
+
+@pytest.mark.parametrize("case", AFFINITIES)
+def test_load_counts_on_our_cores_alone(monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    ours, at_work, expected = AFFINITIES[case]
+    cores = Cores(monkeypatch, ours)
+    monkeypatch.setattr(cpu_load.time, "process_time", lambda: 1.0)
+    cores.ticks = [(0, 0)] * 4
+    before = cpu_load.now()
+    cores.ticks = [(50 * (core in at_work), 50 * (core not in at_work)) for core in range(4)]
+    assert cpu_load.busy(before) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells which cores are ours")
+def test_the_cores_of_this_computer_tell() -> None:
+    before, after = cpu_load.now(), cpu_load.now()
+    assert len(before.total) == len(os.sched_getaffinity(0))
+    assert all(0 <= then <= now for then, now in zip(before.total, after.total, strict=True))
+    assert all(0 < idle <= total for idle, total in zip(after.idle, after.total, strict=True))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the most in /proc")
+def test_the_most_memory_is_in_bytes() -> None:
+    rows = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    peak = next(int(row.split()[1]) << 10 for row in rows if row.startswith("VmHWM"))
+    # Linux counts in what the program had before it became this one.
+    assert 0.99 * peak <= device.peak_memory(torch.device("cpu")) < psutil.virtual_memory().total
+
+
+def test_the_most_memory_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)
+    monkeypatch.setattr(psutil.Process, "memory_info", lambda process: SimpleNamespace(peak_wset=123))
+    assert device.peak_memory(torch.device("cpu")) == 123

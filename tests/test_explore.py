@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from zeuxis import explore
-from zeuxis.data import open_pack
+from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.explore.arithmetic import to_norm
 from zeuxis.explore.candidates import Candidates, choose
@@ -499,7 +499,7 @@ def test_score_of_classes_is_the_class_they_add_up_to(toy: Toy, known: Candidate
 
 def test_examples_show_what_is_asked_and_differ_by_seed() -> None:
     threes = explore.examples("digits:3", range(20), size=8, channels=1)
-    pack = open_pack("digits", size=8, channels=1)
+    pack = DataSpec.parse("digits").open(8, 1)
     assert pack.labels is not None
     known = {image.tobytes() for image, label in zip(pack.images, pack.labels) if label == 3}
     drawn = [image.tobytes() for image in to_uint8(threes)]

@@ -43,15 +43,20 @@ def test_it_imports_without_torch() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no XDG folders")
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ZEUXIS_CACHE", "/a/b")
     assert files.cache_dir() == Path("/a/b")
     monkeypatch.delenv("ZEUXIS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/c")
     assert files.cache_dir() == Path("/c/zeuxis")
-    for ignored in ("", "relative"):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    own = tmp_path / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    for ignored in ("", "relative"):  # the XDG specification takes absolute paths alone
         monkeypatch.setenv("XDG_CACHE_HOME", ignored)
-        assert files.cache_dir() == Path.home() / ".cache" / "zeuxis"
+        assert files.cache_dir() == own / "zeuxis"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert files.cache_dir() == own / "zeuxis" and not own.exists(), "it is named and not made"
 
 
 # Writing
@@ -263,6 +268,38 @@ def test_a_volume_without_locks_does_not_stop_work(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with files.lock(tmp_path, wait=0.0):
         assert (tmp_path / ".lock").exists()
+
+
+def test_a_volume_that_fails_to_lock_is_said_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(UsageError, match=r"\.lock: Input/output error; check the path"), files.lock(tmp_path):
+        pass
+
+
+def test_the_owner_can_be_read_where_the_first_byte_of_a_lock_cannot(tmp_path: Path) -> None:
+    with files.lock(tmp_path):  # Windows keeps others from the locked byte
+        assert (tmp_path / ".lock").read_bytes()[1:].startswith(f"process {os.getpid()} on ".encode())
+
+
+def test_a_killed_process_frees_its_lock(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from zeuxis.io import files\n"
+        "with files.lock(sys.argv[1]): print('held', flush=True); time.sleep(600)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match=f"is in use by process {holder.pid} on "), files.lock(tmp_path, wait=0.0):
+            pass
+        holder.kill()
+    with files.lock(tmp_path, wait=0.0):
+        pass
 
 
 # Reading

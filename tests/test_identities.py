@@ -22,7 +22,7 @@ from zeuxis.families.vae import VAE
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.augment import augment, cutout, translation
 from zeuxis.nets.conv import Down, Norm, ResizeConv2d, Up, Upsampling, opponents, pyramid, steady_init, textbook_init
-from zeuxis.training.engine import average_weight, hash_seed, train, update_average
+from zeuxis.training.engine import average_weight, hash_seed, train, train_step, update_average
 
 
 def test_non_saturating_pair_is_binary_cross_entropy_on_logits() -> None:
@@ -292,3 +292,24 @@ def test_the_rate_falls_with_the_inverse_root_of_the_images(family: Callable[...
 
 def test_the_learning_rate_of_the_paper_is_constant() -> None:
     assert DCGAN(**{"size": 8, **DCGAN.presets["paper"], "base_channels": 4}).lr_scale(Clock(0, 10**9)) == 1.0
+
+
+@pytest.mark.parametrize(("likelihood", "sigma"), [("gaussian", 0.5), ("gaussian", 0.0), ("bernoulli", 1.0)])
+def test_the_vae_leaves_out_of_its_loss_what_no_weight_changes(likelihood: str, sigma: float) -> None:
+    model = VAE(size=8, channels=1, base_channels=4, latent_dim=4, likelihood=likelihood, sigma=sigma)  # type: ignore[arg-type]
+    image = torch.rand(5, 1, 8, 8) * 2 - 1
+    torch.manual_seed(3)
+    terms = dict(list(model.losses(Batch(image), Clock()))[-1][1])
+    torch.manual_seed(3)
+    mean, log_variance = model.posterior(image)
+    whole = -model.log_likelihood(image, model.decoder(mean + torch.randn_like(mean) * (log_variance / 2).exp())).mean()
+    left_out = (
+        0.0 if likelihood == "bernoulli" else 64 * (math.log(2 * math.pi) / 2 + (math.log(sigma) if sigma else 0))
+    )
+    torch.testing.assert_close(terms["reconstruction"], whole - left_out, rtol=1e-4, atol=1e-3)
+
+
+def test_a_players_loss_is_the_sum_of_its_terms() -> None:
+    model, image = VAE(size=8, channels=1, base_channels=4, kl_warmup=0), torch.rand(6, 1, 8, 8)
+    report = train_step(model, model.optimizers(), Batch(image), Clock())
+    torch.testing.assert_close(report["vae/loss"], report["vae/reconstruction"] + report["vae/kl"])

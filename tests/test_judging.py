@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from commandline import refused, typed
-from zeuxis import api, families, judging
-from zeuxis.data import Pack, catalog, open_pack
+from zeuxis import api, families, judging, loading
+from zeuxis.data import DataSpec, Pack
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io.images import from_uint8
 from zeuxis.judging import abilities, report, runs, sets
@@ -73,16 +73,17 @@ class Replay(Latent):
     ],
 )
 def test_named_sets_have_images_held_out(spec: str, halves: tuple[str, str] | None) -> None:
-    assert catalog.halves(spec, 70) == halves
+    found = DataSpec.parse(spec).held_out(70)
+    assert (found and tuple(map(str, found))) == halves
 
 
 def test_held_out_images_judge_and_the_twin_was_trained_on() -> None:
-    chosen = sets.choose("digits", count=100, size=8, channels=1)
+    chosen = sets.choose(DataSpec.parse("digits"), count=100, size=8, channels=1)
     assert chosen.judge is chosen.held_out and chosen.judge.name == "digits-test"
     assert len(chosen.reference) == len(chosen.twin) == 100
     assert chosen.describe() == "100 held-out images of digits-test"
     assert np.isin(chosen.twin, chosen.searched).all() and len(chosen.searched) == len(chosen.training) > 1400
-    again = sets.choose("digits", count=100, size=8, channels=1)
+    again = sets.choose(DataSpec.parse("digits"), count=100, size=8, channels=1)
     assert np.array_equal(chosen.twin, again.twin) and np.array_equal(chosen.reference, again.reference)
 
 
@@ -95,15 +96,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_cut_in_two(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = sets.choose(str(folder), count=1000, size=8, channels=3)
+    chosen = sets.choose(DataSpec.parse(folder), count=1000, size=8, channels=3)
     assert chosen.held_out is None and chosen.judge is chosen.training
     assert len(chosen.reference) == len(chosen.twin) == 30 and not np.isin(chosen.twin, chosen.reference).any()
     assert "nothing is held out" in chosen.describe()
-    assert len(sets.choose(str(folder), count=25, size=8, channels=3).twin) == 25
+    assert len(sets.choose(DataSpec.parse(folder), count=25, size=8, channels=3).twin) == 25
     monkeypatch.setattr(sets, "MOST_TRAINING", 50)
-    assert len(sets.choose(str(folder), count=25, size=8, channels=3).searched) == 50
+    assert len(sets.choose(DataSpec.parse(folder), count=25, size=8, channels=3).searched) == 50
     with pytest.raises(DataError, match="gives 15 images to compare with"):
-        sets.choose(str(folder), count=100, size=8, channels=3, max_images=30)
+        sets.choose(DataSpec.parse(folder, max_images=30), count=100, size=8, channels=3)
 
 
 def judged(model: Latent, chosen: sets.Sets) -> Evaluation:
@@ -111,7 +112,7 @@ def judged(model: Latent, chosen: sets.Sets) -> Evaluation:
 
 
 def test_a_model_that_replays_its_training_images_is_caught() -> None:
-    chosen = sets.choose("digits", count=100, size=8, channels=1)
+    chosen = sets.choose(DataSpec.parse("digits"), count=100, size=8, channels=1)
     found = judged(Replay(8, 1).of(chosen.training, range(400, 500)), chosen)
     assert found["copies (share of samples)"].value == 1
     assert found["distance to nearest training image"].value == 0
@@ -124,8 +125,8 @@ def test_a_model_that_replays_its_training_images_is_caught() -> None:
 
 
 def test_a_model_that_shows_unseen_images_is_as_good_as_real() -> None:
-    chosen = sets.choose("digits", count=170, size=8, channels=1)
-    unseen = open_pack("digits/test", size=8, channels=1)
+    chosen = sets.choose(DataSpec.parse("digits"), count=170, size=8, channels=1)
+    unseen = DataSpec.parse("digits/test").open(8, 1)
     found = judged(Replay(8, 1).of(unseen, range(170, 340)), chosen)  # those after the reference, of other hands
     assert found["copies (share of samples)"].value < 0.06
     fid = next(row for row in found.rows if row.name == "FID[eyes]")
@@ -140,7 +141,7 @@ def test_a_model_that_shows_unseen_images_is_as_good_as_real() -> None:
 
 
 def test_the_same_again_and_other_seeds() -> None:
-    chosen = sets.choose("digits", count=40, size=8, channels=1)
+    chosen = sets.choose(DataSpec.parse("digits"), count=40, size=8, channels=1)
     torch.manual_seed(0)
     model = families.find("gan")(size=8, channels=1).eval()
     assert isinstance(model, Latent)
@@ -167,7 +168,7 @@ def test_a_vae_is_asked_for_its_likelihood_too(kind: str, monkeypatch: pytest.Mo
     torch.manual_seed(0)
     model = families.find("vae")(size=16, channels=1, latent_dim=4, base_channels=4, likelihood=kind).eval()
     assert isinstance(model, Latent)
-    chosen = sets.choose("digits", count=40, size=16, channels=1)
+    chosen = sets.choose(DataSpec.parse("digits"), count=40, size=16, channels=1)
     found = judged(model, chosen)
     assert 0 < found["reconstruction PSNR (dB)"].value < 40 and -1 < found["reconstruction SSIM"].value < 1
     elbo, bound = found["ELBO (nats/image)"], found["importance-weighted bound, 7 draws (nats/image)"]
@@ -184,7 +185,7 @@ def test_a_diffusion_is_asked_for_a_bound_of_its_likelihood() -> None:
     torch.manual_seed(0)
     model = families.find("diffusion")(size=16, channels=1, base_channels=8, num_inference_steps=2).eval()
     assert isinstance(model, Latent)
-    found = judged(model, sets.choose("digits", count=40, size=16, channels=1))
+    found = judged(model, sets.choose(DataSpec.parse("digits"), count=40, size=16, channels=1))
     nats, bits = found["variational bound (nats/image)"], found["variational bound (bits/dim)"]
     assert bits.value == pytest.approx(-nats.value / 256 / math.log(2)) and bits.low < bits.value < bits.high
     # Untrained it takes the pixels for a Gaussian of deviation 0.5, each for itself: near 8 bits for each, as of no idea.
@@ -200,7 +201,7 @@ def test_of_a_model_that_takes_long_fewer_images_are_made_again(
     torch.manual_seed(0)
     model = families.find("diffusion")(size=16, channels=1, base_channels=8, num_inference_steps=4).eval()
     assert isinstance(model, Encoder) and (model.decode_nfe, model.encode_nfe) == (4, 6)
-    found = judged(model, sets.choose("digits", count=40, size=16, channels=1))
+    found = judged(model, sets.choose(DataSpec.parse("digits"), count=40, size=16, channels=1))
     counts = {row.name: row.of for row in found.rows}
     assert (
         counts["reconstruction PSNR (dB)"] == counts["reconstruction SSIM"] == 20 and counts["path length[eyes]"] == 25
@@ -211,7 +212,7 @@ def test_of_a_model_that_takes_long_fewer_images_are_made_again(
     assert report.read(tmp_path / "evaluation.json").rows == found.rows
     vae = families.find("vae")(size=16, channels=1, latent_dim=4, base_channels=4).eval()
     assert isinstance(vae, Latent)
-    plain = judged(vae, sets.choose("digits", count=40, size=16, channels=1))
+    plain = judged(vae, sets.choose(DataSpec.parse("digits"), count=40, size=16, channels=1))
     assert {row.of for row in plain.rows if "reconstruction" in row.name} == {40}
 
 
@@ -222,7 +223,7 @@ def test_an_rbm_is_asked_for_its_likelihood_in_nats(units: str, monkeypatch: pyt
     model = families.find("rbm")(size=8, channels=1, latent_dim=6, units=units, sample_steps=3).eval()
     assert isinstance(model, Latent)
     torch.nn.init.normal_(model.weight, std=0.1)
-    chosen = sets.choose("digits", count=60, size=8, channels=1)
+    chosen = sets.choose(DataSpec.parse("digits"), count=60, size=8, channels=1)
     counted = judged(model, chosen)
     monkeypatch.setattr(partition, "MOST_HIDDEN", 0)
     found = judged(model, chosen)
@@ -293,7 +294,19 @@ def test_evaluate_of_what_cannot_be_judged(run: Path, tmp_path: Path) -> None:
     assert "--images" in refused("evaluate", "1", "--images", "19")
     assert "needs --weights FILE" in refused("evaluate", "1", "--features", "inception")
     assert "no run" in refused("evaluate", "7")
-    assert runs.selection_of("1", "digits") == ("pad", 300) and runs.selection_of("1", "mnist") == ("crop", None)
+    digits, mnist = DataSpec.parse("digits"), DataSpec.parse("mnist")
+    assert runs.selected("1", digits) == DataSpec.parse(digits, resize_mode="pad", max_images=300)
+    assert runs.selected("1", mnist) == mnist
+
+
+def test_the_data_of_a_run_is_known_by_a_relative_path_too(run: Path, tmp_path: Path) -> None:
+    (run / "config.yaml").write_text(f"family: gan\ndata: {tmp_path / 'birds'}\nsettings: {{max_images: 300}}\n")
+    own = loading.data_of("1")
+    assert own == DataSpec.parse(tmp_path / "birds")
+    for data in ("birds", "./birds", str(tmp_path / "birds")):
+        assert runs.selected("1", DataSpec.parse(data)).max_images == 300
+    for other in ("bird", "edges -> birds", "digits"):
+        assert runs.selected("1", DataSpec.parse(other)) == DataSpec.parse(other)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +12,9 @@ import pytest
 import torch
 
 import zeuxis
-from commandline import in_a_process, refused, typed
+from commandline import forget_modules, in_a_process, refused, typed
 from zeuxis import api, families
-from zeuxis.data import open_pack
+from zeuxis.data import DataSpec
 from zeuxis.storage import Run
 from zeuxis.training.settings import TrainSettings
 
@@ -25,11 +24,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty current folder, from which modules are imported; they are forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    before = set(sys.modules)
     yield tmp_path
-    for name in set(sys.modules) - before:
-        if not name.startswith(("zeuxis", "torch", "numpy", "PIL")):
-            del sys.modules[name]
+    forget_modules(tmp_path)
 
 
 def test_what_it_writes_is_trained_and_drawn(here: Path) -> None:
@@ -121,7 +117,7 @@ def test_it_learns_digits(here: Path) -> None:
     run = api.train("learner:Learner", "digits", settings=TrainSettings(steps=6_000, device="cpu", kernels="standard"))
     model = api.load(run, device="cpu", family=families.find("learner:Learner"))
     samples = api.sample(model, 500).flatten(1)
-    real = torch.from_numpy(open_pack("digits", size=8, channels=1).images.copy()).flatten(1) / 127.5 - 1
+    real = torch.from_numpy(DataSpec.parse("digits").open(size=8, channels=1).images.copy()).flatten(1) / 127.5 - 1
     among = torch.cdist(real, real).fill_diagonal_(float("inf")).amin(1).mean()
     assert torch.cdist(samples, real).amin(1).mean() < 1.2 * among
     assert samples.std(0).mean() > 0.8 * real.std(0).mean(), "and they are as diverse"

@@ -11,19 +11,20 @@ import pytest
 import torch
 from PIL import Image
 
-from zeuxis.data import catalog, derived_sources, open_pack, pairs
+from zeuxis.data import DataSpec, derived_sources
 from zeuxis.data.batches import PairSource
 from zeuxis.data.catalog import _earth, _places, avatars, maps, openmoji
 from zeuxis.data.listing import Shape
-from zeuxis.data.pairs import PairSpec, open_pairs
+from zeuxis.data.pairs import Pairs
+from zeuxis.data.specs import Form
 from zeuxis.errors import DataError, UsageError
 
 Array = np.ndarray[Any, Any]
-COLOUR, GREY = Shape(16, 3), Shape(16, 1)
+COLOUR, GREY = (16, 3), (16, 1)
 
 
-def opened(spec: str, *, paired: bool = True, source: Shape = COLOUR, image: Shape = COLOUR) -> pairs.Pairs:
-    return open_pairs(spec, source=source, image=image, paired=paired)
+def opened(text: str, *, paired: bool = True, source: Form = COLOUR, image: Form = COLOUR) -> Pairs:
+    return DataSpec.parse(text).open_pairs(source, image, paired=paired)
 
 
 def plain(path: Path, value: int, *, size: tuple[int, int] = (16, 16)) -> None:
@@ -38,66 +39,6 @@ def two_folders(root: Path, count: int = 6) -> str:
         plain(root / "a" / f"{i}.png", i)
         plain(root / "b" / f"{i}.bmp", 100 + i)
     return f"{root / 'a'} -> {root / 'b'}"
-
-
-# What a spec says.
-
-
-def test_a_spec_names_two_ends(tmp_path: Path) -> None:
-    assert pairs.parse("a -> b/c") == PairSpec("a", "b/c")
-    assert pairs.parse("avatars") is None and pairs.parse("avatars/test:5") is None
-    assert pairs.parse("map-to-aerial") == PairSpec("maps.map", "maps.aerial")
-    assert pairs.parse("map-to-aerial/test:7") == PairSpec("maps.map/test:7", "maps.aerial/test:7")
-    assert pairs.parse("grey-to-colour:9") == PairSpec("grey", "avatars:9")
-    odd = tmp_path / "x -> y"
-    odd.mkdir()
-    assert pairs.parse(str(odd)) is None, "what exists is a path"
-
-
-def test_every_task_is_of_sets_that_are_here() -> None:
-    for task in pairs.TASKS:
-        ends = pairs.parse(task)
-        assert ends is not None and ends.known
-        for end in ends:
-            assert end in derived_sources.DERIVATIONS or catalog.parse(end), end
-        assert pairs.halves(task, 7) is not None
-        assert {"size", "channels", "source_channels"} == set(pairs.shape(task))
-
-
-def test_only_views_of_the_same_things_are_known_to_be_pairs() -> None:
-    for known in ("edges -> here", "left -> here", "maps.map/test:5 -> maps.aerial/test", "avatars -> avatars.glasses"):
-        assert (ends := pairs.parse(known)) is not None and ends.known
-    for other in ("a -> b", "mnist -> mnist/test", "maps.map -> maps.aerial/test", "maps.map -> night.day"):
-        assert (ends := pairs.parse(other)) is not None and not ends.known
-
-
-def test_what_is_held_out_is_so_on_both_ends() -> None:
-    assert pairs.halves("map-to-aerial", 50) == ("maps.map -> maps.aerial", "maps.map/test:50 -> maps.aerial/test:50")
-    assert pairs.halves("edges -> avatars:80", 50) == ("edges -> avatars:80", "edges -> avatars/test:50")
-    assert pairs.halves("a -> b", 50) is None
-    assert pairs.halves("edges -> here", 50) is None
-    assert pairs.halves("mnist -> fashion-mnist", 50) is None, "nothing says that these belong together"
-    assert pairs.halves("avatars", 50) == ("avatars", "avatars/test:50")
-    assert pairs.shape("line-to-colour") == {"size": 64, "channels": 3, "source_channels": 1}
-    assert pairs.shape("edges -> somewhere") == {"source_channels": 1}
-
-
-def test_paths_are_found_again_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    two_folders(tmp_path, 1)
-    assert pairs.lasting("a -> b") == f"{tmp_path / 'a'} -> {tmp_path / 'b'}"
-    assert pairs.lasting("edges -> a") == f"edges -> {tmp_path / 'a'}"
-    for same in ("map-to-aerial", "maps.map -> maps.aerial", "avatars:5", "absent"):
-        assert pairs.lasting(same) == same
-
-
-def test_a_name_with_a_view_is_no_file(tmp_path: Path) -> None:
-    assert catalog.parse("maps.relief/test:9") == catalog.Named("maps", "relief", "test", 9)
-    assert str(catalog.Named("maps", "relief", "test", 9)) == "maps.relief/test:9"
-    for other in ("avatars.zip", "mnist.relief", "maps.", "nothing", "maps/../x"):
-        assert catalog.parse(other) is None
-    with pytest.raises(UsageError, match="maps.lamps"):
-        open_pack("maps.lamps")
 
 
 # Which images belong together.
@@ -182,7 +123,7 @@ def test_what_sources_are_made_of_is_decoded_once(tmp_path: Path) -> None:
         plain(tmp_path / f"{i}.png", 2 * i)
     found = opened(f"grey -> {tmp_path}", source=GREY)
     assert [int(image[0, 0, 0]) for image in found.source.images] == [0, 2, 4, 6, 8]
-    assert found.image.path == open_pack(tmp_path, size=16).path
+    assert found.image.path == DataSpec.parse(tmp_path).open(16).path
 
 
 # The order in which they are learned.
@@ -234,10 +175,10 @@ def test_known_pairs_are_hidden_from_who_learns_without() -> None:
 
 
 def test_glasses_are_all_that_differs() -> None:
-    found = opened("plain-to-glasses:6", source=Shape(32, 3), image=Shape(32, 3))
+    found = opened("plain-to-glasses:6", source=(32, 3), image=(32, 3))
     for i in range(6):
-        assert np.array_equal(found.source.images[i], avatars.draw(i, size=32, change={"glasses": False}))
-        assert np.array_equal(found.image.images[i], avatars.draw(i, size=32, change={"glasses": True}))
+        assert np.array_equal(found.source.images[i], avatars.draw_avatar(i, size=32, change={"glasses": False}))
+        assert np.array_equal(found.image.images[i], avatars.draw_avatar(i, size=32, change={"glasses": True}))
     for pack, has in ((found.source, 0), (found.image, 1)):
         assert pack.labels is not None
         assert (pack.labels[:, [a.name for a in pack.attributes].index("glasses")] == has).all()
@@ -268,10 +209,11 @@ def test_all_pictures_of_a_place_show_the_same_degrees() -> None:
     small = np.array(Image.fromarray(large).resize((4096, 2048), Image.Resampling.BOX))
     for size in (64, 128):
         cuts = [
-            _places.Tiles(lambda each=each: each).picture("900,2000", Shape(size, 3)).pixels for each in (large, small)
+            _places.EarthCuts(lambda each=each: each).picture("900,2000", Shape(size, 3)).pixels
+            for each in (large, small)
         ]
         assert np.abs(cuts[0].astype(int) - cuts[1]).max() <= 1
-    assert _places.Tiles(lambda: large).picture("900,2000", Shape(64, 3)).size == (64, 64)
+    assert _places.EarthCuts(lambda: large).picture("900,2000", Shape(64, 3)).size == (64, 64)
 
 
 def test_lines_go_on_across_the_border_of_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,7 +231,7 @@ def test_an_emoji_of_lines_has_only_its_lines() -> None:
         b'y="10" width="50" height="50"/></g><g id="line"><rect x="20" y="20" width="10" height="10"/></g></svg>'
     )
     drawn = {}
-    for view, channels in openmoji.VIEWS.items():
+    for view, channels in openmoji.OPENMOJI.views.items():
         image = Image.open(io.BytesIO(openmoji._drawn(openmoji._layers(svg, view), 62)))
         drawn[view] = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     assert drawn["line"][20, 20] == 0 and drawn["line"][50, 50] == 255 and (drawn["line"] == 255).mean() > 0.9

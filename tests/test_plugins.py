@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from commandline import in_a_process, refused, typed
+from commandline import forget_modules, in_a_process, refused, typed
 from zeuxis import api, capabilities, families, registry
 from zeuxis.errors import UsageError
 from zeuxis.model import Encoder
@@ -28,7 +28,6 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
-    before = set(sys.modules)
 
     def put(name: str, entries: str, modules: dict[str, str], *, place: Path = site, summary: str = "") -> Path:
         info = place / f"{name.replace('-', '_')}-1.0.dist-info"
@@ -43,8 +42,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         return info
 
     yield put
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+    forget_modules(site)
     registry._scan.cache_clear()
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zeuxis import families
-from zeuxis.data import open_pack
+from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.io.images import from_uint8
 from zeuxis.metrics import partition
@@ -217,7 +217,7 @@ def test_the_learning_rate_falls_with_the_images_seen() -> None:
 
 def test_it_learns_more_of_digits_than_independent_pixels_can_say() -> None:
     """Both likelihoods are exact; the images that judge have not been learned from."""
-    seen, unseen = (from_uint8(open_pack(name, size=8, channels=1).images) for name in ("digits", "digits/test"))
+    seen, unseen = (from_uint8(DataSpec.parse(name).open(8, 1).images) for name in ("digits", "digits/test"))
     torch.manual_seed(0)
     model = RBM(size=8, channels=1, latent_dim=14, binarize="threshold", lr=0.05)
     optimizers = model.optimizers()

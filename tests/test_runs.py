@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from zeuxis import families, storage
+from zeuxis.data import DataSpec, Pack
 from zeuxis.data.listing import Shape
-from zeuxis.data.pack import Pack
 from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
 from zeuxis.io import files
 from zeuxis.model import Batch, Clock, Latent, Model, Turn, option, options_of
@@ -97,13 +97,11 @@ def blobs(folder: Path, size: int, channels: int, *, count: int = 40) -> Pack:
     return Pack(folder, "blobs", pixels, None, [], [], [], hashlib.sha256(pixels).hexdigest(), Shape(size, channels))
 
 
-def open_blobs(
-    spec: str, model: Model, *, resize_mode: str, max_images: int | None, progress: Callable[[int, int], None]
-) -> Pack:
+def open_blobs(spec: DataSpec, model: Model, *, progress: Callable[[int, int], None]) -> Pack:
     """Stands for `open_data`."""
     progress(1, 1)
     size, channels = model.size, model.channels
-    return blobs(Path(spec) / f"{size}x{channels}", size, channels, count=max_images or 40)
+    return blobs(Path(str(spec)) / f"{size}x{channels}", size, channels, count=spec.max_images or 40)
 
 
 def settings(out: Path, **changed: Any) -> TrainSettings:
@@ -131,7 +129,7 @@ def _blobs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tmp_path_factory.mktemp("blobs"))
+    return DataSpec.parse(tmp_path_factory.mktemp("blobs"))
 
 
 @pytest.fixture
@@ -140,7 +138,7 @@ def quiet() -> Lines:
 
 
 @pytest.fixture(scope="module")
-def never_stopped(tmp_path_factory: pytest.TempPathFactory, data: str) -> dict[str, str]:
+def never_stopped(tmp_path_factory: pytest.TempPathFactory, data: DataSpec) -> dict[str, str]:
     """What a run that nothing happens to ends with."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "open_data", open_blobs)
@@ -152,13 +150,17 @@ def test_a_named_set_trains_at_its_own_size_unless_told(
     tmp_path: Path, quiet: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where open_blobs leaves its files
-    run = runs.start(settings(tmp_path / "a", steps=1), Toy, {}, data="fashion-mnist/test", display=quiet)
+    run = runs.start(
+        settings(tmp_path / "a", steps=1), Toy, {}, data=DataSpec.parse("fashion-mnist/test"), display=quiet
+    )
     assert storage.read_model_folder(run / "model")[0]["options"]["size"] == 28
-    run = runs.start(settings(tmp_path / "b", steps=1), Toy, {"size": 16}, data="fashion-mnist", display=quiet)
+    run = runs.start(
+        settings(tmp_path / "b", steps=1), Toy, {"size": 16}, data=DataSpec.parse("fashion-mnist"), display=quiet
+    )
     assert storage.read_model_folder(run / "model")[0]["options"]["size"] == 16
 
 
-def test_run_folder_holds_what_the_design_says(tmp_path: Path, data: str, quiet: Lines) -> None:
+def test_run_folder_holds_what_the_design_says(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:
     run = runs.start(settings(tmp_path, name="my run"), Toy, {"lr": 0.02}, data=data, display=quiet)
     assert run == tmp_path / "00001-my-run"
     config = storage.Run.open(run).config
@@ -181,7 +183,7 @@ def test_run_folder_holds_what_the_design_says(tmp_path: Path, data: str, quiet:
     assert not [name for name in weights if name.startswith("critic")]
 
 
-def test_row_is_the_mean_of_its_interval(tmp_path: Path, data: str, quiet: Lines) -> None:
+def test_row_is_the_mean_of_its_interval(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:
     every = runs.start(settings(tmp_path / "a", log_every=1), Toy, {}, data=data, display=quiet)
     some = runs.start(settings(tmp_path / "b", log_every=5), Toy, {}, data=data, display=quiet)
     each = {row["step"]: row["maker/fool"] for row in storage.Run.open(every).metrics()}
@@ -191,7 +193,7 @@ def test_row_is_the_mean_of_its_interval(tmp_path: Path, data: str, quiet: Lines
 
 @pytest.mark.parametrize("cut", range(1, STEPS))
 def test_resumed_at_any_step_ends_with_the_same_bits(
-    tmp_path: Path, data: str, quiet: Lines, never_stopped: dict[str, str], cut: int
+    tmp_path: Path, data: DataSpec, quiet: Lines, never_stopped: dict[str, str], cut: int
 ) -> None:
     run = runs.start(settings(tmp_path, steps=cut), Toy, {}, data=data, display=quiet)
     runs.resume(run, steps=STEPS, family=Toy, display=quiet)
@@ -199,7 +201,7 @@ def test_resumed_at_any_step_ends_with_the_same_bits(
 
 
 @pytest.mark.parametrize("name", ["vae", "gan", "dcgan", "rbm", "wgan", "wgan_gp"])
-def test_families_resume_bit_for_bit(tmp_path: Path, data: str, quiet: Lines, name: str) -> None:
+def test_families_resume_bit_for_bit(tmp_path: Path, data: DataSpec, quiet: Lines, name: str) -> None:
     family = families.find(name)
     options = small(family)
 
@@ -224,7 +226,7 @@ def test_families_resume_bit_for_bit(tmp_path: Path, data: str, quiet: Lines, na
 
 
 def test_resuming_takes_the_kernels_that_the_run_began_with(
-    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, data: DataSpec, quiet: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = {"4x64 to 4x1 by 1x64": "blas standard blas"}
     monkeypatch.setattr(engine, "choose_kernels", lambda *_, **__: chosen)
@@ -243,7 +245,7 @@ def test_resuming_takes_the_kernels_that_the_run_began_with(
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
-def test_what_is_inside_is_drawn_beside_the_samples(tmp_path: Path, data: str, quiet: Lines) -> None:
+def test_what_is_inside_is_drawn_beside_the_samples(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:
     asked = settings(tmp_path, steps=12, batch_size=8, sample_every=6)
     run = runs.start(asked, families.find("rbm"), {"size": 16, "latent_dim": 8}, data=data, display=quiet)
     for kind in ("samples", "filters", "chains", "reconstructions"):
@@ -257,7 +259,7 @@ def images_of(path: Path) -> Any:
     return np.asarray(Image.open(path).convert("RGB"))[2:18].astype(int)
 
 
-def test_minutes_alone_end_a_run_and_resume_it(tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minutes_alone_end_a_run_and_resume_it(tmp_path: Path, data: DataSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zeuxis.training.settings.STEPS", 3)  # what a run takes if nothing is said
     told = io.StringIO()
     run = runs.start(settings(tmp_path, steps=None, minutes=0.01), Toy, {}, data=data, display=Lines(told, every=0))
@@ -272,7 +274,7 @@ def test_minutes_alone_end_a_run_and_resume_it(tmp_path: Path, data: str, monkey
 
 
 def test_core_minutes_count_the_steps_alone_and_go_on_after_a_resume(
-    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, data: DataSpec, quiet: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a processor whose time passes by 1 s in each step, and by 7 s in each sheet and each save."""
     used = [0.0]
@@ -309,7 +311,7 @@ def test_core_minutes_count_the_steps_alone_and_go_on_after_a_resume(
 
 
 def test_core_minutes_do_not_change_what_is_learned(
-    tmp_path: Path, data: str, quiet: Lines, never_stopped: dict[str, str]
+    tmp_path: Path, data: DataSpec, quiet: Lines, never_stopped: dict[str, str]
 ) -> None:
     run = runs.start(settings(tmp_path, cpu_minutes=60.0), Toy, {}, data=data, display=quiet)
     found = digests(run)
@@ -340,7 +342,7 @@ def test_budget_tells_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
         both.resumed({"processor_seconds": None})
 
 
-def test_minutes_go_on_with_a_run_whose_steps_are_done(tmp_path: Path, data: str, quiet: Lines) -> None:
+def test_minutes_go_on_with_a_run_whose_steps_are_done(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:
     run = runs.start(settings(tmp_path, steps=4), Toy, {}, data=data, display=quiet)
     runs.resume(run, cpu_minutes=0.002, family=Toy, display=quiet)
     assert storage.Run.open(run).load_checkpoint().step > 4
@@ -351,7 +353,7 @@ def test_minutes_go_on_with_a_run_whose_steps_are_done(tmp_path: Path, data: str
 
 
 def test_minutes_end_a_run_without_changing_it(
-    tmp_path: Path, data: str, quiet: Lines, never_stopped: dict[str, str]
+    tmp_path: Path, data: DataSpec, quiet: Lines, never_stopped: dict[str, str]
 ) -> None:
     run = runs.start(settings(tmp_path, minutes=0.0), Toy, {}, data=data, display=quiet)
     assert storage.Run.open(run).load_checkpoint().step == 1
@@ -363,14 +365,14 @@ def test_minutes_end_a_run_without_changing_it(
 
 
 def test_resuming_a_finished_run_changes_nothing(
-    tmp_path: Path, data: str, quiet: Lines, never_stopped: dict[str, str]
+    tmp_path: Path, data: DataSpec, quiet: Lines, never_stopped: dict[str, str]
 ) -> None:
     run = runs.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
     runs.resume(run, family=Toy, display=quiet)
     assert digests(run) == never_stopped
 
 
-def test_resume_refuses_changed_data_fewer_steps_and_unnamed_code(tmp_path: Path, data: str, quiet: Lines) -> None:
+def test_resume_refuses_changed_data_fewer_steps_and_unnamed_code(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:
     run = runs.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
     with pytest.raises(UsageError, match=r"at step 12, beyond 3; .*--steps or --minutes"):
         runs.resume(run, steps=3, family=Toy, display=quiet)
@@ -395,7 +397,7 @@ def test_resume_refuses_changed_data_fewer_steps_and_unnamed_code(tmp_path: Path
     ],
 )
 def test_resume_says_what_is_wrong_in_config(
-    tmp_path: Path, data: str, quiet: Lines, broken: dict[str, Any], message: str
+    tmp_path: Path, data: DataSpec, quiet: Lines, broken: dict[str, Any], message: str
 ) -> None:
     run = runs.start(settings(tmp_path, steps=1), Toy, {}, data=data, display=quiet)
     config = storage.Run.open(run).config
@@ -404,7 +406,7 @@ def test_resume_says_what_is_wrong_in_config(
         runs.resume(run, family=Toy, display=quiet)
 
 
-def test_init_from_takes_the_weights_alone(tmp_path: Path, data: str, quiet: Lines) -> None:
+def test_init_from_takes_the_weights_alone(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:
     first = runs.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
     second = runs.start(
         settings(tmp_path, steps=1, init_from=str(first), seed=9), Toy, {"lr": 0.0}, data=data, display=quiet
@@ -419,16 +421,17 @@ def test_init_from_takes_the_weights_alone(tmp_path: Path, data: str, quiet: Lin
 
 
 def test_data_is_found_again_from_another_folder(
-    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, data: DataSpec, quiet: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(Path(data).parent)
-    run = runs.start(settings(tmp_path, steps=1), Toy, {}, data=Path(data).name, display=quiet)
+    folder = Path(str(data))
+    monkeypatch.chdir(folder.parent)
+    run = runs.start(settings(tmp_path, steps=1), Toy, {}, data=DataSpec.parse(folder.name), display=quiet)
     monkeypatch.chdir("/")
     runs.resume(run, steps=2, family=Toy, display=quiet)
-    assert storage.Run.open(run).config["data"] == data
+    assert storage.Run.open(run).config["data"] == str(folder)
     card = (run / "model" / "README.md").read_text()
-    assert Path(data).name in card
-    assert str(Path(data).parent) not in card
+    assert folder.name in card
+    assert str(folder.parent) not in card
 
 
 # --- what stops a run: a server forks a process per command, so that torch is imported once
@@ -480,7 +483,9 @@ def child(job: dict[str, Any]) -> None:
             if job["run"]:
                 runs.resume(job["run"], family=Toy, display=Lines(sys.stderr))
             else:
-                runs.start(settings(Path(job["out"])), Toy, {}, data=job["data"], display=Lines(sys.stderr))
+                runs.start(
+                    settings(Path(job["out"])), Toy, {}, data=DataSpec.parse(job["data"]), display=Lines(sys.stderr)
+                )
     except ZeuxisError as error:
         os.write(2, f"zeuxis: {error}\n".encode())
         code = error.exit_code
@@ -549,10 +554,10 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(data: str) -> Iterator[Server]:
+def server(data: DataSpec) -> Iterator[Server]:
     if not hasattr(os, "fork"):
         pytest.skip("needs fork")
-    made = Server(data)
+    made = Server(str(data))
     yield made
     assert made.process.stdin
     made.process.stdin.close()
@@ -716,7 +721,7 @@ TERMS = [
 
 
 def assert_diverged(
-    out: Path, quiet: Lines, family: type[Model], data: str, named: str, options: dict[str, Any]
+    out: Path, quiet: Lines, family: type[Model], data: DataSpec, named: str, options: dict[str, Any]
 ) -> None:
     with pytest.raises(DivergedError, match=named) as raised:
         runs.start(settings(out, steps=9, batch_size=8), family, options, data=data, display=quiet)
@@ -735,7 +740,7 @@ def assert_diverged(
 @pytest.mark.parametrize(("name", "player", "term"), TERMS)
 def test_loss_that_is_not_finite_is_named_and_never_saved(
     tmp_path: Path,
-    data: str,
+    data: DataSpec,
     quiet: Lines,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
@@ -752,7 +757,7 @@ def test_loss_that_is_not_finite_is_named_and_never_saved(
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("player", ["critic", "maker"])
 def test_gradient_that_is_not_finite_is_named(
-    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch, player: str, value: float
+    tmp_path: Path, data: DataSpec, quiet: Lines, monkeypatch: pytest.MonkeyPatch, player: str, value: float
 ) -> None:
     losses = Toy.losses
 
@@ -769,7 +774,7 @@ def test_gradient_that_is_not_finite_is_named(
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_image_that_is_not_finite_is_found(
-    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch, value: float
+    tmp_path: Path, data: DataSpec, quiet: Lines, monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
     batch = runs.PackSource.batch
 
@@ -783,7 +788,7 @@ def test_image_that_is_not_finite_is_found(
 
 @pytest.mark.parametrize("where", ["model", "average"])
 def test_weight_that_is_not_finite_is_found_before_a_save(
-    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch, where: str
+    tmp_path: Path, data: DataSpec, quiet: Lines, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     step = engine.update_average
 
@@ -805,7 +810,12 @@ def test_weight_that_is_not_finite_is_found_before_a_save(
 
 @pytest.mark.parametrize("call", range(0, 200, 2 if RELEASE else 13))
 def test_full_disk_ends_the_run_and_loses_nothing(
-    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch, never_stopped: dict[str, str], call: int
+    tmp_path: Path,
+    data: DataSpec,
+    quiet: Lines,
+    monkeypatch: pytest.MonkeyPatch,
+    never_stopped: dict[str, str],
+    call: int,
 ) -> None:
     calls, write = 0, os.write
 
@@ -845,7 +855,7 @@ def _impatient(action: Callable[[], None], path: str | Path, need: int, patience
     "error", [torch.OutOfMemoryError("CUDA"), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
 )
 def test_too_little_memory_is_said_with_what_to_change(
-    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch, error: Exception
+    tmp_path: Path, data: DataSpec, quiet: Lines, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def full(*given: Any, **named: Any) -> Any:
         raise error
@@ -867,7 +877,7 @@ def test_display_weighs_a_term_by_how_often_it_comes() -> None:
     assert state.sums is tensors
 
 
-def test_display_shows_a_player_that_moves_at_every_fifth_step_all_the_time(tmp_path: Path, data: str) -> None:
+def test_display_shows_a_player_that_moves_at_every_fifth_step_all_the_time(tmp_path: Path, data: DataSpec) -> None:
     class Ticks(Lines):
         def tick(self, tick: Tick) -> None:
             shown.append(set(tick.means))
@@ -882,7 +892,7 @@ def test_display_shows_a_player_that_moves_at_every_fifth_step_all_the_time(tmp_
 
 
 def test_tensorboard_gets_rows_and_sheets_or_names_its_extra(
-    tmp_path: Path, data: str, quiet: Lines, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, data: DataSpec, quiet: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[tuple[Any, ...]] = []
 
@@ -945,14 +955,14 @@ def test_auto_takes_bf16_where_it_helps_and_suits(
     assert runs.choose_precision("auto", torch.device(name), suits=suits) == wanted
 
 
-def test_the_precision_that_auto_took_is_the_runs(data: str, tmp_path: Path, quiet: Lines) -> None:
+def test_the_precision_that_auto_took_is_the_runs(data: DataSpec, tmp_path: Path, quiet: Lines) -> None:
     path = runs.start(settings(tmp_path, precision="auto"), Toy, {}, data=data, display=quiet)
     assert storage.Run.open(path).config["settings"]["precision"] == "fp32"  # nobody has measured Toy in bf16
 
 
-def test_bad_options_are_refused_before_data_is_read(data: str, tmp_path: Path, quiet: Lines) -> None:
+def test_bad_options_are_refused_before_data_is_read(data: DataSpec, tmp_path: Path, quiet: Lines) -> None:
     with pytest.raises(UsageError, match="did you mean latent_dim"):
-        runs.start(settings(tmp_path), Toy, {"latent_dims": 3}, data="nowhere", display=quiet)
+        runs.start(settings(tmp_path), Toy, {"latent_dims": 3}, data=DataSpec.parse("nowhere"), display=quiet)
     for wrong in ({"steps": 0}, {"steps": 2.5}, {"minutes": float("nan")}, {"precision": "fp8"}, {"hflip": 1}):
         with pytest.raises(UsageError, match=f"--{next(iter(wrong))} is "):
             settings(tmp_path, **wrong)
@@ -999,3 +1009,47 @@ def test_a_plan_adds_up_the_phases() -> None:
     assert [plan.seconds(steps) for steps in (1, 10, 11, 30, 34)] == [1, 10, 13, 70, 72]
     assert [plan.steps(plan.seconds(steps)) for steps in (1, 10, 11, 30, 34)] == [1, 10, 11, 30, 34]
     assert plan.steps(20.0, core=True) == 10 and plan.steps(26.0, core=True) == 11
+
+
+# --- presets
+
+
+def test_a_preset_sets_defaults_and_what_is_given_wins(data: str, tmp_path: Path, quiet: Lines) -> None:
+    asked = settings(tmp_path, preset="paper", steps=1)
+    path = runs.start(
+        asked, families.find("wgan"), {"size": 16, "base_channels": 4, "lr": 0.1}, data=data, display=quiet
+    )
+    options = storage.Run.open(path).config["options"]
+    assert options["lr"] == 0.1 and options["base_channels"] == 4  # given
+    assert options["n_critic"] == 5 and options["upsampling"] == "transposed"  # the paper's
+    assert options["latent_dim"] == 100  # neither's
+
+
+def test_a_dry_run_says_where_each_option_is_from() -> None:
+    plan = runs.dry_run(
+        TrainSettings(preset="paper", steps=2, batch_size=2),
+        families.find("wgan"),
+        {"size": 16, "lr": 0.1, "base_channels": 4},
+        shape={"channels": 1, "size": 28, "source_channels": 1},
+    )
+    assert plan.options["lr"] == 0.1 and plan.options["size"] == 16 and plan.options["channels"] == 1
+    assert plan.origins == {
+        "channels": "data set",
+        "size": "given",
+        "lr": "given",
+        "base_channels": "given",
+        **dict.fromkeys(("upsampling", "n_critic", "clip_value", "critic_norm"), "preset paper"),
+    }
+
+
+def test_a_preset_that_a_family_lacks_is_refused(data: str, tmp_path: Path, quiet: Lines) -> None:
+    with pytest.raises(UsageError, match="--preset is 'paper', and vae has no such preset; leave --preset out"):
+        runs.start(settings(tmp_path, preset="paper"), families.find("vae"), {}, data=data, display=quiet)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("family", families.names())
+def test_presets_name_options_of_the_family(family: str) -> None:
+    kind = families.find(family)
+    for preset in kind.presets.values():
+        assert kind(**{"size": 16, **preset, "pretrain_steps": 1} if family == "srgan" else {"size": 16, **preset})

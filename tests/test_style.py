@@ -619,3 +619,17 @@ def test_what_is_learned_has_the_datas_colours(family: type[StyleGAN2] | type[Pr
 
 def _with_one(matrix: Tensor) -> Tensor:
     return torch.block_diag(matrix, torch.ones(1, 1))
+
+
+def test_noise_is_learned_and_then_rests() -> None:
+    """With noise injection it trains from the layout that training takes, and an image is its latent's alone."""
+    state = State.start(stylegan(noise_injection=True))
+    image = torch.rand(4, 3, 16, 16) * 2 - 1
+    for step in range(2):
+        train_step(state.model, state.optimizers, Batch(image), Clock(step, 4 * step))
+    strengths = [value for name, value in state.model.named_parameters() if name.endswith("strengths")]
+    assert strengths and all(bool(value.any()) for value in strengths)
+    model = state.model.eval()
+    assert isinstance(model, StyleGAN2)
+    with torch.no_grad():
+        assert torch.equal(model.decode(model.prior([3])), model.decode(model.prior([3])))

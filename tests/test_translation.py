@@ -21,6 +21,7 @@ from commandline import refused, typed
 from textbook import cyclegan, pix2pix
 from zeuxis import api, families
 from zeuxis.adversarial import GAN_LOSSES, ImagePool
+from zeuxis.data import DataSpec
 from zeuxis.errors import DataError, UsageError
 from zeuxis.families.cyclegan import CycleGAN
 from zeuxis.families.pix2pix import Pix2Pix
@@ -407,7 +408,7 @@ def test_two_words_are_two_ends(training: list[dict[str, Any]]) -> None:
 
 def test_a_family_of_single_images_refuses_two_ends(tmp_path: Path) -> None:
     data = folders(tmp_path, 2)
-    with pytest.raises(UsageError, match="dcgan learns from single images"):
+    with pytest.raises(UsageError, match="single images are needed, and .* gives two sets; name one"):
         api.train("dcgan", data, settings=TrainSettings(steps=1, out=str(tmp_path)))
 
 
@@ -565,7 +566,7 @@ class Opposite(Translator):
 def test_scores_are_of_the_truth_beside_the_baselines(tmp_path: Path) -> None:
     data = folders(tmp_path)
     model = Opposite(size=16, wrong=0.02)
-    trial = translation.choose(model, data, count=100)
+    trial = translation.choose(model, DataSpec.parse(data), count=100)
     found = translation.evaluate(model, trial, EYES, made_up_vgg(), baselines={"worse": Opposite(size=16, wrong=0.2)})
     rows = {row.name: row for row in found.rows}
     inside = float((trial.judge.image.images > 252).mean())  # what is white already cannot become whiter
@@ -585,7 +586,7 @@ def test_scores_are_of_the_truth_beside_the_baselines(tmp_path: Path) -> None:
 
 def test_named_sets_are_judged_by_what_is_held_out() -> None:
     model = Opposite(size=16, source_channels=1)
-    trial = translation.choose(model, "grey -> avatars:40", count=25)
+    trial = translation.choose(model, DataSpec.parse("grey -> avatars:40"), count=25)
     assert trial.held_out and len(trial.judge) == 25 and len(trial.training) == 40
     names = [{record["name"] for record in each.image.records()} for each in (trial.training, trial.judge)]
     assert not names[0] & names[1]
@@ -605,7 +606,7 @@ class Oracle(Opposite):
 
 def test_it_is_read_whether_what_should_change_did_and_nothing_else() -> None:
     model = Oracle(size=32)
-    trial = translation.choose(model, "plain-to-glasses:300", count=50)
+    trial = translation.choose(model, DataSpec.parse("plain-to-glasses:300"), count=50)
     model.learn(trial)
     rows = {row.name: row for row in translation.evaluate(model, trial, EYES, made_up_vgg()).rows}
     changed, kept = rows[CHANGED], rows[KEPT]
@@ -614,7 +615,7 @@ def test_it_is_read_whether_what_should_change_did_and_nothing_else() -> None:
 
 
 def read(spec: str, channels: int, *, paired: bool = True) -> Expected | None:
-    trial = translation.choose(Opposite(size=16, source_channels=channels), spec, count=20)
+    trial = translation.choose(Opposite(size=16, source_channels=channels), DataSpec.parse(spec), count=20)
     judge = dataclasses.replace(trial.judge, paired=paired)
     return expected(trial.training, judge, device="cpu", tell=lambda *what: None)
 
@@ -635,7 +636,7 @@ def test_without_pairs_only_the_look_is_judged(trained: dict[str, Path]) -> None
     model = api.load(trained["cyclegan"])
     assert isinstance(model, CycleGAN)
     found = translation.evaluate(
-        model, translation.choose(model, folders(trained["data"]), count=40), EYES, made_up_vgg()
+        model, translation.choose(model, DataSpec.parse(folders(trained["data"])), count=40), EYES, made_up_vgg()
     )
     assert [row.name for row in found.rows] == ["FID[eyes]", "back: FID[eyes]"]
     assert any("no pairs are known" in text for text in found.warnings)
@@ -646,7 +647,7 @@ def test_compared_translations_are_of_the_same_sources(trained: dict[str, Path])
     found = api.compare([run, run], columns=6)
     model, one, two = api.load(run), *(each.samples for each in found.runs)
     assert isinstance(model, Translator) and torch.equal(one, two) and len(one) == 6
-    trial = translation.choose(model, folders(trained["data"]), count=20)
+    trial = translation.choose(model, DataSpec.parse(folders(trained["data"])), count=20)
     expected = api.translate(model, images.from_uint8(trial.judge.source.images[[0]]))
     torch.testing.assert_close(one[:1], expected, atol=1e-5, rtol=0)
 

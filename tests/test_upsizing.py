@@ -22,10 +22,10 @@ from torch.optim import Optimizer
 from commandline import refused, typed
 from zeuxis import api
 from zeuxis.adversarial import GAN_LOSSES
-from zeuxis.data import derived_sources, open_pack, pairs, tiles
-from zeuxis.data.listing import Shape, spread
+from zeuxis.data import DataSpec, derived_sources, tiles
+from zeuxis.data.image_files import folder_listing
+from zeuxis.data.listing import Shape, evenly_spaced
 from zeuxis.data.readers import Files
-from zeuxis.data.sources import folder as folder_listing
 from zeuxis.errors import DataError, UsageError
 from zeuxis.families import srgan
 from zeuxis.families.srgan import SRGAN
@@ -255,7 +255,8 @@ def test_vgg_weights_of_each_block_are_about_alike() -> None:
     """What the factors stand for: at four times, a bicubic enlargement pays as much in features as in pixels."""
     reached = pytest.importorskip("zeuxis.metrics.extractors")
     try:
-        feature_network, pack = vgg.feature_network(reached.vgg16()), open_pack("photos/test:16", size=96)
+        feature_network = vgg.feature_network(reached.vgg16())
+        pack = DataSpec.parse("photos/test:16").open(96)
     except DataError as error:
         pytest.skip(str(error))
     image = images.from_uint8(pack.images)
@@ -377,17 +378,21 @@ def folder(root: Path, count: int = 24, size: int = 32) -> Path:
 
 
 def test_small_sources_belong_to_their_images(tmp_path: Path) -> None:
-    found = pairs.open_pairs(f"small -> {folder(tmp_path)}", source=Shape(8, 3), image=Shape(32, 3))
+    found = DataSpec.parse(f"small -> {folder(tmp_path)}").open_pairs((8, 3), (32, 3))
     assert len(found) == 24
     for one, two in zip(*found.places):
         expected = derived_sources.reduced(Image.fromarray(np.asarray(found.image.images[two])), 4)
         assert np.array_equal(found.source.images[one], expected)
     with pytest.raises(UsageError, match="families that enlarge"):
-        pairs.open_pairs(f"small -> {tmp_path}", source=Shape(32, 3), image=Shape(32, 3))
-    assert pairs.completed("photos:5", "small") == "small -> photos:5"
-    assert pairs.completed("small-to-large", "small") == "small-to-large"
-    assert pairs.completed("a -> b", "small") == "a -> b" and pairs.completed("photos", None) == "photos"
-    assert pairs.parse("small-to-large") == ("small", "photos")
+        DataSpec.parse(f"small -> {tmp_path}").open_pairs((32, 3), (32, 3))
+    for text, derivation, completed in (
+        ("photos:5", "small", "small -> photos:5"),
+        ("small-to-large", "small", "small-to-large"),
+        ("a -> b", "small", "a -> b"),
+        ("photos", None, "photos"),
+    ):
+        assert str(DataSpec.parse(text).with_source(derivation)) == completed
+    assert DataSpec.parse("small-to-large") == DataSpec.parse("small -> photos")
 
 
 def test_cuts_are_where_a_photograph_is_sharp_and_at_its_own_resolution(tmp_path: Path) -> None:
@@ -417,7 +422,7 @@ def test_a_folder_of_large_photographs_is_cut_not_shrunk(tmp_path: Path) -> None
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(pixels.astype(np.uint8)).save(path)
     (tmp_path / "notes.txt").write_text("no photograph")
-    pack = open_pack(tmp_path, size=64, resize_mode="tiles")
+    pack = DataSpec.parse(tmp_path, resize_mode="tiles").open(64)
     names = [record["name"] for record in pack.records()]
     places = [f"{top},{left}@a/sharp.png" for top in (48, 144) for left in (48, 144, 240)]
     assert names == [*places, "35,40@b/small.png"]
@@ -427,14 +432,14 @@ def test_a_folder_of_large_photographs_is_cut_not_shrunk(tmp_path: Path) -> None
     left_out = dict(pack.left_out)
     assert left_out.keys() == {"b/blurred.png", "notes.txt"} and "nowhere sharp" in left_out["b/blurred.png"]
     assert [
-        record["name"] for record in open_pack(tmp_path, size=64, resize_mode="tiles", max_images=3).records()
+        record["name"] for record in DataSpec.parse(tmp_path, resize_mode="tiles", max_images=3).open(64).records()
     ] == names[0:6:2]
-    many = open_pack(
-        folder(tmp_path / "many", 120, size=70), size=64, resize_mode="tiles"
+    many = DataSpec.parse(folder(tmp_path / "many", 120, size=70), resize_mode="tiles").open(
+        64
     )  # decoded in other processes
     assert len(many) == 120 and {record["mode"] for record in many.records()} == {"RGB"}
     with pytest.raises(DataError, match="smaller than 96 pixels"):
-        open_pack(folder(tmp_path / "few", 2, size=70), size=96, resize_mode="tiles")
+        DataSpec.parse(folder(tmp_path / "few", 2, size=70), resize_mode="tiles").open(96)
 
 
 def test_what_is_cut(tmp_path: Path) -> None:
@@ -447,27 +452,28 @@ def test_what_is_cut(tmp_path: Path) -> None:
         ("small-to-large", "auto", "crop"),
         ("avatars", "auto", "crop"),
     ):
-        assert pairs.chosen_resize_mode(spec, asked, "tiles") == resize_mode  # type: ignore[arg-type]
-    assert pairs.chosen_resize_mode(here, "auto", "crop") == "crop"
+        found = DataSpec.parse(spec).resized(asked, suits="tiles")  # type: ignore[arg-type]
+        assert found.resize_mode == resize_mode and str(found) == spec
+    assert DataSpec.parse(here).resized("auto", suits="crop").resize_mode == "crop"
     with pytest.raises(UsageError, match="--resize-mode tiles is for single images"):
-        pairs.open_pairs(f"{here} -> {here}", source=Shape(8, 3, "tiles"), image=Shape(32, 3, "tiles"))
+        DataSpec.parse(f"{here} -> {here}", resize_mode="tiles").open_pairs((8, 3), (32, 3))
     with pytest.raises(UsageError, match="another form"):
-        open_pack("avatars:3", size=16, resize_mode="tiles")
+        DataSpec.parse("avatars:3", resize_mode="tiles").open(16)
 
 
 def test_fewer_than_asked_for_come_once_each() -> None:
-    assert spread(5, 9).tolist() == spread(5, None).tolist() == [0, 1, 2, 3, 4]
-    assert spread(10, 4).tolist() == [0, 2, 5, 7] and spread(0, 3).tolist() == []
+    assert evenly_spaced(5, 9).tolist() == evenly_spaced(5, None).tolist() == [0, 1, 2, 3, 4]
+    assert evenly_spaced(10, 4).tolist() == [0, 2, 5, 7] and evenly_spaced(0, 3).tolist() == []
 
 
 def test_held_out_photographs() -> None:
     try:
-        cuts = open_pack("photos/test", size=96)
+        cuts = DataSpec.parse("photos/test").open(96)
     except DataError as error:
         pytest.skip(str(error))
-    assert len(cuts) > 200 and pairs.halves("small-to-large", 9) == ("small -> photos", "small -> photos/test:9")
-    model = tiny()
-    test = upsizing.choose(model, "small-to-large", count=10_000)
+    model, data = tiny(), DataSpec.parse("small-to-large")
+    assert len(cuts) > 200 and data.held_out(9) == (data, DataSpec.parse("small -> photos/test:9"))
+    test = upsizing.choose(model, data, count=10_000)
     assert len(test.photographs) == 12 and test.held_out
     assert sorted({photo.size for photo in test.photographs})[0] == (384, 300), "the middle, a multiple of 4"
 
@@ -546,7 +552,7 @@ def test_whole_photographs_are_judged_beside_bicubic_and_nearest(tmp_path: Path)
     Image.fromarray(noise(12, 12, 3)).save(root / "too-small.png")
     (root / "notes.txt").write_text("no image")
     model = Neighbours(size=32)
-    test = upsizing.choose(model, f"small -> {root}", count=100)
+    test = upsizing.choose(model, DataSpec.parse(f"small -> {root}"), count=100)
     assert sorted({photo.size for photo in test.photographs}) == [(148, 148), (200, 148)] and not test.held_out
     found = upsizing.evaluate(model, test, made_up_vgg(), baselines={"again": model})
     for row in found.rows:
@@ -557,7 +563,7 @@ def test_whole_photographs_are_judged_beside_bicubic_and_nearest(tmp_path: Path)
     assert found.examples is not None and found.examples.shape == (4, 4, 3, 128, 128)
     assert any("nothing is held out" in text for text in found.warnings)
     with pytest.raises(DataError, match="no photograph"):
-        upsizing.choose(model, f"small -> {folder(tmp_path / 'small', 2, size=16)}", count=9)
+        upsizing.choose(model, DataSpec.parse(f"small -> {folder(tmp_path / 'small', 2, size=16)}"), count=9)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from zeuxis import families, loading
+from zeuxis.data import DataSpec
 from zeuxis.errors import DataError
 from zeuxis.judging.watch import Watch
 from zeuxis.metrics import extractors
@@ -55,7 +56,7 @@ def settings(out: Path, steps: int, every: int = 2) -> TrainSettings:
 
 def train(out: Path, data: str, steps: int) -> Run:
     told = Lines(io.StringIO())
-    return Run(runs.start(settings(out, steps), families.find("gan"), OPTIONS, data=data, display=told))
+    return Run(runs.start(settings(out, steps), families.find("gan"), OPTIONS, data=DataSpec.parse(data), display=told))
 
 
 def test_model_is_the_best_and_rows_have_the_scores(tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +93,9 @@ def test_a_resumed_run_is_scored_alike(tmp_path: Path, data: str) -> None:
 
 def test_scores_change_no_bit_of_the_training(tmp_path: Path, data: str) -> None:
     told = Lines(io.StringIO())
-    plain = runs.start(settings(tmp_path / "a", 6, every=0), families.find("gan"), OPTIONS, data=data, display=told)
+    plain = runs.start(
+        settings(tmp_path / "a", 6, every=0), families.find("gan"), OPTIONS, data=DataSpec.parse(data), display=told
+    )
     scored = train(tmp_path / "b", data, 6).path
     weights = [(run / "checkpoints" / "step-00000006" / "average.safetensors") for run in (plain, scored)]
     assert weights[0].read_bytes() == weights[1].read_bytes()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from zeuxis.model import Batch, Clock, Encoder, Latent, Model, StyleBased, SuperResolution, Translator, option
     from zeuxis.training.settings import TrainSettings
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Batch",

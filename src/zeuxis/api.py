@@ -22,8 +22,8 @@ from zeuxis.capabilities import (
     translate,
     translator,
 )
-from zeuxis.data import Pack, catalog, open_pack, pairs
-from zeuxis.data.report import Report, inspect
+from zeuxis.data import DataSpec, Pack
+from zeuxis.data.report import DataReport, inspect
 from zeuxis.errors import UsageError
 from zeuxis.explore import Equation, Layers, Space, SpaceName
 from zeuxis.explore.arithmetic import AVERAGE, LENGTH
@@ -42,6 +42,7 @@ from zeuxis.training.settings import TrainSettings
 
 PathKind = Literal["slerp", "linear"]
 HandPicked = Sequence[tuple[float, Sequence[int]]]
+Data = str | Path | DataSpec  # what a person types, or that parsed
 Family = type[Model] | str | None
 Options = Mapping[str, Any] | None
 
@@ -140,7 +141,7 @@ def arithmetic(
     model: Model,
     terms: str | HandPicked,
     *,
-    data: str | Pack = "avatars",
+    data: Data | Pack = "avatars",
     average: int | None = None,
     seed: int = 0,
     triples: int = 0,
@@ -161,22 +162,22 @@ def arithmetic(
             raise UsageError("terms picked by hand have no target to score; write an expression of attributes")
         outcome = explore.by_hand(able, terms)
         return Equation(outcome, explore.pictures(able, outcome))
-    opened = functools.partial(open_pack, size=model.size, channels=model.channels, progress=progress)
-    pack = opened(data) if isinstance(data, str) else data
-    reader = reader_for(pack, device=str(model.device), progress=report)
+    if not isinstance(data, Pack):
+        data = DataSpec.parse(data).open(model.size, model.channels, progress=progress)
+    reader = reader_for(data, device=str(model.device), progress=report)
     length = LENGTH if space == "z" else None  # in w a short average is near to the mean, where a model is surest
-    solve = functools.partial(explore.solved, able, terms, pack, reader, seed=seed, triples=triples)
+    solve = functools.partial(explore.solved, able, terms, data, reader, seed=seed, triples=triples)
     return solve(average=average or AVERAGE, length=length)
 
 
 def evaluate(
     model: Model,
-    data: str,
+    data: Data,
     *,
     images: int = 10_000,
     features: str = "lite0",
     weights: str | Path | None = None,
-    resize_mode: ResizeMode = "crop",
+    resize_mode: ResizeMode | None = None,
     max_images: int | None = None,
     seed: int = 0,
     baselines: Mapping[str, Model] | None = None,
@@ -187,34 +188,18 @@ def evaluate(
     A model that translates is judged by its translations, beside those of no change, of one colour, and of `baselines`; one
     that makes photographs larger by whole ones that were made smaller.
 
-    `data` is what it was trained on (`resize_mode` and `max_images` as then); images are held out where that is a named set.
-    `features` is `lite0`, `inception` (its file in `weights`) or `module:function`. `progress` is told what is worked
-    on, how much is done, and of how much.
+    `data` is what it was trained on, `resize_mode` (crop unless given) and `max_images` as then; images are held out where
+    that is a named set. `features` is `lite0`, `inception` (its file in `weights`) or `module:function`. `progress` is told
+    what is worked on, how much is done, and of how much.
     """
     able = model if isinstance(model, Translator) else latent(model)
     finding = functools.partial(extractors.find, features, weights=weights, device=able.device)
+    spec = DataSpec.parse(data, resize_mode=resize_mode, max_images=max_images)
     if isinstance(able, Translator):
-        return translators.evaluate(
-            able,
-            data,
-            finding,
-            images=images,
-            resize_mode=resize_mode,
-            max_images=max_images,
-            baselines=baselines or {},
-            progress=progress,
-        )
+        return translators.evaluate(able, spec, finding, images=images, baselines=baselines or {}, progress=progress)
     extractor = finding()
     reading = functools.partial(progress, "reading images") if progress else None
-    chosen = sets.choose(
-        data,
-        count=images,
-        size=model.size,
-        channels=model.channels,
-        resize_mode=resize_mode,
-        max_images=max_images,
-        progress=reading,
-    )
+    chosen = sets.choose(spec, count=images, size=model.size, channels=model.channels, progress=reading)
     return judging.evaluate(able, chosen, extractor, seed=seed, progress=progress)
 
 
@@ -239,28 +224,26 @@ def export(model: str | Path, out: str | Path | None = None, *, family: str | No
 
 
 def inspect_data(
-    data: str,
+    data: Data,
     *,
     size: int | None = None,
     channels: int | None = None,
-    resize_mode: ResizeMode = "crop",
+    resize_mode: ResizeMode | None = None,
     max_images: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Report:
+) -> DataReport:
     """What a source of images holds: counts, sizes, classes, duplicates, and every file left out with its reason.
 
-    `size` and `channels` of the pack are 64 and 3, or a named set's own, unless given.
+    `size` and `channels` of the pack are 64 and 3, or a named set's own, and `resize_mode` is crop, unless given.
     """
-    own = {"size": 64, "channels": 3, **catalog.shape(data)}
-    size, channels = size or own["size"], channels or own["channels"]
-    return inspect(
-        data, size=size, channels=channels, resize_mode=resize_mode, max_images=max_images, progress=progress
-    )
+    spec = DataSpec.parse(data, resize_mode=resize_mode, max_images=max_images)
+    size, channels = size or spec.size or 64, channels or spec.channels or 3
+    return inspect(spec.open(size, channels, progress=progress))
 
 
 def train(
     family: str | type[Model],
-    data: str,
+    data: Data,
     *,
     settings: TrainSettings | None = None,
     options: Options = None,
@@ -270,12 +253,12 @@ def train(
     chosen = settings or TrainSettings()
     if chosen.init_from is not None:
         chosen = dataclasses.replace(chosen, init_from=str(loading.find_model(chosen.init_from)))
-    return runs.start(chosen, kind, options or {}, data=data)
+    return runs.start(chosen, kind, options or {}, data=DataSpec.parse(data))
 
 
 def dry_run(
     family: str | type[Model],
-    data: str | None = None,
+    data: Data | None = None,
     *,
     settings: TrainSettings | None = None,
     options: Options = None,
@@ -284,7 +267,8 @@ def dry_run(
 
     No data is read; `data` only matters where it names a set that has its own size and channels."""
     kind = families.find(family) if isinstance(family, str) else family
-    return runs.dry_run(settings or TrainSettings(), kind, options or {}, shape=pairs.shape(data or ""))
+    shape = {} if data is None else DataSpec.parse(data).own_shape
+    return runs.dry_run(settings or TrainSettings(), kind, options or {}, shape=shape)
 
 
 def resume(

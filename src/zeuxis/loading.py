@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from zeuxis import families, registry, storage
+from zeuxis import families, registry, renamed, storage
+from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.io import files, parsing
 from zeuxis.model import Model
@@ -60,14 +61,14 @@ def find_model(path: str | Path) -> Path:
     raise UsageError(f"{path} has no model yet (no model/config.json); train on with: zeuxis resume {path}")
 
 
-def data_of(path: str | Path) -> str | None:
+def data_of(path: str | Path) -> DataSpec | None:
     """The data a model was trained on, where it lies in a run's folder."""
     config = find_model(path).parent / "config.yaml"
     if not config.is_file():
         return None
     content = files.read_yaml(config)
-    data = content.get("data") if isinstance(content, dict) else None
-    return data if isinstance(data, str) else None
+    data = renamed.config(content).get("data") if isinstance(content, dict) else None
+    return DataSpec.parse(data) if isinstance(data, str) else None
 
 
 def find_run(run: str | Path, *, runs: str | Path = "runs") -> Path:

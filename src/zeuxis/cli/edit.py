@@ -16,6 +16,7 @@ from zeuxis.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from zeuxis.data import DataSpec
     from zeuxis.explore import SpaceName
     from zeuxis.explore.editing import Editor
     from zeuxis.model import Model
@@ -36,21 +37,23 @@ def register(app: App, tokens: Sequence[str]) -> None:
 def invert(
     model: ModelName,
     /,
-    *pictures: Annotated[str, Parameter(help="images, or DATA to take some of, as in avatars/test or mnist:9")],
-    number: Annotated[int, flags.flag("images of each DATA", low=1, high=10_000)] = 8,
-    steps: Annotated[int | None, flags.flag("of descent (default: 300, or none after an encoder)", low=0)] = None,
+    *pictures: Annotated[
+        str, Parameter(help="image files, or DATA to take images from, as in avatars/test or mnist:9")
+    ],
+    number: Annotated[int, flags.flag("images taken from each DATA", low=1, high=10_000)] = 8,
+    steps: Annotated[int | None, flags.flag("gradient descent steps (default: 300; 0 with an encoder)", low=0)] = None,
     restarts: Annotated[int, flags.flag("initial latents tried per image", low=1, high=64)] = 8,
     seed: Annotated[int, flags.flag("seed of the restarts", low=0, high=2**62)] = 0,
     space: Where = "z",
     out: Path | None = None,
     load: sampling.Load,
 ) -> None:
-    """Find the latent of pictures, and draw what the model makes of it under each.
+    """GAN inversion: find the latents of images, and draw each image above its reconstruction.
 
     Parameters
     ----------
     out
-        a .safetensors file for the latents, which edit, sample and interpolate take; a .png beside it shows them
+        .safetensors file of the latents, for edit, sample and interpolate; the figure is written beside it as .png
     """
     if not pictures or (out is not None and out.suffix != ".safetensors"):
         raise UsageError(f"--out is {out}; expected a .safetensors file" if pictures else "expected an image, or DATA")
@@ -82,22 +85,24 @@ def edit(
     out: Path | None = None,
     load: sampling.Load,
 ) -> None:
-    """Change one thing in a picture: zeuxis edit MODEL me.png "+ glasses" "- smiling".
+    """Edit attributes of an image in latent space: zeuxis edit MODEL me.png "+ glasses" "- smiling".
 
     Parameters
     ----------
     words
-        pictures (files, or latents that invert has written), and what to add and to take away
+        images (files, or latents written by `zeuxis invert`), and attributes to add and to remove
     seeds
-        the model's own pictures of these seeds instead of files
+        edit the samples of these seeds instead of files
     strength
-        how far; 1 is from the average without to the average with (default: several, side by side)
+        step size; 1: from the mean without the attribute to the mean with it (default: several, side by side)
     method
-        by the means of people alike in all else, or straight across the boundary of logistic regression
+        direction: difference of attribute means, or the normal of a logistic-regression boundary
     data
-        the labelled images whose attributes the words are (default: what the model was trained on)
+        labelled images that define the attributes (default: the training data)
     score
-        also count, over 300 people, how often a change is read as asked, and what else changes
+        also report, over 300 samples, how often the edit succeeds and how often other attributes change
+    out
+        .png file of the figure
     """
     check_png(out)
     change, pictures = _asked(words, seeds)
@@ -123,24 +128,25 @@ def directions(
     /,
     *words: str,
     method: Literal["components", "factors", "means", "boundary"] | None = None,
-    number: Annotated[int, flags.flag("directions, if no attributes are named", low=1, high=100)] = 5,
-    seed: Annotated[int, flags.flag("of the picture that they are shown on", low=0, high=2**62)] = 0,
+    number: Annotated[int, flags.flag("number of unsupervised directions", low=1, high=100)] = 5,
+    seed: Annotated[int, flags.flag("seed of the image that is moved", low=0, high=2**62)] = 0,
     data: str | None = None,
     space: Where = "z",
     out: Path | None = None,
     load: sampling.Load,
 ) -> None:
-    """Draw what directions of latent space do: a strip for each.
+    """Draw directions of latent space: one row of images per direction.
 
     Parameters
     ----------
     words
-        attributes, as in smiling glasses (default: what images vary in most, found without labels)
+        attributes, as in smiling glasses (default: unsupervised directions)
     method
-        components: of the features of the images; factors: of the model's first layer; for attributes means or boundary, as
-        in `zeuxis edit`
+        unsupervised: PCA components of image features, or factors of the first layer; for attributes: means or boundary
     data
-        the labelled images whose attributes the words are (default: what the model was trained on)
+        labelled images that define the attributes (default: the training data)
+    out
+        .png file of the figure
     """
     check_png(out)
     from zeuxis import explore
@@ -192,14 +198,14 @@ def _latents(model: Model, specs: Sequence[str], space: SpaceName, shown: Displa
     return torch.cat([editing.located(model, spec, space=space, work=shown.work) for spec in specs])
 
 
-def _learned(model: str) -> str:
+def _learned(model: str) -> DataSpec | str:
     """The data that a model was trained on, as far as it is known."""
     from zeuxis import loading
 
     return loading.data_of(model) or "avatars"
 
 
-def _editor(model: Model, data: str, method: Method, space: SpaceName, shown: Display) -> Editor:
+def _editor(model: Model, data: DataSpec | str, method: Method, space: SpaceName, shown: Display) -> Editor:
     from zeuxis.explore import editing
 
     told = partial(shown.work, "reading images")

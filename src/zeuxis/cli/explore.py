@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 ANIMATIONS = frozenset({".webp", ".gif", ".mp4"})
 
 Seeds = Annotated[list[int] | None, Parameter(converter=flags.bounded(flags.seeds), n_tokens=1, negative=())]
-ModelName = Annotated[str, Parameter(help="a model's or a run's folder, or the number or name of a run under runs/")]
-Where = Annotated[Literal["z", "w"], Parameter(help="the latents meant: z, or the styles w of a family that has them")]
+ModelName = Annotated[str, Parameter(help="a run or model: its folder, or a run's number or name under runs/")]
+Where = Annotated[Literal["z", "w"], Parameter(help="latent space: z, or w of StyleGAN families")]
 Term = tuple[float, list[int]]
 
 
@@ -40,22 +40,22 @@ def sample(
     number: Annotated[int, Parameter(name=("--number", "-n"), converter=flags.bounded(flags.count, 1, 100_000))] = 64,
     seeds: Seeds = None,
     latents: Path | None = None,
-    columns: Annotated[int | None, flags.flag("pictures side by side", low=1, high=1000)] = None,
+    columns: Annotated[int | None, flags.flag("images per row of the contact sheet", low=1, high=1000)] = None,
     out: Path | None = None,
     load: sampling.Load,
 ) -> None:
-    """Draw samples: a contact sheet, or one file for each.
+    """Draw samples: a contact sheet, or one file per sample.
 
     Parameters
     ----------
     number
-        how many, of the seeds 0, 1, 2 ..
+        number of samples, with seeds 0, 1, 2, ...
     seeds
-        these instead, as in 0-35,88; a seed means one picture, whatever is drawn with it
+        seeds to draw instead, as in 0-35,88; a seed always gives the same image
     latents
-        those of a .safetensors file that `zeuxis invert` has written instead
+        latents to decode instead: a .safetensors file written by `zeuxis invert`
     out
-        a .png for a contact sheet, or a folder for one file for each seed
+        .png file of the contact sheet, or a folder for one file per seed
     """
     if out is not None and out.suffix not in ("", ".png"):
         raise UsageError(f"--out is {out}; expected a .png file, or a folder for one file for each seed")
@@ -81,34 +81,34 @@ def interpolate(
     model: ModelName,
     /,
     *,
-    rows: Annotated[int, flags.flag("rows of the figure", low=1, high=100)] = 5,
-    columns: Annotated[int, flags.flag("pictures in a row", low=2, high=100)] = 10,
+    rows: Annotated[int, flags.flag("rows", low=1, high=100)] = 5,
+    columns: Annotated[int, flags.flag("images per row", low=2, high=100)] = 10,
     seeds: Seeds = None,
     start: Annotated[str | None, Parameter(name="--from")] = None,
     end: Annotated[str | None, Parameter(name="--to")] = None,
     path: Literal["slerp", "linear"] | None = None,
     space: Where = "z",
-    reencode: Annotated[int, flags.flag("times each picture is encoded and decoded again", low=0, high=1000)] = 0,
-    frames: Annotated[int, flags.flag("pictures of an animation", low=1, high=10_000)] = 120,
+    reencode: Annotated[
+        int, flags.flag("times each image is encoded and decoded again, for families with an encoder", low=0, high=1000)
+    ] = 0,
+    frames: Annotated[int, flags.flag("frames of an animation", low=1, high=10_000)] = 120,
     out: Path | None = None,
     load: sampling.Load,
 ) -> None:
-    """Draw the way from one picture to another, row by row, or as an animation.
+    """Interpolate in latent space: rows of images, or an animation.
 
     Parameters
     ----------
     seeds
-        two for each row, its ends, as in 3,8,5,9; an animation goes through them all and back. With --from and --to
-        of data one for each row: which of the images
+        seeds of the endpoints, two per row, as in 3,8,5,9; an animation visits all. With --from and --to DATA: which images
     start
-        what to start from, with --to: an image, latents that invert has written, or DATA:WORDS as in mnist:1,
-        fashion-mnist/test:shirt, avatars:smiling woman
+        first endpoint: an image, latents written by `zeuxis invert`, or DATA:WORDS as in mnist:1, avatars:smiling woman
     end
-        what to end at
+        second endpoint, given like --from
     path
-        slerp keeps to where a Gaussian prior has its latents; linear cuts through the middle (default in w)
+        spherical (slerp) or linear interpolation (default: slerp in z, linear in w)
     out
-        a .png for the figure; .webp, .gif or .mp4 for an animation
+        .png file of the figure; .webp, .gif or .mp4 for an animation
     """
     if out is not None and out.suffix not in {".png", *ANIMATIONS}:
         raise UsageError(f"--out is {out}; expected a .png file, or .webp, .gif or .mp4 for an animation")
@@ -140,29 +140,29 @@ def arithmetic(
     expression: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     /,
     *,
-    average: Annotated[int | None, flags.flag("examples averaged for each term", low=1, high=100_000)] = None,
+    average: Annotated[int | None, flags.flag("examples averaged per term", low=1, high=100_000)] = None,
     data: str | None = None,
     plus: Picked = (),
     score: Annotated[bool, Parameter(negative=())] = False,
     space: Where = "z",
-    seed: Annotated[int, flags.flag("of the choice of examples", low=0, high=2**62)] = 0,
+    seed: Annotated[int, flags.flag("seed of the choice of examples", low=0, high=2**62)] = 0,
     out: Path | None = None,
     load: sampling.Load,
 ) -> None:
-    """Draw what adding and subtracting gives: "smiling woman - neutral woman + neutral man".
+    """Latent arithmetic on averaged latents: "smiling woman - neutral woman + neutral man".
 
     Parameters
     ----------
     expression
-        terms of attributes, with + and -, and weights as in 0.5 * smiling woman
+        terms of attributes joined by + and -, with weights as in 0.5 * smiling woman
     data
-        the labelled images whose attributes the words are (default: what the model was trained on)
+        labelled images that define the attributes (default: the training data)
     plus
-        instead of an expression: the seeds of a term, picked by eye, as in --plus 12,45,7 --minus 3,9 --plus 8
+        seeds of a term picked by eye, instead of an expression: --plus 12,45,7 --minus 3,9 --plus 8
     score
-        also count how often 100 random choices of examples give what was asked
+        also report how often the result has the requested attributes, over 100 random draws of examples
     out
-        a .png for the figure
+        .png file of the figure
     """
     if (expression is None) == (not plus):
         raise UsageError("expected an expression, or seeds with --plus and --minus: one of the two")
@@ -173,10 +173,10 @@ def arithmetic(
     solve = partial(
         api.arithmetic, load(), cast("api.HandPicked", expression or plus), average=average, seed=seed, space=space
     )
-    source = data or loading.data_of(model) or "avatars"
+    labelled = data or loading.data_of(model) or "avatars"
     with open_display() as shown:
         progress = partial(shown.work, "reading images")
-        equation = solve(data=source, triples=100 if score else 0, report=shown.note, progress=progress)
+        equation = solve(data=labelled, triples=100 if score else 0, report=shown.note, progress=progress)
     for line in equation.score.describe() if equation.score else ():
         print(line)
     write_picture(equation.figure(), out or default_place(model, "arithmetic.png"))

@@ -26,9 +26,9 @@ def export(
     ] = None,
     family: Code = None,
 ) -> None:
-    """Write the generator as an ONNX file, for a web page or an app: latents in, images out.
+    """Export the generator to ONNX: latents in, images out.
 
-    It needs pip install 'zeuxis[export]'. What the file draws is compared with what the model draws before it is written.
+    Needs pip install 'zeuxis[export]'. The file's images are compared with the model's before it is written.
     """
     if out is not None and out.suffix != ".onnx":
         raise UsageError(f"--out is {out}; expected a .onnx file")

@@ -15,6 +15,7 @@ from zeuxis.cli.sampling import Place
 from zeuxis.errors import UsageError
 
 if TYPE_CHECKING:
+    from zeuxis.data import DataSpec
     from zeuxis.judging.report import Evaluation
     from zeuxis.model import Model
 
@@ -64,15 +65,13 @@ def evaluate(
         the folder for evaluation.json and closest.png, or translations.png (default: the run's, or here)
     """
     from zeuxis import api
+    from zeuxis.data import DataSpec
     from zeuxis.judging import runs
     from zeuxis.runtime.progress import open_display
 
-    source = data or _trained_on(model)
-    resize_mode, max_images = runs.selection_of(model, source)
+    spec = runs.selected(model, _trained_on(model) if data is None else DataSpec.parse(data))
     loaded = load()
-    judged = partial(
-        api.evaluate, loaded, source, features=features, weights=weights, resize_mode=resize_mode, max_images=max_images
-    )
+    judged = partial(api.evaluate, loaded, spec, features=features, weights=weights)
     with open_display() as shown:
         found = judged(baselines=_loaded(baseline, str(loaded.device)), images=images, seed=seed, progress=shown.work)
     print(found.to_json() if json else "\n".join(found.lines()))
@@ -88,7 +87,7 @@ def _loaded(runs: Sequence[str], device: str) -> dict[str, Model]:
     return {loading.find_model(run).parent.name: api.load(run, device=device) for run in runs}
 
 
-def _trained_on(model: str) -> str:
+def _trained_on(model: str) -> DataSpec:
     from zeuxis import loading
 
     data = loading.data_of(model)

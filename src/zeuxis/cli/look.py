@@ -29,9 +29,9 @@ def register(app: App) -> None:
 
 def families(
     *,
-    matrix: Annotated[bool, Parameter(help="show what each can be asked to do instead", negative=())] = False,
+    matrix: Annotated[bool, Parameter(help="show the capabilities of each family", negative=())] = False,
 ) -> None:
-    """List the families of models, a line each."""
+    """List the families, one per line."""
     width = max(map(len, registry.names()))
     lines = _matrix() if matrix else [f"{name:{width}}  {registry.summary(name)}" for name in registry.names()]
     print("\n".join(lines))
@@ -64,7 +64,7 @@ def _broken() -> Iterator[str]:
 
 
 def version() -> None:
-    """Show the versions of Zeuxis, of Python and of what it computes with."""
+    """Show the versions of Zeuxis, Python and the libraries it computes with."""
     print(f"zeuxis {zeuxis.__version__}, Python {platform.python_version()}, torch {metadata.version('torch')}")
 
 
@@ -72,19 +72,17 @@ def data(
     path: Annotated[str, Parameter(help="a folder, a zip, IDX files, or a named set such as avatars:5000")],
     /,
     *,
-    size: Annotated[int | None, flags.flag("height and width to bring the images to", low=8, high=1024)] = None,
-    channels: Annotated[int | None, flags.flag("1 for grey, 3 for colour", low=1, high=3)] = None,
+    size: Annotated[int | None, flags.flag("height and width of the images, in pixels", low=8, high=1024)] = None,
+    channels: Annotated[int | None, flags.flag("image channels: 1 greyscale, 3 RGB", low=1, high=3)] = None,
     resize_mode: Annotated[
         ResizeMode,
-        Parameter(
-            help="how images become squares: their middle, all of them on white, or many squares out of each, unshrunk"
-        ),
+        Parameter(help="how images become squares: centre crop, pad with white, or tiles at full resolution"),
     ] = "crop",
-    max_images: Annotated[int | None, flags.flag("look at only so many of the images", low=1)] = None,
+    max_images: Annotated[int | None, flags.flag("use only this many images, evenly spaced", low=1)] = None,
     json: Annotated[bool, Parameter(help="print the report as JSON", negative=())] = False,
-    out: Annotated[Path | None, Parameter(help="the contact sheet's .png file (default: NAME-sheet.png here)")] = None,
+    out: Annotated[Path | None, Parameter(help=".png file of the contact sheet (default: NAME-sheet.png here)")] = None,
 ) -> None:
-    """Report what DATA holds: counts, sizes, classes, duplicates, and every file left out with its reason."""
+    """Report on DATA: counts, sizes, classes, duplicates, and each file left out with the reason."""
     check_png(out)
     from zeuxis import api
     from zeuxis.runtime.progress import open_display

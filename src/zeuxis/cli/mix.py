@@ -23,18 +23,18 @@ def mix(
     out: Path | None = None,
     load: sampling.Load,
 ) -> None:
-    """Draw pictures that have the styles of one in some layers and of another in the rest, for families with styles.
+    """Style mixing: draw images with the styles of one seed in some layers and of another in the rest.
 
     Parameters
     ----------
     rows
-        seeds, as in 0-3: a row of pictures each
+        seeds of the rows, as in 0-3
     columns
-        seeds, as in 4-9: a column of pictures each
+        seeds of the columns, as in 4-9
     layers
-        the third of the layers that takes the column's style: coarse for pose and shape, fine for colours
+        third of the layers that takes the column's style: coarse for pose and shape, fine for colour
     out
-        a .png for the figure
+        .png file of the figure
     """
     check_png(out)
     from zeuxis import api, explore

@@ -17,8 +17,8 @@ from zeuxis.runtime import cpu_load
 if TYPE_CHECKING:
     from zeuxis.model import Model
 
-Place = Annotated[Device, Parameter(help="where to compute")]
-Code = Annotated[str | None, Parameter(help="my_module:MyModel, to trust a model of a family outside Zeuxis")]
+Place = Annotated[Device, Parameter(help="device; auto: cuda, else mps, else cpu")]
+Code = Annotated[str | None, Parameter(help="my_module:MyModel, to trust a family from outside Zeuxis")]
 # What a command gets to load its model by; no flag of its own.
 Load = Annotated[Callable[[], "Model"], Parameter(parse=False)]
 

@@ -25,8 +25,8 @@ HERE = Group("This command", sort_key=0)
 # What a run's config.yaml records beside the options.
 RECORDED = frozenset({"versions", "fingerprint", "images", "chosen_kernels", "zeuxis"})
 HELP = (
-    "Train a model of a FAMILY on DATA: a folder, a zip, IDX files or a named set such as avatars. A family that "
-    "translates learns to make TARGET of DATA, which may be two folders with the same names."
+    "Train a FAMILY on DATA: a folder, a zip, IDX files or a named set such as avatars. Image-to-image families learn to "
+    "map DATA, the source, to TARGET."
 )
 EPILOGUE = (
     "Example: zeuxis train dcgan avatars --steps 20k. `zeuxis families` lists the families; "
@@ -54,21 +54,21 @@ def resume(
     run: str,
     /,
     *,
-    steps: Annotated[int | None, flags.flag("train up to this step instead", low=1)] = None,
+    steps: Annotated[int | None, flags.flag("new last step", low=1)] = None,
     minutes: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, 0))] = None,
     cpu_minutes: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, 0))] = None,
-    family: Annotated[str | None, Parameter(help="my_module:MyModel, to trust a family outside Zeuxis")] = None,
+    family: Annotated[str | None, Parameter(help="my_module:MyModel, to trust a family from outside Zeuxis")] = None,
 ) -> None:
-    """Go on with a run that was stopped, exactly as if it never had been.
+    """Resume a stopped run exactly: the same bits as if it had never stopped.
 
     Parameters
     ----------
     run
         the run's folder, or its number or name under runs/
     minutes
-        stop after so many minutes, counted from now
-    core_minutes
-        stop after so many minutes of the processor in training steps, those before included
+        stop after this many minutes of wall-clock time from now
+    cpu_minutes
+        stop after this many minutes of CPU time in training steps, those before included
     """
     from zeuxis import api
 
@@ -131,18 +131,23 @@ def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, o
 def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
     """The parameters of `train`: two words, its own flags, the family's, the general ones."""
     only, translates = inspect.Parameter.POSITIONAL_ONLY, _translates(family)
-    told = Annotated[str | None, Parameter(help="one of the families, or your own as my_module:MyModel")]
+    told = Annotated[str | None, Parameter(help="a family, or your own as my_module:MyModel")]
     data = Annotated[str | None, Parameter(help="a folder, a zip, IDX files, or a named set: avatars, avatars:5000")]
     target = Annotated[
         str | None,
         Parameter(
-            help="what to make of DATA, for families that translate; DATA may then also be edges, grey, blur, labels or small, "
-            "made of TARGET's images, or left or right, that half of its files"
+            help="target images, for image-to-image families; DATA may then be edges, grey, blur, labels or small, derived "
+            "from TARGET, or left or right: that half of each file"
         ),
     ]
     config = Annotated[str | None, Parameter(help="YAML file of options; flags override it", group=HERE)]
     dry_run = Annotated[
-        bool, Parameter(help="only show options, parameters, memory and seconds per step", group=HERE, negative=())
+        bool,
+        Parameter(
+            help="show options in force, parameters, memory and seconds per step; train nothing",
+            group=HERE,
+            negative=(),
+        ),
     ]
     return [
         inspect.Parameter("family", only, annotation=told, default=None),

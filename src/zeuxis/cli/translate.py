@@ -24,23 +24,23 @@ def translate(
     /,
     *,
     direction: Literal["forward", "back"] = "forward",
-    size: Annotated[int | None, flags.flag("pixels to bring the shorter side to before", low=1, high=16_384)] = None,
-    seed: Annotated[
-        int | None, flags.flag("of the model's noise (pix2pix: dropout; default 0)", low=0, high=2**62)
+    size: Annotated[
+        int | None, flags.flag("resize the shorter side to this many pixels first", low=1, high=16_384)
     ] = None,
+    seed: Annotated[int | None, flags.flag("seed of the dropout noise (pix2pix; default 0)", low=0, high=2**62)] = None,
     out: Path | None = None,
     load: sampling.Load,
 ) -> None:
-    """Translate images: what the model makes of each, whole, at its own height and width.
+    """Image-to-image translation or super-resolution of an image or a folder, at full size.
 
-    A model that makes images larger (srgan) takes them of any size; grey stays grey, and opacity is kept.
+    Super-resolution (srgan) keeps greyscale and transparency.
 
     Parameters
     ----------
     direction
-        back from what the model makes to what it is given, for families that learn both (cyclegan)
+        back: from target to source, for families with both directions (cyclegan)
     out
-        a .png for an image; for a folder, the folder of what is made of it
+        .png file for an image; a folder for a folder
     """
     several = image.is_dir()
     if out is not None and (out.suffix == ".png") == several:
@@ -90,7 +90,7 @@ def _translate(
 
 def _files(folder: Path, target: Path) -> Iterator[tuple[Path, Path]]:
     """Each file of the folder and of all below it, and where its translation goes."""
-    from zeuxis.data.sources import natural
+    from zeuxis.data.image_files import natural
 
     names = [
         path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(target)

@@ -1,16 +1,17 @@
-"""From images on disk to batches: `open_pack` decodes a source once, `PackSource` gives its batches."""
+"""From images on disk to batches: `DataSpec` says which, `open` decodes them once, `PackSource` gives their batches."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from zeuxis.data.listing import Attribute
-from zeuxis.data.pack import Pack, open_pack
+from zeuxis.data.pack import Pack
+from zeuxis.data.specs import DataSpec
 
 if TYPE_CHECKING:
     from zeuxis.data.batches import PackSource
 
-__all__ = ["Attribute", "Pack", "PackSource", "open_pack"]
+__all__ = ["Attribute", "DataSpec", "Pack", "PackSource"]
 
 
 def __getattr__(name: str) -> Any:

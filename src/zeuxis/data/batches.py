@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeuxis.data.listing import Array, Progress
-from zeuxis.data.pack import Pack, checked, open_pack
-from zeuxis.data.pairs import Pairs, open_pairs, parse
-from zeuxis.errors import UsageError
+from zeuxis.data.listing import OnProgress
+from zeuxis.data.pack import Pack
+from zeuxis.data.pairs import Pairs
+from zeuxis.data.specs import DataSpec
+from zeuxis.io.images import Array
 from zeuxis.model import Batch, Model, Translator
 
 _ON_DEVICE = 2 << 30  # bytes: a pack up to this size is kept on the accelerator
@@ -125,46 +126,17 @@ def source_of(data: Pack | Pairs, *, seed: int, device: str = "cpu", hflip: bool
     return kind(data, seed=seed, device=device, hflip=hflip)  # type: ignore[arg-type]
 
 
-def open_data(
-    spec: str,
-    model: Model,
-    *,
-    resize_mode: str = "crop",
-    max_images: int | None = None,
-    progress: Progress | None = None,
-) -> Pack | Pairs:
-    """The data of a spec in the shape that the model learns from: pairs for one that translates, else single images."""
+def open_data(spec: DataSpec, model: Model, *, progress: OnProgress | None = None) -> Pack | Pairs:
+    """The data in the form that the model learns from: pairs for one that translates, else single images."""
     if isinstance(model, Translator):
-        return open_pairs_of(
-            spec, model, paired=model.paired, resize_mode=resize_mode, max_images=max_images, progress=progress
-        )
-    if (ends := parse(spec)) is not None:
-        raise UsageError(
-            f"{model.family()} learns from single images, and {spec} gives two sets; name one: {ends.target}"
-        )
-    return open_pack(
-        spec,
-        size=model.size,
-        channels=model.channels,
-        resize_mode=resize_mode,
-        max_images=max_images,
-        progress=progress,
-    )
+        return open_pairs_of(spec, model, paired=model.paired, progress=progress)
+    return spec.open(model.size, model.channels, progress=progress)
 
 
-def open_pairs_of(
-    spec: str,
-    model: Translator,
-    *,
-    paired: bool,
-    resize_mode: str = "crop",
-    max_images: int | None = None,
-    progress: Progress | None = None,
-) -> Pairs:
-    """The pairs of a spec in the two shapes of a model."""
-    source = checked(model.source_size, model.source_channels, resize_mode, max_images)
-    image = checked(model.size, model.channels, resize_mode, max_images)
-    return open_pairs(spec, source=source, image=image, paired=paired, max_images=max_images, progress=progress)
+def open_pairs_of(spec: DataSpec, model: Translator, *, paired: bool, progress: OnProgress | None = None) -> Pairs:
+    """The pairs of a spec in the two forms of a model."""
+    source, image = (model.source_size, model.source_channels), (model.size, model.channels)
+    return spec.open_pairs(source, image, paired=paired, progress=progress)
 
 
 def _flips(seed: int, start: int, size: int) -> Tensor:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from PIL import Image, ImageFilter
 
-from zeuxis.data.listing import Array, Content, Listing, Picture, Shape
+from zeuxis.data.listing import Content, Listing, Picture, Shape
 from zeuxis.data.pack import Pack
 from zeuxis.data.readers import Rows
+from zeuxis.io.images import Array
 
 # The colours of `labels`, so few and so plain that a person can paint with them.
 PALETTE = (
@@ -110,12 +111,12 @@ DERIVATIONS = (*_ALIKE, SMALL)
 
 
 class DerivedSource:
-    """What is made in one of the `WAYS` of the images of a pack; items are their names."""
+    """What is made in one of the `DERIVATIONS` of the images of a pack; items are their names."""
 
     def __init__(self, way: str, rows: Rows, places: Mapping[str, int]) -> None:
         self.way, self.rows, self.places = way, rows, places
 
-    def spec(self) -> None:
+    def as_json(self) -> None:
         """Nothing that another process could use."""
 
     def picture(self, item: str, shape: Shape) -> Picture:
@@ -128,8 +129,8 @@ class DerivedSource:
         return found._replace(pixels=pixels.reshape(shape.size, shape.size, shape.channels))
 
 
-def made(way: str, pack: Pack) -> Listing:
-    """What is made of the images of a pack in one of the `WAYS`, so that nothing is decoded twice."""
+def derived_listing(way: str, pack: Pack) -> Listing:
+    """What is made of the images of a pack in one of the `DERIVATIONS`."""
 
     def gather() -> Content:
         places = {record["name"]: place for place, record in enumerate(pack.records())}

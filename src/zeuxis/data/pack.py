@@ -18,11 +18,11 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from zeuxis.data import workers
-from zeuxis.data.listing import TILES, Array, Attribute, Content, Labels, Listing, Picture, Progress, Shape, shown
-from zeuxis.data.sources import find
+from zeuxis.data.listing import TILES, Attribute, Content, Labels, Listing, OnProgress, Picture, Shape, shown
 from zeuxis.data.tiles import cut
-from zeuxis.errors import DataError, UsageError, ZeuxisError
+from zeuxis.errors import DataError, ZeuxisError
 from zeuxis.io import files, images
+from zeuxis.io.images import Array
 
 _FORMAT = 2  # of the files in a pack, and of how images are decoded: raise it and packs are built again
 _EVERY = 50  # images between two calls of `progress`
@@ -50,27 +50,13 @@ class Pack:
         return cast("list[dict[str, Any]]", files.read_json(self.path / "images.json", max_bytes=1 << 32))
 
 
-def open_pack(
-    spec: str | Path,
-    *,
-    size: int = 64,
-    channels: int = 3,
-    resize_mode: str = "crop",
-    max_images: int | None = None,
-    progress: Progress | None = None,
+def pack_of(
+    listing: Listing, shape: Shape, *, max_images: int | None = None, progress: OnProgress | None = None
 ) -> Pack:
-    """The images of a folder, zip, IDX file or named data set (`avatars:5000`, `fashion-mnist/test`), square, in uint8.
+    """The images of a listing in that shape, built on the first call; `max_images` takes that many, evenly spaced.
 
-    Decoded in parallel on the first call, and only opened afterwards. `max_images` takes that many, evenly spaced.
-    `UsageError` where the spec names nothing; `DataError` where nothing in it can be used.
+    `DataError` where nothing in it can be used.
     """
-    return pack_of(
-        find(str(spec)), checked(size, channels, resize_mode, max_images), max_images=max_images, progress=progress
-    )
-
-
-def pack_of(listing: Listing, shape: Shape, *, max_images: int | None = None, progress: Progress | None = None) -> Pack:
-    """The images of a listing, in that shape; the rest as of `open_pack`."""
     folder = files.cache_dir() / "packs"
     path = folder / f"{_slug(listing.name)}-{shape.size}x{shape.channels}-{_key(listing, shape, max_images)}"
     if pack := _opened(path):
@@ -80,19 +66,6 @@ def pack_of(listing: Listing, shape: Shape, *, max_images: int | None = None, pr
     files.make_folder(guard)
     with files.lock(guard):
         return _opened(path) or _built(listing, shape, max_images, path, progress)
-
-
-def checked(size: int, channels: int, resize_mode: str, max_images: int | None) -> Shape:
-    """The shape that a person asks for; `UsageError` where there is none such."""
-    if not 1 <= size <= 4096:
-        raise UsageError(f"--size is {size}; expected 1 to 4096")
-    if channels not in (1, 3):
-        raise UsageError(f"--channels is {channels}; expected 1 (grey) or 3 (colour)")
-    if resize_mode not in ("crop", "pad", TILES):
-        raise UsageError(f"--resize-mode is {resize_mode!r}; expected crop, pad or {TILES}")
-    if max_images is not None and max_images < 1:
-        raise UsageError(f"--max-images is {max_images}; expected at least 1")
-    return Shape(size, channels, resize_mode)
 
 
 def _key(listing: Listing, shape: Shape, max_images: int | None) -> str:
@@ -122,7 +95,7 @@ def _opened(path: Path) -> Pack | None:
         return None
 
 
-def _built(listing: Listing, shape: Shape, max_images: int | None, path: Path, progress: Progress | None) -> Pack:
+def _built(listing: Listing, shape: Shape, max_images: int | None, path: Path, progress: OnProgress | None) -> Pack:
     """Build the pack in a temporary folder and give it its name; what an interruption leaves is swept."""
     for left in path.parent.glob(f"{path.name}.tmp-*"):  # we hold this pack's lock: nobody is writing there
         shutil.rmtree(left, ignore_errors=True)
@@ -152,7 +125,7 @@ def _limited(content: Content, max_images: int | None) -> Content:
     return dataclasses.replace(content, items=[content.items[i * count // max_images] for i in range(max_images)])
 
 
-def _write(name: str, content: Content, shape: Shape, folder: Path, progress: Progress | None) -> None:
+def _write(name: str, content: Content, shape: Shape, folder: Path, progress: OnProgress | None) -> None:
     with (folder / "images.bin").open("wb") as file:
         records, left_out, digest = _decode(content, shape, file, progress)
         file.flush()
@@ -187,7 +160,7 @@ def _about(name: str, shape: Shape, labels: Labels) -> dict[str, Any]:
     }
 
 
-def _decode(content: Content, shape: Shape, file: BinaryIO, progress: Progress | None) -> tuple[Any, Any, Any]:
+def _decode(content: Content, shape: Shape, file: BinaryIO, progress: OnProgress | None) -> tuple[Any, Any, Any]:
     """Append the pixels of each image; records of the images, names and reasons of the rest, a digest of the pixels."""
     records: list[dict[str, Any]] = []
     left_out: list[tuple[str, str]] = []

@@ -1,134 +1,29 @@
-"""Two columns of images: pairs by name, or two unrelated sets; from two sources, side by side, or made from one.
-
-What a spec says: `SOURCE -> TARGET`, each a set of images, and SOURCE also `edges`, `grey`, `blur`, `labels`, `small` (made
-of the TARGET's images) or `left`, `right` (that half of its files, the other being the target); the name of a task; or a lone
-folder of files with source and target side by side.
-"""
+"""Two columns of images, packed: of two listings, of both halves of one, or the images of one and what is made of them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import posixpath
-import re
-import zipfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 
-from zeuxis.data import catalog, workers
-from zeuxis.data.derived_sources import DERIVATIONS, SMALL, made
-from zeuxis.data.listing import TILES, Array, Content, Listing, Picture, Progress, Shape
-from zeuxis.data.pack import Pack, pack_of
-from zeuxis.data.sources import find
+from zeuxis.data import workers
+from zeuxis.data.derived_sources import SMALL, derived_listing
+from zeuxis.data.listing import Content, Listing, Picture, Shape
+from zeuxis.data.pack import Pack
 from zeuxis.errors import DataError, UsageError
-from zeuxis.options import ResizeMode, ResizeModeOrAuto
+from zeuxis.io.images import Array
 
-ARROW = " -> "
-# The translations of the first lecture, each of named sets.
-TASKS = {
-    "labels-to-photo": "maps.labels -> maps.aerial",
-    "map-to-aerial": "maps.map -> maps.aerial",
-    "aerial-to-map": "maps.aerial -> maps.map",
-    "aerial-to-relief": "maps.aerial -> maps.relief",
-    "day-to-night": "night.day -> night.night",
-    "grey-to-colour": "grey -> avatars",
-    "line-to-colour": "openmoji.line -> openmoji.colour",
-    "plain-to-glasses": "avatars.plain -> avatars.glasses",
-    "small-to-large": "small -> photos",
-}
-_TASK = re.compile(r"([a-z-]+)((?:/[a-z]+)?(?::\d+)?)")  # with the split and the count of both ends
-_HALVES = {"left": "right", "right": "left"}
+HALVES = {"left": "right", "right": "left"}  # each with the other
+_TRIED = 20  # files that must all be twice as wide as high where both halves are in one
 
-
-class PairSpec(NamedTuple):
-    """The specs of what is translated and of what it should become; the first may be a word for how it is made."""
-
-    source: str
-    target: str
-
-    def __str__(self) -> str:
-        return f"{self.source}{ARROW}{self.target}"
-
-    @property
-    def known(self) -> bool:
-        """Whether the items of both are known to be of the same things, whatever their names."""
-        if self.source in (*DERIVATIONS, *_HALVES):
-            return True
-        one, two = catalog.parse(self.source), catalog.parse(self.target)
-        return (
-            one is not None
-            and two is not None
-            and (one.name, one.split) == (two.name, two.split)
-            and one.view != two.view
-        )
-
-
-def parse(spec: str) -> PairSpec | None:
-    """The two ends that a spec names; None where it names one set of images (a path goes first, whatever is in it)."""
-    if os.path.exists(spec):  # noqa: PTH110  (a spec may be any text)
-        return None
-    if (task := _TASK.fullmatch(spec)) and task[1] in TASKS:
-        source, target = TASKS[task[1]].split(ARROW)
-        return PairSpec(source if source in DERIVATIONS else source + task[2], target + task[2])
-    source, arrow, target = spec.partition(ARROW)
-    return PairSpec(source.strip(), target.strip()) if arrow else None
-
-
-def shape(spec: str) -> dict[str, int]:
-    """`size`, `channels` and `source_channels` that named sets decide; nothing for other data."""
-    ends = parse(spec)
-    if ends is None:
-        return catalog.shape(spec)
-    of = ends.target if ends.source == SMALL else ends.source
-    source = {"channels": 1} if ends.source in ("edges", "grey") else catalog.shape(of)
-    return {**catalog.shape(ends.target), **({"source_channels": source["channels"]} if source else {})}
-
-
-def halves(spec: str, count: int) -> tuple[str, str] | None:
-    """What is learned from, and `count` images of each end that are held out; None where nothing is.
-
-    As `catalog.halves`, of both ends.
-    """
-    ends = parse(spec)
-    if ends is None:
-        return catalog.halves(spec, count)
-    target = catalog.halves(ends.target, count)
-    if ends.source in (*DERIVATIONS, *_HALVES):
-        return None if target is None else (str(ends._replace(target=target[0])), str(ends._replace(target=target[1])))
-    source = catalog.halves(ends.source, count)
-    if source is None or target is None or not ends.known:
-        return None
-    return str(PairSpec(source[0], target[0])), str(PairSpec(source[1], target[1]))
-
-
-def chosen_resize_mode(spec: str, asked: ResizeModeOrAuto, suits: ResizeMode) -> ResizeMode:
-    """How images become squares: as asked; for `auto` as `suits` the family, where it chooses: of a folder's or a zip's."""
-    if asked != "auto":
-        return asked
-    ends = parse(spec)
-    alone = spec if ends is None else ends.target if ends.source in DERIVATIONS else ""
-    files = os.path.isdir(alone) or zipfile.is_zipfile(alone)  # noqa: PTH112  (a spec may be any text)
-    return suits if files and catalog.parse(alone) is None else "crop"
-
-
-def completed(spec: str, way: str | None) -> str:
-    """The spec with its source, where it names a set of single images and a family makes its sources in a way of its own."""
-    return spec if way is None or parse(spec) is not None else str(PairSpec(way, spec))
-
-
-def lasting(spec: str) -> str:
-    """The spec as it is found again from any folder: paths made absolute, names and words as they are."""
-    ends = parse(spec)
-    if ends is not None:
-        return spec if ARROW not in spec else str(PairSpec(*(lasting(end) for end in ends)))
-    named = spec in (*DERIVATIONS, *_HALVES) or catalog.parse(spec) is not None
-    # os.path, as its `exists` answers for any text, one too long for a file's name too.
-    return spec if named or not os.path.exists(spec) else os.path.abspath(spec)  # noqa: PTH100, PTH110
+Packs = tuple[Pack, Pack]  # the sources, and the images
+MakePack = Callable[[Listing, Shape], Pack]
 
 
 @dataclass(frozen=True)
@@ -154,42 +49,53 @@ class Pairs:
         return digest.hexdigest()
 
 
-def open_pairs(
-    spec: str,
-    *,
-    source: Shape,
-    image: Shape,
-    paired: bool = True,
-    max_images: int | None = None,
-    progress: Progress | None = None,
-) -> Pairs:
-    """The images of a spec's two ends, each decoded once into a pack of its shape.
+def of_two_listings(one: Listing, two: Listing, shapes: tuple[Shape, Shape], pack: MakePack, *, matched: bool) -> Packs:
+    """The sources of one listing and the images of the other; `matched`, only those whose names are in both.
 
-    Not `paired`, ends whose pairs are known give the source the first half of them and the image the second, so that no
-    pair is seen. `UsageError` where the spec names no two ends; `DataError` where they have no names in common.
+    `DataError` where that is none.
     """
-    ends = parse(spec) or _beside(spec)
-    packed = partial(pack_of, max_images=max_images, progress=progress)
-    if ends.source in DERIVATIONS:
-        if ends.source == SMALL and source.size >= image.size:
-            raise UsageError(
-                f"{ends}: {SMALL} sources are for families that enlarge, such as srgan; choose another way"
-            )
-        two = packed(find(ends.target), image)
-        one = pack_of(made(ends.source, two), source._replace(resize_mode="crop"), progress=progress)
-    elif ends.source in _HALVES:
-        both = find(ends.target)
-        one = packed(both, source._replace(resize_mode=ends.source))
-        two = packed(both, image._replace(resize_mode=_HALVES[ends.source]))
-    else:
-        if TILES in (source.resize_mode, image.resize_mode):
-            raise UsageError(
-                f"--resize-mode {TILES} is for single images: those of {ends} would be cut in different places"
-            )
-        listings = find(ends.source), find(ends.target)
-        listings = _matched(*listings) if paired and not ends.known else listings
-        one, two = packed(listings[0], source), packed(listings[1], image)
-    return Pairs(_name(spec, one, two), one, two, _places(one, two, paired=paired, known=ends.known), paired)
+    if matched:
+        one, two = _matched(one, two)
+    return pack(one, shapes[0]), pack(two, shapes[1])
+
+
+def of_halves(half: str, listing: Listing, shapes: tuple[Shape, Shape], pack: MakePack) -> Packs:
+    """The `left` or the `right` half of each file as the source of the other half."""
+    source, image = shapes
+    return pack(listing, source._replace(resize_mode=half)), pack(listing, image._replace(resize_mode=HALVES[half]))
+
+
+def of_derived(way: str, listing: Listing, shapes: tuple[Shape, Shape], pack: MakePack) -> Packs:
+    """The images of a listing, and what is made of each as its source, so that nothing is decoded twice."""
+    source, image = shapes
+    if way == SMALL and source.size >= image.size:
+        raise UsageError(
+            f"{way} sources of {listing.name} are for families that enlarge, such as srgan; choose another way"
+        )
+    images = pack(listing, image)
+    return pack(derived_listing(way, images), source._replace(resize_mode="crop")), images
+
+
+def side_by_side(listing: Listing) -> bool:
+    """Whether each file has a source and an image beside each other, by their being twice as wide as high."""
+    content = listing.gather()
+    tried = (workers.attempt(content.reader, item, Shape(8, 1)) for item in content.items[:_TRIED])
+    sizes = [found.size for found in tried if isinstance(found, Picture)]
+    return bool(sizes) and all(width == 2 * height for width, height in sizes)
+
+
+def joined(packs: Packs, *, paired: bool, known: bool, name: str = "") -> Pairs:
+    """The packs with the places in them that belong together; the name is that of both unless one is given.
+
+    Not `paired`, packs whose pairs are `known` give the source the first half of them and the image the second, so that no
+    pair is seen. `DataError` where no pair is left.
+    """
+    return Pairs(name or _name(*packs), *packs, _places(*packs, paired=paired, known=known), paired)
+
+
+def _name(source: Pack, image: Pack) -> str:
+    made_of = source.name == image.name or source.name.endswith(f"-{image.name}")
+    return source.name if made_of else f"{source.name}-to-{image.name}"
 
 
 def _places(one: Pack, two: Pack, *, paired: bool, known: bool) -> tuple[Array, Array]:
@@ -200,27 +106,6 @@ def _places(one: Pack, two: Pack, *, paired: bool, known: bool) -> tuple[Array, 
     if not paired and not middle:
         raise DataError(f"{one.name} and {two.name} are one pair; two are needed to learn without pairs")
     return places if paired else (places[0][:middle], places[1][middle:])
-
-
-def _name(spec: str, source: Pack, image: Pack) -> str:
-    """The task's, or both ends'."""
-    if spec in TASKS:
-        return spec
-    made_of = source.name == image.name or source.name.endswith(f"-{image.name}")
-    return source.name if made_of else f"{source.name}-to-{image.name}"
-
-
-def _beside(spec: str) -> PairSpec:
-    """The ends of a lone folder of files with both side by side; `UsageError` where they are not twice as wide as high."""
-    content = find(spec).gather()
-    tried = (workers.attempt(content.reader, item, Shape(8, 1)) for item in content.items[:20])
-    sizes = [found.size for found in tried if isinstance(found, Picture)]
-    if sizes and all(width == 2 * height for width, height in sizes):
-        return PairSpec("left", spec)
-    raise UsageError(
-        f"{spec} gives single images, and pairs are needed: name two folders, SOURCE and TARGET; or how sources are made "
-        f"of its images ({', '.join(DERIVATIONS)}), as in: edges {spec}; or one of {', '.join(TASKS)}"
-    )
 
 
 def _stem(item: str) -> str:
@@ -247,7 +132,8 @@ def _matched(one: Listing, two: Listing) -> tuple[Listing, Listing]:
                 f"no name is in both {here.name} ({names[0]} ..) and {there.name} ({names[1]} ..); give pairs the same "
                 "names, or learn without pairs: cyclegan"
             )
-        alone = [(item, _lonely(_stem(item), counts[1], there.name)) for item in content.items if item not in set(kept)]
+        chosen = set(kept)
+        alone = [(item, _lonely(_stem(item), counts[1], there.name)) for item in content.items if item not in chosen]
         return Content(kept, content.reader, content.label, content.left_out + alone)
 
     return (

@@ -1,4 +1,4 @@
-"""Who decodes the items of a source: files of a folder, members of a zip, rows of an array, drawn faces."""
+"""Readers of items: files of a folder, members of a zip, rows of an array."""
 
 from __future__ import annotations
 
@@ -13,43 +13,30 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from zeuxis.data.listing import WHOLE, Array, Picture, Reader, Shape
+from zeuxis.data.listing import WHOLE, Picture, Shape
 from zeuxis.io import images
+from zeuxis.io.images import Array
 
 _BLOCK = 1 << 20
-
-
-def reader_from(spec: dict[str, Any]) -> Reader:
-    """The reader that has this `spec`."""
-    if spec["kind"] == "avatars":
-        from zeuxis.data.catalog.avatars import Faces
-
-        return Faces(spec["change"])
-    if spec["kind"] == "tiles":
-        from zeuxis.data.tiles import Tiles
-
-        return Tiles(reader_from(spec["of"]))
-    kinds: dict[str, type[Files] | type[Members]] = {"files": Files, "members": Members}
-    return kinds[spec["kind"]](spec["path"])
 
 
 def pictured(file: BinaryIO, shape: Shape) -> Picture:
     """The image in a file, and a digest of all of the file."""
     block = file.read(_BLOCK)
     digest = hashlib.blake2b(digest_size=16)
-    source: bytes | BinaryIO = block if len(block) < _BLOCK else file  # most files are read once, in one go
+    content: bytes | BinaryIO = block if len(block) < _BLOCK else file  # most files are read once, in one go
     if images.looks_like_image(block[:16]):
         digest.update(block)
         while len(block) == _BLOCK:
             block = file.read(_BLOCK)
             digest.update(block)
     file.seek(0)
-    with images.opened(source) as image:
+    with images.opened(content) as image:
         size, mode = image.size, image.mode
         if shape.resize_mode != WHOLE:
             return Picture(images.fitted(image, *shape), size, mode, digest.hexdigest())
     file.seek(0)
-    return Picture(images.decode_whole(source, shape.channels), size, mode, digest.hexdigest())
+    return Picture(images.decode_whole(content, shape.channels), size, mode, digest.hexdigest())
 
 
 class Files:
@@ -58,7 +45,7 @@ class Files:
     def __init__(self, path: str) -> None:
         self.path = path
 
-    def spec(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """This reader, as JSON."""
         return {"kind": "files", "path": self.path}
 
@@ -75,7 +62,7 @@ class Members:
         self.path = path
         self._zip: zipfile.ZipFile | None = None
 
-    def spec(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """This reader, as JSON."""
         return {"kind": "members", "path": self.path}
 
@@ -114,7 +101,7 @@ class Rows:
     def __init__(self, array: Array) -> None:
         self.array = array
 
-    def spec(self) -> None:
+    def as_json(self) -> None:
         """Nothing that another process could use."""
 
     def picture(self, item: str, shape: Shape) -> Picture:

@@ -1,4 +1,4 @@
-"""What a source holds, for `zeuxis data`: counts, sizes, modes, classes, attributes, duplicates, and what is left out."""
+"""What a data set holds, for `zeuxis data`: counts, sizes, modes, classes, attributes, duplicates, and what is left out."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zeuxis.data.listing import TILES, Progress, shown
-from zeuxis.data.pack import Pack, open_pack
+from zeuxis.data.listing import TILES, shown
+from zeuxis.data.pack import Pack
 from zeuxis.io import images
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ _SHOWN = 12  # lines of a list, the rest is counted
 
 
 @dataclass(frozen=True)
-class Report:
+class DataReport:
     """A summary of a pack and of the files it was made of."""
 
     pack: Pack
@@ -91,22 +90,7 @@ class Report:
         return images.sheet(self.first_images(count))
 
 
-def inspect(
-    spec: str | Path,
-    *,
-    size: int = 64,
-    channels: int = 3,
-    resize_mode: str = "crop",
-    max_images: int | None = None,
-    progress: Progress | None = None,
-) -> Report:
-    """What a source holds; arguments and errors as of `open_pack`."""
-    return report(
-        open_pack(spec, size=size, channels=channels, resize_mode=resize_mode, max_images=max_images, progress=progress)
-    )
-
-
-def report(pack: Pack) -> Report:
+def inspect(pack: Pack) -> DataReport:
     """What a pack holds."""
     records = pack.records()
     sizes = [(int(record["size"][0]), int(record["size"][1])) for record in records]
@@ -114,7 +98,7 @@ def report(pack: Pack) -> Report:
     files = _same(names, (record["digest"] for record in records))
     known = {name for group in files for name in group[1:]}
     pixels = _same(names, (row.tobytes() for row in pack.images), skip=known)
-    return Report(
+    return DataReport(
         pack=pack,
         count=len(pack),
         sizes=Counter(_by(each) for each in sizes).most_common(),

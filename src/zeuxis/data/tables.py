@@ -16,8 +16,8 @@ from zeuxis.data.listing import Attribute, Labels
 from zeuxis.errors import UsageError
 from zeuxis.io import images, parsing
 
-Load = Callable[[str], bytes]  # the content of a file beside the images
-Row = list[Any]
+ReadTable = Callable[[str], bytes]  # the content of a file beside the images
+Cells = list[Any]
 
 _CLASS_COLUMNS = ("label", "class", "category", "target", "class_name", "labels")
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "-1": False, "false": False, "no": False}
@@ -68,7 +68,9 @@ def _common(paths: Iterable[Sequence[str]]) -> int:
     return next((i for i, names in enumerate(columns) if len(set(names)) > 1), min(map(len, paths), default=0))
 
 
-def beside(items: list[str], candidates: list[str], load: Load) -> tuple[Table | None, list[tuple[str, str]]]:
+def table_beside(
+    items: list[str], candidates: list[str], load: ReadTable
+) -> tuple[Table | None, list[tuple[str, str]]]:
     """The first candidate that is a table of these images, and why the others are not."""
     if not items:
         return None, [(name, "a table, and no image for it") for name in candidates]
@@ -129,12 +131,12 @@ def _table(name: str, data: bytes, names: _Names) -> Table:
     return _of_classes(name, header, rows, column, names) or _of_attributes(name, header, rows, column, names)
 
 
-def _from_csv(data: bytes) -> tuple[Row | None, list[Row]]:
+def _from_csv(data: bytes) -> tuple[Cells | None, list[Cells]]:
     try:
         text = data.decode("utf-8-sig")
         first = text.partition("\n")[0]
         mark = max(",;\t", key=first.count)
-        rows: list[Row] = [
+        rows: list[Cells] = [
             [cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=mark) if row
         ]
     except (UnicodeDecodeError, csv.Error) as error:
@@ -144,7 +146,7 @@ def _from_csv(data: bytes) -> tuple[Row | None, list[Row]]:
     return rows[0], rows[1:]
 
 
-def _from_json(name: str, data: bytes) -> tuple[Row | None, list[Row]]:
+def _from_json(name: str, data: bytes) -> tuple[Cells | None, list[Cells]]:
     """Rows of `{file: class}`, `{file: {attribute: bool}}`, `{"labels": either, or [[file, class], ...]}`, or objects."""
     content = parsing.parse_json(data, "it")
     if isinstance(content, dict) and set(content) == {"labels"}:
@@ -163,12 +165,12 @@ def _from_json(name: str, data: bytes) -> tuple[Row | None, list[Row]]:
     raise _Unfit("neither file names with classes nor with attributes")
 
 
-def _file_column(rows: list[Row], names: _Names) -> int | None:
+def _file_column(rows: list[Cells], names: _Names) -> int | None:
     counts = Counter(i for row in rows[:200] for i, cell in enumerate(row) if names.find(cell))
     return max(counts, key=lambda i: (counts[i], -i)) if counts else None
 
 
-def _of_classes(name: str, header: Row, rows: list[Row], column: int, names: _Names) -> Table | None:
+def _of_classes(name: str, header: Cells, rows: list[Cells], column: int, names: _Names) -> Table | None:
     """Classes, by a column that is called so, or by the only other column where it is no attribute."""
     lower = [str(each).strip().lower() for each in header]
     chosen = next((lower.index(each) for each in _CLASS_COLUMNS if each in lower and lower.index(each) != column), None)
@@ -182,7 +184,7 @@ def _of_classes(name: str, header: Row, rows: list[Row], column: int, names: _Na
     return Table(name, found, [])
 
 
-def _of_attributes(name: str, header: Row, rows: list[Row], column: int, names: _Names) -> Table:
+def _of_attributes(name: str, header: Cells, rows: list[Cells], column: int, names: _Names) -> Table:
     chosen = [i for i in range(len(header)) if i != column and all(_is_truth(row[i]) for row in rows)]
     if not chosen:
         raise _Unfit("neither a column `label` nor columns of 0 and 1")

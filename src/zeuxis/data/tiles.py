@@ -11,12 +11,24 @@ import numpy as np
 from PIL import Image
 
 from zeuxis.data import workers
-from zeuxis.data.listing import TILES, WHOLE, Array, Content, Labels, Listing, Picture, Progress, Reader, Shape, spread
+from zeuxis.data.listing import (
+    TILES,
+    WHOLE,
+    Content,
+    ItemReader,
+    Labels,
+    Listing,
+    OnProgress,
+    Picture,
+    Shape,
+    evenly_spaced,
+)
 from zeuxis.data.readers import Files, Members
 from zeuxis.errors import UsageError
 from zeuxis.io import images
+from zeuxis.io.images import Array
 
-MOST = 20_000  # tiles of a source, unless --max-images says another number
+MOST = 20_000  # tiles of a listing, unless --max-images says another number
 _CELL = 96  # pixels: tiles stand in the middles of cells of this side
 # What a cell must lose, in levels of 255 (root mean square), when it is halved and brought back: of a blurred place, and
 # most of many photographs is one, nothing can be learned that bicubic enlargement does not know.
@@ -26,13 +38,13 @@ _SHARP = 3.0
 class Tiles:
     """Cuts what another reader decodes; items are the middle's place from the top and from the left, `@`, and its item."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: ItemReader) -> None:
         self.reader = reader
         self._last: tuple[str, int, Array] = "", 0, np.empty(0)  # the tiles of a photograph follow each other
 
-    def spec(self) -> dict[str, Any] | None:
+    def as_json(self) -> dict[str, Any] | None:
         """This reader, as JSON."""
-        of = self.reader.spec()
+        of = self.reader.as_json()
         return None if of is None else {"kind": "tiles", "of": of}
 
     def picture(self, item: str, shape: Shape) -> Picture:
@@ -51,10 +63,10 @@ class Tiles:
         return Picture(cut, (side, side), "L" if shape.channels == 1 else "RGB", digest)
 
 
-def cut(listing: Listing, most: int | None = None, progress: Progress | None = None) -> Content:
+def cut(listing: Listing, most: int | None = None, progress: OnProgress | None = None) -> Content:
     """The tiles of a folder's or a zip's photographs, at most so many, spread evenly, with what is known of those.
 
-    Photographs that are nowhere sharp are left out; `progress` counts those looked through. `UsageError` where a source has
+    Photographs that are nowhere sharp are left out; `progress` counts those looked through. `UsageError` where there are
     no files of photographs.
     """
     content = listing.gather()
@@ -76,11 +88,11 @@ def cut(listing: Listing, most: int | None = None, progress: Progress | None = N
     def label(items: list[str]) -> Labels:
         return content.label([item.partition("@")[2] for item in items])
 
-    chosen = [tiles[place] for place in spread(len(tiles), most or MOST)]
+    chosen = [tiles[place] for place in evenly_spaced(len(tiles), most or MOST)]
     return Content(chosen, Tiles(content.reader), label, content.left_out + left_out)
 
 
-def _sharp(reader: Reader, item: str) -> list[str] | str:
+def _sharp(reader: ItemReader, item: str) -> list[str] | str:
     """The middles of the sharp cells of a photograph (of itself, if it has no whole cell), or why there is none."""
     result = workers.attempt(reader, item, Shape(_CELL, 1, WHOLE))
     if isinstance(result, str):

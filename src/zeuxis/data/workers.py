@@ -1,4 +1,4 @@
-"""Decodes the items of a source in parallel processes that talk JSON and raw bytes over pipes.
+"""Decodes the items of a listing in parallel processes, which talk JSON and raw bytes over pipes.
 
 Not `multiprocessing`: its children run the caller's main module again (a notebook's or a script's without a guard), and
 a killed one takes the whole pool with it. Here a child that dies costs the one image that killed it.
@@ -19,15 +19,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from zeuxis.data.listing import Array, Content, Picture, Reader, Shape
+from zeuxis.data.listing import Content, ItemReader, Picture, Shape
 from zeuxis.errors import ZeuxisError
 from zeuxis.io import images
 
-CHUNK = 64  # images a worker decodes per request, where its answer has no more than these bytes
+_CHUNK = 64  # images a worker decodes per request, where its answer has no more than these bytes
 _ANSWER = 8 << 20
 _FEW = 96  # images that are not worth starting processes for
 # The folder where a user happens to be must not give the child its modules: it may have a `queue.py`.
-_CHILD = "import sys; sys.path[:] = [p for p in sys.path if p]; from zeuxis.data.workers import serve; serve()"
+_CHILD = "import sys; sys.path[:] = [p for p in sys.path if p]; from zeuxis.data.child import serve; serve()"
 _ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # a child is one thread
 
 Result = Picture | str  # a picture, or the reason why there is none
@@ -35,12 +35,12 @@ Result = Picture | str  # a picture, or the reason why there is none
 
 def decoded(content: Content, shape: Shape, *, processes: int | None = None) -> Generator[Result, None, None]:
     """Each item in order, as a picture or as the reason why it is left out."""
-    length = max(1, min(CHUNK, _ANSWER // (shape.size * shape.size * shape.channels)))
+    length = max(1, min(_CHUNK, _ANSWER // (shape.size * shape.size * shape.channels)))
     chunks = [content.items[i : i + length] for i in range(0, len(content.items), length)]
     count = min(len(chunks), processes or cores())
-    spec = content.reader.spec()
-    if spec is not None and count > 1 and len(content.items) >= _FEW:
-        with _Children(spec, shape, count) as children:
+    reader = content.reader.as_json()
+    if reader is not None and count > 1 and len(content.items) >= _FEW:
+        with _Children(reader, shape, count) as children:
             if children.ready():
                 yield from children.results(chunks)
                 return
@@ -48,7 +48,7 @@ def decoded(content: Content, shape: Shape, *, processes: int | None = None) -> 
         yield attempt(content.reader, item, shape)
 
 
-def attempt(reader: Reader, item: str, shape: Shape) -> Result:
+def attempt(reader: ItemReader, item: str, shape: Shape) -> Result:
     """The picture of an item, or the reason why there is none: nothing a file contains may stop a run."""
     try:
         return reader.picture(item, shape)
@@ -75,8 +75,8 @@ def cores() -> int:
 class _Children:
     """Child processes, each driven by one thread; leaving the `with` ends them all, whatever they are doing."""
 
-    def __init__(self, spec: dict[str, Any], shape: Shape, count: int) -> None:
-        self.job = {"reader": spec, "shape": list(shape)}
+    def __init__(self, reader: dict[str, Any], shape: Shape, count: int) -> None:
+        self.job = {"reader": reader, "shape": list(shape)}
         self.shape = shape
         self.count = count
         self.idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
@@ -115,13 +115,13 @@ class _Children:
         )
         self.all.append(child)
         with contextlib.suppress(OSError):  # one that is dead already is found out when it is asked
-            _send(child.stdin, self.job)
+            send(child.stdin, self.job)
         return child
 
     def ready(self) -> bool:
         """Whether every child has started: where none can, this process does the work itself."""
         try:
-            return all(_receive(child.stdout) == "ready" for child in self.all)
+            return all(receive(child.stdout) == "ready" for child in self.all)
         except (OSError, ValueError):
             return False
 
@@ -147,7 +147,7 @@ class _Children:
         """Find the image that a child died of, with a new child: half of the images, and half of these again."""
         dead.kill()
         child = self.start()
-        _receive(child.stdout)
+        receive(child.stdout)
         self.idle.put(child)
         if len(items) == 1:
             return [f"the decoder crashed (exit {dead.wait()})"]
@@ -156,8 +156,8 @@ class _Children:
 
 
 def _ask(child: subprocess.Popen[bytes], items: list[str], shape: Shape) -> list[Result]:
-    _send(child.stdin, items)
-    records = _receive(child.stdout)
+    send(child.stdin, items)
+    records = receive(child.stdout)
     return [_result(record, child.stdout, shape) for record in records]
 
 
@@ -172,34 +172,14 @@ def _result(record: Any, pipe: BinaryIO | Any, shape: Shape) -> Result:
     return Picture(pixels, (record["size"][0], record["size"][1]), record["mode"], record["digest"])
 
 
-def _send(pipe: Any, message: Any) -> None:
+def send(pipe: Any, message: Any) -> None:
+    """Write a message to a pipe, as a line of JSON."""
     pipe.write(json.dumps(message).encode() + b"\n")
     pipe.flush()
 
 
-def _receive(pipe: Any) -> Any:
+def receive(pipe: Any) -> Any:
+    """The next message of a pipe; `OSError` where it has ended."""
     if not (line := pipe.readline()):
         raise OSError("the pipe ended")
     return json.loads(line)
-
-
-def serve() -> None:
-    """What a child runs: a job, then chunks of items, until its input ends."""
-    from zeuxis.data.readers import reader_from
-
-    source, target = sys.stdin.buffer, sys.stdout.buffer
-    sys.stdout = sys.stderr  # a library that prints must not spoil the pipe
-    with contextlib.suppress(OSError, BrokenPipeError):
-        job = _receive(source)
-        reader, shape = reader_from(job["reader"]), Shape(*job["shape"])
-        _send(target, "ready")
-        while True:
-            _answer(target, [attempt(reader, item, shape) for item in _receive(source)])
-
-
-def _answer(pipe: Any, results: list[Result]) -> None:
-    _send(pipe, [r if isinstance(r, str) else {"size": r.size, "mode": r.mode, "digest": r.digest} for r in results])
-    pixels: list[Array] = [r.pixels for r in results if not isinstance(r, str)]
-    for each in pixels:
-        pipe.write(np.ascontiguousarray(each).data)
-    pipe.flush()

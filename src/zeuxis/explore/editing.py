@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -15,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from zeuxis import explore
-from zeuxis.data import open_pack
+from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.explore import directions as ways
 from zeuxis.explore.directions import Direction, Supervised, Unsupervised
@@ -120,25 +119,25 @@ def _of_space(held: dict[str, Tensor], path: str | Path, model: Model, space: Sp
 
 def located(
     model: Model,
-    spec: str,
+    text: str,
     seeds: Sequence[int] | None = None,
     *,
     space: SpaceName = "z",
     order: int = 0,
     work: Callable[[str, int, int], None] | None = None,
 ) -> Tensor:
-    """Latents (n ...) of what `spec` names, one for each seed: of a file of latents, of a picture, of images of a data set.
+    """Latents (n ...) of what `text` names, one for each seed: of a file of latents, of a picture, of images of a data set.
 
     Without seeds all that a file holds, or one. `order` is that of `examples`; `work` is told what is done, how much of it,
     and of how much.
     """
-    if spec.endswith(".safetensors"):
-        held = load_latents(spec, model, space=space)
+    if text.endswith(".safetensors"):
+        held = load_latents(text, model, space=space)
         return held if seeds is None else held[[seed % len(held) for seed in seeds]]
-    chosen = [0] if seeds is None or explore.is_picture(spec) else list(seeds)
+    chosen = [0] if seeds is None or explore.is_picture(text) else list(seeds)
     reading, descending = (functools.partial(work, text) if work else None for text in ("reading images", "descending"))
     find = functools.partial(explore.examples, size=model.size, channels=model.channels, progress=reading)
-    found = _latents(model, find(spec, chosen, order=order), space, descending)
+    found = _latents(model, find(text, chosen, order=order), space, descending)
     return found.expand(len(seeds or chosen), *found.shape[1:])
 
 
@@ -280,7 +279,7 @@ def _score(
 def editor(
     model: Model,
     *,
-    data: str = "avatars",
+    data: str | Path | DataSpec = "avatars",
     method: Supervised = "means",
     space: SpaceName = "z",
     seed: int = 0,
@@ -289,7 +288,7 @@ def editor(
 ) -> Editor:
     """What changes a model's images by the attributes of `data`; `report` and `progress` as of `arithmetic`."""
     able = space_of(model, space)
-    pack: Any = open_pack(data, size=model.size, channels=model.channels, progress=progress)
+    pack = DataSpec.parse(data).open(model.size, model.channels, progress=progress)
     words = explore.vocabulary(pack.attributes, pack.classes)
     reader = reader_for(pack, device=str(model.device), progress=report)
     return Editor(able, words, explore.candidates(able, pack, reader=reader, seed=seed), reader, method, space)

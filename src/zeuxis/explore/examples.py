@@ -10,46 +10,46 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeuxis.data import Pack, open_pack
+from zeuxis.data import DataSpec, Pack
 from zeuxis.data.batches import permutation
-from zeuxis.data.listing import Progress
+from zeuxis.data.listing import OnProgress
 from zeuxis.errors import UsageError
 from zeuxis.explore.expression import parse, vocabulary
 from zeuxis.io import images
 
 
 def examples(
-    spec: str, seeds: Sequence[int], *, size: int, channels: int, order: int = 0, progress: Progress | None = None
+    text: str, seeds: Sequence[int], *, size: int, channels: int, order: int = 0, progress: OnProgress | None = None
 ) -> Tensor:
-    """Images (n c h w, in [-1, 1]), one for each seed, of what `spec` names.
+    """Images (n c h w, in [-1, 1]), one for each seed, of what `text` names.
 
     `me.png` is that picture for every seed; `mnist` or a folder any of its images; `mnist:9`, `fashion-mnist/test:boot`,
     `avatars:smiling woman`, `birds:robin` those that show this. Seeds give different images while there are enough;
     `order` gives them in another order. `UsageError` where there is no such thing.
     """
-    if is_picture(spec):
-        return images.read(spec, size=size, channels=channels).expand(len(seeds), -1, -1, -1)
-    data, what = _parts(spec)
-    pack = open_pack(data, size=size, channels=channels, progress=progress)
+    if is_picture(text):
+        return images.read(text, size=size, channels=channels).expand(len(seeds), -1, -1, -1)
+    data, what = _parts(text)
+    pack = DataSpec.parse(data).open(size, channels, progress=progress)
     places = _showing(pack, what) if what else np.arange(len(pack))
     shuffled = places[permutation(len(places), seed=order, epoch=0)]
     return images.from_uint8(pack.images[shuffled[[seed % len(places) for seed in seeds]]])
 
 
-def is_picture(spec: str) -> bool:
-    """Whether the spec names one picture: a file, and no zip or IDX file to choose from."""
+def is_picture(text: str) -> bool:
+    """Whether a text names one picture: a file, and no zip or IDX file to choose from."""
     try:
-        with images.open_regular(spec) as file:
+        with images.open_regular(text) as file:
             return images.looks_like_image(file.read(16))
     except (images.Unusable, OSError, ValueError):
         return False  # what it is then is said where it is opened as data
 
 
-def _parts(spec: str) -> tuple[str, str]:
+def _parts(text: str) -> tuple[str, str]:
     """The data, and what its images are to show ("" for any of them)."""
-    if ":" not in spec or os.path.isdir(spec):  # noqa: PTH112  (answers for any text)
-        return spec, ""
-    data, _, what = spec.rpartition(":")
+    if ":" not in text or os.path.isdir(text):  # noqa: PTH112  (answers for any text)
+        return text, ""
+    data, _, what = text.rpartition(":")
     return data, what.strip()
 
 

@@ -1,7 +1,7 @@
 """Files that survive a crash: atomic writes, folders under a manifest, bounded reads, locks."""
 
 # The calls whose order decides what a crash leaves stand here under the operating system's names.
-# ruff: noqa: PTH102, PTH105, PTH108, PTH116, PTH117, PTH123
+# ruff: noqa: PTH102, PTH105, PTH108, PTH116, PTH123
 from __future__ import annotations
 
 import contextlib
@@ -14,11 +14,12 @@ import re
 import secrets
 import shutil
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+import platformdirs
 
 from zeuxis.errors import DiskFullError, UsageError
 from zeuxis.io.parsing import parse_json, parse_tensors, parse_yaml, quote
@@ -33,11 +34,12 @@ _TEMPORARY = re.compile(r"\.tmp-\d+-[0-9a-f]{12}")
 
 
 def cache_dir() -> Path:
-    """Where decoded data and downloads are kept: $ZEUXIS_CACHE, $XDG_CACHE_HOME/zeuxis or ~/.cache/zeuxis."""
-    if chosen := os.environ.get("ZEUXIS_CACHE"):
-        return Path(chosen)
-    home = os.environ.get("XDG_CACHE_HOME", "")  # the XDG specification ignores relative paths
-    return (Path(home) if os.path.isabs(home) else Path.home() / ".cache") / "zeuxis"
+    """Where decoded data and downloads are kept: $ZEUXIS_CACHE, or `zeuxis` in the user's cache folder.
+
+    That is $XDG_CACHE_HOME or ~/.cache on Linux, ~/Library/Caches on macOS, %LOCALAPPDATA% on Windows.
+    """
+    chosen = os.environ.get("ZEUXIS_CACHE")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("zeuxis", appauthor=False)
 
 
 @contextlib.contextmanager
@@ -260,39 +262,34 @@ def lock(folder: str | Path, *, wait: float | None = None) -> Iterator[None]:
     with explained(path, 0):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        while not _try_lock(descriptor):
+        while not _try_lock(path, descriptor):
             if wait is not None and time.monotonic() - begin >= wait:
-                owner = path.read_bytes()[:200].decode(errors="replace").strip() or "another process"
+                owner = _owner(descriptor) or "another process"
                 raise UsageError(f"{folder} is in use by {owner}; wait until it ends, or end it")
             time.sleep(0.05)
         with contextlib.suppress(OSError):  # a full disk is reported where something of value is written
             os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode())
+            os.write(descriptor, f"\nprocess {os.getpid()} on {platform.node()}\n".encode())
         yield
     finally:
         os.close(descriptor)
 
 
-if sys.platform == "win32":
-    import msvcrt
+def _try_lock(path: Path, descriptor: int) -> bool:
+    from filelock import lock_descriptor  # only here: most commands lock nothing, and it takes 40 ms
 
-    def _try_lock(descriptor: int) -> bool:
-        os.lseek(descriptor, 1 << 20, os.SEEK_SET)  # a byte beyond the owner's name, which others may then read
+    with explained(path):
         try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        finally:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock_descriptor(descriptor, blocking=False)
         except OSError as error:
             if error.errno not in _NO_LOCKS:
-                return False
-        return True
+                raise
+            return True
+
+
+def _owner(descriptor: int) -> str:
+    """Who has the lock. Windows lets nobody else read its first byte, so the name begins at the second."""
+    with contextlib.suppress(OSError):
+        os.lseek(descriptor, 1, os.SEEK_SET)
+        return os.read(descriptor, 200).decode(errors="replace").strip()
+    return ""

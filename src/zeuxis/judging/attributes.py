@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeuxis.data.listing import Array, Attribute
+from zeuxis.data.listing import Attribute
 from zeuxis.data.pack import Pack
 from zeuxis.data.pairs import Pairs
+from zeuxis.io.images import Array
 from zeuxis.judging.report import Progress
 from zeuxis.metrics.attributes import AttributeReader, reader_for
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from zeuxis import loading
 from zeuxis.capabilities import latent
+from zeuxis.errors import UsageError
 from zeuxis.io import images
 from zeuxis.judging import translation
 from zeuxis.judging.report import Evaluation, Row, number, read, table
@@ -54,7 +55,9 @@ def contender(folder: Path, model: Model, seeds: range) -> Contender:
 def _shown_by(model: Model, folder: Path, seeds: range) -> Tensor:
     """Samples (n c h w) of the seeds; of a model that translates what it makes of as many sources, the same for each."""
     if isinstance(model, Translator):
-        return translation.outputs(model, loading.data_of(folder) or "", len(seeds))
+        if (data := loading.data_of(folder)) is None:
+            raise UsageError(f"{folder} does not say what it was trained on; write its data into config.yaml")
+        return translation.outputs(model, data, len(seeds))
     return latent(model).sample(len(seeds), seed=seeds.start).cpu()
 
 

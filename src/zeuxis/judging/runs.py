@@ -1,4 +1,4 @@
-"""What the run that a model lies in says of it: its folder, and which images it was trained on."""
+"""What the run that a model lies in says of it: its folder, and how it selected the images it was trained on."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import get_args
 
 from zeuxis import loading, renamed
+from zeuxis.data import DataSpec
 from zeuxis.io import files
 from zeuxis.options import ResizeMode
 
-_FITS: tuple[ResizeMode, ...] = get_args(ResizeMode)
+_RESIZE_MODES: tuple[ResizeMode, ...] = get_args(ResizeMode)
 
 
 def run_of(path: str | Path) -> Path | None:
@@ -18,18 +19,16 @@ def run_of(path: str | Path) -> Path | None:
     return folder if (folder / "config.yaml").is_file() else None
 
 
-def selection_of(path: str | Path, data: str) -> tuple[ResizeMode, int | None]:
-    """How a model's run fitted its images into a square, and how many it took, if `data` is what it was trained on."""
+def selected(path: str | Path, data: DataSpec) -> DataSpec:
+    """The data with the resize mode and the limit of images of a model's run, if that is what it was trained on."""
     run = run_of(path)
     config = files.read_yaml(run / "config.yaml") if run else None
     config = renamed.config(config) if isinstance(config, dict) else {}
-    if config.get("data") != data:
-        return "crop", None
+    if config.get("data") not in (str(data), str(data.absolute())):
+        return data
     settings = config.get("settings")
     if not isinstance(settings, dict):
-        return "crop", None
-    max_images, fits = (
-        settings.get("max_images"),
-        [resize_mode for resize_mode in _FITS if resize_mode == settings.get("resize_mode")],
-    )
-    return fits[0] if fits else "crop", max_images if isinstance(max_images, int) else None
+        return data
+    mode, most = settings.get("resize_mode"), settings.get("max_images")
+    chosen = next((each for each in _RESIZE_MODES if each == mode), None)
+    return DataSpec.parse(data, resize_mode=chosen, max_images=most if isinstance(most, int) else None)

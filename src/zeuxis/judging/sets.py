@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from zeuxis.data import Pack, catalog, open_pack
-from zeuxis.data.listing import Progress
+from zeuxis.data import DataSpec, Pack
+from zeuxis.data.listing import OnProgress
 from zeuxis.errors import DataError
+from zeuxis.io.images import Array
 from zeuxis.metrics.distances import FEWEST
 
-Array = np.ndarray[Any, Any]
 MOST_TRAINING = 20_000  # training images that are searched for copies
 
 
@@ -43,27 +42,12 @@ class Sets:
 
 
 def choose(
-    data: str,
-    *,
-    count: int,
-    size: int,
-    channels: int,
-    resize_mode: str = "crop",
-    max_images: int | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
+    data: DataSpec, *, count: int, size: int, channels: int, seed: int = 0, progress: OnProgress | None = None
 ) -> Sets:
-    """At most `count` images each, from `data`; `resize_mode` and `max_images` as in training.
-
-    `DataError` where there are too few.
-    """
-    own, unseen = catalog.halves(data, count) or (data, None)
-    training = open_pack(
-        own, size=size, channels=channels, resize_mode=resize_mode, max_images=max_images, progress=progress
-    )
-    held_out = (
-        open_pack(unseen, size=size, channels=channels, resize_mode=resize_mode, progress=progress) if unseen else None
-    )
+    """At most `count` images each, from `data`; `DataError` where there are too few."""
+    own, unseen = data.held_out(count) or (data, None)
+    training = own.open(size, channels, progress=progress)
+    held_out = unseen.open(size, channels, progress=progress) if unseen else None
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(training))
     if held_out is not None:

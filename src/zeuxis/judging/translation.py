@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import zeuxis
+from zeuxis.data import DataSpec
 from zeuxis.data.batches import open_pairs_of
-from zeuxis.data.pairs import Pairs, halves
+from zeuxis.data.listing import OnProgress
+from zeuxis.data.pairs import Pairs
 from zeuxis.errors import DataError
 from zeuxis.io.images import from_uint8
 from zeuxis.io.sheets import beside
@@ -71,26 +73,15 @@ class Marks:
     features: list[Tensor] = field(default_factory=list)
 
 
-def choose(
-    model: Translator,
-    data: str,
-    *,
-    count: int,
-    resize_mode: str = "crop",
-    max_images: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Trial:
+def choose(model: Translator, data: DataSpec, *, count: int, progress: OnProgress | None = None) -> Trial:
     """At most `count` pairs to judge by, held out where `data` is a named set; `DataError` where there are too few."""
-    own, unseen = halves(data, count) or (data, None)
-    training = open_pairs_of(
-        own, model, paired=model.paired, resize_mode=resize_mode, max_images=max_images, progress=progress
-    )
+    own, unseen = data.held_out(count) or (data, None)
+    training = open_pairs_of(own, model, paired=model.paired, progress=progress)
     if unseen is not None:
-        judge = open_pairs_of(unseen, model, paired=True, resize_mode=resize_mode, progress=progress)
+        judge = open_pairs_of(unseen, model, paired=True, progress=progress)
     else:
-        judge = open_pairs_of(
-            data, model, paired=model.paired, resize_mode=resize_mode, max_images=min(count, max_images or count)
-        )
+        some = replace(data, max_images=min(count, data.max_images or count))
+        judge = open_pairs_of(some, model, paired=model.paired)
     if len(judge) < FEWEST:
         raise DataError(f"{data} gives {len(judge)} images to judge by; at least {FEWEST} are needed")
     return Trial(training, judge, unseen is not None)
@@ -259,7 +250,7 @@ def _rows(prefix: str, marks: Mapping[str, Marks], real: list[Tensor], name: str
     return [*found, Row(f"{prefix}FID[{name}]", fid, distances.frechet(*real) if twin else None, "lower", got)]
 
 
-def outputs(model: Translator, data: str, count: int) -> Tensor:
+def outputs(model: Translator, data: DataSpec, count: int) -> Tensor:
     """What the model makes of the first sources that it is judged by (count c h w), evenly spaced."""
     pairs = choose(model, data, count=max(count, FEWEST)).judge
     chosen = pairs.places[0][np.arange(count) * len(pairs.places[0]) // count]

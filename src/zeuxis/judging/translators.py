@@ -6,29 +6,26 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from zeuxis.capabilities import super_resolution, translator
-from zeuxis.data import pairs
+from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.judging import translation, upsizing
 from zeuxis.judging.report import Evaluation, Progress
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Model, SuperResolution, Translator
-from zeuxis.options import ResizeMode
 
 
 def evaluate(
     model: Translator,
-    data: str,
+    data: DataSpec,
     extractor: Callable[[], Extractor],
     *,
     images: int,
-    resize_mode: ResizeMode,
-    max_images: int | None,
     baselines: Mapping[str, Model],
     progress: Progress | None,
 ) -> Evaluation:
     """The scores that `zeuxis evaluate` gives; the extractor is only found where pairs are the trial."""
-    data = pairs.completed(data, model.degradation)
+    data = data.with_source(model.degradation)
     if isinstance(model, SuperResolution) and upsizing.is_whole(data):
         larger = {name: super_resolution(other) for name, other in baselines.items()}
         for name, other in larger.items():
@@ -37,9 +34,7 @@ def evaluate(
         test, network = upsizing.choose(model, data, count=images), extractors.vgg16(device=model.device)
         return upsizing.evaluate(model, test, network, baselines=larger, progress=progress)
     looking, reading = extractor(), partial(progress, "reading images") if progress else None
-    trial = translation.choose(
-        model, data, count=images, resize_mode=resize_mode, max_images=max_images, progress=reading
-    )
+    trial = translation.choose(model, data, count=images, progress=reading)
     network = extractors.vgg16(device=model.device)
     others = {name: translator(other) for name, other in baselines.items()}
     return translation.evaluate(model, trial, looking, network, baselines=others, progress=progress)

@@ -11,14 +11,13 @@ from PIL import Image
 from torch import Tensor
 
 import zeuxis
-from zeuxis.data import catalog, open_pack, workers
+from zeuxis.data import DataSpec, workers
 from zeuxis.data.derived_sources import SMALL, reduced
-from zeuxis.data.listing import WHOLE, Array, Picture, Shape
-from zeuxis.data.pairs import halves, parse
+from zeuxis.data.listing import WHOLE, Picture, Shape
 from zeuxis.data.readers import Files, Members
-from zeuxis.data.sources import find
+from zeuxis.data.specs import ImageSet, PairSpec, SingleSpec
 from zeuxis.errors import DataError
-from zeuxis.io.images import from_uint8
+from zeuxis.io.images import Array, from_uint8
 from zeuxis.io.tiling import photograph
 from zeuxis.judging.report import Better, Evaluation, Progress, Row
 from zeuxis.metrics import paired, vgg
@@ -44,41 +43,35 @@ class Test(NamedTuple):
     photographs: list[Image.Image]
 
 
-def is_whole(data: str) -> bool:
+def is_whole(data: DataSpec) -> bool:
     """Whether sources are made of what they should become, so that whole photographs can be judged by."""
-    ends = parse(data)
-    return ends is not None and ends.source == SMALL
+    return isinstance(data, PairSpec) and data.source == SMALL
 
 
-def choose(model: SuperResolution, data: str, *, count: int) -> Test:
+def choose(model: SuperResolution, data: DataSpec, *, count: int) -> Test:
     """At most so many photographs (RGB, or L for a model of grey ones); held out where `data` is a named set.
 
     `DataError` where none is large enough.
     """
-    own, unseen = halves(data, count) or (data, None)
-    ends = parse(unseen or own)
-    assert ends is not None
+    own, unseen = data.held_out(count) or (data, None)
+    images = (unseen or own).images
     least = _WINDOW + 2 * model.scale + model.scale
     found = [
-        _fitting(pixels, model.scale)
-        for pixels in _originals(ends.target, model, count)
-        if min(pixels.shape[:2]) >= least
+        _fitting(pixels, model.scale) for pixels in _originals(images, model, count) if min(pixels.shape[:2]) >= least
     ]
     if not found:
-        raise DataError(f"{ends.target} has no photograph of {least} pixels or more to judge by")
-    kind, name = "held-out" if unseen else "training", ends.target.partition(":")[0] if unseen else ends.target
-    return Test(own, f"{len(found):,} {kind} photographs of {name}", unseen is not None, found)
+        raise DataError(f"{images} has no photograph of {least} pixels or more to judge by")
+    kind, name = "held-out" if unseen else "training", str(images).partition(":")[0] if unseen else images
+    return Test(str(own), f"{len(found):,} {kind} photographs of {name}", unseen is not None, found)
 
 
-def _originals(spec: str, model: SuperResolution, count: int) -> Iterator[Array]:
+def _originals(images: ImageSet, model: SuperResolution, count: int) -> Iterator[Array]:
     """Images (h w c, uint8): whole, where they are files, or a named set's whole photographs; else as they are learned."""
-    named = catalog.parse(spec)
-    if named and WHOLE in catalog.views(named.name):
-        spec = str(named._replace(view=WHOLE))
-    elif named:
-        yield from open_pack(spec, size=model.size, channels=model.channels).images[:count]
+    found = images.whole()
+    if found is None:
+        yield from SingleSpec(images).open(model.size, model.channels).images[:count]
         return
-    content = find(spec).gather()
+    content = found.listing().gather()
     whole = isinstance(content.reader, Files | Members)
     shape = Shape(model.size, model.channels, WHOLE if whole else "crop")
     for item in content.items[:count]:
@@ -179,7 +172,7 @@ def _detail(made: Mapping[str, Image.Image], truth: Image.Image) -> Tensor:
     total = np.pad(np.square(first - last).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     side = _DETAIL
     sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
-    top, left = np.unravel_index(int(sums.argmax()), sums.shape)
+    top, left = np.unravel_index(int(np.argmax(sums)), sums.shape)
     cuts = [
         _tensor(image.convert("RGB").crop((int(left), int(top), int(left) + side, int(top) + side))) for image in images
     ]

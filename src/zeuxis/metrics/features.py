@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import safetensors.torch
@@ -16,13 +16,12 @@ from torch.nn import functional as F
 
 from zeuxis.errors import UsageError
 from zeuxis.io import files
-from zeuxis.io.images import from_uint8
+from zeuxis.io.images import Array, from_uint8
 from zeuxis.metrics import inception, lite0
 
 VERSION = 1  # of all that lies between an image and its features: a change must not read the old cache
 ON_CPU, ELSEWHERE = 16, 256  # images at once: on a CPU those whose layers fit its cache, which is half as fast again
 
-Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]  # images done, and of how many
 Network = Callable[[Tensor], Tensor]  # n 3 s s, values 0 to 255 -> n d
 

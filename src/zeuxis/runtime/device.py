@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
+import psutil
 import torch
 
 from zeuxis.errors import UsageError
@@ -137,6 +138,6 @@ def peak_memory(device: torch.device) -> int:
     try:
         import resource
     except ImportError:  # Windows
-        return 0
+        return int(psutil.Process().memory_info().peak_wset)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if os.uname().sysname == "Darwin" else peak * 1024

@@ -13,9 +13,11 @@ import safetensors
 import torch
 
 import zeuxis
+from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.io.parsing import quote
 from zeuxis.nets import kernels
+from zeuxis.options import ResizeMode
 from zeuxis.training.settings import TrainSettings
 
 
@@ -36,7 +38,7 @@ class Recipe:
     """Family, data, options and settings of a run; `fingerprint` and `images` tell the decoded data."""
 
     family: str
-    data: str
+    data: DataSpec
     options: dict[str, Any]
     settings: TrainSettings
     fingerprint: str = ""
@@ -46,7 +48,7 @@ class Recipe:
 
     def values(self) -> dict[str, Any]:
         """As plain values, in the order of the file."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "data": str(self.data)}
 
     def going_on(
         self, steps: int | None, minutes: float | None, cpu_minutes: float | None = None, *, done: int = 0
@@ -73,7 +75,14 @@ def read(values: Mapping[str, Any]) -> Recipe:
         raise UsageError("config.yaml has chosen_kernels that are not text; restore it from a copy")
     kernels.check(chosen)
     images = _take(values, "images", int)
-    return Recipe(family, data, options, TrainSettings(**settings), fingerprint, images, made_with, chosen)
+    asked = TrainSettings(**settings)
+    spec = selected_by(asked, DataSpec.parse(data), suits="crop")
+    return Recipe(family, spec, options, asked, fingerprint, images, made_with, chosen)
+
+
+def selected_by(settings: TrainSettings, data: DataSpec, *, suits: ResizeMode) -> DataSpec:
+    """The data as the settings select from it; `suits` is the resize mode that `auto` stands for."""
+    return dataclasses.replace(data.resized(settings.resize_mode, suits=suits), max_images=settings.max_images)
 
 
 def _take(values: Mapping[str, Any], name: str, kind: type) -> Any:

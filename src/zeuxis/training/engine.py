@@ -68,8 +68,8 @@ class State:
 
     def restore(self, tensors: Mapping[str, Mapping[str, Tensor]], scalars: Mapping[str, Any]) -> None:
         """Take over what `tensors` and `scalars` once gave, bit for bit."""
-        for name, module in (("model", self.model), ("average", self.average)):
-            module.load_state_dict(renamed.tensors(module.family(), tensors[name]))
+        for name in ("model", "average"):
+            getattr(self, name).load_state_dict(renamed.tensors(self.model.family(), tensors[name]))
         for player, optimizer in self.optimizers.items():
             _restore_optimizer(optimizer, tensors[f"optimizer-{player}"], scalars["optimizers"][player])
         self.sums = {name: value.to(self.model.device) for name, value in renamed.metrics(tensors["sums"]).items()}

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from zeuxis import families
-from zeuxis.data.pairs import ARROW
 from zeuxis.model import Clock, Model, Translator
 from zeuxis.training.config import Recipe
 
@@ -16,7 +13,7 @@ _TELLING = ("batch_size", "seed", "precision", "micro_batches", "resize_mode", "
 
 def card(recipe: Recipe, clock: Clock, model: Model) -> str:
     """What the model is, what it learned from and how it was made, in Markdown."""
-    data = _named(recipe.data)
+    data = recipe.data.title
     about = "" if ":" in recipe.family else families.summary(recipe.family)
     options = "\n".join(f"| {name} | {value} |" for name, value in recipe.options.items())
     settings = ", ".join(f"{name} {getattr(recipe.settings, name)}" for name in _TELLING)
@@ -45,8 +42,3 @@ Made with {made_with}.
 A model shows what its data holds: biases and gaps of the images are in it too, and a small set may be remembered
 rather than learned. The rights to the images are not given with the weights.
 """
-
-
-def _named(data: str) -> str:
-    """The data without where it lies."""
-    return ARROW.join(Path(end).name if Path(end).is_absolute() else end for end in data.split(ARROW))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zeuxis.data import Pack, pairs
+from zeuxis.data import DataSpec, Pack
 from zeuxis.data.batches import PackSource, PairSource, open_data, open_pairs_of, source_of
 from zeuxis.data.pairs import Pairs
 from zeuxis.errors import DataError, UsageError
@@ -25,7 +25,7 @@ from zeuxis.storage import Checkpoint, Run
 from zeuxis.training import contact_sheets, engine
 from zeuxis.training.budget import Budget
 from zeuxis.training.build import build, values_in_force
-from zeuxis.training.config import Recipe, read, versions
+from zeuxis.training.config import Recipe, read, selected_by, versions
 from zeuxis.training.dry_run import Plan, dry_run
 from zeuxis.training.engine import State
 from zeuxis.training.loggers import Events, check_tensorboard
@@ -40,7 +40,7 @@ def start(
     family: type[Model],
     options: Mapping[str, Any],
     *,
-    data: str,
+    data: DataSpec,
     display: Display | None = None,
 ) -> Path:
     """Train a model of the family on the data in a new run folder; that folder, once the run is done.
@@ -49,18 +49,16 @@ def start(
     it was at its newest checkpoint.
     """
     with _on_stage(display) as (stop, shown):
-        if issubclass(family, Translator):
-            data = pairs.completed(data, family.degradation)
-        options = values_in_force(family, shape=pairs.shape(data), preset=settings.preset, given=options)
-        settings = dataclasses.replace(
-            settings, resize_mode=pairs.chosen_resize_mode(data, settings.resize_mode, family.resize_mode)
-        )
+        data = data.with_source(family.degradation if issubclass(family, Translator) else None)
+        data = selected_by(settings, data, suits=family.resize_mode)
+        settings = dataclasses.replace(settings, resize_mode=data.resize_mode)
+        options = values_in_force(family, shape=data.own_shape, preset=settings.preset, given=options)
         settings, model = _prepare(settings, family, options, shown, weights_of=settings.init_from)
-        data = pairs.lasting(data)
-        pack = _open(data, settings, model, shown)
+        pack = _open(data, model, shown)
         chosen = _kernels(settings, model, pack)
+        where = data.absolute()  # a resume may begin in another folder
         recipe = Recipe(
-            family.family(), data, model.options, settings, pack.fingerprint, len(pack), chosen_kernels=chosen
+            family.family(), where, model.options, settings, pack.fingerprint, len(pack), chosen_kernels=chosen
         )
         scorer = _watch(recipe, model, shown)
         with stop.later():
@@ -101,7 +99,7 @@ def resume(
                 weights_of=None if checkpoint else recipe.settings.init_from,
             )
             _check_steps(checkpoint, settings)
-            pack = _open(recipe.data, settings, model, shown)
+            pack = _open(recipe.data, model, shown)
             _check_same(recipe, pack)
             if steps is not None or cpu_minutes is not None:
                 found.write_config(recipe.values())
@@ -144,14 +142,8 @@ def _prepare(
     return dataclasses.replace(settings, **chosen), model
 
 
-def _open(data: str, settings: TrainSettings, model: Model, display: Display) -> Pack | Pairs:
-    return open_data(
-        data,
-        model,
-        resize_mode=settings.resize_mode,
-        max_images=settings.max_images,
-        progress=lambda done, total: display.work("reading images", done, total),
-    )
+def _open(data: DataSpec, model: Model, display: Display) -> Pack | Pairs:
+    return open_data(data, model, progress=lambda done, total: display.work("reading images", done, total))
 
 
 def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[str, str]:
@@ -193,33 +185,25 @@ def _train(
     display: Display,
     checkpoint: Checkpoint | None = None,
 ) -> None:
+    source = _batches(recipe, model, pack)
+    state, budget = State.start(model), Budget(recipe.settings)
+    reals = _reals(run, recipe, model, source, len(pack))
+    settled = _take_over(run, state, budget, checkpoint)
+    step = state.clock.step
+    _greet(run, recipe, checkpoint, display)
+    folder = run.path / "tensorboard" if recipe.settings.tensorboard else None
+    rows, saved = run.metrics()[-100:], step if checkpoint else -1
+    with memory_kept(), contextlib.closing(Events(folder, step=step)) as events:
+        Training(run, recipe, source, state, stop, display, events, reals, budget, scorer, settled, rows, saved).go()
+
+
+def _batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | PairSource:
+    """The batches of the run, if they have what the model learns from."""
     settings = recipe.settings
     source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
     if missing := model.needs - source.columns:
         raise DataError(f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have")
-    state = State.start(model)
-    reals = _reals(run, recipe, model, source, len(pack))
-    budget = Budget(settings)
-    settled = _take_over(run, state, budget, checkpoint)
-    step = state.clock.step
-    _greet(run, recipe, checkpoint, display)
-    folder = run.path / "tensorboard" if settings.tensorboard else None
-    with memory_kept(), contextlib.closing(Events(folder, step=step)) as events:
-        Training(
-            run,
-            recipe,
-            source,
-            state,
-            stop,
-            display,
-            events,
-            reals,
-            budget,
-            watch=scorer,
-            settled=settled,
-            rows=run.metrics()[-100:],
-            saved=step if checkpoint else -1,
-        ).go()
+    return source
 
 
 def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:
@@ -229,19 +213,8 @@ def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:
         return None
     extractor = extractors.find("lite0", device=settings.device)
     if isinstance(model, Translator):
-        count = settings.evaluate_samples
-        trial = translation.choose(
-            model, recipe.data, count=count, resize_mode=settings.resize_mode, max_images=settings.max_images
-        )
-        return watch_translations(trial, extractor)
-    chosen = sets.choose(
-        recipe.data,
-        count=settings.evaluate_samples,
-        size=model.size,
-        channels=model.channels,
-        resize_mode=settings.resize_mode,
-        max_images=settings.max_images,
-    )
+        return watch_translations(translation.choose(model, recipe.data, count=settings.evaluate_samples), extractor)
+    chosen = sets.choose(recipe.data, count=settings.evaluate_samples, size=model.size, channels=model.channels)
     return watch(chosen, extractor, progress=display.work)
 
 
@@ -255,10 +228,10 @@ def _reals(run: Run, recipe: Recipe, model: Model, source: PackSource | PairSour
 
 def _held_out(recipe: Recipe, model: Model) -> PairSource | None:
     """Pairs that a model which translates does not learn from, where there are such."""
-    halves = pairs.halves(recipe.data, contact_sheets.EXAMPLES)
-    if not isinstance(model, Translator) or halves is None:
+    parted = recipe.data.held_out(contact_sheets.EXAMPLES)
+    if not isinstance(model, Translator) or parted is None:
         return None
-    unseen = open_pairs_of(halves[1], model, resize_mode=recipe.settings.resize_mode, paired=True)
+    unseen = open_pairs_of(parted[1], model, paired=True)
     return PairSource(unseen, seed=0, device=recipe.settings.device)
 
 

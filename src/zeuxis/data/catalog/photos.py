@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zeuxis.data import downloads
-from zeuxis.data.listing import TILES, WHOLE, Content, Listing, spread
+from zeuxis.data.catalog._dataset import Dataset
+from zeuxis.data.listing import TILES, WHOLE, Content, Listing, evenly_spaced
 from zeuxis.data.readers import Files
 from zeuxis.data.tiles import cut
 from zeuxis.io import files
 
-SPLITS = ("train", "test")
-SIZE, CHANNELS = 96, 3
-VIEWS = {TILES: 3, WHOLE: 3}
 _RECIPE = 1  # raise it whenever a cut changes
 _POOL = "https://deb.debian.org/debian/pool/main/"
 _HINT = "connect to the web, or install apt; for photos/test pip install scikit-image scikit-learn"
@@ -31,12 +29,12 @@ class _Collection(NamedTuple):
 
     package: str
     sums: Mapping[str, str]
-    sources: list[downloads.Source]
+    origins: list[downloads.Origin]
 
 
 def _debian(package: str, path: str, folder: str, sums: Mapping[str, str]) -> _Collection:
-    sources = [downloads.debian(package, folder, list(sums)), downloads.deb(_POOL + path, folder, list(sums))]
-    return _Collection(package, sums, sources)
+    origins = [downloads.debian(package, folder, list(sums)), downloads.deb(_POOL + path, folder, list(sums))]
+    return _Collection(package, sums, origins)
 
 
 def _wheels(package: str, folder: str, versions: tuple[str, ...], sums: Mapping[str, str]) -> _Collection:
@@ -138,17 +136,17 @@ _SKLEARN = _wheels(
 _COLLECTIONS = {"train": (_LOMIRI, _MATE, _PLASMA), "test": (_SKIMAGE, _SKLEARN)}
 
 
-def listing(split: str, count: int | None) -> Listing:
+def _listing(split: str, count: int | None) -> Listing:
     """Cuts."""
-    return view(TILES, split, count)
+    return _view(TILES, split, count)
 
 
-def view(name: str, split: str, count: int | None) -> Listing:
+def _view(name: str, split: str, count: int | None) -> Listing:
     """The photographs of a split, or tiles of them; of so many, spread evenly."""
 
     def gather() -> Content:
         folder, names = _fetched(split)
-        chosen = [names[place] for place in spread(len(names), count)]
+        chosen = [names[place] for place in evenly_spaced(len(names), count)]
         return Content(chosen, Files(str(folder)))
 
     title = f"photos-{name}" if name == WHOLE else "photos"
@@ -156,7 +154,7 @@ def view(name: str, split: str, count: int | None) -> Listing:
     key = f"photos {_RECIPE} {name} {split} {count}"
     if name == WHOLE:
         return Listing(title, key, gather)
-    whole = view(WHOLE, split, None)
+    whole = _view(WHOLE, split, None)
     return Listing(title, key, partial(cut, whole, count))
 
 
@@ -164,6 +162,9 @@ def _fetched(split: str) -> tuple[Path, list[str]]:
     """The folder that holds the photographs of a split, and their paths in it."""
     names = []
     for each in _COLLECTIONS[split]:
-        downloads.fetched(each.package, each.sums, each.sources, hint=_HINT)
+        downloads.fetched(each.package, each.sums, each.origins, hint=_HINT)
         names += [f"{each.package}/{name}" for name in each.sums]
     return files.cache_dir() / "downloads", names
+
+
+PHOTOS = Dataset(96, 3, _listing, {TILES: 3, WHOLE: 3}, _view)

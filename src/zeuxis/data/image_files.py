@@ -1,4 +1,4 @@
-"""What a spec names: a data set of the catalog, a folder, a zip, or an IDX file."""
+"""Images in files of the user's own: a folder and all below it, a zip, or an IDX file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import os
 import re
 import stat
 import zipfile
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 from zeuxis.data import catalog, idx, tables
 from zeuxis.data.listing import Content, Listing, shown
@@ -21,35 +23,66 @@ _MOST_MEMBERS = 5_000_000
 LeftOut = list[tuple[str, str]]
 
 
-def find(spec: str) -> Listing:
-    """The source of a spec: `name`, `name.view`, `name/split`, `name:count` of the catalog (it goes first), or a path.
+@dataclass(frozen=True)
+class FileSet:
+    """The images at a path, whether or not there is anything; the path is as it was typed, and may be any text."""
 
-    `UsageError` where there is no such thing.
-    """
-    if named := catalog.parse(spec):
-        return catalog.find(named)
-    try:
-        about = os.stat(spec)  # noqa: PTH116  (a spec may be any text)
-    except (OSError, ValueError) as error:
-        raise UsageError(_unknown(spec, error)) from None
-    path = Path(spec)
-    if stat.S_ISDIR(about.st_mode):
-        return folder(path)
-    if not stat.S_ISREG(about.st_mode):
-        raise UsageError(f"{shown(spec)} is neither a folder nor a regular file; give a folder, a zip or an IDX file")
-    if idx.looks_like_idx(path):
-        return idx.listing(path)
-    if zipfile.is_zipfile(path):
-        return archive(path, about)
-    raise DataError(f"{shown(spec)} is neither a zip nor an IDX file; give one, or the folder that has the images")
+    path: str
+    # Images come in every size, with and without colours, and none are known to be held out.
+    size: ClassVar[None] = None
+    channels: ClassVar[None] = None
+
+    def __str__(self) -> str:
+        return self.path
+
+    @property
+    def title(self) -> str:
+        """The name of the folder or the file, without where it lies."""
+        return shown(os.path.basename(folder_of(self.path)) or "folder")  # noqa: PTH119
+
+    def absolute(self) -> FileSet:
+        """The same images, as they are found from any folder."""
+        return FileSet(folder_of(self.path))
+
+    def held_out(self, count: int) -> None:
+        """Nothing."""
+
+    def whole(self) -> FileSet:
+        """Itself: files can be read at their own height and width."""
+        return self
+
+    @property
+    def has_photographs(self) -> bool:
+        """Whether each image is a file of its own, as in a folder or a zip, which tiles can be cut out of."""
+        if os.path.isdir(self.path):  # noqa: PTH112
+            return True
+        return os.path.isfile(self.path) and zipfile.is_zipfile(self.path)  # noqa: PTH113
+
+    def listing(self) -> Listing:
+        """What is there; `UsageError` where that is nothing, `DataError` where it is no set of images."""
+        try:
+            about = os.stat(self.path)  # noqa: PTH116
+        except (OSError, ValueError) as error:
+            raise UsageError(_unknown(self.path, error)) from None
+        path, name = Path(self.path), shown(self.path)
+        if stat.S_ISDIR(about.st_mode):
+            return folder_listing(path)
+        if not stat.S_ISREG(about.st_mode):
+            raise UsageError(f"{name} is neither a folder nor a regular file; give a folder, a zip or an IDX file")
+        if idx.looks_like_idx(path):
+            return idx.idx_listing(path)
+        if zipfile.is_zipfile(path):
+            return zip_listing(path, about)
+        raise DataError(f"{name} is neither a zip nor an IDX file; give one, or the folder that has the images")
 
 
-def _unknown(spec: str, error: Exception) -> str:
+def _unknown(path: str, error: Exception) -> str:
     if isinstance(error, PermissionError):
-        return f"{shown(spec)}: no permission to read it; change that, or give another folder"
-    close = difflib.get_close_matches(spec.partition(":")[0].partition("/")[0], catalog.names(), 1, 0.6)
+        return f"{shown(path)}: no permission to read it; change that, or give another folder"
+    names = catalog.set_names()
+    close = difflib.get_close_matches(path.partition(":")[0].partition("/")[0], names, 1, 0.6)
     hint = f"did you mean {close[0]}? " if close else ""
-    return f"{shown(spec)}: no such folder or file; {hint}data sets known by name are {', '.join(catalog.names())}"
+    return f"{shown(path)}: no such folder or file; {hint}data sets known by name are {', '.join(names)}"
 
 
 def natural(name: str) -> list[tuple[tuple[bool, int, str], ...]]:
@@ -63,7 +96,7 @@ def _token(token: str, number: bool) -> tuple[int, str]:
     return (len(token) if number else 0), token
 
 
-def folder(path: Path) -> Listing:
+def folder_listing(path: Path) -> Listing:
     """The files of a folder and of all below it, each once."""
     root = folder_of(path)
     found, left_out = _scanned(root)
@@ -129,7 +162,7 @@ def _refused(name: str, about: os.stat_result, seen: set[tuple[int, int]]) -> st
     return "" if about.st_size else "empty file"
 
 
-def archive(path: Path, about: os.stat_result) -> Listing:
+def zip_listing(path: Path, about: os.stat_result) -> Listing:
     """The members of a zip, read without unpacking it."""
     key = f"zip {folder_of(path)} {about.st_size} {about.st_mtime_ns}"
 
@@ -175,12 +208,12 @@ def _members(opened: zipfile.ZipFile) -> tuple[list[str], LeftOut]:
     return list(found), left_out
 
 
-def _content(names: list[str], reader: Files | Members, load: tables.Load) -> Content:
+def _content(names: list[str], reader: Files | Members, load: tables.ReadTable) -> Content:
     """The images among the names, with the classes or attributes that a table beside them gives, or their folders."""
     candidates = [name for name in names if name.lower().endswith((".csv", ".json", ".tsv"))]
     tables_too = set(candidates)
     items = [name for name in names if name not in tables_too]
-    table, left_out = tables.beside(items, candidates, load)
+    table, left_out = tables.table_beside(items, candidates, load)
     if table is None:
         return Content(items, reader, tables.by_folder, left_out)
     missing = [(name, f"has no row in {table.name}") for name in items if name not in table.rows]

@@ -1,0 +1,296 @@
+"""What a person types about data, parsed once into a value.
+
+It is one set of images (a named set, or a path), or pairs: `SOURCE -> TARGET`, each a set of images, and SOURCE also `edges`,
+`grey`, `blur`, `labels` or `small` (made of the TARGET's images), or `left` or `right` (that half of its files, the other
+half being the target); or the name of a task. A lone folder whose files have source and target side by side gives pairs too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import get_args
+
+from zeuxis.data import pairs
+from zeuxis.data.catalog import NamedSet
+from zeuxis.data.derived_sources import DERIVATIONS, SMALL
+from zeuxis.data.image_files import FileSet
+from zeuxis.data.listing import TILES, OnProgress, Shape
+from zeuxis.data.pack import Pack, pack_of
+from zeuxis.data.pairs import HALVES, MakePack, Packs, Pairs
+from zeuxis.errors import UsageError
+from zeuxis.options import ResizeMode, ResizeModeOrAuto
+
+# The translations of the first lecture, each of named sets.
+TASKS = {
+    "labels-to-photo": "maps.labels -> maps.aerial",
+    "map-to-aerial": "maps.map -> maps.aerial",
+    "aerial-to-map": "maps.aerial -> maps.map",
+    "aerial-to-relief": "maps.aerial -> maps.relief",
+    "day-to-night": "night.day -> night.night",
+    "grey-to-colour": "grey -> avatars",
+    "line-to-colour": "openmoji.line -> openmoji.colour",
+    "plain-to-glasses": "avatars.plain -> avatars.glasses",
+    "small-to-large": "small -> photos",
+}
+_ARROW = " -> "
+_TASK = re.compile(r"([a-z-]+)((?:/[a-z]+)?(?::\d+)?)")  # with the split and the count of both ends
+_GREY = ("edges", "grey")  # the derived sources of one channel
+
+ImageSet = NamedSet | FileSet
+Form = tuple[int, int]  # height and width, and channels
+
+
+@dataclass(frozen=True)
+class DataSpec(ABC):
+    """The images that a model is to make, how they become squares, and how many of them are taken at most.
+
+    Its `str` is the text that gives it again, but for the last two.
+    """
+
+    images: ImageSet
+    resize_mode: ResizeMode = field(default="crop", kw_only=True)
+    max_images: int | None = field(default=None, kw_only=True)
+
+    @staticmethod
+    def parse(
+        data: str | Path | DataSpec, *, resize_mode: ResizeMode | None = None, max_images: int | None = None
+    ) -> DataSpec:
+        """The value of a text; one that was parsed before stays as it is, but for what is given here.
+
+        `UsageError` where `resize_mode` or `max_images` cannot be; data that is not there is missed when it is opened.
+        """
+        spec = data if isinstance(data, DataSpec) else _parsed(str(data))
+        return replace(
+            spec,
+            resize_mode=spec.resize_mode if resize_mode is None else resize_mode,
+            max_images=spec.max_images if max_images is None else max_images,
+        )
+
+    def __post_init__(self) -> None:
+        if self.resize_mode not in get_args(ResizeMode):
+            raise UsageError(f"--resize-mode is {self.resize_mode!r}; expected {', '.join(get_args(ResizeMode))}")
+        if self.max_images is not None and self.max_images < 1:
+            raise UsageError(f"--max-images is {self.max_images}; expected at least 1")
+
+    @property
+    def title(self) -> str:
+        """The name of the data, without where it lies."""
+        return self.images.title
+
+    @property
+    def size(self) -> int | None:
+        """Height and width of the images, in pixels, where a named set decides them; else None."""
+        return self.images.size
+
+    @property
+    def channels(self) -> int | None:
+        """Channels of the images, where a named set decides them; else None."""
+        return self.images.channels
+
+    @property
+    def source_channels(self) -> int | None:
+        """Channels of the sources, where a named set or the way they are made decides them; else None."""
+        return None
+
+    @property
+    def own_shape(self) -> dict[str, int]:
+        """`size`, `channels` and `source_channels`, those that are decided."""
+        found = {"size": self.size, "channels": self.channels, "source_channels": self.source_channels}
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def has_photographs(self) -> bool:
+        """Whether the images are files of a folder or a zip, which tiles can be cut out of."""
+        return isinstance(self.images, FileSet) and self.images.has_photographs
+
+    def resized(self, asked: ResizeModeOrAuto, *, suits: ResizeMode) -> DataSpec:
+        """With the resize mode that is asked for; for `auto` the one that suits the family, where it can be done."""
+        if asked == "auto":
+            asked = suits if suits != "crop" and self.has_photographs else "crop"
+        return replace(self, resize_mode=asked)
+
+    def absolute(self) -> DataSpec:
+        """The same data, as it is found from any folder: paths made absolute, names and words as they are."""
+        return replace(self, images=self.images.absolute())
+
+    @abstractmethod
+    def with_source(self, derivation: str | None) -> DataSpec:
+        """Pairs with sources that are derived so, where this is a single set and a derivation is given; else itself."""
+
+    @abstractmethod
+    def held_out(self, count: int) -> tuple[DataSpec, DataSpec] | None:
+        """What is learned from, and `count` images, or pairs, that are held out; None where nothing is."""
+
+    @abstractmethod
+    def open(self, size: int = 64, channels: int = 3, *, progress: OnProgress | None = None) -> Pack:
+        """Single images, decoded once into a pack: in parallel on the first call, and only opened afterwards.
+
+        `UsageError` where there is nothing, or pairs; `DataError` where nothing in it can be used.
+        """
+
+    @abstractmethod
+    def open_pairs(
+        self, source: Form, image: Form, *, paired: bool = True, progress: OnProgress | None = None
+    ) -> Pairs:
+        """Sources and images of these forms, each decoded once into a pack.
+
+        Not `paired`, known pairs are parted, so that no pair is seen. `UsageError` where there are no pairs; `DataError` where
+        two folders have no names in common.
+        """
+
+    def _shape(self, form: Form) -> Shape:
+        size, channels = form
+        if not 1 <= size <= 4096:
+            raise UsageError(f"--size is {size}; expected 1 to 4096")
+        if channels not in (1, 3):
+            raise UsageError(f"--channels is {channels}; expected 1 (grey) or 3 (colour)")
+        return Shape(size, channels, self.resize_mode)
+
+
+def _parsed(text: str) -> DataSpec:
+    """A path that exists is one set of images, whatever is in its name; then tasks are known, then arrows."""
+    task = _TASK.fullmatch(text)
+    source, arrow, target = text.partition(_ARROW)
+    tasked = task is not None and task[1] in TASKS
+    # os.path, as its `exists` answers for any text, one too long for a file's name too.
+    if not (tasked or arrow) or os.path.exists(text):  # noqa: PTH110
+        return SingleSpec(_resolve(text))
+    if task is None or not tasked:
+        return PairSpec(_resolve(target.strip()), source=_source(source.strip()))
+    source, target = TASKS[task[1]].split(_ARROW)
+    source = source if source in DERIVATIONS else source + task[2]
+    return PairSpec(_resolve(target + task[2]), source=_source(source), task=text)
+
+
+def _source(word: str) -> ImageSet | str:
+    return word if word in (*DERIVATIONS, *HALVES) else _resolve(word)
+
+
+def _resolve(word: str) -> ImageSet:
+    """The one place where it is decided what a word means: a named set where there is one of that name, else a path.
+
+    So a folder that is called like a named set is meant by `./avatars`, not by `avatars`.
+    """
+    return NamedSet.parse(word) or FileSet(word)
+
+
+@dataclass(frozen=True)
+class SingleSpec(DataSpec):
+    """One set of images."""
+
+    def __str__(self) -> str:
+        return str(self.images)
+
+    def with_source(self, derivation: str | None) -> DataSpec:
+        """Pairs of what is derived of the images, and the images."""
+        return self if derivation is None else self._from(derivation)
+
+    def held_out(self, count: int) -> tuple[SingleSpec, SingleSpec] | None:
+        """As of the set."""
+        found = self.images.held_out(count)
+        return found and (replace(self, images=found[0]), replace(self, images=found[1], max_images=None))
+
+    def open(self, size: int = 64, channels: int = 3, *, progress: OnProgress | None = None) -> Pack:
+        """The images, square, in uint8."""
+        listing, shape = self.images.listing(), self._shape((size, channels))
+        return pack_of(listing, shape, max_images=self.max_images, progress=progress)
+
+    def open_pairs(
+        self, source: Form, image: Form, *, paired: bool = True, progress: OnProgress | None = None
+    ) -> Pairs:
+        """The left and the right half of each file, where all are twice as wide as high."""
+        if pairs.side_by_side(self.images.listing()):
+            return self._from("left").open_pairs(source, image, paired=paired, progress=progress)
+        raise UsageError(
+            f"{self} gives single images, and pairs are needed: name two folders, SOURCE and TARGET; or how sources are made "
+            f"of its images ({', '.join(DERIVATIONS)}), as in: edges {self}; or one of {', '.join(TASKS)}"
+        )
+
+    def _from(self, word: str) -> PairSpec:
+        return PairSpec(self.images, source=word, resize_mode=self.resize_mode, max_images=self.max_images)
+
+
+@dataclass(frozen=True)
+class PairSpec(DataSpec):
+    """Images and their sources: another set, or the word for how they are made of the images."""
+
+    source: ImageSet | str = field(kw_only=True)
+    task: str = field(default="", kw_only=True, compare=False)  # as it was typed, where the pairs were named so
+
+    def __str__(self) -> str:
+        return self.task or f"{self.source}{_ARROW}{self.images}"
+
+    @property
+    def title(self) -> str:
+        """The task's name, or those of both ends."""
+        source = self.source if isinstance(self.source, str) else self.source.title
+        return self.task or f"{source}{_ARROW}{self.images.title}"
+
+    @property
+    def known(self) -> bool:
+        """Whether the items of both are known to be of the same things, whatever their names."""
+        one, two = self.source, self.images
+        if isinstance(one, NamedSet) and isinstance(two, NamedSet):
+            return (one.name, one.split) == (two.name, two.split) and one.view != two.view
+        return isinstance(one, str)
+
+    @property
+    def source_channels(self) -> int | None:
+        """Of the other set, or of what is derived."""
+        if isinstance(self.source, str):
+            return 1 if self.source in _GREY else self.channels if self.source == SMALL else None
+        return self.source.channels
+
+    @property
+    def has_photographs(self) -> bool:
+        """Whether both are of the same files: tiles of two sets would be of different places."""
+        return self.source in DERIVATIONS and super().has_photographs
+
+    def absolute(self) -> PairSpec:
+        """Both ends made so."""
+        source = self.source if isinstance(self.source, str) else self.source.absolute()
+        return replace(self, source=source, images=self.images.absolute())
+
+    def with_source(self, derivation: str | None) -> PairSpec:
+        """Itself: it has sources."""
+        return self
+
+    def held_out(self, count: int) -> tuple[PairSpec, PairSpec] | None:
+        """Of both ends; nothing where they are not known to belong together."""
+        sources: tuple[ImageSet | str, ImageSet | str] | None = None
+        if isinstance(self.source, str):
+            sources = self.source, self.source
+        elif self.known:
+            sources = self.source.held_out(count)
+        images = self.images.held_out(count)
+        if sources is None or images is None:
+            return None
+        own, unseen = (replace(self, source=each[0], images=each[1], task="") for each in zip(sources, images))
+        return own, replace(unseen, max_images=None)
+
+    def open(self, size: int = 64, channels: int = 3, *, progress: OnProgress | None = None) -> Pack:
+        """There are two sets."""
+        raise UsageError(f"single images are needed, and {self} gives two sets; name one: {self.images}")
+
+    def open_pairs(
+        self, source: Form, image: Form, *, paired: bool = True, progress: OnProgress | None = None
+    ) -> Pairs:
+        """The sources and the images."""
+        pack = partial(pack_of, max_images=self.max_images, progress=progress)
+        packs = self._packs((self._shape(source), self._shape(image)), pack, matched=paired and not self.known)
+        return pairs.joined(packs, paired=paired, known=self.known, name=self.task if self.task in TASKS else "")
+
+    def _packs(self, shapes: tuple[Shape, Shape], pack: MakePack, *, matched: bool) -> Packs:
+        if isinstance(self.source, str):
+            make = pairs.of_halves if self.source in HALVES else pairs.of_derived
+            return make(self.source, self.images.listing(), shapes, pack)
+        if self.resize_mode == TILES:
+            raise UsageError(
+                f"--resize-mode {TILES} is for single images: those of {self} would be cut in different places"
+            )
+        return pairs.of_two_listings(self.source.listing(), self.images.listing(), shapes, pack, matched=matched)
