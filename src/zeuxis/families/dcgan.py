@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from zeuxis.adversarial import GAN_LOSSES, AdaptiveR1, adam, interval_option, lazy_weight, target_option, turns
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.augment import Augment, augment
-from zeuxis.nets.conv import Norm, Upsampling, opponents
+from zeuxis.nets.conv import Norm, Upsampling, opponents, upsampling_option
 from zeuxis.schedules import decay_option, decayed
 
 # Radford 2015, sections 3 and 4 (the prior stays Gaussian, where the paper draws uniformly: directions are then alike).
@@ -47,10 +47,7 @@ class DCGAN(Latent):
     )
     r1_interval: int = interval_option()
     r1_target: float = target_option()
-    upsampling: Upsampling = option(
-        "nearest",
-        "generator upsampling: nearest neighbour and a convolution, or transposed",
-    )
+    upsampling: Upsampling = upsampling_option()
     discriminator_norm: Norm = option("none", "normalisation in the discriminator")
     spectral_norm: bool = option(False, "spectral normalisation of the discriminator (Miyato 2018)")
     augment: Augment = option(
