@@ -58,10 +58,8 @@ def start(
         settings, model = _prepare(settings, family, options, shown, weights_of=settings.init_from)
         pack = _open(data, model, shown)
         chosen = _kernels(settings, model, pack)
-        where = data.absolute()  # a resume may begin in another folder
-        recipe = Recipe(
-            family.family(), where, model.options, settings, pack.fingerprint, len(pack), chosen_kernels=chosen
-        )
+        about = family.family(), data.absolute()  # a resume may begin in another folder
+        recipe = Recipe(*about, model.options, settings, pack.fingerprint, len(pack), chosen_kernels=chosen)
         source = _batches(recipe, model, pack)
         scorer = _watch(recipe, model, shown)
         with stop.later():
