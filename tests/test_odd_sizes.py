@@ -129,7 +129,7 @@ def test_a_later_phase_is_tried_too(tmp_path: Path) -> None:
     pixels_alone = {"options": tiny(family, pretrain_steps=3), "batch_size": 1}
     run = begin(tmp_path / "runs", family, str(pictures), **pixels_alone)
     with pytest.raises(UsageError, match="srgan cannot train on one image at a time"):
-        runs.resume(run, steps=4, display=Lines(io.StringIO()))
+        runs.resume_run(run, steps=4, display=Lines(io.StringIO()))
     with pytest.raises(UsageError, match="srgan cannot train on one image at a time"):
         begin(tmp_path / "more", family, str(pictures), steps=4, **pixels_alone)
     assert not list(tmp_path.glob("more/*"))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from waiting import PATIENCE, wait_for
 from zeuxis import cli, storage
 from zeuxis.runtime.progress import Lines, open_display
 from zeuxis.runtime.streams import lossy
@@ -158,13 +159,14 @@ def rows_of(at: Path) -> int:
 def wait_for_rows(at: Path, process: subprocess.Popen[bytes], terminal: int) -> None:
     """Until some steps are logged; what the terminal shows is read, so that nobody waits to write to it."""
     os.set_blocking(terminal, False)
-    deadline = time.monotonic() + 120
-    while rows_of(at) < 5:
-        assert process.poll() is None and time.monotonic() < deadline
-        try:
+
+    def logged() -> bool:
+        assert process.poll() is None
+        with contextlib.suppress(OSError):  # nothing shown yet
             os.read(terminal, 1 << 16)
-        except OSError:  # nothing yet
-            time.sleep(0.01)
+        return rows_of(at) >= 5
+
+    wait_for(logged, "five rows")
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs terminals")
@@ -176,7 +178,7 @@ def test_a_terminal_that_closes(birds: Path, ignored: bool) -> None:
     try:
         wait_for_rows(birds, process, terminal)
         os.close(terminal)
-        assert process.wait(120) == (0 if ignored else 129)
+        assert process.wait(PATIENCE) == (0 if ignored else 129)
     finally:
         process.kill()
         process.wait()
