@@ -14,6 +14,7 @@ from cyclopts.exceptions import UnusedCliTokensError
 import zeuxis
 from zeuxis.cli import edit, explore, export, judge, look, mix, sampling, train, translate
 from zeuxis.errors import ZeuxisError
+from zeuxis.io.paths import expanded_word
 from zeuxis.runtime import signals, streams
 
 HELP = """\
@@ -51,11 +52,11 @@ def main() -> None:
 def run(tokens: Sequence[str]) -> int:
     """Run a command line, given as words; its exit code. Errors go to stderr, one line each."""
     debug = "--debug" in tokens
-    words = [token for token in tokens if token != "--debug"]
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # a family of the user's own lies beside their data
     try:
         with signals.signals():
+            words = [expanded_word(token) for token in tokens if token != "--debug"]
             build(words)(words, exit_on_error=False, print_error=False)
             sys.stdout.flush()
     except BrokenPipeError:
