@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from zeuxis import registry
 from zeuxis.errors import UsageError
 from zeuxis.io import files
+from zeuxis.io.paths import expanded
 from zeuxis.likelihood import HasLikelihood
 from zeuxis.options import ResizeMode, checked, checked_options, derived, option, options_of
 
@@ -144,7 +145,7 @@ class Model(nn.Module, ABC):
 
     def save(self, path: str | Path) -> None:
         """Write the folder that `zeuxis.load` reads: `config.json` and `model.safetensors`, training_only left out."""
-        folder = Path(path)
+        folder = Path(expanded(str(path)))
         weights = {
             name: value.detach().cpu().contiguous()
             for name, value in self.state_dict().items()

@@ -15,6 +15,7 @@ from cyclopts.config import Dict
 from zeuxis import families, renamed
 from zeuxis.cli import flags
 from zeuxis.errors import UsageError
+from zeuxis.io.paths import expanded
 from zeuxis.options import flag_of
 from zeuxis.training.settings import TrainSettings
 
@@ -230,7 +231,7 @@ def _plain(path: Path, name: Any, value: Any) -> str | bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, str | int | float):
-        return str(value)
+        return expanded(str(value))
     raise UsageError(f"{name} in {path} is a {type(value).__name__}; expected one value")
 
 
