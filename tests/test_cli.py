@@ -134,7 +134,9 @@ def test_interpolate_between_classes_and_settle(vae: Path, tmp_path: Path) -> No
     ends_found = (api.encode(model, starts), api.encode(model, stops))
     plain = api.interpolate(model, ends=ends_found)
     reencoded = api.interpolate(model, ends=ends_found, reencode=1)
-    torch.testing.assert_close(reencoded[:, 3], api.decode(model, api.encode(model, plain[:, 3])), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        reencoded[:, 3], api.decode_latents(model, api.encode(model, plain[:, 3])), atol=1e-5, rtol=0
+    )
     figure = explore.interpolation_figure(reencoded)
     assert np.array_equal(np.asarray(Image.open(out)), np.asarray(figure))
     walk = tmp_path / "walk.gif"
@@ -224,11 +226,13 @@ def test_errors_are_one_line_and_a_code(monkeypatch: pytest.MonkeyPatch, error: 
     assert "Traceback" in typed("resume", "0", "--debug")[2]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_outside_training(monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored
     monkeypatch.setattr(api, "inspect_data", lambda path, **_: signal.raise_signal(number))
     got, out, err = typed("data", "here")
     assert (got, out, err) == (code, "", f"zeuxis: ended by {number.name}\n")
+    assert signal.signal(signal.SIGHUP, before) is signal.SIG_DFL
 
 
 def test_a_family_outside_the_package(
@@ -258,7 +262,7 @@ def test_help_shows_the_familys_own_options() -> None:
     assert "--steps" in own and "--r1-interval" in own and "--preset" in own
 
 
-OUTSIDE = {"attr", "attrs", "cyclopts", "docstring_parser", "rich", "zeuxis"}
+OUTSIDE = {"attr", "attrs", "cyclopts", "docstring_parser", "platformdirs", "rich", "zeuxis"}
 
 
 @pytest.mark.parametrize("words", ["--help", "train --help", "families", "--version", "train dcgn"])

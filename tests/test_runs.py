@@ -200,7 +200,7 @@ def test_resumed_at_any_step_ends_with_the_same_bits(
     tmp_path: Path, data: DataSpec, quiet: Lines, never_stopped: dict[str, str], cut: int
 ) -> None:
     run = runs.start(settings(tmp_path, steps=cut), Toy, {}, data=data, display=quiet)
-    runs.resume(run, steps=STEPS, family=Toy, display=quiet)
+    runs.resume_run(run, steps=STEPS, family=Toy, display=quiet)
     assert digests(run) == never_stopped
 
 
@@ -225,7 +225,7 @@ def test_families_resume_bit_for_bit(tmp_path: Path, data: DataSpec, quiet: Line
             data=data,
             display=quiet,
         )
-        runs.resume(stopped, steps=20, display=quiet)
+        runs.resume_run(stopped, steps=20, display=quiet)
         assert state(stopped) == state(straight)
 
 
@@ -241,7 +241,7 @@ def test_resuming_takes_the_kernels_that_the_run_began_with(
     used: list[dict[str, str]] = []
     using = engine.Using
     monkeypatch.setattr(engine, "Using", lambda table: (used.append(table), using(table))[1])
-    runs.resume(short, steps=STEPS, family=Toy, display=quiet)
+    runs.resume_run(short, steps=STEPS, family=Toy, display=quiet)
     assert used == [chosen] * (STEPS - 5)
     assert storage.Run.open(short).config["chosen_kernels"] == chosen
     assert storage.Run.open(plain).config["chosen_kernels"] == {}
@@ -276,9 +276,9 @@ def test_minutes_alone_end_a_run_and_resume_it(tmp_path: Path, data: DataSpec, m
     assert first is not None and first.step == 5
     assert f"step {first.step:,}  " in told.getvalue() and "step 1/" not in told.getvalue()
     with pytest.raises(UsageError, match="--steps or --minutes"):
-        runs.resume(run, family=Toy)
+        runs.resume_run(run, family=Toy)
     steps.clear()
-    runs.resume(run, minutes=2 * 60, family=Toy)
+    runs.resume_run(run, minutes=2 * 60, family=Toy)
     second = storage.Run.open(run).load_checkpoint()
     assert second is not None and second.step == 7
 
@@ -309,13 +309,13 @@ def test_core_minutes_count_the_steps_alone_and_go_on_after_a_resume(
     asked = settings(tmp_path, steps=None, cpu_minutes=9 / 60)
     run = runs.start(asked, Toy, {}, data=data, display=quiet)
     assert spent(run) == (9, 9.0), "beyond the 3 steps between checkpoints and the sheets, which cost nothing"
-    runs.resume(run, family=Toy, display=quiet)
+    runs.resume_run(run, family=Toy, display=quiet)
     assert spent(run) == (9, 9.0), "a budget that is used up takes no further step"
     shutil.rmtree(run / "checkpoints" / "step-00000009")  # as if killed before it was written
-    runs.resume(run, cpu_minutes=STEPS / 60, family=Toy, display=quiet)
+    runs.resume_run(run, cpu_minutes=STEPS / 60, family=Toy, display=quiet)
     assert spent(run) == (STEPS, float(STEPS)), "the 8 s of the checkpoint count, those after it do not"
     assert storage.Run.open(run).config["settings"]["cpu_minutes"] == STEPS / 60
-    runs.resume(run, steps=STEPS + 1, family=Toy, display=quiet)
+    runs.resume_run(run, steps=STEPS + 1, family=Toy, display=quiet)
     newest = storage.Run.open(run).load_checkpoint()
     assert newest is not None and newest.step == STEPS + 1, "more steps asked for by hand are not held to it"
 
@@ -354,11 +354,11 @@ def test_budget_tells_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_minutes_go_on_with_a_run_whose_steps_are_done(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:
     run = runs.start(settings(tmp_path, steps=4), Toy, {}, data=data, display=quiet)
-    runs.resume(run, cpu_minutes=0.002, family=Toy, display=quiet)
+    runs.resume_run(run, cpu_minutes=0.002, family=Toy, display=quiet)
     assert storage.Run.open(run).load_checkpoint().step > 4
     assert storage.Run.open(run).config["settings"]["steps"] is None
     early = runs.start(settings(tmp_path, steps=9, minutes=0.0), Toy, {}, data=data, display=quiet)
-    runs.resume(early, minutes=60, family=Toy, display=quiet)
+    runs.resume_run(early, minutes=60, family=Toy, display=quiet)
     assert storage.Run.open(early).load_checkpoint().step == 9  # the steps still end it
 
 
@@ -368,9 +368,9 @@ def test_minutes_end_a_run_without_changing_it(
     run = runs.start(settings(tmp_path, minutes=0.0), Toy, {}, data=data, display=quiet)
     assert storage.Run.open(run).load_checkpoint().step == 1
     assert (run / "model" / "model.safetensors").exists()
-    runs.resume(run, minutes=0.0, family=Toy, display=quiet)
+    runs.resume_run(run, minutes=0.0, family=Toy, display=quiet)
     assert storage.Run.open(run).load_checkpoint().step == 2
-    runs.resume(run, family=Toy, display=quiet)
+    runs.resume_run(run, family=Toy, display=quiet)
     assert digests(run) == never_stopped
 
 
@@ -378,20 +378,20 @@ def test_resuming_a_finished_run_changes_nothing(
     tmp_path: Path, data: DataSpec, quiet: Lines, never_stopped: dict[str, str]
 ) -> None:
     run = runs.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
-    runs.resume(run, family=Toy, display=quiet)
+    runs.resume_run(run, family=Toy, display=quiet)
     assert digests(run) == never_stopped
 
 
 def test_resume_refuses_changed_data_fewer_steps_and_unnamed_code(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:
     run = runs.start(settings(tmp_path), Toy, {}, data=data, display=quiet)
     with pytest.raises(UsageError, match=r"at step 12, beyond 3; .*--steps or --minutes"):
-        runs.resume(run, steps=3, family=Toy, display=quiet)
+        runs.resume_run(run, steps=3, family=Toy, display=quiet)
     with pytest.raises(UsageError, match="--family test_runs:Toy"):
-        runs.resume(run, display=quiet)
+        runs.resume_run(run, display=quiet)
     config = storage.Run.open(run).config
     storage.Run.open(run).write_config({**config, "fingerprint": "another"})
     with pytest.raises(DataError, match="has changed since the run began"):
-        runs.resume(run, family=Toy, display=quiet)
+        runs.resume_run(run, family=Toy, display=quiet)
 
 
 @pytest.mark.parametrize(
@@ -413,7 +413,7 @@ def test_resume_says_what_is_wrong_in_config(
     config = storage.Run.open(run).config
     storage.Run.open(run).write_config({**config, **broken})
     with pytest.raises(UsageError, match=message):
-        runs.resume(run, family=Toy, display=quiet)
+        runs.resume_run(run, family=Toy, display=quiet)
 
 
 def test_init_from_takes_the_weights_alone(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:
@@ -427,7 +427,7 @@ def test_init_from_takes_the_weights_alone(tmp_path: Path, data: DataSpec, quiet
     assert after.state["step"] == 1
     assert torch.equal(after.tensors["model"]["maker.0.weight"], before["maker.0.weight"])
     shutil.rmtree(first)  # resuming needs it no more
-    runs.resume(second, steps=2, family=Toy, display=quiet)
+    runs.resume_run(second, steps=2, family=Toy, display=quiet)
 
 
 def test_data_is_found_again_from_another_folder(
@@ -437,7 +437,7 @@ def test_data_is_found_again_from_another_folder(
     monkeypatch.chdir(folder.parent)
     run = runs.start(settings(tmp_path, steps=1), Toy, {}, data=DataSpec.parse(folder.name), display=quiet)
     monkeypatch.chdir("/")
-    runs.resume(run, steps=2, family=Toy, display=quiet)
+    runs.resume_run(run, steps=2, family=Toy, display=quiet)
     assert storage.Run.open(run).config["data"] == str(folder)
     card = (run / "model" / "README.md").read_text()
     assert folder.name in card
@@ -518,6 +518,7 @@ def child(job: dict[str, Any]) -> None:
     """What a forked process does: one command, as the command line would."""
     os.dup2(os.open(job["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     os.environ["ZEUXIS_TEST_RUN"] = job["out"]
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if job.get("nohup") else signal.SIG_DFL)
     if not job.get("real"):
         runs.open_data = open_blobs
     if job.get("slow"):
@@ -535,7 +536,7 @@ def child(job: dict[str, Any]) -> None:
     try:
         with signals.signals():
             if job["run"]:
-                runs.resume(job["run"], family=Toy, display=Lines(sys.stderr))
+                runs.resume_run(job["run"], family=Toy, display=Lines(sys.stderr))
             else:
                 runs.start(
                     settings(Path(job["out"])), Toy, {}, data=DataSpec.parse(job["data"]), display=Lines(sys.stderr)
@@ -626,7 +627,9 @@ def server(data: DataSpec) -> Iterator[Server]:
 
 
 CALLS = {"start": [1], "scan": [1], "step": [1, 8], "sample": [1, 2], "metrics": [1, 4], "save": [1, 3], "end": [1]}
-SIGNALS = [(phase, call, number) for phase in CALLS for call in CALLS[phase] for number in ("SIGINT", "SIGTERM")]
+SIGNALS = [
+    (phase, call, number) for phase in CALLS for call in CALLS[phase] for number in ("SIGINT", "SIGTERM", "SIGHUP")
+]
 
 
 @pytest.mark.parametrize(("phase", "call", "name"), SIGNALS * (10 if RELEASE else 1))
@@ -654,6 +657,35 @@ def test_signal_in_every_phase_saves_and_leaves(
     server.begin(tmp_path, run)
     assert server.end() == 0
     assert digests(run) == never_stopped
+
+
+@pytest.mark.parametrize("phase", ["start", "step", "save"])
+def test_hangup_that_was_ignored_at_the_start_stays_ignored(
+    tmp_path: Path, server: Server, never_stopped: dict[str, str], phase: str
+) -> None:
+    """As under nohup."""
+    process = server.begin(tmp_path, slow=phase, call=1, nohup=True)
+    wait_for_file(tmp_path / "marker")
+    os.kill(process, signal.SIGHUP)
+    (tmp_path / "go").touch()
+    assert server.end() == 0
+    assert digests(only_run(tmp_path)) == never_stopped
+
+
+def test_signals_that_follow_a_hangup_do_not_cut_its_save(
+    tmp_path: Path, server: Server, never_stopped: dict[str, str]
+) -> None:
+    """A shell that ends sends several."""
+    process = server.begin(tmp_path, slow="save", call=2)
+    wait_for_file(tmp_path / "marker")
+    for number in (signal.SIGHUP, signal.SIGCONT, signal.SIGHUP, signal.SIGTERM):
+        os.kill(process, number)
+    (tmp_path / "go").touch()
+    assert server.end() == 129
+    assert "saved at step" in (tmp_path / "stderr").read_text()
+    server.begin(tmp_path, only_run(tmp_path))
+    assert server.end() == 0
+    assert digests(only_run(tmp_path)) == never_stopped
 
 
 def begun(out: Path) -> list[str]:
@@ -684,7 +716,7 @@ def test_second_interrupt_ends_at_once(
     assert digests(only_run(tmp_path)) == never_stopped
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_signal_while_images_are_read_leaves_no_orphan(tmp_path: Path, server: Server, name: str) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
@@ -903,7 +935,7 @@ def test_full_disk_ends_the_run_and_loses_nothing(
     made = list(tmp_path.glob("0*"))
     if not made:  # it was full before the run's folder was there
         return
-    runs.resume(made[0], family=Toy, display=quiet)
+    runs.resume_run(made[0], family=Toy, display=quiet)
     assert digests(made[0]) == never_stopped
 
 
@@ -975,7 +1007,7 @@ def test_tensorboard_gets_rows_and_sheets_or_names_its_extra(
 
     monkeypatch.setattr(loggers, "_summary_writer", lambda: Writer)
     run = runs.start(settings(tmp_path, tensorboard=True), Toy, {}, data=data, display=quiet)
-    runs.resume(run, steps=13, family=Toy, display=quiet)
+    runs.resume_run(run, steps=13, family=Toy, display=quiet)
     assert written[0] == (str(run / "tensorboard"), None)
     assert {("maker/fool", 10), ("samples", 3, 6), ("closed",), (str(run / "tensorboard"), 13)} <= set(written)
     monkeypatch.undo()
@@ -1033,7 +1065,9 @@ def test_bad_options_are_refused_before_data_is_read(data: DataSpec, tmp_path: P
     with pytest.raises(DataError, match=r"learns from source, which .* does not have"):
 
         class Needy(Toy):
-            needs = frozenset({"image", "source"})
+            @property
+            def needs(self) -> frozenset[str]:
+                return frozenset({"image", "source"})
 
         Needy.__module__ = Toy.__module__
         runs.start(settings(tmp_path), Needy, {}, data=data, display=quiet)
@@ -1044,7 +1078,7 @@ def test_dry_run_measures_and_writes_nothing(tmp_path: Path, monkeypatch: pytest
     clocks = {"monotonic": itertools.count(0.0, 2.0), "process_time": itertools.count(0.0, 3.0)}
     ticking = {name: lambda clock=clock: next(clock) for name, clock in clocks.items()}
     monkeypatch.setattr(dry_run, "time", SimpleNamespace(**ticking))
-    plan = runs.dry_run(settings(tmp_path / "runs"), Toy, {"latent_dim": 6})
+    plan = runs.plan_run(settings(tmp_path / "runs"), Toy, {"latent_dim": 6})
     assert plan.parameters == {"maker": 6 * 64 + 64 + 2 * 64, "critic": 65}
     assert plan.options["latent_dim"] == 6
     assert plan.state_bytes > 3 * 4 * (plan.parameters["maker"] + plan.parameters["critic"])
@@ -1065,7 +1099,7 @@ def test_a_dry_run_looks_at_each_phase_that_is_reached(tmp_path: Path, monkeypat
 
     seen: list[tuple[int, int]] = []
     monkeypatch.setattr(dry_run, "_SECONDS", PATIENCE)
-    plan = runs.dry_run(settings(tmp_path, steps=900), Later, {})
+    plan = runs.plan_run(settings(tmp_path, steps=900), Later, {})
     assert [pace.first for pace in plan.paces] == [0, 50]
     assert seen == [(step, 4 * step) for step in (*range(6), *range(50, 56))]
 
@@ -1093,7 +1127,7 @@ def test_a_preset_sets_defaults_and_what_is_given_wins(data: str, tmp_path: Path
 
 
 def test_a_dry_run_says_where_each_option_is_from() -> None:
-    plan = runs.dry_run(
+    plan = runs.plan_run(
         TrainSettings(preset="paper", steps=2, batch_size=2),
         families.find("wgan"),
         {"size": 16, "lr": 0.1, "base_channels": 4},
