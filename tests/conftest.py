@@ -13,6 +13,11 @@ import hypothesis
 import pydantic  # noqa: F401  (as a user's family may: where it is loaded, cyclopts holds values against annotations)
 import pytest
 
+# Whatever terminal the tests were started from.
+os.environ |= {"COLUMNS": "80", "LINES": "24"}
+for _name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(_name, None)
+
 RELEASE = os.environ.get("ZEUXIS_RELEASE") == "1"
 
 hypothesis.settings.register_profile(
