@@ -166,7 +166,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(name=OPTIONS, value=VALUES)
 def test_options_of_any_kind_are_refused_or_taken(saved: Path, tmp_path: Path, name: str, value: Any) -> None:
     folder = tmp_path / "model"

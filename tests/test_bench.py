@@ -24,6 +24,7 @@ import peers
 import quality
 import standings
 from textbook import ddpm
+from waiting import PATIENCE, wait_for
 from zeuxis import loading, scores, storage
 from zeuxis.errors import UsageError
 from zeuxis.families.dcgan import DCGAN
@@ -302,11 +303,10 @@ def test_a_stop_saves_and_the_same_command_goes_on(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": paths},
         stderr=subprocess.PIPE,
     )
-    deadline = time.monotonic() + 90
-    while not list(tmp_path.glob("*/0*/checkpoints/step-*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    there = "*/0*/checkpoints/step-*"
+    wait_for(lambda: process.poll() is not None or list(tmp_path.glob(there)), "a checkpoint")
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130 and told.startswith(b"quality: ended by SIGINT") and told.count(b"\n") == 1, told
     (run,) = tmp_path.glob("*/0*")
     checkpoint = storage.Run.open(run).load_checkpoint()
