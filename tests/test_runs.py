@@ -1033,7 +1033,9 @@ def test_bad_options_are_refused_before_data_is_read(data: DataSpec, tmp_path: P
     with pytest.raises(DataError, match=r"learns from source, which .* does not have"):
 
         class Needy(Toy):
-            needs = frozenset({"image", "source"})
+            @property
+            def needs(self) -> frozenset[str]:
+                return frozenset({"image", "source"})
 
         Needy.__module__ = Toy.__module__
         runs.start(settings(tmp_path), Needy, {}, data=data, display=quiet)

@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, Group
 from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
-from zeuxis.cli import edit, explore, export, judge, look, mix, sampling, train, translate
+from zeuxis.cli import edit, explore, export, judge, look, mix, new_family, sampling, train, translate
 from zeuxis.errors import ZeuxisError
 from zeuxis.runtime import signals
 
@@ -26,6 +26,7 @@ ORDER = (
     "train",
     "resume",
     "families",
+    "new-family",
     "data",
     "sample",
     "interpolate",
@@ -90,6 +91,7 @@ def build(tokens: Sequence[str]) -> App:
     judge.register(app, tokens)
     export.register(app)
     look.register(app)
+    new_family.register(app)
     for place, name in enumerate(ORDER):
         app[name].sort_key = place
     return app
