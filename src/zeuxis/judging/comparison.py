@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from zeuxis import loading
+from zeuxis import loading, renamed
 from zeuxis.capabilities import latent
 from zeuxis.errors import UsageError
 from zeuxis.io import images
@@ -48,7 +48,9 @@ def compared_run(folder: Path, model: Model, seeds: range) -> ComparedRun:
     """A run with the evaluation that `zeuxis evaluate` wrote into its folder, and samples of its model."""
     scores = folder / "evaluation.json"
     found = read_evaluation(scores) if scores.is_file() else None
-    stale = found is not None and found.about.get("weights") != digest(model.state_dict())
+    weights = model.state_dict()
+    digests = digest(weights), digest(renamed.tensors_before(model.family(), weights))
+    stale = found is not None and found.about.get("weights") not in digests
     return ComparedRun(folder.name, found, _samples(model, folder, seeds), stale)
 
 
