@@ -19,7 +19,7 @@ from commandline import typed
 from zeuxis import api, capabilities, families, registry
 from zeuxis.errors import UsageError
 from zeuxis.io import files
-from zeuxis.judging import abilities
+from zeuxis.likelihood import partition
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
 from zeuxis.metrics.vgg import VGG
@@ -27,7 +27,7 @@ from zeuxis.model import Batch, Clock, Model, Translator, options_of
 from zeuxis.nets import kernels as choosing
 from zeuxis.testing import family_checks
 from zeuxis.testing.abilities import SHAPES
-from zeuxis.testing.case import Images, difference
+from zeuxis.testing.case import Images, first_difference
 from zeuxis.testing.case import trained as trained_on
 from zeuxis.training import engine
 from zeuxis.training.engine import State, train
@@ -87,7 +87,7 @@ def test_the_step_that_chooses_kernels_leaves_no_trace(name: str, monkeypatch: p
     monkeypatch.setattr(choosing, "_winner", lambda compute: "blas")
     chosen, plain = State.start(build(name)), State.start(build(name))
     table = engine.choose_kernels(chosen.model, Images(chosen.model).batch(0, 4))
-    assert difference(chosen, plain) is None
+    assert first_difference(chosen, plain) is None
     layers = (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)
     assert bool(table) == any(isinstance(module, layers) for module in chosen.model.modules())
     assert trained_on(chosen, 1, table)[0] == pytest.approx(trained_on(plain, 1)[0], rel=1e-4, abs=1e-6)
@@ -231,9 +231,9 @@ def test_every_cell_of_the_matrix_is_so(
 ) -> None:
     """A filled cell works; what an empty one denies is refused, by a message that names who can."""
     feature_network = Extractor("eyes", "", lambda x: F.adaptive_avg_pool2d(x, 2), lambda x: x[:, 0].flatten(1))
-    monkeypatch.setattr(extractors, "find", lambda *words, **named: feature_network)
+    monkeypatch.setattr(extractors, "find_extractor", lambda *words, **named: feature_network)
     monkeypatch.setattr(extractors, "vgg16", lambda **named: VGG().eval().requires_grad_(False))
-    monkeypatch.setattr(abilities, "TEMPERATURES", 50)
+    monkeypatch.setattr(partition, "TEMPERATURES", 50)
     run = runs(name)
     model = api.load(run, device="cpu")
     if capabilities.matrix()[name][ability]:

@@ -13,7 +13,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zeuxis.adversarial import adam
-from zeuxis.model import Batch, Clock, Encoder, Latent, Model, StyleBased, SuperResolution, Translator, Turn, option
+from zeuxis.likelihood import Likelihoods, LikelihoodScore, silent
+from zeuxis.model import (
+    Batch,
+    Clock,
+    Encoder,
+    HasLikelihood,
+    Latent,
+    Model,
+    StyleBased,
+    SuperResolution,
+    Translator,
+    Turn,
+    option,
+)
+from zeuxis.scores import Score, bootstrap_mean
 
 
 @dataclass(eq=False)
@@ -115,7 +129,23 @@ class SoundSuperResolution(SuperResolution):
         return 1
 
 
-SOUND: tuple[type[Model], ...] = (Sound, SoundEncoder, SoundStyleBased, SoundTranslator, SoundSuperResolution)
+@dataclass(eq=False)
+class SoundLikelihood(SoundEncoder, HasLikelihood):
+    """Scores that are no likelihoods, but fit for one."""
+
+    def likelihood_scores(self, images: Tensor, generator: torch.Generator, progress: Any = silent) -> Likelihoods:
+        noise = torch.rand(len(images), generator=generator)
+        return {"mean of pixels (nats)": LikelihoodScore(bootstrap_mean(images.mean((1, 2, 3)) + noise))}
+
+
+SOUND: tuple[type[Model], ...] = (
+    Sound,
+    SoundEncoder,
+    SoundStyleBased,
+    SoundTranslator,
+    SoundSuperResolution,
+    SoundLikelihood,
+)
 # The broken families: the check that must fail, and what it must say.
 BROKEN: dict[type[Model], tuple[str, str]] = {}
 
@@ -530,3 +560,21 @@ class Glaring(Sound):
 
     def diagnostics(self) -> dict[str, Tensor]:
         return {"samples": 9 * self.sample(2)}
+
+
+@broken("likelihood_scores_are_finite", "likelihood_scores has 'mean .nats.' as inf; expected a finite number")
+class InfiniteScore(SoundLikelihood):
+    def likelihood_scores(self, images: Tensor, generator: torch.Generator, progress: Any = silent) -> Likelihoods:
+        return {"mean (nats)": LikelihoodScore(Score(float("inf")))}
+
+
+@broken("likelihood_scores_are_finite", r"likelihood_scores has 'mean'; end it with its unit")
+class NoUnit(SoundLikelihood):
+    def likelihood_scores(self, images: Tensor, generator: torch.Generator, progress: Any = silent) -> Likelihoods:
+        return {"mean": LikelihoodScore(Score(images.mean().item()))}
+
+
+@broken("likelihood_scores_are_finite", "'mean .nats.' differs for one seed of the generator; draw from no other")
+class OtherNoise(SoundLikelihood):
+    def likelihood_scores(self, images: Tensor, generator: torch.Generator, progress: Any = silent) -> Likelihoods:
+        return {"mean (nats)": LikelihoodScore(Score(torch.rand(()).item()))}

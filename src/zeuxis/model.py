@@ -17,12 +17,14 @@ from torch.optim import Optimizer
 from zeuxis import registry
 from zeuxis.errors import UsageError
 from zeuxis.io import files
+from zeuxis.likelihood import HasLikelihood
 from zeuxis.options import ResizeMode, checked, checked_options, derived, option, options_of
 
 __all__ = [
     "Batch",
     "Clock",
     "Encoder",
+    "HasLikelihood",
     "Latent",
     "Model",
     "StyleBased",
@@ -117,13 +119,12 @@ class Model(nn.Module, ABC):
 
     def adjust(self, options: Mapping[str, Any]) -> None:
         """Give options that do not change the networks other values (in place); `UsageError` for any that may not be."""
-        hints = get_type_hints(type(self))
         free = {f.name: f for f in options_of(type(self), at_sampling=True)}
         for name in options.keys() - free.keys():
             some = f"it takes {', '.join(free)}" if free else "it has none that could"
             raise UsageError(f"{name} of {self.family()} cannot be changed when it is sampled; {some}")
         for name, value in options.items():
-            setattr(self, name, checked(free[name], hints[name], value))
+            setattr(self, name, checked(free[name], get_type_hints(type(self))[name], value))
 
     @classmethod
     def family(cls) -> str:
@@ -273,8 +274,7 @@ class SuperResolution(Translator):
         """Pixels of a source, to each side, that what is made of one of them depends on: how far tiles must overlap."""
 
 
-# Images (n c h w, in [-1, 1]) and a block -> that block's features (n d h' w').
-Features = Callable[[Tensor, int], Tensor]
+Features = Callable[[Tensor, int], Tensor]  # images (n c h w, in [-1, 1]) and a block to its features (n d h' w')
 
 
 class UsesFeatures(Model):

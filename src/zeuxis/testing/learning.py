@@ -7,7 +7,7 @@ from math import isclose
 from zeuxis.model import Clock, Model
 from zeuxis.nets import kernels
 from zeuxis.nets.maps import Layer
-from zeuxis.testing.case import LATE, SEED, Case, Images, continued, demand, difference, trained
+from zeuxis.testing.case import LATE, SEED, Case, Images, continued, demand, first_difference, trained
 from zeuxis.training.engine import State, train_step
 
 
@@ -21,7 +21,7 @@ def training_is_deterministic(case: Case) -> None:
             f"two trainings of seed {SEED} differ in {', '.join(changed)} at step {step}; draw noise by torch.randn and "
             "the like, whose seed is set for each step, not by random, numpy or a generator of your own",
         )
-    found = difference(one, other)
+    found = first_difference(one, other)
     demand(found is None, f"two trainings of seed {SEED} end with different bits in {found}")
 
 
@@ -34,7 +34,7 @@ def resuming_is_exact(case: Case) -> None:
         trained(first, cut)
         second = continued(case, first)
         trained(second, 7)
-        found = difference(whole, second)
+        found = first_difference(whole, second)
         demand(
             found is None,
             f"resumed at step {cut} it ends with other bits in {found}; what a step remembers must be a buffer "
@@ -57,7 +57,7 @@ def chosen_kernels_change_nothing(case: Case) -> None:
     trained(first, 2, table)
     second = continued(case, first)
     trained(second, 5, table)
-    found = difference(whole, second)
+    found = first_difference(whole, second)
     demand(found is None, f"with chosen kernels it ends, resumed at step 2, with other bits in {found}")
 
 
