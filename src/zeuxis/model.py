@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from zeuxis import registry
 from zeuxis.errors import UsageError
 from zeuxis.io import files
+from zeuxis.io.paths import expanded
 from zeuxis.likelihood import HasLikelihood
 from zeuxis.options import ResizeMode, checked, checked_options, derived, option, options_of
 
@@ -138,14 +139,13 @@ class Model(nn.Module, ABC):
 
     def drop_training_only(self) -> Model:
         """Remove what only training uses (in place); the model can still be sampled, encoded with, saved."""
-        for name in self.training_only:
-            if hasattr(self, name):
-                delattr(self, name)
+        for name in [name for name in self.training_only if hasattr(self, name)]:
+            delattr(self, name)
         return self
 
     def save(self, path: str | Path) -> None:
         """Write the folder that `zeuxis.load` reads: `config.json` and `model.safetensors`, training_only left out."""
-        folder = Path(path)
+        folder = Path(expanded(str(path)))
         weights = {
             name: value.detach().cpu().contiguous()
             for name, value in self.state_dict().items()

@@ -15,6 +15,7 @@ from cyclopts.config import Dict
 from zeuxis import families, renamed
 from zeuxis.cli import flags
 from zeuxis.errors import UsageError
+from zeuxis.io.paths import expanded
 from zeuxis.options import flag_of
 from zeuxis.training.settings import TrainSettings
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 HERE = Group("This command", sort_key=0)
 # What a run's config.yaml records beside the options.
 RECORDED = frozenset({"versions", "fingerprint", "images", "chosen_kernels", "zeuxis"})
-HELP = (
+TRAIN_HELP = (
     "Train a FAMILY on DATA: a folder, a zip, IDX files or a named set such as avatars. Image-to-image families learn to "
     "map DATA, the source, to TARGET."
 )
@@ -42,7 +43,10 @@ def register(app: App, tokens: Sequence[str]) -> None:
     config = renamed.typed(name, config)
     family = families.find(name) if name else None
     command = App(
-        name="train", help=HELP, help_epilogue=EPILOGUE, usage="Usage: zeuxis train FAMILY DATA [TARGET] [OPTIONS]"
+        name="train",
+        help=TRAIN_HELP,
+        help_epilogue=EPILOGUE,
+        usage="Usage: zeuxis train FAMILY DATA [TARGET] [OPTIONS]",
     )
     command.default(_command(name, family, config))
     command.config = (_config_source(config, _parameters(family)),) if config else ()
@@ -227,7 +231,7 @@ def _plain(path: Path, name: Any, value: Any) -> str | bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, str | int | float):
-        return str(value)
+        return expanded(str(value))
     raise UsageError(f"{name} in {path} is a {type(value).__name__}; expected one value")
 
 

@@ -1,4 +1,4 @@
-"""Two domains from unpaired images: each becomes the other, and back again what it was (Zhu 2017)."""
+"""CycleGAN: unpaired image-to-image translation with cycle consistency (Zhu 2017)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deep convolutional GAN: doubling convolutions against halving ones (Radford 2015), kept stable by R1."""
+"""DCGAN: a deep convolutional GAN (Radford 2015), stabilised by R1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The generative adversarial network as first written: two multilayer perceptrons in a game (Goodfellow 2014)."""
+"""The original GAN: two multilayer perceptrons in a game (Goodfellow 2014)."""
 
 from __future__ import annotations
 

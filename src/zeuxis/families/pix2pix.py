@@ -1,4 +1,4 @@
-"""Images from images, learned from pairs: a conditional GAN that also stays near the truth (Isola 2017)."""
+"""pix2pix: paired image-to-image translation by a conditional GAN and an L1 loss (Isola 2017)."""
 
 from __future__ import annotations
 

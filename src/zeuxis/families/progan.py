@@ -1,4 +1,4 @@
-"""Progressively growing GAN: both networks begin with tiny images, and larger ones are faded in (Karras 2018)."""
+"""ProGAN: progressive growing of both networks, from low to high resolution (Karras 2018)."""
 
 from __future__ import annotations
 

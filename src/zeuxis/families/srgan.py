@@ -1,4 +1,4 @@
-"""Small photographs made large: a residual network trained on pixels, then against an adversary (Ledig 2017)."""
+"""SRGAN: super-resolution by a residual network, pretrained on pixels, then adversarial (Ledig 2017)."""
 
 from __future__ import annotations
 

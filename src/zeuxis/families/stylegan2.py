@@ -1,4 +1,4 @@
-"""A mapped latent that styles every layer of its generator, judged with adaptive augmentation (Karras 2020)."""
+"""StyleGAN2: a style-based generator with adaptive discriminator augmentation (Karras 2020)."""
 
 from __future__ import annotations
 

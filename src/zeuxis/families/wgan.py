@@ -1,4 +1,4 @@
-"""Wasserstein GAN: a critic with clipped weights measures how far apart two distributions are (Arjovsky 2017)."""
+"""WGAN: a Wasserstein GAN whose critic has clipped weights (Arjovsky 2017)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wasserstein GAN with gradient penalty: the critic's slope is drawn to 1 instead of clipped (Gulrajani 2017)."""
+"""WGAN-GP: a Wasserstein GAN with a gradient penalty on its critic (Gulrajani 2017)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from zeuxis.model import Batch, Clock, Model, Turn
 from zeuxis.testing.case import LATE, Case, FamilyCheckError, Images, demand, listed
 from zeuxis.training.players import optimizer_of, parameters_of
 
-STEPS = (0, 1, 16, LATE)
+PLAYED_STEPS = (0, 1, 16, LATE)
 
 
 def batch_for(model: Model, size: int = 4, start: int = 0) -> Batch:
@@ -20,7 +20,7 @@ def batch_for(model: Model, size: int = 4, start: int = 0) -> Batch:
 
 def losses_are_finite_scalars(case: Case) -> None:
     """`losses` yields turns: a player that has an optimizer, and its loss as finite scalars by name."""
-    for step in STEPS:
+    for step in PLAYED_STEPS:
         model = case.model()
         optimizers, players = model.optimizers(), set()
         for turn in _turns(model, Clock(step, 4 * step)):
@@ -63,7 +63,7 @@ def turns_depend_on_the_clock_alone(case: Case) -> None:
         game = model.losses(batch_for(model, start=100 * seed), Clock(step, 4 * step))
         return [(player, tuple(terms)) for player, terms in game]
 
-    for step in STEPS:
+    for step in PLAYED_STEPS:
         one, other = played(1, step), played(2, step)
         demand(one == other, f"at step {step} other images are played for in other turns: {one}, and {other}")
 
@@ -106,6 +106,6 @@ def push(player: str, terms: dict[str, Tensor], parameters: Sequence[Tensor]) ->
 def lr_scale_is_finite(case: Case) -> None:
     """What learning rates are multiplied by is a finite number at every time."""
     model = case.model()
-    for step in STEPS:
+    for step in PLAYED_STEPS:
         scale = model.lr_scale(Clock(step, 4 * step))
         demand(0 <= scale < float("inf"), f"lr_scale is {scale} at step {step}; expected a finite number of at least 0")
