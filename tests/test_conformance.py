@@ -265,7 +265,8 @@ def test_a_family_outside_the_package_is_found_by_name(tmp_path: Any, monkeypatc
     files.write_file(tmp_path / "mine.py", b"from zeuxis.families.gan import GAN\nclass Mine(GAN): pass\nword = 3\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert families.find("mine:Mine").family() == "mine:Mine"
-    for wrong in ("mine:word", "mine:Other", "absent:Model", "dcgann"):
+    files.write_file(tmp_path / "torn.py", b"class Torn(\n")
+    for wrong in ("mine:word", "mine:Other", "absent:Model", "torn:Torn", "dcgann"):
         with pytest.raises(UsageError):
             families.find(wrong)
 

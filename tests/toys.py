@@ -292,7 +292,7 @@ class NotFinite(Sound):
         yield "maker", {"adversarial": self.score(self.made(batch.image)).mean() / clock.images}
 
 
-@broken("turns_depend_on_the_clock_alone", "at step 0 other images are played for in other turns")
+@broken("turns_depend_on_the_clock_alone", "at step 0 other images give other turns.*let the clock alone decide")
 class ByImage(Sound):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         for turn in super().losses(batch, clock):
@@ -366,7 +366,7 @@ class EarlyBuffer(Sound):
         yield from super().losses(batch._replace(image=batch.image - self.mean), clock)
 
 
-@broken("penalties_stay_in_float32", "a penalty on a gradient is computed in bfloat16")
+@broken("penalties_stay_in_float32", "a gradient penalty is computed in bfloat16")
 class Rounded(Sound):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         real = batch.image.requires_grad_(True)
@@ -375,7 +375,7 @@ class Rounded(Sound):
         yield "maker", {"adversarial": -self.score(self.made(batch.image)).mean()}
 
 
-@broken("penalties_stay_in_float32", "a penalty on a gradient is computed in bfloat16")
+@broken("penalties_stay_in_float32", "a gradient penalty is computed in bfloat16")
 class HalfRounded(Rounded):
     """The scores are computed before, under autocast; their gradient outside."""
 
@@ -388,7 +388,10 @@ class HalfRounded(Rounded):
         yield "maker", {"adversarial": -self.score(self.made(batch.image)).mean()}
 
 
-@broken("training_is_deterministic", "two trainings of seed 7 differ in .* at step 1; draw noise by torch.randn")
+@broken(
+    "training_is_deterministic",
+    "two trainings of seed 7 differ in .* at step 1; draw noise from torch's default generator",
+)
 class Numpy(Sound):
     def made(self, image: Tensor) -> Tensor:
         z = torch.tensor(np.random.default_rng().standard_normal((len(image), self.latent_dim)), dtype=torch.float32)
@@ -402,7 +405,7 @@ class ByChance(Sound):
         yield "maker", {"adversarial": -self.score(self.made(batch.image)).mean()}
 
 
-@broken("resuming_is_exact", "resumed at step 1 it ends with other bits in .*; what a step remembers must be a buffer")
+@broken("resuming_is_exact", "resumed at step 1 it ends with other bits in .*; keep what a step remembers in a buffer")
 class Remembers(Sound):
     scale = 1.0
 

@@ -18,8 +18,8 @@ def training_is_deterministic(case: Case) -> None:
         changed = [name for name in a if a[name] != b.get(name)]
         demand(
             not changed,
-            f"two trainings of seed {SEED} differ in {', '.join(changed)} at step {step}; draw noise by torch.randn and "
-            "the like, whose seed is set for each step, not by random, numpy or a generator of your own",
+            f"two trainings of seed {SEED} differ in {', '.join(changed)} at step {step}; draw noise from torch's default "
+            "generator, which is seeded for each step, not from random, numpy or another generator",
         )
     found = first_difference(one, other)
     demand(found is None, f"two trainings of seed {SEED} end with different bits in {found}")
@@ -37,8 +37,8 @@ def resuming_is_exact(case: Case) -> None:
         found = first_difference(whole, second)
         demand(
             found is None,
-            f"resumed at step {cut} it ends with other bits in {found}; what a step remembers must be a buffer "
-            "(register_buffer) or a function of the clock",
+            f"resumed at step {cut} it ends with other bits in {found}; keep what a step remembers in a buffer "
+            "(register_buffer), or compute it from the clock",
         )
 
 
