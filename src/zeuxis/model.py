@@ -120,12 +120,12 @@ class Model(nn.Module, ABC):
 
     def adjust(self, options: Mapping[str, Any]) -> None:
         """Give options that do not change the networks other values (in place); `UsageError` for any that may not be."""
-        hints, free = get_type_hints(type(self)), {f.name: f for f in options_of(type(self), at_sampling=True)}
+        free = {f.name: f for f in options_of(type(self), at_sampling=True)}
         for name in options.keys() - free.keys():
             some = f"it takes {', '.join(free)}" if free else "it has none that could"
             raise UsageError(f"{name} of {self.family()} cannot be changed when it is sampled; {some}")
         for name, value in options.items():
-            setattr(self, name, checked(free[name], hints[name], value))
+            setattr(self, name, checked(free[name], get_type_hints(type(self))[name], value))
 
     @classmethod
     def family(cls) -> str:
@@ -274,8 +274,7 @@ class SuperResolution(Translator):
         """Pixels of a source, to each side, that what is made of one of them depends on: how far tiles must overlap."""
 
 
-# Images (n c h w, in [-1, 1]) and a block to that block's features (n d h' w').
-Features = Callable[[Tensor, int], Tensor]
+Features = Callable[[Tensor, int], Tensor]  # images (n c h w, in [-1, 1]) and a block to its features (n d h' w')
 
 
 class UsesFeatures(Model):

@@ -49,7 +49,7 @@ def _outside(name: str) -> type[Model]:
     module_name, _, class_name = name.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError) as error:
         raise UsageError(f"cannot import {name}: {error}; expected my_module:MyModel, importable from here") from error
     return _declared(found, name)
 

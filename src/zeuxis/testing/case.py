@@ -111,7 +111,7 @@ def continued(case: Case, state: State) -> State:
     return fresh
 
 
-def largest_difference(one: State, other: State) -> str | None:
+def first_difference(one: State, other: State) -> str | None:
     """The first tensor in which two states differ, by name; None where they are the same bits."""
     theirs = other.tensors()
     for group, values in one.tensors().items():
