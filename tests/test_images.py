@@ -73,7 +73,6 @@ MODES = {
     "TIFF CMYK": (flat("CMYK", (0, 255, 255, 0), "TIFF"), (255, 0, 0)),
     "JPEG CMYK": (flat("CMYK", (0, 255, 255, 0), "JPEG", quality=100), (255, 0, 0)),
     "TIFF float": (flat("F", 0.5, "TIFF"), (128, 128, 128)),
-    "TIFF float of 255": (flat("F", 77.0, "TIFF"), (77, 77, 77)),
     "TIFF 32 bits": (flat("I", 2**31 - 1, "TIFF"), (127, 127, 127)),
     "WebP": (flat("RGB", (10, 200, 30), "WEBP", lossless=True), (10, 200, 30)),
     "WebP half": (flat("RGBA", (200, 0, 100, 128), "WEBP", lossless=True), (227, 127, 177)),
@@ -319,6 +318,7 @@ def test_a_floating_point_image_that_is_no_picture() -> None:
     assert "floating point" in refusal(flat("F", -5.0, "TIFF"))
     assert "floating point" in refusal(flat("F", float("nan"), "TIFF"))
     assert "floating point" in refusal(flat("F", 1e9, "TIFF"))
+    assert "(from 77 to 77)" in refusal(flat("F", 77.0, "TIFF")), "a scale of 255 would be told by the picture alone"
 
 
 @pytest.mark.parametrize(
