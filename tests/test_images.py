@@ -318,7 +318,7 @@ def test_a_floating_point_image_that_is_no_picture() -> None:
     assert "floating point" in refusal(flat("F", -5.0, "TIFF"))
     assert "floating point" in refusal(flat("F", float("nan"), "TIFF"))
     assert "floating point" in refusal(flat("F", 1e9, "TIFF"))
-    assert "(from 77 to 77)" in refusal(flat("F", 77.0, "TIFF")), "a scale of 255 would be told by the picture alone"
+    assert "floating point" in refusal(flat("F", 77.0, "TIFF")), "a scale of 255 would be told by the picture alone"
 
 
 @pytest.mark.parametrize(

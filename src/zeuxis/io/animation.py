@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zeuxis.errors import UsageError
 from zeuxis.io import files
+from zeuxis.io.colour import srgb_profile
 from zeuxis.io.images import Array, to_uint8
 
 
@@ -32,7 +33,8 @@ def write(frames: Tensor, path: str | Path, *, fps: int = 20, scale: int = 1) ->
 
 def _pictures(pixels: Array, fps: int, kind: str) -> bytes:
     first, *rest = [Image.fromarray(frame) for frame in pixels]
-    options: dict[str, Any] = {"quality": 90, "method": 4} if kind == ".webp" else {"optimize": False}
+    webp = {"quality": 90, "method": 4, "icc_profile": srgb_profile()}
+    options: dict[str, Any] = webp if kind == ".webp" else {"optimize": False}
     buffer = io.BytesIO()
     first.save(buffer, kind[1:], save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, **options)
     return buffer.getvalue()

@@ -50,11 +50,12 @@ def conversion(image: Image.Image) -> Conversion:
         raise
     except Exception:  # metadata breaks in as many ways as there are bytes
         return Conversion(note=BROKEN)
-    if profile is None:
+    if profile is None or image.mode == "LAB":  # which Pillow itself converts
         return Conversion()
-    return _by_profile(
-        profile, grey=image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I"), mode=image.mode
-    )
+    if len(profile) > _MOST_BYTES:
+        return Conversion(note=BROKEN)
+    grey = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+    return _found(profile, "grey" if grey else "CMYK" if image.mode == "CMYK" else "RGB")
 
 
 def keep_cicp(image: Image.Image, head: bytes) -> None:
@@ -98,6 +99,8 @@ def _by_chunks(gamma: Any, primaries: Primaries) -> bytes | None:
     """As the PNG's chunks gAMA and cHRM say; a gamma within 5 % of 1 / 2.2 is that of sRGB, as libpng takes it."""
     known = all(abs(one - other) < 0.005 for one, other in zip(primaries, SRGB, strict=True))
     usual = gamma is None or abs(gamma * 2.2 - 1) < 0.05
+    if gamma is not None and not 0.1 <= gamma <= 10:
+        return b""
     if known and usual:
         return None
     return matrix_profile(primaries, _SRGB_CURVE if usual else (1 / gamma,))
@@ -109,12 +112,6 @@ def _by_cicp(primaries: int, transfer: int) -> bytes | None:
     if primaries not in _CICP_PRIMARIES or transfer not in _CICP_CURVES:
         return b""
     return matrix_profile(_CICP_PRIMARIES[primaries], _CICP_CURVES[transfer])
-
-
-def _by_profile(profile: bytes, *, grey: bool, mode: str) -> Conversion:
-    if len(profile) > _MOST_BYTES:
-        return Conversion(note=BROKEN)
-    return _found(profile, "grey" if grey else "CMYK" if mode == "CMYK" else "RGB")
 
 
 @lru_cache(maxsize=16)
@@ -134,15 +131,17 @@ def _transform(profile: bytes, kind: str) -> ToSrgb | None:
     mode = _MODES[profile[16:20]]
     if profile[36:40] != b"acsp" or profile[12:16] not in _CLASSES or (mode == "CMYK") != (kind == "CMYK"):
         raise ValueError("a profile of another kind")
+    by_levels = kind == "grey" or mode == "L"
     apply: Callable[[Image.Image], Image.Image] = ImageCms.buildTransform(
         ImageCms.ImageCmsProfile(io.BytesIO(profile)),
         ImageCms.createProfile("sRGB"),
         mode,
         "RGB",
         ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        # Of greys 256 are asked for, once; the tables by which many colours are asked for faster are coarse in the dark.
+        ImageCms.Flags.BLACKPOINTCOMPENSATION | (ImageCms.Flags.NOOPTIMIZE if by_levels else 0),
     ).apply
-    if kind == "grey" or mode == "L":
+    if by_levels:
         return _by_levels(apply, mode)
     if mode == "CMYK":
         _contrast(apply(Image.new("CMYK", (1, 1))), apply(Image.new("CMYK", (1, 1), (255, 255, 255, 255))))
@@ -196,6 +195,11 @@ def matrix_profile(primaries: Primaries, curve: tuple[float, ...]) -> bytes:
     )
     head += b"\0" * 24 + struct.pack(">I", 1) + _xyz((0.9642, 1.0, 0.8249))[8:]
     return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + data
+
+
+def srgb_profile() -> bytes:
+    """sRGB, for what is written in a format that knows no shorter word for it."""
+    return matrix_profile(SRGB, _SRGB_CURVE)
 
 
 def _colorants(primaries: Primaries) -> np.ndarray[Any, Any]:

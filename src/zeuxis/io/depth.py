@@ -92,8 +92,9 @@ def _scaled(image: Image.Image, scale: _Scale) -> Image.Image:
     if scale.bits:
         _in_use(low, high, scale)
     elif not (-_ROUNDED <= low and high <= 1 + _ROUNDED):  # a NaN fails this too
-        found = "NaN or infinity" if not np.isfinite([low, high]).all() else f"from {low:g} to {high:g}"
-        raise Unusable(f"floating point values outside of 0 to 1 ({found}); {_RESCALE} to 0 to 1")
+        if not np.isfinite([low, high]).all():
+            raise Unusable("a NaN or an infinity among its floating point values; replace these by numbers of 0 to 1")
+        raise Unusable(f"floating point values outside of 0 to 1; {_RESCALE} to 0 to 1")
     key = image.info.get("transparency")
     result = np.empty((image.height, image.width), np.uint8)
     opacity = np.empty_like(result) if isinstance(key, int) else None
@@ -111,19 +112,16 @@ def _scaled(image: Image.Image, scale: _Scale) -> Image.Image:
 def _in_use(low: float, high: float, scale: _Scale) -> None:
     """Refuse integers that are negative, or so small that the bits above them are most likely never used."""
     if low < 0:
-        raise Unusable(f"negative values (from {low:,.0f}); {_RESCALE} to 8 or 16 unsigned bits")
-    used = _UNUSED.get(scale.bits, 0)
-    if low < high < 2**used:
-        raise Unusable(
-            f"{scale.bits} bits of which at most {int(high).bit_length()} are used (largest value {high:,.0f} of "
-            f"{scale.white:,.0f}); {_RESCALE} to 8 or {16 if scale.bits == 32 else scale.bits} full bits"
-        )
+        raise Unusable(f"negative values; {_RESCALE} to 8 or 16 unsigned bits")
+    if low < high < 2 ** _UNUSED.get(scale.bits, 0):
+        used = int(high).bit_length()
+        raise Unusable(f"at most {used} of its {scale.bits} bits are used; {_RESCALE} to 8 or 16 full bits")
 
 
 def _checked(image: Image.Image, file: BinaryIO, raw: str) -> None:
     """The same of colours, of whose 16 bits Pillow gives the upper 8."""
     low, high = _ends(image)
-    if high == 0 and raw != "LA;16B":
+    if high == 0:
         _in_use(*_ends(_low_bytes(file, raw)), _Scale(65535.0, 16))
     elif low < high:
         _in_use(low * 256, high * 256 + 255, _Scale(65535.0, 16))
@@ -136,16 +134,19 @@ def _ends(image: Image.Image) -> tuple[int, int]:
 
 
 def _low_bytes(file: BinaryIO, raw: str) -> Image.Image:
-    """The lower 8 of 16 bits: those that Pillow takes for the upper ones where it is told the other order of bytes."""
+    """The lower 8 of 16 bits (RGB): those that Pillow takes for the upper ones where it is told the other order of bytes.
+
+    Grey with opacity has no such order in Pillow, but fills four channels with its bytes.
+    """
     stored = sys.byteorder[0].upper() if raw[-1] == "N" else raw[-1]
     file.seek(0)
     again: Any = Image.open(io.BytesIO(file.read()), formats=("PNG", "TIFF"))
-    other = raw[:-1] + {"B": "L", "L": "B"}[stored]
+    other = "RGBA" if raw == "LA;16B" else raw[:-1] + {"B": "L", "L": "B"}[stored]
     again.tile = [
         tile._replace(args=(other, *tile.args[1:]) if isinstance(tile.args, tuple) else other) for tile in again.tile
     ]
     again.load()
-    return again  # type: ignore[no-any-return]
+    return Image.merge("RGB", [again.getchannel("G")] * 3) if other == "RGBA" else again
 
 
 def _keyed(image: Image.Image, low: Image.Image) -> Image.Image:
