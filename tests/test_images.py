@@ -139,6 +139,36 @@ def test_exif_says_what_is_up(turn: int, shape: tuple[int, int], resize_mode: st
         assert np.abs(difference).max() <= 1, kind
 
 
+def held(upright: Image.Image, turn: int, kind: str, **options: Any) -> bytes:
+    """A file whose pixels are stored as a camera that was held so stores them."""
+    undo = [None, None, 0, 3, 1, 5, 2, 6, 4][turn]  # the transposition that a viewer undoes
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    return encoded(upright if undo is None else upright.transpose(Image.Transpose(undo)), kind, exif=exif, **options)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_halves_are_those_of_the_upright_image(turn: int, kind: str) -> None:
+    upright = Image.new("RGB", (96, 48), "red")
+    upright.paste("blue", (48, 0, 96, 48))
+    upright.paste("lime", (0, 0, 96, 8))
+    options: dict[str, Any] = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}.get(kind, {})
+    data = held(upright, turn, kind, **options)
+    for half, inside in (("left", (255, 0, 0)), ("right", (0, 0, 255))):
+        found = decode(data, 48, 3, half).astype(int)
+        assert np.abs(found[12:] - inside).max() <= 8, half
+        assert np.abs(found[:5] - (0, 255, 0)).max() <= 8, "what is up"
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_halves_of_a_jpeg_that_is_decoded_smaller(turn: int) -> None:
+    upright = gradient(600, 300)
+    data = held(upright, turn, "JPEG", quality=98)
+    for half in ("left", "right"):
+        assert np.abs(decode(data, 32, 3, half).astype(int) - decode(encoded(upright), 32, 3, half)).max() <= 6
+
+
 def test_exif_in_a_jpeg_that_is_decoded_smaller() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -143,8 +143,6 @@ def _jpeg(head: bytes) -> str:
             return f"JPEG-LS, which is not read here; {_CONVERT}"
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             bits = head[at + 4]
-            if marker in (0xC3, 0xC7, 0xCB, 0xCF):
-                return "lossless JPEG, which is not read here; save it as PNG or ordinary JPEG"
             return "" if bits == 8 else f"JPEG of {bits} bits, which is not read here; save it in 8 bits"
         at += 2 + length
     return ""

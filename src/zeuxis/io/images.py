@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import os
 import stat
@@ -172,9 +173,15 @@ def read_layers(path: str | Path, *, shorter: int | None = None) -> Image.Image:
 def _read(path: str | Path, how: Callable[[BinaryIO], Found]) -> Found:
     try:
         with open_regular(path) as file:
-            return how(file)
+            found = how(file)
+            file.seek(0)
+            with opened(file) as image:
+                note = colour.conversion(image).note
     except (Unusable, OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}; give a PNG, JPEG, WebP, GIF, BMP or TIFF") from None
+    if note == colour.BROKEN:
+        logging.getLogger(__name__).warning("%r: %s", str(path), note)
+    return found
 
 
 def to_uint8(images: Tensor) -> Array:
@@ -226,9 +233,3 @@ def png(image: Image.Image) -> bytes:
     about.add(b"sRGB", b"\0")  # perceptual
     image.save(buffer, "PNG", pnginfo=about, icc_profile=None)
     return buffer.getvalue()
-
-
-def colour_note(path: str | Path) -> str:
-    """What is to be said of the colours of a file that can be read, such as that its profile is damaged; else ""."""
-    with open_regular(path) as file, opened(file) as image:
-        return colour.conversion(image).note
