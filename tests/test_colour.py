@@ -343,6 +343,17 @@ def test_what_is_written_says_that_it_is_srgb(tmp_path: Path) -> None:
         assert colour._found(moving.info["icc_profile"], "RGB") == (None, "")
 
 
+def test_a_video_says_that_it_is_srgb(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    frames = images.from_uint8(MEANT.repeat(4, 0).repeat(4, 1)[None]).expand(3, -1, -1, -1)
+    animation.write(frames, tmp_path / "a.mp4")
+    with av.open(str(tmp_path / "a.mp4")) as file:
+        about = file.streams.video[0].codec_context
+        assert (about.color_primaries, about.color_trc, about.colorspace) == (1, 13, 1)
+        frame = next(file.decode(video=0)).reformat(format="rgb24", src_colorspace="ITU709").to_ndarray()
+    assert np.abs(frame[24, 24::48].astype(int) - MEANT[6, 6::12]).max() <= 4
+
+
 def _saved(path: Path, image: Image.Image, **options: Any) -> Path:
     path.write_bytes(encoded(image, **options))
     return path

@@ -14,6 +14,8 @@ from zeuxis.io import files
 from zeuxis.io.colour import srgb_profile
 from zeuxis.io.images import Array, to_uint8
 
+_BT709, _SRGB_CURVE, _LIMITED = 1, 13, 1  # ITU-T H.273: sRGB as a video says it; 16 to 235
+
 
 def write(frames: Tensor, path: str | Path, *, fps: int = 20, scale: int = 1) -> None:
     """Write frames (t c h w, in [-1, 1]) as `.webp`, `.gif` (both repeat for ever) or `.mp4` (the extra `video`).
@@ -50,7 +52,19 @@ def _mp4(pixels: Array, fps: int) -> bytes:
     with av.open(buffer, "w", format="mp4") as file:
         stream = file.add_stream("libx264", rate=fps, options={"crf": "18", "preset": "medium"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        coder = stream.codec_context  # untagged, players take a small video's matrix for another than a large one's
+        coder.color_primaries, coder.color_trc, coder.colorspace, coder.color_range = (
+            _BT709,
+            _SRGB_CURVE,
+            _BT709,
+            _LIMITED,
+        )
         for frame in pixels:
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(frame[:height, :width].copy(), format="rgb24")))
+            picture = av.VideoFrame.from_ndarray(frame[:height, :width].copy(), format="rgb24")
+            picture = picture.reformat(
+                format="yuv420p", dst_colorspace="ITU709", src_color_range="JPEG", dst_color_range="MPEG"
+            )
+            picture.colorspace, picture.color_range = _BT709, _LIMITED
+            file.mux(stream.encode(picture))
         file.mux(stream.encode())
     return buffer.getvalue()
