@@ -19,11 +19,13 @@ from zeuxis.data import pairs
 from zeuxis.data.catalog import NamedSet
 from zeuxis.data.derived_sources import DERIVATIONS, SMALL
 from zeuxis.data.image_files import FileSet
-from zeuxis.data.listing import TILES, OnProgress, Shape
+from zeuxis.data.listing import TILES, Shape
 from zeuxis.data.pack import Pack, pack_of
 from zeuxis.data.pairs import HALVES, MakePack, Packs, Pairs
 from zeuxis.errors import UsageError
+from zeuxis.io.paths import expanded
 from zeuxis.options import ResizeMode, ResizeModeOrAuto
+from zeuxis.runtime.callbacks import ProgressCallback
 
 # The translations of the first lecture, each of named sets.
 TASKS = {
@@ -127,7 +129,7 @@ class DataSpec(ABC):
         """What is learned from, and `count` images, or pairs, that are held out; None where nothing is."""
 
     @abstractmethod
-    def open(self, size: int = 64, channels: int = 3, *, progress: OnProgress | None = None) -> Pack:
+    def open(self, size: int = 64, channels: int = 3, *, progress: ProgressCallback | None = None) -> Pack:
         """Single images, decoded once into a pack: in parallel on the first call, and only opened afterwards.
 
         `UsageError` where there is nothing, or pairs; `DataError` where nothing in it can be used.
@@ -135,7 +137,7 @@ class DataSpec(ABC):
 
     @abstractmethod
     def open_pairs(
-        self, source: Form, image: Form, *, paired: bool = True, progress: OnProgress | None = None
+        self, source: Form, image: Form, *, paired: bool = True, progress: ProgressCallback | None = None
     ) -> Pairs:
         """Sources and images of these forms, each decoded once into a pack.
 
@@ -158,7 +160,7 @@ def _parsed(text: str) -> DataSpec:
     source, arrow, target = text.partition(_ARROW)
     tasked = task is not None and task[1] in TASKS
     # os.path, as its `exists` answers for any text, one too long for a file's name too.
-    if not (tasked or arrow) or os.path.exists(text):  # noqa: PTH110
+    if not (tasked or arrow) or os.path.exists(expanded(text)):  # noqa: PTH110
         return SingleSpec(_resolve(text))
     if task is None or not tasked:
         return PairSpec(_resolve(target.strip()), source=_source(source.strip()))
@@ -176,7 +178,7 @@ def _resolve(word: str) -> ImageSet:
 
     So a folder that is called like a named set is meant by `./avatars`, not by `avatars`.
     """
-    return NamedSet.parse(word) or FileSet(word)
+    return NamedSet.parse(word) or FileSet(expanded(word))
 
 
 @dataclass(frozen=True)
@@ -195,13 +197,13 @@ class SingleSpec(DataSpec):
         found = self.images.held_out(count)
         return found and (replace(self, images=found[0]), replace(self, images=found[1], max_images=None))
 
-    def open(self, size: int = 64, channels: int = 3, *, progress: OnProgress | None = None) -> Pack:
+    def open(self, size: int = 64, channels: int = 3, *, progress: ProgressCallback | None = None) -> Pack:
         """The images, square, in uint8."""
         listing, shape = self.images.listing(), self._shape((size, channels))
         return pack_of(listing, shape, max_images=self.max_images, progress=progress)
 
     def open_pairs(
-        self, source: Form, image: Form, *, paired: bool = True, progress: OnProgress | None = None
+        self, source: Form, image: Form, *, paired: bool = True, progress: ProgressCallback | None = None
     ) -> Pairs:
         """The left and the right half of each file, where all are twice as wide as high."""
         if pairs.side_by_side(self.images.listing()):
@@ -273,12 +275,12 @@ class PairSpec(DataSpec):
         own, unseen = (replace(self, source=each[0], images=each[1], task="") for each in zip(sources, images))
         return own, replace(unseen, max_images=None)
 
-    def open(self, size: int = 64, channels: int = 3, *, progress: OnProgress | None = None) -> Pack:
+    def open(self, size: int = 64, channels: int = 3, *, progress: ProgressCallback | None = None) -> Pack:
         """There are two sets."""
         raise UsageError(f"single images are needed, and {self} gives two sets; name one: {self.images}")
 
     def open_pairs(
-        self, source: Form, image: Form, *, paired: bool = True, progress: OnProgress | None = None
+        self, source: Form, image: Form, *, paired: bool = True, progress: ProgressCallback | None = None
     ) -> Pairs:
         """The sources and the images."""
         pack = partial(pack_of, max_images=self.max_images, progress=progress)
