@@ -39,7 +39,7 @@ def reader_from(saved: dict[str, Any]) -> ItemReader:
 
 
 def _answer(pipe: Any, results: list[Result]) -> None:
-    send(pipe, [r if isinstance(r, str) else {"size": r.size, "mode": r.mode, "digest": r.digest} for r in results])
+    send(pipe, [r if isinstance(r, str) else [r.size, r.mode, r.digest, r.note] for r in results])
     pixels: list[Array] = [r.pixels for r in results if not isinstance(r, str)]
     for each in pixels:
         pipe.write(np.ascontiguousarray(each).data)

@@ -25,7 +25,7 @@ from zeuxis.io import files, images
 from zeuxis.io.images import Array
 from zeuxis.runtime.callbacks import ProgressCallback
 
-_FORMAT = 2  # of the files in a pack, and of how images are decoded: raise it and packs are built again
+_FORMAT = 3  # of the files in a pack, and of how images are decoded: raise it and packs are built again
 _EVERY = 50  # images between two calls of `progress`
 
 
@@ -47,7 +47,7 @@ class Pack:
         return len(self.images)
 
     def records(self) -> list[dict[str, Any]]:
-        """For each image its file's `name`, `size` (width and height), `mode` and `digest` of its content."""
+        """For each image its file's `name`, `size` (width and height), `mode`, `digest` of its content, and perhaps a `note`."""
         return cast("list[dict[str, Any]]", files.read_json(self.path / "images.json", max_bytes=1 << 32))
 
 
@@ -174,12 +174,17 @@ def _decode(content: Content, shape: Shape, file: BinaryIO, progress: ProgressCa
                 data = np.ascontiguousarray(result.pixels).data
                 file.write(data)
                 digest.update(data)
-                records.append({"name": item, "size": result.size, "mode": result.mode, "digest": result.digest})
+                records.append(_record(item, result))
             else:
                 left_out.append((item, result))
             if progress and (done % _EVERY == 0 or done == total):
                 progress(done, total)
     return records, left_out, digest
+
+
+def _record(item: str, picture: Picture) -> dict[str, Any]:
+    found = {"name": item, "size": picture.size, "mode": picture.mode, "digest": picture.digest}
+    return found | {"note": picture.note} if picture.note else found
 
 
 def _nothing(name: str, left_out: list[tuple[str, str]]) -> str:

@@ -169,7 +169,8 @@ def _result(record: Any, pipe: BinaryIO | Any, shape: Shape) -> Result:
     if len(data) < count:
         raise OSError("the pipe ended")
     pixels = np.frombuffer(data, np.uint8).reshape(shape.size, shape.size, shape.channels)
-    return Picture(pixels, (record["size"][0], record["size"][1]), record["mode"], record["digest"])
+    size, mode, digest, note = record
+    return Picture(pixels, (size[0], size[1]), mode, digest, note)
 
 
 def send(pipe: Any, message: Any) -> None:
