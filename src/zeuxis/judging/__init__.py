@@ -43,10 +43,8 @@ def evaluate(
     rows = _fidelity(looks, extractor.name, tell)
     memory, found = _memory(looks, sets)
     closest = found.distance.argsort()[:GAN_LOSSES]
-    pairs = [
-        Pair(_sample(model, seed + int(i)), from_uint8(sets.training.images[[place]])[0], float(found.distance[i]))
-        for i, place in ((i, sets.searched[int(found.place[i])]) for i in closest)
-    ]
+    real = from_uint8(sets.training.rows(sets.searched[found.place[closest].numpy()]))
+    pairs = [Pair(_sample(model, seed + int(i)), each, float(found.distance[i])) for i, each in zip(closest, real)]
     more = abilities.rows(model, sets, extractor, seed=seed, tell=tell)
     about = {
         "model": model.family(),

@@ -76,7 +76,7 @@ def _reconstruction(model: Encoder, sets: Sets, tell: Progress) -> list[Row]:
     noise, likeness = [], []
     places = _some(sets, _worth(RECONSTRUCTED, model.encode_nfe + model.decode_nfe))
     for start in range(0, len(places), BATCH):
-        image = from_uint8(sets.judge.images[places[start : start + BATCH]])
+        image = from_uint8(sets.judge.rows(places[start : start + BATCH]))
         again = model.decode(model.encode(image.to(model.device))).float().cpu()
         noise.append(paired.psnr(again, image))
         if model.size >= _SMALLEST:
@@ -99,7 +99,7 @@ def _variational(model: Diffusion, sets: Sets, seed: int, tell: Progress) -> lis
     random = torch.Generator().manual_seed(seed)
     parts = []
     for start in range(0, len(places), BATCH):
-        image = from_uint8(sets.judge.images[places[start : start + BATCH]]).to(model.device)
+        image = from_uint8(sets.judge.rows(places[start : start + BATCH])).to(model.device)
         bound = likelihood.variational(model.denoise, image, low=FINEST, high=HIGH, draws=LEVELS, random=random)
         parts.append(bound.cpu())
         tell("bounds of the likelihood", start + len(image), len(places))
@@ -117,7 +117,7 @@ def _bounds(model: VAE, sets: Sets, seed: int, tell: Progress) -> list[Row]:
     random = torch.Generator().manual_seed(seed)
     parts = []
     for start in range(0, len(places), BATCH):
-        image = from_uint8(sets.judge.images[places[start : start + BATCH]])
+        image = from_uint8(sets.judge.rows(places[start : start + BATCH]))
         parts.append(_log_weights(model, image, random))
         tell("bounds of the likelihood", start + len(image), len(places))
     found = likelihood.bounds(torch.cat(parts))
@@ -178,7 +178,7 @@ def _likelihood(model: RBM, sets: Sets, seed: int, tell: Progress) -> list[Row]:
 
 def _units(model: RBM, sets: Sets, random: torch.Generator) -> tuple[Tensor, float]:
     """Visible units (n d) of the reference images, and the log of the volume that one of 256 values has among them."""
-    image = from_uint8(sets.judge.images[sets.reference])
+    image = from_uint8(sets.judge.rows(sets.reference))
     if model.units == "binary":
         return model.visible(image, Chance(random)), 0.0
     return model.visible(likelihood.dequantised(image, random=random)), image[0].numel() * math.log(likelihood.BIN)

@@ -48,7 +48,7 @@ def expected(training: Pairs, judge: Pairs, *, device: str, tell: Progress) -> E
     """
     ends = (training.source, training.image, judge.source, judge.image)
     names = [[attribute.name for attribute in pack.attributes] for pack in ends]
-    alike = names.count(names[0]) == len(ends) and training.source.images.shape[1:] == training.image.images.shape[1:]
+    alike = names.count(names[0]) == len(ends) and training.source.stored.shape[1:] == training.image.stored.shape[1:]
     given, truth = (_known(pack, places) for pack, places in zip((judge.source, judge.image), judge.places))
     if not judge.paired or not alike or given is None or truth is None or torch.equal(given, truth):
         return None
@@ -78,8 +78,8 @@ class _Both:
         images, labels = [], []
         for pack, places in zip((pairs.source, pairs.image), pairs.places):
             assert pack.labels is not None
-            most = min(_MOST, max(20, _BYTES // pack.images[0].nbytes), len(places))
+            most = min(_MOST, max(20, _BYTES // (pack.stored.nbytes // len(pack))), len(places))
             chosen = np.sort(places)[np.arange(most) * len(places) // most]
-            images.append(pack.images[chosen])
+            images.append(pack.rows(chosen))
             labels.append(pack.labels[chosen])
         return cls(np.concatenate(images), np.concatenate(labels), pairs.image.attributes, (), pairs.fingerprint)

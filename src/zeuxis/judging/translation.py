@@ -193,7 +193,7 @@ def _mean_colour(trial: Trial, forward: bool) -> Make:
     pack, places = (trial.training.image, trial.training.places[1])
     if not forward:
         pack, places = (trial.training.source, trial.training.places[0])
-    some = from_uint8(pack.images[places[:: max(1, len(places) // COLOURED)]])
+    some = from_uint8(pack.rows(places[:: max(1, len(places) // COLOURED)]))
     colour = some.mean((0, 2, 3), keepdim=True)
     return lambda given: colour.expand(len(given), -1, *some.shape[-2:])
 
@@ -203,7 +203,7 @@ def batches(pairs: Pairs, *, forward: bool = True) -> Iterator[tuple[Tensor, Ten
     count = min(map(len, pairs.places))
     for start in range(0, count, BATCH):
         both = zip((pairs.source, pairs.image), pairs.places)
-        found = [from_uint8(pack.images[places[start : min(start + BATCH, count)]]) for pack, places in both]
+        found = [from_uint8(pack.rows(places[start : min(start + BATCH, count)])) for pack, places in both]
         yield (found[0], found[1]) if forward else (found[1], found[0])
 
 
@@ -254,7 +254,7 @@ def outputs(model: Translator, data: DataSpec, count: int) -> Tensor:
     """What the model makes of the first sources that it is judged by (count c h w), evenly spaced."""
     pairs = choose(model, data, count=max(count, FEWEST)).judge
     chosen = pairs.places[0][np.arange(count) * len(pairs.places[0]) // count]
-    return by(model, model.directions[0])(from_uint8(pairs.source.images[chosen]))
+    return by(model, model.directions[0])(from_uint8(pairs.source.rows(chosen)))
 
 
 def _examples(model: Translator, trial: Trial) -> Tensor:
@@ -263,7 +263,7 @@ def _examples(model: Translator, trial: Trial) -> Tensor:
     count = min(map(len, pairs.places))
     chosen = [i * count // SHOWN for i in range(min(SHOWN, count))]
     source, truth = (
-        from_uint8(pack.images[places[chosen]]) for pack, places in zip((pairs.source, pairs.image), pairs.places)
+        from_uint8(pack.rows(places[chosen])) for pack, places in zip((pairs.source, pairs.image), pairs.places)
     )
     backs = [by(model, direction)(truth) for direction in model.directions[1:]]
     columns = [source, by(model, model.directions[0])(source), truth, *backs]
