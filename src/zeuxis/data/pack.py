@@ -102,7 +102,7 @@ def _opened(path: Path, *, mend: bool = False) -> Pack | None:
         pack = _read(path)
     except (ZeuxisError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
         if mend:
-            cache.LOG.warning("%s was damaged: its images are decoded again (%s)", path, error)
+            cache.LOG.warning("%s was damaged: its images are decoded again (%s)", path, str(error).partition(";")[0])
             files.discard(path)
         return None
     cache.touch(path)
