@@ -517,6 +517,7 @@ def child(job: dict[str, Any]) -> None:
     """What a forked process does: one command, as the command line would."""
     os.dup2(os.open(job["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     os.environ["ZEUXIS_TEST_RUN"] = job["out"]
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if job.get("nohup") else signal.SIG_DFL)
     if not job.get("real"):
         runs.open_data = open_blobs
     if job.get("slow"):
@@ -625,7 +626,9 @@ def server(data: DataSpec) -> Iterator[Server]:
 
 
 CALLS = {"start": [1], "scan": [1], "step": [1, 8], "sample": [1, 2], "metrics": [1, 4], "save": [1, 3], "end": [1]}
-SIGNALS = [(phase, call, number) for phase in CALLS for call in CALLS[phase] for number in ("SIGINT", "SIGTERM")]
+SIGNALS = [
+    (phase, call, number) for phase in CALLS for call in CALLS[phase] for number in ("SIGINT", "SIGTERM", "SIGHUP")
+]
 
 
 @pytest.mark.parametrize(("phase", "call", "name"), SIGNALS * (10 if RELEASE else 1))
@@ -653,6 +656,35 @@ def test_signal_in_every_phase_saves_and_leaves(
     server.begin(tmp_path, run)
     assert server.end() == 0
     assert digests(run) == never_stopped
+
+
+@pytest.mark.parametrize("phase", ["start", "step", "save"])
+def test_hangup_that_was_ignored_at_the_start_stays_ignored(
+    tmp_path: Path, server: Server, never_stopped: dict[str, str], phase: str
+) -> None:
+    """As under nohup."""
+    process = server.begin(tmp_path, slow=phase, call=1, nohup=True)
+    wait_for_file(tmp_path / "marker")
+    os.kill(process, signal.SIGHUP)
+    (tmp_path / "go").touch()
+    assert server.end() == 0
+    assert digests(only_run(tmp_path)) == never_stopped
+
+
+def test_signals_that_follow_a_hangup_do_not_cut_its_save(
+    tmp_path: Path, server: Server, never_stopped: dict[str, str]
+) -> None:
+    """A shell that ends sends several."""
+    process = server.begin(tmp_path, slow="save", call=2)
+    wait_for_file(tmp_path / "marker")
+    for number in (signal.SIGHUP, signal.SIGCONT, signal.SIGHUP, signal.SIGTERM):
+        os.kill(process, number)
+    (tmp_path / "go").touch()
+    assert server.end() == 129
+    assert "saved at step" in (tmp_path / "stderr").read_text()
+    server.begin(tmp_path, only_run(tmp_path))
+    assert server.end() == 0
+    assert digests(only_run(tmp_path)) == never_stopped
 
 
 def begun(out: Path) -> list[str]:
@@ -683,7 +715,7 @@ def test_second_interrupt_ends_at_once(
     assert digests(only_run(tmp_path)) == never_stopped
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_signal_while_images_are_read_leaves_no_orphan(tmp_path: Path, server: Server, name: str) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
@@ -1032,7 +1064,9 @@ def test_bad_options_are_refused_before_data_is_read(data: DataSpec, tmp_path: P
     with pytest.raises(DataError, match=r"learns from source, which .* does not have"):
 
         class Needy(Toy):
-            needs = frozenset({"image", "source"})
+            @property
+            def needs(self) -> frozenset[str]:
+                return frozenset({"image", "source"})
 
         Needy.__module__ = Toy.__module__
         runs.start(settings(tmp_path), Needy, {}, data=data, display=quiet)

@@ -45,8 +45,8 @@ class DataReport:
         return {"name": pack.name, "shape": pack.shape._asdict(), "fingerprint": pack.fingerprint, **fields}
 
     def to_json(self) -> str:
-        """The report as JSON."""
-        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False)
+        """The report as JSON, in ASCII, so that every output can hold it."""
+        return json.dumps(self.as_dict(), indent=2)
 
     def lines(self) -> list[str]:
         """The report as text, a line each."""

@@ -23,6 +23,7 @@ from zeuxis.data.listing import TILES, Shape
 from zeuxis.data.pack import Pack, pack_of
 from zeuxis.data.pairs import HALVES, MakePack, Packs, Pairs
 from zeuxis.errors import UsageError
+from zeuxis.io.paths import expanded
 from zeuxis.options import ResizeMode, ResizeModeOrAuto
 from zeuxis.runtime.callbacks import ProgressCallback
 
@@ -159,7 +160,7 @@ def _parsed(text: str) -> DataSpec:
     source, arrow, target = text.partition(_ARROW)
     tasked = task is not None and task[1] in TASKS
     # os.path, as its `exists` answers for any text, one too long for a file's name too.
-    if not (tasked or arrow) or os.path.exists(text):  # noqa: PTH110
+    if not (tasked or arrow) or os.path.exists(expanded(text)):  # noqa: PTH110
         return SingleSpec(_resolve(text))
     if task is None or not tasked:
         return PairSpec(_resolve(target.strip()), source=_source(source.strip()))
@@ -177,7 +178,7 @@ def _resolve(word: str) -> ImageSet:
 
     So a folder that is called like a named set is meant by `./avatars`, not by `avatars`.
     """
-    return NamedSet.parse(word) or FileSet(word)
+    return NamedSet.parse(word) or FileSet(expanded(word))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from zeuxis.explore.directions import Direction, Supervised, Unsupervised
 from zeuxis.explore.inversion import Search, invert_by_descent
 from zeuxis.explore.spaces import Space, SpaceName, decode_latents, encode_images, space_of
 from zeuxis.io import files, images
+from zeuxis.io.paths import expanded
 from zeuxis.metrics import extractors, paired, vgg
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Encoder, Model
@@ -95,14 +96,15 @@ def save_latents(
     path: str | Path, latents: Tensor, *, model: Model, space: SpaceName = "z", names: Sequence[str] = ()
 ) -> None:
     """Write latents (n ...) of a space as safetensors, with the family and the names of their pictures."""
-    files.make_folder(Path(path).parent)
+    path = Path(expanded(str(path)))
+    files.make_folder(path.parent)
     about = {"family": model.family(), "names": json.dumps(list(names))}
-    files.write_file(Path(path), safetensors.torch.save({space: latents.cpu().contiguous()}, about))
+    files.write_file(path, safetensors.torch.save({space: latents.cpu().contiguous()}, about))
 
 
 def load_latents(path: str | Path, model: Model, *, space: SpaceName = "z") -> Tensor:
     """Latents (n ...) of such a file; `UsageError` where they are not of this space of a model like this one."""
-    return _of_space(files.read_tensors(Path(path), max_bytes=_MOST_BYTES), path, model, space)
+    return _of_space(files.read_tensors(expanded(str(path)), max_bytes=_MOST_BYTES), path, model, space)
 
 
 def _of_space(held: dict[str, Tensor], path: str | Path, model: Model, space: SpaceName) -> Tensor:
@@ -127,6 +129,7 @@ def located(
     Without seeds all that a file holds, or one. `order` is that of `examples`; `work` is told what is done, how much of it,
     and of how much.
     """
+    text = expanded(text)
     if text.endswith(".safetensors"):
         held = load_latents(text, model, space=space)
         return held if seeds is None else held[[seed % len(held) for seed in seeds]]
@@ -147,7 +150,7 @@ def _latents(model: Model, pictures: Tensor, space: SpaceName, progress: Progres
 
 def images_of_latents(model: Model, path: str | Path) -> Tensor:
     """Images (n c h w) of the latents in a file, whichever space they are of."""
-    held = files.read_tensors(Path(path), max_bytes=_MOST_BYTES)
+    held = files.read_tensors(expanded(str(path)), max_bytes=_MOST_BYTES)
     space: SpaceName = "w" if "w" in held else "z"
     return decode_latents(space_of(model, space), _of_space(held, path, model, space))
 

@@ -14,6 +14,7 @@ from zeuxis.data.batches import permutation
 from zeuxis.errors import UsageError
 from zeuxis.explore.expression import parse_terms, vocabulary
 from zeuxis.io import images
+from zeuxis.io.paths import expanded
 from zeuxis.runtime.callbacks import ProgressCallback
 
 
@@ -32,6 +33,7 @@ def examples(
     `avatars:smiling woman`, `birds:robin` those that show this. Seeds give different images while there are enough;
     `order` gives them in another order. `UsageError` where there is no such thing.
     """
+    text = expanded(text)
     if is_picture(text):
         return images.read(text, size=size, channels=channels).expand(len(seeds), -1, -1, -1)
     data, what = _parts(text)

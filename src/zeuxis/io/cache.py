@@ -44,9 +44,7 @@ def folder(*names: str) -> Path:
     """A folder in the cache, made with its parents: readable by its user alone, unless the cache is shared."""
     path = files.cache_dir().joinpath(*names)
     if not path.is_dir():
-        mode = folder_mode()
-        files.make_folder(files.cache_dir().parent)
-        files.make_folder(path, mode=mode)
+        files.make_folder(path, mode=folder_mode())
     return path
 
 

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import platformdirs
-
 from zeuxis.errors import DiskFullError, UsageError
 from zeuxis.io.parsing import parse_json, parse_tensors, parse_yaml, quote
+from zeuxis.io.paths import cache_dir as cache_dir
+from zeuxis.io.paths import cure
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,15 +33,6 @@ _NO_LOCKS = {getattr(errno, name, None) for name in ("ENOSYS", "ENOTSUP", "EOPNO
 TEMPORARY = re.compile(r"\.tmp-\d+-[0-9a-f]{12}")
 
 
-def cache_dir() -> Path:
-    """Where decoded data and downloads are kept: $ZEUXIS_CACHE, or `zeuxis` in the user's cache folder.
-
-    That is $XDG_CACHE_HOME or ~/.cache on Linux, ~/Library/Caches on macOS, %LOCALAPPDATA% on Windows.
-    """
-    chosen = os.environ.get("ZEUXIS_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("zeuxis", appauthor=False)
-
-
 @contextlib.contextmanager
 def explained(path: str | Path, need: int | None = None) -> Iterator[None]:
     """Turn what the system refuses into `UsageError`; or into `DiskFullError` where `need` bytes were to be written."""
@@ -50,7 +41,7 @@ def explained(path: str | Path, need: int | None = None) -> Iterator[None]:
     except OSError as error:
         if need is not None and error.errno in _REFUSED:
             raise DiskFullError(_disk_message(error, Path(path), need)) from error
-        raise UsageError(f"{path}: {error.strerror or error}; check the path and its permissions") from error
+        raise UsageError(f"{path}: {error.strerror or error}; {cure(path)}") from error
     except ValueError as error:  # a NUL or a lone surrogate
         raise UsageError(f"{quote(str(path))} cannot be a path: {error}; choose another") from error
 

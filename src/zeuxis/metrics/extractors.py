@@ -18,6 +18,7 @@ from torch import Tensor
 from zeuxis.data import downloads
 from zeuxis.errors import UsageError
 from zeuxis.io import cache, files
+from zeuxis.io.paths import expanded
 from zeuxis.metrics import features
 from zeuxis.metrics.features import Extractor
 from zeuxis.metrics.vgg import VGG, vgg_network, weights_from, weights_in
@@ -50,7 +51,7 @@ def find_extractor(name: str, *, weights: str | Path | None = None, device: str 
                 "--features inception needs --weights FILE: the official weights (pt_inception-2015-12-05-6726825d.pth, "
                 "or the same as safetensors) come in no package"
             )
-        published = _published(Path(weights), _INCEPTION_NAME, _INCEPTION_SUM)
+        published = _published(Path(expanded(str(weights))), _INCEPTION_NAME, _INCEPTION_SUM)
         return features.inception_extractor(published, device=device)
     return _own(name, device)
 
@@ -72,7 +73,7 @@ def vgg16(*, weights: str | Path | None = None, device: str | torch.device = "cp
     `weights` is a file of the user's own instead: torchvision's vgg16-397923af.pth, or the same as safetensors.
     """
     if weights:
-        return vgg_network(weights_from(_published(Path(weights), _VGG_NAME, _VGG_SUM))).to(device)
+        return vgg_network(weights_from(_published(Path(expanded(str(weights))), _VGG_NAME, _VGG_SUM))).to(device)
     path = cache.folder("features") / "vgg16.safetensors"
     if kept := features.cached_tensors(path):
         return vgg_network(kept).to(device)

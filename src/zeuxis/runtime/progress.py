@@ -17,6 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from zeuxis.runtime.streams import lossy
+
 
 @dataclass(frozen=True)
 class Tick:
@@ -54,8 +56,8 @@ class Display(Protocol):
 
 
 def open_display(stream: TextIO | None = None) -> Display:
-    """The display that suits the stream (default: stderr)."""
-    stream = stream or sys.stderr
+    """The display that suits the stream (default: stderr); one that fails, as of a lost terminal, ends no run."""
+    stream = lossy(stream or sys.stderr)
     return Bar(stream) if stream.isatty() else Lines(stream)
 
 

@@ -24,6 +24,7 @@ from zeuxis.runtime.progress import Display, noting, open_display
 from zeuxis.runtime.signals import Interrupt, Stop, Stopped
 from zeuxis.storage import Checkpoint, Run
 from zeuxis.training import contact_sheets, engine
+from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
 from zeuxis.training.budget import Budget
 from zeuxis.training.build import build, values_in_force
 from zeuxis.training.config import Recipe, read, selected_by, versions
@@ -54,13 +55,13 @@ def start(
         data = selected_by(settings, data, suits=family.resize_mode)
         settings = dataclasses.replace(settings, resize_mode=data.resize_mode)
         options = values_in_force(family, shape=data.own_shape, preset=settings.preset, given=options)
+        check_micro_batches(settings.batch_size or family.batch_size, settings.micro_batches)
         settings, model = _prepare(settings, family, options, shown, weights_of=settings.init_from)
         pack = _open(data, model, shown)
         chosen = _kernels(settings, model, pack)
-        where = data.absolute()  # a resume may begin in another folder
-        recipe = Recipe(
-            family.family(), where, model.options, settings, pack.fingerprint, len(pack), chosen_kernels=chosen
-        )
+        about = family.family(), data.absolute()  # a resume may begin in another folder
+        recipe = Recipe(*about, model.options, settings, pack.fingerprint, len(pack), chosen_kernels=chosen)
+        source = _batches(recipe, model, pack)
         scorer = _periodic_evaluation(recipe, model, shown)
         with stop.later():
             run = Run.create(
@@ -68,7 +69,7 @@ def start(
             )
         with run.lock():
             shown.note(f"run {run.path}")
-            _train(run, recipe, model, pack, scorer, stop=stop, display=shown)
+            _train(run, recipe, model, source, scorer, stop=stop, display=shown)
     return run.path
 
 
@@ -100,12 +101,12 @@ def resume_run(
                 weights_of=None if checkpoint else recipe.settings.init_from,
             )
             _check_steps(checkpoint, settings)
-            pack = _open(recipe.data, model, shown)
-            _check_same(recipe, pack)
+            _check_same(recipe, pack := _open(recipe.data, model, shown))
+            source = _batches(recipe, model, pack)
             if steps is not None or cpu_minutes is not None:
                 found.write_config(recipe.values())
             scorer = _periodic_evaluation(recipe, model, shown)
-            _train(found, recipe, model, pack, scorer, stop=stop, display=shown, checkpoint=checkpoint)
+            _train(found, recipe, model, source, scorer, stop=stop, display=shown, checkpoint=checkpoint)
     return found.path
 
 
@@ -179,16 +180,15 @@ def _train(
     run: Run,
     recipe: Recipe,
     model: Model,
-    pack: Pack | Pairs,
+    source: PackSource | PairSource,
     scorer: PeriodicEvaluation | None,
     *,
     stop: Stop,
     display: Display,
     checkpoint: Checkpoint | None = None,
 ) -> None:
-    source = _batches(recipe, model, pack)
     state, budget = State.start(model), Budget(recipe.settings)
-    reals = _reals(run, recipe, model, source, len(pack))
+    reals = _reals(run, recipe, model, source, recipe.images)
     settled = _take_over(run, state, budget, checkpoint)
     step = state.clock.step
     _greet(run, recipe, checkpoint, display)
@@ -199,11 +199,12 @@ def _train(
 
 
 def _batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | PairSource:
-    """The batches of the run, if they have what the model learns from."""
+    """The batches of the run, if the model can learn from them."""
     settings = recipe.settings
     source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
     if missing := model.needs - source.columns:
         raise DataError(f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have")
+    check_one_image(model, source, settings)
     return source
 
 
