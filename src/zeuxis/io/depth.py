@@ -32,7 +32,7 @@ class _Scale(NamedTuple):
     unsigned: bool = True
 
 
-def load(image: Image.Image) -> Image.Image:
+def load_8bit(image: Image.Image) -> Image.Image:
     """The pixels of an opened image, in a mode of 8 bits; `Unusable` where they are on no scale that is known."""
     raw = _rawmode(image)
     scale = _scale(image, raw)

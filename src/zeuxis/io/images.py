@@ -105,7 +105,7 @@ def fitted(image: Image.Image, size: int, channels: int, resize_mode: str = "cro
         enough = 2 * size if min(full) >= 4 * size else math.ceil(_SPARE * size)
         to_srgb = colour.conversion(image).to_srgb
         drafted = image.draft("L" if channels == 1 and to_srgb is None else None, (enough, enough))
-        pixels = depth.load(image)
+        pixels = depth.load_8bit(image)
         turned = geometry.orientation(image)
         now = drafted[1][2:] if drafted else full  # 213.5 pixels of 427 are in 214: of the last there is only a half
         box, target = geometry.placed(now, full, size, geometry.stored_half(resize_mode, turned))
@@ -129,7 +129,7 @@ def decode_whole(source: bytes | BinaryIO, channels: int, *, shorter: int | None
 def whole(source: bytes | BinaryIO, *, shorter: int | None = None) -> Image.Image:
     """All of the image of a file, upright, in 8 bits of grey (L), colour (RGB) or colour times opacity (RGBa)."""
     with opened(source) as image, _explained("damaged"):
-        to_srgb, pixels = colour.conversion(image).to_srgb, depth.load(image)
+        to_srgb, pixels = colour.conversion(image).to_srgb, depth.load_8bit(image)
         scale = shorter / min(image.size) if shorter else 1.0
         target = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         found, turned = geometry.resized(pixels, (0.0, 0.0, *image.size), target, to_srgb), geometry.orientation(image)
