@@ -258,13 +258,13 @@ def _save(reader: AttributeReader, folder: Path) -> None:
     weights = {name: value.detach().cpu().contiguous() for name, value in reader.network.state_dict().items()}
     data = safetensors.torch.save(weights)
     cache.make_room(len(data))
-    cache.write(folder / "reader.json", json.dumps({"accuracy": reader.accuracy}).encode())
-    cache.write(folder / "reader.safetensors", data)
+    cache.write_entry(folder / "reader.json", json.dumps({"accuracy": reader.accuracy}).encode())
+    cache.write_entry(folder / "reader.safetensors", data)
 
 
 def _load(folder: Path, task: Task) -> AttributeReader | None:
     """The reader kept in a folder; None where there is none, or where it is damaged (it is then made again)."""
-    weights, about = cached_tensors(folder / "reader.safetensors"), cache.read(folder / "reader.json")
+    weights, about = cached_tensors(folder / "reader.safetensors"), cache.read_entry(folder / "reader.json")
     if not weights or about is None:
         return None
     network = _network(task)

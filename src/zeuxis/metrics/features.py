@@ -146,13 +146,13 @@ def pack_features(
     found = _worked_out(extractor, pack, chosen, progress)
     data = safetensors.torch.save({"features": found})
     cache.make_room(len(data))
-    cache.write(path, data)
+    cache.write_entry(path, data)
     return found
 
 
 def cached_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file in the cache; none where there is no such file, or it is damaged."""
-    data = cache.read(path)
+    data = cache.read_entry(path)
     try:
         return {} if data is None else parse_tensors(io.BytesIO(data), len(data), path, max_tensors=_MOST_TENSORS)
     except UsageError:
