@@ -262,7 +262,7 @@ def test_help_shows_the_familys_own_options() -> None:
     assert "--steps" in own and "--r1-interval" in own and "--preset" in own
 
 
-OUTSIDE = {"attr", "attrs", "cyclopts", "docstring_parser", "rich", "zeuxis"}
+OUTSIDE = {"attr", "attrs", "cyclopts", "docstring_parser", "platformdirs", "rich", "zeuxis"}
 
 
 @pytest.mark.parametrize("words", ["--help", "train --help", "families", "--version", "train dcgn"])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from zeuxis import families, renamed, storage
+from zeuxis import families, registry, renamed, storage
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.io import files, parsing
@@ -42,8 +42,9 @@ def load_model(
 
 
 def trusted(name: str, family: type[Model] | str | None) -> type[Model]:
-    """The family that a file names; code from outside Zeuxis only runs when the user names it too."""
-    if isinstance(family, type) and family.family() == name:
+    """The family that a file names: Zeuxis' own, or that of an installed distribution; other code only runs when the user
+    names it too."""
+    if isinstance(family, type) and name in (family.family(), registry.address(family)):
         return family
     if ":" not in name or family == name:
         return families.find(name)

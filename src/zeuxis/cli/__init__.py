@@ -12,7 +12,7 @@ from cyclopts import App, CycloptsError, Group
 from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
-from zeuxis.cli import edit, explore, export, judge, look, mix, sampling, train, translate
+from zeuxis.cli import edit, explore, export, judge, look, mix, new_family, sampling, train, translate
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io.paths import expanded_word
 from zeuxis.runtime import signals, streams
@@ -26,6 +26,7 @@ ORDER = (
     "train",
     "resume",
     "families",
+    "new-family",
     "data",
     "sample",
     "interpolate",
@@ -91,6 +92,7 @@ def build(tokens: Sequence[str]) -> App:
     judge.register(app, tokens)
     export.register(app)
     look.register(app)
+    new_family.register(app)
     for place, name in enumerate(ORDER):
         app[name].sort_key = place
     return app

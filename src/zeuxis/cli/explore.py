@@ -79,7 +79,7 @@ def sample_command(
             images.write_png(images.sheet(picture[None], gap=0), _inside(out) / name)
         print(f"wrote {len(numbered)} picture{'' if len(numbered) == 1 else 's'} into {out}")
         return
-    sheet = images.sheet(pictures, columns=columns, scale=2 if pictures.shape[-1] < 48 else 1)
+    sheet = images.sheet(pictures, columns=columns, scale=-(-48 // pictures.shape[-1]))
     write_picture(sheet, out or default_place(model, "samples.png"))
 
 

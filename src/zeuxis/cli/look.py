@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 import zeuxis
+from zeuxis import registry
 from zeuxis.cli import flags
 from zeuxis.cli.explore import check_png, write_picture
 from zeuxis.errors import UsageError
@@ -33,14 +35,11 @@ def families_command(
     matrix: Annotated[bool, Parameter(help="show the capabilities of each family", negative=())] = False,
 ) -> None:
     """List the families, one per line."""
-    from zeuxis.families import names, summary
-
-    if matrix:
-        print("\n".join(_matrix()))
-        return
-    width = max(map(len, names()))
-    for name in names():
-        print(f"{name:{width}}  {summary(name)}")
+    width = max(map(len, registry.names()))
+    lines = _matrix() if matrix else [f"{name:{width}}  {registry.summary(name)}" for name in registry.names()]
+    print("\n".join(lines))
+    for note in [*registry.notes(), *(_broken() if matrix else ())]:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _matrix() -> list[str]:
@@ -54,6 +53,17 @@ def _matrix() -> list[str]:
     rows = [[f"{name:{width}}", *marks] for name, marks in cells.items()]
     lines = [[f"{'family':{width}}", *words], ["-" * width, *("-" * len(word) for word in words)], *rows]
     return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _broken() -> Iterator[str]:
+    """Why families of installed packages are not in the matrix."""
+    from zeuxis import families
+
+    for name in registry.installed():
+        try:
+            families.find(name)
+        except UsageError as error:
+            yield str(error)
 
 
 def version_command() -> None:

@@ -19,7 +19,7 @@ from zeuxis.data.listing import Content, Listing, shown
 from zeuxis.data.pairs import HALVES
 from zeuxis.data.readers import Files, Members, folder_of, member
 from zeuxis.errors import DataError, UsageError
-from zeuxis.io import images
+from zeuxis.io import formats, images
 
 _MOST_MEMBERS = 5_000_000
 LeftOut = list[tuple[str, str]]
@@ -75,7 +75,10 @@ class FileSet:
             return idx.idx_listing(path)
         if zipfile.is_zipfile(path):
             return zip_listing(path, about)
-        raise DataError(f"{name} is neither a zip nor an IDX file; give one, or the folder that has the images")
+        with path.open("rb") as file:
+            kind = formats.named(file.read(formats.HEAD))
+        kind = kind or "neither a zip nor an IDX file; give one, or the folder that has the images"
+        raise DataError(f"{name} is {kind}")
 
 
 def _unknown(path: str, error: Exception) -> str:

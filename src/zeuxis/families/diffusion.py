@@ -47,9 +47,7 @@ class Diffusion(Encoder, HasLikelihood):
     latent_dim: int = derived()
     base_channels: int = option(32, "base channels at full resolution, doubled at each downsampling", low=4, high=512)
     blocks: int = option(1, "residual blocks per resolution", low=1, high=8)
-    patch_size: int = option(
-        0, "patch size, folded into channels; 0: so that the U-Net sees at most 32 x 32", low=0, high=16
-    )
+    patch_size: int = option(0, "patch size, folded into channels; 0: the U-Net sees at most 32 x 32", low=0, high=16)
     lr: float = option(1e-3, "Adam learning rate", low=0, high=1, group="optimisation")
     lr_warmup: int = option(5_000, "images over which the learning rate rises from 0", low=0, group="optimisation")
     lr_decay_start: int = decay_option(100_000)
@@ -70,15 +68,16 @@ class Diffusion(Encoder, HasLikelihood):
 
     def build(self) -> None:
         self.latent_dim = self.channels * self.size**2
-        shape, patch, classes = (self.size, self.channels), self.patch_size or -(-self.size // _SEEN), self.num_classes
-        self.network = DenoisingUNet(
-            *shape, width=self.base_channels, blocks=self.blocks, patch=patch, conditions=classes
-        )
-        if self.num_classes:
-            vars(self)["needs"] = self.needs | {"label"}
+        widths = {"width": self.base_channels, "blocks": self.blocks, "conditions": self.num_classes}
+        patch = self.patch_size or -(-self.size // _SEEN)
+        self.network = DenoisingUNet(self.size, self.channels, patch=patch, **widths)
 
     def optimizers(self) -> dict[str, Optimizer]:
         return {"denoiser": Adam(self.parameters(), self.lr, fused=True)}
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"image", "label"} if self.num_classes else {"image"})
 
     def lr_scale(self, clock: Clock) -> float:
         return risen(self.lr_warmup, clock.images) * decayed(self.lr_decay_start, clock.images)
@@ -86,14 +85,12 @@ class Diffusion(Encoder, HasLikelihood):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         """The squared error of what the network tells, at one level for each image (each paper's unweighted loss)."""
         image, sigma = batch.image, self.levels(batch.image)
-        x = image + sigma * torch.randn_like(image)
-        scales = self.scales(sigma)
+        x, scales = image + sigma * torch.randn_like(image), self.scales(sigma)
         target = (image - scales.c_skip * x) / scales.c_out
         condition = self.condition(batch.label, len(image))
         if condition is not None:
             condition = condition * (torch.rand(len(image), 1, device=image.device) >= LABEL_DROPOUT)
-        error = self.predict(x, sigma, condition).float() - target
-        yield "denoiser", {"mse": error.square().mean()}
+        yield "denoiser", {"mse": (self.predict(x, sigma, condition).float() - target).square().mean()}
 
     def levels(self, image: Tensor) -> Tensor:
         """Levels of noise (n 1 1 1), those of a batch spread evenly (Kingma 2021's low-discrepancy draws)."""
@@ -156,8 +153,7 @@ class Diffusion(Encoder, HasLikelihood):
 
     def encode(self, image: Tensor) -> Tensor:
         """The noise (n c h w) that the ODE, run backwards, finds for images."""
-        condition = self.condition(None, len(image))
-        sigmas = karras_sigmas(self.num_inference_steps, LOW, HIGH)[-2::-1]
+        condition, sigmas = self.condition(None, len(image)), karras_sigmas(self.num_inference_steps, LOW, HIGH)[-2::-1]
         return heun(lambda x, sigma: self.denoise(x, sigma, condition), image, sigmas) / HIGH
 
     def likelihood_scores(self, images: Tensor, generator: Generator, progress: StageCallback = silent) -> Likelihoods:

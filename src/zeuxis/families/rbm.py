@@ -1,4 +1,4 @@
-"""Restricted Boltzmann machine: an energy of visible and hidden units, by contrastive divergence (Hinton 2002)."""
+"""RBM: a restricted Boltzmann machine, trained by contrastive divergence (Hinton 2002; Tieleman 2008)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variational autoencoder: an image to a Gaussian in latent space, and back (Kingma and Welling 2014)."""
+"""VAE: a variational autoencoder, an encoder and a decoder trained by the ELBO (Kingma and Welling 2014)."""
 
 from __future__ import annotations
 

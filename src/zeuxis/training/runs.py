@@ -22,7 +22,7 @@ from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
 from zeuxis.runtime import signals
 from zeuxis.runtime.device import choose_device, choose_precision, choose_threads, memory_kept
-from zeuxis.runtime.progress import Display, open_display
+from zeuxis.runtime.progress import Display, noting, open_display
 from zeuxis.runtime.signals import Interrupt, Stop, Stopped
 from zeuxis.storage import Checkpoint, Run
 from zeuxis.training import contact_sheets, engine
@@ -117,7 +117,7 @@ def _on_stage(display: Display | None) -> Iterator[tuple[Stop, Display]]:
     """Signals received and the display open; a signal before the first step ends the run with nothing lost."""
     with signals.signals() as stop:
         try:
-            with display or open_display() as shown:
+            with display or open_display() as shown, noting(shown):
                 yield stop, shown
         except Interrupt as interrupt:
             raise interrupt.stopped(f"{interrupt}; nothing is lost") from None
