@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from zeuxis.data import catalog, idx, tables
+from zeuxis.data.derived_sources import DERIVATIONS
 from zeuxis.data.listing import Content, Listing, shown
+from zeuxis.data.pairs import HALVES
 from zeuxis.data.readers import Files, Members, folder_of, member
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io import formats, images
@@ -82,6 +84,8 @@ class FileSet:
 def _unknown(path: str, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"{shown(path)}: no permission to read it; change that, or give another folder"
+    if path in (*DERIVATIONS, *HALVES):
+        return f"{path} makes sources of images, and goes before them, as in: {path} DATA; there is no folder ./{path}"
     names = catalog.set_names()
     close = difflib.get_close_matches(path.partition(":")[0].partition("/")[0], names, 1, 0.6)
     hint = f"did you mean {close[0]}? " if close else ""
