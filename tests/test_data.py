@@ -216,7 +216,10 @@ def test_a_folder_named_like_a_data_set_has_a_slash(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     assert len(opened(Path("./digits").resolve())) == 2
     assert len(DataSpec.parse("./digits").open(8)) == 2
-    assert listed("digits").name == "digits"
+    assert len(DataSpec.parse(Path("digits")).open(8)) == 2, "a path that is no text is one too"
+    assert listed("zeuxis:digits").name == "digits"
+    with pytest.raises(UsageError, match=r"\./digits .*zeuxis:digits"):
+        listed("digits")
 
 
 # Classes and attributes.

@@ -202,7 +202,7 @@ def _learned(model: str) -> DataSpec | str:
     """The data that a model was trained on, as far as it is known."""
     from zeuxis import loading
 
-    return loading.data_of(model) or "avatars"
+    return loading.data_of(model) or "zeuxis:avatars"
 
 
 def _editor(model: Model, data: DataSpec | str, method: Method, space: SpaceName, shown: Display) -> Editor:

@@ -173,7 +173,7 @@ def arithmetic(
     solve = partial(
         api.arithmetic, load(), cast("api.HandPicked", expression or plus), average=average, seed=seed, space=space
     )
-    labelled = data or loading.data_of(model) or "avatars"
+    labelled = data or loading.data_of(model) or "zeuxis:avatars"
     with open_display() as shown:
         progress = partial(shown.work, "reading images")
         equation = solve(data=labelled, triples=100 if score else 0, report=shown.note, progress=progress)

@@ -19,6 +19,7 @@ from zeuxis.options import flag_of
 from zeuxis.training.settings import TrainSettings
 
 if TYPE_CHECKING:
+    from zeuxis.data import DataSpec
     from zeuxis.model import Model
 
 HERE = Group("This command", sort_key=0)
@@ -83,14 +84,22 @@ def _command(name: str | None, family: type[Model] | None, config: dict[str, Any
         if family is None or (typed or name) != name:
             raise UsageError("name the family before the flags, as in: zeuxis train dcgan avatars --steps 20k")
         given.pop("config", None)
-        joined = data if target is None else f"{data} -> {target}"
-        _train(family, joined or config.get("data"), given, dry_run=given.pop("dry_run", False))
+        _train(family, _spec(data, target, config), given, dry_run=given.pop("dry_run", False))
 
     _train_from.__signature__ = inspect.Signature(_parameters(family))  # type: ignore[attr-defined]
     return _train_from
 
 
-def _train(family: type[Model], data: str | None, given: dict[str, Any], *, dry_run: bool) -> None:
+def _spec(data: str | None, target: str | None, config: dict[str, Any]) -> str | DataSpec | None:
+    """What the words say, or else the file."""
+    if data is None or target is None:
+        return data or config.get("data")
+    from zeuxis.data import DataSpec
+
+    return DataSpec.pair(data, target)
+
+
+def _train(family: type[Model], data: str | DataSpec | None, given: dict[str, Any], *, dry_run: bool) -> None:
     general = {field.name for field in fields(TrainSettings)}
     settings = TrainSettings(**{name: value for name, value in given.items() if name in general})
     options = {name: value for name, value in given.items() if name not in general}
@@ -106,7 +115,9 @@ def _train(family: type[Model], data: str | None, given: dict[str, Any], *, dry_
     print(f"run {api.train(family, data, settings=settings, options=options)}")
 
 
-def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, options: dict[str, Any]) -> None:
+def _show_plan(
+    settings: TrainSettings, family: type[Model], data: str | DataSpec | None, options: dict[str, Any]
+) -> None:
     from zeuxis import api
 
     plan = api.dry_run(family, data, settings=settings, options=options)
@@ -195,6 +206,10 @@ def _read_config(words: Sequence[str]) -> dict[str, Any]:
     flat = {name: value for name, value in content.items() if name not in RECORDED | {"options", "settings"}}
     for part in ("options", "settings"):
         flat.update(_table(path, part, content.get(part) or {}))
+    if "fingerprint" in content and isinstance(flat.get("data"), str):
+        from zeuxis.data import spelling
+
+        flat["data"] = spelling.marked(flat["data"])  # a run's own: what it named, whatever is here now
     return {str(name).replace("-", "_"): _plain(path, name, value) for name, value in flat.items() if value is not None}
 
 
