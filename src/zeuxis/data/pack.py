@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -24,7 +24,7 @@ from zeuxis.errors import DataError, ZeuxisError
 from zeuxis.io import files, images
 from zeuxis.io.images import Array
 
-_FORMAT = 2  # of the files in a pack, and of how images are decoded: raise it and packs are built again
+_FORMAT = 3  # of the files in a pack, and of how images are decoded: raise it and packs are built again
 _EVERY = 50  # images between two calls of `progress`
 
 
@@ -41,6 +41,7 @@ class Pack:
     left_out: list[tuple[str, str]]  # name, reason
     fingerprint: str  # of the pixels, the labels and the options
     shape: Shape
+    notes: list[tuple[str, str]] = field(default_factory=list)  # name, and what should be known of it
 
     def __len__(self) -> int:
         return len(self.images)
@@ -87,10 +88,9 @@ def _opened(path: Path) -> Pack | None:
         if not len(pixels) or (labels is not None and len(labels) != len(pixels)):
             return None
         attributes = [Attribute(name, opposite) for name, opposite in about["attributes"]]
-        left_out = [(name, reason) for name, reason in about["left_out"]]
-        return Pack(
-            path, about["name"], pixels, labels, about["classes"], attributes, left_out, about["fingerprint"], shape
-        )
+        left_out, notes = ([(name, text) for name, text in about[key]] for key in ("left_out", "notes"))
+        name, classes, fingerprint = about["name"], about["classes"], about["fingerprint"]
+        return Pack(path, name, pixels, labels, classes, attributes, left_out, fingerprint, shape, notes)
     except (ZeuxisError, OSError, EOFError, ValueError, KeyError, TypeError):
         return None
 
@@ -130,7 +130,7 @@ def _write(name: str, content: Content, shape: Shape, folder: Path, progress: On
         records, left_out, digest = _decode(content, shape, file, progress)
         file.flush()
         os.fsync(file.fileno())
-    left_out = [(shown(name), reason) for name, reason in content.left_out + left_out]
+    left_out = [(shown(name), shown(reason)) for name, reason in content.left_out + left_out]
     if not records:
         raise DataError(_nothing(name, left_out))
     labels = content.label([record["name"] for record in records])
@@ -139,7 +139,8 @@ def _write(name: str, content: Content, shape: Shape, folder: Path, progress: On
         np.save(buffer, labels.values, allow_pickle=False)
         files.write_file(folder / "labels.npy", buffer.getvalue())
         digest.update(labels.values.tobytes())
-    about = _about(name, shape, labels) | {"count": len(records), "left_out": left_out}
+    notes = [(shown(name), shown(note)) for name, note in content.notes]
+    about = _about(name, shape, labels) | {"count": len(records), "left_out": left_out, "notes": notes}
     digest.update(json.dumps([_hashed(shape), about["classes"], about["attributes"]]).encode())
     files.write_file(folder / "images.json", json.dumps(records).encode())
     files.write_file(folder / "pack.json", json.dumps(about | {"fingerprint": digest.hexdigest()}).encode())

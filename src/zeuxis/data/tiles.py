@@ -89,7 +89,7 @@ def cut(listing: Listing, most: int | None = None, progress: OnProgress | None =
         return content.label([item.partition("@")[2] for item in items])
 
     chosen = [tiles[place] for place in evenly_spaced(len(tiles), most or MOST)]
-    return Content(chosen, Tiles(content.reader), label, content.left_out + left_out)
+    return Content(chosen, Tiles(content.reader), label, content.left_out + left_out, content.notes)
 
 
 def _sharp(reader: ItemReader, item: str) -> list[str] | str:
