@@ -17,7 +17,7 @@ from zeuxis.data import catalog, idx, tables
 from zeuxis.data.class_folders import by_folder, notes_on_folders
 from zeuxis.data.listing import Content, Listing, shown
 from zeuxis.data.listing import natural as natural
-from zeuxis.data.readers import Files, Members, folder_of, member
+from zeuxis.data.readers import Files, Members, folder_of, member, members_by_path, path_within
 from zeuxis.data.table_files import may_be_table
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io import images
@@ -162,7 +162,7 @@ def zip_listing(path: Path, about: os.stat_result) -> Listing:
         with _zip(path) as opened:
             found, left_out = _members(opened)
             names = sorted(found, key=lambda name: (natural(name), name))
-            content = _content(names, Members(folder_of(path)), partial(_table_member, opened))
+            content = _content(names, Members(folder_of(path)), partial(_table_member, opened, members_by_path(opened)))
         content.left_out = sorted(left_out) + content.left_out
         return content
 
@@ -176,8 +176,8 @@ def _zip(path: Path) -> zipfile.ZipFile:
         raise DataError(f"{shown(str(path))} is a damaged zip ({error}); use another copy") from None
 
 
-def _table_member(opened: zipfile.ZipFile, name: str) -> bytes:
-    return member(opened, name, image=False).read()
+def _table_member(opened: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str) -> bytes:
+    return member(opened, members[name], image=False).read()
 
 
 def _members(opened: zipfile.ZipFile) -> tuple[list[str], LeftOut]:
@@ -186,17 +186,17 @@ def _members(opened: zipfile.ZipFile) -> tuple[list[str], LeftOut]:
     if len(opened.infolist()) > _MOST_MEMBERS:
         raise DataError(f"the zip has over {_MOST_MEMBERS:,} members; make several of it")
     for each in opened.infolist():
-        parts = each.filename.split("/")
-        if each.is_dir():
+        name = path_within(each)
+        if name.endswith("/"):
             continue
-        if any(part.startswith(".") or part == "__MACOSX" for part in parts):
-            left_out.append((each.filename, "hidden"))
-        elif each.filename in found:
-            left_out.append((each.filename, "its name is there twice"))
+        if any(part.startswith(".") or part == "__MACOSX" for part in name.split("/")):
+            left_out.append((name, "hidden"))
+        elif name in found:
+            left_out.append((name, "its name is there twice"))
         elif not each.file_size:
-            left_out.append((each.filename, "empty file"))
+            left_out.append((name, "empty file"))
         else:
-            found[each.filename] = None
+            found[name] = None
     return list(found), left_out
 
 
