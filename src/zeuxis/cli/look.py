@@ -67,10 +67,13 @@ def data(
         Parameter(help="how images become squares: centre crop, pad with white, or tiles at full resolution"),
     ] = "crop",
     max_images: Annotated[int | None, flags.flag("use only this many images, evenly spaced", low=1)] = None,
+    every: Annotated[
+        bool, Parameter(name="--all", help="list every file left out, not three of each reason", negative=())
+    ] = False,
     json: Annotated[bool, Parameter(help="print the report as JSON", negative=())] = False,
     out: Annotated[Path | None, Parameter(help=".png file of the contact sheet (default: NAME-sheet.png here)")] = None,
 ) -> None:
-    """Report on DATA: counts, sizes, classes, duplicates, and each file left out with the reason."""
+    """Report on DATA: counts, sizes, classes, duplicates, and the files left out, by reason."""
     check_png(out)
     from zeuxis import api
     from zeuxis.runtime.progress import open_display
@@ -80,6 +83,6 @@ def data(
         report = api.inspect_data(
             path, size=size, channels=channels, resize_mode=resize_mode, max_images=max_images, progress=progress
         )
-    print(report.to_json() if json else "\n".join(report.lines()))
+    print(report.to_json() if json else "\n".join(report.lines(every=every)))
     if out is not None or not json:
         write_picture(report.sheet(), out or Path(f"{report.pack.name}-sheet.png"))

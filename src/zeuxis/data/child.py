@@ -12,7 +12,7 @@ from zeuxis.data.catalog.avatars import Faces
 from zeuxis.data.listing import ItemReader, Shape
 from zeuxis.data.readers import Files, Members
 from zeuxis.data.tiles import Tiles
-from zeuxis.data.workers import Result, attempt, receive, send
+from zeuxis.data.workers import Result, attempt, receive, record_of, send
 from zeuxis.io.images import Array
 
 
@@ -39,7 +39,7 @@ def reader_from(saved: dict[str, Any]) -> ItemReader:
 
 
 def _answer(pipe: Any, results: list[Result]) -> None:
-    send(pipe, [r if isinstance(r, str) else {"size": r.size, "mode": r.mode, "digest": r.digest} for r in results])
+    send(pipe, [r if isinstance(r, str) else record_of(r) for r in results])
     pixels: list[Array] = [r.pixels for r in results if not isinstance(r, str)]
     for each in pixels:
         pipe.write(np.ascontiguousarray(each).data)

@@ -38,12 +38,16 @@ class Shape(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """One decoded image (h w c, uint8), and what its file was: width and height, mode, a digest of its content."""
+    """One decoded image (h w c, uint8), and what its file was: width and height, mode, a digest of its content.
+
+    Of a file with several pages or `frames` the first is decoded.
+    """
 
     pixels: Array
     size: tuple[int, int]
     mode: str
     digest: str
+    frames: int = 1
 
 
 class Labels(NamedTuple):

@@ -19,6 +19,7 @@ import numpy as np
 
 from zeuxis.data import workers
 from zeuxis.data.listing import TILES, Attribute, Content, Labels, Listing, OnProgress, Picture, Shape, shown
+from zeuxis.data.passed_over import remarks_on
 from zeuxis.data.tiles import cut
 from zeuxis.errors import DataError, ZeuxisError
 from zeuxis.io import files, images
@@ -42,12 +43,13 @@ class Pack:
     fingerprint: str  # of the pixels, the labels and the options
     shape: Shape
     notes: list[tuple[str, str]] = field(default_factory=list)  # name, and what should be known of it
+    remarks: list[str] = field(default_factory=list)  # on pages and borders that are not used
 
     def __len__(self) -> int:
         return len(self.images)
 
     def records(self) -> list[dict[str, Any]]:
-        """For each image its file's `name`, `size` (width and height), `mode` and `digest` of its content."""
+        """For each image its file's `name`, `size` (width and height), `mode`, `digest`, and `frames` where it has several."""
         return cast("list[dict[str, Any]]", files.read_json(self.path / "images.json", max_bytes=1 << 32))
 
 
@@ -90,7 +92,9 @@ def _opened(path: Path) -> Pack | None:
         attributes = [Attribute(name, opposite) for name, opposite in about["attributes"]]
         left_out, notes = ([(name, text) for name, text in about[key]] for key in ("left_out", "notes"))
         name, classes, fingerprint = about["name"], about["classes"], about["fingerprint"]
-        return Pack(path, name, pixels, labels, classes, attributes, left_out, fingerprint, shape, notes)
+        return Pack(
+            path, name, pixels, labels, classes, attributes, left_out, fingerprint, shape, notes, about["remarks"]
+        )
     except (ZeuxisError, OSError, EOFError, ValueError, KeyError, TypeError):
         return None
 
@@ -141,6 +145,7 @@ def _write(name: str, content: Content, shape: Shape, folder: Path, progress: On
         digest.update(labels.values.tobytes())
     notes = [(shown(name), shown(note)) for name, note in content.notes]
     about = _about(name, shape, labels) | {"count": len(records), "left_out": left_out, "notes": notes}
+    about["remarks"] = remarks_on(shape, records)
     digest.update(json.dumps([_hashed(shape), about["classes"], about["attributes"]]).encode())
     files.write_file(folder / "images.json", json.dumps(records).encode())
     files.write_file(folder / "pack.json", json.dumps(about | {"fingerprint": digest.hexdigest()}).encode())
@@ -172,7 +177,7 @@ def _decode(content: Content, shape: Shape, file: BinaryIO, progress: OnProgress
                 data = np.ascontiguousarray(result.pixels).data
                 file.write(data)
                 digest.update(data)
-                records.append({"name": item, "size": result.size, "mode": result.mode, "digest": result.digest})
+                records.append({"name": item, **workers.record_of(result)})
             else:
                 left_out.append((item, result))
             if progress and (done % _EVERY == 0 or done == total):

@@ -15,6 +15,7 @@ from PIL import Image
 
 from zeuxis.data.listing import WHOLE, Picture, Shape
 from zeuxis.io import images
+from zeuxis.io.frames import count_frames
 from zeuxis.io.images import Array
 
 _BLOCK = 1 << 20
@@ -31,13 +32,14 @@ def pictured(file: BinaryIO, shape: Shape) -> Picture:
         while len(block) == _BLOCK:
             block = file.read(_BLOCK)
             digest.update(block)
+    frames = count_frames(content)
     file.seek(0)
     with images.opened(content) as image:
         size, mode = image.size, image.mode
         if shape.resize_mode != WHOLE:
-            return Picture(images.fitted(image, *shape), size, mode, digest.hexdigest())
+            return Picture(images.fitted(image, *shape), size, mode, digest.hexdigest(), frames)
     file.seek(0)
-    return Picture(images.decode_whole(content, shape.channels), size, mode, digest.hexdigest())
+    return Picture(images.decode_whole(content, shape.channels), size, mode, digest.hexdigest(), frames)
 
 
 class Files:

@@ -169,7 +169,14 @@ def _result(record: Any, pipe: BinaryIO | Any, shape: Shape) -> Result:
     if len(data) < count:
         raise OSError("the pipe ended")
     pixels = np.frombuffer(data, np.uint8).reshape(shape.size, shape.size, shape.channels)
-    return Picture(pixels, (record["size"][0], record["size"][1]), record["mode"], record["digest"])
+    size = (record["size"][0], record["size"][1])
+    return Picture(pixels, size, record["mode"], record["digest"], record.get("frames", 1))
+
+
+def record_of(picture: Picture) -> dict[str, Any]:
+    """What is known of a picture's file, as JSON."""
+    frames = {"frames": picture.frames} if picture.frames > 1 else {}
+    return {"size": picture.size, "mode": picture.mode, "digest": picture.digest, **frames}
 
 
 def send(pipe: Any, message: Any) -> None:

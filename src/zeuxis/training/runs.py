@@ -11,6 +11,7 @@ from typing import Any
 from zeuxis.data import DataSpec, Pack
 from zeuxis.data.batches import PackSource, PairSource, open_data, open_pairs_of, source_of
 from zeuxis.data.pairs import Pairs
+from zeuxis.data.passed_over import remarks
 from zeuxis.errors import DataError, UsageError
 from zeuxis.judging import sets, translation
 from zeuxis.judging.watch import Watch, watch, watch_translations
@@ -67,6 +68,8 @@ def start(
             )
         with run.lock():
             shown.note(f"run {run.path}")
+            for line in _remarks(pack):
+                shown.note(line)
             _train(run, recipe, model, pack, scorer, stop=stop, display=shown)
     return run.path
 
@@ -144,6 +147,12 @@ def _prepare(
 
 def _open(data: DataSpec, model: Model, display: Display) -> Pack | Pairs:
     return open_data(data, model, progress=lambda done, total: display.work("reading images", done, total))
+
+
+def _remarks(data: Pack | Pairs) -> list[str]:
+    """What of the data is passed over."""
+    packs = [data] if isinstance(data, Pack) else [data.source, data.image]
+    return list(dict.fromkeys(line for pack in packs for line in remarks(pack)))
 
 
 def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[str, str]:
