@@ -122,12 +122,12 @@ def test_two_folders_of_ones_own_are_read_whatever_the_first_is_called(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     made = PairSpec(FileSet("pictures"), source=word)
-    assert DataSpec.parse(f"{word} -> pictures") == DataSpec.pair(word, "pictures") == made
+    assert DataSpec.parse(f"{word} -> pictures") == made
     Path(word).mkdir()
     read = PairSpec(FileSet("pictures"), source=FileSet(f"./{word}"))
-    assert DataSpec.parse(f"{word} -> pictures") == DataSpec.pair(word, "pictures") == read
+    assert DataSpec.parse(f"{word} -> pictures") == read
     assert DataSpec.parse(str(read)) == DataSpec.stored(str(read)) == read
-    assert DataSpec.parse(f"zeuxis:{word} -> pictures") == DataSpec.pair(f"zeuxis:{word}", "pictures") == made
+    assert DataSpec.parse(f"zeuxis:{word} -> pictures") == made
     with pytest.raises(UsageError, match=rf"\./{word} .*zeuxis:{word} "):
         DataSpec.parse(f"{word} -> avatars")
 
@@ -144,11 +144,6 @@ def test_a_path_object_is_always_a_path(tmp_path: Path, monkeypatch: pytest.Monk
 def test_what_zeuxis_does_not_know_by_name_is_refused(word: str) -> None:
     with pytest.raises(UsageError, match="known by name"):
         DataSpec.parse(word)
-
-
-def test_two_words_with_an_arrow_between_are_one_text_each() -> None:
-    with pytest.raises(UsageError, match="rename"):
-        DataSpec.pair("x -> y", "z")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +176,6 @@ def test_a_path_that_exists_goes_before_arrows(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     Path("x -> y").mkdir()
     assert DataSpec.parse("x -> y") == SingleSpec(FileSet("x -> y")), "what exists is a path"
-    assert DataSpec.pair("x", "y") == PairSpec(FileSet("y"), source=FileSet("x")), "two words are two paths"
     for name in ("x", "y"):
         Path(name).mkdir()
     with pytest.raises(UsageError, match="rename"):

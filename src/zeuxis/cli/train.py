@@ -19,7 +19,6 @@ from zeuxis.options import flag_of
 from zeuxis.training.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from zeuxis.data import DataSpec
     from zeuxis.model import Model
 
 HERE = Group("This command", sort_key=0)
@@ -84,22 +83,14 @@ def _command(name: str | None, family: type[Model] | None, config: dict[str, Any
         if family is None or (typed or name) != name:
             raise UsageError("name the family before the flags, as in: zeuxis train dcgan avatars --steps 20k")
         given.pop("config", None)
-        _train(family, _spec(data, target, config), given, dry_run=given.pop("dry_run", False))
+        joined = data if target is None else f"{data} -> {target}"
+        _train(family, joined or config.get("data"), given, dry_run=given.pop("dry_run", False))
 
     _train_from.__signature__ = inspect.Signature(_parameters(family))  # type: ignore[attr-defined]
     return _train_from
 
 
-def _spec(data: str | None, target: str | None, config: dict[str, Any]) -> str | DataSpec | None:
-    """What the words say, or else the file."""
-    if data is None or target is None:
-        return data or config.get("data")
-    from zeuxis.data import DataSpec
-
-    return DataSpec.pair(data, target)
-
-
-def _train(family: type[Model], data: str | DataSpec | None, given: dict[str, Any], *, dry_run: bool) -> None:
+def _train(family: type[Model], data: str | None, given: dict[str, Any], *, dry_run: bool) -> None:
     general = {field.name for field in fields(TrainSettings)}
     settings = TrainSettings(**{name: value for name, value in given.items() if name in general})
     options = {name: value for name, value in given.items() if name not in general}
@@ -115,9 +106,7 @@ def _train(family: type[Model], data: str | DataSpec | None, given: dict[str, An
     print(f"run {api.train(family, data, settings=settings, options=options)}")
 
 
-def _show_plan(
-    settings: TrainSettings, family: type[Model], data: str | DataSpec | None, options: dict[str, Any]
-) -> None:
+def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, options: dict[str, Any]) -> None:
     from zeuxis import api
 
     plan = api.dry_run(family, data, settings=settings, options=options)

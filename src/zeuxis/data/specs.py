@@ -60,13 +60,6 @@ class DataSpec(ABC):
         )
 
     @staticmethod
-    def pair(source: str, target: str) -> DataSpec:
-        """The value of two words, source and target; `UsageError` where one could mean two things."""
-        if ARROW in source + target:
-            raise UsageError(f"{source} or {target} has{ARROW}in its name, which parts source from target; rename it")
-        return _paired(source, target)
-
-    @staticmethod
     def stored(text: str) -> DataSpec:
         """The value of a text that a run stored: names mean what they meant then, whatever is here now."""
         return _parsed(spelling.marked(text))
