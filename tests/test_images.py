@@ -7,7 +7,6 @@ import os
 import random
 import struct
 import sys
-import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, ImageFile, ImageOps, PngImagePlugin
 
+from waiting import quick
 from zeuxis.errors import DiskFullError, UsageError
 from zeuxis.io import animation, images
 from zeuxis.io.images import Unusable, decode
@@ -73,7 +73,6 @@ MODES = {
     "TIFF CMYK": (flat("CMYK", (0, 255, 255, 0), "TIFF"), (255, 0, 0)),
     "JPEG CMYK": (flat("CMYK", (0, 255, 255, 0), "JPEG", quality=100), (255, 0, 0)),
     "TIFF float": (flat("F", 0.5, "TIFF"), (128, 128, 128)),
-    "TIFF float of 255": (flat("F", 77.0, "TIFF"), (77, 77, 77)),
     "TIFF 32 bits": (flat("I", 2**31 - 1, "TIFF"), (127, 127, 127)),
     "WebP": (flat("RGB", (10, 200, 30), "WEBP", lossless=True), (10, 200, 30)),
     "WebP half": (flat("RGBA", (200, 0, 100, 128), "WEBP", lossless=True), (227, 127, 177)),
@@ -138,6 +137,36 @@ def test_exif_says_what_is_up(turn: int, shape: tuple[int, int], resize_mode: st
         assert np.array_equal(np.asarray(seen), np.asarray(upright)), "the test itself"
         difference = decode(data, 16, 3, resize_mode).astype(int) - decode(encoded(upright), 16, 3, resize_mode)
         assert np.abs(difference).max() <= 1, kind
+
+
+def held(upright: Image.Image, turn: int, kind: str, **options: Any) -> bytes:
+    """A file whose pixels are stored as a camera that was held so stores them."""
+    undo = [None, None, 0, 3, 1, 5, 2, 6, 4][turn]  # the transposition that a viewer undoes
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    return encoded(upright if undo is None else upright.transpose(Image.Transpose(undo)), kind, exif=exif, **options)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_halves_are_those_of_the_upright_image(turn: int, kind: str) -> None:
+    upright = Image.new("RGB", (96, 48), "red")
+    upright.paste("blue", (48, 0, 96, 48))
+    upright.paste("lime", (0, 0, 96, 8))
+    options: dict[str, Any] = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}.get(kind, {})
+    data = held(upright, turn, kind, **options)
+    for half, inside in (("left", (255, 0, 0)), ("right", (0, 0, 255))):
+        found = decode(data, 48, 3, half).astype(int)
+        assert np.abs(found[12:] - inside).max() <= 8, half
+        assert np.abs(found[:5] - (0, 255, 0)).max() <= 8, "what is up"
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_halves_of_a_jpeg_that_is_decoded_smaller(turn: int) -> None:
+    upright = gradient(600, 300)
+    data = held(upright, turn, "JPEG", quality=98)
+    for half in ("left", "right"):
+        assert np.abs(decode(data, 32, 3, half).astype(int) - decode(encoded(upright), 32, 3, half)).max() <= 6
 
 
 def test_exif_in_a_jpeg_that_is_decoded_smaller() -> None:
@@ -284,22 +313,26 @@ def header_only(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [(8001, 8000), (65535, 65535), (2**31 - 1, 2**31 - 1)])
-def test_too_many_pixels_are_found_in_the_header(size: tuple[int, int]) -> None:
-    begin = time.perf_counter()
+def test_too_many_pixels_are_found_in_the_header(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image.Image, "load", lambda image: pytest.fail("its pixels are wanted"))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("its pixels are wanted"))
     assert refusal(header_only(*size)).startswith("over 64 megapixels")
-    assert time.perf_counter() - begin < 0.5
 
 
 def test_a_bomb_of_64_megapixels_needs_little_more_than_its_own_memory() -> None:
-    """In a process of its own: a black RGBA PNG of 64 megapixels (256 MB decoded) within 300 MB and 6 seconds."""
+    """In a process of its own: a black RGBA PNG (256 MB decoded) within 300 MB, and ten times what Pillow takes."""
     code = """if True:
         import io, resource, struct, sys, time, zlib
+        from PIL import Image
         from zeuxis.io import images
         images.decode(open(sys.argv[1], 'rb').read(), 64, 3)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        begin = time.perf_counter()
+        before, times = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, [time.process_time()]
         images.decode(open(sys.argv[2], 'rb').read(), 64, 3)
-        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, time.perf_counter() - begin)
+        rise = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        times.append(time.process_time())
+        Image.open(sys.argv[2]).load()
+        times.append(time.process_time())
+        print(rise // 1024, (times[1] - times[0]) / (times[2] - times[1]))
     """
     pytest.importorskip("resource")
     import subprocess
@@ -310,15 +343,16 @@ def test_a_bomb_of_64_megapixels_needs_little_more_than_its_own_memory() -> None
         small.write_bytes(flat("RGBA", (0, 0, 0, 0)))
         large.write_bytes(flat("RGBA", (0, 0, 0, 0), size=(8000, 8000), compress_level=1))
         done = subprocess.run([sys.executable, "-c", code, small, large], capture_output=True, text=True, check=True)
-    rise, seconds = map(float, done.stdout.split())
+    rise, ratio = map(float, done.stdout.split())
     assert rise < 300, f"{rise} MB"
-    assert seconds < 6
+    assert ratio < 10  # usually 2
 
 
 def test_a_floating_point_image_that_is_no_picture() -> None:
     assert "floating point" in refusal(flat("F", -5.0, "TIFF"))
     assert "floating point" in refusal(flat("F", float("nan"), "TIFF"))
     assert "floating point" in refusal(flat("F", 1e9, "TIFF"))
+    assert "floating point" in refusal(flat("F", 77.0, "TIFF")), "a scale of 255 would be told by the picture alone"
 
 
 @pytest.mark.parametrize(
@@ -382,12 +416,11 @@ def test_mutated_images_end_in_pixels_or_a_reason(name: str, data: bytes) -> Non
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cases = [data[:i] for i in range(0, len(data), 64)] + [mutated(data, rng) for _ in range(400 * SCALE)]
     for case in cases:
-        begin = time.perf_counter()
         try:
-            assert decode(case, 16, 3).shape == (16, 16, 3)
+            with quick(2.0):
+                assert decode(case, 16, 3).shape == (16, 16, 3)
         except Unusable as error:
             assert str(error) and "\n" not in str(error)
-        assert time.perf_counter() - begin < 2
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 300
     assert np.array_equal(decode(data, 16, 3), good), "a good one decodes the same afterwards"
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from commandline import typed
 from test_data import opened, png, some, write, zipped
-from zeuxis.data.passed_over import by_reason, remarks
+from zeuxis.data.passed_over import by_reason
 from zeuxis.data.report import inspect
 from zeuxis.io.frames import count_frames
 
@@ -106,7 +106,7 @@ def test_what_the_crop_cuts_off_is_said(sizes: list[tuple[int, int]], told: str,
 def test_nothing_is_said_of_squares(tmp_path: Path) -> None:
     write(tmp_path, {"a.png": png(), "b.png": png("blue", (100, 100))})
     pack = opened(tmp_path)
-    assert remarks(pack) == [] and "cropped " not in said(tmp_path) and "pages" not in said(tmp_path)
+    assert pack.passed_over == [] and "cropped " not in said(tmp_path) and "pages" not in said(tmp_path)
 
 
 # Files left out.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from zeuxis.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from zeuxis.api import (
         arithmetic,
@@ -23,10 +25,20 @@ if TYPE_CHECKING:
     )
     from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
     from zeuxis.explore.editing import directions, editor, invert
-    from zeuxis.model import Batch, Clock, Encoder, Latent, Model, StyleBased, SuperResolution, Translator, option
+    from zeuxis.model import (
+        Batch,
+        Clock,
+        Encoder,
+        HasLikelihood,
+        Latent,
+        Model,
+        StyleBased,
+        SuperResolution,
+        Translator,
+        option,
+    )
     from zeuxis.training.settings import TrainSettings
 
-__version__ = "0.2.0"
 
 __all__ = [
     "Batch",
@@ -35,6 +47,7 @@ __all__ = [
     "DiskFullError",
     "DivergedError",
     "Encoder",
+    "HasLikelihood",
     "Latent",
     "Model",
     "StyleBased",
@@ -84,6 +97,7 @@ _HOMES = {
         "Batch",
         "Clock",
         "Encoder",
+        "HasLikelihood",
         "Latent",
         "Model",
         "StyleBased",

@@ -1,14 +1,15 @@
-"""Adversarial losses, the turns of a GAN's step, gradient penalties, path length regularisation, the image pool."""
+"""Optimizers and losses of adversaries, a GAN's turns, gradient penalties, path length regularisation, the image pool."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Adam, Optimizer
 
 from zeuxis.options import option
 
@@ -55,6 +56,13 @@ GAN_LOSSES = {
     "least-squares": _least_squares,
     "hinge": _hinge,
 }
+
+
+def adam(
+    players: Mapping[str, nn.Module], lr: float, betas: tuple[float, float] = (0.9, 0.999)
+) -> dict[str, Optimizer]:
+    """One Adam for each player, over all parameters of its network (fused: one kernel for all of them)."""
+    return {name: Adam(network.parameters(), lr, betas, fused=True) for name, network in players.items()}
 
 
 def interval_option() -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from zeuxis import families
+from zeuxis import families, registry
 from zeuxis.errors import UsageError
 from zeuxis.io.tiling import enlarged, photograph
 from zeuxis.model import Encoder, Latent, Model, StyleBased, SuperResolution, Translator
@@ -29,8 +30,11 @@ ABILITIES: dict[str, tuple[type[Any], ...]] = {
 
 
 def matrix() -> dict[str, dict[str, bool]]:
-    """Of each family which of the `ABILITIES` it has."""
-    found = {name: families.find(name) for name in families.names()}
+    """Of each family which of the `ABILITIES` it has; one of an installed package that cannot be imported is left out."""
+    found: dict[str, type[Model]] = {}
+    for name in families.names():
+        with contextlib.suppress(UsageError):
+            found[name] = families.find(name)
     return {name: {word: issubclass(kind, types) for word, types in ABILITIES.items()} for name, kind in found.items()}
 
 
@@ -105,5 +109,5 @@ def encode(model: Model, image: Tensor) -> Tensor:
 
 
 def _able(capability: type[Any]) -> str:
-    """The families with a capability, by name."""
-    return ", ".join(name for name in families.names() if issubclass(families.find(name), capability))
+    """The families of Zeuxis with a capability, by name: an error must not import the packages of others."""
+    return ", ".join(name for name in registry.built_in() if issubclass(families.find(name), capability))

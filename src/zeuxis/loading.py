@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from zeuxis import families, renamed, storage
+from zeuxis import families, registry, renamed, storage
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.io import files, parsing
+from zeuxis.io.paths import expanded
 from zeuxis.model import Model
 
 
-def load(
+def load_model(
     path: str | Path,
     *,
     device: str | torch.device = "cpu",
@@ -41,8 +42,9 @@ def load(
 
 
 def trusted(name: str, family: type[Model] | str | None) -> type[Model]:
-    """The family that a file names; code from outside Zeuxis only runs when the user names it too."""
-    if isinstance(family, type) and family.family() == name:
+    """The family that a file names: Zeuxis' own, or that of an installed distribution; other code only runs when the user
+    names it too."""
+    if isinstance(family, type) and name in (family.family(), registry.address(family)):
         return family
     if ":" not in name or family == name:
         return families.find(name)
@@ -51,6 +53,7 @@ def trusted(name: str, family: type[Model] | str | None) -> type[Model]:
 
 def find_model(path: str | Path) -> Path:
     """The folder of `config.json` and `model.safetensors`: the one given, or that of the run given."""
+    path = expanded(str(path))
     for folder in (Path(path), Path(path) / "model"):
         if _holds(folder, "config.json"):
             return folder
@@ -72,9 +75,9 @@ def data_of(path: str | Path) -> DataSpec | None:
 
 def find_run(run: str | Path, *, runs: str | Path = "runs") -> Path:
     """A run's folder, given as a path, or by its number or name (whole, or without the number) under `runs`."""
+    text = run = expanded(str(run))
     if _holds(Path(run), "config.yaml"):
         return Path(run)
-    text = str(run)
     found = [folder for folder in sorted(Path(runs).glob("*")) if _holds(folder, "config.yaml")]
     matches = [folder for folder in found if _answers_to(folder.name, text)]
     if len(matches) == 1:

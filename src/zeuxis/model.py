@@ -14,14 +14,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from zeuxis import registry
 from zeuxis.errors import UsageError
 from zeuxis.io import files
+from zeuxis.io.paths import expanded
+from zeuxis.likelihood import HasLikelihood
 from zeuxis.options import ResizeMode, checked, checked_options, derived, option, options_of
 
 __all__ = [
     "Batch",
     "Clock",
     "Encoder",
+    "HasLikelihood",
     "Latent",
     "Model",
     "StyleBased",
@@ -67,7 +71,6 @@ class Model(nn.Module, ABC):
     size: int = option(64, "height and width of the images, in pixels (named sets: their own)", low=8, high=1024)
     channels: int = option(3, "image channels: 1 greyscale, 3 RGB (named sets: their own)", low=1, high=4)
 
-    needs: ClassVar[frozenset[str]] = frozenset({"image"})
     training_only: ClassVar[tuple[str, ...]] = ()  # submodules that only training uses
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # other defaults of options, by name: "paper"
     resize_mode: ClassVar[ResizeMode] = "crop"  # how a person's own photographs become squares, if nobody says
@@ -106,25 +109,28 @@ class Model(nn.Module, ABC):
         return {}
 
     @property
+    def needs(self) -> frozenset[str]:
+        """The columns of `Batch` that its losses read; they may depend on its options."""
+        return frozenset({"image"})
+
+    @property
     def options(self) -> dict[str, Any]:
         """The options by name, as plain values."""
         return {f.name: getattr(self, f.name) for f in options_of(type(self))}
 
     def adjust(self, options: Mapping[str, Any]) -> None:
         """Give options that do not change the networks other values (in place); `UsageError` for any that may not be."""
-        hints = get_type_hints(type(self))
         free = {f.name: f for f in options_of(type(self), at_sampling=True)}
         for name in options.keys() - free.keys():
             some = f"it takes {', '.join(free)}" if free else "it has none that could"
             raise UsageError(f"{name} of {self.family()} cannot be changed when it is sampled; {some}")
         for name, value in options.items():
-            setattr(self, name, checked(free[name], hints[name], value))
+            setattr(self, name, checked(free[name], get_type_hints(type(self))[name], value))
 
     @classmethod
     def family(cls) -> str:
-        """The name that finds this class again: `dcgan`, or `my_module:MyModel` outside the package."""
-        package, _, name = cls.__module__.rpartition(".")
-        return name if package == "zeuxis.families" else f"{cls.__module__}:{cls.__qualname__}"
+        """The name that finds this class again: `dcgan`, that of an entry point, or `my_module:MyModel`."""
+        return registry.name_of(cls) or registry.address(cls)
 
     @property
     def device(self) -> torch.device:
@@ -133,14 +139,13 @@ class Model(nn.Module, ABC):
 
     def drop_training_only(self) -> Model:
         """Remove what only training uses (in place); the model can still be sampled, encoded with, saved."""
-        for name in self.training_only:
-            if hasattr(self, name):
-                delattr(self, name)
+        for name in [name for name in self.training_only if hasattr(self, name)]:
+            delattr(self, name)
         return self
 
     def save(self, path: str | Path) -> None:
         """Write the folder that `zeuxis.load` reads: `config.json` and `model.safetensors`, training_only left out."""
-        folder = Path(path)
+        folder = Path(expanded(str(path)))
         weights = {
             name: value.detach().cpu().contiguous()
             for name, value in self.state_dict().items()
@@ -177,8 +182,7 @@ class Latent(Model):
     def sample(self, n: int = 1, *, seed: int = 0, batch_size: int = 64) -> Tensor:
         """Images (n c h w, in [-1, 1]) for the seeds `seed ... seed + n - 1`; image i depends on its seed alone."""
         seeds = range(seed, seed + n)
-        parts = [self.decode(self.prior(seeds[i : i + batch_size])) for i in range(0, n, batch_size)]
-        return torch.cat(parts)
+        return torch.cat([self.decode(self.prior(seeds[i : i + batch_size])) for i in range(0, n, batch_size)])
 
 
 class StyleBased(Latent):
@@ -224,10 +228,13 @@ class Translator(Model):
 
     source_channels: int = option(3, "channels of the source images: 1 greyscale, 3 RGB", low=1, high=4)
 
-    needs = frozenset({"image", "source"})
     directions: ClassVar[tuple[str, ...]] = ("forward",)
     paired: ClassVar[bool] = True  # each source belongs to its image; else they are two unrelated sets
     degradation: ClassVar[str | None] = None  # how sources are made of single images, if nobody says
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"image", "source"})
 
     @property
     def source_size(self) -> int:
@@ -267,9 +274,7 @@ class SuperResolution(Translator):
         """Pixels of a source, to each side, that what is made of one of them depends on: how far tiles must overlap."""
 
 
-Features = Callable[
-    [Tensor, int], Tensor
-]  # images (n c h w, in [-1, 1]) and a block -> that block's features (n d h' w')
+Features = Callable[[Tensor, int], Tensor]  # images (n c h w, in [-1, 1]) and a block to its features (n d h' w')
 
 
 class UsesFeatures(Model):
@@ -291,5 +296,5 @@ class UsesFeatures(Model):
     def see(self, image: Tensor, block: int) -> Tensor:
         """The features (n d h' w') of images at the end of a block; `UsageError` where nobody has lent it the network."""
         if self.feature_network is None:
-            raise UsageError(f"{self.family()} learns by a feature network: lend it one, model.eyes = ...")
+            raise UsageError(f"{self.family()} learns by a feature network: lend it one, model.feature_network = ...")
         return self.feature_network(image, block)

@@ -10,6 +10,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_type_hints
 
 from zeuxis.errors import UsageError
+from zeuxis.registry import address
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -88,3 +89,15 @@ def _check_bounds(flag: str, value: Any, low: float | None, high: float | None) 
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         wanted = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
         raise UsageError(f"{flag} is {value}; expected {wanted}")
+
+
+def check_declaration(owner: type) -> None:
+    """Raise `UsageError` where a class with options is not the dataclass it must be: its decorator, or `eq=False`, is missing."""
+    where = address(owner)
+    for name, value in vars(owner).items():
+        if isinstance(value, dataclasses.Field):
+            raise UsageError(
+                f"the option {name} of {where} is not read, as the class is no dataclass; write @dataclass(eq=False) above it"
+            )
+    if owner.__hash__ is None:
+        raise UsageError(f"{where} cannot be hashed, as torch needs; write @dataclass(eq=False) above it")

@@ -1,4 +1,4 @@
-"""Old names of what is saved -> the names of today: runs, models and metrics saved before a renaming are read by them."""
+"""Old names of what is saved -> the names of today: runs, models and scores saved before a renaming are read by them."""
 
 from __future__ import annotations
 
@@ -93,6 +93,7 @@ METRICS = {
     "augmentation/probability": "ada/p",
     "growth/level": "growth/stage",
 }
+SCORES = {"copies (share of samples)": "memorization rate"}  # of an evaluation
 _NORM, _OLD_NORM = "/grad_norm", "/gradient"
 # Of the weights of a family, and of what training keeps with them: patterns of names, and what stands there today.
 TENSORS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -139,6 +140,16 @@ def tensors(family: str, values: Mapping[str, T]) -> dict[str, T]:
     found = dict(values)
     for pattern, new in TENSORS.get(family, ()):
         found = {re.sub(pattern, new, name): value for name, value in found.items()}
+    return found
+
+
+def tensors_before(family: str, values: Mapping[str, T]) -> dict[str, T]:
+    """Weights of a family by name, in the names they had before: digests that were stored then are over those."""
+    found = dict(values)
+    for pattern, new in reversed(TENSORS.get(family, ())):
+        start, end = "^" * pattern.startswith("^"), "$" * pattern.endswith("$")
+        old = re.sub(r"[\^$\\]", "", pattern)
+        found = {re.sub(f"{start}{re.escape(new)}{end}", old, name): value for name, value in found.items()}
     return found
 
 

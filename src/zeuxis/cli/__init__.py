@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import traceback
@@ -13,9 +12,10 @@ from cyclopts import App, CycloptsError, Group
 from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
-from zeuxis.cli import edit, explore, export, judge, look, mix, sampling, train, translate
+from zeuxis.cli import edit, explore, export, judge, look, mix, new_family, sampling, train, translate
 from zeuxis.errors import ZeuxisError
-from zeuxis.runtime import signals
+from zeuxis.io.paths import expanded_word
+from zeuxis.runtime import signals, streams
 
 HELP = """\
 Train, explore and judge generative image models.
@@ -26,6 +26,7 @@ ORDER = (
     "train",
     "resume",
     "families",
+    "new-family",
     "data",
     "sample",
     "interpolate",
@@ -45,22 +46,22 @@ BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 def main() -> None:
     """The `zeuxis` command: run what was typed, then exit."""
+    streams.prepare()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(tokens: Sequence[str]) -> int:
     """Run a command line, given as words; its exit code. Errors go to stderr, one line each."""
     debug = "--debug" in tokens
-    words = [token for token in tokens if token != "--debug"]
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # a family of the user's own lies beside their data
     try:
         with signals.signals():
+            words = [expanded_word(token) for token in tokens if token != "--debug"]
             build(words)(words, exit_on_error=False, print_error=False)
             sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has gone; what Python would still flush at exit must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.abandon(sys.stdout)  # whoever read our output has gone
         return BROKEN_PIPE
     except KeyboardInterrupt:
         return 130
@@ -85,11 +86,12 @@ def build(tokens: Sequence[str]) -> App:
     train.register(app, tokens)
     explore.register(app, tokens)
     edit.register(app, tokens)
-    for command in (mix.mix, translate.translate):
+    for command in (mix.mix_command, translate.translate_command):
         app.command(sampling.accepting(command, tokens))
     judge.register(app, tokens)
     export.register(app)
     look.register(app)
+    new_family.register(app)
     for place, name in enumerate(ORDER):
         app[name].sort_key = place
     return app

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import sys
+from collections.abc import Iterator
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -11,31 +13,29 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 import zeuxis
+from zeuxis import registry
 from zeuxis.cli import flags
 from zeuxis.cli.explore import check_png, write_picture
+from zeuxis.errors import UsageError
 from zeuxis.options import ResizeMode
 
 
 def register(app: App) -> None:
     """Add the commands."""
-    app.command(families)
-    app.command(data)
-    app.command(version)
+    for command in (families_command, data_command, version_command):
+        app.command(command, name=flags.verb(command))
 
 
-def families(
+def families_command(
     *,
     matrix: Annotated[bool, Parameter(help="show the capabilities of each family", negative=())] = False,
 ) -> None:
     """List the families, one per line."""
-    from zeuxis.families import names, summary
-
-    if matrix:
-        print("\n".join(_matrix()))
-        return
-    width = max(map(len, names()))
-    for name in names():
-        print(f"{name:{width}}  {summary(name)}")
+    width = max(map(len, registry.names()))
+    lines = _matrix() if matrix else [f"{name:{width}}  {registry.summary(name)}" for name in registry.names()]
+    print("\n".join(lines))
+    for note in [*registry.notes(), *(_broken() if matrix else ())]:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _matrix() -> list[str]:
@@ -51,12 +51,23 @@ def _matrix() -> list[str]:
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
-def version() -> None:
+def _broken() -> Iterator[str]:
+    """Why families of installed packages are not in the matrix."""
+    from zeuxis import families
+
+    for name in registry.installed():
+        try:
+            families.find(name)
+        except UsageError as error:
+            yield str(error)
+
+
+def version_command() -> None:
     """Show the versions of Zeuxis, Python and the libraries it computes with."""
     print(f"zeuxis {zeuxis.__version__}, Python {platform.python_version()}, torch {metadata.version('torch')}")
 
 
-def data(
+def data_command(
     path: Annotated[str, Parameter(help="a folder, a zip, IDX files, or a named set such as avatars:5000")],
     /,
     *,

@@ -15,6 +15,7 @@ from cyclopts.config import Dict
 from zeuxis import families, renamed
 from zeuxis.cli import flags
 from zeuxis.errors import UsageError
+from zeuxis.io.paths import expanded
 from zeuxis.options import flag_of
 from zeuxis.training.settings import TrainSettings
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 HERE = Group("This command", sort_key=0)
 # What a run's config.yaml records beside the options.
 RECORDED = frozenset({"versions", "fingerprint", "images", "chosen_kernels", "zeuxis"})
-HELP = (
+TRAIN_HELP = (
     "Train a FAMILY on DATA: a folder, a zip, IDX files or a named set such as avatars. Image-to-image families learn to "
     "map DATA, the source, to TARGET."
 )
@@ -42,15 +43,18 @@ def register(app: App, tokens: Sequence[str]) -> None:
     config = renamed.typed(name, config)
     family = families.find(name) if name else None
     command = App(
-        name="train", help=HELP, help_epilogue=EPILOGUE, usage="Usage: zeuxis train FAMILY DATA [TARGET] [OPTIONS]"
+        name="train",
+        help=TRAIN_HELP,
+        help_epilogue=EPILOGUE,
+        usage="Usage: zeuxis train FAMILY DATA [TARGET] [OPTIONS]",
     )
     command.default(_command(name, family, config))
     command.config = (_config_source(config, _parameters(family)),) if config else ()
     app.command(command)
-    app.command(resume)
+    app.command(resume_command, name=flags.verb(resume_command))
 
 
-def resume(
+def resume_command(
     run: str,
     /,
     *,
@@ -130,7 +134,7 @@ def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, o
 
 def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
     """The parameters of `train`: two words, its own flags, the family's, the general ones."""
-    only, translates = inspect.Parameter.POSITIONAL_ONLY, family is None or "source" in family.needs
+    only, translates = inspect.Parameter.POSITIONAL_ONLY, _translates(family)
     told = Annotated[str | None, Parameter(help="a family, or your own as my_module:MyModel")]
     data = Annotated[str | None, Parameter(help="a folder, a zip, IDX files, or a named set: avatars, avatars:5000")]
     target = Annotated[
@@ -158,6 +162,15 @@ def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
         *(flags.from_fields(family) if family else _shared()),
         *flags.from_fields(TrainSettings),
     ]
+
+
+def _translates(family: type[Model] | None) -> bool:
+    """Whether DATA may be followed by a TARGET; before the family is known it may."""
+    if family is None:
+        return True
+    from zeuxis.model import Translator
+
+    return issubclass(family, Translator)
 
 
 def _shared() -> list[inspect.Parameter]:
@@ -222,7 +235,7 @@ def _plain(path: Path, name: Any, value: Any) -> str | bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, str | int | float):
-        return str(value)
+        return expanded(str(value))
     raise UsageError(f"{name} in {path} is a {type(value).__name__}; expected one value")
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeuxis.data.listing import OnProgress
 from zeuxis.data.pack import Pack
 from zeuxis.data.pairs import Pairs
 from zeuxis.data.specs import DataSpec
 from zeuxis.io.images import Array
 from zeuxis.model import Batch, Model, Translator
+from zeuxis.runtime.callbacks import ProgressCallback
 
 _ON_DEVICE = 2 << 30  # bytes: a pack up to this size is kept on the accelerator
 _OTHER = 0x5DEECE66D  # turns the seed of one set into that of the other
@@ -68,15 +68,16 @@ class Column:
     """The images of a pack as a column of batches, on a device."""
 
     def __init__(self, pack: Pack, device: torch.device) -> None:
-        self.device = device
-        self._images = _mapped(pack)
-        if device.type == "cuda" and pack.images.nbytes <= _ON_DEVICE:
-            self._images = self._images.to(device)
+        self.pack, self.device = pack, device
+        kept = device.type == "cuda" and pack.stored.nbytes <= _ON_DEVICE
+        self._kept = torch.tensor(pack.images, device=device) if kept else None
 
     def images(self, places: Array, flips: Tensor | None) -> Tensor:
         """Images (n c h w, float32 in [-1, 1], channels last) at the places; with `flips` (n 1 1 1) some mirrored."""
-        index = torch.from_numpy(places).to(self._images.device)
-        rows = self._images.index_select(0, index).to(self.device, non_blocking=True)  # n h w c, uint8
+        if self._kept is not None:
+            rows = self._kept.index_select(0, torch.from_numpy(places).to(self.device))  # n h w c, uint8
+        else:
+            rows = torch.from_numpy(self.pack.rows(places)).to(self.device, non_blocking=True)
         if flips is not None:
             rows = torch.where(flips, rows.flip(2), rows)
         return rows.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
@@ -126,14 +127,16 @@ def source_of(data: Pack | Pairs, *, seed: int, device: str = "cpu", hflip: bool
     return kind(data, seed=seed, device=device, hflip=hflip)  # type: ignore[arg-type]
 
 
-def open_data(spec: DataSpec, model: Model, *, progress: OnProgress | None = None) -> Pack | Pairs:
+def open_data(spec: DataSpec, model: Model, *, progress: ProgressCallback | None = None) -> Pack | Pairs:
     """The data in the form that the model learns from: pairs for one that translates, else single images."""
     if isinstance(model, Translator):
         return open_pairs_of(spec, model, paired=model.paired, progress=progress)
     return spec.open(model.size, model.channels, progress=progress)
 
 
-def open_pairs_of(spec: DataSpec, model: Translator, *, paired: bool, progress: OnProgress | None = None) -> Pairs:
+def open_pairs_of(
+    spec: DataSpec, model: Translator, *, paired: bool, progress: ProgressCallback | None = None
+) -> Pairs:
     """The pairs of a spec in the two forms of a model."""
     source, image = (model.source_size, model.source_channels), (model.size, model.channels)
     return spec.open_pairs(source, image, paired=paired, progress=progress)
@@ -143,12 +146,6 @@ def _flips(seed: int, start: int, size: int) -> Tensor:
     """Which of the images (size 1 1 1, bool) at the positions from `start` are mirrored."""
     bits = (_stream(seed, _MIRROR, size, start) >> np.uint64(63)).astype(bool)
     return torch.from_numpy(bits)[:, None, None, None]
-
-
-def _mapped(pack: Pack) -> Tensor:
-    """The images (n h w c, uint8) as a tensor over the file: read as they are needed, and never written."""
-    flat = torch.from_file(str(pack.path / "images.bin"), shared=False, size=pack.images.size, dtype=torch.uint8)
-    return flat.view(pack.images.shape)
 
 
 def _label_tensor(labels: Array) -> Tensor:

@@ -18,7 +18,7 @@ _FEW = 20  # images without a value are left out up to one of so many; of a colu
 
 
 @dataclass(frozen=True)
-class Column:
+class AttributeColumn:
     """What a column says of each row: yes, no, or nothing (None); `odd` is the first cell that is none of these."""
 
     name: str
@@ -32,16 +32,16 @@ class Column:
         return sum(value is not None for value in self.values)
 
 
-def classify(name: str, cells: Sequence[Any], wheres: Sequence[str]) -> Column:
+def classify(name: str, cells: Sequence[Any], wheres: Sequence[str]) -> AttributeColumn:
     """A column by its cells, and the words for where each is."""
     texts = ["" if cell is None else str(cell) for cell in cells]
     said, strange = _meanings(set(texts))
     if strange:
         place = next(place for place, text in enumerate(texts) if text in strange)
         odd = f"{name!r} is no attribute: {quote(cells[place])} ({wheres[place]}) is neither yes nor no"
-        return Column(name, [], odd, odd)
+        return AttributeColumn(name, [], odd, odd)
     values = [said[text] for text in texts]
-    return Column(name, values, refused=_refused(name, texts, values, wheres))
+    return AttributeColumn(name, values, refused=_refused(name, texts, values, wheres))
 
 
 def _meanings(texts: set[str]) -> tuple[dict[str, bool | None], set[str]]:

@@ -15,15 +15,14 @@ from typing import ClassVar
 
 from zeuxis.data import catalog, idx, tables
 from zeuxis.data.class_folders import by_folder, notes_on_folders
-from zeuxis.data.listing import Content, Listing, shown
+from zeuxis.data.listing import Content, LeftOut, Listing, shown
 from zeuxis.data.listing import natural as natural
 from zeuxis.data.readers import Files, Members, folder_of, member, members_by_path, path_within
 from zeuxis.data.table_files import may_be_table
 from zeuxis.errors import DataError, UsageError
-from zeuxis.io import images
+from zeuxis.io import formats, images
 
 _MOST_MEMBERS = 5_000_000
-LeftOut = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,10 @@ class FileSet:
             return idx.idx_listing(path)
         if zipfile.is_zipfile(path):
             return zip_listing(path, about)
-        raise DataError(f"{name} is neither a zip nor an IDX file; give one, or the folder that has the images")
+        with path.open("rb") as file:
+            kind = formats.named(file.read(formats.HEAD))
+        kind = kind or "neither a zip nor an IDX file; give one, or the folder that has the images"
+        raise DataError(f"{name} is {kind}")
 
 
 def _unknown(path: str, error: Exception) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from zeuxis.io.images import Array
 
-OnProgress = Callable[[int, int], None]  # is told how many images are done, and of how many
+LeftOut = list[tuple[str, str]]  # name, reason
 
 
 class Attribute(NamedTuple):
@@ -40,13 +40,14 @@ class Shape(NamedTuple):
 class Picture(NamedTuple):
     """One decoded image (h w c, uint8), and what its file was: width and height, mode, a digest of its content.
 
-    Of a file with several pages or `frames` the first is decoded.
+    `note` is what is to be said of its colours, "" where that is nothing. Of several pages, or `frames`, the first is decoded.
     """
 
     pixels: Array
     size: tuple[int, int]
     mode: str
     digest: str
+    note: str = ""
     frames: int = 1
 
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zeuxis.data.listing import TILES, Shape, shown
-
-if TYPE_CHECKING:
-    from zeuxis.data.pack import Pack
 
 _EXAMPLES = 3  # of each reason
 _NUMBERS = re.compile(r"'[^']*'|[0-9][0-9,]*")  # and quoted words: what differs between reasons of one kind
@@ -19,14 +16,14 @@ _LEAST = 0.005  # share of a picture that is said to be cut off
 Named = Sequence[tuple[str, str]]
 
 
-def remarks(pack: Pack) -> list[str]:
-    """What training passes over, a line each; none where that is nothing."""
-    lines = [*pack.remarks, *(f"{name} {note}" for name, note in pack.notes[:_EXAMPLES])]
-    lines += [f"{len(pack.notes) - _EXAMPLES:,} more such notes"] if len(pack.notes) > _EXAMPLES else []
-    if pack.left_out:
-        name, reason = pack.left_out[0]
-        lines.append(f"left out {many(len(pack.left_out), 'file')}, the first {name}: {reason}")
-    return [f"{pack.name}: {line}" for line in lines]
+def in_short(remarks: Sequence[str], notes: Named, left_out: Named) -> list[str]:
+    """What is passed over, a line each; none where that is nothing."""
+    lines = [*remarks, *(f"{name} {note}" for name, note in notes[:_EXAMPLES])]
+    lines += [f"{len(notes) - _EXAMPLES:,} more such notes"] if len(notes) > _EXAMPLES else []
+    if left_out:
+        name, reason = left_out[0]
+        lines.append(f"left out {many(len(left_out), 'file')}, the first {name}: {reason}")
+    return lines
 
 
 def remarks_on(shape: Shape, records: Sequence[dict[str, Any]]) -> list[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+_EXAMPLES = 3  # files that are named of those with the same note
 _SHOWN = 12  # lines of a list, the rest is counted
 
 
@@ -41,7 +42,8 @@ class DataReport:
     several: list[tuple[str, int]]  # names of files with several pages or frames, and how many: the first is used
     cut_off: float  # the mean share of an image that the square crop cuts off
     most_cut_off: float
-    notes: list[tuple[str, str]]  # of tables and folders: what is not used as it might be expected
+    notes: list[tuple[str, int, list[str]]]  # what is to be said of colours, of how many files, and the first of them
+    unused: list[tuple[str, str]]  # names of tables and folders, and what of them is not used
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -50,19 +52,20 @@ class DataReport:
         return {"name": pack.name, "shape": pack.shape._asdict(), "fingerprint": pack.fingerprint, **fields}
 
     def to_json(self) -> str:
-        """The report as JSON."""
-        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False)
+        """The report as JSON, in ASCII, so that every output can hold it."""
+        return json.dumps(self.as_dict(), indent=2)
 
     def lines(self, *, every: bool = False) -> list[str]:
         """The report as text, a line each, its summary first and last; `every` file that is left out, or three per reason."""
         lines = [f"sizes       {self._sizes()}", f"modes       {_counted(self.modes)}"]
         lines += [f"classes     {len(self.classes)}: {_counted(self.classes)}"] if self.classes else []
         lines += [f"attributes  {len(self.attributes)}: {self._attributes()}"] if self.attributes else []
+        lines += [_noted(*each) for each in self.notes]
         lines += _groups("the same file", self.same_files) + _groups("the same pixels", self.same_pixels)
         lines += [f"pages       {pages}"] if (pages := told_pages(self.several)) else []
         cropped = told_crop(self.pack.shape, self.cut_off, self.most_cut_off)
         lines += [f"cropped     {cropped}"] if cropped else []
-        lines += ["notes", *by_reason(self.notes, every=every)] if self.notes else []
+        lines += ["tables and folders", *by_reason(self.unused, every=every)] if self.unused else []
         lines += [f"left out    {self._left_out()}", *by_reason(self.left_out, every=every)]
         return [self.summary(), *lines, self.summary()]
 
@@ -124,8 +127,22 @@ def inspect(pack: Pack) -> DataReport:
         several=several_pages(pack.shape, records),
         cut_off=mean,
         most_cut_off=most,
-        notes=list(pack.notes),
+        notes=_notes(names, [record.get("note", "") for record in records]),
+        unused=list(pack.notes),
     )
+
+
+def _notes(names: list[str], notes: list[str]) -> list[tuple[str, int, list[str]]]:
+    by_note: dict[str, list[str]] = defaultdict(list)
+    for name, note in zip(names, notes):
+        if note:
+            by_note[note].append(name)
+    return [(note, len(found), found[:_EXAMPLES]) for note, found in by_note.items()]
+
+
+def _noted(note: str, count: int, examples: list[str]) -> str:
+    more = f", and {count - len(examples):,} more" if count > len(examples) else ""
+    return f"colours     {many(count, 'image')}: each {note} ({', '.join(examples)}{more})"
 
 
 def _class_counts(pack: Pack) -> list[tuple[str, int]]:

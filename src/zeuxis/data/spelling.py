@@ -13,6 +13,7 @@ from zeuxis.data.derived_sources import DERIVATIONS
 from zeuxis.data.pairs import HALVES
 from zeuxis.errors import UsageError
 from zeuxis.io.parsing import quote
+from zeuxis.io.paths import expanded
 
 PREFIX = "zeuxis:"
 ARROW = " -> "
@@ -44,7 +45,7 @@ def ends_of_task(word: str) -> tuple[str, str] | None:
 
 def is_there(path: str) -> bool:
     """Whether a path exists; False for any text that cannot be one."""
-    return os.path.exists(path)  # noqa: PTH110  (answers for any text, one too long for a file's name too)
+    return os.path.exists(expanded(path))  # noqa: PTH110  (answers for any text, one too long for a file's name too)
 
 
 def check_one_meaning(word: str, kind: str = "named set") -> None:
@@ -80,7 +81,7 @@ def as_path(path: str) -> str:
     return os.path.join(os.curdir, path) if known else path  # noqa: PTH118  (`Path` drops the dot)
 
 
-def named(word: str) -> NamedSet | None:
+def named_set(word: str) -> NamedSet | None:
     """The set that a word names, with or without the mark; None for a path. `UsageError` where it could be both."""
     plain = word.removeprefix(PREFIX)
     found = NamedSet.parse(plain)

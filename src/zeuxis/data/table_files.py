@@ -31,7 +31,7 @@ class Line(NamedTuple):
 
 
 @dataclass
-class Sheet:
+class TableRows:
     """The rows of a table; without a header, the first row may be one."""
 
     header: list[str] | None
@@ -47,7 +47,7 @@ def may_be_table(name: str, stems: frozenset[str]) -> bool:
     return lower.endswith(_KINDS)
 
 
-def read_table(name: str, data: bytes) -> Sheet:
+def read_table(name: str, data: bytes) -> TableRows:
     """The rows of a file; `Unfit` where it has none."""
     ending = posixpath.splitext(name.lower())[1]
     try:
@@ -66,7 +66,7 @@ def _decoded(data: bytes) -> str:
     return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
 
 
-def _from_text(text: str) -> Sheet:
+def _from_text(text: str) -> TableRows:
     first, _, rest = text.lstrip().partition("\n")
     skipped = 0
     if first.strip().isdecimal():  # CelebA's lists begin with how many rows there are
@@ -77,10 +77,10 @@ def _from_text(text: str) -> Sheet:
     lines = [Line(f"line {number + skipped}", cells) for number, cells in rows if any(cells)]
     widths = {len(line.cells) for line in lines[1:]}
     if lines and mark not in first and widths == {len(lines[0].cells) + 1}:  # CelebA's header has no word for the file
-        return Sheet(["file", *lines[0].cells], lines[1:])
+        return TableRows(["file", *lines[0].cells], lines[1:])
     if not lines or max(len(line.cells) for line in lines[:2]) < 2:
         raise Unfit("fewer than two columns")
-    return Sheet(None, lines)
+    return TableRows(None, lines)
 
 
 def _by_mark(text: str, mark: str) -> Iterable[tuple[int, Cells]]:
@@ -94,7 +94,7 @@ def _by_spaces(text: str) -> Iterable[tuple[int, Cells]]:
         yield number, [cell for cell in line.split() if cell]
 
 
-def _from_json(content: Any) -> Sheet:
+def _from_json(content: Any) -> TableRows:
     """Rows of `{file: class}`, `{file: {attribute: bool}}`, `{"labels": either, or [[file, class], ...]}`, or objects."""
     if isinstance(content, dict) and (set(content) == {"labels"} or isinstance(content.get("labels"), list)):
         content = content["labels"]
@@ -125,7 +125,7 @@ def _as_object(row: Any) -> dict[str, Any]:
     return {"file": file, "label": value}
 
 
-def _from_json_lines(text: str) -> Sheet:
+def _from_json_lines(text: str) -> TableRows:
     found, skipped = [], []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
@@ -142,14 +142,14 @@ def _from_json_lines(text: str) -> Sheet:
     return _of_objects(found, skipped)
 
 
-def _of_objects(rows: list[tuple[str, dict[str, Any]]], skipped: list[str]) -> Sheet:
+def _of_objects(rows: list[tuple[str, dict[str, Any]]], skipped: list[str]) -> TableRows:
     if len({"label", *(key for _, row in rows for key in row)}) < 2:
         raise Unfit(_NO_LABELS)
     if any(row.keys() != {"file", "label"} for _, row in rows):
         # `{"a.png": {"smiling": true}, "b.png": null}`: nothing is known of the second
         rows = [(where, {"file": row["file"]} if _is_null(row) else row) for where, row in rows]
     header = list(dict.fromkeys(key for _, row in rows for key in row))
-    return Sheet(header, [Line(where, [row.get(key) for key in header]) for where, row in rows], skipped)
+    return TableRows(header, [Line(where, [row.get(key) for key in header]) for where, row in rows], skipped)
 
 
 def _is_null(row: dict[str, Any]) -> bool:

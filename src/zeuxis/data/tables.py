@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 
 from zeuxis.data.class_folders import classes_of, common
-from zeuxis.data.columns import Column, attribute, classify
+from zeuxis.data.columns import AttributeColumn, attribute, classify
 from zeuxis.data.item_names import ENDINGS, ItemNames, composed
-from zeuxis.data.listing import Attribute, Labels, evenly_spaced
-from zeuxis.data.table_files import Cells, Line, Sheet, Unfit, read_table
+from zeuxis.data.listing import Attribute, Labels, LeftOut, evenly_spaced
+from zeuxis.data.table_files import Cells, Line, TableRows, Unfit, read_table
 from zeuxis.errors import UsageError
 from zeuxis.io import images
 from zeuxis.io.parsing import quote
 
 ReadTable = Callable[[str], bytes]  # the content of a file beside the images
-LeftOut = list[tuple[str, str]]
 Parts = list[tuple[str, ItemNames]]  # tables that are read as one, and the images below each
 
 _CLASS_COLUMNS = ("label", "class", "category", "target", "class_name", "labels")
@@ -135,7 +134,7 @@ def _merged(one: _Rows, two: _Rows) -> _Rows:
     return _Rows(header, header.index(one.header[one.column]), one.named, lines, one.ragged + two.ragged, notes)
 
 
-def _rows(sheet: Sheet, names: ItemNames, prefix: str) -> _Rows:
+def _rows(sheet: TableRows, names: ItemNames, prefix: str) -> _Rows:
     column = _file_column(sheet.lines, names)
     if column is None:
         raise Unfit("no column names these images")
@@ -266,11 +265,11 @@ def _of_attributes(table: Table, rows: _Rows) -> Table:
     return table
 
 
-def _others(rows: _Rows, skipped: set[int]) -> list[Column]:
+def _others(rows: _Rows, skipped: set[int]) -> list[AttributeColumn]:
     return [_column(rows, place) for place in range(len(rows.header)) if place not in skipped]
 
 
-def _column(rows: _Rows, place: int) -> Column:
+def _column(rows: _Rows, place: int) -> AttributeColumn:
     wheres = [line.where for _, line in rows.lines]
     return classify(rows.header[place], [line.cells[place] for _, line in rows.lines], wheres)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,15 +10,22 @@ from torch import Tensor
 
 from zeuxis.data import DataSpec, Pack
 from zeuxis.data.batches import permutation
-from zeuxis.data.listing import OnProgress
-from zeuxis.data.spelling import PREFIX, is_there, named
+from zeuxis.data.spelling import PREFIX, is_there, named_set
 from zeuxis.errors import UsageError
-from zeuxis.explore.expression import parse, vocabulary
+from zeuxis.explore.expression import parse_terms, vocabulary
 from zeuxis.io import images
+from zeuxis.io.paths import expanded
+from zeuxis.runtime.callbacks import ProgressCallback
 
 
 def examples(
-    text: str, seeds: Sequence[int], *, size: int, channels: int, order: int = 0, progress: OnProgress | None = None
+    text: str,
+    seeds: Sequence[int],
+    *,
+    size: int,
+    channels: int,
+    order: int = 0,
+    progress: ProgressCallback | None = None,
 ) -> Tensor:
     """Images (n c h w, in [-1, 1]), one for each seed, of what `text` names.
 
@@ -27,14 +33,15 @@ def examples(
     `avatars:smiling woman`, `birds:robin` those that show this. Seeds give different images while there are enough;
     `order` gives them in another order. `UsageError` where there is no such thing.
     """
+    text = expanded(text)
     if is_picture(text):
-        named(text)  # a file without an ending may have the name of a set
+        named_set(text)  # a file without an ending may have the name of a set
         return images.read(text, size=size, channels=channels).expand(len(seeds), -1, -1, -1)
     data, what = _parts(text)
     pack = DataSpec.parse(data).open(size, channels, progress=progress)
     places = _showing(pack, what) if what else np.arange(len(pack))
     shuffled = places[permutation(len(places), seed=order, epoch=0)]
-    return images.from_uint8(pack.images[shuffled[[seed % len(places) for seed in seeds]]])
+    return images.from_uint8(pack.rows(shuffled[[seed % len(places) for seed in seeds]]))
 
 
 def is_picture(text: str) -> bool:
@@ -55,9 +62,9 @@ def _parts(text: str) -> tuple[str, str]:
     return text.removesuffix(plain) + data, what.strip()
 
 
-def _showing(pack: Pack, what: str) -> np.ndarray[Any, Any]:
+def _showing(pack: Pack, what: str) -> images.Array:
     """The places of the images that show what the words say."""
-    terms = parse(what, vocabulary(pack.attributes, pack.classes))
+    terms = parse_terms(what, vocabulary(pack.attributes, pack.classes))
     if len(terms) != 1 or terms[0].weight != 1:
         raise UsageError(
             f"{what!r} is an expression; name what one picture shows, as in mnist:9 or avatars:smiling woman"

@@ -1,4 +1,4 @@
-"""Deep convolutional GAN: doubling convolutions against halving ones (Radford 2015), kept stable by R1."""
+"""DCGAN: a deep convolutional GAN (Radford 2015), stabilised by R1."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, AdaptiveR1, interval_option, lazy_weight, target_option, turns
+from zeuxis.adversarial import GAN_LOSSES, AdaptiveR1, adam, interval_option, lazy_weight, target_option, turns
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.augment import Augment, augment
-from zeuxis.nets.conv import Norm, Upsampling, opponents
+from zeuxis.nets.conv import Norm, Upsampling, opponents, upsampling_option
 from zeuxis.schedules import decay_option, decayed
 
 # Radford 2015, sections 3 and 4 (the prior stays Gaussian, where the paper draws uniformly: directions are then alike).
@@ -47,10 +47,7 @@ class DCGAN(Latent):
     )
     r1_interval: int = interval_option()
     r1_target: float = target_option()
-    upsampling: Upsampling = option(
-        "nearest",
-        "generator upsampling: nearest neighbour and a convolution, or transposed",
-    )
+    upsampling: Upsampling = upsampling_option()
     discriminator_norm: Norm = option("none", "normalisation in the discriminator")
     spectral_norm: bool = option(False, "spectral normalisation of the discriminator (Miyato 2018)")
     augment: Augment = option(
@@ -78,10 +75,7 @@ class DCGAN(Latent):
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
-        return {
-            name: Adam(network.parameters(), self.lr, (self.beta1, 0.999), fused=True)
-            for name, network in players.items()
-        }
+        return adam(players, self.lr, (self.beta1, 0.999))
 
     def lr_scale(self, clock: Clock) -> float:
         return decayed(self.lr_decay_start, clock.images)

@@ -1,4 +1,4 @@
-"""The generative adversarial network as first written: two multilayer perceptrons in a game (Goodfellow 2014)."""
+"""The original GAN: two multilayer perceptrons in a game (Goodfellow 2014)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, interval_option, lazy_weight, turns
+from zeuxis.adversarial import GAN_LOSSES, adam, interval_option, lazy_weight, turns
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 
 
@@ -48,10 +48,7 @@ class GAN(Latent):
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
-        return {
-            name: Adam(network.parameters(), self.lr, (self.beta1, 0.999), fused=True)
-            for name, network in players.items()
-        }
+        return adam(players, self.lr, (self.beta1, 0.999))
 
     def score(self, image: Tensor) -> Tensor:
         """The discriminator's scores (n 1): the logit of 'real'."""

@@ -1,4 +1,4 @@
-"""Progressively growing GAN: both networks begin with tiny images, and larger ones are faded in (Karras 2018)."""
+"""ProGAN: progressive growing of both networks, from low to high resolution (Karras 2018)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, gradient_penalty, interval_option, lazy_weight, turns, wasserstein
+from zeuxis.adversarial import GAN_LOSSES, adam, gradient_penalty, interval_option, lazy_weight, turns, wasserstein
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.conv import pyramid
 from zeuxis.nets.equalised import EqualConv2d, EqualLinear, minibatch_deviation, pixel_norm
 from zeuxis.nets.style import widths
 from zeuxis.schedules import decay_option, decayed
-
-Score = Callable[[Tensor], Tensor]
 
 ROOT = 2**0.5  # what keeps the variance through a leaky ReLU
 DRIFT = 1e-3  # weight that keeps a critic's scores near 0 (Karras 2018, appendix A.1)
@@ -140,10 +138,7 @@ class ProGAN(Latent):
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
-        return {
-            name: Adam(network.parameters(), self.lr, (0.0, self.beta2), fused=True)
-            for name, network in players.items()
-        }
+        return adam(players, self.lr, (0.0, self.beta2))
 
     def lr_scale(self, clock: Clock) -> float:
         return decayed(self.lr_decay_start, clock.images)
@@ -175,7 +170,7 @@ class ProGAN(Latent):
             yield from turns(GAN_LOSSES["non-saturating"], score, real, fake, r1_weight=weight)
         self.growth.seen.fill_(clock.images)
 
-    def criticism(self, score: Score, real: Tensor, fake: Tensor) -> Iterator[Turn]:
+    def criticism(self, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Iterator[Turn]:
         """The turns of the paper's game: Gulrajani's critic, one step for each of the generator, kept from drifting off."""
         real_score, fake_score = score(real), score(fake.detach())
         yield None, {"critic/wasserstein": wasserstein(real_score, fake_score)}

@@ -1,4 +1,4 @@
-"""Small photographs made large: a residual network trained on pixels, then against an adversary (Ledig 2017)."""
+"""SRGAN: super-resolution by a residual network, pretrained on pixels, then adversarial (Ledig 2017)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, turns
+from zeuxis.adversarial import GAN_LOSSES, adam, turns
 from zeuxis.model import Batch, Clock, SuperResolution, Turn, UsesFeatures, option
 from zeuxis.nets.augment import turned
 
@@ -144,7 +144,7 @@ class SRGAN(SuperResolution, UsesFeatures):
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
-        return {name: Adam(network.parameters(), self.lr, fused=True) for name, network in players.items()}
+        return adam(players, self.lr)
 
     def lr_scale(self, clock: Clock) -> float:
         return self.pretrain_lr / self.lr if clock.step < self.pretrain_steps else 1.0

@@ -1,4 +1,4 @@
-"""A mapped latent that styles every layer of its generator, judged with adaptive augmentation (Karras 2020)."""
+"""StyleGAN2: a style-based generator with adaptive discriminator augmentation (Karras 2020)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-from torch.optim import Adam, Optimizer
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, PathLength, interval_option, lazy_weight, path_lengths, r1
+from zeuxis.adversarial import GAN_LOSSES, PathLength, adam, interval_option, lazy_weight, path_lengths, r1
 from zeuxis.model import Batch, Clock, StyleBased, Turn, option
 from zeuxis.nets.adaptive import Adaptive
 from zeuxis.nets.style import Discriminator, Mapping, Synthesis
@@ -71,9 +71,8 @@ class StyleGAN2(StyleBased):
         self.lengths = PathLength()
 
     def optimizers(self) -> dict[str, Optimizer]:
-        generator = [*self.mapping_network.parameters(), *self.synthesis.parameters()]
-        players = {"discriminator": list(self.discriminator.parameters()), "generator": generator}
-        return {name: Adam(mine, self.lr, (0.0, self.beta2), fused=True) for name, mine in players.items()}
+        generator = nn.ModuleList((self.mapping_network, self.synthesis))
+        return adam({"discriminator": self.discriminator, "generator": generator}, self.lr, (0.0, self.beta2))
 
     def lr_scale(self, clock: Clock) -> float:
         return decayed(self.lr_decay_start, clock.images)

@@ -1,4 +1,4 @@
-"""Wasserstein GAN: a critic with clipped weights measures how far apart two distributions are (Arjovsky 2017)."""
+"""WGAN: a Wasserstein GAN whose critic has clipped weights (Arjovsky 2017)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.optim import Optimizer, RMSprop
 
 from zeuxis.adversarial import clip_weights, wasserstein
 from zeuxis.model import Batch, Clock, Latent, Turn, option
-from zeuxis.nets.conv import Norm, Upsampling, opponents
+from zeuxis.nets.conv import Norm, Upsampling, opponents, upsampling_option
 
 # Arjovsky 2017, algorithm 1 and section 4.
 PAPER = {
@@ -32,10 +32,7 @@ class WGAN(Latent):
     lr: float = option(2e-4, "RMSprop learning rate of both networks", low=0, high=1, group="optimisation")
     n_critic: int = option(2, "critic steps per generator step", low=1, high=1000, group="losses")
     clip_value: float = option(0.01, "weight clipping bound of the critic", low=1e-6, high=1, group="losses")
-    upsampling: Upsampling = option(
-        "nearest",
-        "generator upsampling: nearest neighbour and a convolution, or transposed",
-    )
+    upsampling: Upsampling = upsampling_option()
     critic_norm: Norm = option("batch", "normalisation in the critic")
 
     training_only = ("critic",)

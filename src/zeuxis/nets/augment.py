@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from zeuxis.options import option
 
 JitterMode = Literal["reflect", "resize"]
 Augment = Literal["none", "translation", "translation+cutout", "color+translation+cutout"]
@@ -57,6 +59,17 @@ def cutout(image: Tensor, ratio: float = 0.5) -> Tensor:
     half_h, half_w = int(h * ratio / 2), int(w * ratio / 2)
     hole = ((rows - top).abs() <= half_h) & ((columns - left).abs() <= half_w)
     return image.masked_fill(hole, 0.0)
+
+
+def jitter_scale_option() -> Any:
+    """The option for the factor of `jitter`: 286 of 256 pixels in the paper."""
+    meaning = "random jitter: images are enlarged by this factor and cropped back; 1: off"
+    return option(1.117, meaning, low=1, high=2, group="data")
+
+
+def jitter_mode_option() -> Any:
+    """The option for the mode of `jitter`."""
+    return option("reflect", "how jitter enlarges: reflection padding, or resizing as in the paper", group="data")
 
 
 def jitter(images: Sequence[Tensor], by: float, enlarge: JitterMode = "reflect") -> list[Tensor]:

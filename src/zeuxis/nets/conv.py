@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zeuxis.nets.norm import norm_layer
+from zeuxis.options import option
 
 Norm = Literal["batch", "layer", "none"]
 Upsampling = Literal["nearest", "transposed"]
+
+
+def upsampling_option() -> Any:
+    """The option for `Upsampling`."""
+    return option("nearest", "generator upsampling: nearest neighbour and a convolution, or transposed")
 
 
 def pyramid(size: int) -> list[int]:

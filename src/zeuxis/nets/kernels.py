@@ -149,13 +149,19 @@ class _Seeing(TorchFunctionMode):
         return func(*args, **kwargs or {})
 
 
-def choose(step: Callable[[], object], *, seconds: float = 5.0) -> dict[str, str]:
-    """The kernels that win, by layer, among the layers that `step` calls; at most about so many seconds are spent."""
+def called(step: Callable[[], object]) -> list[Layer]:
+    """The layers that `step` calls, each once, in the order in which they come."""
     with _Seeing() as seen:
         step()
+    return list(seen.layers)
+
+
+def choose(step: Callable[[], object], *, seconds: float = 5.0) -> dict[str, str]:
+    """The kernels that win, by layer, among the layers that `step` calls; at most about so many seconds are spent."""
+    layers = called(step)
     end = time.monotonic() + seconds
     table: dict[str, str] = {}
-    for layer in sorted(seen.layers, key=_operations, reverse=True):
+    for layer in sorted(layers, key=_operations, reverse=True):
         if _operations(layer) < WORTH or time.monotonic() > end:
             break
         choice = _fastest(layer)

@@ -12,6 +12,8 @@ from zeuxis import storage
 from zeuxis.errors import UsageError
 from zeuxis.metrics import extractors, vgg
 from zeuxis.model import Model, UsesFeatures, options_of
+from zeuxis.options import check_declaration
+from zeuxis.training.players import check_parameters
 
 
 def options_in_force(
@@ -39,6 +41,16 @@ def values_in_force(
     return {name: value for name, (value, _) in found.items()}
 
 
+def check_options(family: type[Model], options: Mapping[str, Any]) -> None:
+    """Raise `UsageError` where the family has no option of a name, or does not declare its options as a dataclass does."""
+    check_declaration(family)
+    known = [f.name for f in options_of(family)]
+    for name in options.keys() - set(known):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+        raise UsageError(f"{family.family()} has no option {name!r}; {hint}")
+
+
 def build(
     family: type[Model],
     options: Mapping[str, Any],
@@ -48,13 +60,10 @@ def build(
     weights_of: str | None = None,
 ) -> Model:
     """A model whose first weights are a function of the seed (drawn on the CPU), or those of the model `weights_of`."""
-    known = [f.name for f in options_of(family)]
-    for name in options.keys() - set(known):
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
-        raise UsageError(f"{family.family()} has no option {name!r}; {hint}")
+    check_options(family, options)
     torch.manual_seed(seed)
     model = family(**options)
+    check_parameters(model)
     if weights_of is not None:
         storage.fill(model, storage.read_model_folder(weights_of)[1])
     if isinstance(model, UsesFeatures) and model.needs_features:

@@ -94,4 +94,4 @@ def draw(sheet: Sheet, path: Path) -> Image.Image:
 def write_text(path: Path, text: str) -> None:
     """Write a text file, if it is not there already as it should be."""
     if not path.exists() or path.read_text(encoding="utf-8") != text:
-        files.write_file(path, text.encode())
+        files.write_file(path, text.encode(errors="backslashreplace"))

@@ -17,6 +17,7 @@ from zeuxis.model import Batch, Clock, Model, Translator
 from zeuxis.runtime import signals
 from zeuxis.runtime.device import choose_device, choose_precision, choose_threads, memory_kept, peak_memory
 from zeuxis.training import engine
+from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
 from zeuxis.training.build import build, options_in_force
 from zeuxis.training.settings import TrainSettings
 
@@ -86,7 +87,7 @@ class _Noise:
         return noise.to(memory_format=torch.channels_last)
 
 
-def dry_run(
+def plan_run(
     settings: TrainSettings, family: type[Model], options: Mapping[str, Any], *, shape: Mapping[str, Any] | None = None
 ) -> Plan:
     """Build the model and take a few steps on noise; no data is read and nothing is written.
@@ -94,13 +95,15 @@ def dry_run(
     `shape` are the options that a named set decides.
     """
     chosen = options_in_force(family, shape=shape or {}, preset=settings.preset, given=options)
+    batch_size = settings.batch_size or family.batch_size
+    check_micro_batches(batch_size, settings.micro_batches)
     with signals.signals():
         device = choose_device(settings.device)
         precision = choose_precision(settings.precision, device, suits=family.bf16)
         settings = dataclasses.replace(settings, precision=precision)
         choose_threads(settings.threads, tell=lambda text: None)
         model = build(family, {name: value for name, (value, _) in chosen.items()}, seed=settings.seed, device=device)
-        batch_size = settings.batch_size or family.batch_size
+        check_one_image(model, _Noise(model), settings)
         with memory_kept():
             state = engine.State.start(model)
             clocks = [clock for clock in model.schedule_breakpoints(batch_size) if clock.step < settings.last_step]

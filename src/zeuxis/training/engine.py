@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from zeuxis import renamed
-from zeuxis.errors import DivergedError
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.kernels import WORTH, Using, choose
+from zeuxis.training.divergence import FiniteCheck
+from zeuxis.training.players import check_parameters, optimizer_of, parameters_of
 
 Precision = Literal["fp32", "bf16"]
 Tensors = dict[str, dict[str, Tensor]]
@@ -46,6 +47,7 @@ class State:
     @classmethod
     def start(cls, model: Model) -> State:
         """The state before the first step; the model is laid out for convolutions (channels last) in place."""
+        check_parameters(model)
         model.train()
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = copy.deepcopy(model).drop_training_only().eval().requires_grad_(False)
@@ -115,7 +117,7 @@ def train(
     with the same bits.
     """
     state = resume or State.start(model)
-    watch = _Watch(eager=model.device.type == "cpu")
+    watch = FiniteCheck(eager=model.device.type == "cpu")
     while state.clock.step < steps:
         clock = state.clock
         batch = data.batch(clock.images, batch_size)
@@ -155,7 +157,12 @@ def train_step(
             player, terms = turn
             _note(report, player, terms, len(games))
             if player is not None:
-                _note(report, None, {f"{player}/loss": _backward(optimizers[player], terms, len(games))}, 1)
+                _note(
+                    report,
+                    None,
+                    {f"{player}/loss": _backward(optimizer_of(player, optimizers, model), terms, len(games))},
+                    1,
+                )
         if player is not None:
             report[f"{player}/grad_norm"] = _move(optimizers[player], model.lr_scale(clock))
 
@@ -220,10 +227,6 @@ def _seed(seed: int, device: torch.device) -> None:
         torch.manual_seed(seed)
 
 
-def _parameters(optimizer: Optimizer) -> list[Tensor]:
-    return [p for group in optimizer.param_groups for p in group["params"]]
-
-
 def _note(report: dict[str, Tensor], player: str | None, terms: Mapping[str, Tensor], micro_batches: int) -> None:
     for term, value in terms.items():
         if term == "loss" and player is not None:
@@ -237,13 +240,13 @@ def _backward(optimizer: Optimizer, terms: Mapping[str, Tensor], micro_batches: 
     """Add the player's gradient of this part's share of its loss; that share."""
     loss = torch.stack([value.float() for value in terms.values()]).sum() / micro_batches
     # Only the player whose turn it is gets gradients; the others' weights are not even differentiated.
-    loss.backward(inputs=_parameters(optimizer))  # type: ignore[no-untyped-call]
+    loss.backward(inputs=parameters_of(optimizer))  # type: ignore[no-untyped-call]
     return loss
 
 
 def _move(optimizer: Optimizer, lr_scale: float = 1.0) -> Tensor:
     """Step the player, its learning rates multiplied by `lr_scale` for this step alone; the norm of its gradient."""
-    gradients = [p.grad for p in _parameters(optimizer) if p.grad is not None]
+    gradients = [p.grad for p in parameters_of(optimizer) if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
     given = [group["lr"] for group in optimizer.param_groups]
     for group, lr in zip(optimizer.param_groups, given):
@@ -261,7 +264,7 @@ def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def _restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]) -> None:
-    parameters = _parameters(optimizer)
+    parameters = parameters_of(optimizer)
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split("/", 1)
@@ -270,32 +273,3 @@ def _restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], grou
         kept = torch.empty_like(like, dtype=value.dtype).copy_(value) if value.shape == like.shape else value.clone()
         state.setdefault(int(index), {})[name] = kept
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-class _Watch:
-    """Finds the first number that is not finite; looks at once on a CPU, every 16 steps where looking means waiting."""
-
-    def __init__(self, *, eager: bool) -> None:
-        self._patience = 1 if eager else 16
-        self._seen: list[tuple[int, dict[str, Tensor]]] = []
-
-    def see(self, step: int, report: dict[str, Tensor]) -> None:
-        self._seen.append((step, report))
-        if len(self._seen) >= self._patience:
-            self.flush()
-
-    def flush(self) -> None:
-        """Raise `DivergedError` at the first term that is not finite."""
-        seen, self._seen = self._seen, []
-        if not seen or bool(torch.isfinite(torch.stack([v for _, report in seen for v in report.values()]).sum())):
-            return
-        for step, report in seen:
-            for name, value in report.items():
-                if not math.isfinite(value.item()):
-                    raise _diverged(step, name, value.item())
-
-
-def _diverged(step: int, name: str, value: float) -> DivergedError:
-    player, _, term = name.rpartition("/")
-    what = f"the gradient of {player}" if term == "grad_norm" else f"the term '{term}' of {player}"
-    return DivergedError(f"{what} is {value} at step {step}; try a lower --lr, or another --seed")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from zeuxis import families
 from zeuxis.model import Clock, Model, Translator
 from zeuxis.training.config import Recipe
@@ -11,10 +13,15 @@ _TRANSLATE = "images = zeuxis.translate(model, sources)  # n c h w, in [-1, 1], 
 _TELLING = ("batch_size", "seed", "precision", "micro_batches", "resize_mode", "max_images", "hflip", "init_from")
 
 
+def _first_line(model: Model) -> str:
+    """Of the docstring of the module that the family is in."""
+    return (sys.modules[type(model).__module__].__doc__ or "").strip().partition("\n")[0]
+
+
 def card(recipe: Recipe, clock: Clock, model: Model) -> str:
     """What the model is, what it learned from and how it was made, in Markdown."""
     data = recipe.data.title
-    about = "" if ":" in recipe.family else families.summary(recipe.family)
+    about = _first_line(model) if ":" in recipe.family else families.summary(recipe.family)
     options = "\n".join(f"| {name} | {value} |" for name, value in recipe.options.items())
     settings = ", ".join(f"{name} {getattr(recipe.settings, name)}" for name in _TELLING)
     made_with = ", ".join(f"{name} {version}" for name, version in recipe.versions.items())

@@ -11,29 +11,30 @@ from typing import Any
 from zeuxis.data import DataSpec, Pack
 from zeuxis.data.batches import PackSource, PairSource, open_data, open_pairs_of, source_of
 from zeuxis.data.pairs import Pairs
-from zeuxis.data.passed_over import remarks
 from zeuxis.errors import DataError, UsageError
-from zeuxis.judging import sets, translation
-from zeuxis.judging.watch import Watch, watch, watch_translations
+from zeuxis.judging.periodic import PeriodicEvaluation
+from zeuxis.judging.reference import choose_reference
+from zeuxis.judging.translation import choose_pairs
 from zeuxis.loading import trusted
 from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
 from zeuxis.runtime import signals
 from zeuxis.runtime.device import choose_device, choose_precision, choose_threads, memory_kept
-from zeuxis.runtime.progress import Display, open_display
+from zeuxis.runtime.progress import Display, noting, open_display
 from zeuxis.runtime.signals import Interrupt, Stop, Stopped
 from zeuxis.storage import Checkpoint, Run
 from zeuxis.training import contact_sheets, engine
+from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
 from zeuxis.training.budget import Budget
 from zeuxis.training.build import build, values_in_force
 from zeuxis.training.config import Recipe, read, selected_by, versions
-from zeuxis.training.dry_run import Plan, dry_run
+from zeuxis.training.dry_run import Plan, plan_run
 from zeuxis.training.engine import State
 from zeuxis.training.loggers import Events, check_tensorboard
 from zeuxis.training.loop import Training
 from zeuxis.training.settings import TrainSettings
 
-__all__ = ["Plan", "Stopped", "choose_device", "choose_precision", "dry_run", "resume", "start"]
+__all__ = ["Plan", "Stopped", "choose_device", "choose_precision", "plan_run", "resume_run", "start"]
 
 
 def start(
@@ -54,27 +55,25 @@ def start(
         data = selected_by(settings, data, suits=family.resize_mode)
         settings = dataclasses.replace(settings, resize_mode=data.resize_mode)
         options = values_in_force(family, shape=data.own_shape, preset=settings.preset, given=options)
+        check_micro_batches(settings.batch_size or family.batch_size, settings.micro_batches)
         settings, model = _prepare(settings, family, options, shown, weights_of=settings.init_from)
         pack = _open(data, model, shown)
         chosen = _kernels(settings, model, pack)
-        where = data.absolute()  # a resume may begin in another folder
-        recipe = Recipe(
-            family.family(), where, model.options, settings, pack.fingerprint, len(pack), chosen_kernels=chosen
-        )
-        scorer = _watch(recipe, model, shown)
+        about = family.family(), data.absolute()  # a resume may begin in another folder
+        recipe = Recipe(*about, model.options, settings, pack.fingerprint, len(pack), chosen_kernels=chosen)
+        source = _batches(recipe, model, pack)
+        scorer = _periodic_evaluation(recipe, model, shown)
         with stop.later():
             run = Run.create(
                 settings.out, settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}", recipe.values()
             )
         with run.lock():
-            shown.note(f"run {run.path}")
-            for line in _remarks(pack):
-                shown.note(line)
-            _train(run, recipe, model, pack, scorer, stop=stop, display=shown)
+            _announce(run, pack, shown)
+            _train(run, recipe, model, source, scorer, stop=stop, display=shown)
     return run.path
 
 
-def resume(
+def resume_run(
     run: str | Path,
     *,
     steps: int | None = None,
@@ -102,12 +101,12 @@ def resume(
                 weights_of=None if checkpoint else recipe.settings.init_from,
             )
             _check_steps(checkpoint, settings)
-            pack = _open(recipe.data, model, shown)
-            _check_same(recipe, pack)
+            _check_same(recipe, pack := _open(recipe.data, model, shown))
+            source = _batches(recipe, model, pack)
             if steps is not None or cpu_minutes is not None:
                 found.write_config(recipe.values())
-            scorer = _watch(recipe, model, shown)
-            _train(found, recipe, model, pack, scorer, stop=stop, display=shown, checkpoint=checkpoint)
+            scorer = _periodic_evaluation(recipe, model, shown)
+            _train(found, recipe, model, source, scorer, stop=stop, display=shown, checkpoint=checkpoint)
     return found.path
 
 
@@ -116,7 +115,7 @@ def _on_stage(display: Display | None) -> Iterator[tuple[Stop, Display]]:
     """Signals received and the display open; a signal before the first step ends the run with nothing lost."""
     with signals.signals() as stop:
         try:
-            with display or open_display() as shown:
+            with display or open_display() as shown, noting(shown):
                 yield stop, shown
         except Interrupt as interrupt:
             raise interrupt.stopped(f"{interrupt}; nothing is lost") from None
@@ -149,10 +148,12 @@ def _open(data: DataSpec, model: Model, display: Display) -> Pack | Pairs:
     return open_data(data, model, progress=lambda done, total: display.work("reading images", done, total))
 
 
-def _remarks(data: Pack | Pairs) -> list[str]:
-    """What of the data is passed over."""
+def _announce(run: Run, data: Pack | Pairs, display: Display) -> None:
+    """Name the run, and say what of its data is passed over."""
+    display.note(f"run {run.path}")
     packs = [data] if isinstance(data, Pack) else [data.source, data.image]
-    return list(dict.fromkeys(line for pack in packs for line in remarks(pack)))
+    for line in dict.fromkeys(line for pack in packs for line in pack.passed_over):
+        display.note(line)
 
 
 def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[str, str]:
@@ -187,16 +188,15 @@ def _train(
     run: Run,
     recipe: Recipe,
     model: Model,
-    pack: Pack | Pairs,
-    scorer: Watch | None,
+    source: PackSource | PairSource,
+    scorer: PeriodicEvaluation | None,
     *,
     stop: Stop,
     display: Display,
     checkpoint: Checkpoint | None = None,
 ) -> None:
-    source = _batches(recipe, model, pack)
     state, budget = State.start(model), Budget(recipe.settings)
-    reals = _reals(run, recipe, model, source, len(pack))
+    reals = _reals(run, recipe, model, source, recipe.images)
     settled = _take_over(run, state, budget, checkpoint)
     step = state.clock.step
     _greet(run, recipe, checkpoint, display)
@@ -207,24 +207,26 @@ def _train(
 
 
 def _batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | PairSource:
-    """The batches of the run, if they have what the model learns from."""
+    """The batches of the run, if the model can learn from them."""
     settings = recipe.settings
     source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
     if missing := model.needs - source.columns:
         raise DataError(f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have")
+    check_one_image(model, source, settings)
     return source
 
 
-def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:
-    """What scores the run as it goes, where that was asked for."""
+def _periodic_evaluation(recipe: Recipe, model: Model, display: Display) -> PeriodicEvaluation | None:
+    """The evaluation during training, where it was asked for."""
     settings = recipe.settings
     if not settings.evaluate_every:
         return None
-    extractor = extractors.find("lite0", device=settings.device)
+    extractor = extractors.find_extractor("lite0", device=settings.device)
     if isinstance(model, Translator):
-        return watch_translations(translation.choose(model, recipe.data, count=settings.evaluate_samples), extractor)
-    chosen = sets.choose(recipe.data, count=settings.evaluate_samples, size=model.size, channels=model.channels)
-    return watch(chosen, extractor, progress=display.work)
+        pairs = choose_pairs(model, recipe.data, count=settings.evaluate_samples)
+        return PeriodicEvaluation.of_translations(pairs, extractor)
+    chosen = choose_reference(recipe.data, count=settings.evaluate_samples, size=model.size, channels=model.channels)
+    return PeriodicEvaluation.of_samples(chosen, extractor, progress=display.work)
 
 
 def _reals(run: Run, recipe: Recipe, model: Model, source: PackSource | PairSource, count: int) -> contact_sheets.Reals:
