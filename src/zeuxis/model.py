@@ -278,9 +278,8 @@ Features = Callable[[Tensor, int], Tensor]  # images (n c h w, in [-1, 1]) and a
 
 
 class UsesFeatures(Model):
-    """A model with a perceptual loss on a frozen feature network, set from outside.
-
-    The network is neither among the parameters nor in the saved weights."""
+    """A model with a perceptual loss on a frozen feature network. The network is set from outside: it is neither among
+    the parameters nor in the saved weights."""
 
     feature_network: Features | None = None
 

@@ -77,7 +77,7 @@ def geometry(n: int, size: int, p: Tensor) -> Tensor:
     """Random affine transforms (n 3 3) about the centre, in half widths of the square image.
 
     In this order: flip, rotation by 90 degrees, integer translation up to an eighth; isotropic scaling, rotation,
-    anisotropic scaling, rotation, fractional translation. Each with probability p; the strengths are those of the paper's appendix B.
+    anisotropic scaling, rotation, fractional translation. Each with probability p; strengths as in appendix B of the paper.
     """
     draw, either = Draw(n, p), 1 - (1 - p).sqrt()  # of two turns, so that one or both happen with probability p
     stretch = draw.normal(0.2)
