@@ -124,9 +124,7 @@ class Comparison:
         lines = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"]
         lines += ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows]
         notes = "".join(f"<p>{html.escape(text)}</p>" for text in self.warnings())
-        buffer = io.BytesIO()
-        self.picture().save(buffer, "PNG")
-        sheet = base64.b64encode(buffer.getvalue()).decode()
+        sheet = base64.b64encode(images.png(self.picture())).decode()
         top = f'<!doctype html><meta charset="utf-8"><title>Zeuxis: runs compared</title><style>{_STYLE}</style>'
         return f'{top}<table>{"".join(lines)}</table>{notes}<img alt="samples" src="data:image/png;base64,{sheet}">\n'
 
