@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as in `typing`, which `python -m zeuxis` would import from the current folder
 if TYPE_CHECKING:
+    from typing import Any
+
     from zeuxis.api import (
         arithmetic,
         compare,

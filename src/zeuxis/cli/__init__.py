@@ -7,7 +7,6 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 
 from cyclopts import App, CycloptsError, Group
 from cyclopts.exceptions import UnusedCliTokensError
@@ -52,8 +51,6 @@ def run(tokens: Sequence[str]) -> int:
     """Run a command line, given as words; its exit code. Errors go to stderr, one line each."""
     debug = "--debug" in tokens
     words = [token for token in tokens if token != "--debug"]
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # a family of the user's own lies beside their data
     try:
         with signals.signals():
             build(words)(words, exit_on_error=False, print_error=False)

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from zeuxis.errors import UsageError
+from zeuxis.runtime import own_code
 
 if TYPE_CHECKING:
     from zeuxis.model import Model
@@ -28,7 +29,7 @@ def summary(name: str) -> str:
 
 
 def find(name: str) -> type[Model]:
-    """The family of that name, or the class `my_module:MyModel`."""
+    """The family of that name, or the class `my_module:MyModel`, which must be what the user typed and no file's word."""
     if ":" in name:
         return _outside(name)
     if name not in names():
@@ -53,11 +54,7 @@ def _model_in(module: ModuleType) -> type[Model]:
 def _outside(name: str) -> type[Model]:
     from zeuxis.model import Model
 
-    module_name, _, class_name = name.partition(":")
-    try:
-        model = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"cannot import {name}: {error}; expected my_module:MyModel, importable from here") from error
+    model = own_code.imported(name, "my_module:MyModel")
     if not (inspect.isclass(model) and issubclass(model, Model)):
         raise UsageError(f"{name} is not a zeuxis.Model; derive it from Model, Latent, Encoder or Translator")
     return model
