@@ -13,7 +13,7 @@ import itertools
 
 from zeuxis import explore, loading
 from zeuxis.data import DataSpec
-from zeuxis.explore.arithmetic import LENGTH, score
+from zeuxis.explore.arithmetic import LENGTH, score_arithmetic
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Latent
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--all", action="store_true")
     arguments = parser.parse_args()
 
-    model = loading.load(arguments.model)
+    model = loading.load_model(arguments.model)
     if not isinstance(model, Latent):
         parser.error(f"{arguments.model} has no latent space")
     pack = DataSpec.parse(arguments.data).open(model.size, model.channels)
@@ -43,9 +43,9 @@ def main() -> None:
     print("balance length average | as asked, other attributes changed: for each expression")
     for balance, length, average in itertools.product(balances, lengths, AVERAGES):
         found = [
-            score(
+            score_arithmetic(
                 model,
-                explore.parse(text, words),
+                explore.parse_terms(text, words),
                 words=words,
                 candidates=among,
                 reader=reader,

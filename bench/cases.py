@@ -104,7 +104,7 @@ def _srgan() -> Case:
 
     def ours() -> Model:
         model = SRGAN(**SRGAN.presets["paper"])
-        model.pretrain_steps, model.feature_network = 0, vgg.feature_network(vgg.filled(vgg.VGG().state_dict()))
+        model.pretrain_steps, model.feature_network = 0, vgg.feature_network(vgg.vgg_network(vgg.VGG().state_dict()))
         return model
 
     def plain() -> Step:

@@ -38,7 +38,7 @@ from zeuxis.data.catalog import avatars
 from zeuxis.io import images
 from zeuxis.metrics import extractors
 from zeuxis.metrics.distances import frechet
-from zeuxis.metrics.features import features
+from zeuxis.metrics.features import extract_features
 
 SIZE = 64
 SMALL, LARGE = (178, 218), (640, 427)
@@ -180,7 +180,7 @@ def least(path: Path) -> Image.Image:
 def quality(count: int, rng: np.random.Generator) -> None:
     """Print how far each way to 64 pixels is from a full decode and Lanczos."""
     print("width | decibels: as a pack has it | the JPEG itself | bicubic | bilinear | FID[lite0], in this order")
-    extractor = extractors.find("lite0")
+    extractor = extractors.find_extractor("lite0")
     for width in (172, 178, 200, 255, 260, 320):
         found: dict[str, list[Any]] = {"full": [], "pack": [], "before": [], "bicubic": [], "bilinear": []}
         for image in photographs(count, (width, round(width * 218 / 178)), rng):
@@ -195,8 +195,8 @@ def quality(count: int, rng: np.random.Generator) -> None:
         stacks = {name: np.stack(each) for name, each in found.items()}
         full = stacks.pop("full")
         near = [f"{decibels(full, other):.1f}" for other in stacks.values()]
-        reference = features(extractor, images.from_uint8(full))
-        far = [frechet(reference, features(extractor, images.from_uint8(other))) for other in stacks.values()]
+        reference = extract_features(extractor, images.from_uint8(full))
+        far = [frechet(reference, extract_features(extractor, images.from_uint8(other))) for other in stacks.values()]
         print(f"{width} | {' | '.join(near)} | {', '.join(f'{each:.1f}' for each in far)}", flush=True)
 
 

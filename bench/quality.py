@@ -199,10 +199,10 @@ def _trained(job: Job, home: Path, mark: float) -> Model:
         with run.lock():
             peers.go_on(run, peer, CORES * mark)
     elif found:
-        runs.resume(found[0].parent, cpu_minutes=CORES * mark)
+        runs.resume_run(found[0].parent, cpu_minutes=CORES * mark)
     else:
         runs.start(settings, families.find(job.model), job.options(), data=DataSpec.parse(job.data))
-    return loading.load(_folder(home) / "model", family=peer)
+    return loading.load_model(_folder(home) / "model", family=peer)
 
 
 def _folder(home: Path) -> Path:

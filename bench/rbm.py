@@ -24,10 +24,10 @@ from torch import Tensor
 from zeuxis.data import DataSpec, PackSource
 from zeuxis.families.rbm import RBM
 from zeuxis.io.images import from_uint8
-from zeuxis.metrics import partition
-from zeuxis.metrics.resampling import Score, log_mean, mean
+from zeuxis.likelihood import partition
 from zeuxis.nets.boltzmann import Machine
 from zeuxis.samplers import Chance
+from zeuxis.scores import Score, bootstrap_log_mean, bootstrap_mean, difference
 from zeuxis.training.engine import State, train
 
 BATCH = 64
@@ -87,7 +87,7 @@ def likelihood(machine: Machine, images: Tensor, temperatures: int) -> Score:
     noise = Chance(torch.Generator().manual_seed(0))
     weights = partition.forward_weights(machine, partition.inverse_temperatures(temperatures), chains=100, noise=noise)
     with torch.no_grad():
-        return partition.difference(mean(-machine.free_energy(images)), log_mean(weights))
+        return difference(bootstrap_mean(-machine.free_energy(images)), bootstrap_log_mean(weights))
 
 
 def timed(work: Callable[[], int]) -> float:

@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zeuxis import renamed
 from zeuxis.errors import UsageError
 from zeuxis.io import files
 from zeuxis.judging.attributes import CHANGED, KEPT
-from zeuxis.judging.report import number
+from zeuxis.judging.report import format_score
 
 Row = Mapping[str, Any]
 FID = "FID[lite0]"
-SCORES = (FID, "KID[lite0]", "precision[lite0]", "recall[lite0]", "copies (share of samples)")
+SCORES = (FID, "KID[lite0]", "precision[lite0]", "recall[lite0]", "memorization rate")
 # Of models that translate; those of the way back carry its name before.
 NEAR = ("L1 (of 255)", "PSNR (dB)", "SSIM", "PSNR of Y (dB)", "SSIM of Y", "VGG-feature distance", CHANGED, KEPT)
 _HEADS = ("minutes", "model", "seed", "images seen")
@@ -38,9 +39,15 @@ def read(path: Path) -> list[dict[str, Any]]:
     """The rows, in the order they came; `UsageError` where one is damaged."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        return [json.loads(line) for line in lines]
+        return [_renamed(json.loads(line)) for line in lines]
     except ValueError:
         raise UsageError(f"{path} has a line that is no JSON; correct it") from None
+
+
+def _renamed(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with the names that its scores have today."""
+    scores = [{**each, "name": renamed.SCORES.get(each["name"], each["name"])} for each in row.get("scores", [])]
+    return row | ({"scores": scores} if scores else {})
 
 
 def add(path: Path, row: Row) -> None:
@@ -126,8 +133,8 @@ def _cells_of(row: Row) -> list[str]:
 
 
 def _with_interval(found: Mapping[str, Any]) -> str:
-    low, high = (number(math.nan if found[end] is None else found[end]) for end in ("low", "high"))
-    return f"{number(found['value'])} ({low} to {high})"
+    low, high = (format_score(math.nan if found[end] is None else found[end]) for end in ("low", "high"))
+    return f"{format_score(found['value'])} ({low} to {high})"
 
 
 def _beside(row: Row) -> list[str]:
@@ -137,7 +144,7 @@ def _beside(row: Row) -> list[str]:
     lines = {other: [each.get("beside", {}).get(other) for each in found] for other in others}
     lines["real images"] = [each["real"] for each in found]
     return [
-        _cells([f"*{name}*", "", "", "", *("" if value is None else number(value) for value in values)])
+        _cells([f"*{name}*", "", "", "", *("" if value is None else format_score(value) for value in values)])
         for name, values in lines.items()
         if any(value is not None for value in values)
     ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the test processes share the cores
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: the test processes share the cores
 
 import hypothesis
 import pydantic  # noqa: F401  (as a user's family may: where it is loaded, cyclopts holds values against annotations)
@@ -15,7 +15,13 @@ import pytest
 
 RELEASE = os.environ.get("ZEUXIS_RELEASE") == "1"
 
-hypothesis.settings.register_profile("zeuxis", deadline=None, derandomize=not RELEASE, print_blob=True)
+hypothesis.settings.register_profile(
+    "zeuxis",
+    deadline=None,
+    derandomize=not RELEASE,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # it is the machine that may be slow
+)
 hypothesis.settings.load_profile("zeuxis")
 
 

@@ -49,7 +49,7 @@ def test_loaded_model_gives_the_same_samples(saved: Path) -> None:
     model = zeuxis.load(saved, device="cpu")
     assert isinstance(model, Latent) and not model.training
     assert not any(weight.requires_grad for weight in model.parameters())
-    assert torch.equal(zeuxis.sample(model, 3, seed=5), api.decode(first, first.prior([5, 6, 7])))  # type: ignore[attr-defined]
+    assert torch.equal(zeuxis.sample(model, 3, seed=5), api.decode_latents(first, first.prior([5, 6, 7])))  # type: ignore[attr-defined]
 
 
 def test_loading_imports_no_compiler(tmp_path: Path) -> None:
@@ -77,8 +77,8 @@ def test_interpolation_of_encoded_images(saved: Path) -> None:
     ends = (api.encode(model, one), api.encode(model, other))
     images = zeuxis.interpolate(model, columns=5, ends=ends, path="linear")
     assert images.shape == (2, 5, 1, 28, 28)
-    torch.testing.assert_close(images[:, 0], api.decode(model, api.encode(model, one)))
-    torch.testing.assert_close(images[:, 4], api.decode(model, api.encode(model, other)))
+    torch.testing.assert_close(images[:, 0], api.decode_latents(model, api.encode(model, one)))
+    torch.testing.assert_close(images[:, 4], api.decode_latents(model, api.encode(model, other)))
 
 
 def test_a_walk_ends_where_it_began(saved: Path) -> None:
@@ -96,7 +96,7 @@ def test_arithmetic_by_hand(saved: Path) -> None:
     prior = api.latent(model).prior
     expected = prior([1, 2]).mean(0) - prior([3]).mean(0) + 0.5 * prior([4, 5, 6]).mean(0)
     torch.testing.assert_close(equation.outcome.result, expected)
-    torch.testing.assert_close(equation.pictures.neighbourhood[4], api.decode(model, expected[None])[0])
+    torch.testing.assert_close(equation.pictures.neighbourhood[4], api.decode_latents(model, expected[None])[0])
     assert equation.score is None and equation.figure().width > 300
     with pytest.raises(UsageError, match="no target"):
         zeuxis.arithmetic(model, terms, triples=10)
@@ -166,13 +166,13 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(name=OPTIONS, value=VALUES)
 def test_options_of_any_kind_are_refused_or_taken(saved: Path, tmp_path: Path, name: str, value: Any) -> None:
     folder = tmp_path / "model"
     shutil.copytree(saved, folder, dirs_exist_ok=True)
     try:
         _rewrite(folder, {"options": {name: value}})
-        loading.load(folder)
+        loading.load_model(folder)
     except UsageError as error:
         assert "\n" not in str(error)

@@ -24,12 +24,13 @@ import peers
 import quality
 import standings
 from textbook import ddpm
-from zeuxis import loading, storage
+from waiting import PATIENCE, wait_for
+from zeuxis import loading, scores, storage
 from zeuxis.errors import UsageError
 from zeuxis.families.dcgan import DCGAN
 from zeuxis.families.diffusion import Diffusion
 from zeuxis.io import files
-from zeuxis.metrics import extractors, features, resampling, vgg
+from zeuxis.metrics import extractors, features, vgg
 from zeuxis.training import budget
 
 TINY = {"base_channels": 4, "batch_size": 8, "latent_dim": 8}
@@ -42,8 +43,8 @@ def _few_features(monkeypatch: pytest.MonkeyPatch) -> None:
     def find(name: str, **given: Any) -> features.Extractor:
         return features.own_extractor(name, lambda images: F.avg_pool2d(images, 8).flatten(1))
 
-    monkeypatch.setattr(extractors, "find", find)
-    monkeypatch.setattr(resampling, "RESAMPLES", 40)
+    monkeypatch.setattr(extractors, "find_extractor", find)
+    monkeypatch.setattr(scores, "RESAMPLES", 40)
 
 
 @pytest.fixture
@@ -82,9 +83,9 @@ def test_marks_are_reached_once_and_a_longer_run_goes_on(tmp_path: Path, model: 
     assert [row["steps"] for row in again] == [2, 5, 9]
     assert again[:2] == rows, "what was done is neither done again nor written twice, and scores the same"
     assert len(list(home.glob("0*"))) == 1, "one run"
-    kept = loading.load(home / f"mark-{minutes(2):g}", family=peers.PEERS.get(model))
+    kept = loading.load_model(home / f"mark-{minutes(2):g}", family=peers.PEERS.get(model))
     assert kept.options == rows[0]["options"]
-    last = loading.load(next(home.glob("0*")), family=peers.PEERS.get(model))
+    last = loading.load_model(next(home.glob("0*")), family=peers.PEERS.get(model))
     assert not torch.equal(kept.sample(2), last.sample(2))  # type: ignore[attr-defined]
 
 
@@ -302,11 +303,10 @@ def test_a_stop_saves_and_the_same_command_goes_on(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": paths},
         stderr=subprocess.PIPE,
     )
-    deadline = time.monotonic() + 90
-    while not list(tmp_path.glob("*/0*/checkpoints/step-*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    there = "*/0*/checkpoints/step-*"
+    wait_for(lambda: process.poll() is not None or list(tmp_path.glob(there)), "a checkpoint")
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130 and told.startswith(b"quality: ended by SIGINT") and told.count(b"\n") == 1, told
     (run,) = tmp_path.glob("*/0*")
     checkpoint = storage.Run.open(run).load_checkpoint()

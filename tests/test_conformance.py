@@ -23,7 +23,7 @@ from commandline import typed
 from zeuxis import api, capabilities, families
 from zeuxis.errors import UsageError
 from zeuxis.io import files
-from zeuxis.judging import abilities
+from zeuxis.likelihood import partition
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
 from zeuxis.metrics.vgg import VGG
@@ -443,9 +443,9 @@ def test_every_cell_of_the_matrix_is_so(
 ) -> None:
     """A filled cell works; what an empty one denies is refused, by a message that names who can."""
     feature_network = Extractor("eyes", "", lambda x: F.adaptive_avg_pool2d(x, 2), lambda x: x[:, 0].flatten(1))
-    monkeypatch.setattr(extractors, "find", lambda *words, **named: feature_network)
+    monkeypatch.setattr(extractors, "find_extractor", lambda *words, **named: feature_network)
     monkeypatch.setattr(extractors, "vgg16", lambda **named: VGG().eval().requires_grad_(False))
-    monkeypatch.setattr(abilities, "TEMPERATURES", 50)
+    monkeypatch.setattr(partition, "TEMPERATURES", 50)
     run = runs(name)
     model = api.load(run, device="cpu")
     if capabilities.matrix()[name][ability]:

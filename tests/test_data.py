@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import json
 import os
 import random
@@ -13,7 +14,6 @@ import struct
 import subprocess
 import sys
 import textwrap
-import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from faults import renew
+from waiting import PATIENCE, least_seconds, quick, wait_for, wait_for_file
 from zeuxis.data import Attribute, DataSpec, Pack, PackSource, workers
 from zeuxis.data.batches import permutation
 from zeuxis.data.image_files import natural
@@ -117,9 +119,7 @@ def test_what_cannot_be_used_is_listed_with_its_reason(tmp_path: Path, monkeypat
     with socket.socket(socket.AF_UNIX) as unix:
         monkeypatch.chdir(tmp_path)  # a socket's path is short
         unix.bind("socket.png")
-    begin = time.perf_counter()
-    pack = opened(tmp_path)
-    assert time.perf_counter() - begin < 2
+    pack = opened(tmp_path)  # a FIFO that is opened is waited for, for ever
     assert names(pack) == ["good.png", "wrong.jpg"], "the content counts, not the ending"
     found = reasons(pack)
     assert found.pop("nowhere.png").startswith("cannot be read: ")
@@ -430,14 +430,13 @@ def test_mutated_zips_tables_and_idx_files_end_in_our_errors(tmp_path: Path) -> 
         for _ in range(rng.randint(1, 6)):
             at = rng.randrange(len(data)) if rng.random() < 0.5 else len(data) - 1 - rng.randrange(len(data) // 2)
             data[at] = rng.randrange(256)
-        (tmp_path / name).write_bytes(data[: rng.randrange(len(data))] if rng.random() < 0.1 else data)
-        begin = time.perf_counter()
+        renew(tmp_path / name, data[: rng.randrange(len(data))] if rng.random() < 0.1 else data)
         try:
-            assert listed(tmp_path / name).gather().items is not None
-            assert len(opened(tmp_path / name)) > 0
+            with quick(2.0):
+                assert listed(tmp_path / name).gather().items is not None
+                assert len(opened(tmp_path / name)) > 0
         except ZeuxisError as error:
             assert "\n" not in str(error)
-        assert time.perf_counter() - begin < 2
 
 
 # Packs.
@@ -565,20 +564,23 @@ def test_a_damaged_pack_is_built_again(name: str, tmp_path: Path) -> None:
 SCRIPT = """
 import signal
 import sys
+import time
 from pathlib import Path
 from zeuxis.data import DataSpec, workers
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs without
 workers.cores = lambda: 2
 def tell(done, total):
     Path(sys.argv[2]).write_text(str(done))
+    while sys.argv[3] == "waits":
+        time.sleep(0.01)
 pack = DataSpec.parse(sys.argv[1]).open(32, progress=tell)
 print(len(pack), pack.fingerprint)
 """
 
 
-def builder(spec: str, cache: Path, mark: Path) -> subprocess.Popen[str]:
+def builder(spec: str, cache: Path, mark: Path, then: str = "goes on") -> subprocess.Popen[str]:
     environment = {**os.environ, "ZEUXIS_CACHE": str(cache)}
-    command = [sys.executable, "-c", SCRIPT, spec, str(mark)]
+    command = [sys.executable, "-c", SCRIPT, spec, str(mark), then]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -594,13 +596,6 @@ def processes_of(cache: Path) -> list[str]:
     return found
 
 
-def wait_for(condition: Any, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.02)
-
-
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_builder_that_is_stopped_leaves_no_process_and_a_cache_that_works(
@@ -610,22 +605,22 @@ def test_a_builder_that_is_stopped_leaves_no_process_and_a_cache_that_works(
         write(tmp_path / "data", {f"{i}.jpg": png((i % 256, 9, 9), (600, 600), "JPEG") for i in range(300)}),
         tmp_path / "cache",
     )
-    first = builder(str(data), cache, tmp_path / "mark")
-    wait_for((tmp_path / "mark").exists)
+    first = builder(str(data), cache, tmp_path / "mark", "waits")
+    wait_for_file(tmp_path / "mark")
     first.send_signal(number)
-    _, error = first.communicate(timeout=10)
-    wait_for(lambda: not processes_of(cache), 5)
+    _, error = first.communicate(timeout=PATIENCE)
+    wait_for(lambda: not processes_of(cache), "the end of every process")
     assert first.returncode != 0
     assert error.count("Traceback") <= 1, "Ctrl-C is told once, by the program itself"
     second = builder(str(data), cache, tmp_path / "mark2")
-    assert second.communicate(timeout=60)[0].startswith("300 ")
+    assert second.communicate(timeout=PATIENCE)[0].startswith("300 ")
     assert not list((cache / "packs").glob("*.tmp-*")), "leftovers are swept"
 
 
 def test_two_builders_build_once(tmp_path: Path) -> None:
     data, cache = write(tmp_path / "data", some(300)), tmp_path / "cache"
     both = [builder(str(data), cache, tmp_path / f"mark{i}") for i in range(2)]
-    answers = [each.communicate(timeout=60)[0] for each in both]
+    answers = [each.communicate(timeout=PATIENCE)[0] for each in both]
     assert answers[0] == answers[1] and answers[0].startswith("300 ")
     assert sum((tmp_path / f"mark{i}").exists() for i in range(2)) == 1
 
@@ -657,9 +652,10 @@ def test_a_folder_of_many_files(count: int, tmp_path: Path) -> None:
     for i in range(count):
         (tmp_path / f"{i}.png").write_bytes(data)
     assert len(opened(tmp_path, size=2)) == count
-    begin = time.perf_counter()
-    assert len(opened(tmp_path, size=2)) == count
-    assert time.perf_counter() - begin < 0.5 + count / 10_000
+    again, listed = least_seconds(
+        lambda: opened(tmp_path, size=2), lambda: [entry.stat() for entry in sorted(os.scandir(tmp_path), key=str)]
+    )
+    assert again < 30 * listed  # usually 3
 
 
 # The order of training.
@@ -744,15 +740,14 @@ def test_mirror_swaps_half_of_them_by_seed_and_position(tmp_path: Path) -> None:
     assert torch.equal(right, ~left)
 
 
-def test_training_reads_in_microseconds(tmp_path: Path) -> None:
-    """2 % of a step of 190 ms is 3.8 ms; the fastest of many is taken, as the machine may be busy."""
-    source = PackSource(opened(write(tmp_path, some(500)), size=64), seed=0)
-    times = []
-    for i in range(60):
-        begin = time.perf_counter()
-        source.batch(32 * i, 32)
-        times.append(time.perf_counter() - begin)
-    assert min(times) < 3.8e-3
+def test_training_reads_as_fast_as_pixels_are_copied(tmp_path: Path) -> None:
+    pack = opened(write(tmp_path, some(500)), size=64)
+    source, starts, places = PackSource(pack, seed=0), itertools.count(0, 32), torch.arange(0, 480, 15)
+    pixels = torch.from_numpy(np.array(pack.images))
+    reading, copying = least_seconds(
+        lambda: source.batch(next(starts), 32), lambda: pixels[places].float() / 127.5 - 1, turns=60
+    )
+    assert reading < 5 * copying  # usually a half
 
 
 # The report.

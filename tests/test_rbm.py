@@ -14,11 +14,11 @@ from zeuxis import families
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.io.images import from_uint8
-from zeuxis.metrics import partition
-from zeuxis.metrics.resampling import Score, log_mean
+from zeuxis.likelihood import partition
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.boltzmann import Machine
 from zeuxis.samplers import Chance, Streams, _swapped, annealed, gibbs, tempered
+from zeuxis.scores import Score, bootstrap_log_mean, difference
 from zeuxis.training.engine import train_step
 
 RBM: Any = families.find("rbm")
@@ -318,7 +318,7 @@ def test_annealed_importance_sampling_agrees_with_counting(gaussian: bool) -> No
         m = machine(12, 10, gaussian=gaussian, strength=0.3 if gaussian else 0.6, seed=seed)
         exact = partition.exact_log_partition(m)
         weights = partition.forward_weights(m, partition.inverse_temperatures(300), chains=100, noise=noise(seed))
-        found = log_mean(weights)
+        found = bootstrap_log_mean(weights)
         assert found.value == pytest.approx(exact, abs=0.15)
         inside += found.low <= exact <= found.high
     assert inside >= 8  # of 10 intervals of 95 %
@@ -332,7 +332,7 @@ def test_forward_and_reverse_bound_log_z_from_both_sides() -> None:
     below = partition.forward_weights(m, few, chains=4000, noise=noise())
     above = partition.reverse_weights(m, few, drawn, noise=noise())
     assert below.mean() < exact - 0.2 and above.mean() > exact + 0.2  # so few temperatures leave a gap
-    assert log_mean(below).value == pytest.approx(exact, abs=0.15)
+    assert bootstrap_log_mean(below).value == pytest.approx(exact, abs=0.15)
     many = partition.reverse_weights(m, partition.inverse_temperatures(400), drawn[:500], noise=noise())
     assert many.mean().item() == pytest.approx(exact, abs=0.05)
 
@@ -350,12 +350,12 @@ def test_reverse_chains_give_chances_that_sum_to_one() -> None:
 
 def test_the_log_of_a_mean_and_the_difference_of_scores() -> None:
     values = torch.tensor([1000.0, 1001.0, 999.5, 1000.2])
-    score = log_mean(values)
+    score = bootstrap_log_mean(values)
     assert score.value == pytest.approx(1000 + math.log((values.double() - 1000).exp().mean().item()))
     assert score.low < score.value < score.high
-    apart = partition.difference(Score(5, 2, 8), Score(1, -3, 5))
+    apart = difference(Score(5, 2, 8), Score(1, -3, 5))
     assert apart == pytest.approx((4.0, -1.0, 9.0))
-    assert partition.difference(Score(5, 2, 8), Score(1)).value == 4
+    assert difference(Score(5, 2, 8), Score(1)).value == 4
 
 
 def test_figures_show_filters_and_chains() -> None:

@@ -309,7 +309,7 @@ def test_noise_is_drawn_in_training_and_fixed_afterwards() -> None:
 
 
 @pytest.mark.parametrize("layers", ["coarse", "middle", "fine"])
-def test_mixed_pictures_have_the_columns_style_in_those_layers(layers: explore.Layers) -> None:
+def test_mixed_pictures_have_the_columns_style_in_those_layers(layers: explore.LayerGroup) -> None:
     model = stylegan(size=32).eval()  # 7 styles
     taken = {"coarse": [0, 1, 2], "middle": [3, 4], "fine": [5, 6]}[layers]
     pictures = api.mix(model, rows=[0, 1], columns=[5, 6, 7], layers=layers)

@@ -26,8 +26,8 @@ from zeuxis.errors import DataError, UsageError
 from zeuxis.families.cyclegan import CycleGAN
 from zeuxis.families.pix2pix import Pix2Pix
 from zeuxis.io import images
-from zeuxis.judging import translation
-from zeuxis.judging.attributes import CHANGED, KEPT, Expected, expected
+from zeuxis.judging.attributes import CHANGED, KEPT, AttributeTest, attribute_test
+from zeuxis.judging.translation import PairedTestSet, choose_pairs, evaluate_translations
 from zeuxis.metrics import extractors, paired, vgg
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Batch, Clock, Translator, Turn
@@ -38,6 +38,7 @@ from zeuxis.nets.norm import InstanceNorm, padded
 from zeuxis.nets.patch import Field, Patch
 from zeuxis.nets.resnet import ResNet
 from zeuxis.nets.unet import UNet
+from zeuxis.runtime.callbacks import silent
 from zeuxis.training.engine import State, train_step
 from zeuxis.training.settings import TrainSettings
 
@@ -346,29 +347,29 @@ def test_vgg_weights_are_read_from_where_they_are() -> None:
         for start, values in ((kernel, layer.weight.permute(2, 3, 1, 0)), (bias, layer.bias)):
             raw = values.contiguous().numpy().tobytes()
             data[start : start + len(raw)] = raw
-    again = vgg.filled(vgg.weights_in(bytes(data)))
+    again = vgg.vgg_network(vgg.weights_in(bytes(data)))
     image = torch.rand(1, 3, 32, 32) * 2 - 1
-    for one, two in zip(vgg.features(network, image), vgg.features(again, image)):
+    for one, two in zip(vgg.block_features(network, image), vgg.block_features(again, image)):
         torch.testing.assert_close(one, two)
     with pytest.raises(UsageError, match="VGG16"):
-        vgg.filled({"blocks.0.0.weight": torch.zeros(1)})
+        vgg.vgg_network({"blocks.0.0.weight": torch.zeros(1)})
 
 
 def test_vgg_distance_is_between_directions_of_features() -> None:
     network, random = made_up_vgg(), torch.Generator().manual_seed(7)
     image, other = (torch.rand(3, 3, 40, 40, generator=random) * 2 - 1 for _ in range(2))
-    assert vgg.distance(network, image, image).abs().max() < 1e-9
-    torch.testing.assert_close(vgg.distance(network, image, other), vgg.distance(network, other, image))
-    near, far = (vgg.distance(network, image, image + share * (other - image)) for share in (0.1, 0.5))
+    assert vgg.feature_distance(network, image, image).abs().max() < 1e-9
+    torch.testing.assert_close(vgg.feature_distance(network, image, other), vgg.feature_distance(network, other, image))
+    near, far = (vgg.feature_distance(network, image, image + share * (other - image)) for share in (0.1, 0.5))
     assert (near < far).all() and (far < 4).all(), "of two unit vectors at most 4"
-    one, two = vgg.features(network, image), vgg.features(network, other)
+    one, two = vgg.block_features(network, image), vgg.block_features(network, other)
     cosines = [F.cosine_similarity(a, b, dim=1).mean((1, 2)) for a, b in zip(one, two)]
     torch.testing.assert_close(
-        vgg.distance(network, image, other), 2 - 2 * torch.stack(cosines).mean(0), atol=1e-4, rtol=0
+        vgg.feature_distance(network, image, other), 2 - 2 * torch.stack(cosines).mean(0), atol=1e-4, rtol=0
     )
-    assert vgg.distance(network, image[:, :1], other[:, :1]).shape == (3,)
-    one_for_all = vgg.distance_to(network, image)(other[:1])
-    torch.testing.assert_close(one_for_all, vgg.distance(network, other[:1].expand(3, -1, -1, -1), image))
+    assert vgg.feature_distance(network, image[:, :1], other[:, :1]).shape == (3,)
+    one_for_all = vgg.feature_distance_to(network, image)(other[:1])
+    torch.testing.assert_close(one_for_all, vgg.feature_distance(network, other[:1].expand(3, -1, -1, -1), image))
 
 
 # The command.
@@ -566,14 +567,14 @@ class Opposite(Translator):
 def test_scores_are_of_the_truth_beside_the_baselines(tmp_path: Path) -> None:
     data = folders(tmp_path)
     model = Opposite(size=16, wrong=0.02)
-    trial = translation.choose(model, DataSpec.parse(data), count=100)
-    found = translation.evaluate(model, trial, EYES, made_up_vgg(), baselines={"worse": Opposite(size=16, wrong=0.2)})
+    pairs = choose_pairs(model, DataSpec.parse(data), count=100)
+    found = evaluate_translations(model, pairs, EYES, made_up_vgg(), baselines={"worse": Opposite(size=16, wrong=0.2)})
     rows = {row.name: row for row in found.rows}
-    inside = float((trial.judge.image.images > 252).mean())  # what is white already cannot become whiter
+    inside = float((pairs.test.image.images > 252).mean())  # what is white already cannot become whiter
     l1 = rows["L1 (of 255)"]
     assert l1.score.value == pytest.approx(0.02 * 127.5 * (1 - inside), rel=0.2)
     assert set(l1.beside) == {"worse", "identity", "mean colour"}
-    pixels = trial.judge.image.images.astype(float)
+    pixels = pairs.test.image.images.astype(float)
     assert l1.beside["identity"] == pytest.approx(np.abs(255 - 2 * pixels).mean(), rel=1e-3)
     assert l1.beside["mean colour"] == pytest.approx(np.abs(pixels - pixels.mean((0, 1, 2))).mean(), rel=1e-3)
     for row in found.rows:
@@ -586,9 +587,9 @@ def test_scores_are_of_the_truth_beside_the_baselines(tmp_path: Path) -> None:
 
 def test_named_sets_are_judged_by_what_is_held_out() -> None:
     model = Opposite(size=16, source_channels=1)
-    trial = translation.choose(model, DataSpec.parse("grey -> avatars:40"), count=25)
-    assert trial.held_out and len(trial.judge) == 25 and len(trial.training) == 40
-    names = [{record["name"] for record in each.image.records()} for each in (trial.training, trial.judge)]
+    pairs = choose_pairs(model, DataSpec.parse("grey -> avatars:40"), count=25)
+    assert pairs.held_out and len(pairs.test) == 25 and len(pairs.training) == 40
+    names = [{record["name"] for record in each.image.records()} for each in (pairs.training, pairs.test)]
     assert not names[0] & names[1]
 
 
@@ -596,8 +597,8 @@ def test_named_sets_are_judged_by_what_is_held_out() -> None:
 class Oracle(Opposite):
     """Knows the answers, but for a little contrast."""
 
-    def learn(self, trial: translation.Trial) -> None:
-        given, truth = (images.from_uint8(pack.images[:]) for pack in (trial.judge.source, trial.judge.image))
+    def learn(self, pairs: PairedTestSet) -> None:
+        given, truth = (images.from_uint8(pack.images[:]) for pack in (pairs.test.source, pairs.test.image))
         self.answers = {one.numpy().tobytes(): other for one, other in zip(given, truth, strict=True)}
 
     def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:
@@ -606,18 +607,18 @@ class Oracle(Opposite):
 
 def test_it_is_read_whether_what_should_change_did_and_nothing_else() -> None:
     model = Oracle(size=32)
-    trial = translation.choose(model, DataSpec.parse("plain-to-glasses:300"), count=50)
-    model.learn(trial)
-    rows = {row.name: row for row in translation.evaluate(model, trial, EYES, made_up_vgg()).rows}
+    pairs = choose_pairs(model, DataSpec.parse("plain-to-glasses:300"), count=50)
+    model.learn(pairs)
+    rows = {row.name: row for row in evaluate_translations(model, pairs, EYES, made_up_vgg()).rows}
     changed, kept = rows[CHANGED], rows[KEPT]
     assert changed.score.value > 0.9 and changed.beside["identity"] < 0.1 and changed.better == "higher"
     assert kept.score.value > 0.9 and kept.beside["identity"] > 0.9 > kept.beside["mean colour"]
 
 
-def read(spec: str, channels: int, *, paired: bool = True) -> Expected | None:
-    trial = translation.choose(Opposite(size=16, source_channels=channels), DataSpec.parse(spec), count=20)
-    judge = dataclasses.replace(trial.judge, paired=paired)
-    return expected(trial.training, judge, device="cpu", tell=lambda *what: None)
+def read(spec: str, channels: int, *, paired: bool = True) -> AttributeTest | None:
+    pairs = choose_pairs(Opposite(size=16, source_channels=channels), DataSpec.parse(spec), count=20)
+    test = dataclasses.replace(pairs.test, paired=paired)
+    return attribute_test(pairs.training, test, device="cpu", progress=silent)
 
 
 def test_attributes_are_read_only_where_some_are_known_to_change() -> None:
@@ -626,20 +627,20 @@ def test_attributes_are_read_only_where_some_are_known_to_change() -> None:
     found = read("plain-to-glasses:40", 3)
     assert found is not None
     glasses = found.reader.names.index("glasses")
-    assert not found.given[:, glasses].any() and found.truth[:, glasses].all()
-    assert (found.given != found.truth).sum() == 20, "and nothing else changes"
+    assert not found.source[:, glasses].any() and found.target[:, glasses].all()
+    assert (found.source != found.target).sum() == 20, "and nothing else changes"
     back = found.reversed()
-    assert torch.equal(back.given, found.truth) and torch.equal(back.truth, found.given)
+    assert torch.equal(back.source, found.target) and torch.equal(back.target, found.source)
 
 
 def test_without_pairs_only_the_look_is_judged(trained: dict[str, Path]) -> None:
     model = api.load(trained["cyclegan"])
     assert isinstance(model, CycleGAN)
-    found = translation.evaluate(
-        model, translation.choose(model, DataSpec.parse(folders(trained["data"])), count=40), EYES, made_up_vgg()
+    found = evaluate_translations(
+        model, choose_pairs(model, DataSpec.parse(folders(trained["data"])), count=40), EYES, made_up_vgg()
     )
     assert [row.name for row in found.rows] == ["FID[eyes]", "back: FID[eyes]"]
-    assert any("no pairs are known" in text for text in found.warnings)
+    assert any("no known targets" in text for text in found.warnings)
 
 
 def test_compared_translations_are_of_the_same_sources(trained: dict[str, Path]) -> None:
@@ -647,13 +648,13 @@ def test_compared_translations_are_of_the_same_sources(trained: dict[str, Path])
     found = api.compare([run, run], columns=6)
     model, one, two = api.load(run), *(each.samples for each in found.runs)
     assert isinstance(model, Translator) and torch.equal(one, two) and len(one) == 6
-    trial = translation.choose(model, DataSpec.parse(folders(trained["data"])), count=20)
-    expected = api.translate(model, images.from_uint8(trial.judge.source.images[[0]]))
+    pairs = choose_pairs(model, DataSpec.parse(folders(trained["data"])), count=20)
+    expected = api.translate(model, images.from_uint8(pairs.test.source.images[[0]]))
     torch.testing.assert_close(one[:1], expected, atol=1e-5, rtol=0)
 
 
 def test_a_run_scores_its_translations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extractors, "find", lambda *words, **named: EYES)
+    monkeypatch.setattr(extractors, "find_extractor", lambda *words, **named: EYES)
     settings = TrainSettings(
         steps=4, batch_size=4, evaluate_every=2, evaluate_samples=20, device="cpu", out=str(tmp_path)
     )
@@ -668,7 +669,7 @@ def test_a_run_scores_its_translations(tmp_path: Path, monkeypatch: pytest.Monke
 def test_evaluate_writes_scores_and_translations(
     trained: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(extractors, "find", lambda *words, **named: EYES)
+    monkeypatch.setattr(extractors, "find_extractor", lambda *words, **named: EYES)
     monkeypatch.setattr(extractors, "vgg16", lambda **named: made_up_vgg())
     run = str(trained["pix2pix"])
     code, said, _ = typed(

@@ -31,7 +31,7 @@ from zeuxis.families import srgan
 from zeuxis.families.srgan import SRGAN
 from zeuxis.io import images, pixel_modes
 from zeuxis.io.tiling import enlarged, photograph
-from zeuxis.judging import upsizing
+from zeuxis.judging.super_resolution import choose_photographs, comparison, evaluate_super_resolution
 from zeuxis.metrics import extractors, paired, vgg
 from zeuxis.model import Batch, Clock, SuperResolution, Turn
 from zeuxis.nets.augment import turned
@@ -473,7 +473,7 @@ def test_held_out_photographs() -> None:
         pytest.skip(str(error))
     model, data = tiny(), DataSpec.parse("small-to-large")
     assert len(cuts) > 200 and data.held_out(9) == (data, DataSpec.parse("small -> photos/test:9"))
-    test = upsizing.choose(model, data, count=10_000)
+    test = choose_photographs(model, data, count=10_000)
     assert len(test.photographs) == 12 and test.held_out
     assert sorted({photo.size for photo in test.photographs})[0] == (384, 300), "the middle, a multiple of 4"
 
@@ -509,10 +509,10 @@ def scipy_ssim(x: Array, y: Array) -> float:
     return float((above / ((mean_x**2 + mean_y**2 + c1) * (spread_ + c2))).mean())
 
 
-def test_marks_are_those_of_other_libraries() -> None:
+def test_scores_are_those_of_other_libraries() -> None:
     truth = Image.fromarray(noise(64, 80, 3)).resize((160, 128), Image.Resampling.BICUBIC)
     image = derived_sources.reduced(truth, 2).resize(truth.size, Image.Resampling.BICUBIC)
-    found = upsizing.marks(truth, 4, made_up_vgg())(image)
+    found = comparison(truth, 4, made_up_vgg())(image)
     weights = np.array([65.481, 128.553, 24.966]) / 255
     one, two = (16 + np.asarray(each).astype(float)[4:-4, 4:-4] @ weights for each in (image, truth))
     assert float(found["PSNR of Y (dB)"]) == pytest.approx(10 * np.log10(255**2 / ((one - two) ** 2).mean()), abs=1e-6)
@@ -522,7 +522,7 @@ def test_marks_are_those_of_other_libraries() -> None:
         float(oracle.peak_signal_noise_ratio(*tensors, data_range=255.0)), abs=1e-3
     )
     both = [images.from_uint8(np.asarray(each)[None]) for each in (image, truth)]
-    torch.testing.assert_close(found["VGG-feature distance"], vgg.distance(made_up_vgg(), *both))
+    torch.testing.assert_close(found["VGG-feature distance"], vgg.feature_distance(made_up_vgg(), *both))
 
 
 @dataclass(eq=False)
@@ -552,9 +552,9 @@ def test_whole_photographs_are_judged_beside_bicubic_and_nearest(tmp_path: Path)
     Image.fromarray(noise(12, 12, 3)).save(root / "too-small.png")
     (root / "notes.txt").write_text("no image")
     model = Neighbours(size=32)
-    test = upsizing.choose(model, DataSpec.parse(f"small -> {root}"), count=100)
+    test = choose_photographs(model, DataSpec.parse(f"small -> {root}"), count=100)
     assert sorted({photo.size for photo in test.photographs}) == [(148, 148), (200, 148)] and not test.held_out
-    found = upsizing.evaluate(model, test, made_up_vgg(), baselines={"again": model})
+    found = evaluate_super_resolution(model, test, made_up_vgg(), baselines={"again": model})
     for row in found.rows:
         assert row.beside.keys() == {"again", "bicubic", "nearest"}
         assert row.score.value == pytest.approx(row.beside["nearest"]) == pytest.approx(row.beside["again"])
@@ -563,7 +563,7 @@ def test_whole_photographs_are_judged_beside_bicubic_and_nearest(tmp_path: Path)
     assert found.examples is not None and found.examples.shape == (4, 4, 3, 128, 128)
     assert any("nothing is held out" in text for text in found.warnings)
     with pytest.raises(DataError, match="no photograph"):
-        upsizing.choose(model, DataSpec.parse(f"small -> {folder(tmp_path / 'small', 2, size=16)}"), count=9)
+        choose_photographs(model, DataSpec.parse(f"small -> {folder(tmp_path / 'small', 2, size=16)}"), count=9)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from PIL import Image
 from zeuxis import families, loading
 from zeuxis.data import DataSpec
 from zeuxis.errors import DataError
-from zeuxis.judging.watch import Watch
+from zeuxis.judging.periodic import PeriodicEvaluation
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
 from zeuxis.runtime.progress import Lines
@@ -31,7 +31,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     eyes = Extractor(
         "eyes", "eyes 1", lambda x: torch.nn.functional.adaptive_avg_pool2d(x, 4), lambda x: x[:, 0].flatten(1)
     )
-    monkeypatch.setattr(extractors, "find", lambda name, *, device: eyes)
+    monkeypatch.setattr(extractors, "find_extractor", lambda name, *, device: eyes)
     rng = np.random.default_rng(0)
     folder = tmp_path / "data"
     folder.mkdir()
@@ -63,15 +63,15 @@ def test_model_is_the_best_and_rows_have_the_scores(tmp_path: Path, data: str, m
     given = iter([9.0, 5.0, 7.0, 5.0, 6.0])
     seen: list[dict[str, torch.Tensor]] = []
 
-    def scores(self: Watch, model: torch.nn.Module) -> dict[str, float]:
+    def scores(self: PeriodicEvaluation, model: torch.nn.Module) -> dict[str, float]:
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return {NAME: next(given)}
 
-    monkeypatch.setattr(Watch, "scores", scores)
+    monkeypatch.setattr(PeriodicEvaluation, "scores", scores)
     run = train(tmp_path / "runs", data, 10)
     rows = {row["step"]: row[NAME] for row in run.metrics() if NAME in row}
     assert rows == {2: 9.0, 4: 5.0, 6: 7.0, 8: 5.0, 10: 6.0}
-    model = loading.load(run.path)
+    model = loading.load_model(run.path)
     kept = model.state_dict()
     assert all(torch.equal(value, seen[1][name]) for name, value in kept.items())
     assert any(not torch.equal(value, seen[3][name]) for name, value in kept.items())
@@ -84,7 +84,7 @@ def test_model_is_the_best_and_rows_have_the_scores(tmp_path: Path, data: str, m
 def test_a_resumed_run_is_scored_alike(tmp_path: Path, data: str) -> None:
     whole = train(tmp_path / "whole", data, 9)
     stopped = train(tmp_path / "stopped", data, 5)
-    runs.resume(stopped.path, steps=9, display=Lines(io.StringIO()))
+    runs.resume_run(stopped.path, steps=9, display=Lines(io.StringIO()))
     scores = [[row[NAME] for row in run.metrics() if NAME in row] for run in (whole, stopped)]
     assert scores[0] == scores[1] and len(scores[0]) == 4 and len(set(scores[0])) > 1
     models = [(run.path / "model" / "model.safetensors").read_bytes() for run in (whole, stopped)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 
+from zeuxis.version import __version__ as __version__
+
 TYPE_CHECKING = False  # as in `typing`, which `python -m zeuxis` would import from the current folder
 if TYPE_CHECKING:
     from typing import Any
@@ -25,10 +27,20 @@ if TYPE_CHECKING:
     )
     from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
     from zeuxis.explore.editing import directions, editor, invert
-    from zeuxis.model import Batch, Clock, Encoder, Latent, Model, StyleBased, SuperResolution, Translator, option
+    from zeuxis.model import (
+        Batch,
+        Clock,
+        Encoder,
+        HasLikelihood,
+        Latent,
+        Model,
+        StyleBased,
+        SuperResolution,
+        Translator,
+        option,
+    )
     from zeuxis.training.settings import TrainSettings
 
-__version__ = "0.2.0"
 
 __all__ = [
     "Batch",
@@ -37,6 +49,7 @@ __all__ = [
     "DiskFullError",
     "DivergedError",
     "Encoder",
+    "HasLikelihood",
     "Latent",
     "Model",
     "StyleBased",
@@ -86,6 +99,7 @@ _HOMES = {
         "Batch",
         "Clock",
         "Encoder",
+        "HasLikelihood",
         "Latent",
         "Model",
         "StyleBased",

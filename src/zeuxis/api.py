@@ -4,43 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from zeuxis import explore, families, judging, loading, onnx
-from zeuxis.capabilities import (
-    encode,
-    encoder,
-    enlarge,
-    latent,
-    matrix,
-    style_based,
-    translate,
-    translator,
-)
+from zeuxis import explore, families, loading, onnx
+from zeuxis.capabilities import encode, encoder, enlarge, latent, matrix, style_based, translate, translator
 from zeuxis.data import DataSpec, Pack
 from zeuxis.data.report import DataReport, inspect
 from zeuxis.errors import UsageError
-from zeuxis.explore import Equation, Layers, Space, SpaceName
+from zeuxis.explore import Equation, LayerGroup, PathKind, Space, SpaceName
 from zeuxis.explore.arithmetic import AVERAGE, LENGTH
-from zeuxis.explore.spaces import decode, space_of
+from zeuxis.explore.spaces import decode_latents, space_of
 from zeuxis.io import files
-from zeuxis.judging import sets, translators
-from zeuxis.judging.comparison import Comparison, contender
+from zeuxis.judging.comparison import Comparison, compared_run
+from zeuxis.judging.image_to_image import evaluate_translator
+from zeuxis.judging.reference import choose_reference
 from zeuxis.judging.report import Evaluation
+from zeuxis.judging.samples import evaluate_samples
 from zeuxis.metrics import extractors
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Model, Translator
 from zeuxis.onnx import Exported
 from zeuxis.options import ResizeMode
+from zeuxis.runtime.callbacks import MessageCallback, ProgressCallback, StageCallback, in_stage, silent
 from zeuxis.training import runs
 from zeuxis.training.settings import TrainSettings
 
-PathKind = Literal["slerp", "linear"]
 HandPicked = Sequence[tuple[float, Sequence[int]]]
 Data = str | Path | DataSpec  # what a person types, or that parsed
 Family = type[Model] | str | None
@@ -50,7 +43,7 @@ __all__ = [
     "Equation",
     "arithmetic",
     "compare",
-    "decode",
+    "decode_latents",
     "dry_run",
     "encode",
     "enlarge",
@@ -77,7 +70,7 @@ def load(path: str | Path, *, device: str = "auto", family: Family = None, optio
     A model of a family outside Zeuxis is only loaded when `family` names its class. `options` are those that a trained
     model may be given anew, as by `Model.adjust`.
     """
-    return loading.load(path, device=runs.choose_device(device), family=family, options=options)
+    return loading.load_model(path, device=runs.choose_device(device), family=family, options=options)
 
 
 def sample(model: Model, n: int = 64, *, seed: int = 0, seeds: Sequence[int] | None = None) -> Tensor:
@@ -85,7 +78,7 @@ def sample(model: Model, n: int = 64, *, seed: int = 0, seeds: Sequence[int] | N
     chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
     if not chosen:
         raise UsageError(f"n is {n}; expected at least 1 image")
-    return decode(model, latent(model).prior(chosen))
+    return decode_latents(model, latent(model).prior(chosen))
 
 
 def interpolate(
@@ -107,8 +100,8 @@ def interpolate(
     """
     able = space_of(model, space)
     z1, z2 = _ends(able, rows, seeds, ends)
-    z = explore.interpolate(z1, z2, columns, path=path or explore.path_in(space))
-    images = explore.reencoded(encoder(model), z.flatten(0, 1), reencode) if reencode else decode(able, z.flatten(0, 1))
+    z = explore.interpolate_latents(z1, z2, columns, path=path or explore.path_in(space))
+    images = _decoded(model, able, z.flatten(0, 1), reencode)
     return images.reshape(len(z1), columns, *images.shape[1:])
 
 
@@ -126,15 +119,15 @@ def walk(
     able = space_of(model, space)
     z = torch.stack(ends, 1).flatten(0, 1) if ends else able.prior(seeds)
     steps = explore.loop(z, frames, path=path or explore.path_in(space))
-    return explore.reencoded(encoder(model), steps, reencode) if reencode else decode(able, steps)
+    return _decoded(model, able, steps, reencode)
 
 
-def mix(model: Model, *, rows: Sequence[int], columns: Sequence[int], layers: Layers = "coarse") -> Tensor:
+def mix(model: Model, *, rows: Sequence[int], columns: Sequence[int], layers: LayerGroup = "coarse") -> Tensor:
     """Images (1 + rows, 1 + columns, c h w): a third of the layers in the column's style, the rest in the row's.
 
     The first row and column show the seeds themselves, their crossing nothing (zeros).
     """
-    return explore.mix(style_based(model), rows, columns, layers)
+    return explore.mix_styles(style_based(model), rows, columns, layers)
 
 
 def arithmetic(
@@ -146,8 +139,8 @@ def arithmetic(
     seed: int = 0,
     triples: int = 0,
     space: SpaceName = "z",
-    report: Callable[[str], None] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    report: MessageCallback | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Equation:
     """Add and subtract what images have in common.
 
@@ -160,13 +153,13 @@ def arithmetic(
     if not isinstance(terms, str):
         if triples:
             raise UsageError("terms picked by hand have no target to score; write an expression of attributes")
-        outcome = explore.by_hand(able, terms)
+        outcome = explore.from_seeds(able, terms)
         return Equation(outcome, explore.pictures(able, outcome))
     if not isinstance(data, Pack):
         data = DataSpec.parse(data).open(model.size, model.channels, progress=progress)
     reader = reader_for(data, device=str(model.device), progress=report)
     length = LENGTH if space == "z" else None  # in w a short average is near to the mean, where a model is surest
-    solve = functools.partial(explore.solved, able, terms, data, reader, seed=seed, triples=triples)
+    solve = functools.partial(explore.solve_equation, able, terms, data, reader, seed=seed, triples=triples)
     return solve(average=average or AVERAGE, length=length)
 
 
@@ -181,34 +174,34 @@ def evaluate(
     max_images: int | None = None,
     seed: int = 0,
     baselines: Mapping[str, Model] | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: StageCallback = silent,
 ) -> Evaluation:
-    """Scores of a model by at most `images` samples, each with an interval and with what real images get.
+    """Scores of a model by at most `images` samples, each with an interval and the score of real images.
 
-    A model that translates is judged by its translations, beside those of no change, of one colour, and of `baselines`; one
-    that makes photographs larger by whole ones that were made smaller.
+    A translator is judged by its translations, beside those of the unchanged source, of the mean colour, and of `baselines`;
+    super-resolution by whole photographs.
 
     `data` is what it was trained on, `resize_mode` (crop unless given) and `max_images` as then; images are held out where
-    that is a named set. `features` is `lite0`, `inception` (its file in `weights`) or `module:function`. `progress` is told
-    what is worked on, how much is done, and of how much.
+    that is a named set. `features` is `lite0`, `inception` (its file in `weights`) or `module:function`. `progress` is
+    called with the stage, the work done, and its total.
     """
     able = model if isinstance(model, Translator) else latent(model)
-    finding = functools.partial(extractors.find, features, weights=weights, device=able.device)
+    finding = functools.partial(extractors.find_extractor, features, weights=weights, device=able.device)
     spec = DataSpec.parse(data, resize_mode=resize_mode, max_images=max_images)
     if isinstance(able, Translator):
-        return translators.evaluate(able, spec, finding, images=images, baselines=baselines or {}, progress=progress)
+        return evaluate_translator(able, spec, finding, images=images, baselines=baselines or {}, progress=progress)
     extractor = finding()
-    reading = functools.partial(progress, "reading images") if progress else None
-    chosen = sets.choose(spec, count=images, size=model.size, channels=model.channels, progress=reading)
-    return judging.evaluate(able, chosen, extractor, seed=seed, progress=progress)
+    reading = in_stage(progress, "reading images")
+    chosen = choose_reference(spec, count=images, size=model.size, channels=model.channels, progress=reading)
+    return evaluate_samples(able, chosen, extractor, seed=seed, progress=progress)
 
 
 def compare(runs: Sequence[str | Path], *, columns: int = 10, seed: int = 0, device: str = "auto") -> Comparison:
-    """Runs side by side: the scores that `evaluate` left in each, and samples of the seeds `seed ... seed + columns - 1`, or
-    what they make of the same sources."""
+    """Runs side by side: the scores that `evaluate` wrote into each, and samples of the seeds `seed ... seed + columns - 1`,
+    or translations of the same sources."""
     folders = [loading.find_run(run) for run in runs]
     seeds = range(seed, seed + columns)
-    return Comparison([contender(folder, load(folder, device=device), seeds) for folder in folders])
+    return Comparison([compared_run(folder, load(folder, device=device), seeds) for folder in folders])
 
 
 def export(model: str | Path, out: str | Path | None = None, *, family: str | None = None) -> Exported:
@@ -220,7 +213,7 @@ def export(model: str | Path, out: str | Path | None = None, *, family: str | No
     run = folder.parent if (folder.parent / "config.yaml").is_file() else Path()
     card = folder / "README.md"
     text = files.read_bytes(card, max_bytes=1 << 20).decode("utf-8", "replace") if card.is_file() else ""
-    return onnx.export(latent(load(folder, device="cpu", family=family)), out or run / "model.onnx", card=text)
+    return onnx.export_onnx(latent(load(folder, device="cpu", family=family)), out or run / "model.onnx", card=text)
 
 
 def inspect_data(
@@ -230,7 +223,7 @@ def inspect_data(
     channels: int | None = None,
     resize_mode: ResizeMode | None = None,
     max_images: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> DataReport:
     """What a source of images holds: counts, sizes, classes, duplicates, and every file left out with its reason.
 
@@ -268,7 +261,7 @@ def dry_run(
     No data is read; `data` only matters where it names a set that has its own size and channels."""
     kind = families.find(family) if isinstance(family, str) else family
     shape = {} if data is None else DataSpec.parse(data).own_shape
-    return runs.dry_run(settings or TrainSettings(), kind, options or {}, shape=shape)
+    return runs.plan_run(settings or TrainSettings(), kind, options or {}, shape=shape)
 
 
 def resume(
@@ -283,7 +276,11 @@ def resume(
 
     A run of a family outside Zeuxis is only resumed when `family` names its class.
     """
-    return runs.resume(loading.find_run(run), steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)
+    return runs.resume_run(loading.find_run(run), steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)
+
+
+def _decoded(model: Model, space: Space, z: Tensor, reencode: int) -> Tensor:
+    return explore.reencoded(encoder(model), z, reencode) if reencode else decode_latents(space, z)
 
 
 def _ends(

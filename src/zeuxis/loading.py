@@ -17,7 +17,7 @@ from zeuxis.io import files, parsing
 from zeuxis.model import Model
 
 
-def load(
+def load_model(
     path: str | Path,
     *,
     device: str | torch.device = "cpu",

@@ -16,12 +16,14 @@ from torch.optim import Optimizer
 
 from zeuxis.errors import UsageError
 from zeuxis.io import files
+from zeuxis.likelihood import HasLikelihood
 from zeuxis.options import ResizeMode, checked, checked_options, derived, option, options_of
 
 __all__ = [
     "Batch",
     "Clock",
     "Encoder",
+    "HasLikelihood",
     "Latent",
     "Model",
     "StyleBased",
@@ -267,9 +269,8 @@ class SuperResolution(Translator):
         """Pixels of a source, to each side, that what is made of one of them depends on: how far tiles must overlap."""
 
 
-Features = Callable[
-    [Tensor, int], Tensor
-]  # images (n c h w, in [-1, 1]) and a block -> that block's features (n d h' w')
+# Images (n c h w, in [-1, 1]) and a block to that block's features (n d h' w').
+Features = Callable[[Tensor, int], Tensor]
 
 
 class UsesFeatures(Model):

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import zeuxis
 from zeuxis.errors import UsageError
 from zeuxis.io import files
 from zeuxis.model import Latent
+from zeuxis.version import __version__
 
 OPSET = 18  # of the operators; every runtime since the spring of 2023 has it
 CLOSE = 1e-4  # what a pixel, in [-1, 1], may differ from the model's
@@ -52,7 +52,7 @@ class _Decoder(nn.Module):
         return self.model.decode(z)
 
 
-def export(model: Latent, path: str | Path, *, card: str = "") -> Exported:
+def export_onnx(model: Latent, path: str | Path, *, card: str = "") -> Exported:
     """Write z -> image as an ONNX file for any number of latents, after it has drawn what the model draws.
 
     `card` goes into the file as its description. `UsageError` where the packages are missing, or the family computes
@@ -107,7 +107,7 @@ def _described(proto: Any, model: Latent, z: Tensor, card: str) -> bytes:
     latent = " ".join(map(str, z.shape[1:]))
     about = _ABOUT.format(latent=latent, channels=model.channels, size=model.size)
     proto.doc_string = f"{about}\n\n{card}".strip()
-    proto.producer_name, proto.producer_version = "zeuxis", zeuxis.__version__
+    proto.producer_name, proto.producer_version = "zeuxis", __version__
     del proto.metadata_props[:]
     facts = {"family": model.family(), "options": json.dumps(model.options), "torch": torch.__version__}
     for key, value in facts.items():

@@ -1,4 +1,4 @@
-"""Old names of what is saved -> the names of today: runs, models and metrics saved before a renaming are read by them."""
+"""Old names of what is saved -> the names of today: runs, models and scores saved before a renaming are read by them."""
 
 from __future__ import annotations
 
@@ -93,6 +93,7 @@ METRICS = {
     "augmentation/probability": "ada/p",
     "growth/level": "growth/stage",
 }
+SCORES = {"copies (share of samples)": "memorization rate"}  # of an evaluation
 _NORM, _OLD_NORM = "/grad_norm", "/gradient"
 # Of the weights of a family, and of what training keeps with them: patterns of names, and what stands there today.
 TENSORS: dict[str, tuple[tuple[str, str], ...]] = {

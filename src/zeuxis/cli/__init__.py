@@ -82,7 +82,7 @@ def build(tokens: Sequence[str]) -> App:
     train.register(app, tokens)
     explore.register(app, tokens)
     edit.register(app, tokens)
-    for command in (mix.mix, translate.translate):
+    for command in (mix.mix_command, translate.translate_command):
         app.command(sampling.accepting(command, tokens))
     judge.register(app, tokens)
     export.register(app)

@@ -30,11 +30,11 @@ Words = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
 def register(app: App, tokens: Sequence[str]) -> None:
     """Add the commands, with the flags of the model that the tokens name."""
-    for command in (invert, edit, directions):
+    for command in (invert_command, edit_command, directions_command):
         app.command(sampling.accepting(command, tokens))
 
 
-def invert(
+def invert_command(
     model: ModelName,
     /,
     *pictures: Annotated[
@@ -72,7 +72,7 @@ def invert(
     write_picture(found.figure(), place.with_suffix(".png"))
 
 
-def edit(
+def edit_command(
     model: ModelName,
     /,
     *words: Words,
@@ -114,7 +114,7 @@ def edit(
     strengths = editing.STRENGTHS if strength is None else (0.0, strength)
     with open_display() as shown:
         editor = _editor(loaded, data or _learned(model), method, space, shown)
-        explore.parse(change, editor.words)  # a word that means nothing ends it here, before anything long
+        explore.parse_terms(change, editor.words)  # a word that means nothing ends it here, before anything long
         latents = editor.model.prior(seeds) if seeds else _latents(loaded, pictures, space, shown)
     drawn = editor.edit(latents, change, strengths)
     for line in editor.score(change, strengths=strengths) if score else ():
@@ -123,7 +123,7 @@ def edit(
     write_picture(figure, out or default_place(model, "edited.png"))
 
 
-def directions(
+def directions_command(
     model: ModelName,
     /,
     *words: str,

@@ -24,16 +24,16 @@ ANIMATIONS = frozenset({".webp", ".gif", ".mp4"})
 Seeds = Annotated[list[int] | None, Parameter(converter=flags.bounded(flags.seeds), n_tokens=1, negative=())]
 ModelName = Annotated[str, Parameter(help="a run or model: its folder, or a run's number or name under runs/")]
 Where = Annotated[Literal["z", "w"], Parameter(help="latent space: z, or w of StyleGAN families")]
-Term = tuple[float, list[int]]
+SeedsTerm = tuple[float, list[int]]
 
 
 def register(app: App, tokens: Sequence[str]) -> None:
     """Add the commands, with the flags of the model that the tokens name."""
-    for command in (sample, interpolate, arithmetic):
+    for command in (sample_command, interpolate_command, arithmetic_command):
         app.command(sampling.accepting(command, tokens))
 
 
-def sample(
+def sample_command(
     model: ModelName,
     /,
     *,
@@ -66,7 +66,7 @@ def sample(
     from zeuxis.io import images
 
     chosen = list(range(number)) if seeds is None else seeds
-    pictures = editing.drawn(load(), latents) if latents else api.sample(load(), seeds=chosen)
+    pictures = editing.images_of_latents(load(), latents) if latents else api.sample(load(), seeds=chosen)
     if out is not None and out.suffix == "":
         for seed, picture in zip(range(len(pictures)) if latents else chosen, pictures):
             name = f"{'latent' if latents else 'seed'}-{seed:05}.png"
@@ -77,7 +77,7 @@ def sample(
     write_picture(sheet, out or default_place(model, "samples.png"))
 
 
-def interpolate(
+def interpolate_command(
     model: ModelName,
     /,
     *,
@@ -124,18 +124,18 @@ def interpolate(
     write_picture(explore.interpolation_figure(pictures), out or default_place(model, "interpolation.png"))
 
 
-def _picked(kind: Any, tokens: Sequence[Token]) -> list[Term]:
+def _picked(kind: Any, tokens: Sequence[Token]) -> list[SeedsTerm]:
     """The terms of --plus and --minus, in the order typed."""
     return [(-1.0 if token.keyword == "--minus" else 1.0, flags.seeds(token.value)) for token in tokens]
 
 
 Picked = Annotated[
-    Sequence[Term],
+    Sequence[SeedsTerm],
     Parameter(name=("--plus", "--minus"), converter=_picked, negative=(), n_tokens=1, show_default=False),
 ]
 
 
-def arithmetic(
+def arithmetic_command(
     model: ModelName,
     expression: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     /,

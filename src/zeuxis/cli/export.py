@@ -8,16 +8,17 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from zeuxis.cli.explore import ModelName
+from zeuxis.cli.flags import verb
 from zeuxis.cli.sampling import Code
 from zeuxis.errors import UsageError
 
 
 def register(app: App) -> None:
     """Add the command."""
-    app.command(export)
+    app.command(export_command, name=verb(export_command))
 
 
-def export(
+def export_command(
     model: ModelName,
     /,
     *,

@@ -20,6 +20,11 @@ _SEEDS = re.compile(r"(\d{1,19})(?:-(\d{1,19}))?", re.ASCII)
 _FACTORS = {"": 1, "k": 1_000, "m": 1_000_000}
 
 
+def verb(command: Callable[..., None]) -> str:
+    """What a person types for a command: the name of `evaluate_command` is `evaluate`, as the function of the api is."""
+    return command.__name__.removesuffix("_command")
+
+
 def count(text: str) -> int:
     """A whole number, written 500, 20k or 1.5M; `ValueError` otherwise."""
     match = _COUNT.fullmatch(text.strip())

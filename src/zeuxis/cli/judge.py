@@ -1,4 +1,4 @@
-"""`zeuxis evaluate` and `zeuxis compare`: how good trained models are."""
+"""`zeuxis evaluate` and `zeuxis compare`: judging trained models."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from zeuxis.model import Model
 
 
-Count = Annotated[int, flags.flag("samples, and real images to compare them with", low=20, high=1_000_000)]
+Count = Annotated[int, flags.flag("number of samples, and of real images to compare them with", low=20, high=1_000_000)]
 Baselines = Annotated[
-    Sequence[str], Parameter(help="runs to judge beside one that translates, such as L1 alone", negative=())
+    Sequence[str], Parameter(help="runs to compare a translator with, such as one of L1 alone", negative=())
 ]
 
 
 def register(app: App, tokens: Sequence[str]) -> None:
     """Add the commands; `evaluate` with the flags of the model that the tokens name."""
-    app.command(sampling.accepting(evaluate, tokens))
-    app.command(compare)
+    app.command(sampling.accepting(evaluate_command, tokens))
+    app.command(compare_command, name=flags.verb(compare_command))
 
 
-def evaluate(
+def evaluate_command(
     model: ModelName,
     data: str | None = None,
     /,
@@ -40,42 +40,42 @@ def evaluate(
     images: Count = 10_000,
     features: str = "lite0",
     weights: Path | None = None,
-    seed: Annotated[int, flags.flag("of the first sample", low=0, high=2**62)] = 0,
+    seed: Annotated[int, flags.flag("seed of the first sample", low=0, high=2**62)] = 0,
     baseline: Baselines = (),
     json: Annotated[bool, Parameter(negative=())] = False,
     out: Path | None = None,
     load: sampling.Load,
 ) -> None:
-    """Judge a model: FID, KID, precision, recall, density, coverage, copies, and what its family allows.
+    """Judge a model: FID, KID, precision, recall, density, coverage, memorization, and the scores of its capabilities.
 
-    Each score stands beside what real images get in the samples' stead. A model that translates is judged by its
-    translations instead, beside what no change gets, one colour, and each --baseline.
+    Each score is shown beside that of real images. A translator is judged by its translations, each score beside three
+    baselines: the unchanged source, the mean colour and --baseline.
 
     Parameters
     ----------
     data
-        the images it was trained on (default: those of its run); of a named set its test images judge
+        the images it was trained on (default: those of its run); the test images of a named set are the reference
     features
-        the network that compares images: lite0, inception, or a function of your own as my_module:function
+        the feature network: lite0, inception, or a function of your own as my_module:function
     weights
         the file of the official weights of --features inception
     json
         print the scores as JSON
     out
-        the folder for evaluation.json and closest.png, or translations.png (default: the run's, or here)
+        folder for evaluation.json and closest.png, or translations.png (default: the run's, or here)
     """
     from zeuxis import api
     from zeuxis.data import DataSpec
-    from zeuxis.judging import runs
+    from zeuxis.judging.training_data import run_of, selected
     from zeuxis.runtime.progress import open_display
 
-    spec = runs.selected(model, _trained_on(model) if data is None else DataSpec.parse(data))
+    spec = selected(model, _trained_on(model) if data is None else DataSpec.parse(data))
     loaded = load()
     judged = partial(api.evaluate, loaded, spec, features=features, weights=weights)
     with open_display() as shown:
         found = judged(baselines=_loaded(baseline, str(loaded.device)), images=images, seed=seed, progress=shown.work)
     print(found.to_json() if json else "\n".join(found.lines()))
-    written = _write(found, out or runs.run_of(model) or Path())
+    written = _write(found, out or run_of(model) or Path())
     if not json:
         print("", *(f"wrote {path}" for path in written), sep="\n")
 
@@ -97,7 +97,7 @@ def _trained_on(model: str) -> DataSpec:
 
 
 def _write(found: Evaluation, folder: Path) -> list[Path]:
-    """Write the scores and the picture of the closest pairs into the folder; their paths."""
+    """Write the scores and the picture into the folder; their paths."""
     from zeuxis.io import files, images
 
     scores = folder / "evaluation.json"
@@ -108,18 +108,18 @@ def _write(found: Evaluation, folder: Path) -> list[Path]:
     return [scores, picture]
 
 
-def compare(
-    *runs: Annotated[str, Parameter(help="folders of runs, or their numbers or names under runs/; two or more")],
-    columns: Annotated[int, flags.flag("samples of each run, of the seeds 0, 1, 2 ..", low=1, high=100)] = 10,
+def compare_command(
+    *runs: Annotated[str, Parameter(help="two or more runs: folders, or numbers or names under runs/")],
+    columns: Annotated[int, flags.flag("samples of each run, of the seeds 0, 1, 2 ...", low=1, high=100)] = 10,
     out: Path = Path(),
     device: Place = "auto",
 ) -> None:
-    """Put runs side by side: the scores that evaluate left in them, and samples of the same seeds.
+    """Compare runs: the scores that evaluate wrote into them, and samples of the same seeds.
 
     Parameters
     ----------
     out
-        the folder for comparison.csv, comparison.png and comparison.html, which holds both
+        folder for comparison.csv, comparison.png and comparison.html (table and samples)
     """
     if len(runs) < 2:
         raise UsageError(f"there is nothing to compare: {len(runs)} runs; give two or more")

@@ -18,12 +18,11 @@ from zeuxis.options import ResizeMode
 
 def register(app: App) -> None:
     """Add the commands."""
-    app.command(families)
-    app.command(data)
-    app.command(version)
+    for command in (families_command, data_command, version_command):
+        app.command(command, name=flags.verb(command))
 
 
-def families(
+def families_command(
     *,
     matrix: Annotated[bool, Parameter(help="show the capabilities of each family", negative=())] = False,
 ) -> None:
@@ -51,12 +50,12 @@ def _matrix() -> list[str]:
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
-def version() -> None:
+def version_command() -> None:
     """Show the versions of Zeuxis, Python and the libraries it computes with."""
     print(f"zeuxis {zeuxis.__version__}, Python {platform.python_version()}, torch {metadata.version('torch')}")
 
 
-def data(
+def data_command(
     path: Annotated[str, Parameter(help="a folder, a zip, IDX files, or a named set such as avatars:5000")],
     /,
     *,

@@ -13,7 +13,7 @@ from zeuxis.cli.explore import ModelName, check_png, default_place, write_pictur
 Some = Annotated[list[int], Parameter(converter=flags.bounded(flags.seeds), n_tokens=1, negative=())]
 
 
-def mix(
+def mix_command(
     model: ModelName,
     /,
     *,

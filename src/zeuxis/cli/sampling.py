@@ -27,7 +27,7 @@ def accepting(command: Callable[..., None], tokens: Sequence[str]) -> Callable[.
     """The command, whose first word names a model, with flags in the place of its `load`: where to compute, whom to trust,
     and the options of the model that the tokens name after it."""
     signature = inspect.signature(command, eval_str=True)
-    more = _flags(tokens[1:]) if tokens[:1] == [command.__name__] else []
+    more = _flags(tokens[1:]) if tokens[:1] == [flags.verb(command)] else []
 
     # Underlines, as the parser would take the annotation of a `words` here for that of the command's own.
     def _command(*_words: Any, **_given: Any) -> None:
@@ -36,7 +36,7 @@ def accepting(command: Callable[..., None], tokens: Sequence[str]) -> Callable[.
         options = {parameter.name: _given.pop(parameter.name) for parameter in more if parameter.name in _given}
         command(*_words, **_given, load=partial(_load, _words[0], since, **where, options=options))
 
-    _command.__name__, _command.__doc__ = command.__name__, command.__doc__
+    _command.__name__, _command.__doc__ = flags.verb(command), command.__doc__
     own = [parameter for parameter in signature.parameters.values() if parameter.name != "load"]
     own += [flags.keyword("device", Place, "auto"), flags.keyword("family", Code, None)]
     # A command's own flag of that name stays.

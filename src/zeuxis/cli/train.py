@@ -48,10 +48,10 @@ def register(app: App, tokens: Sequence[str]) -> None:
     command.default(_command(name, family, config))
     command.config = (_config_source(config, _parameters(family)),) if config else ()
     app.command(command)
-    app.command(resume)
+    app.command(resume_command, name=flags.verb(resume_command))
 
 
-def resume(
+def resume_command(
     run: str,
     /,
     *,

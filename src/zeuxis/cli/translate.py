@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zeuxis.model import Translator
 
 
-def translate(
+def translate_command(
     model: ModelName,
     image: Annotated[Path, Parameter(help="an image, or a folder of images")],
     /,

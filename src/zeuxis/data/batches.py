@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeuxis.data.listing import OnProgress
 from zeuxis.data.pack import Pack
 from zeuxis.data.pairs import Pairs
 from zeuxis.data.specs import DataSpec
 from zeuxis.io.images import Array
 from zeuxis.model import Batch, Model, Translator
+from zeuxis.runtime.callbacks import ProgressCallback
 
 _ON_DEVICE = 2 << 30  # bytes: a pack up to this size is kept on the accelerator
 _OTHER = 0x5DEECE66D  # turns the seed of one set into that of the other
@@ -126,14 +126,16 @@ def source_of(data: Pack | Pairs, *, seed: int, device: str = "cpu", hflip: bool
     return kind(data, seed=seed, device=device, hflip=hflip)  # type: ignore[arg-type]
 
 
-def open_data(spec: DataSpec, model: Model, *, progress: OnProgress | None = None) -> Pack | Pairs:
+def open_data(spec: DataSpec, model: Model, *, progress: ProgressCallback | None = None) -> Pack | Pairs:
     """The data in the form that the model learns from: pairs for one that translates, else single images."""
     if isinstance(model, Translator):
         return open_pairs_of(spec, model, paired=model.paired, progress=progress)
     return spec.open(model.size, model.channels, progress=progress)
 
 
-def open_pairs_of(spec: DataSpec, model: Translator, *, paired: bool, progress: OnProgress | None = None) -> Pairs:
+def open_pairs_of(
+    spec: DataSpec, model: Translator, *, paired: bool, progress: ProgressCallback | None = None
+) -> Pairs:
     """The pairs of a spec in the two forms of a model."""
     source, image = (model.source_size, model.source_channels), (model.size, model.channels)
     return spec.open_pairs(source, image, paired=paired, progress=progress)

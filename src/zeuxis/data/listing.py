@@ -11,8 +11,6 @@ import numpy as np
 
 from zeuxis.io.images import Array
 
-OnProgress = Callable[[int, int], None]  # is told how many images are done, and of how many
-
 
 class Attribute(NamedTuple):
     """A yes-or-no property of an image, and the word for its absence ("" where there is none)."""

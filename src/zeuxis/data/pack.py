@@ -18,11 +18,12 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from zeuxis.data import workers
-from zeuxis.data.listing import TILES, Attribute, Content, Labels, Listing, OnProgress, Picture, Shape, shown
+from zeuxis.data.listing import TILES, Attribute, Content, Labels, Listing, Picture, Shape, shown
 from zeuxis.data.tiles import cut
 from zeuxis.errors import DataError, ZeuxisError
 from zeuxis.io import files, images
 from zeuxis.io.images import Array
+from zeuxis.runtime.callbacks import ProgressCallback
 
 _FORMAT = 2  # of the files in a pack, and of how images are decoded: raise it and packs are built again
 _EVERY = 50  # images between two calls of `progress`
@@ -51,7 +52,7 @@ class Pack:
 
 
 def pack_of(
-    listing: Listing, shape: Shape, *, max_images: int | None = None, progress: OnProgress | None = None
+    listing: Listing, shape: Shape, *, max_images: int | None = None, progress: ProgressCallback | None = None
 ) -> Pack:
     """The images of a listing in that shape, built on the first call; `max_images` takes that many, evenly spaced.
 
@@ -95,7 +96,9 @@ def _opened(path: Path) -> Pack | None:
         return None
 
 
-def _built(listing: Listing, shape: Shape, max_images: int | None, path: Path, progress: OnProgress | None) -> Pack:
+def _built(
+    listing: Listing, shape: Shape, max_images: int | None, path: Path, progress: ProgressCallback | None
+) -> Pack:
     """Build the pack in a temporary folder and give it its name; what an interruption leaves is swept."""
     for left in path.parent.glob(f"{path.name}.tmp-*"):  # we hold this pack's lock: nobody is writing there
         shutil.rmtree(left, ignore_errors=True)
@@ -125,7 +128,7 @@ def _limited(content: Content, max_images: int | None) -> Content:
     return dataclasses.replace(content, items=[content.items[i * count // max_images] for i in range(max_images)])
 
 
-def _write(name: str, content: Content, shape: Shape, folder: Path, progress: OnProgress | None) -> None:
+def _write(name: str, content: Content, shape: Shape, folder: Path, progress: ProgressCallback | None) -> None:
     with (folder / "images.bin").open("wb") as file:
         records, left_out, digest = _decode(content, shape, file, progress)
         file.flush()
@@ -160,7 +163,7 @@ def _about(name: str, shape: Shape, labels: Labels) -> dict[str, Any]:
     }
 
 
-def _decode(content: Content, shape: Shape, file: BinaryIO, progress: OnProgress | None) -> tuple[Any, Any, Any]:
+def _decode(content: Content, shape: Shape, file: BinaryIO, progress: ProgressCallback | None) -> tuple[Any, Any, Any]:
     """Append the pixels of each image; records of the images, names and reasons of the rest, a digest of the pixels."""
     records: list[dict[str, Any]] = []
     left_out: list[tuple[str, str]] = []

@@ -19,11 +19,12 @@ from zeuxis.data import pairs
 from zeuxis.data.catalog import NamedSet
 from zeuxis.data.derived_sources import DERIVATIONS, SMALL
 from zeuxis.data.image_files import FileSet
-from zeuxis.data.listing import TILES, OnProgress, Shape
+from zeuxis.data.listing import TILES, Shape
 from zeuxis.data.pack import Pack, pack_of
 from zeuxis.data.pairs import HALVES, MakePack, Packs, Pairs
 from zeuxis.errors import UsageError
 from zeuxis.options import ResizeMode, ResizeModeOrAuto
+from zeuxis.runtime.callbacks import ProgressCallback
 
 # The translations of the first lecture, each of named sets.
 TASKS = {
@@ -127,7 +128,7 @@ class DataSpec(ABC):
         """What is learned from, and `count` images, or pairs, that are held out; None where nothing is."""
 
     @abstractmethod
-    def open(self, size: int = 64, channels: int = 3, *, progress: OnProgress | None = None) -> Pack:
+    def open(self, size: int = 64, channels: int = 3, *, progress: ProgressCallback | None = None) -> Pack:
         """Single images, decoded once into a pack: in parallel on the first call, and only opened afterwards.
 
         `UsageError` where there is nothing, or pairs; `DataError` where nothing in it can be used.
@@ -135,7 +136,7 @@ class DataSpec(ABC):
 
     @abstractmethod
     def open_pairs(
-        self, source: Form, image: Form, *, paired: bool = True, progress: OnProgress | None = None
+        self, source: Form, image: Form, *, paired: bool = True, progress: ProgressCallback | None = None
     ) -> Pairs:
         """Sources and images of these forms, each decoded once into a pack.
 
@@ -195,13 +196,13 @@ class SingleSpec(DataSpec):
         found = self.images.held_out(count)
         return found and (replace(self, images=found[0]), replace(self, images=found[1], max_images=None))
 
-    def open(self, size: int = 64, channels: int = 3, *, progress: OnProgress | None = None) -> Pack:
+    def open(self, size: int = 64, channels: int = 3, *, progress: ProgressCallback | None = None) -> Pack:
         """The images, square, in uint8."""
         listing, shape = self.images.listing(), self._shape((size, channels))
         return pack_of(listing, shape, max_images=self.max_images, progress=progress)
 
     def open_pairs(
-        self, source: Form, image: Form, *, paired: bool = True, progress: OnProgress | None = None
+        self, source: Form, image: Form, *, paired: bool = True, progress: ProgressCallback | None = None
     ) -> Pairs:
         """The left and the right half of each file, where all are twice as wide as high."""
         if pairs.side_by_side(self.images.listing()):
@@ -273,12 +274,12 @@ class PairSpec(DataSpec):
         own, unseen = (replace(self, source=each[0], images=each[1], task="") for each in zip(sources, images))
         return own, replace(unseen, max_images=None)
 
-    def open(self, size: int = 64, channels: int = 3, *, progress: OnProgress | None = None) -> Pack:
+    def open(self, size: int = 64, channels: int = 3, *, progress: ProgressCallback | None = None) -> Pack:
         """There are two sets."""
         raise UsageError(f"single images are needed, and {self} gives two sets; name one: {self.images}")
 
     def open_pairs(
-        self, source: Form, image: Form, *, paired: bool = True, progress: OnProgress | None = None
+        self, source: Form, image: Form, *, paired: bool = True, progress: ProgressCallback | None = None
     ) -> Pairs:
         """The sources and the images."""
         pack = partial(pack_of, max_images=self.max_images, progress=progress)

@@ -18,7 +18,6 @@ from zeuxis.data.listing import (
     ItemReader,
     Labels,
     Listing,
-    OnProgress,
     Picture,
     Shape,
     evenly_spaced,
@@ -27,6 +26,7 @@ from zeuxis.data.readers import Files, Members
 from zeuxis.errors import UsageError
 from zeuxis.io import images
 from zeuxis.io.images import Array
+from zeuxis.runtime.callbacks import ProgressCallback
 
 MOST = 20_000  # tiles of a listing, unless --max-images says another number
 _CELL = 96  # pixels: tiles stand in the middles of cells of this side
@@ -63,7 +63,7 @@ class Tiles:
         return Picture(cut, (side, side), "L" if shape.channels == 1 else "RGB", digest)
 
 
-def cut(listing: Listing, most: int | None = None, progress: OnProgress | None = None) -> Content:
+def cut(listing: Listing, most: int | None = None, progress: ProgressCallback | None = None) -> Content:
     """The tiles of a folder's or a zip's photographs, at most so many, spread evenly, with what is known of those.
 
     Photographs that are nowhere sharp are left out; `progress` counts those looked through. `UsageError` where there are

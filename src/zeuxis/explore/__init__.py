@@ -1,53 +1,62 @@
 """Exploring latent space: paths between latents, arithmetic with attributes, and the figures that show them."""
 
-from zeuxis.explore.arithmetic import Outcome, Pictures, Score, arithmetic, by_hand, pictures, score
-from zeuxis.explore.candidates import Candidates, Reader, candidates, encoded, reencoded, sampled
-from zeuxis.explore.equation import Equation, solved
+from zeuxis.explore.arithmetic import (
+    ArithmeticScore,
+    Outcome,
+    Pictures,
+    from_seeds,
+    latent_arithmetic,
+    pictures,
+    score_arithmetic,
+)
+from zeuxis.explore.candidates import Candidates, ReadsAttributes, candidates, encoded, reencoded, sampled
+from zeuxis.explore.equation import Equation, solve_equation
 from zeuxis.explore.examples import examples, is_picture
-from zeuxis.explore.expression import Term, Vocabulary, parse, target, vocabulary
+from zeuxis.explore.expression import Term, Vocabulary, parse_terms, target, vocabulary
 from zeuxis.explore.figures import arithmetic_figure, interpolation_figure, mixing_figure, path_strip
-from zeuxis.explore.inversion import invert
-from zeuxis.explore.mixing import Layers, mix, mixed, third
-from zeuxis.explore.paths import interpolate, linear, loop, slerp
+from zeuxis.explore.inversion import invert_by_descent
+from zeuxis.explore.mixing import LayerGroup, mix_styles, mixed, third
+from zeuxis.explore.paths import PathKind, interpolate_latents, linear, loop, slerp
 from zeuxis.explore.spaces import Space, SpaceName, StyleSpace, path_in
 
 __all__ = [
+    "ArithmeticScore",
     "Candidates",
     "Equation",
-    "Layers",
+    "LayerGroup",
     "Outcome",
+    "PathKind",
     "Pictures",
-    "Reader",
-    "Score",
+    "ReadsAttributes",
     "Space",
     "SpaceName",
     "StyleSpace",
     "Term",
     "Vocabulary",
-    "arithmetic",
     "arithmetic_figure",
-    "by_hand",
     "candidates",
     "encoded",
     "examples",
-    "interpolate",
+    "from_seeds",
+    "interpolate_latents",
     "interpolation_figure",
-    "invert",
+    "invert_by_descent",
     "is_picture",
+    "latent_arithmetic",
     "linear",
     "loop",
-    "mix",
+    "mix_styles",
     "mixed",
     "mixing_figure",
-    "parse",
+    "parse_terms",
     "path_in",
     "path_strip",
     "pictures",
     "reencoded",
     "sampled",
-    "score",
+    "score_arithmetic",
     "slerp",
-    "solved",
+    "solve_equation",
     "target",
     "third",
     "vocabulary",

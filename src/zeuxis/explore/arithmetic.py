@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from zeuxis.errors import UsageError
-from zeuxis.explore.candidates import Candidates, Reader, choose, decode
+from zeuxis.explore.candidates import Candidates, ReadsAttributes, choose_examples
 from zeuxis.explore.expression import Term, Vocabulary, base, target, word
-from zeuxis.explore.spaces import Space
+from zeuxis.explore.spaces import Space, decode_latents
 
 # Measured on snapshots of two DCGANs and two VAEs, of avatars: 100 of 100 results were as asked by every one of
 # them. Left short, an average fades into the mean face; at the full norm it leaves what the decoder was trained on,
@@ -58,7 +58,7 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Score:
+class ArithmeticScore:
     """How often arithmetic gives what its terms say, over many random choices of examples."""
 
     target: float  # share of results with every attribute of the target
@@ -77,7 +77,7 @@ class Score:
         return lines
 
 
-def arithmetic(
+def latent_arithmetic(
     model: Space,
     terms: Sequence[Term],
     *,
@@ -93,7 +93,7 @@ def arithmetic(
     `average` examples are taken for each term; `balance` makes those subtracted from each other alike; averages and
     result are brought to `length` times a typical latent's norm, which averaging shrinks (None: left as they are).
     """
-    chosen = choose(terms, candidates, count=average, seed=seed, balance=balance, confidence=confidence)
+    chosen = choose_examples(terms, candidates, count=average, seed=seed, balance=balance, confidence=confidence)
     picks = [
         Pick(term.weight, term.text, candidates.latents[at], candidates.origins[at].tolist(), candidates.source)
         for term, at in zip(terms, chosen)
@@ -102,7 +102,7 @@ def arithmetic(
     return outcome(picks, norm=norm, spread=candidates.spread, seed=seed).to(model.device)
 
 
-def by_hand(
+def from_seeds(
     model: Space, terms: Sequence[tuple[float, Sequence[int]]], *, seed: int = 0, length: float | None = None
 ) -> Outcome:
     """Arithmetic with the seeds of each term picked by eye, as in the DCGAN paper: pairs (weight, seeds).
@@ -152,24 +152,25 @@ def surroundings(latent: Tensor, spread: Tensor, *, seed: int = 0, amount: float
 
 def pictures(model: Space, result: Outcome, *, shown: int = 3) -> Pictures:
     """The outcome's images: the first examples of each term, the averages, the neighbourhood."""
-    examples = [decode(model, pick.latents[:shown]).cpu() for pick in result.picks]
-    return Pictures(examples, decode(model, result.averages).cpu(), decode(model, result.neighbourhood).cpu())
+    examples = [decode_latents(model, pick.latents[:shown]) for pick in result.picks]
+    averages, neighbourhood = (decode_latents(model, latents) for latents in (result.averages, result.neighbourhood))
+    return Pictures(examples, averages, neighbourhood)
 
 
-def score(
+def score_arithmetic(
     model: Space,
     terms: Sequence[Term],
     *,
     words: Vocabulary,
     candidates: Candidates,
-    reader: Reader,
+    reader: ReadsAttributes,
     average: int = AVERAGE,
     triples: int = 100,
     seed: int = 0,
     balance: bool = True,
     length: float | None = LENGTH,
     confidence: float = 0.9,
-) -> Score:
+) -> ArithmeticScore:
     """How often the result is read as the target, over `triples` random choices of `average` examples per term.
 
     What should not change is compared with the average that the result starts from: in a - b + c that of c.
@@ -179,27 +180,29 @@ def score(
         raise UsageError("the weights of the terms leave every attribute at one half; a score needs a target")
     results, starts = [], []
     for triple in range(triples):
-        chosen = choose(terms, candidates, count=average, seed=seed + triple, balance=balance, confidence=confidence)
+        chosen = choose_examples(
+            terms, candidates, count=average, seed=seed + triple, balance=balance, confidence=confidence
+        )
         averages = torch.stack([candidates.latents[at].mean(0) for at in chosen])
         results.append(combine(averages, [term.weight for term in terms]))
         starts.append(averages[base(terms)])
     latents = torch.stack(results + starts)
     if length is not None:
         latents = to_norm(latents, length * candidates.length)
-    result, start = reader.read(decode(model, latents)).cpu().chunk(2)
+    result, start = reader.read(decode_latents(model, latents)).cpu().chunk(2)
     return _score(result, start, terms=terms, wanted=wanted, words=words, average=average)
 
 
 def _score(
     result: Tensor, start: Tensor, *, terms: Sequence[Term], wanted: dict[int, bool], words: Vocabulary, average: int
-) -> Score:
+) -> ArithmeticScore:
     """The score from readings (n k) of results and of what they started from."""
     seen, before = _decided(result, words), _decided(start, words)
     right = torch.stack([seen[:, index] == present for index, present in wanted.items()])
     named = {index for term in terms for index in term.wanted}
     others = [] if words.exclusive else [i for i in range(len(words.names)) if i not in named]
     each = {word(index, present, words): row for (index, present), row in zip(wanted.items(), right)}
-    return Score(
+    return ArithmeticScore(
         target=float(right.all(0).float().mean()),
         each={name: float(row.float().mean()) for name, row in each.items()},
         changed={words.names[i][0]: float((seen[:, i] != before[:, i]).float().mean()) for i in others},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,33 +13,24 @@ from torch import Tensor
 
 from zeuxis.errors import UsageError
 from zeuxis.explore.expression import Term, base
-from zeuxis.explore.spaces import Space
+from zeuxis.explore.spaces import Space, decode_latents, encode_images
+from zeuxis.io.images import from_uint8
+from zeuxis.metrics.attributes import Labelled
 from zeuxis.model import Encoder
 
-BATCH = 128  # images decoded at once
-COUNT = 4096  # candidates, where one call of the networks encodes or draws one
-CALLS = 24_000  # of them, where an image takes many to be encoded
-FEWEST = 512  # candidates even then: of the rarer attributes some must be there
+_BATCH = 128  # images decoded at once
+CANDIDATES = 4096  # candidates, where one call of the networks encodes or draws one
+ENCODER_CALLS = 24_000  # of them, where an image takes many to be encoded
+LEAST_CANDIDATES = 512  # candidates even then: of the rarer attributes some must be there
 
 
 Indices = np.ndarray[Any, Any]
 
 
-class Reader(Protocol):
-    """What reads attributes from images (n c h w): probabilities n k."""
+class ReadsAttributes(Protocol):
+    """A network that reads attributes from images (n c h w): probabilities n k."""
 
     def read(self, images: Tensor) -> Tensor: ...
-
-
-class Labelled(Protocol):
-    """A pack with attributes (labels n k in {0, 1}) or classes (labels n)."""
-
-    @property
-    def images(self) -> np.ndarray[Any, Any]: ...  # uint8 n h w c
-    @property
-    def labels(self) -> np.ndarray[Any, Any] | None: ...
-    @property
-    def classes(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True)
@@ -78,27 +69,20 @@ def _shows(labels: Tensor, wanted: dict[int, bool], confidence: float) -> Tensor
     return fits
 
 
-@torch.no_grad()
-def decode(model: Space, latents: Tensor) -> Tensor:
-    """Images (n c h w) for latents (n ...), a batch at a time."""
-    return torch.cat([model.decode(part.to(model.device)) for part in torch.split(latents, BATCH)])
-
-
-@torch.no_grad()
 def reencoded(model: Encoder, latents: Tensor, times: int) -> Tensor:
-    """Images (n c h w, on the CPU) for latents, encoded and decoded again so many times: nearer to what is expected."""
-    images = decode(model, latents)
+    """Images (n c h w, on the CPU) for latents, encoded and decoded again so many times: nearer to the training images."""
+    images = decode_latents(model, latents)
     for _ in range(times):
-        images = torch.cat([model.decode(model.encode(part)) for part in torch.split(images, BATCH)])
-    return images.cpu()
+        images = decode_latents(model, encode_images(model, images))
+    return images
 
 
 @torch.no_grad()
-def sampled(model: Space, reader: Reader, *, seeds: Sequence[int]) -> Candidates:
+def sampled(model: Space, reader: ReadsAttributes, *, seeds: Sequence[int]) -> Candidates:
     """A model's own samples of these seeds, with the attributes that the reader sees in them."""
     latents, labels = [], []
-    for start in range(0, len(seeds), BATCH):
-        z = model.prior(seeds[start : start + BATCH])
+    for start in range(0, len(seeds), _BATCH):
+        z = model.prior(seeds[start : start + _BATCH])
         latents.append(z.cpu())
         labels.append(reader.read(model.decode(z)).cpu())
     return Candidates(torch.cat(latents), torch.cat(labels), torch.tensor(list(seeds)))
@@ -112,14 +96,15 @@ def encoded(
 
     Of the images that show what each of the terms says there are as many as of images chosen blindly, if there are.
     """
-    count = max(FEWEST, min(COUNT, CALLS // model.encode_nfe)) if count is None else count
+    count = max(LEAST_CANDIDATES, min(CANDIDATES, ENCODER_CALLS // model.encode_nfe)) if count is None else count
     if pack.labels is None:
         raise UsageError("the images have no attributes or classes; give a data set that has labels")
     labels = torch.from_numpy(np.array(pack.labels))
     known = labels.float() if labels.ndim > 1 else torch.nn.functional.one_hot(labels.long(), len(pack.classes)).float()
     chosen = np.sort(_some(known, terms, count, np.random.default_rng(seed).permutation(len(pack.images))))
-    latents = [model.encode(batch.to(model.device)).cpu() for batch in _batches(pack.images, chosen)]
-    return Candidates(torch.cat(latents), known[chosen], torch.from_numpy(chosen), source="image")
+    parts = (chosen[start : start + _BATCH] for start in range(0, len(chosen), _BATCH))
+    latents = encode_images(model, (from_uint8(pack.images[part]) for part in parts))
+    return Candidates(latents, known[chosen], torch.from_numpy(chosen), source="image")
 
 
 def _some(labels: Tensor, terms: Sequence[Term], count: int, order: Indices) -> Indices:
@@ -134,7 +119,7 @@ def candidates(
     model: Space,
     pack: Labelled,
     *,
-    reader: Reader,
+    reader: ReadsAttributes,
     terms: Sequence[Term] = (),
     count: int | None = None,
     seed: int = 0,
@@ -142,10 +127,10 @@ def candidates(
     """What a model offers to choose from: labelled images where it can encode them, otherwise its samples, read."""
     if isinstance(model, Encoder):
         return encoded(model, pack, terms=terms, count=count, seed=seed)
-    return sampled(model, reader, seeds=range(seed, seed + (COUNT if count is None else count)))
+    return sampled(model, reader, seeds=range(seed, seed + (CANDIDATES if count is None else count)))
 
 
-def choose(
+def choose_examples(
     terms: Sequence[Term],
     among: Candidates,
     *,
@@ -223,9 +208,3 @@ def _draw(pool: Tensor, count: int, random: torch.Generator) -> Tensor:
     """`count` of the pool in random order, each as rarely as possible."""
     rounds = math.ceil(count / len(pool))
     return torch.cat([pool[torch.randperm(len(pool), generator=random)] for _ in range(rounds)])[:count]
-
-
-def _batches(images: np.ndarray[Any, Any], chosen: Indices) -> Iterator[Tensor]:
-    for start in range(0, len(chosen), BATCH):
-        part = np.ascontiguousarray(images[chosen[start : start + BATCH]])
-        yield torch.from_numpy(part).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -15,12 +15,11 @@ from torch import Tensor, nn
 
 from zeuxis.errors import UsageError
 from zeuxis.explore.arithmetic import to_norm
-from zeuxis.explore.candidates import Candidates, choose, decode
+from zeuxis.explore.candidates import Candidates, choose_examples
 from zeuxis.explore.expression import Term, Vocabulary, word
-from zeuxis.explore.spaces import Space
+from zeuxis.explore.spaces import Space, decode_latents
 from zeuxis.model import Model
 
-Extractor = Callable[[Tensor], Tensor]  # images (n c h w) -> features (n d)
 Supervised = Literal["means", "boundary"]
 Unsupervised = Literal["components", "factors"]
 
@@ -48,7 +47,7 @@ def towards(
     terms = [Term(1.0, {index: True}, name), Term(-1.0, {index: False}, word(index, False, words))]
     most = min(len(among.matching(term.wanted, 0.5)) for term in terms)
     count = max(1, min(1000, most))
-    pools = choose(terms, among, count=count, seed=seed, confidence=min(0.9, _surest(among, terms)))
+    pools = choose_examples(terms, among, count=count, seed=seed, confidence=min(0.9, _surest(among, terms)))
     apart = among.latents[pools[0]].mean(0) - among.latents[pools[1]].mean(0)
     if method == "means":
         return Direction(name, apart)
@@ -56,7 +55,9 @@ def towards(
     return Direction(name, _as_far(normal, apart.flatten()).view_as(apart))
 
 
-def components(space: Space, extractor: Extractor, *, count: int = 5, seeds: Sequence[int]) -> list[Direction]:
+def components(
+    space: Space, extractor: Callable[[Tensor], Tensor], *, count: int = 5, seeds: Sequence[int]
+) -> list[Direction]:
     """What images vary in most: the principal components of their features, each as the step in latents that brings it.
 
     The images of the seeds give features, principal component analysis their main axes, and least squares from places on
@@ -65,7 +66,7 @@ def components(space: Space, extractor: Extractor, *, count: int = 5, seeds: Seq
     if len(seeds) <= count:
         raise UsageError(f"{len(seeds)} samples have no {count} components; give more samples")
     z = space.prior(seeds).cpu()
-    features = torch.cat([extractor(decode(space, part)).cpu() for part in torch.split(z, 256)]).double()
+    features = torch.cat([extractor(decode_latents(space, part)).cpu() for part in torch.split(z, 256)]).double()
     _, _, axes = torch.linalg.svd(features - features.mean(0), full_matrices=False)
     places = (features - features.mean(0)) @ axes[:count].T  # n count
     places = places / places.std(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +18,13 @@ from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.explore import directions as ways
 from zeuxis.explore.directions import Direction, Supervised, Unsupervised
-from zeuxis.explore.inversion import Progress, Search
-from zeuxis.explore.spaces import Space, SpaceName, decode, space_of
+from zeuxis.explore.inversion import Search, invert_by_descent
+from zeuxis.explore.spaces import Space, SpaceName, decode_latents, encode_images, space_of
 from zeuxis.io import files, images
 from zeuxis.metrics import extractors, paired, vgg
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Encoder, Model
+from zeuxis.runtime.callbacks import MessageCallback, ProgressCallback, StageCallback, in_stage
 
 STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # of an edit
 STRIP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # of a direction
@@ -67,7 +68,7 @@ def invert(
     restarts: int = Search.restarts,
     space: SpaceName = "z",
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Inversion:
     """The latents of pictures (n c h w, in [-1, 1]): the encoder's where there is one, else found by gradient descent.
 
@@ -76,23 +77,18 @@ def invert(
     """
     able = space_of(model, space)
     network = extractors.vgg16(device=model.device)
-    measure = functools.partial(vgg.distance_to, network)
-    code = _encoded(able, pictures) if isinstance(able, Encoder) else None
+    measure = functools.partial(vgg.feature_distance_to, network)
+    code = encode_images(able, pictures) if isinstance(able, Encoder) else None
     if code is None or steps:
         how = Search(restarts=restarts) if steps is None else Search(steps=steps, restarts=restarts)
-        find = functools.partial(explore.invert, able, pictures, distance=measure, how=how, progress=progress)
+        find = functools.partial(invert_by_descent, able, pictures, distance=measure, how=how, progress=progress)
         found = find(seed=seed, begin=code)
     else:
         found = code
-    made = decode(able, found)
+    made = decode_latents(able, found)
     with torch.no_grad():
         far = measure(pictures.to(model.device))(made.to(model.device)).cpu()
     return Inversion(pictures, found, made, paired.psnr(made, pictures), far)
-
-
-@torch.no_grad()
-def _encoded(model: Encoder, pictures: Tensor) -> Tensor:
-    return torch.cat([model.encode(part.to(model.device)).cpu() for part in torch.split(pictures, 64)])
 
 
 def save_latents(
@@ -124,7 +120,7 @@ def located(
     *,
     space: SpaceName = "z",
     order: int = 0,
-    work: Callable[[str, int, int], None] | None = None,
+    work: StageCallback | None = None,
 ) -> Tensor:
     """Latents (n ...) of what `text` names, one for each seed: of a file of latents, of a picture, of images of a data set.
 
@@ -135,25 +131,25 @@ def located(
         held = load_latents(text, model, space=space)
         return held if seeds is None else held[[seed % len(held) for seed in seeds]]
     chosen = [0] if seeds is None or explore.is_picture(text) else list(seeds)
-    reading, descending = (functools.partial(work, text) if work else None for text in ("reading images", "descending"))
+    reading, descending = in_stage(work, "reading images"), in_stage(work, "descending")
     find = functools.partial(explore.examples, size=model.size, channels=model.channels, progress=reading)
     found = _latents(model, find(text, chosen, order=order), space, descending)
     return found.expand(len(seeds or chosen), *found.shape[1:])
 
 
-def _latents(model: Model, pictures: Tensor, space: SpaceName, progress: Progress | None) -> Tensor:
+def _latents(model: Model, pictures: Tensor, space: SpaceName, progress: ProgressCallback | None) -> Tensor:
     """The latents of pictures (n c h w), where nobody asks how near they are."""
     able = space_of(model, space)
     if isinstance(able, Encoder):
-        return _encoded(able, pictures)
+        return encode_images(able, pictures)
     return invert(model, pictures, space=space, progress=progress).latents
 
 
-def drawn(model: Model, path: str | Path) -> Tensor:
+def images_of_latents(model: Model, path: str | Path) -> Tensor:
     """Images (n c h w) of the latents in a file, whichever space they are of."""
     held = files.read_tensors(Path(path), max_bytes=_MOST_BYTES)
     space: SpaceName = "w" if "w" in held else "z"
-    return decode(space_of(model, space), _of_space(held, path, model, space))
+    return decode_latents(space_of(model, space), _of_space(held, path, model, space))
 
 
 def directions(
@@ -170,7 +166,7 @@ def directions(
         return ways.factors(model, able, count=count)
     if method != "components":
         raise UsageError(f"--method is {method!r}; choose components or factors, or name attributes")
-    extractor = extractors.find("lite0", device=model.device)
+    extractor = extractors.find_extractor("lite0", device=model.device)
     return ways.components(able, extractor, count=count, seeds=range(samples or SAMPLES))
 
 
@@ -181,13 +177,13 @@ class Editor:
     model: Space
     words: explore.Vocabulary
     among: explore.Candidates
-    reader: explore.Reader
+    reader: explore.ReadsAttributes
     method: Supervised = "means"
     space: SpaceName = "z"
 
     def steps(self, change: str) -> list[tuple[float, Direction]]:
         """The steps of a change such as "+ glasses - smiling": weights (negative takes away) and directions."""
-        terms = explore.parse(change, self.words)
+        terms = explore.parse_terms(change, self.words)
         found = []
         for term in terms:
             for index, present in term.wanted.items():
@@ -202,9 +198,9 @@ class Editor:
     def score(self, change: str, *, strengths: Sequence[float] = STRENGTHS, people: int = PEOPLE) -> list[EditScore]:
         """How often a change is read as asked, and how much else is, over people who are not so yet."""
         steps = self.steps(change)
-        wanted = explore.target(explore.parse(change, self.words), self.words)
+        wanted = explore.target(explore.parse_terms(change, self.words), self.words)
         chosen = self._without(wanted, people)
-        before = self.reader.read(decode(self.model, chosen)).cpu()
+        before = self.reader.read(decode_latents(self.model, chosen)).cpu()
         made = _moved(self.model, chosen, steps, strengths, space=self.space).unbind(1)
         read = [self.reader.read(images).cpu() for images in made]
         return [_score(strength, before, after, wanted, self.words) for strength, after in zip(strengths, read)]
@@ -259,7 +255,9 @@ def _moved(
 ) -> Tensor:
     """Images (n strengths c h w) of moved latents; in z each keeps its norm, near which all of a Gaussian is."""
     kept = space == "z"
-    return torch.stack([decode(model, ways.moved(latents, steps, strength, keep=kept)) for strength in strengths], 1)
+    return torch.stack(
+        [decode_latents(model, ways.moved(latents, steps, strength, keep=kept)) for strength in strengths], 1
+    )
 
 
 def _filled(row: Tensor, blank: int) -> Tensor:
@@ -283,8 +281,8 @@ def editor(
     method: Supervised = "means",
     space: SpaceName = "z",
     seed: int = 0,
-    report: Callable[[str], None] | None = None,
-    progress: Progress | None = None,
+    report: MessageCallback | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Editor:
     """What changes a model's images by the attributes of `data`; `report` and `progress` as of `arithmetic`."""
     able = space_of(model, space)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from PIL import Image
 
 from zeuxis.data import Pack
-from zeuxis.explore.arithmetic import Outcome, Pictures, Score, arithmetic, pictures, score
-from zeuxis.explore.candidates import Reader, candidates
-from zeuxis.explore.expression import parse, vocabulary
+from zeuxis.explore.arithmetic import ArithmeticScore, Outcome, Pictures, latent_arithmetic, pictures, score_arithmetic
+from zeuxis.explore.candidates import ReadsAttributes, candidates
+from zeuxis.explore.expression import parse_terms, vocabulary
 from zeuxis.explore.figures import arithmetic_figure
 from zeuxis.explore.spaces import Space
 
@@ -20,7 +20,7 @@ class Equation:
 
     outcome: Outcome
     pictures: Pictures
-    score: Score | None = None
+    score: ArithmeticScore | None = None
 
     def figure(self) -> Image.Image:
         """The lecture's figure: samples of each term, their average under them, the result's neighbourhood."""
@@ -38,11 +38,11 @@ class Equation:
         )
 
 
-def solved(
+def solve_equation(
     space: Space,
     expression: str,
     pack: Pack,
-    reader: Reader,
+    reader: ReadsAttributes,
     *,
     average: int,
     seed: int,
@@ -51,12 +51,12 @@ def solved(
 ) -> Equation:
     """An expression of a labelled set's attributes, with so many examples a term; scored over so many `triples`, if any."""
     words = vocabulary(pack.attributes, pack.classes)
-    terms = parse(expression, words)
+    terms = parse_terms(expression, words)
     among = candidates(space, pack, reader=reader, terms=terms)
-    outcome = arithmetic(space, terms, candidates=among, average=average, seed=seed, length=length)
+    outcome = latent_arithmetic(space, terms, candidates=among, average=average, seed=seed, length=length)
     rated = None
     if triples:
-        rated = score(
+        rated = score_arithmetic(
             space,
             terms,
             words=words,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,14 +11,20 @@ from torch import Tensor
 
 from zeuxis.data import DataSpec, Pack
 from zeuxis.data.batches import permutation
-from zeuxis.data.listing import OnProgress
 from zeuxis.errors import UsageError
-from zeuxis.explore.expression import parse, vocabulary
+from zeuxis.explore.expression import parse_terms, vocabulary
 from zeuxis.io import images
+from zeuxis.runtime.callbacks import ProgressCallback
 
 
 def examples(
-    text: str, seeds: Sequence[int], *, size: int, channels: int, order: int = 0, progress: OnProgress | None = None
+    text: str,
+    seeds: Sequence[int],
+    *,
+    size: int,
+    channels: int,
+    order: int = 0,
+    progress: ProgressCallback | None = None,
 ) -> Tensor:
     """Images (n c h w, in [-1, 1]), one for each seed, of what `text` names.
 
@@ -53,9 +58,9 @@ def _parts(text: str) -> tuple[str, str]:
     return data, what.strip()
 
 
-def _showing(pack: Pack, what: str) -> np.ndarray[Any, Any]:
+def _showing(pack: Pack, what: str) -> images.Array:
     """The places of the images that show what the words say."""
-    terms = parse(what, vocabulary(pack.attributes, pack.classes))
+    terms = parse_terms(what, vocabulary(pack.attributes, pack.classes))
     if len(terms) != 1 or terms[0].weight != 1:
         raise UsageError(
             f"{what!r} is an expression; name what one picture shows, as in mnist:9 or avatars:smiling woman"

@@ -6,21 +6,12 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+from zeuxis.data.listing import Attribute
 from zeuxis.errors import UsageError
 
 IGNORED = frozenset({"with", "a", "an", "the", "and", "person", "face"})
 NEGATIONS = frozenset({"without", "no", "not"})
-
-
-class Named(Protocol):
-    """An attribute: the word for its presence, and the word for its absence ("" where there is none)."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def opposite(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -45,7 +36,7 @@ class Vocabulary:
         return f"{'classes' if self.exclusive else 'attributes'}: {', '.join(words)}"
 
 
-def vocabulary(attributes: Sequence[Named], classes: Sequence[str] = ()) -> Vocabulary:
+def vocabulary(attributes: Sequence[Attribute], classes: Sequence[str] = ()) -> Vocabulary:
     """The words of a data set: its attributes where it has some, otherwise its classes."""
     if attributes:
         return Vocabulary(tuple((item.name, item.opposite) for item in attributes))
@@ -54,7 +45,7 @@ def vocabulary(attributes: Sequence[Named], classes: Sequence[str] = ()) -> Voca
     raise UsageError("the data has neither attributes nor classes to speak of; give the seeds of each term by hand")
 
 
-def parse(text: str, words: Vocabulary) -> list[Term]:
+def parse_terms(text: str, words: Vocabulary) -> list[Term]:
     """The terms of an expression; `UsageError` for a word that means nothing, naming it and what exists.
 
     Terms are joined by + and - (a minus needs a space before it: "t-shirt" is one word), may carry a weight

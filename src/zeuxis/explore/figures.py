@@ -12,7 +12,7 @@ from torch import Tensor
 from zeuxis.errors import UsageError
 
 INK, PALE, MARK = (34, 38, 46), (120, 126, 138), (208, 72, 52)
-PAPER = (255, 255, 255)
+BACKGROUND = (255, 255, 255)
 MARGIN = 24  # around a figure
 GAP = 6  # between pictures
 SMALLEST = 96  # pixels: smaller pictures are enlarged by a whole number, so that the pixels stay square
@@ -43,7 +43,7 @@ def interpolation_figure(
     lefts = [first + i * (width + GAP) + apart * ((i > 0) + (i == columns - 1)) for i in range(columns)]
     top = MARGIN + (_height(TEXT + 3) + 12 if title else 0)
     bottom = top + rows * (height + GAP)
-    canvas = Image.new("RGB", (lefts[-1] + width + MARGIN, bottom + 2 * TEXT + 18 + MARGIN), PAPER)
+    canvas = Image.new("RGB", (lefts[-1] + width + MARGIN, bottom + 2 * TEXT + 18 + MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(canvas)
     if title:
         _text(draw, (canvas.width / 2, MARGIN), title, size=TEXT + 3, anchor="ma")
@@ -81,7 +81,7 @@ def mixing_figure(images: Tensor, *, layers: str) -> Image.Image:
         return MARGIN + index * (length + GAP) + 2 * GAP * (index > 0)
 
     size = place(images.shape[1], width) - GAP + MARGIN, place(images.shape[0], height) - GAP + MARGIN
-    canvas = Image.new("RGB", size, PAPER)
+    canvas = Image.new("RGB", size, BACKGROUND)
     draw = ImageDraw.Draw(canvas)
     for i, row in enumerate(tiles):
         for j, tile in enumerate(row):
@@ -114,7 +114,7 @@ def arithmetic_figure(
     below = [_tile(picture) for picture in averages]
     around = [_tile(picture) for picture in neighbourhood]
     layout = _Layout(below[0].size, max(map(len, columns)), [_sign(i, w) for i, w in enumerate(weights)], titles)
-    canvas = Image.new("RGB", layout.size, PAPER)
+    canvas = Image.new("RGB", layout.size, BACKGROUND)
     draw = ImageDraw.Draw(canvas)
     for term, column in enumerate(columns):
         for i, tile in enumerate(column):
@@ -195,7 +195,7 @@ def path_strip(images: Tensor, *, columns: int = 12, label: str | None = None) -
     rows = -(-len(tiles) // across)
     head = _height(TEXT) + 12 if label else 0
     size = (2 * MARGIN + across * (width + GAP) - GAP, 2 * MARGIN + head + rows * (height + GAP) - GAP)
-    canvas = Image.new("RGB", size, PAPER)
+    canvas = Image.new("RGB", size, BACKGROUND)
     if label:
         _text(ImageDraw.Draw(canvas), (MARGIN, MARGIN - 4), label, anchor="la")
     for i, tile in enumerate(tiles):

@@ -11,14 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zeuxis.errors import UsageError
-from zeuxis.explore.candidates import decode
-from zeuxis.explore.spaces import Space
+from zeuxis.explore.spaces import Space, decode_latents
+from zeuxis.runtime.callbacks import ProgressCallback
 
 # Of truths (n c h w) what says how far images (n c h w) are from them: n. That must have a gradient.
 Distance = Callable[[Tensor], Callable[[Tensor], Tensor]]
 # Of latents (n ...) and their images how far they are from what is looked for: n.
 Far = Callable[[Tensor, Tensor], Tensor]
-Progress = Callable[[int, int], None]
 
 DRAWN = 2048  # samples among which the initial latents are chosen
 COARSE = 16  # pixels: what samples are compared with the pictures at
@@ -36,7 +35,7 @@ class Search:
     prior: float = 1e-3  # weight of the mean squared number of a latent, in deviations of the prior's
 
 
-def invert(
+def invert_by_descent(
     model: Space,
     images: Tensor,
     *,
@@ -44,7 +43,7 @@ def invert(
     how: Search | None = None,
     seed: int = 0,
     begin: Tensor | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Tensor:
     """Latents (n ..., on the CPU) whose images are as near as can be to these (n c h w, in [-1, 1]).
 
@@ -69,7 +68,7 @@ def invert(
 
 def _nearest(model: Space, images: Tensor, drawn: Tensor, restarts: int) -> Tensor:
     """Of the latents drawn (m ...) those whose images look most like each of the pictures: n restarts ..."""
-    looks = _coarse(decode(model, drawn))
+    looks = _coarse(decode_latents(model, drawn))
     return drawn[torch.cdist(_coarse(images.to(looks)), looks).topk(restarts, largest=False).indices]
 
 
@@ -96,7 +95,7 @@ def _descend(
     last, many = how.steps // 3, restarts.shape[1]
     every = truth.repeat_interleave(many, 0)
     tried = _move(model, restarts.flatten(0, 1), squared(every), steps=how.steps - last, lr=how.lr, told=told)
-    errors = _error(decode(model, tried), every).view(-1, many)
+    errors = _error(decode_latents(model, tried).to(every), every).view(-1, many)
     best = tried[errors.argmin(1) + many * torch.arange(len(truth), device=tried.device)]
     return _move(model, best, seen(truth), steps=last, lr=how.lr / 2, told=told).cpu()
 
@@ -139,7 +138,7 @@ def _deviation(z: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
     return ((z - centre) / spread).square().flatten(1).mean(1)
 
 
-def _share(progress: Progress | None, place: int, places: int, steps: int) -> Callable[[], None]:
+def _share(progress: ProgressCallback | None, place: int, places: int, steps: int) -> Callable[[], None]:
     """What a chunk calls after each step."""
     done = place * steps
 

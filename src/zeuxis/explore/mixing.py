@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 
 from zeuxis.errors import UsageError
-from zeuxis.explore.candidates import decode
-from zeuxis.explore.spaces import StyleSpace
+from zeuxis.explore.spaces import StyleSpace, decode_latents
 from zeuxis.model import StyleBased
 
-Layers = Literal["coarse", "middle", "fine"]
+LayerGroup = Literal["coarse", "middle", "fine"]
 
 
-def mix(model: StyleBased, rows: Sequence[int], columns: Sequence[int], layers: Layers) -> Tensor:
+def mix_styles(model: StyleBased, rows: Sequence[int], columns: Sequence[int], layers: LayerGroup) -> Tensor:
     """Images (1 + rows, 1 + columns, c h w) of seeds whose styles are mixed.
 
     The first row shows the columns' seeds, the first column the rows' (at their crossing nothing: zeros); each other
@@ -27,13 +26,13 @@ def mix(model: StyleBased, rows: Sequence[int], columns: Sequence[int], layers: 
     space = StyleSpace(model)
     down, across = space.prior(rows), space.prior(columns)
     styles = mixed(down, across, third(model.styles, layers))
-    left, top = decode(space, down), decode(space, across)
-    pictures = decode(space, styles.flatten(0, 1)).view(len(rows), len(columns), *left.shape[1:])
+    left, top = decode_latents(space, down), decode_latents(space, across)
+    pictures = decode_latents(space, styles.flatten(0, 1)).view(len(rows), len(columns), *left.shape[1:])
     head = torch.cat([torch.zeros_like(left[:1]), top])
-    return torch.cat([head[None], torch.cat([left[:, None], pictures], 1)]).cpu()
+    return torch.cat([head[None], torch.cat([left[:, None], pictures], 1)])
 
 
-def third(styles: int, layers: Layers) -> Tensor:
+def third(styles: int, layers: LayerGroup) -> Tensor:
     """Which of a model's layers (styles) are the coarse, the middle or the fine ones: a third each, in order."""
     place = ("coarse", "middle", "fine").index(layers)
     return torch.arange(styles) * 3 // styles == place

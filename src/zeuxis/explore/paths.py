@@ -1,4 +1,4 @@
-"""Paths through latent space: straight and spherical interpolation (White 2016), and loops for animations."""
+"""Paths through latent space: linear and spherical interpolation (White 2016), and loops for animations."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from zeuxis.errors import UsageError
 
-Path = Literal["slerp", "linear"]
-Pace = Literal["eased", "constant"]
+PathKind = Literal["slerp", "linear"]
+LoopPace = Literal["eased", "constant"]
 
 
 def linear(z1: Tensor, z2: Tensor, weight: float | Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def slerp(z1: Tensor, z2: Tensor, weight: float | Tensor) -> Tensor:
     return mixed.reshape(-1, *z1.shape[1:]).to(z1.dtype)
 
 
-def interpolate(z1: Tensor, z2: Tensor, columns: int, *, path: Path = "slerp") -> Tensor:
+def interpolate_latents(z1: Tensor, z2: Tensor, columns: int, *, path: PathKind = "slerp") -> Tensor:
     """Rows of mixtures from z1 (rows ...) to z2: rows columns ...; the first column is z1, the last z2, exactly."""
     if columns < 2:
         raise UsageError(f"columns is {columns}; an interpolation needs at least 2, its two ends")
@@ -60,7 +60,7 @@ def weights(columns: int) -> list[float]:
     return [1 - i / (columns - 1) for i in range(columns)]
 
 
-def loop(latents: Tensor, frames: int, *, path: Path = "slerp", pace: Pace = "eased") -> Tensor:
+def loop(latents: Tensor, frames: int, *, path: PathKind = "slerp", pace: LoopPace = "eased") -> Tensor:
     """Latents of an animation (frames ...) through all the given ones (n ...) and back to the first.
 
     The frame after the last would be the first again, so the animation repeats without a stop. `eased` spends the
@@ -76,7 +76,7 @@ def loop(latents: Tensor, frames: int, *, path: Path = "slerp", pace: Pace = "ea
     return mixture(path)(latents[at], ends[at], (1 - done).to(latents))
 
 
-def mixture(path: Path) -> Callable[[Tensor, Tensor, float | Tensor], Tensor]:
+def mixture(path: PathKind) -> Callable[[Tensor, Tensor, float | Tensor], Tensor]:
     """The function of a path's name."""
     if path not in ("slerp", "linear"):
         raise UsageError(f"the path is {path!r}; choose slerp or linear")
@@ -94,7 +94,7 @@ def _timetable(durations: Tensor, frames: int) -> tuple[Tensor, Tensor]:
     return legs, ((time - starts[legs]) / durations[legs].clamp(min=1e-12)).clamp(0, 1).float()
 
 
-def _lengths(z1: Tensor, z2: Tensor, path: Path) -> Tensor:
+def _lengths(z1: Tensor, z2: Tensor, path: PathKind) -> Tensor:
     """How far it is from z1 to z2 (n ...): n, along the path (an arc's length is taken in 16 chords)."""
     mix = mixture(path)
     points = torch.stack([mix(z1, z2, i / 16) for i in range(17)]).flatten(2).float()

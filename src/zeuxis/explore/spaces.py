@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from zeuxis.capabilities import latent, style_based
-from zeuxis.explore.paths import Path
-from zeuxis.model import Model, StyleBased
+from zeuxis.explore.paths import PathKind
+from zeuxis.model import Encoder, Model, StyleBased
 
 SpaceName = Literal["z", "w"]
-BATCH = 64  # images decoded at once
+_BATCH = 64  # images decoded or encoded at once
 
 
 class Space(Protocol):
@@ -46,7 +46,7 @@ class StyleSpace:
         return self.model.synthesize(z)
 
 
-def path_in(space: SpaceName) -> Path:
+def path_in(space: SpaceName) -> PathKind:
     """How latents are joined there: round a Gaussian's sphere in z, straight in w, where there is none."""
     return "slerp" if space == "z" else "linear"
 
@@ -57,7 +57,14 @@ def space_of(model: Model, name: SpaceName) -> Space:
 
 
 @torch.no_grad()
-def decode(model: Model | Space, z: Tensor) -> Tensor:
+def decode_latents(model: Model | Space, z: Tensor) -> Tensor:
     """Images (n c h w) for latents (n ...) of a model, or of one of its spaces, a batch at a time, on the CPU."""
     able = latent(model) if isinstance(model, Model) else model
-    return torch.cat([able.decode(part.to(able.device)).cpu() for part in torch.split(z, BATCH)])
+    return torch.cat([able.decode(part.to(able.device)).cpu() for part in torch.split(z, _BATCH)])
+
+
+@torch.no_grad()
+def encode_images(model: Encoder, images: Tensor | Iterable[Tensor]) -> Tensor:
+    """Latents (n ..., on the CPU) of images (n c h w, in [-1, 1]), or of batches of them."""
+    batches = torch.split(images, _BATCH) if isinstance(images, Tensor) else images
+    return torch.cat([model.encode(batch.to(model.device)).cpu() for batch in batches])

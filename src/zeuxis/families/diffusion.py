@@ -8,50 +8,21 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
 from zeuxis.errors import UsageError
-from zeuxis.model import Batch, Clock, Encoder, Turn, derived, option
+from zeuxis.likelihood import Likelihoods, StageCallback, bounds, silent
+from zeuxis.model import Batch, Clock, Encoder, HasLikelihood, Turn, derived, option
 from zeuxis.nets.denoising import DenoisingUNet
-from zeuxis.samplers import SAMPLERS, Denoiser, heun, karras_sigmas, linear_levels, log_normal
+from zeuxis.nets.preconditioning import Scalings, edm, epsilon, flow, velocity
+from zeuxis.samplers import SAMPLERS, Denoiser, Streams, heun, karras_sigmas, linear_levels, log_normal
 from zeuxis.schedules import decay_option, decayed, risen
 
 LOW, HIGH = 0.002, 80.0  # levels of noise between which images are made (Karras 2022, table 1)
 LABEL_DROPOUT = 0.1  # share of training images whose label is kept from the network (Ho and Salimans 2022)
 _SEEN = 32  # pixels a side that the network sees at most, if `patch` is left to it
-
-
-class Scalings(NamedTuple):
-    """The denoiser is c_skip * x + c_out * network(c_in * x): Karras 2022, equation 7."""
-
-    c_skip: Tensor
-    c_out: Tensor
-    c_in: Tensor
-
-
-def edm(sigma: Tensor, data: float) -> Scalings:
-    """Input, output and target of variance 1 at every level (Karras 2022, table 1)."""
-    total = (sigma**2 + data**2).sqrt()
-    return Scalings(data**2 / total**2, sigma * data / total, 1 / total)
-
-
-def epsilon(sigma: Tensor, data: float) -> Scalings:
-    """The network tells the noise (Ho 2020, equation 14); its input is x / alpha times alpha, alpha^2 = 1 / (1 + sigma^2)."""
-    return Scalings(torch.ones_like(sigma), -sigma, 1 / (1 + sigma**2).sqrt())
-
-
-def velocity(sigma: Tensor, data: float) -> Scalings:
-    """The network tells v = alpha noise - sqrt(1 - alpha^2) image (Salimans and Ho 2022, section 4)."""
-    alpha = 1 / (1 + sigma**2).sqrt()
-    return Scalings(alpha**2, -sigma * alpha, alpha)
-
-
-def flow(sigma: Tensor, data: float) -> Scalings:
-    """The network tells noise - image, how (1 - t) image + t noise moves; sigma = t / (1 - t) (Lipman 2023, section 4.1)."""
-    clean = 1 / (1 + sigma)  # 1 - t
-    return Scalings(clean, -sigma * clean, clean)
 
 
 class Objective(NamedTuple):
@@ -70,7 +41,7 @@ OBJECTIVES: dict[str, Objective] = {
 
 
 @dataclass(eq=False)
-class Diffusion(Encoder):
+class Diffusion(Encoder, HasLikelihood):
     """A denoiser of images at every level of noise; its latents are noise in the shape of an image."""
 
     latent_dim: int = derived()
@@ -95,6 +66,7 @@ class Diffusion(Encoder):
     batch_size = 32
     ema_half_life = 500_000  # Karras 2022, table 7; until ten million images a twentieth of those seen
     bf16 = True
+    likelihood_images = 256
 
     def build(self) -> None:
         self.latent_dim = self.channels * self.size**2
@@ -163,9 +135,8 @@ class Diffusion(Encoder):
 
     def prior(self, seeds: Sequence[int]) -> Tensor:
         """Noise (n c h w) for the seeds, drawn on the CPU."""
-        shape = (self.channels, self.size, self.size)
-        rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        return torch.stack(rows).to(self.device)
+        like = torch.empty(len(seeds), self.channels, self.size, self.size)
+        return Streams(seeds).normal(like).to(self.device)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         condition = self.condition(label, z.shape[0])
@@ -188,6 +159,11 @@ class Diffusion(Encoder):
         condition = self.condition(None, len(image))
         sigmas = karras_sigmas(self.num_inference_steps, LOW, HIGH)[-2::-1]
         return heun(lambda x, sigma: self.denoise(x, sigma, condition), image, sigmas) / HIGH
+
+    def likelihood_scores(self, images: Tensor, generator: Generator, progress: StageCallback = silent) -> Likelihoods:
+        """The variational bound in continuous time (Kingma 2021)."""
+        images = images.to(self.device)
+        return bounds.denoiser_scores(self.denoise, images, high=HIGH, generator=generator, progress=progress)
 
     def diagnostics(self) -> dict[str, Tensor]:
         """Eight images as they come into being, a row each: what the network expects at eight moments on the way."""

@@ -19,8 +19,6 @@ from zeuxis.nets.equalised import EqualConv2d, EqualLinear, minibatch_deviation,
 from zeuxis.nets.style import widths
 from zeuxis.schedules import decay_option, decayed
 
-Score = Callable[[Tensor], Tensor]
-
 ROOT = 2**0.5  # what keeps the variance through a leaky ReLU
 DRIFT = 1e-3  # weight that keeps a critic's scores near 0 (Karras 2018, appendix A.1)
 
@@ -175,7 +173,7 @@ class ProGAN(Latent):
             yield from turns(GAN_LOSSES["non-saturating"], score, real, fake, r1_weight=weight)
         self.growth.seen.fill_(clock.images)
 
-    def criticism(self, score: Score, real: Tensor, fake: Tensor) -> Iterator[Turn]:
+    def criticism(self, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Iterator[Turn]:
         """The turns of the paper's game: Gulrajani's critic, one step for each of the generator, kept from drifting off."""
         real_score, fake_score = score(real), score(fake.detach())
         yield None, {"critic/wasserstein": wasserstein(real_score, fake_score)}

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.optim import SGD, Optimizer
 
-from zeuxis.model import Batch, Clock, Encoder, Turn, option
+from zeuxis.likelihood import Likelihoods, StageCallback, bounds, partition, silent
+from zeuxis.model import Batch, Clock, Encoder, HasLikelihood, Turn, option
 from zeuxis.nets.boltzmann import Machine, draw
 from zeuxis.samplers import Chance, Streams, annealed, base_draws, gibbs, tempered
 
@@ -19,7 +20,7 @@ _EDGE = 0.01  # pixels that never change are taken to do so this often, where al
 
 
 @dataclass(eq=False)
-class RBM(Encoder):
+class RBM(Encoder, HasLikelihood):
     """An energy of images and hidden units; it falls on the data and rises on what the model's own Markov chains draw."""
 
     latent_dim: int = option(500, "hidden units", low=1, high=65536)
@@ -167,25 +168,27 @@ class RBM(Encoder):
         machine = self.machine()
         return self.picture(machine.mean_visible(machine.visible_input(z)))
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Of an image: channels, height, width."""
-        return self.channels, self.size, self.size
-
     def picture(self, visible: Tensor) -> Tensor:
         """Images (n c h w, in [-1, 1]) of visible units (n d)."""
         flat = visible * 2 - 1 if self.units == "binary" else visible.clamp(-1, 1)
-        return flat.view(-1, *self.shape)
+        return flat.view(-1, self.channels, self.size, self.size)
 
     def encode(self, image: Tensor) -> Tensor:
         """p(h = 1 | v) of images: greys count as chances, not drawn."""
         flat = image.flatten(1)
         return torch.sigmoid(self.machine().hidden_input((flat + 1) / 2 if self.units == "binary" else flat))
 
+    def likelihood_scores(self, images: Tensor, generator: Generator, progress: StageCallback = silent) -> Likelihoods:
+        """log Z and the log-likelihood; of greys drawn as in training, or of 8-bit values under Gaussian units."""
+        binary, noise = self.units == "binary", Chance(generator)
+        shown, log_volume = (images, 0.0) if binary else bounds.dequantised(images, generator)
+        machine, visible = self.machine().plain(torch.float32), self.visible(shown, noise)
+        return partition.machine_scores(machine, visible, log_volume, noise=noise, progress=progress)
+
     def diagnostics(self) -> dict[str, Tensor]:
         """The first hidden units' weights, each as an image; and 8 chains, a row each, at times that are 25 draws apart."""
-        filters = self.weight.T[:64]
-        shown = {"filters": (filters / filters.abs().amax(1, keepdim=True).clamp(min=1e-12)).view(-1, *self.shape)}
+        filters = self.weight.T[:64].reshape(-1, self.channels, self.size, self.size)
+        shown = {"filters": filters / filters.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)}
         if self.method == "pcd":
             machine, hidden, moments = self.machine(), self.fantasies[:8].float(), []
             for _ in range(8):

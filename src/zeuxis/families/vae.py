@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
-from zeuxis.model import Batch, Clock, Encoder, Turn, option
+from zeuxis.likelihood import Likelihoods, StageCallback, bounds, silent
+from zeuxis.model import Batch, Clock, Encoder, HasLikelihood, Turn, option
 from zeuxis.nets.conv import Down, Norm, Up
 
 
 @dataclass(eq=False)
-class VAE(Encoder):
+class VAE(Encoder, HasLikelihood):
     """An encoder q(z|x), a decoder p(x|z), and the evidence lower bound that trains both."""
 
     latent_dim: int = option(64, "dimension of the latent space", low=1, high=65536)
@@ -35,6 +36,7 @@ class VAE(Encoder):
 
     batch_size = 64
     bf16 = True
+    likelihood_images = 256
 
     def build(self) -> None:
         self.encoder = Down(
@@ -92,3 +94,22 @@ class VAE(Encoder):
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         logits = self.decoder(z)
         return torch.tanh(logits) if self.likelihood == "gaussian" else torch.sigmoid(logits) * 2 - 1
+
+    def likelihood_scores(self, images: Tensor, generator: Generator, progress: StageCallback = silent) -> Likelihoods:
+        """The ELBO and the importance-weighted bound (Burda 2016); of binary images where p(x|z) is per pixel."""
+
+        def log_weights(image: Tensor) -> Tensor:  # n draws
+            if self.likelihood == "gaussian":
+                shown, log_volume = bounds.dequantised(image, generator)
+            else:
+                shown, log_volume = bounds.binarised(image, generator), 0.0
+            shown = shown.to(self.device)
+            mean, log_variance = self.posterior(image.to(self.device))
+
+            def log_likelihood(z: Tensor) -> Tensor:
+                return self.log_likelihood(shown, self.decoder(z))
+
+            weights = bounds.log_weights(mean, log_variance, log_likelihood, draws=bounds.DRAWS, generator=generator)
+            return weights.cpu() + log_volume
+
+        return bounds.posterior_scores(log_weights, images, progress=progress)

@@ -16,7 +16,7 @@ from zeuxis.io.pixel_modes import Layers, merge_alpha, split_alpha
 TILE = 192  # pixels, height and width, of a source that is enlarged at once
 
 
-class SuperResolution(Protocol):
+class Enlarges(Protocol):
     """What enlarges here: a `zeuxis.SuperResolution` is one."""
 
     @property
@@ -40,7 +40,7 @@ class Tile(NamedTuple):
     place: tuple[slice, slice]
 
 
-def tiles(height: int, width: int, model: SuperResolution, side: int = TILE) -> Iterator[Tile]:
+def tiles(height: int, width: int, model: Enlarges, side: int = TILE) -> Iterator[Tile]:
     """What a source is enlarged in: tiles that see as much around them as the model's `receptive_radius`.
 
     So what is made is what it would be at once, but for the rounding of sums.
@@ -52,7 +52,7 @@ def tiles(height: int, width: int, model: SuperResolution, side: int = TILE) -> 
             yield Tile(given, kept, place)
 
 
-def _cut(start: int, most: int, model: SuperResolution, side: int) -> tuple[slice, slice, slice]:
+def _cut(start: int, most: int, model: Enlarges, side: int) -> tuple[slice, slice, slice]:
     """The same along one axis."""
     end, first, scale = min(start + side, most), max(0, start - model.receptive_radius), model.scale
     kept = slice((start - first) * scale, (end - first) * scale)
@@ -60,7 +60,7 @@ def _cut(start: int, most: int, model: SuperResolution, side: int) -> tuple[slic
 
 
 @torch.no_grad()
-def enlarged(model: SuperResolution, source: Tensor, *, side: int = TILE) -> Tensor:
+def enlarged(model: Enlarges, source: Tensor, *, side: int = TILE) -> Tensor:
     """The images (n c h*scale w*scale, in [-1, 1], on the CPU) that a model makes of sources (n c h w)."""
     count, _, height, width = source.shape
     whole = torch.empty(count, model.channels, height * model.scale, width * model.scale)
@@ -73,7 +73,7 @@ def enlarged(model: SuperResolution, source: Tensor, *, side: int = TILE) -> Ten
     return whole
 
 
-def photograph(model: SuperResolution, image: Image.Image, *, side: int = TILE) -> Image.Image:
+def photograph(model: Enlarges, image: Image.Image, *, side: int = TILE) -> Image.Image:
     """An image (of a mode that `images.whole` gives) made larger: L, LA, RGB or RGBA.
 
     Grey stays grey. Opacity is enlarged bicubically, and so are the hues of colours by a model of grey images.
@@ -84,7 +84,7 @@ def photograph(model: SuperResolution, image: Image.Image, *, side: int = TILE) 
     return merge_alpha(Layers(colour, opacity))
 
 
-def _made(model: SuperResolution, image: Image.Image, side: int) -> Image.Image:
+def _made(model: Enlarges, image: Image.Image, side: int) -> Image.Image:
     made = _pixels_made(model, np.asarray(image.convert("L" if model.source_channels == 1 else "RGB")), side)
     large = Image.fromarray(made[..., 0] if made.shape[2] == 1 else made)
     if image.mode == "L" or large.mode == "RGB":
@@ -94,7 +94,7 @@ def _made(model: SuperResolution, image: Image.Image, side: int) -> Image.Image:
 
 
 @torch.no_grad()
-def _pixels_made(model: SuperResolution, pixels: Array, side: int) -> Array:
+def _pixels_made(model: Enlarges, pixels: Array, side: int) -> Array:
     """What is made (h w c, uint8) of an image (h w, or h w c): only a tile at a time is in floating point."""
     height, width = pixels.shape[:2]
     whole = np.empty((height * model.scale, width * model.scale, model.channels), np.uint8)

@@ -1,4 +1,4 @@
-"""Whether a translation changes what it should of a picture, and nothing else: attributes, read by a network."""
+"""Attribute accuracy of translations: whether they change the attributes that they should, and no others."""
 
 from __future__ import annotations
 
@@ -12,50 +12,50 @@ from zeuxis.data.listing import Attribute
 from zeuxis.data.pack import Pack
 from zeuxis.data.pairs import Pairs
 from zeuxis.io.images import Array
-from zeuxis.judging.report import Progress
 from zeuxis.metrics.attributes import AttributeReader, reader_for
+from zeuxis.runtime.callbacks import StageCallback
 
-CHANGED = "changed attributes, right (share)"  # those in which what is given and the truth differ
+CHANGED = "changed attributes, right (share)"  # those in which source and target differ
 KEPT = "kept attributes, right (share)"
-_MOST = 5000  # images of each end that the reader learns from
-_BYTES = 1 << 28  # of each end, at most
+_MOST = 5000  # images of each domain that the reader learns from
+_BYTES = 1 << 28  # of each domain, at most
 
 
 @dataclass(frozen=True)
-class Expected:
-    """The attributes (n k, bool) of what is given and of the truths, in the order of the pairs, and who reads them."""
+class AttributeTest:
+    """The attributes (n k, bool) of sources and targets, in the order of the pairs, and the network that reads them."""
 
     reader: AttributeReader
-    given: Tensor
-    truth: Tensor
+    source: Tensor
+    target: Tensor
 
     def scores(self, made: Tensor, start: int) -> dict[str, Tensor]:
-        """Of images (n c h w) made of the pairs from `start` on: 1 for each attribute read as in the truth, else 0."""
-        given, truth = (labels[start : start + len(made)] for labels in (self.given, self.truth))
-        right = ((self.reader.read(made).cpu() > 0.5) == truth).float()
-        found = {CHANGED: right[given != truth], KEPT: right[given == truth]}
+        """For translations (n c h w) of the pairs from `start` on: 1 for each attribute read as in the target, else 0."""
+        source, target = (labels[start : start + len(made)] for labels in (self.source, self.target))
+        right = ((self.reader.read(made).cpu() > 0.5) == target).float()
+        found = {CHANGED: right[source != target], KEPT: right[source == target]}
         return {name: values for name, values in found.items() if len(values)}
 
-    def reversed(self) -> Expected:
+    def reversed(self) -> AttributeTest:
         """The same for the other direction."""
-        return Expected(self.reader, self.truth, self.given)
+        return AttributeTest(self.reader, self.target, self.source)
 
 
-def expected(training: Pairs, judge: Pairs, *, device: str, tell: Progress) -> Expected | None:
-    """What is to be read in translations of the pairs to judge by; None where no attribute is known to change.
+def attribute_test(training: Pairs, test: Pairs, *, device: str, progress: StageCallback) -> AttributeTest | None:
+    """The attributes to be read in translations of the test pairs; None where no attribute is known to change.
 
-    The reader learns from both ends of the training pairs, so from images with and without.
+    The reader learns from both domains of the training pairs, so from images with and without the attribute.
     """
-    ends = (training.source, training.image, judge.source, judge.image)
-    names = [[attribute.name for attribute in pack.attributes] for pack in ends]
-    alike = names.count(names[0]) == len(ends) and training.source.images.shape[1:] == training.image.images.shape[1:]
-    given, truth = (_known(pack, places) for pack, places in zip((judge.source, judge.image), judge.places))
-    if not judge.paired or not alike or given is None or truth is None or torch.equal(given, truth):
+    packs = (training.source, training.image, test.source, test.image)
+    names = [[attribute.name for attribute in pack.attributes] for pack in packs]
+    alike = names.count(names[0]) == len(packs) and training.source.images.shape[1:] == training.image.images.shape[1:]
+    source, target = (_known(pack, places) for pack, places in zip((test.source, test.image), test.places))
+    if not test.paired or not alike or source is None or target is None or torch.equal(source, target):
         return None
-    tell("learning to read attributes", 0, 1)
-    reader = reader_for(_Both.of(training), device=device)
-    tell("learning to read attributes", 1, 1)
-    return Expected(reader, given, truth)
+    progress("learning to read attributes", 0, 1)
+    reader = reader_for(_BothDomains.of(training), device=device)
+    progress("learning to read attributes", 1, 1)
+    return AttributeTest(reader, source, target)
 
 
 def _known(pack: Pack, places: Array) -> Tensor | None:
@@ -64,8 +64,8 @@ def _known(pack: Pack, places: Array) -> Tensor | None:
 
 
 @dataclass(frozen=True)
-class _Both:
-    """Some of the images of both ends, as one set to learn attributes from."""
+class _BothDomains:
+    """Images of both domains as one labelled set."""
 
     images: Array
     labels: Array
@@ -74,7 +74,7 @@ class _Both:
     fingerprint: str
 
     @classmethod
-    def of(cls, pairs: Pairs) -> _Both:
+    def of(cls, pairs: Pairs) -> _BothDomains:
         images, labels = [], []
         for pack, places in zip((pairs.source, pairs.image), pairs.places):
             assert pack.labels is not None

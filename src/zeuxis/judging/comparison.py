@@ -1,4 +1,4 @@
-"""Several runs side by side: their scores in one table, their samples of the same seeds on one sheet."""
+"""Comparing runs: their scores in one table, their samples of the same seeds on one sheet."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from zeuxis import loading
 from zeuxis.capabilities import latent
 from zeuxis.errors import UsageError
 from zeuxis.io import images
-from zeuxis.judging import translation
-from zeuxis.judging.report import Evaluation, Row, number, read, table
+from zeuxis.judging.report import Evaluation, ScoreRow, format_score, read_evaluation, table_lines
+from zeuxis.judging.translation import first_translations
 from zeuxis.metrics.features import digest
 from zeuxis.model import Model, Translator
 
 _TILE, _TEXT, _GAP = 96, 16, 6  # pixels: the least width of a sample, the height of a name, the space around it
-_ALIKE = ("data", "held_out", "features", "samples")  # what must be the same for scores to be compared
+_ALIKE = ("data", "held_out", "features", "samples")  # must be the same for scores to be compared
 _STYLE = (
     "body{font:15px sans-serif;margin:2em}table{border-collapse:collapse}td,th{padding:.3em .8em;text-align:right}"
     "td:first-child,th:first-child{text-align:left}tr:nth-child(even){background:#f2f3f5}img{max-width:100%}"
@@ -32,10 +32,10 @@ _STYLE = (
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A run by its name; its scores, None where it has not been judged; samples (n c h w, in [-1, 1]) of the seeds.
+class ComparedRun:
+    """A run by its name, its evaluation (None: there is none), and samples (n c h w, in [-1, 1]) of the seeds.
 
-    `stale`: it was judged, and trained on since.
+    `stale`: it has been trained further since it was evaluated.
     """
 
     name: str
@@ -44,20 +44,20 @@ class Contender:
     stale: bool = False
 
 
-def contender(folder: Path, model: Model, seeds: range) -> Contender:
-    """A run with its model and what `zeuxis evaluate` has left in its folder."""
+def compared_run(folder: Path, model: Model, seeds: range) -> ComparedRun:
+    """A run with the evaluation that `zeuxis evaluate` wrote into its folder, and samples of its model."""
     scores = folder / "evaluation.json"
-    found = read(scores) if scores.is_file() else None
+    found = read_evaluation(scores) if scores.is_file() else None
     stale = found is not None and found.about.get("weights") != digest(model.state_dict())
-    return Contender(folder.name, found, _shown_by(model, folder, seeds), stale)
+    return ComparedRun(folder.name, found, _samples(model, folder, seeds), stale)
 
 
-def _shown_by(model: Model, folder: Path, seeds: range) -> Tensor:
-    """Samples (n c h w) of the seeds; of a model that translates what it makes of as many sources, the same for each."""
+def _samples(model: Model, folder: Path, seeds: range) -> Tensor:
+    """Samples (n c h w) of the seeds; for a translator, translations of as many sources, the same for every run."""
     if isinstance(model, Translator):
         if (data := loading.data_of(folder)) is None:
-            raise UsageError(f"{folder} does not say what it was trained on; write its data into config.yaml")
-        return translation.outputs(model, data, len(seeds))
+            raise UsageError(f"{folder} does not record what it was trained on; write its data into config.yaml")
+        return first_translations(model, data, len(seeds))
     return latent(model).sample(len(seeds), seed=seeds.start).cpu()
 
 
@@ -65,41 +65,43 @@ def _shown_by(model: Model, folder: Path, seeds: range) -> Tensor:
 class Comparison:
     """Runs in the order given, with samples of the same seeds."""
 
-    runs: Sequence[Contender]
+    runs: Sequence[ComparedRun]
 
     def cells(self) -> list[list[str]]:
-        """The table: a line for each score, a column for each run, and the one that real images get."""
+        """The table: a line for each score, a column for each run, and the score of real images."""
         lines = [["score", *(run.name for run in self.runs), "real images", "better"]]
         for name in self._scores():
             found = [self._row(run, name) for run in self.runs]
             known = [row for row in found if row is not None]
             values = ["" if row is None else _shown(row) for row in found]
-            real = dict.fromkeys(number(row.real) for row in known if row.real is not None)
+            real = dict.fromkeys(format_score(row.real) for row in known if row.real is not None)
             lines.append([name, *values, " / ".join(real), known[0].better])
         return lines
 
     def warnings(self) -> list[str]:
-        """Why some scores cannot be compared, or are not there."""
+        """Why scores are missing, or cannot be compared."""
         found = [
-            f"{run.name} has not been judged; do that first, with zeuxis evaluate"
+            f"{run.name} has not been evaluated; run zeuxis evaluate on it first"
             for run in self.runs
             if not run.evaluation
         ]
         found += [
-            f"{run.name} has been trained on since it was judged; judge it again" for run in self.runs if run.stale
+            f"{run.name} has been trained further since it was evaluated; evaluate it again"
+            for run in self.runs
+            if run.stale
         ]
         judged = [run.evaluation for run in self.runs if run.evaluation]
         for what in _ALIKE:
             values = sorted({str(each.about.get(what)) for each in judged})
             if len(values) > 1:
                 found.append(
-                    f"the runs were not judged alike ({what}: {'; '.join(values)}): do not compare their scores"
+                    f"the runs were evaluated differently ({what}: {'; '.join(values)}): do not compare their scores"
                 )
         return found
 
     def lines(self) -> list[str]:
         """As text."""
-        return [*table(self.cells()), *(f"warning: {text}" for text in self.warnings())]
+        return [*table_lines(self.cells()), *(f"warning: {text}" for text in self.warnings())]
 
     def to_csv(self) -> str:
         """A line for each run and score: run, score, value, low, high, real."""
@@ -115,7 +117,7 @@ class Comparison:
         return buffer.getvalue()
 
     def to_html(self) -> str:
-        """One page with the table and the sheet in it, which needs no other file."""
+        """One page with the table and the sheet inside, without other files."""
         head, *rows = [[html.escape(cell) for cell in row] for row in self.cells()]
         lines = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"]
         lines += ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows]
@@ -143,13 +145,13 @@ class Comparison:
         names = [row.name for run in self.runs if run.evaluation for row in run.evaluation.rows]
         return list(dict.fromkeys(names))
 
-    def _row(self, run: Contender, name: str) -> Row | None:
+    def _row(self, run: ComparedRun, name: str) -> ScoreRow | None:
         return next((row for row in run.evaluation.rows if row.name == name), None) if run.evaluation else None
 
 
-def _shown(row: Row) -> str:
+def _shown(row: ScoreRow) -> str:
     half = (row.score.high - row.score.low) / 2
-    return number(row.score.value) + (f" ± {number(half)}" if math.isfinite(half) else "")
+    return format_score(row.score.value) + (f" ± {format_score(half)}" if math.isfinite(half) else "")
 
 
 def _strip(samples: Tensor) -> Image.Image:

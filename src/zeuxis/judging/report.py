@@ -1,31 +1,36 @@
-"""What judging a model gave: scores with intervals and what real images score, warnings; as a table and as JSON."""
+"""The report of an evaluation: scores with intervals and baselines, warnings; as a table, as JSON, and as a picture."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from zeuxis import renamed
 from zeuxis.errors import UsageError
 from zeuxis.io import files, images
-from zeuxis.metrics.resampling import Score
+from zeuxis.metrics.features import digest
+from zeuxis.model import Model
+from zeuxis.scores import Better, Score
+from zeuxis.version import __version__
 
-Better = Literal["lower", "higher", ""]
-Progress = Callable[[str, int, int], None]  # what is worked on, how many are done, of how many
 _TILE = 96  # pixels: smaller pictures are enlarged to about this
 
 
 @dataclass(frozen=True)
-class Row:
-    """A score of the model; `real` is what real images get in the samples' stead, None where that has no meaning;
-    `beside` what others get, by name; `of` so many images it is taken, where they are not all of the samples."""
+class ScoreRow:
+    """A score of the model beside its baselines.
+
+    `real` is the score of real images in the place of the samples, None where it has no meaning; `beside` has those of
+    other baselines, by name; `of` is the number of images scored, where it is not that of the samples.
+    """
 
     name: str
     score: Score
@@ -35,22 +40,22 @@ class Row:
     of: int | None = None
 
     def plain(self) -> dict[str, Any]:
-        """As plain values; what is not finite is None."""
+        """As plain values; None in the place of values that are not finite."""
         values = {"value": self.score.value, "low": self.score.low, "high": self.score.high, "real": self.real}
         others: dict[str, Any] = {"beside": _finite(self.beside)} if self.beside else {}
         others |= {} if self.of is None else {"of": self.of}
         return {"name": self.name, **_finite(values), "better": self.better, **others}
 
     def cells(self, others: Sequence[str] = ()) -> tuple[str, ...]:
-        """As the words of a line of the table, with columns for others."""
+        """As a line of the table, with a column for each of the other baselines."""
         low, high = self.score.low, self.score.high
-        interval = f"{number(low)} to {number(high)}" if math.isfinite(low) else ""
+        interval = f"{format_score(low)} to {format_score(high)}" if math.isfinite(low) else ""
         return (
             self.name if self.of is None else f"{self.name}, of {self.of:,}",
-            number(self.score.value),
+            format_score(self.score.value),
             interval,
-            "" if self.real is None else number(self.real),
-            *(number(self.beside[name]) if name in self.beside else "" for name in others),
+            "" if self.real is None else format_score(self.real),
+            *(format_score(self.beside[name]) if name in self.beside else "" for name in others),
             self.better,
         )
 
@@ -60,8 +65,8 @@ def _finite(values: Mapping[str, float | None]) -> dict[str, float | None]:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A sample and the training image nearest to it (c h w, in [-1, 1] each), and how far apart their features are."""
+class ClosestPair:
+    """A sample and its nearest training image (c h w, in [-1, 1] each), and the distance of their features."""
 
     sample: Tensor
     training: Tensor
@@ -70,13 +75,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores in the order of the table; `about` says of what and against what; `closest` are the most copied samples;
-    `examples` (n k c h w) are rows of what was translated, what was made of it, and the truth."""
+    """Scores in the order of the table; `about` says which model was judged, and by which images.
+
+    `closest` has the samples nearest to a training image; `examples` (n k c h w) rows of source, translation and target.
+    """
 
     about: Mapping[str, Any]
-    rows: Sequence[Row]
+    rows: Sequence[ScoreRow]
     warnings: Sequence[str] = ()
-    closest: Sequence[Pair] = field(default_factory=list)
+    closest: Sequence[ClosestPair] = field(default_factory=list)
     examples: Tensor | None = None
 
     def __getitem__(self, name: str) -> Score:
@@ -96,13 +103,13 @@ class Evaluation:
         return json.dumps(self.values(), indent=2, allow_nan=False)
 
     def lines(self) -> list[str]:
-        """As text: of what, the table, the warnings."""
+        """As text: the model and the images, the table, the warnings."""
         about = self.about
         head = f"{about['samples']:,} samples of {about['model']} against {about['against']}"
-        eyes = f"features: {about['dimensions']:,} of {about['features']}, of images {about['images_seen']}"
+        network = f"features: {about['dimensions']:,} of {about['features']}, of images {about['images_seen']}"
         others = list(dict.fromkeys(name for row in self.rows for name in row.beside))
         heads = ("score", "model", "95 % interval", "real images", *others, "better")
-        lines = [head, eyes, "", *table([heads, *(row.cells(others) for row in self.rows)])]
+        lines = [head, network, "", *table_lines([heads, *(row.cells(others) for row in self.rows)])]
         return [*lines, *([""] if self.warnings else []), *(f"warning: {text}" for text in self.warnings)]
 
     def picture(self) -> Image.Image:
@@ -118,25 +125,34 @@ def _scale(tiles: Tensor) -> int:
     return max(1, round(_TILE / tiles.shape[-1]))
 
 
-def read(path: str | Path) -> Evaluation:
-    """What `to_json` wrote into a file, without the pictures; `UsageError` where it is something else."""
+def about_model(model: Model, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The `about` of an evaluation: the model, a digest of its weights, these facts, and the version that judged it."""
+    weights = digest(model.state_dict())
+    return {"model": model.family(), "weights": weights, **facts, "zeuxis": __version__}
+
+
+def read_evaluation(path: str | Path) -> Evaluation:
+    """The evaluation that `to_json` wrote into a file, without the pictures; `UsageError` where it is something else.
+
+    Scores stored under a name of before have the name of today.
+    """
     values = files.read_json(path)
     try:
         rows = [_row(row) for row in values["scores"]]
         return Evaluation(dict(values["about"]), rows, [str(text) for text in values["warnings"]])
     except (TypeError, KeyError, ValueError, AttributeError):
-        raise UsageError(f"{path} is not what zeuxis evaluate writes; make it again") from None
+        raise UsageError(f"{path} is not what zeuxis evaluate writes; evaluate the model again") from None
 
 
-def _row(row: Mapping[str, Any]) -> Row:
+def _row(row: Mapping[str, Any]) -> ScoreRow:
     value, low, high = (math.nan if row[name] is None else float(row[name]) for name in ("value", "low", "high"))
     real, better = row["real"], row["better"]
     if better not in get_args(Better) or not isinstance(row["name"], str):
         raise ValueError(better)
     beside = {str(name): math.nan if v is None else float(v) for name, v in row.get("beside", {}).items()}
     of = row.get("of")
-    return Row(
-        row["name"],
+    return ScoreRow(
+        renamed.SCORES.get(row["name"], row["name"]),
         Score(value, low, high),
         None if real is None else float(real),
         better,
@@ -145,8 +161,8 @@ def _row(row: Mapping[str, Any]) -> Row:
     )
 
 
-def table(cells: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table: the first column and the last begin at one place, the others end at one."""
+def table_lines(cells: Sequence[Sequence[str]]) -> list[str]:
+    """A table as text: the first and the last column aligned left, the others right."""
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     return ["  ".join(_aligned(row, widths)).rstrip() for row in cells]
 
@@ -158,8 +174,8 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
     ]
 
 
-def number(value: float) -> str:
-    """Four digits that count, as people write them."""
+def format_score(value: float) -> str:
+    """A score with about three significant digits, its thousands separated."""
     if not math.isfinite(value):
         return "-"
     if abs(value) >= 1000:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,26 +16,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zeuxis.data.listing import Attribute
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io import files
+from zeuxis.runtime.callbacks import MessageCallback
 
-VERSION = 1  # of the network and its training: a change of either must not read the old cache
+_VERSION = 1  # of the network and its training: a change of either must not read the old cache
 LARGEST = 64  # pixels: larger images are reduced to this before they are read
 MOST_IMAGES = 20_000  # of a large pack, as many as this serve
 EPOCHS = 12
-BATCH = 64
+_BATCH = 64
 FASTEST = 2e-3  # learning rate
 GOOD = 0.95  # held-out accuracy below which a reader warns
 ENOUGH, STEADY = 0.995, 0.98  # the same, of clean and of disturbed images, at which its training stops
-
-Report = Callable[[str], None]
-
-
-class Named(Protocol):
-    """An attribute's name."""
-
-    @property
-    def name(self) -> str: ...
 
 
 class Labelled(Protocol):
@@ -46,7 +39,7 @@ class Labelled(Protocol):
     @property
     def labels(self) -> np.ndarray[Any, Any] | None: ...
     @property
-    def attributes(self) -> Sequence[Named]: ...
+    def attributes(self) -> Sequence[Attribute]: ...
     @property
     def classes(self) -> Sequence[str]: ...
     @property
@@ -80,7 +73,7 @@ class AttributeReader:
     def read(self, images: Tensor, *, batch_size: int = 256) -> Tensor:
         """Probabilities (n k) for images (n c h w, in [-1, 1], of any size); of classes they sum to 1."""
         device = next(self.network.parameters()).device
-        logits = [self.network(_fit(part.to(device), self.task)) for part in torch.split(images, batch_size)]
+        logits = [self.network(_as_input(part.to(device), self.task)) for part in torch.split(images, batch_size)]
         scores = torch.cat(logits).float()
         return scores.softmax(1) if self.task.exclusive else scores.sigmoid()
 
@@ -100,11 +93,11 @@ class AttributeReader:
 
 
 def reader_for(
-    pack: Labelled, *, device: str = "cpu", seed: int = 0, progress: Report | None = None
+    pack: Labelled, *, device: str = "cpu", seed: int = 0, progress: MessageCallback | None = None
 ) -> AttributeReader:
     """The reader of a pack: from the cache, or trained now and kept there; its accuracy is reported either way."""
     task = _task(pack)
-    key = hashlib.sha256(json.dumps([VERSION, pack.fingerprint, asdict(task), seed]).encode())
+    key = hashlib.sha256(json.dumps([_VERSION, pack.fingerprint, asdict(task), seed]).encode())
     folder = files.cache_dir() / "attributes" / key.hexdigest()[:32]
     files.make_folder(folder)
     with files.lock(folder):  # who comes second finds the first one's reader
@@ -120,7 +113,7 @@ def reader_for(
 
 
 def train_reader(
-    pack: Labelled, *, device: str = "cpu", seed: int = 0, progress: Report | None = None
+    pack: Labelled, *, device: str = "cpu", seed: int = 0, progress: MessageCallback | None = None
 ) -> AttributeReader:
     """Train on nine tenths of a labelled pack, measure on the tenth; stops early where all are read 99.5 % right."""
     task = _task(pack)
@@ -157,7 +150,7 @@ class _Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = FASTEST * (0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2)
         order = torch.randperm(len(images), generator=self.random)
-        for part in torch.split(order, BATCH):
+        for part in torch.split(order, _BATCH):
             if len(part) > 1:  # batch norm has no variance of one image
                 self._step(_float(images[part]), labels[part])
 
@@ -242,7 +235,7 @@ def _examples(pack: Labelled, task: Task, seed: int) -> tuple[Tensor, Tensor]:
 def _small(images: Tensor, task: Task) -> Tensor:
     if images.shape[-1] == task.size:
         return images
-    return ((_fit(_float(images), task) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return ((_as_input(_float(images), task) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def _float(images: Tensor) -> Tensor:
@@ -250,7 +243,7 @@ def _float(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1
 
 
-def _fit(images: Tensor, task: Task) -> Tensor:
+def _as_input(images: Tensor, task: Task) -> Tensor:
     """Images (n c h w) as the network takes them: its size, its channels."""
     if images.shape[1] != task.channels:
         images = images.mean(1, keepdim=True) if task.channels == 1 else images[:, :1].expand(-1, task.channels, -1, -1)

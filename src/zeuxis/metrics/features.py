@@ -17,12 +17,13 @@ from torch.nn import functional as F
 from zeuxis.errors import UsageError
 from zeuxis.io import files
 from zeuxis.io.images import Array, from_uint8
-from zeuxis.metrics import inception, lite0
+from zeuxis.metrics.inception import INCEPTION_SIZE, inception_network
+from zeuxis.metrics.lite0 import LITE0_SIZE, lite0_network
+from zeuxis.runtime.callbacks import ProgressCallback
 
-VERSION = 1  # of all that lies between an image and its features: a change must not read the old cache
+_VERSION = 1  # of all that lies between an image and its features: a change must not read the old cache
 ON_CPU, ELSEWHERE = 16, 256  # images at once: on a CPU those whose layers fit its cache, which is half as fast again
 
-Progress = Callable[[int, int], None]  # images done, and of how many
 Network = Callable[[Tensor], Tensor]  # n 3 s s, values 0 to 255 -> n d
 
 
@@ -78,7 +79,7 @@ class Extractor:
 
 def bicubic(values: Tensor) -> Tensor:
     """Antialiased bicubic to 128 pixels; the extractor then makes it 8 bits again."""
-    size = (lite0.SIZE, lite0.SIZE)
+    size = (LITE0_SIZE, LITE0_SIZE)
     return F.interpolate(values, size, mode="bicubic", antialias=True, align_corners=False)
 
 
@@ -86,7 +87,7 @@ def bilinear(values: Tensor) -> Tensor:
     """To 299 pixels as the official FID does (TensorFlow 1: from the top left corner, and not antialiased)."""
     for axis in (2, 3):
         count = values.shape[axis]
-        place = torch.arange(inception.SIZE, device=values.device) * (count / inception.SIZE)
+        place = torch.arange(INCEPTION_SIZE, device=values.device) * (count / INCEPTION_SIZE)
         low = place.long()
         weight = (place - low).reshape((-1, 1) if axis == 2 else (1, -1)).to(values.dtype)
         ends = values.index_select(axis, low), values.index_select(axis, (low + 1).clamp(max=count - 1))
@@ -104,15 +105,15 @@ def digest(weights: Mapping[str, Tensor]) -> str:
 
 def lite0_extractor(weights: dict[str, Tensor], *, device: str | torch.device = "cpu") -> Extractor:
     """EfficientNet-Lite0: 1280 features of 128 pixels; `UsageError` where the weights are not those published."""
-    network = lite0.filled(weights).to(device)
-    sees = f"at {lite0.SIZE} pixels, antialiased bicubic, 8 bits"
+    network = lite0_network(weights).to(device)
+    sees = f"at {LITE0_SIZE} pixels, antialiased bicubic, 8 bits"
     return Extractor("lite0", f"lite0 {digest(weights)}", bicubic, network, device, sees)
 
 
 def inception_extractor(weights: dict[str, Tensor], *, device: str | torch.device = "cpu") -> Extractor:
     """The network of the official FID: 2048 features; `UsageError` where the weights are not those published."""
-    network = inception.filled(weights).to(device)
-    sees = f"at {inception.SIZE} pixels, bilinear as TensorFlow 1"
+    network = inception_network(weights).to(device)
+    sees = f"at {INCEPTION_SIZE} pixels, bilinear as TensorFlow 1"
     return Extractor("inception", f"inception {digest(weights)}", bilinear, network, device, sees)
 
 
@@ -121,17 +122,19 @@ def own_extractor(name: str, function: Callable[[Tensor], Tensor], *, device: st
     return Extractor(name, "", lambda values: values, lambda values: function(values / 127.5 - 1), device)
 
 
-def features(extractor: Extractor, images: Tensor) -> Tensor:
+def extract_features(extractor: Extractor, images: Tensor) -> Tensor:
     """Features (n d) of many images (n c h w, in [-1, 1])."""
     return torch.cat([extractor(part) for part in torch.split(images, extractor.batch)])
 
 
-def pack_features(extractor: Extractor, pack: Pixels, chosen: Array, *, progress: Progress | None = None) -> Tensor:
+def pack_features(
+    extractor: Extractor, pack: Pixels, chosen: Array, *, progress: ProgressCallback | None = None
+) -> Tensor:
     """Features (n d) of the images of a pack at the places `chosen`: from the cache, or worked out now and kept there."""
     if not extractor.key:
         return _worked_out(extractor, pack, chosen, progress)
     order = hashlib.sha256(np.ascontiguousarray(chosen, np.int64).tobytes()).hexdigest()
-    key = hashlib.sha256(json.dumps([VERSION, extractor.key, pack.fingerprint, order]).encode()).hexdigest()[:32]
+    key = hashlib.sha256(json.dumps([_VERSION, extractor.key, pack.fingerprint, order]).encode()).hexdigest()[:32]
     folder = files.cache_dir() / "features"
     files.make_folder(folder)
     path = folder / f"{key}.safetensors"
@@ -146,7 +149,7 @@ def pack_features(extractor: Extractor, pack: Pixels, chosen: Array, *, progress
     return found
 
 
-def _worked_out(extractor: Extractor, pack: Pixels, chosen: Array, progress: Progress | None) -> Tensor:
+def _worked_out(extractor: Extractor, pack: Pixels, chosen: Array, progress: ProgressCallback | None) -> Tensor:
     parts, batch = [], extractor.batch
     for start in range(0, len(chosen), batch):
         parts.append(extractor(from_uint8(pack.images[chosen[start : start + batch]])))

@@ -14,7 +14,6 @@ from zeuxis.io.parsing import quote
 
 EPSILON = 1e-3  # of the batch norms of both networks (TensorFlow's)
 _NORM = ("running_mean", "running_var", "weight", "bias")
-Pair = tuple[int, int]
 
 
 class Unit(nn.Module):
@@ -27,10 +26,10 @@ class Unit(nn.Module):
         self,
         before: int,
         after: int,
-        kernel: int | Pair = 1,
+        kernel: int | tuple[int, int] = 1,
         *,
         stride: int = 1,
-        padding: int | Pair = 0,
+        padding: int | tuple[int, int] = 0,
         uneven: int = 0,
         groups: int = 1,
         most: float | None = float("inf"),
@@ -48,7 +47,7 @@ class Unit(nn.Module):
         return F.relu(x) if self.most == float("inf") else x.clamp(0, self.most)
 
 
-def fill(
+def fill_units(
     network: nn.Module, weights: Mapping[str, Tensor], names: Callable[[str], tuple[str, str]], *, ignored: str
 ) -> None:
     """Fill the network's units (in place; they may be on `meta`) with published convolutions and batch norms after them.

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zeuxis.metrics.folded import Unit, fill
+from zeuxis.metrics.folded import Unit, fill_units
 
-SIZE = 299
+INCEPTION_SIZE = 299
 
 
 def _same(before: int, after: int, height: int, width: int) -> Unit:
@@ -151,9 +151,9 @@ class Inception(nn.Module):
         return features
 
 
-def filled(weights: Mapping[str, Tensor]) -> Inception:
+def inception_network(weights: Mapping[str, Tensor]) -> Inception:
     """The network with the published weights; `UsageError` where they are others."""
     with torch.device("meta"):
         network = Inception()
-    fill(network, weights, lambda path: (f"{path}.conv", f"{path}.bn"), ignored="fc.")
+    fill_units(network, weights, lambda path: (f"{path}.conv", f"{path}.bn"), ignored="fc.")
     return network

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-EPSILON = 1e-3  # share of the path; a smaller step would drown in the rounding of float32
+PATH_STEP = 1e-3  # share of the path; a smaller step would drown in the rounding of float32
 
 
-def path_lengths(
+def squared_speeds(
     decode: Callable[[Tensor], Tensor], features: Callable[[Tensor], Tensor], start: Tensor, end: Tensor, *, step: float
 ) -> Tensor:
     """Squared speed (n) of the features of decoded images, between latents (n ...) that are `step` apart on their paths.

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from zeuxis.metrics.folded import Unit, fill
+from zeuxis.metrics.folded import Unit, fill_units
 
-SIZE = 128  # pixels: a third of the work of the 224 it was trained at, and the features still tell images apart
+LITE0_SIZE = 128  # pixels: a third of the work of the 224 it was trained at, and the features still tell images apart
 _MOST = 6.0  # Lite has relu6 for the first version's swish, and no squeeze-and-excitation
 # Repeats, kernel, stride of the first, expansion, channels: table 1 of the paper, whose last row is the head.
 _STAGES = (
@@ -28,7 +28,7 @@ _PUBLISHED = {
 }
 
 
-class Block(nn.Module):
+class InvertedBottleneck(nn.Module):
     """An inverted bottleneck (Sandler 2018): wide, one channel at a time, narrow; added to its input where that fits."""
 
     def __init__(self, before: int, after: int, kernel: int, stride: int, expansion: int) -> None:
@@ -54,7 +54,7 @@ class Lite0(nn.Module):
         blocks, before = [], 32
         for repeats, kernel, stride, expansion, after in _STAGES:
             for i in range(repeats):
-                blocks.append(Block(before, after, kernel, stride if i == 0 else 1, expansion))
+                blocks.append(InvertedBottleneck(before, after, kernel, stride if i == 0 else 1, expansion))
                 before = after
         self.blocks = nn.Sequential(*blocks)
         self.head = Unit(before, 1280, most=_MOST)
@@ -65,11 +65,11 @@ class Lite0(nn.Module):
         return features
 
 
-def filled(weights: Mapping[str, Tensor]) -> Lite0:
+def lite0_network(weights: Mapping[str, Tensor]) -> Lite0:
     """The network with the published weights; `UsageError` where they are others."""
     with torch.device("meta"):
         network = Lite0()
-    fill(network, weights, _names, ignored="_fc.")
+    fill_units(network, weights, _names, ignored="_fc.")
     return network
 
 

@@ -1,4 +1,4 @@
-"""What nearest neighbours tell: precision, recall, density, coverage; and whether samples are copies of training images."""
+"""Nearest-neighbour metrics: precision, recall, density, coverage, and memorization of training images."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from zeuxis.errors import DataError
-from zeuxis.metrics.resampling import Score, mean, median
+from zeuxis.scores import Score, bootstrap_mean, bootstrap_median
 
 K = 5  # neighbours that make the radius around an image, as in the reference implementation `prdc`
-CHUNK = 1000  # rows of a matrix of distances that are in memory at once
+ROWS_AT_ONCE = 1000  # rows of a matrix of distances that are in memory at once
 
 
 class Manifold(NamedTuple):
@@ -27,7 +27,8 @@ def manifold(features: Tensor, *, k: int = K) -> Manifold:
         raise DataError(f"{len(features)} images are too few for {k} neighbours each; at least {k + 1} are needed")
     # The nearest of all is the image itself.
     parts = [
-        torch.cdist(part, features).topk(k + 1, largest=False).values[:, -1] for part in torch.split(features, CHUNK)
+        torch.cdist(part, features).topk(k + 1, largest=False).values[:, -1]
+        for part in torch.split(features, ROWS_AT_ONCE)
     ]
     return Manifold(features, torch.cat(parts))
 
@@ -48,16 +49,16 @@ def fidelity(real: Manifold, fake: Manifold, *, k: int = K) -> Fidelity:
     """
     inside = torch.zeros(len(fake.points))  # how many real balls hold each sample
     recalled, covered = [], []
-    for points, radii in zip(torch.split(real.points, CHUNK), torch.split(real.radii, CHUNK)):
+    for points, radii in zip(torch.split(real.points, ROWS_AT_ONCE), torch.split(real.radii, ROWS_AT_ONCE)):
         distance = torch.cdist(points, fake.points)
         inside += (distance < radii[:, None]).sum(0)
         recalled.append((distance < fake.radii).any(1))
         covered.append(distance.min(1).values < radii)
     return Fidelity(
-        precision=mean((inside > 0).float()),
-        recall=mean(torch.cat(recalled).float()),
-        density=mean(inside / k),
-        coverage=mean(torch.cat(covered).float()),
+        precision=bootstrap_mean((inside > 0).float()),
+        recall=bootstrap_mean(torch.cat(recalled).float()),
+        density=bootstrap_mean(inside / k),
+        coverage=bootstrap_mean(torch.cat(covered).float()),
     )
 
 
@@ -71,31 +72,33 @@ class Nearest(NamedTuple):
 def nearest(features: Tensor, among: Tensor, *, selves: bool = False) -> Nearest:
     """The nearest of `among` (m d) for each of the features (n d); with `selves` the two are one, and none is its own."""
     places = []
-    for start in range(0, len(features), CHUNK):
-        distance = torch.cdist(features[start : start + CHUNK], among)
+    for start in range(0, len(features), ROWS_AT_ONCE):
+        distance = torch.cdist(features[start : start + ROWS_AT_ONCE], among)
         if selves:
-            distance[:, start : start + CHUNK].fill_diagonal_(float("inf"))
+            distance[:, start : start + ROWS_AT_ONCE].fill_diagonal_(float("inf"))
         places.append(distance.argmin(1))
     index = torch.cat(places)
     # Anew from the pair: the matrix loses small distances in rounding, and a copy has the smallest.
-    pairs = zip(torch.split(features, CHUNK), torch.split(index, CHUNK))
+    pairs = zip(torch.split(features, ROWS_AT_ONCE), torch.split(index, ROWS_AT_ONCE))
     exact = [(part.double() - among[chosen].double()).norm(dim=1) for part, chosen in pairs]
     return Nearest(torch.cat(exact), index)
 
 
-class Memory(NamedTuple):
-    """Median distance to the nearest training image; of the samples, the share that is nearer than nearly all others are."""
+class Memorization(NamedTuple):
+    """Median distances to the nearest training image, and the share of samples nearer than nearly all unseen images."""
 
     samples: Score
     held_out: Score
-    copies: Score
+    rate: Score
 
 
-def memory(samples: Tensor, held_out: Tensor, *, share: float = 0.01) -> Memory:
+def memorization(samples: Tensor, held_out: Tensor, *, share: float = 0.01) -> Memorization:
     """From distances to the nearest training image (n of samples, m of images that the model has not seen).
 
-    `copies` is the share of samples nearer than all but `share` of the held-out are: about `share` where nothing was
-    learned by heart.
+    `rate` is the share of samples nearer than all but `share` of the held-out images: about `share` where nothing is
+    memorized.
     """
     bound = torch.quantile(held_out.double(), share)
-    return Memory(median(samples), median(held_out), mean((samples.double() < bound).float()))
+    return Memorization(
+        bootstrap_median(samples), bootstrap_median(held_out), bootstrap_mean((samples.double() < bound).float())
+    )

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_WINDOW, _SIGMA = 11, 1.5  # pixels
+SSIM_WINDOW = 11  # pixels: smaller images have no SSIM
+_SIGMA = 1.5  # pixels
 _K1, _K2 = 0.01, 0.03
 _RANGE = 2.0  # images are in [-1, 1]
 _LUMA = (65.481, 128.553, 24.966)  # levels of red, green and blue at their most
@@ -44,7 +45,9 @@ def ssim(image: Tensor, truth: Tensor) -> Tensor:
     all of the window is inside, and over the channels. Black counts as 0, as in files: brightness is compared by its ratio.
     """
     x, y = image.double() + 1, truth.double() + 1
-    kernel = torch.exp(-((torch.arange(_WINDOW, device=x.device).double() - _WINDOW // 2) ** 2) / (2 * _SIGMA**2))
+    kernel = torch.exp(
+        -((torch.arange(SSIM_WINDOW, device=x.device).double() - SSIM_WINDOW // 2) ** 2) / (2 * _SIGMA**2)
+    )
     kernel /= kernel.sum()
 
     def local(values: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ def _convolutions(network: nn.Module) -> list[tuple[str, nn.Conv2d]]:
     return [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
 
 
-def filled(weights: Mapping[str, Tensor]) -> VGG:
+def vgg_network(weights: Mapping[str, Tensor]) -> VGG:
     """The network with the published weights; `UsageError` where they are others."""
     network = VGG()
     try:
@@ -108,7 +108,7 @@ def filled(weights: Mapping[str, Tensor]) -> VGG:
     return network
 
 
-def features(network: VGG, image: Tensor) -> list[Tensor]:
+def block_features(network: VGG, image: Tensor) -> list[Tensor]:
     """The blocks' features of images (n c h w, in [-1, 1], grey or colour), each place's vector of length 1."""
     return [F.normalize(each, dim=1) for each in network(_levels(image))]
 
@@ -124,17 +124,17 @@ def _levels(image: Tensor) -> Tensor:
     return (colour.float() + 1) * 127.5
 
 
-def distance(network: VGG, image: Tensor, truth: Tensor) -> Tensor:
+def feature_distance(network: VGG, image: Tensor, truth: Tensor) -> Tensor:
     """How far apart images (n c h w, in [-1, 1]) are (n): squared differences of the features, mean over places and blocks."""
-    return distance_to(network, truth)(image)
+    return feature_distance_to(network, truth)(image)
 
 
-def distance_to(network: VGG, truth: Tensor) -> Callable[[Tensor], Tensor]:
-    """What says how far images are from these truths, as `distance` does, but looks at the truths only once."""
-    wanted = features(network, truth)
+def feature_distance_to(network: VGG, truth: Tensor) -> Callable[[Tensor], Tensor]:
+    """What says how far images are from these truths, as `feature_distance` does, but looks at the truths only once."""
+    wanted = block_features(network, truth)
 
     def apart(image: Tensor) -> Tensor:
-        pairs = zip(features(network, image), wanted)
+        pairs = zip(block_features(network, image), wanted)
         return torch.stack([(a - b).square().sum(1).mean((1, 2)) for a, b in pairs]).mean(0)
 
     return apart

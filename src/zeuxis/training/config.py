@@ -12,19 +12,19 @@ import numpy
 import safetensors
 import torch
 
-import zeuxis
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.io.parsing import quote
 from zeuxis.nets import kernels
 from zeuxis.options import ResizeMode
 from zeuxis.training.settings import TrainSettings
+from zeuxis.version import __version__
 
 
 def versions() -> dict[str, str]:
     """The versions on which the bits of a run depend, and where it runs."""
     return {
-        "zeuxis": zeuxis.__version__,
+        "zeuxis": __version__,
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "numpy": numpy.__version__,

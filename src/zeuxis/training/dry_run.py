@@ -86,7 +86,7 @@ class _Noise:
         return noise.to(memory_format=torch.channels_last)
 
 
-def dry_run(
+def plan_run(
     settings: TrainSettings, family: type[Model], options: Mapping[str, Any], *, shape: Mapping[str, Any] | None = None
 ) -> Plan:
     """Build the model and take a few steps on noise; no data is read and nothing is written.

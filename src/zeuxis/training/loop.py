@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from zeuxis.errors import DivergedError, UsageError, ZeuxisError
-from zeuxis.judging.watch import Watch, describe
+from zeuxis.judging.periodic import PeriodicEvaluation, describe_scores
 from zeuxis.runtime.progress import Display, Tick
 from zeuxis.runtime.signals import PATIENCE, Interrupt, Stop, Stopped
 from zeuxis.storage import Run
@@ -50,7 +50,7 @@ class Training:
     events: Events
     reals: contact_sheets.Reals
     budget: Budget
-    watch: Watch | None
+    evaluation: PeriodicEvaluation | None
     settled: bool  # whether the row and the sheet that are due at the clock's step are there
     rows: list[dict[str, Any]]  # of metrics, the newest
     saved: int  # the step of the newest checkpoint, or -1
@@ -132,7 +132,7 @@ class Training:
         return due(self.step, self.recipe.settings.sample_every, first=100)
 
     def _score_due(self) -> bool:
-        return self.watch is not None and self.step % self.recipe.settings.evaluate_every == 0
+        return self.evaluation is not None and self.step % self.recipe.settings.evaluate_every == 0
 
     def _settle(self) -> None:
         """Draw the sheet and write the row that are due at this step: both, before a checkpoint can say so."""
@@ -163,21 +163,21 @@ class Training:
 
     def _score(self) -> dict[str, float]:
         """Score the average; the best so far becomes the model, before the row that says so is there."""
-        assert self.watch is not None
+        assert self.evaluation is not None
         torch.manual_seed(engine.hash_seed(self.recipe.settings.seed, self.step))
-        scores = self.watch.scores(self.state.average)
+        scores = self.evaluation.scores(self.state.average)
         if scores:
             best = self._best()
-            better = best is None or scores[self.watch.name] < best
+            better = best is None or scores[self.evaluation.name] < best
             if better:
                 check_finite(self.state.tensors(), self.step)
                 self._save_model()
-            self._say(f"step {self.step:,}: {describe(scores)}{', the best so far' if better else ''}")
+            self._say(f"step {self.step:,}: {describe_scores(scores)}{', the best so far' if better else ''}")
         return scores
 
     def _best(self) -> float | None:
         """The best score before this step, out of the run's rows, so that a resumed run knows it too."""
-        return self.watch.best(self.run.metrics(), before=self.step) if self.watch else None
+        return self.evaluation.best(self.run.metrics(), before=self.step) if self.evaluation else None
 
     def _warn(self) -> None:
         found = diagnostics.findings(self.rows, self.recipe.options)

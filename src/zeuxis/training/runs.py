@@ -12,8 +12,9 @@ from zeuxis.data import DataSpec, Pack
 from zeuxis.data.batches import PackSource, PairSource, open_data, open_pairs_of, source_of
 from zeuxis.data.pairs import Pairs
 from zeuxis.errors import DataError, UsageError
-from zeuxis.judging import sets, translation
-from zeuxis.judging.watch import Watch, watch, watch_translations
+from zeuxis.judging.periodic import PeriodicEvaluation
+from zeuxis.judging.reference import choose_reference
+from zeuxis.judging.translation import choose_pairs
 from zeuxis.loading import trusted
 from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
@@ -26,13 +27,13 @@ from zeuxis.training import contact_sheets, engine
 from zeuxis.training.budget import Budget
 from zeuxis.training.build import build, values_in_force
 from zeuxis.training.config import Recipe, read, selected_by, versions
-from zeuxis.training.dry_run import Plan, dry_run
+from zeuxis.training.dry_run import Plan, plan_run
 from zeuxis.training.engine import State
 from zeuxis.training.loggers import Events, check_tensorboard
 from zeuxis.training.loop import Training
 from zeuxis.training.settings import TrainSettings
 
-__all__ = ["Plan", "Stopped", "choose_device", "choose_precision", "dry_run", "resume", "start"]
+__all__ = ["Plan", "Stopped", "choose_device", "choose_precision", "plan_run", "resume_run", "start"]
 
 
 def start(
@@ -60,7 +61,7 @@ def start(
         recipe = Recipe(
             family.family(), where, model.options, settings, pack.fingerprint, len(pack), chosen_kernels=chosen
         )
-        scorer = _watch(recipe, model, shown)
+        scorer = _periodic_evaluation(recipe, model, shown)
         with stop.later():
             run = Run.create(
                 settings.out, settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}", recipe.values()
@@ -71,7 +72,7 @@ def start(
     return run.path
 
 
-def resume(
+def resume_run(
     run: str | Path,
     *,
     steps: int | None = None,
@@ -103,7 +104,7 @@ def resume(
             _check_same(recipe, pack)
             if steps is not None or cpu_minutes is not None:
                 found.write_config(recipe.values())
-            scorer = _watch(recipe, model, shown)
+            scorer = _periodic_evaluation(recipe, model, shown)
             _train(found, recipe, model, pack, scorer, stop=stop, display=shown, checkpoint=checkpoint)
     return found.path
 
@@ -179,7 +180,7 @@ def _train(
     recipe: Recipe,
     model: Model,
     pack: Pack | Pairs,
-    scorer: Watch | None,
+    scorer: PeriodicEvaluation | None,
     *,
     stop: Stop,
     display: Display,
@@ -206,16 +207,17 @@ def _batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | P
     return source
 
 
-def _watch(recipe: Recipe, model: Model, display: Display) -> Watch | None:
-    """What scores the run as it goes, where that was asked for."""
+def _periodic_evaluation(recipe: Recipe, model: Model, display: Display) -> PeriodicEvaluation | None:
+    """The evaluation during training, where it was asked for."""
     settings = recipe.settings
     if not settings.evaluate_every:
         return None
-    extractor = extractors.find("lite0", device=settings.device)
+    extractor = extractors.find_extractor("lite0", device=settings.device)
     if isinstance(model, Translator):
-        return watch_translations(translation.choose(model, recipe.data, count=settings.evaluate_samples), extractor)
-    chosen = sets.choose(recipe.data, count=settings.evaluate_samples, size=model.size, channels=model.channels)
-    return watch(chosen, extractor, progress=display.work)
+        pairs = choose_pairs(model, recipe.data, count=settings.evaluate_samples)
+        return PeriodicEvaluation.of_translations(pairs, extractor)
+    chosen = choose_reference(recipe.data, count=settings.evaluate_samples, size=model.size, channels=model.channels)
+    return PeriodicEvaluation.of_samples(chosen, extractor, progress=display.work)
 
 
 def _reals(run: Run, recipe: Recipe, model: Model, source: PackSource | PairSource, count: int) -> contact_sheets.Reals:

@@ -1,22 +1,23 @@
-"""How sure a score is: 95 % intervals by the jackknife over groups, and by the bootstrap of a mean."""
+"""Scores with 95 % intervals: the jackknife over groups of images, and the bootstrap of a mean."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-GROUPS = 10
+JACKKNIFE_GROUPS = 10
 RESAMPLES = 2000
-_STUDENT = 2.262  # the 97.5 % quantile of Student's t with GROUPS - 1 degrees of freedom
+Better = Literal["lower", "higher", ""]  # which direction of a score is better; "": neither
+_STUDENT = 2.262  # the 97.5 % quantile of Student's t with JACKKNIFE_GROUPS - 1 degrees of freedom
 
 
 class Score(NamedTuple):
-    """A value and its 95 % interval; the ends are NaN where there is too little to tell."""
+    """A value and its 95 % interval; the ends are NaN where the sample is too small."""
 
     value: float
     low: float = math.nan
@@ -24,8 +25,8 @@ class Score(NamedTuple):
 
 
 def groups(count: int) -> list[slice]:
-    """`count` images cut into `GROUPS` runs of nearly one length."""
-    edges = [count * i // GROUPS for i in range(GROUPS + 1)]
+    """`count` images cut into `JACKKNIFE_GROUPS` runs of nearly one length."""
+    edges = [count * i // JACKKNIFE_GROUPS for i in range(JACKKNIFE_GROUPS + 1)]
     return [slice(start, end) for start, end in zip(edges[:-1], edges[1:])]
 
 
@@ -40,17 +41,17 @@ def jackknife(value: float, left_out: Sequence[float]) -> Score:
     return Score(value, value - half, value + half)
 
 
-def mean(values: Tensor, *, seed: int = 0) -> Score:
+def bootstrap_mean(values: Tensor, *, seed: int = 0) -> Score:
     """The mean of values (n), and its interval from `RESAMPLES` bootstrap resamples (Efron 1979)."""
     return _bootstrap(values, np.mean, seed)
 
 
-def median(values: Tensor, *, seed: int = 0) -> Score:
+def bootstrap_median(values: Tensor, *, seed: int = 0) -> Score:
     """The median of values (n), and its interval from bootstrap resamples."""
     return _bootstrap(values, np.median, seed)
 
 
-def log_mean(values: Tensor, *, seed: int = 0) -> Score:
+def bootstrap_log_mean(values: Tensor, *, seed: int = 0) -> Score:
     """The log of the mean of exp(values) (n), and its interval from bootstrap resamples."""
     return _bootstrap(values, _log_mean_exp, seed)
 
@@ -69,6 +70,16 @@ def _bootstrap(values: Tensor, statistic: object, seed: int) -> Score:
     drawn = [statistic(numbers[rng.integers(0, len(numbers), len(numbers))]) for _ in range(RESAMPLES)]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Score(float(statistic(numbers)), float(low), float(high))
+
+
+def difference(values: Score, subtracted: Score) -> Score:
+    """The first minus the second, their errors being independent; a score without an interval is exact."""
+    value = values.value - subtracted.value
+    if math.isnan(subtracted.low):
+        return Score(value, values.low - subtracted.value, values.high - subtracted.value)
+    low = math.hypot(values.value - values.low, subtracted.high - subtracted.value)
+    high = math.hypot(values.high - values.value, subtracted.value - subtracted.low)
+    return Score(value, value - low, value + high)
 
 
 def shuffled(features: Tensor, *, seed: int = 0) -> Tensor:

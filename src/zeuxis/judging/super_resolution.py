@@ -1,16 +1,15 @@
-"""Judging a model that makes images larger: by photographs, whole, that were made smaller, as the papers do (Ledig 2017)."""
+"""Judging super-resolution: whole photographs are reduced, enlarged by the model, and compared (Ledig 2017)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-import zeuxis
 from zeuxis.data import DataSpec, workers
 from zeuxis.data.derived_sources import SMALL, reduced
 from zeuxis.data.listing import WHOLE, Picture, Shape
@@ -19,23 +18,23 @@ from zeuxis.data.specs import ImageSet, PairSpec, SingleSpec
 from zeuxis.errors import DataError
 from zeuxis.io.images import Array, from_uint8
 from zeuxis.io.tiling import photograph
-from zeuxis.judging.report import Better, Evaluation, Progress, Row
+from zeuxis.judging import warnings
+from zeuxis.judging.report import Evaluation, ScoreRow, about_model
 from zeuxis.metrics import paired, vgg
-from zeuxis.metrics.features import digest
-from zeuxis.metrics.resampling import mean
 from zeuxis.metrics.vgg import VGG
 from zeuxis.model import SuperResolution
+from zeuxis.runtime.callbacks import StageCallback, silent
+from zeuxis.scores import Better, bootstrap_mean
 
-SHOWN = 8  # photographs in the picture
+PHOTOGRAPHS_SHOWN = 8  # in the picture
 _DETAIL = 128  # pixels, height and width, of what is shown of each
 _MOST = 1024  # pixels of a photograph's height and width that are judged: of larger ones the middle
-_WINDOW = 11  # pixels that SSIM needs
 
-Make = Callable[[Image.Image], Image.Image]  # a small image to a large one
+Enlarger = Callable[[Image.Image], Image.Image]  # a small image to a large one
 
 
-class Test(NamedTuple):
-    """Photographs that a model is judged by, in words too; and what it learned from."""
+class PhotographTestSet(NamedTuple):
+    """The photographs that a model is judged by, in words too, and the data it was trained on."""
 
     training: str
     name: str
@@ -44,25 +43,25 @@ class Test(NamedTuple):
 
 
 def is_whole(data: DataSpec) -> bool:
-    """Whether sources are made of what they should become, so that whole photographs can be judged by."""
+    """Whether sources are made by reducing their targets, so that whole photographs can be used."""
     return isinstance(data, PairSpec) and data.source == SMALL
 
 
-def choose(model: SuperResolution, data: DataSpec, *, count: int) -> Test:
-    """At most so many photographs (RGB, or L for a model of grey ones); held out where `data` is a named set.
+def choose_photographs(model: SuperResolution, data: DataSpec, *, count: int) -> PhotographTestSet:
+    """At most `count` photographs (RGB, or L where the model is grey); held out where `data` is a named set.
 
     `DataError` where none is large enough.
     """
     own, unseen = data.held_out(count) or (data, None)
     images = (unseen or own).images
-    least = _WINDOW + 2 * model.scale + model.scale
+    least = paired.SSIM_WINDOW + 2 * model.scale + model.scale
     found = [
         _fitting(pixels, model.scale) for pixels in _originals(images, model, count) if min(pixels.shape[:2]) >= least
     ]
     if not found:
         raise DataError(f"{images} has no photograph of {least} pixels or more to judge by")
     kind, name = "held-out" if unseen else "training", str(images).partition(":")[0] if unseen else images
-    return Test(str(own), f"{len(found):,} {kind} photographs of {name}", unseen is not None, found)
+    return PhotographTestSet(str(own), f"{len(found):,} {kind} photographs of {name}", unseen is not None, found)
 
 
 def _originals(images: ImageSet, model: SuperResolution, count: int) -> Iterator[Array]:
@@ -88,41 +87,40 @@ def _fitting(pixels: Array, scale: int) -> Image.Image:
     return Image.fromarray(cut[..., 0] if cut.shape[2] == 1 else cut)
 
 
-def evaluate(
+def evaluate_super_resolution(
     model: SuperResolution,
-    test: Test,
+    test: PhotographTestSet,
     network: VGG,
     *,
     baselines: Mapping[str, SuperResolution] | None = None,
-    progress: Progress | None = None,
+    progress: StageCallback = silent,
 ) -> Evaluation:
-    """PSNR and SSIM of the luminance, `scale` pixels of border left away, and the distance in features; of images in 8 bits.
+    """PSNR and SSIM of the luminance without a border of `scale` pixels, and the distance of features; of 8-bit images.
 
-    Beside the model stand `baselines` (other models, by name), bicubic enlargement and nearest neighbours.
+    Each is shown beside the scores of the `baselines` (other models, by name), of bicubic and of nearest resampling.
     """
-    makes = {"model": _by(model), **{name: _by(other) for name, other in (baselines or {}).items()}}
-    makes |= {"bicubic": _resizing(model.scale, Image.Resampling.BICUBIC)}
-    makes |= {"nearest": _resizing(model.scale, Image.Resampling.NEAREST)}
-    scores: dict[str, dict[str, list[Tensor]]] = {name: {} for name in makes}
+    enlargers = {"model": _enlarging(model), **{name: _enlarging(other) for name, other in (baselines or {}).items()}}
+    enlargers |= {"bicubic": _resampling(model.scale, Image.Resampling.BICUBIC)}
+    enlargers |= {"nearest": _resampling(model.scale, Image.Resampling.NEAREST)}
+    scores: dict[str, dict[str, list[Tensor]]] = {name: {} for name in enlargers}
     examples: list[Tensor] = []
     for done, truth in enumerate(test.photographs, 1):
-        made = {name: make(reduced(truth, model.scale)).convert(truth.mode) for name, make in makes.items()}
-        look = marks(truth, model.scale, network)
+        small = reduced(truth, model.scale)
+        made = {name: enlarge(small).convert(truth.mode) for name, enlarge in enlargers.items()}
+        compare = comparison(truth, model.scale, network)
         for name, image in made.items():
-            for score, value in look(image).items():
+            for score, value in compare(image).items():
                 scores[name].setdefault(score, []).append(value)
-        if len(examples) < SHOWN and min(truth.size) >= _DETAIL:
+        if len(examples) < PHOTOGRAPHS_SHOWN and min(truth.size) >= _DETAIL:
             examples.append(_detail(made, truth))
-        if progress:
-            progress("photographs", done, len(test.photographs))
+        progress("photographs", done, len(test.photographs))
     shown = torch.cat(examples) if examples else None
-    return Evaluation(_about(model, test), _rows(scores), _warnings(test), examples=shown)
+    warned = [] if test.held_out else [warnings.NOTHING_HELD_OUT]
+    return Evaluation(about_model(model, _facts(test)), _rows(scores), warned, examples=shown)
 
 
-def _about(model: SuperResolution, test: Test) -> dict[str, Any]:
+def _facts(test: PhotographTestSet) -> dict[str, object]:
     return {
-        "model": model.family(),
-        "weights": digest(model.state_dict()),
         "against": test.name,
         "data": test.training,
         "held_out": test.held_out,
@@ -130,25 +128,24 @@ def _about(model: SuperResolution, test: Test) -> dict[str, Any]:
         "features": "VGG16, blocks 1 to 4",
         "images_seen": "at their own size",
         "dimensions": sum(width[-1] for width in vgg.BLOCKS),
-        "zeuxis": zeuxis.__version__,
     }
 
 
-def marks(truth: Image.Image, scale: int, network: VGG) -> Callable[[Image.Image], dict[str, Tensor]]:
-    """What gives images of the height and width of this truth their scores (1 each), by name."""
+def comparison(truth: Image.Image, scale: int, network: VGG) -> Callable[[Image.Image], dict[str, Tensor]]:
+    """A function that compares images with one of their height and width: scores (1 each) by name."""
     wanted, device = _tensor(truth), next(network.parameters()).device
     inside = (..., slice(scale, -scale), slice(scale, -scale))
     with torch.no_grad():
-        apart = vgg.distance_to(network, wanted.to(device))
+        apart = vgg.feature_distance_to(network, wanted.to(device))
 
     @torch.no_grad()
-    def look(image: Image.Image) -> dict[str, Tensor]:
+    def compare(image: Image.Image) -> dict[str, Tensor]:
         made = _tensor(image)
         bright = paired.luminance(made)[inside], paired.luminance(wanted)[inside]
         far = apart(made.to(device)).cpu()
         return {"PSNR of Y (dB)": paired.psnr(*bright), "SSIM of Y": paired.ssim(*bright), "VGG-feature distance": far}
 
-    return look
+    return compare
 
 
 def _tensor(image: Image.Image) -> Tensor:
@@ -156,16 +153,16 @@ def _tensor(image: Image.Image) -> Tensor:
     return from_uint8(pixels.reshape(1, image.height, image.width, -1))
 
 
-def _by(model: SuperResolution) -> Make:
+def _enlarging(model: SuperResolution) -> Enlarger:
     return lambda small: photograph(model, small)
 
 
-def _resizing(scale: int, how: Image.Resampling) -> Make:
+def _resampling(scale: int, how: Image.Resampling) -> Enlarger:
     return lambda small: small.resize((small.width * scale, small.height * scale), how)
 
 
 def _detail(made: Mapping[str, Image.Image], truth: Image.Image) -> Tensor:
-    """Bicubic enlargement, baselines, the model and the truth, where the first is farthest from the last: squares (1 k c s s)."""
+    """Squares (1 k c s s) of bicubic, baselines, model and truth, from where bicubic and truth differ most."""
     others = [image for name, image in made.items() if name not in ("model", "bicubic", "nearest")]
     images = [made["bicubic"], *others, made["model"], truth]
     first, last = (np.asarray(image.convert("L"), np.float64) for image in (images[0], images[-1]))
@@ -179,16 +176,10 @@ def _detail(made: Mapping[str, Image.Image], truth: Image.Image) -> Tensor:
     return torch.stack(cuts, 1)
 
 
-def _rows(scores: Mapping[str, Mapping[str, list[Tensor]]]) -> list[Row]:
+def _rows(scores: Mapping[str, Mapping[str, list[Tensor]]]) -> list[ScoreRow]:
     rows = []
     for score, values in scores["model"].items():
         better: Better = "lower" if score.startswith("VGG") else "higher"
         beside = {name: float(torch.cat(each[score]).mean()) for name, each in scores.items() if name != "model"}
-        rows.append(Row(score, mean(torch.cat(values)), None, better, beside))
+        rows.append(ScoreRow(score, bootstrap_mean(torch.cat(values)), None, better, beside))
     return rows
-
-
-def _warnings(test: Test) -> list[str]:
-    if test.held_out:
-        return []
-    return ["nothing is held out, so no score tells a good model from one that learned its photographs by heart"]

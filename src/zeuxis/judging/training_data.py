@@ -1,4 +1,4 @@
-"""What the run that a model lies in says of it: its folder, and how it selected the images it was trained on."""
+"""What a run records about the images that its model was trained on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RESIZE_MODES: tuple[ResizeMode, ...] = get_args(ResizeMode)
 
 
 def run_of(path: str | Path) -> Path | None:
-    """The run's folder that a model lies in, if it lies in one."""
+    """The folder of the run that a model belongs to; None where it belongs to none."""
     folder = loading.find_model(path).parent
     return folder if (folder / "config.yaml").is_file() else None
 

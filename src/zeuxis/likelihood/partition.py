@@ -1,22 +1,59 @@
-"""How likely images are under a restricted Boltzmann machine: its log Z exactly, and by annealed importance sampling."""
+"""The partition function Z of a restricted Boltzmann machine: exactly, and by annealed importance sampling (AIS)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from zeuxis.errors import UsageError
-from zeuxis.metrics.resampling import Score
+from zeuxis.likelihood import Likelihoods, LikelihoodScore
 from zeuxis.nets.boltzmann import Machine, Noise, draw
+from zeuxis.runtime.callbacks import ProgressCallback, StageCallback, in_stage, silent
 from zeuxis.samplers import base_draws
+from zeuxis.scores import Score, bootstrap_log_mean, bootstrap_mean, difference
 
 MOST_HIDDEN = 20  # units whose 2^20 states are counted
-_BLOCK = 4096  # of them at a time
+CHAINS = 100  # of annealed importance sampling, and images that reverse ones start from
+TEMPERATURES = 5000  # that each passes through
+_BLOCK = 4096  # states of hidden units counted at a time
 
-Progress = Callable[[int, int], None]  # temperatures done, and of how many
+
+@torch.no_grad()
+def machine_scores(
+    machine: Machine,
+    visible: Tensor,
+    log_volume: float,
+    *,
+    noise: Noise,
+    progress: StageCallback = silent,
+) -> Likelihoods:
+    """log Z in nats, and the mean log-likelihood of images in nats/image: exact for few hidden units, else by AIS.
+
+    `visible` (n d) are the images as visible units; `log_volume` is added to the log-likelihood of each.
+    """
+    heights = bootstrap_mean(log_volume - machine.free_energy(visible).double())
+    if len(machine.hidden_bias) <= MOST_HIDDEN:
+        exact = Score(exact_log_partition(machine))
+        return {
+            "log Z, counted (nats)": LikelihoodScore(exact, ""),
+            "log-likelihood, counted (nats/image)": LikelihoodScore(difference(heights, exact)),
+        }
+    betas, some = inverse_temperatures(TEMPERATURES), torch.linspace(0, len(visible) - 1, min(CHAINS, len(visible)))
+    forward = forward_weights(
+        machine, betas, chains=CHAINS, noise=noise, progress=in_stage(progress, "log Z by annealing")
+    )
+    reverse = reverse_weights(
+        machine, betas, visible[some.long()], noise=noise, progress=in_stage(progress, "log Z, the other way")
+    )
+    log_z = bootstrap_log_mean(forward)
+    # Weights differ little between images, free energies much: so all images count for the one, some for the other.
+    return {
+        "log Z by AIS (nats)": LikelihoodScore(log_z, ""),
+        "log-likelihood by AIS (nats/image)": LikelihoodScore(difference(heights, log_z)),
+        "log-likelihood by reverse AIS (nats/image)": LikelihoodScore(difference(heights, bootstrap_mean(reverse))),
+    }
 
 
 def inverse_temperatures(count: int) -> list[float]:
@@ -41,7 +78,7 @@ def exact_log_partition(machine: Machine) -> float:
 
 @torch.no_grad()
 def forward_weights(
-    machine: Machine, betas: Sequence[float], *, chains: int, noise: Noise, progress: Progress | None = None
+    machine: Machine, betas: Sequence[float], *, chains: int, noise: Noise, progress: ProgressCallback | None = None
 ) -> Tensor:
     """log of unbiased estimates of Z (chains, float64), each by one chain from beta 0 to 1 (Neal 2001).
 
@@ -61,7 +98,7 @@ def forward_weights(
 
 @torch.no_grad()
 def reverse_weights(
-    machine: Machine, betas: Sequence[float], visible: Tensor, *, noise: Noise, progress: Progress | None = None
+    machine: Machine, betas: Sequence[float], visible: Tensor, *, noise: Noise, progress: ProgressCallback | None = None
 ) -> Tensor:
     """The other way, from given visible units (n d) at beta 1 down to 0: (n, float64), whose mean bounds log Z from above.
 
@@ -83,13 +120,3 @@ def _step(machine: Machine, visible: Tensor, inputs: Tensor, before: float, afte
     """log p*_after(v) - log p*_before(v), in float64: thousands of small terms are summed."""
     energies = [machine.free_energy(visible, beta, inputs=inputs) for beta in (before, after)]
     return (energies[0] - energies[1]).double()
-
-
-def difference(values: Score, subtracted: Score) -> Score:
-    """The first minus the second, their errors being independent; one without an interval is known exactly."""
-    value = values.value - subtracted.value
-    if math.isnan(subtracted.low):
-        return Score(value, values.low - subtracted.value, values.high - subtracted.value)
-    low = math.hypot(values.value - values.low, subtracted.high - subtracted.value)
-    high = math.hypot(values.high - values.value, subtracted.value - subtracted.low)
-    return Score(value, value - low, value + high)

@@ -1,0 +1,75 @@
+"""Periodic evaluation during training: FID and KID alone, quick enough to be computed often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zeuxis.judging.reference import ReferenceImages
+from zeuxis.judging.samples import sample_features
+from zeuxis.judging.translation import PairedTestSet, pair_batches, translating
+from zeuxis.metrics import distances
+from zeuxis.metrics.features import Extractor, pack_features
+from zeuxis.model import Latent, Model, Translator
+from zeuxis.runtime.callbacks import StageCallback, in_stage
+
+
+@dataclass(frozen=True)
+class PeriodicEvaluation:
+    """A feature network, and the features (n d) of the real images that a model is compared with."""
+
+    extractor: Extractor
+    reference: Tensor
+    pairs: PairedTestSet | None = None  # whose sources a model translates
+
+    @classmethod
+    def of_samples(
+        cls, images: ReferenceImages, extractor: Extractor, *, progress: StageCallback
+    ) -> PeriodicEvaluation:
+        """For a latent model: its samples are compared with the reference."""
+        listening = in_stage(progress, "features")
+        return cls(extractor, pack_features(extractor, images.reference_pack, images.reference, progress=listening))
+
+    @classmethod
+    def of_translations(cls, pairs: PairedTestSet, extractor: Extractor) -> PeriodicEvaluation:
+        """For a translator: its translations of the sources are compared with the targets."""
+        return cls(extractor, torch.cat([extractor(target) for _, target in pair_batches(pairs.test)]), pairs)
+
+    @property
+    def name(self) -> str:
+        """The score that chooses the best model: the lower, the better."""
+        return f"evaluation/FID[{self.extractor.name}]"
+
+    def scores(self, model: Model) -> dict[str, float]:
+        """FID and KID of as many samples as there are real images, of the seeds from 0 on, or of the translations.
+
+        Empty for a model of another kind, or where features are not finite.
+        """
+        made = self._features(model)
+        if made is None:
+            return {}
+        if not bool(made.isfinite().all()):
+            return {}  # training itself will say so, and where
+        kid = distances.kid(self.reference, made).value
+        return {self.name: distances.frechet(self.reference, made), f"evaluation/KID[{self.extractor.name}]": kid}
+
+    def best(self, rows: Sequence[Mapping[str, Any]], *, before: int) -> float | None:
+        """The lowest FID in the rows of steps before this one; None where there is none."""
+        found = [row[self.name] for row in rows if row.get(self.name) is not None and row.get("step", 0) < before]
+        return min(found, default=None)
+
+    def _features(self, model: Model) -> Tensor | None:
+        """Features (n d) of the model's samples or translations."""
+        if isinstance(model, Translator) and self.pairs is not None:
+            translate = translating(model)
+            return torch.cat([self.extractor(translate(source)) for source, _ in pair_batches(self.pairs.test)])
+        return sample_features(model, self.extractor, len(self.reference)) if isinstance(model, Latent) else None
+
+
+def describe_scores(scores: Mapping[str, float]) -> str:
+    """The scores as text for a line of the log."""
+    return ", ".join(f"{name.partition('/')[2]} {value:.4g}" for name, value in scores.items())

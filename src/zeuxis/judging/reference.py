@@ -1,0 +1,69 @@
+"""The real images that samples are compared with: held-out ones where there are any, and as many training images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from zeuxis.data import DataSpec, Pack
+from zeuxis.errors import DataError
+from zeuxis.io.images import Array
+from zeuxis.metrics.distances import LEAST_FOR_FID
+from zeuxis.runtime.callbacks import ProgressCallback
+
+MOST_TRAINING = 20_000  # training images that are searched for memorized ones
+
+
+@dataclass(frozen=True)
+class ReferenceImages:
+    """Places in packs, ascending.
+
+    Samples are compared with the `reference`; so is the `train_baseline`, as many training images. The nearest of the
+    training images `searched` shows whether a sample is memorized.
+    """
+
+    training: Pack
+    held_out: Pack | None
+    reference: Array  # in `held_out`, or in `training` where nothing is held out
+    train_baseline: Array  # in `training`
+    searched: Array  # in `training`; holds `train_baseline`
+
+    @property
+    def reference_pack(self) -> Pack:
+        """The pack that the places of the reference are in."""
+        return self.training if self.held_out is None else self.held_out
+
+    def describe(self) -> str:
+        """The reference in words."""
+        if self.held_out is not None:
+            return f"{len(self.reference):,} held-out images of {self.held_out.name}"
+        return (
+            f"{len(self.reference):,} of the training images of {self.training.name} themselves: nothing is held out, so "
+            "a model that memorized its training images would score best"
+        )
+
+
+def choose_reference(
+    data: DataSpec, *, count: int, size: int, channels: int, seed: int = 0, progress: ProgressCallback | None = None
+) -> ReferenceImages:
+    """At most `count` reference images, and as many training images; `DataError` where there are too few."""
+    own, unseen = data.held_out(count) or (data, None)
+    training = own.open(size, channels, progress=progress)
+    held_out = unseen.open(size, channels, progress=progress) if unseen else None
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(training))
+    if held_out is not None:
+        take = min(count, len(held_out), len(training))
+        reference, baseline = rng.permutation(len(held_out))[:take], order[:take]
+    else:
+        take = min(count, len(training) // 2)
+        reference, baseline = order[take : 2 * take], order[:take]
+    if take < LEAST_FOR_FID:
+        there = len(training), 0 if held_out is None else len(held_out)
+        raise DataError(
+            f"{data} gives {take} images to compare with ({there[0]} to train on, {there[1]} held out); "
+            f"at least {LEAST_FOR_FID} are needed"
+        )
+    searched = order[: max(take, MOST_TRAINING)]
+    return ReferenceImages(training, held_out, np.sort(reference), np.sort(baseline), np.sort(searched))

@@ -1,0 +1,145 @@
+"""Judging a model by its samples: against real images, against its training images, and by its other capabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zeuxis.io.images import from_uint8
+from zeuxis.judging import warnings
+from zeuxis.judging.capability_scores import capability_rows
+from zeuxis.judging.reference import ReferenceImages
+from zeuxis.judging.report import ClosestPair, Evaluation, ScoreRow, about_model
+from zeuxis.metrics import distances, neighbours
+from zeuxis.metrics.features import Extractor, pack_features
+from zeuxis.model import Latent
+from zeuxis.runtime.callbacks import StageCallback, in_stage, silent
+
+CLOSEST = 10  # pairs in the picture of the samples nearest to a training image
+FEW = 1000  # images below which precision, recall, density and coverage depend on their number
+
+
+@dataclass(frozen=True)
+class FeatureSets:
+    """Features (n d each) of the samples, the reference, as many training images, and all training images searched."""
+
+    samples: Tensor
+    reference: Tensor
+    train_baseline: Tensor
+    searched: Tensor
+
+
+def evaluate_samples(
+    model: Latent, images: ReferenceImages, extractor: Extractor, *, seed: int = 0, progress: StageCallback = silent
+) -> Evaluation:
+    """All scores of a model, from as many samples as the reference has images, of the seeds from `seed` on.
+
+    `DataError` where there are too few images, or features that are not finite.
+    """
+    features = _feature_sets(model, images, extractor, seed, progress)
+    rows = _fidelity_rows(features, extractor.name, progress)
+    memorization, found = _memorization_rows(features, images)
+    more = capability_rows(model, images, extractor, seed=seed, progress=progress)
+    facts = {
+        "against": images.describe(),
+        "data": images.training.name,
+        "held_out": images.held_out is not None,
+        "samples": len(features.samples),
+        "first_seed": seed,
+        "features": extractor.name,
+        "images_seen": extractor.sees,
+        "dimensions": features.samples.shape[1],
+        "training_images": len(images.training),
+        "searched_for_copies": len(images.searched),
+    }
+    warned, closest = _warnings(features, images, memorization), _closest_pairs(model, images, found, seed)
+    return Evaluation(about_model(model, facts), [*rows, *memorization, *more], warned, closest)
+
+
+def sample_features(
+    model: Latent, extractor: Extractor, count: int, *, seed: int = 0, progress: StageCallback = silent
+) -> Tensor:
+    """Features (count d) of samples of the seeds `seed ... seed + count - 1`."""
+    parts, batch = [], extractor.batch
+    for start in range(0, count, batch):
+        parts.append(extractor(model.sample(min(batch, count - start), seed=seed + start)))
+        progress("samples", min(start + batch, count), count)
+    return torch.cat(parts)
+
+
+def _feature_sets(
+    model: Latent, images: ReferenceImages, extractor: Extractor, seed: int, progress: StageCallback
+) -> FeatureSets:
+    listening = in_stage(progress, "features of real images")
+    reference = pack_features(extractor, images.reference_pack, images.reference, progress=listening)
+    listening = in_stage(progress, "features of training images")
+    searched = pack_features(extractor, images.training, images.searched, progress=listening)
+    train_baseline = searched[np.searchsorted(images.searched, images.train_baseline)]
+    samples = sample_features(model, extractor, len(images.reference), seed=seed, progress=progress)
+    return FeatureSets(samples, reference, train_baseline, searched)
+
+
+def _fidelity_rows(features: FeatureSets, name: str, progress: StageCallback) -> list[ScoreRow]:
+    """The samples against the reference, beside the training images against the reference."""
+    reference, samples, baseline = features.reference, features.samples, features.train_baseline
+    progress("distances", 0, 3)
+    fid = ScoreRow(f"FID[{name}]", distances.fid(reference, samples), distances.frechet(reference, baseline), "lower")
+    progress("distances", 1, 3)
+    kid, real_kid = (distances.kid(reference, other) for other in (samples, baseline))
+    rows = [fid, ScoreRow(f"KID[{name}]", kid, real_kid.value, "lower")]
+    progress("distances", 2, 3)
+    real = neighbours.manifold(reference)
+    fake, baseline_fidelity = (neighbours.fidelity(real, neighbours.manifold(other)) for other in (samples, baseline))
+    for word in fake._fields:
+        real_score = getattr(baseline_fidelity, word).value
+        rows.append(ScoreRow(f"{word}[{name}]", getattr(fake, word), real_score, "higher"))
+    progress("distances", 3, 3)
+    return rows
+
+
+def _memorization_rows(features: FeatureSets, images: ReferenceImages) -> tuple[list[ScoreRow], neighbours.Nearest]:
+    """The distances of samples to training images, beside those of images that the model has not seen."""
+    found = neighbours.nearest(features.samples, features.searched)
+    if images.held_out is not None:
+        unseen = neighbours.nearest(features.reference, features.searched)
+    else:
+        unseen = neighbours.nearest(features.searched, features.searched, selves=True)
+    memorization = neighbours.memorization(found.distance, unseen.distance)
+    rows = [
+        ScoreRow("distance to nearest training image", memorization.samples, memorization.held_out.value),
+        ScoreRow("memorization rate", memorization.rate, 0.01, "lower"),
+    ]
+    return rows, found
+
+
+def _closest_pairs(model: Latent, images: ReferenceImages, found: neighbours.Nearest, seed: int) -> list[ClosestPair]:
+    pairs = []
+    for i in map(int, found.distance.argsort()[:CLOSEST]):
+        training = from_uint8(images.training.images[[images.searched[int(found.place[i])]]])[0]
+        sample = model.sample(1, seed=seed + i)[0].float().cpu()
+        pairs.append(ClosestPair(sample, training, float(found.distance[i])))
+    return pairs
+
+
+def _warnings(features: FeatureSets, images: ReferenceImages, memorization: list[ScoreRow]) -> list[str]:
+    count, dimensions = features.samples.shape
+    found = warnings.few_for_fid(count, dimensions)
+    if count < FEW:
+        found.append(
+            f"precision, recall, density and coverage of {count:,} images depend on their number; judge by more"
+        )
+    if images.held_out is None:
+        found.append(warnings.NOTHING_HELD_OUT)
+    if len(images.searched) < len(images.training):
+        searched, all_of_them = f"{len(images.searched):,}", f"{len(images.training):,}"
+        found.append(f"only {searched} of {all_of_them} training images were searched for memorized ones")
+    rate = memorization[1].score
+    if rate.low > 0.02:
+        found.append(
+            f"{rate.value:.0%} of the samples are nearer to a training image than 99 % of unseen images are: "
+            "the model may memorize its training images; look at the closest pairs"
+        )
+    return found
