@@ -280,7 +280,7 @@ def _score(
 def editor(
     model: Model,
     *,
-    data: str | Path | DataSpec = "avatars",
+    data: str | Path | DataSpec = "zeuxis:avatars",
     method: Supervised = "means",
     space: SpaceName = "z",
     seed: int = 0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from zeuxis.data import DataSpec, Pack
 from zeuxis.data.batches import permutation
+from zeuxis.data.spelling import PREFIX, is_there, named_set
 from zeuxis.errors import UsageError
 from zeuxis.explore.expression import parse_terms, vocabulary
 from zeuxis.io import images
@@ -35,6 +35,7 @@ def examples(
     """
     text = expanded(text)
     if is_picture(text):
+        named_set(text)  # a file without an ending may have the name of a set
         return images.read(text, size=size, channels=channels).expand(len(seeds), -1, -1, -1)
     data, what = _parts(text)
     pack = DataSpec.parse(data).open(size, channels, progress=progress)
@@ -54,10 +55,11 @@ def is_picture(text: str) -> bool:
 
 def _parts(text: str) -> tuple[str, str]:
     """The data, and what its images are to show ("" for any of them)."""
-    if ":" not in text or os.path.isdir(text):  # noqa: PTH112  (answers for any text)
+    plain = text.removeprefix(PREFIX)
+    if ":" not in plain or is_there(text):
         return text, ""
-    data, _, what = text.rpartition(":")
-    return data, what.strip()
+    data, _, what = plain.rpartition(":")
+    return text.removesuffix(plain) + data, what.strip()
 
 
 def _showing(pack: Pack, what: str) -> images.Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -53,7 +54,8 @@ def parse_terms(text: str, words: Vocabulary) -> list[Term]:
     the attribute that follows.
     """
     phrases = _phrases(words)
-    return [_term(sign, part, phrases, words) for sign, part in _parts(text)]
+    composed = unicodedata.normalize("NFC", text)  # as the names of classes and attributes are
+    return [_term(sign, part, phrases, words) for sign, part in _parts(composed)]
 
 
 def target(terms: Sequence[Term], words: Vocabulary) -> dict[int, bool]:

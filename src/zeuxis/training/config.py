@@ -76,7 +76,7 @@ def read(values: Mapping[str, Any]) -> Recipe:
     kernels.check(chosen)
     images = _take(values, "images", int)
     asked = TrainSettings(**settings)
-    spec = selected_by(asked, DataSpec.parse(data), suits="crop")
+    spec = selected_by(asked, DataSpec.stored(data), suits="crop")
     return Recipe(family, spec, options, asked, fingerprint, images, made_with, chosen)
 
 

@@ -71,7 +71,7 @@ def start(
                 settings.out, settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}", recipe.values()
             )
         with run.lock():
-            shown.note(f"run {run.path}")
+            _announce(run, pack, shown)
             _train(run, recipe, model, source, scorer, stop=stop, display=shown)
     return run.path
 
@@ -148,6 +148,14 @@ def _prepare(
 
 def _open(data: DataSpec, model: Model, display: Display) -> Pack | Pairs:
     return open_data(data, model, progress=lambda done, total: display.work("reading images", done, total))
+
+
+def _announce(run: Run, data: Pack | Pairs, display: Display) -> None:
+    """Name the run, and say what of its data is passed over."""
+    display.note(f"run {run.path}")
+    packs = [data] if isinstance(data, Pack) else [data.source, data.image]
+    for line in dict.fromkeys(line for pack in packs for line in pack.passed_over):
+        display.note(line)
 
 
 def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[str, str]:
