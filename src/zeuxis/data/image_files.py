@@ -15,8 +15,10 @@ from typing import ClassVar
 
 from zeuxis.data import catalog, idx, tables
 from zeuxis.data.class_folders import by_folder, notes_on_folders
+from zeuxis.data.derived_sources import DERIVATIONS
 from zeuxis.data.listing import Content, LeftOut, Listing, shown
 from zeuxis.data.listing import natural as natural
+from zeuxis.data.pairs import HALVES
 from zeuxis.data.readers import Files, Members, folder_of, member, members_by_path, path_within
 from zeuxis.data.table_files import may_be_table
 from zeuxis.errors import DataError, UsageError
@@ -84,6 +86,8 @@ class FileSet:
 def _unknown(path: str, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"{shown(path)}: no permission to read it; change that, or give another folder"
+    if path in (*DERIVATIONS, *HALVES):
+        return f"{path} makes sources of images, and goes before them, as in: {path} DATA; there is no folder ./{path}"
     names = catalog.set_names()
     close = difflib.get_close_matches(path.partition(":")[0].partition("/")[0], names, 1, 0.6)
     hint = f"did you mean {close[0]}? " if close else ""

@@ -206,7 +206,8 @@ class _Children:
                     if child in self.watch.ended:
                         self.lose(items[suspect], reason)
                     found.append(reason)
-                suspect = len(found)
+                else:
+                    suspect = len(found)
         return found
 
     def ask(self, child: subprocess.Popen[bytes], items: list[str]) -> Iterator[Result]:
@@ -243,8 +244,8 @@ class _Children:
         self.lost += 1
         if self.lost > _MOST_LOST and not self.closing:
             raise DataError(
-                f"{self.lost} images in a row got no answer (the last: {shown(what)}: {reason}); check the disk or the "
-                "network folder that they are on, and start again"
+                f"more than {_MOST_LOST} images in a row got no answer (the last: {shown(what)}: {reason}); "
+                "check the disk or the network folder that they are on, and start again"
             )
 
 

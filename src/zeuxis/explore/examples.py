@@ -1,4 +1,4 @@
-"""Pictures to start from or to end at, by what a person types: a file, a data set, or what images of one show."""
+"""Source and target images by name: a file, a data set, or the images of a class or attribute in it."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def examples(
     order: int = 0,
     progress: ProgressCallback | None = None,
 ) -> Tensor:
-    """Images (n c h w, in [-1, 1]), one for each seed, of what `text` names.
+    """Images (n c h w, in [-1, 1]), one per seed, of the source `text`.
 
-    `me.png` is that picture for every seed; `mnist` or a folder any of its images; `mnist:9`, `fashion-mnist/test:boot`,
-    `avatars:smiling woman`, `birds:robin` those that show this. Seeds give different images while there are enough;
-    `order` gives them in another order. `UsageError` where there is no such thing.
+    `me.png`: that image for every seed. `mnist` or a folder: any image. `mnist:9`, `fashion-mnist/test:boot`,
+    `avatars:smiling woman`, `birds:robin`: images of that class or those attributes. Seeds give distinct images while
+    there are enough; `order` seeds their permutation. `UsageError` where nothing matches.
     """
     text = expanded(text)
     if is_picture(text):
@@ -45,7 +45,7 @@ def examples(
 
 
 def is_picture(text: str) -> bool:
-    """Whether a text names one picture: a file, and no zip or IDX file to choose from."""
+    """Whether a text names one image file, other than a zip or IDX file."""
     try:
         with images.open_regular(text) as file:
             return images.looks_like_image(file.read(16))
@@ -54,7 +54,7 @@ def is_picture(text: str) -> bool:
 
 
 def _parts(text: str) -> tuple[str, str]:
-    """The data, and what its images are to show ("" for any of them)."""
+    """The data, and the class or attributes of its images ("" for any)."""
     plain = text.removeprefix(PREFIX)
     if ":" not in plain or is_there(text):
         return text, ""
@@ -63,11 +63,11 @@ def _parts(text: str) -> tuple[str, str]:
 
 
 def _showing(pack: Pack, what: str) -> images.Array:
-    """The places of the images that show what the words say."""
+    """The indices of the images with the class or attributes of the words."""
     terms = parse_terms(what, vocabulary(pack.attributes, pack.classes))
     if len(terms) != 1 or terms[0].weight != 1:
         raise UsageError(
-            f"{what!r} is an expression; name what one picture shows, as in mnist:9 or avatars:smiling woman"
+            f"{what!r} is an expression; name a class or attributes, as in mnist:9 or avatars:smiling woman"
         )
     labels = torch.from_numpy(np.array(pack.labels))
     fits = torch.ones(len(labels), dtype=torch.bool)
@@ -75,5 +75,5 @@ def _showing(pack: Pack, what: str) -> images.Array:
         shows = labels[:, index] > 0 if labels.ndim > 1 else labels == index
         fits &= shows if present else ~shows
     if not bool(fits.any()):
-        raise UsageError(f"none of the {len(labels):,} images of {pack.name} is labelled as {what!r}; ask for another")
+        raise UsageError(f"none of the {len(labels):,} images of {pack.name} is labelled as {what!r}; choose another")
     return fits.nonzero().flatten().numpy()
