@@ -365,7 +365,7 @@ def test_directions_draws_a_strip_for_each(
     ("words", "message"),
     [
         (["invert", "MODEL"], "expected an image, or DATA"),
-        (["invert", "MODEL", "me.png", "--out", "z.png"], "expected a .safetensors file"),
+        (["invert", "MODEL", "me.png", "--out", "z.jpg"], "expected a .safetensors file"),
         (["invert", "MODEL", "nowhere.png"], "nowhere.png"),
         (["edit", "MODEL", "me.png"], "say what to change"),
         (["edit", "MODEL", "+ glasses"], "expected pictures, or --seeds"),

@@ -32,6 +32,7 @@ from torch.optim import Adam, Optimizer
 from waiting import PATIENCE, wait_for_file
 from zeuxis import families, storage
 from zeuxis.data import DataSpec, Pack
+from zeuxis.data.checked import CheckedImages
 from zeuxis.data.listing import Shape
 from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
 from zeuxis.io import files
@@ -95,10 +96,8 @@ def blobs(folder: Path, size: int, channels: int, *, count: int = 40) -> Pack:
     centre, width = draw.uniform(0.1 * size, 0.9 * size, (count, 2, 1, 1)), draw.uniform(1, size / 3, (count, 1, 1))
     grey = np.exp(-((x - centre[:, 0]) ** 2 + (y - centre[:, 1]) ** 2) / (2 * width**2))
     pixels = (255 * grey[..., None] * draw.uniform(0.3, 1, (count, 1, 1, channels))).astype(np.uint8)
-    path = folder / "images.bin"
-    if not path.exists():
-        path.write_bytes(pixels.tobytes())
-    return Pack(folder, "blobs", pixels, None, [], [], [], hashlib.sha256(pixels).hexdigest(), Shape(size, channels))
+    digest = hashlib.sha256(pixels).hexdigest()
+    return Pack(folder, "blobs", CheckedImages(pixels), None, [], [], [], digest, Shape(size, channels))
 
 
 def open_blobs(spec: DataSpec, model: Model, *, progress: Callable[[int, int], None]) -> Pack:

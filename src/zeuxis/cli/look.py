@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
@@ -17,7 +17,11 @@ from zeuxis import registry
 from zeuxis.cli import flags
 from zeuxis.cli.explore import check_png, write_picture
 from zeuxis.errors import UsageError
+from zeuxis.io.paths import check_apart
 from zeuxis.options import ResizeMode
+
+if TYPE_CHECKING:
+    from zeuxis.data.report import DataReport
 
 
 def register(app: App) -> None:
@@ -84,8 +88,12 @@ def data_command(
     """Report on DATA: counts, sizes, classes, duplicates, and each file left out with the reason."""
     check_png(out)
     from zeuxis import api
+    from zeuxis.data import DataSpec
+    from zeuxis.data.places import paths_of
     from zeuxis.runtime.progress import open_display
 
+    read = paths_of(DataSpec.parse(path))
+    check_apart(out, read)
     with open_display() as shown:
         progress = partial(shown.work, "reading images")
         report = api.inspect_data(
@@ -93,4 +101,15 @@ def data_command(
         )
     print(report.to_json() if json else "\n".join(report.lines()))
     if out is not None or not json:
-        write_picture(report.sheet(), out or Path(f"{report.pack.name}-sheet.png"))
+        _write_sheet(report, out, read)
+
+
+def _write_sheet(report: DataReport, out: Path | None, read: Sequence[str]) -> None:
+    """Write the contact sheet; without --out beside the data, yet not among it."""
+    place = out or Path(f"{report.pack.name}-sheet.png")
+    try:
+        check_apart(place, read)
+    except UsageError as error:
+        print(f"no contact sheet: {error}")
+    else:
+        write_picture(report.sheet(), place)

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from zeuxis.data import catalog, idx, tables
+from zeuxis.data.derived_sources import DERIVATIONS
 from zeuxis.data.listing import Content, Listing, shown
+from zeuxis.data.pairs import HALVES
 from zeuxis.data.readers import Files, Members, folder_of, member
 from zeuxis.errors import DataError, UsageError
-from zeuxis.io import images
+from zeuxis.io import formats, images
 
 _MOST_MEMBERS = 5_000_000
 LeftOut = list[tuple[str, str]]
@@ -73,12 +75,17 @@ class FileSet:
             return idx.idx_listing(path)
         if zipfile.is_zipfile(path):
             return zip_listing(path, about)
-        raise DataError(f"{name} is neither a zip nor an IDX file; give one, or the folder that has the images")
+        with path.open("rb") as file:
+            kind = formats.named(file.read(formats.HEAD))
+        kind = kind or "neither a zip nor an IDX file; give one, or the folder that has the images"
+        raise DataError(f"{name} is {kind}")
 
 
 def _unknown(path: str, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"{shown(path)}: no permission to read it; change that, or give another folder"
+    if path in (*DERIVATIONS, *HALVES):
+        return f"{path} makes sources of images, and goes before them, as in: {path} DATA; there is no folder ./{path}"
     names = catalog.set_names()
     close = difflib.get_close_matches(path.partition(":")[0].partition("/")[0], names, 1, 0.6)
     hint = f"did you mean {close[0]}? " if close else ""

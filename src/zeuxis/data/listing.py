@@ -35,12 +35,16 @@ class Shape(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """One decoded image (h w c, uint8), and what its file was: width and height, mode, a digest of its content."""
+    """One decoded image (h w c, uint8), and what its file was: width and height, mode, a digest of its content.
+
+    `note` is what is to be said of its colours, "" where that is nothing.
+    """
 
     pixels: Array
     size: tuple[int, int]
     mode: str
     digest: str
+    note: str = ""
 
 
 class Labels(NamedTuple):

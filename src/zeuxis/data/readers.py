@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from zeuxis.data.listing import WHOLE, Picture, Shape
-from zeuxis.io import images
+from zeuxis.io import colour, formats, geometry, images
 from zeuxis.io.images import Array
 
 _BLOCK = 1 << 20
@@ -25,18 +25,20 @@ def pictured(file: BinaryIO, shape: Shape) -> Picture:
     block = file.read(_BLOCK)
     digest = hashlib.blake2b(digest_size=16)
     content: bytes | BinaryIO = block if len(block) < _BLOCK else file  # most files are read once, in one go
-    if images.looks_like_image(block[:16]):
+    if images.looks_like_image(block):
         digest.update(block)
         while len(block) == _BLOCK:
             block = file.read(_BLOCK)
             digest.update(block)
     file.seek(0)
     with images.opened(content) as image:
-        size, mode = image.size, image.mode
+        size, mode, note = image.size, image.mode, colour.conversion(image).note
         if shape.resize_mode != WHOLE:
-            return Picture(images.fitted(image, *shape), size, mode, digest.hexdigest())
+            pixels = images.fitted(image, *shape)
+            return Picture(pixels, geometry.upright(size, image), mode, digest.hexdigest(), note)
     file.seek(0)
-    return Picture(images.decode_whole(content, shape.channels), size, mode, digest.hexdigest())
+    pixels = images.decode_whole(content, shape.channels)
+    return Picture(pixels, (pixels.shape[1], pixels.shape[0]), mode, digest.hexdigest(), note)
 
 
 class Files:
@@ -87,7 +89,7 @@ def member(archive: zipfile.ZipFile, name: str, *, image: bool = True) -> Binary
         raise images.Unusable(f"over {images.MOST_BYTES >> 20} MB")
     try:
         with archive.open(about) as file:
-            head = file.read(16)
+            head = file.read(formats.HEAD)
             if image and not images.looks_like_image(head):
                 return io.BytesIO(head)
             return io.BytesIO(head + file.read(images.MOST_BYTES))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+_EXAMPLES = 3  # files that are named of those with the same note
 _SHOWN = 12  # lines of a list, the rest is counted
 
 
@@ -37,6 +38,7 @@ class DataReport:
     same_files: list[list[str]]  # names of files with the same content
     same_pixels: list[list[str]]  # names of other files that look the same in the pack
     left_out: list[tuple[str, str]]
+    notes: list[tuple[str, int, list[str]]]  # what is to be said of colours, of how many files, and the first of them
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -58,6 +60,7 @@ class DataReport:
         lines += [f"sizes       {self._sizes()}", f"modes       {_counted(self.modes)}"]
         lines += [f"classes     {len(self.classes)}: {_counted(self.classes)}"] if self.classes else []
         lines += [f"attributes  {len(self.attributes)}: {self._attributes()}"] if self.attributes else []
+        lines += [_noted(*each) for each in self.notes]
         lines += _groups("the same file", self.same_files) + _groups("the same pixels", self.same_pixels)
         return lines + self._left_out()
 
@@ -111,7 +114,21 @@ def inspect(pack: Pack) -> DataReport:
         same_files=files,
         same_pixels=pixels,
         left_out=list(pack.left_out),
+        notes=_notes(names, [record.get("note", "") for record in records]),
     )
+
+
+def _notes(names: list[str], notes: list[str]) -> list[tuple[str, int, list[str]]]:
+    by_note: dict[str, list[str]] = defaultdict(list)
+    for name, note in zip(names, notes):
+        if note:
+            by_note[note].append(name)
+    return [(note, len(found), found[:_EXAMPLES]) for note, found in by_note.items()]
+
+
+def _noted(note: str, count: int, examples: list[str]) -> str:
+    more = f", and {count - len(examples):,} more" if count > len(examples) else ""
+    return f"colours     {_many(count, 'image')}: each {note} ({', '.join(examples)}{more})"
 
 
 def _class_counts(pack: Pack) -> list[tuple[str, int]]:

@@ -40,7 +40,7 @@ class Tiles:
 
     def __init__(self, reader: ItemReader) -> None:
         self.reader = reader
-        self._last: tuple[str, int, Array] = "", 0, np.empty(0)  # the tiles of a photograph follow each other
+        self._last: tuple[str, int, Array, str] = "", 0, np.empty(0), ""  # the tiles of a photograph follow each other
 
     def as_json(self) -> dict[str, Any] | None:
         """This reader, as JSON."""
@@ -51,16 +51,16 @@ class Tiles:
         """What is around a place; where that would reach out of the photograph, it is moved inside."""
         place, _, name = item.partition("@")
         if self._last[:2] != (name, shape.channels):
-            whole = self.reader.picture(name, shape._replace(resize_mode=WHOLE)).pixels
-            self._last = name, shape.channels, whole
-        photograph, side = self._last[2], shape.size
+            whole = self.reader.picture(name, shape._replace(resize_mode=WHOLE))
+            self._last = name, shape.channels, whole.pixels, whole.note
+        photograph, note, side = self._last[2], self._last[3], shape.size
         if side > min(photograph.shape[:2]):
             raise images.Unusable(f"the photograph is smaller than {side} pixels")
         middle = (int(word) for word in place.split(","))
         top, left = (min(max(at - side // 2, 0), most - side) for at, most in zip(middle, photograph.shape))
         cut = np.ascontiguousarray(photograph[top : top + side, left : left + side])
         digest = hashlib.blake2b(cut.tobytes(), digest_size=16).hexdigest()
-        return Picture(cut, (side, side), "L" if shape.channels == 1 else "RGB", digest)
+        return Picture(cut, (side, side), "L" if shape.channels == 1 else "RGB", digest, note)
 
 
 def cut(listing: Listing, most: int | None = None, progress: ProgressCallback | None = None) -> Content:

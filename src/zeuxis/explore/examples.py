@@ -40,7 +40,7 @@ def examples(
     pack = DataSpec.parse(data).open(size, channels, progress=progress)
     places = _showing(pack, what) if what else np.arange(len(pack))
     shuffled = places[permutation(len(places), seed=order, epoch=0)]
-    return images.from_uint8(pack.images[shuffled[[seed % len(places) for seed in seeds]]])
+    return images.from_uint8(pack.rows(shuffled[[seed % len(places) for seed in seeds]]))
 
 
 def is_picture(text: str) -> bool:

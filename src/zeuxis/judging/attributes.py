@@ -48,7 +48,7 @@ def attribute_test(training: Pairs, test: Pairs, *, device: str, progress: Stage
     """
     packs = (training.source, training.image, test.source, test.image)
     names = [[attribute.name for attribute in pack.attributes] for pack in packs]
-    alike = names.count(names[0]) == len(packs) and training.source.images.shape[1:] == training.image.images.shape[1:]
+    alike = names.count(names[0]) == len(packs) and training.source.stored.shape[1:] == training.image.stored.shape[1:]
     source, target = (_known(pack, places) for pack, places in zip((test.source, test.image), test.places))
     if not test.paired or not alike or source is None or target is None or torch.equal(source, target):
         return None
@@ -78,8 +78,8 @@ class _BothDomains:
         images, labels = [], []
         for pack, places in zip((pairs.source, pairs.image), pairs.places):
             assert pack.labels is not None
-            most = min(_MOST, max(20, _BYTES // pack.images[0].nbytes), len(places))
+            most = min(_MOST, max(20, _BYTES // (pack.stored.nbytes // len(pack))), len(places))
             chosen = np.sort(places)[np.arange(most) * len(places) // most]
-            images.append(pack.images[chosen])
+            images.append(pack.rows(chosen))
             labels.append(pack.labels[chosen])
         return cls(np.concatenate(images), np.concatenate(labels), pairs.image.attributes, (), pairs.fingerprint)

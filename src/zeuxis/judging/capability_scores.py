@@ -63,7 +63,7 @@ def _reconstruction(model: Encoder, images: ReferenceImages, progress: StageCall
     psnr, ssim = [], []
     places = _spread(images, _affordable(RECONSTRUCTIONS, model.encode_nfe + model.decode_nfe))
     for start in range(0, len(places), _BATCH):
-        image = from_uint8(images.reference_pack.images[places[start : start + _BATCH]])
+        image = from_uint8(images.reference_pack.rows(places[start : start + _BATCH]))
         again = model.decode(model.encode(image.to(model.device))).float().cpu()
         psnr.append(paired.psnr(again, image))
         if model.size >= paired.SSIM_WINDOW:
@@ -85,7 +85,7 @@ def _likelihood(model: HasLikelihood, images: ReferenceImages, seed: int, progre
     """The model's own estimates or bounds of the likelihood of images that it has not learned from."""
     most = model.likelihood_images
     places = images.reference if most is None else _spread(images, most)
-    scored = from_uint8(images.reference_pack.images[places])
+    scored = from_uint8(images.reference_pack.rows(places))
     found = model.likelihood_scores(scored, torch.Generator().manual_seed(seed), progress=progress)
     of = None if most is None else len(places)
     return [ScoreRow(name, score, None, better, of=of) for name, (score, better) in found.items()]

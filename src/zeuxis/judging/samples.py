@@ -118,7 +118,7 @@ def _memorization_rows(features: FeatureSets, images: ReferenceImages) -> tuple[
 def _closest_pairs(model: Latent, images: ReferenceImages, found: neighbours.Nearest, seed: int) -> list[ClosestPair]:
     pairs = []
     for i in map(int, found.distance.argsort()[:CLOSEST]):
-        training = from_uint8(images.training.images[[images.searched[int(found.place[i])]]])[0]
+        training = from_uint8(images.training.rows(images.searched[[int(found.place[i])]]))[0]
         sample = model.sample(1, seed=seed + i)[0].float().cpu()
         pairs.append(ClosestPair(sample, training, float(found.distance[i])))
     return pairs

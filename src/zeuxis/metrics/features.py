@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -15,12 +17,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zeuxis.errors import UsageError
-from zeuxis.io import files
+from zeuxis.io import cache
 from zeuxis.io.images import Array, from_uint8
+from zeuxis.io.parsing import parse_tensors
 from zeuxis.metrics.inception import INCEPTION_SIZE, inception_network
 from zeuxis.metrics.lite0 import LITE0_SIZE, lite0_network
 from zeuxis.runtime.callbacks import ProgressCallback
 
+_MOST_TENSORS = 20_000  # in a file of the cache
 _VERSION = 1  # of all that lies between an image and its features: a change must not read the old cache
 ON_CPU, ELSEWHERE = 16, 256  # images at once: on a CPU those whose layers fit its cache, which is half as fast again
 
@@ -135,18 +139,24 @@ def pack_features(
         return _worked_out(extractor, pack, chosen, progress)
     order = hashlib.sha256(np.ascontiguousarray(chosen, np.int64).tobytes()).hexdigest()
     key = hashlib.sha256(json.dumps([_VERSION, extractor.key, pack.fingerprint, order]).encode()).hexdigest()[:32]
-    folder = files.cache_dir() / "features"
-    files.make_folder(folder)
-    path = folder / f"{key}.safetensors"
-    try:
-        kept = files.read_tensors(path)["features"]
-        if len(kept) == len(chosen):
-            return kept
-    except (UsageError, KeyError):
-        pass  # not there, or damaged: it is made again
+    path = cache.folder("features") / f"{key}.safetensors"
+    kept = cached_tensors(path).get("features")
+    if kept is not None and len(kept) == len(chosen):
+        return kept
     found = _worked_out(extractor, pack, chosen, progress)
-    files.write_file(path, safetensors.torch.save({"features": found}))
+    data = safetensors.torch.save({"features": found})
+    cache.make_room(len(data))
+    cache.write_entry(path, data)
     return found
+
+
+def cached_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file in the cache; none where there is no such file, or it is damaged."""
+    data = cache.read_entry(path)
+    try:
+        return {} if data is None else parse_tensors(io.BytesIO(data), len(data), path, max_tensors=_MOST_TENSORS)
+    except UsageError:
+        return {}
 
 
 def _worked_out(extractor: Extractor, pack: Pixels, chosen: Array, progress: ProgressCallback | None) -> Tensor:

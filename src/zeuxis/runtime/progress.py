@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -57,6 +59,28 @@ def open_display(stream: TextIO | None = None) -> Display:
     """The display that suits the stream (default: stderr); one that fails, as of a lost terminal, ends no run."""
     stream = lossy(stream or sys.stderr)
     return Bar(stream) if stream.isatty() else Lines(stream)
+
+
+class _Notes(logging.Handler):
+    """Gives what is logged to a display."""
+
+    def __init__(self, display: Display) -> None:
+        super().__init__()
+        self._display = display
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._display.note(record.getMessage())
+
+
+@contextlib.contextmanager
+def noting(display: Display) -> Iterator[None]:
+    """Show what Zeuxis logs, of its cache say, as notes on the display; elsewhere it goes to stderr."""
+    log, notes = logging.getLogger("zeuxis"), _Notes(display)
+    log.addHandler(notes)
+    try:
+        yield
+    finally:
+        log.removeHandler(notes)
 
 
 class Lines:

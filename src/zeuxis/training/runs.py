@@ -11,7 +11,9 @@ from typing import Any
 from zeuxis.data import DataSpec, Pack
 from zeuxis.data.batches import PackSource, PairSource, open_data, open_pairs_of, source_of
 from zeuxis.data.pairs import Pairs
+from zeuxis.data.places import missing, paths_of
 from zeuxis.errors import DataError, UsageError
+from zeuxis.io.paths import check_apart
 from zeuxis.judging.periodic import PeriodicEvaluation
 from zeuxis.judging.reference import choose_reference
 from zeuxis.judging.translation import choose_pairs
@@ -20,7 +22,7 @@ from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
 from zeuxis.runtime import signals
 from zeuxis.runtime.device import choose_device, choose_precision, choose_threads, memory_kept
-from zeuxis.runtime.progress import Display, open_display
+from zeuxis.runtime.progress import Display, noting, open_display
 from zeuxis.runtime.signals import Interrupt, Stop, Stopped
 from zeuxis.storage import Checkpoint, Run
 from zeuxis.training import contact_sheets, engine
@@ -51,6 +53,7 @@ def start(
     it was at its newest checkpoint.
     """
     with _on_stage(display) as (stop, shown):
+        check_apart(settings.out, paths_of(data))
         data = data.with_source(family.degradation if issubclass(family, Translator) else None)
         data = selected_by(settings, data, suits=family.resize_mode)
         settings = dataclasses.replace(settings, resize_mode=data.resize_mode)
@@ -101,8 +104,7 @@ def resume_run(
                 weights_of=None if checkpoint else recipe.settings.init_from,
             )
             _check_steps(checkpoint, settings)
-            _check_same(recipe, pack := _open(recipe.data, model, shown))
-            source = _batches(recipe, model, pack)
+            source = _batches(recipe, model, _reopened(found, recipe, model, shown))
             if steps is not None or cpu_minutes is not None:
                 found.write_config(recipe.values())
             scorer = _periodic_evaluation(recipe, model, shown)
@@ -115,7 +117,7 @@ def _on_stage(display: Display | None) -> Iterator[tuple[Stop, Display]]:
     """Signals received and the display open; a signal before the first step ends the run with nothing lost."""
     with signals.signals() as stop:
         try:
-            with display or open_display() as shown:
+            with display or open_display() as shown, noting(shown):
                 yield stop, shown
         except Interrupt as interrupt:
             raise interrupt.stopped(f"{interrupt}; nothing is lost") from None
@@ -160,12 +162,19 @@ def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[
         return {}
 
 
-def _check_same(recipe: Recipe, pack: Pack | Pairs) -> None:
+def _reopened(run: Run, recipe: Recipe, model: Model, display: Display) -> Pack | Pairs:
+    """The data that the run began with; what to do where it has gone or changed."""
+    if gone := missing(recipe.data):
+        raise UsageError(
+            f"{gone} is no longer there; if it was moved, write where it is after `data:` in {run.path / 'config.yaml'}"
+        )
+    pack = _open(recipe.data, model, display)
     if pack.fingerprint != recipe.fingerprint:
         raise DataError(
             f"{recipe.data} has changed since the run began ({len(pack):,} images, {recipe.images:,} then): "
             "going on would not be exact; restore it, or start a new run with --init-from this one"
         )
+    return pack
 
 
 def _check_steps(checkpoint: Checkpoint | None, settings: TrainSettings) -> None:
