@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -284,3 +285,15 @@ def test_an_emoji_of_lines_has_only_its_lines() -> None:
         drawn[view] = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     assert drawn["line"][20, 20] == 0 and drawn["line"][50, 50] == 255 and (drawn["line"] == 255).mean() > 0.9
     assert drawn["colour"][50, 50].tolist() == [255, 0, 0] and drawn["colour"][20, 20].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_of_pairs_are_the_same_in_every_unicode_form(forms: tuple[Any, Any], tmp_path: Path) -> None:
+    for folder, form, first in (("a", forms[0], 0), ("b", forms[1], 100)):
+        for i, name in enumerate(("Vögel/é", "Vögel/ñ", "zoë")):
+            plain(tmp_path / folder / f"{unicodedata.normalize(form, name)}.png", first + i)
+    found = opened(f"{tmp_path / 'a'} -> {tmp_path / 'b'}")
+    one, two = (pack.images[places, 0, 0, 0] for pack, places in zip((found.source, found.image), found.places))
+    assert sorted(one.tolist()) == [0, 1, 2] and (two - one == 100).all()
+    plain(tmp_path / "a" / f"{unicodedata.normalize(forms[1], 'zoë')}.png", 50)
+    assert len(opened(f"{tmp_path / 'a'} -> {tmp_path / 'b'}")) == 2, "two of one name are in no pair"

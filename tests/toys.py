@@ -228,7 +228,7 @@ class TwoOwners(Sound):
         return adam({"judge": self, "maker": self.maker}, self.lr)
 
 
-@broken("every_parameter_has_one_player", "the optimizer of extra moves what is no parameter of the model")
+@broken("every_parameter_has_one_player", "the optimizer of extra has a tensor outside the model's parameters")
 class Stranger(Sound):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return super().optimizers() | adam({"extra": nn.Linear(2, 2)}, self.lr)

@@ -212,7 +212,7 @@ def _latents(model: Model, specs: Sequence[str], space: SpaceName, shown: Displa
 
 def _learned(model: str) -> DataSpec | str:
     """The data that a model was trained on, as far as it is known."""
-    return sampling.training_data(model, "name labelled images with --data") or "avatars"
+    return sampling.training_data(model, "name labelled images with --data") or "zeuxis:avatars"
 
 
 def _editor(model: Model, data: DataSpec | str, method: Method, space: SpaceName, shown: Display) -> Editor:

@@ -178,7 +178,7 @@ def arithmetic_command(
     solve = partial(
         api.arithmetic, load(), cast("api.HandPicked", expression or plus), average=average, seed=seed, space=space
     )
-    labelled = data or sampling.training_data(model, "name labelled images with --data") or "avatars"
+    labelled = data or sampling.training_data(model, "name labelled images with --data") or "zeuxis:avatars"
     with open_display() as shown:
         progress = partial(shown.work, "reading images")
         equation = solve(data=labelled, triples=100 if score else 0, report=shown.note, progress=progress)

@@ -66,6 +66,11 @@ def _broken() -> Iterator[str]:
             yield str(error)
 
 
+Mode = Annotated[
+    ResizeMode, Parameter(help="how images become squares: centre crop, pad with white, or tiles at full resolution")
+]
+
+
 def version_command() -> None:
     """Show the versions of Zeuxis, Python and the libraries it computes with."""
     print(f"zeuxis {zeuxis.__version__}, Python {platform.python_version()}, torch {metadata.version('torch')}")
@@ -77,15 +82,15 @@ def data_command(
     *,
     size: Annotated[int | None, flags.flag("height and width of the images, in pixels", low=8, high=1024)] = None,
     channels: Annotated[int | None, flags.flag("image channels: 1 greyscale, 3 RGB", low=1, high=3)] = None,
-    resize_mode: Annotated[
-        ResizeMode,
-        Parameter(help="how images become squares: centre crop, pad with white, or tiles at full resolution"),
-    ] = "crop",
+    resize_mode: Mode = "crop",
     max_images: Annotated[int | None, flags.flag("use only this many images, evenly spaced", low=1)] = None,
+    every: Annotated[
+        bool, Parameter(name="--all", help="list every file left out, not three of each reason", negative=())
+    ] = False,
     json: Annotated[bool, Parameter(help="print the report as JSON", negative=())] = False,
     out: Annotated[Path | None, Parameter(help=".png file of the contact sheet (default: NAME-sheet.png here)")] = None,
 ) -> None:
-    """Report on DATA: counts, sizes, classes, duplicates, and each file left out with the reason."""
+    """Report on DATA: counts, sizes, classes, duplicates, and the files left out, by reason."""
     check_png(out)
     from zeuxis import api
     from zeuxis.data import DataSpec
@@ -99,7 +104,7 @@ def data_command(
         report = api.inspect_data(
             path, size=size, channels=channels, resize_mode=resize_mode, max_images=max_images, progress=progress
         )
-    print(report.to_json() if json else "\n".join(report.lines()))
+    print(report.to_json() if json else "\n".join(report.lines(every=every)))
     if out is not None or not json:
         _write_sheet(report, out, read)
 

@@ -208,6 +208,10 @@ def _read_config(words: Sequence[str]) -> dict[str, Any]:
     flat = {name: value for name, value in content.items() if name not in RECORDED | {"options", "settings"}}
     for part in ("options", "settings"):
         flat.update(_table(path, part, content.get(part) or {}))
+    if "fingerprint" in content and isinstance(flat.get("data"), str):
+        from zeuxis.data import spelling
+
+        flat["data"] = spelling.marked(flat["data"])  # a run's own: what it named, whatever is here now
     return {str(name).replace("-", "_"): _plain(path, name, value) for name, value in flat.items() if value is not None}
 
 

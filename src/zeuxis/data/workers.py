@@ -206,7 +206,8 @@ class _Children:
                     if child in self.watch.ended:
                         self.lose(items[suspect], reason)
                     found.append(reason)
-                suspect = len(found)
+                else:
+                    suspect = len(found)
         return found
 
     def ask(self, child: subprocess.Popen[bytes], items: list[str]) -> Iterator[Result]:
@@ -243,8 +244,8 @@ class _Children:
         self.lost += 1
         if self.lost > _MOST_LOST and not self.closing:
             raise DataError(
-                f"{self.lost} images in a row got no answer (the last: {shown(what)}: {reason}); check the disk or the "
-                "network folder that they are on, and start again"
+                f"more than {_MOST_LOST} images in a row got no answer (the last: {shown(what)}: {reason}); "
+                "check the disk or the network folder that they are on, and start again"
             )
 
 
@@ -256,7 +257,15 @@ def _result(record: Any, pipe: BinaryIO | Any, shape: Shape) -> Result:
     if len(data) < count:
         raise OSError("the pipe ended")
     pixels = np.frombuffer(data, np.uint8).reshape(shape.size, shape.size, shape.channels)
-    return Picture(pixels, tuple(record["size"]), record["mode"], record["digest"], record["note"])
+    about = record["mode"], record["digest"], record.get("note", ""), record.get("frames", 1)
+    return Picture(pixels, tuple(record["size"]), *about)
+
+
+def record_of(picture: Picture) -> dict[str, Any]:
+    """What is known of a picture's file, as JSON."""
+    found: dict[str, Any] = {"size": picture.size, "mode": picture.mode, "digest": picture.digest}
+    found |= {"note": picture.note} if picture.note else {}
+    return found | ({"frames": picture.frames} if picture.frames > 1 else {})
 
 
 def send(pipe: Any, message: Any) -> None:

@@ -1,4 +1,4 @@
-"""The families: one file each, found by its name; each file holds one final `Model`. Installed packages may add more."""
+"""The model families, one file and one final `Model` each; installed packages may add more."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["find", "names", "summary"]
 
 
 def find(name: str) -> type[Model]:
-    """The family of that name, or the class `my_module:MyModel`; `UsageError` where there is none."""
+    """The family by name, or the class `my_module:MyModel`; raise `UsageError` where there is none."""
     if ":" in name:
         return _outside(name)
     if name in built_in():
@@ -65,7 +65,7 @@ def _from_package(family: Installed) -> type[Model]:
 
 
 def _declared(found: Any, what: str) -> type[Model]:
-    """What was imported, if it is a model whose options can be read; `UsageError` otherwise."""
+    """The imported class, if it is a `Model` with readable options; `UsageError` otherwise."""
     from zeuxis.model import Model
 
     if not (inspect.isclass(found) and issubclass(found, Model)):

@@ -1,4 +1,4 @@
-"""Comparing runs: their scores in one table, their samples of the same seeds on one sheet."""
+"""Comparison of runs: scores in one table, samples of the same seeds on one contact sheet."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _STYLE = (
 class ComparedRun:
     """A run by its name, its evaluation (None: there is none), and samples (n c h w, in [-1, 1]) of the seeds.
 
-    `stale`: it has been trained further since it was evaluated.
+    `stale`: trained further since its evaluation.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Comparison:
         return lines
 
     def warnings(self) -> list[str]:
-        """Why scores are missing, or cannot be compared."""
+        """Reasons for missing or incomparable scores."""
         found = [
             f"{run.name} has not been evaluated; run zeuxis evaluate on it first"
             for run in self.runs

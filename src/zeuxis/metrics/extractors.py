@@ -1,4 +1,4 @@
-"""Finding a feature network by its name: the published weights from a package, a user's file, or a user's own function."""
+"""Feature networks by name: published weights from a package, a user's weights file, or a user's function."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _MOST_FILE = 1 << 30  # of a user's own: all of VGG16 is half of that
 
 
 def find_extractor(name: str, *, weights: str | Path | None = None, device: str | torch.device = "cpu") -> Extractor:
-    """`lite0`; `inception`, whose published weights the user has in the file `weights`; or `module:function`.
+    """The extractor `lite0`, `inception` with the published weights in the file `weights`, or `module:function`.
 
-    `UsageError` where there is none such, `DataError` where the weights of `lite0` cannot be fetched.
+    `UsageError` where there is none, `DataError` where the weights of `lite0` cannot be fetched.
     """
     if weights is not None and name != "inception":
         raise UsageError(f"--weights is for --features inception; {name} takes no file")
@@ -57,7 +57,7 @@ def find_extractor(name: str, *, weights: str | Path | None = None, device: str 
 
 
 def _lite0() -> dict[str, Tensor]:
-    """The published weights, as safetensors in the cache after the first time."""
+    """The published weights; cached as safetensors after the first use."""
     path = cache.folder("features") / "lite0.safetensors"
     if kept := features.cached_tensors(path):
         return kept
@@ -68,9 +68,9 @@ def _lite0() -> dict[str, Tensor]:
 
 
 def vgg16(*, weights: str | Path | None = None, device: str | torch.device = "cpu") -> VGG:
-    """The network of the VGG-feature distance; its weights as safetensors in the cache after the first time.
+    """The network of the VGG-feature distance; its weights are cached as safetensors after the first use.
 
-    `weights` is a file of the user's own instead: torchvision's vgg16-397923af.pth, or the same as safetensors.
+    `weights` is a user's file instead: torchvision's vgg16-397923af.pth, or the same as safetensors.
     """
     if weights:
         return vgg_network(weights_from(_published(Path(expanded(str(weights))), _VGG_NAME, _VGG_SUM))).to(device)
@@ -93,7 +93,7 @@ def _installed() -> Mapping[str, bytes]:
 
 
 def _published(path: Path, name: str, start: str) -> dict[str, Tensor]:
-    """Weights out of a user's file: safetensors, or the published .pth, which is known by its sum before it is opened."""
+    """Weights from a user's file: safetensors, or the published .pth, verified by checksum before opening."""
     if path.suffix == ".safetensors":
         return files.read_tensors(path, max_bytes=_MOST_FILE)
     data = files.read_bytes(path, max_bytes=_MOST_FILE)
@@ -103,7 +103,7 @@ def _published(path: Path, name: str, start: str) -> dict[str, Tensor]:
 
 
 def _plain(data: bytes) -> dict[str, Tensor]:
-    """The tensors of a published .pth whose sum has been checked; its pickle is read as data and runs no code."""
+    """The tensors of a published .pth with verified checksum; the pickle is read as data and runs no code."""
     found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return {name: value.clone().contiguous() for name, value in found.items()}
 

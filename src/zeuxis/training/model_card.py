@@ -1,4 +1,4 @@
-"""The model card: the README.md that stands beside saved weights."""
+"""The model card: the README.md beside saved weights."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _TELLING = ("batch_size", "seed", "precision", "micro_batches", "resize_mode", "
 
 
 def _first_line(model: Model) -> str:
-    """Of the docstring of the module that the family is in."""
+    """The summary in the docstring of the family's module."""
     return (sys.modules[type(model).__module__].__doc__ or "").strip().partition("\n")[0]
 
 
 def card(recipe: Recipe, clock: Clock, model: Model) -> str:
-    """What the model is, what it learned from and how it was made, in Markdown."""
+    """The model, its training data and its training settings, in Markdown."""
     data = recipe.data.title
     about = _first_line(model) if ":" in recipe.family else families.summary(recipe.family)
     options = "\n".join(f"| {name} | {value} |" for name, value in recipe.options.items())
@@ -31,7 +31,7 @@ def card(recipe: Recipe, clock: Clock, model: Model) -> str:
 {about}
 
 Trained by Zeuxis for {clock.step:,} steps ({clock.images:,} images seen) on {recipe.images:,} images of
-`{data}` (fingerprint `{recipe.fingerprint}`). These are the averaged weights.
+`{data}` (fingerprint `{recipe.fingerprint}`). The weights are the EMA.
 
 ```python
 import zeuxis
@@ -46,6 +46,6 @@ model = zeuxis.load("path/to/this/folder")
 Settings: {settings}.
 Made with {made_with}.
 
-A model shows what its data holds: biases and gaps of the images are in it too, and a small set may be remembered
-rather than learned. The rights to the images are not given with the weights.
+The model reproduces the biases and gaps of its training data, and may have memorized images of a small data set.
+The weights grant no rights to the training images.
 """
