@@ -158,7 +158,7 @@ def test_a_named_set_trains_at_its_own_size_unless_told(
     )
     assert storage.read_model_folder(run / "model")[0]["options"]["size"] == 28
     run = runs.start(
-        settings(tmp_path / "b", steps=1), Toy, {"size": 16}, data=DataSpec.parse("fashion-mnist"), display=quiet
+        settings(tmp_path / "b", steps=1), Toy, {"size": 16}, data=DataSpec.parse("zeuxis:fashion-mnist"), display=quiet
     )
     assert storage.read_model_folder(run / "model")[0]["options"]["size"] == 16
 

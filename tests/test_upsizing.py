@@ -562,7 +562,7 @@ def test_whole_photographs_are_judged_beside_bicubic_and_nearest(tmp_path: Path)
     assert psnr.beside["bicubic"] > psnr.beside["nearest"] and psnr.score.low < psnr.score.value < psnr.score.high
     assert found.examples is not None and found.examples.shape == (4, 4, 3, 128, 128)
     assert any("nothing is held out" in text for text in found.warnings)
-    with pytest.raises(DataError, match="no photograph"):
+    with pytest.raises(DataError, match="no test photograph of"):
         choose_photographs(model, DataSpec.parse(f"small -> {folder(tmp_path / 'small', 2, size=16)}"), count=9)
 
 

