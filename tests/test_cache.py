@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import random
@@ -300,6 +301,16 @@ def test_what_any_process_has_open_stays(tmp_path: Path) -> None:
     os.utime(first, (1e9, 1e9))
     build(tmp_path, "last", 3e9)
     assert not first.exists() and len(here.records()) == 100
+
+
+@pytest.mark.usefixtures("small")
+def test_a_volume_without_locks_keeps_what_may_be_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object, **__: object) -> bool:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("filelock.lock_descriptor", none)
+    paths = [build(tmp_path, name, 1e9) for name in ("one", "two", "three")]
+    assert all(path.exists() for path in paths)
 
 
 @pytest.mark.usefixtures("small")
