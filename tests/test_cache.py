@@ -317,10 +317,10 @@ def test_a_volume_without_locks_keeps_what_may_be_in_use(tmp_path: Path, monkeyp
 def test_features_and_networks_are_evicted_and_nothing_of_the_users_own(own: Path, tmp_path: Path) -> None:
     mine = write(own, {"packs/holiday/images.bin": b"x" * 200_000, "features/paper.safetensors": b"x" * 200_000})
     kept = ["packs/holiday/images.bin", "features/paper.safetensors", "features/lite0.safetensors"]
-    cache.write(own / "features" / "lite0.safetensors", b"x" * 200_000)
+    cache.write_entry(own / "features" / "lite0.safetensors", b"x" * 200_000)
     monkeypatched = cache.folder("attributes", "a" * 32)
-    cache.write(monkeypatched / "reader.safetensors", b"x" * 50_000)
-    cache.write(cache.folder("features") / f"{'b' * 32}.safetensors", b"x" * 50_000)
+    cache.write_entry(monkeypatched / "reader.safetensors", b"x" * 50_000)
+    cache.write_entry(cache.folder("features") / f"{'b' * 32}.safetensors", b"x" * 50_000)
     os.utime(monkeypatched, (1e9, 1e9))
     os.utime(own / "features" / f"{'b' * 32}.safetensors", (2e9, 2e9))
     with files.lock(monkeypatched):
@@ -382,7 +382,7 @@ def usual() -> Iterator[None]:
 
 def filled(tmp_path: Path) -> None:
     opened(write(tmp_path / "data", some(2, "a/{}.png")))
-    cache.write(cache.folder("features") / "x.safetensors", b"x")
+    cache.write_entry(cache.folder("features") / "x.safetensors", b"x")
     downloads.fetched("set", {"a/b": _SHA}, [("there", lambda: {"a/b": b"x"})], hint="")
 
 

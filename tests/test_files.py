@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import importlib
 import io
 import json
+import math
 import os
 import pickle
 import random
@@ -30,8 +33,9 @@ from faults import LONG, SCALE, mutate, renew
 from waiting import least_seconds, quick
 from zeuxis.errors import DiskFullError, UsageError, ZeuxisError
 from zeuxis.io import files
-from zeuxis.io.parsing import dump_yaml, parse_json, parse_yaml, quote
+from zeuxis.io.parsing import MAX_HEADER, dump_yaml, parse_json, parse_yaml, quote
 from zeuxis.storage import Run
+from zeuxis.training.settings import TrainSettings
 
 
 def test_it_imports_without_torch() -> None:
@@ -388,6 +392,100 @@ def test_yaml_raises_our_error_alone(text: str) -> None:
         assert str(error).startswith("x is not valid YAML: ") and "\n" not in str(error)
 
 
+@pytest.mark.parametrize(
+    "text", ["0x1F", "0o17", "017", "0b101", "1:30", "1:30.5", "2024-05-01", "<<", "=", "0x" + "f" * 9999]
+)
+def test_yaml_reads_numbers_in_base_ten_alone(text: str) -> None:
+    value = parse_yaml(f"a: {text}".encode(), "x")["a"]
+    assert value == text, "what YAML 1.1 takes for a number or a date is text"
+    assert quote(value) and str(value)
+    with pytest.raises(UsageError, match="steps is '"):
+        TrainSettings(steps=value)
+    with pytest.raises(UsageError, match="x is not valid YAML"):
+        parse_yaml(f"a: !!int {text}".encode(), "x")
+
+
+@pytest.mark.parametrize("text", ["9" * 401, "-" + "9" * 5000, "1" + "_0" * 3000, "." + "1" * 5000, "1e" + "9" * 5000])
+def test_yaml_refuses_numbers_of_too_many_digits(text: str) -> None:
+    with pytest.raises(UsageError, match="at most 400 digits"):
+        parse_yaml(f"a: {text}".encode(), "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("-7", -7), ("+7", 7), ("1_000", 1000), ("-.5", -0.5), (".inf", math.inf), ("-.INF", -math.inf), ("7.", 7.0)],
+)
+def test_yaml_reads_what_people_write(text: str, value: float) -> None:
+    found = parse_yaml(text.encode(), "x")
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(("before", "after"), [("[", "]"), ("{a: ", "}"), ("- ", ""), ("? ", ""), ("[{a: ", "}]")])
+def test_yaml_is_bounded_in_depth(before: str, after: str) -> None:
+    per = before.count("[") + before.count("{") + before.count("-") + before.count("?")
+    fits = 31 // per
+    with contextlib.suppress(UsageError):  # a table for a key
+        assert parse_yaml((before * fits + "1" + after * fits).encode(), "x")
+    for deep in (32 // per + 1, 300, 60_000 // len(before)):
+        with pytest.raises(UsageError, match="or is nested deeper than 32"):
+            parse_yaml((before * deep).encode(), "x")
+
+
+def test_yaml_is_bounded_in_number() -> None:
+    assert len(parse_yaml(b"- 1\n" * 4998, "x")) == 4998
+    for text in ("- 1\n" * 6000, "[" + "a," * 30_000 + "]", "".join(f"a{i}: 1\n" for i in range(6000))):
+        with pytest.raises(UsageError, match="it has over 5,000 values"):
+            parse_yaml(text.encode(), "x")
+
+
+@pytest.mark.parametrize("text", ["a: 1\na: 2", "{a: 1, b: 2, a: 1}", "a: {b: 1, b: 1}"])
+def test_yaml_refuses_a_repeated_key(text: str) -> None:
+    with pytest.raises(UsageError, match="a key is repeated"):
+        parse_yaml(text.encode(), "x")
+
+
+@pytest.mark.parametrize("text", ["a: &a 1\nb: *a", "&a [*a]", "a: &a {<<: *a}", "[&a x, " + "*a, " * 9999 + "1]"])
+def test_yaml_refuses_aliases(text: str) -> None:
+    with pytest.raises(UsageError, match="it has an alias"):
+        parse_yaml(text.encode(), "x")
+
+
+CODE = (
+    "!!python/object/apply:sung.sing []",
+    "!!python/object/apply:sung.Song [1]",
+    "!!python/object/new:sung.Song [1]",
+    "!!python/object/new:sung.Song {args: [1], state: {a: 1}}",
+    "!!python/object:sung.Song {a: 1}",
+    "!!python/name:sung.sing",
+    "!!python/module:sung",
+    "a: !!python/module:sung",
+    "[1, !!python/object/apply:sung.sing {}]",
+    "? !!python/object/apply:sung.sing []\n: 1",
+    "!<tag:yaml.org,2002:python/object/apply:sung.sing> []",
+    "%TAG ! tag:yaml.org,2002:python/\n---\n!object/apply:sung.sing []",
+)
+
+
+@pytest.mark.parametrize("text", CODE)
+def test_code_in_yaml_never_runs(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether or not it raises: each of these is an import or a call that leaves a file and gives a plain value."""
+    canary = tmp_path / "canary"
+    run = f"open({str(canary)!r}, 'w').close()"
+    (tmp_path / "sung.py").write_text(
+        f"{run}\ndef sing():\n    {run}\n    return 'a plain value'\n"
+        f"class Song:\n    def __init__(self, *_):\n        {run}\n    def __setstate__(self, _):\n        {run}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for known in (False, True):  # a loader may only refuse what has not been imported
+        if known:
+            importlib.import_module("sung")
+            canary.unlink()
+        with contextlib.suppress(UsageError):
+            parse_yaml(text.encode(), "x")
+        imported = sys.modules.pop("sung", None) is not None and not known
+        assert not canary.exists() and not imported
+
+
 def test_values_are_quoted_on_one_short_line() -> None:
     assert quote("a\nb\ud800") == r"'a\nb\ud800'"
     assert len(quote("x" * 1000)) == 63
@@ -442,6 +540,16 @@ def test_a_tensor_file_that_is_not_one_is_refused(tmp_path: Path, data: bytes, m
     with pytest.raises(UsageError, match=message) as caught, quick(0.5):
         files.read_tensors(path, max_tensors=40)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
+
+
+def test_the_header_of_a_tensor_file_is_bounded(tmp_path: Path) -> None:
+    """One byte above the bound nothing is read, however well formed; at the bound it is."""
+    path, text = tmp_path / "x.safetensors", json.dumps({"a": entry()}).encode()
+    path.write_bytes(tensor_file(text.ljust(MAX_HEADER), EIGHT))
+    assert files.read_tensors(path)["a"].shape == (2,)
+    path.write_bytes(tensor_file(text.ljust(MAX_HEADER + 1), EIGHT))
+    with pytest.raises(UsageError, match="its header would have 4,194,305 bytes"):
+        files.read_tensors(path)
 
 
 def test_tensors_are_read_within_bounds(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_what_it_writes_is_trained_and_drawn(here: Path) -> None:
     assert typed("resume", "1", "--steps", "6", *trust)[0] == 0
     assert typed("sample", "1", "--truncation", "0.5", "--out", "typical.png", *trust)[0] == 0
     card = (run.model_path / "README.md").read_text()
-    assert "my_own_gan:MyOwnGan" in card
+    assert "my_own_gan:MyOwnGan" in card and "\nA GAN of two small perceptrons" in card
 
 
 def test_the_test_that_it_shows_passes(here: Path) -> None:

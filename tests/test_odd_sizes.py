@@ -19,7 +19,7 @@ from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.model import Model, Translator, options_of
 from zeuxis.runtime.progress import Lines
 from zeuxis.training import runs
-from zeuxis.training.dry_run import dry_run
+from zeuxis.training.dry_run import plan_run
 from zeuxis.training.settings import TrainSettings
 
 TINY = {
@@ -153,7 +153,7 @@ def test_micro_batches_that_would_not_count_alike_are_refused(
         begin(tmp_path / "runs", vae, str(folder(tmp_path / "pictures", 4)), **sizes)
     assert not (tmp_path / "runs").exists()
     with pytest.raises(UsageError, match=f"choose {advice}"):
-        dry_run(asked(tmp_path, **sizes), vae, tiny(vae))
+        plan_run(asked(tmp_path, **sizes), vae, tiny(vae))
 
 
 def test_a_dry_run_refuses_what_a_run_would() -> None:

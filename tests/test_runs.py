@@ -158,7 +158,7 @@ def test_a_named_set_trains_at_its_own_size_unless_told(
     )
     assert storage.read_model_folder(run / "model")[0]["options"]["size"] == 28
     run = runs.start(
-        settings(tmp_path / "b", steps=1), Toy, {"size": 16}, data=DataSpec.parse("fashion-mnist"), display=quiet
+        settings(tmp_path / "b", steps=1), Toy, {"size": 16}, data=DataSpec.parse("zeuxis:fashion-mnist"), display=quiet
     )
     assert storage.read_model_folder(run / "model")[0]["options"]["size"] == 16
 
@@ -752,7 +752,7 @@ def test_step_that_takes_too_long_is_given_up(tmp_path: Path, server: Server, ne
     assert server.end() == 143
     assert begun(tmp_path) == []
     message = (tmp_path / "stderr").read_text()
-    assert "in the middle of step 7; the newest checkpoint is step 4" in message
+    assert "during step 7; the newest checkpoint is step 4" in message
     server.begin(tmp_path, only_run(tmp_path))
     assert server.end() == 0
     assert digests(only_run(tmp_path)) == never_stopped
@@ -821,7 +821,7 @@ def assert_diverged(
     with pytest.raises(DivergedError, match=named) as raised:
         runs.start(settings(out, steps=9, batch_size=8), family, options, data=data, display=quiet)
     assert raised.value.exit_code == 3
-    assert "the checkpoint of step 4 is kept, but resuming it would meet the same number again" in str(raised.value)
+    assert "the checkpoint of step 4 is kept, but resuming it would diverge again" in str(raised.value)
     run = only_run(out)
     assert str(raised.value) in (run / "log.txt").read_text()
     checkpoint = storage.Run.open(run).load_checkpoint()

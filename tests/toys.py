@@ -13,7 +13,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zeuxis.adversarial import adam
-from zeuxis.model import Batch, Clock, Encoder, Latent, Model, StyleBased, SuperResolution, Translator, Turn, option
+from zeuxis.likelihood import Likelihoods, LikelihoodScore, silent
+from zeuxis.model import (
+    Batch,
+    Clock,
+    Encoder,
+    HasLikelihood,
+    Latent,
+    Model,
+    StyleBased,
+    SuperResolution,
+    Translator,
+    Turn,
+    option,
+)
+from zeuxis.scores import Score, bootstrap_mean
 
 
 @dataclass(eq=False)
@@ -115,7 +129,23 @@ class SoundSuperResolution(SuperResolution):
         return 1
 
 
-SOUND: tuple[type[Model], ...] = (Sound, SoundEncoder, SoundStyleBased, SoundTranslator, SoundSuperResolution)
+@dataclass(eq=False)
+class SoundLikelihood(SoundEncoder, HasLikelihood):
+    """Scores that are no likelihoods, but fit for one."""
+
+    def likelihood_scores(self, images: Tensor, generator: torch.Generator, progress: Any = silent) -> Likelihoods:
+        noise = torch.rand(len(images), generator=generator)
+        return {"mean of pixels (nats)": LikelihoodScore(bootstrap_mean(images.mean((1, 2, 3)) + noise))}
+
+
+SOUND: tuple[type[Model], ...] = (
+    Sound,
+    SoundEncoder,
+    SoundStyleBased,
+    SoundTranslator,
+    SoundSuperResolution,
+    SoundLikelihood,
+)
 # The broken families: the check that must fail, and what it must say.
 BROKEN: dict[type[Model], tuple[str, str]] = {}
 
@@ -183,7 +213,7 @@ class NoSuchNetwork(Sound):
     training_only = ("critic",)
 
 
-@broken("every_parameter_has_one_player", "extra.weight is in no optimizer: it never learns")
+@broken("every_parameter_has_one_player", "extra.weight is in no optimizer and never trained")
 class Orphan(Sound):
     def build(self) -> None:
         super().build()
@@ -198,7 +228,7 @@ class TwoOwners(Sound):
         return adam({"judge": self, "maker": self.maker}, self.lr)
 
 
-@broken("every_parameter_has_one_player", "the optimizer of extra moves what is no parameter of the model")
+@broken("every_parameter_has_one_player", "the optimizer of extra has a tensor outside the model's parameters")
 class Stranger(Sound):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return super().optimizers() | adam({"extra": nn.Linear(2, 2)}, self.lr)
@@ -262,7 +292,7 @@ class NotFinite(Sound):
         yield "maker", {"adversarial": self.score(self.made(batch.image)).mean() / clock.images}
 
 
-@broken("turns_depend_on_the_clock_alone", "at step 0 other images are played for in other turns")
+@broken("turns_depend_on_the_clock_alone", "at step 0 other images give other turns.*let the clock alone decide")
 class ByImage(Sound):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         for turn in super().losses(batch, clock):
@@ -336,7 +366,7 @@ class EarlyBuffer(Sound):
         yield from super().losses(batch._replace(image=batch.image - self.mean), clock)
 
 
-@broken("penalties_stay_in_float32", "a penalty on a gradient is computed in bfloat16")
+@broken("penalties_stay_in_float32", "a gradient penalty is computed in bfloat16")
 class Rounded(Sound):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         real = batch.image.requires_grad_(True)
@@ -345,7 +375,7 @@ class Rounded(Sound):
         yield "maker", {"adversarial": -self.score(self.made(batch.image)).mean()}
 
 
-@broken("penalties_stay_in_float32", "a penalty on a gradient is computed in bfloat16")
+@broken("penalties_stay_in_float32", "a gradient penalty is computed in bfloat16")
 class HalfRounded(Rounded):
     """The scores are computed before, under autocast; their gradient outside."""
 
@@ -358,7 +388,10 @@ class HalfRounded(Rounded):
         yield "maker", {"adversarial": -self.score(self.made(batch.image)).mean()}
 
 
-@broken("training_is_deterministic", "two trainings of seed 7 differ in .* at step 1; draw noise by torch.randn")
+@broken(
+    "training_is_deterministic",
+    "two trainings of seed 7 differ in .* at step 1; draw noise from torch's default generator",
+)
 class Numpy(Sound):
     def made(self, image: Tensor) -> Tensor:
         z = torch.tensor(np.random.default_rng().standard_normal((len(image), self.latent_dim)), dtype=torch.float32)
@@ -372,7 +405,7 @@ class ByChance(Sound):
         yield "maker", {"adversarial": -self.score(self.made(batch.image)).mean()}
 
 
-@broken("resuming_is_exact", "resumed at step 1 it ends with other bits in .*; what a step remembers must be a buffer")
+@broken("resuming_is_exact", "resumed at step 1 it ends with other bits in .*; keep what a step remembers in a buffer")
 class Remembers(Sound):
     scale = 1.0
 
@@ -530,3 +563,21 @@ class Glaring(Sound):
 
     def diagnostics(self) -> dict[str, Tensor]:
         return {"samples": 9 * self.sample(2)}
+
+
+@broken("likelihood_scores_are_finite", "likelihood_scores has 'mean .nats.' as inf; expected a finite number")
+class InfiniteScore(SoundLikelihood):
+    def likelihood_scores(self, images: Tensor, generator: torch.Generator, progress: Any = silent) -> Likelihoods:
+        return {"mean (nats)": LikelihoodScore(Score(float("inf")))}
+
+
+@broken("likelihood_scores_are_finite", r"likelihood_scores has 'mean'; end it with its unit")
+class NoUnit(SoundLikelihood):
+    def likelihood_scores(self, images: Tensor, generator: torch.Generator, progress: Any = silent) -> Likelihoods:
+        return {"mean": LikelihoodScore(Score(images.mean().item()))}
+
+
+@broken("likelihood_scores_are_finite", "'mean .nats.' differs for one seed of the generator; draw from no other")
+class OtherNoise(SoundLikelihood):
+    def likelihood_scores(self, images: Tensor, generator: torch.Generator, progress: Any = silent) -> Likelihoods:
+        return {"mean (nats)": LikelihoodScore(Score(torch.rand(()).item()))}

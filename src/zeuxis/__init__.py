@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from zeuxis.version import __version__ as __version__
 
+TYPE_CHECKING = False  # as in `typing`, which `python -m zeuxis` would import from the current folder
 if TYPE_CHECKING:
+    from typing import Any
+
     from zeuxis.api import (
         arithmetic,
         compare,

@@ -135,7 +135,7 @@ def arithmetic(
     model: Model,
     terms: str | HandPicked,
     *,
-    data: Data | Pack = "avatars",
+    data: Data | Pack = "zeuxis:avatars",
     average: int | None = None,
     seed: int = 0,
     triples: int = 0,

@@ -70,7 +70,7 @@ def data_of(path: str | Path) -> DataSpec | None:
         return None
     content = files.read_yaml(config)
     data = renamed.config(content).get("data") if isinstance(content, dict) else None
-    return DataSpec.parse(data) if isinstance(data, str) else None
+    return DataSpec.stored(data) if isinstance(data, str) else None
 
 
 def find_run(run: str | Path, *, runs: str | Path = "runs") -> Path:

@@ -6,14 +6,13 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 
 from cyclopts import App, CycloptsError, Group
 from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
 from zeuxis.cli import edit, explore, export, judge, look, mix, new_family, sampling, train, translate
-from zeuxis.errors import ZeuxisError
+from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io.paths import expanded_word
 from zeuxis.runtime import signals, streams
 
@@ -53,11 +52,10 @@ def main() -> None:
 def run(tokens: Sequence[str]) -> int:
     """Run a command line, given as words; its exit code. Errors go to stderr, one line each."""
     debug = "--debug" in tokens
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # a family of the user's own lies beside their data
     try:
         with signals.signals():
             words = [expanded_word(token) for token in tokens if token != "--debug"]
+            _check_words(words)
             build(words)(words, exit_on_error=False, print_error=False)
             sys.stdout.flush()
     except BrokenPipeError:
@@ -95,6 +93,13 @@ def build(tokens: Sequence[str]) -> App:
     for place, name in enumerate(ORDER):
         app[name].sort_key = place
     return app
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Raise `UsageError` where a path is empty, as a shell's variable may be: it would mean the current folder."""
+    for before, word in zip(["", *words], words):
+        if word == "--out=" or (word == "" and (before == "--out" or not before.startswith("-"))):
+            raise UsageError(f"an argument after {before or 'zeuxis'} is empty; give a path, or leave it out")
 
 
 def _explain(error: Exception) -> int:

@@ -13,7 +13,6 @@ from cyclopts import App, Parameter
 
 import zeuxis
 from zeuxis.errors import UsageError
-from zeuxis.io import files
 
 NAMES = "my_family", "MyFamily"  # of module and class in the templates
 
@@ -28,6 +27,8 @@ def new_family(
     /,
 ) -> None:
     """Write a family of your own: a small GAN that trains as it is, with a comment on every hook."""
+    from zeuxis.io import files
+
     text = (Path(zeuxis.__file__).parent / "templates" / "gan.py").read_text(encoding="utf-8")
     module, owner = _names(file, taken=_imported(text))
     for old, new in zip(NAMES, (module, owner)):

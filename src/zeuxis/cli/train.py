@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -15,6 +15,7 @@ from cyclopts.config import Dict
 from zeuxis import families, renamed
 from zeuxis.cli import flags
 from zeuxis.errors import UsageError
+from zeuxis.io.parsing import quote
 from zeuxis.io.paths import expanded
 from zeuxis.options import flag_of
 from zeuxis.training.settings import TrainSettings
@@ -39,7 +40,7 @@ def register(app: App, tokens: Sequence[str]) -> None:
     """Add `train`, with the flags of the family that the tokens or their --config name, and `resume`."""
     words = tokens[1:] if tokens[:1] == ["train"] else []
     config = _read_config(words)
-    name = _family_in(words) or config.get("family")
+    name = _family_in(words) or _family_of(config)
     config = renamed.typed(name, config)
     family = families.find(name) if name else None
     command = App(
@@ -208,7 +209,22 @@ def _read_config(words: Sequence[str]) -> dict[str, Any]:
     flat = {name: value for name, value in content.items() if name not in RECORDED | {"options", "settings"}}
     for part in ("options", "settings"):
         flat.update(_table(path, part, content.get(part) or {}))
+    if "fingerprint" in content and isinstance(flat.get("data"), str):
+        from zeuxis.data import spelling
+
+        flat["data"] = spelling.marked(flat["data"])  # a run's own: what it named, whatever is here now
     return {str(name).replace("-", "_"): _plain(path, name, value) for name, value in flat.items() if value is not None}
+
+
+def _family_of(config: Mapping[str, Any]) -> str | None:
+    """The family that a --config names; code from outside Zeuxis only runs when the user types its name too."""
+    name = config.get("family")
+    if name is not None and ":" in str(name):
+        raise UsageError(
+            f"--config names code from outside Zeuxis, {quote(name)}; if you trust it, type it before the flags, "
+            "as in: zeuxis train my_module:MyModel --config FILE"
+        )
+    return None if name is None else str(name)
 
 
 def _table(path: Path, name: str, value: Any) -> dict[Any, Any]:

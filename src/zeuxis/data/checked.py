@@ -17,7 +17,7 @@ from zeuxis.io import cache, files
 from zeuxis.io.images import Array
 
 _BLOCK = 1 << 20  # bytes, or one image if that is larger: a block holds whole images
-_THREADS = 4  # that sum blocks at once: the sums run without Python's lock
+_MANY, _THREADS = 256, 4  # from so many blocks on, so many threads: the sums run without Python's lock
 
 
 class SummedWriter:
@@ -115,11 +115,12 @@ class CheckedImages:
 
     def _check_all(self, blocks: Array) -> None:
         left = blocks[~self._good[blocks]].tolist()
-        if len(left) > 1:
+        if len(left) < _MANY:
+            for block in left:
+                self._check(block)
+        else:
             with ThreadPoolExecutor(_THREADS) as pool:
                 list(pool.map(self._check, left))
-        elif left:
-            self._check(left[0])
         self._all_good = bool(self._good.all())
 
     @property

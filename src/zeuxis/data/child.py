@@ -16,7 +16,7 @@ from zeuxis.data.catalog.avatars import Faces
 from zeuxis.data.listing import ItemReader, Shape
 from zeuxis.data.readers import Files, Members
 from zeuxis.data.tiles import Tiles
-from zeuxis.data.workers import Result, attempt, receive, send
+from zeuxis.data.workers import Result, attempt, receive, record_of, send
 
 
 def serve() -> None:
@@ -48,7 +48,7 @@ def _answer(pipe: Any, result: Result) -> None:
     if isinstance(result, str):
         send(pipe, result)
         return
-    pipe.write(json.dumps({"size": result.size, "mode": result.mode, "digest": result.digest}).encode() + b"\n")
+    pipe.write(json.dumps(record_of(result)).encode() + b"\n")
     pipe.write(np.ascontiguousarray(result.pixels).data)
     pipe.flush()
 

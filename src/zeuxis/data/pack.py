@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ import numpy as np
 from zeuxis.data import workers
 from zeuxis.data.checked import CheckedImages, SummedWriter, refuse
 from zeuxis.data.listing import TILES, Attribute, Content, Labels, Listing, Picture, Shape, shown
+from zeuxis.data.passed_over import in_short, remarks_on
 from zeuxis.data.tiles import cut
 from zeuxis.errors import DataError, ZeuxisError
 from zeuxis.io import cache, files, images
@@ -27,10 +28,8 @@ from zeuxis.io.images import Array
 from zeuxis.io.parsing import parse_json
 from zeuxis.runtime.callbacks import ProgressCallback
 
-_FORMAT = 3  # of the files in a pack, and of how images are decoded: raise it and packs are built again
-_AT_ONCE = (
-    64 << 20
-)  # bytes: images up to this size are verified as they are opened, others block by block as they are read
+_FORMAT = 5  # of the files in a pack, and of how images are decoded: raise it and packs are built again
+_AT_ONCE = 64 << 20  # bytes: packs up to this size are verified when opened, others block by block as they are read
 _EVERY = 50  # images between two calls of `progress`
 
 
@@ -48,6 +47,13 @@ class Pack:
     fingerprint: str  # of the pixels, the labels and the options
     shape: Shape
     records_sum: str = ""  # of the file of the records
+    notes: list[tuple[str, str]] = field(default_factory=list)  # name of a table or folder, and what of it is not used
+    remarks: list[str] = field(default_factory=list)  # on pages and borders that are not used
+
+    @property
+    def passed_over(self) -> list[str]:
+        """What of the data is not learned from, in short."""
+        return [f"{self.name}: {line}" for line in in_short(self.remarks, self.notes, self.left_out)]
 
     def __len__(self) -> int:
         return self.stored.shape[0]
@@ -62,7 +68,7 @@ class Pack:
         return self.stored.rows(places)
 
     def records(self) -> list[dict[str, Any]]:
-        """For each image its file's `name`, `size` (width and height), `mode` and `digest` of its content."""
+        """For each image its file's `name`, `size` (width and height), `mode`, `digest`, and perhaps a `note` and `frames`."""
         path = self.path / "images.json"
         try:
             return cast("list[dict[str, Any]]", parse_json(_summed(path, self.records_sum), path))
@@ -127,10 +133,10 @@ def _read(path: Path) -> Pack:
     if about["labelled"]:
         labels = np.load(io.BytesIO(_summed(path / "labels.npy", sums["labels.npy"])), allow_pickle=False)
     attributes = [Attribute(name, opposite) for name, opposite in about["attributes"]]
-    left_out = [(name, reason) for name, reason in about["left_out"]]
+    left_out, notes = ([(name, text) for name, text in about[key]] for key in ("left_out", "notes"))
     return Pack(
         path, about["name"], stored, labels, about["classes"], attributes, left_out, about["fingerprint"], shape,
-        sums["images.json"],
+        sums["images.json"], notes, about["remarks"],
     )  # fmt: skip
 
 
@@ -186,7 +192,7 @@ def _write(name: str, content: Content, shape: Shape, folder: Path, progress: Pr
         records, left_out, digest = _decode(content, shape, writer, progress)
         file.flush()
         os.fsync(file.fileno())
-    left_out = [(shown(name), reason) for name, reason in content.left_out + left_out]
+    left_out = [(shown(name), shown(reason)) for name, reason in content.left_out + left_out]
     if not records:
         raise DataError(_nothing(name, left_out))
     labels = content.label([record["name"] for record in records])
@@ -196,7 +202,9 @@ def _write(name: str, content: Content, shape: Shape, folder: Path, progress: Pr
         np.save(buffer, labels.values, allow_pickle=False)
         contents["labels.npy"] = buffer.getvalue()
         digest.update(labels.values.tobytes())
-    about = _about(name, shape, labels) | {"count": len(records), "left_out": left_out}
+    notes = [(shown(name), shown(note)) for name, note in content.notes]
+    about = _about(name, shape, labels) | {"count": len(records), "left_out": left_out, "notes": notes}
+    about["remarks"] = remarks_on(shape, records)
     digest.update(json.dumps([_hashed(shape), about["classes"], about["attributes"]]).encode())
     sums = {"images.bin": writer.sums()} | {each: cache.checksum(data) for each, data in contents.items()}
     about |= {"fingerprint": digest.hexdigest(), "path": folder.name.partition(".tmp-")[0], "sums": sums}
@@ -237,7 +245,7 @@ def _decode(
                 data = np.ascontiguousarray(result.pixels).data
                 file.write(data)
                 digest.update(data)
-                records.append({"name": item, "size": result.size, "mode": result.mode, "digest": result.digest})
+                records.append({"name": item, **workers.record_of(result)})
             else:
                 left_out.append((item, result))
             if progress and (done % _EVERY == 0 or done == total):

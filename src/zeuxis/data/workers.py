@@ -257,7 +257,15 @@ def _result(record: Any, pipe: BinaryIO | Any, shape: Shape) -> Result:
     if len(data) < count:
         raise OSError("the pipe ended")
     pixels = np.frombuffer(data, np.uint8).reshape(shape.size, shape.size, shape.channels)
-    return Picture(pixels, (record["size"][0], record["size"][1]), record["mode"], record["digest"])
+    about = record["mode"], record["digest"], record.get("note", ""), record.get("frames", 1)
+    return Picture(pixels, tuple(record["size"]), *about)
+
+
+def record_of(picture: Picture) -> dict[str, Any]:
+    """What is known of a picture's file, as JSON."""
+    found: dict[str, Any] = {"size": picture.size, "mode": picture.mode, "digest": picture.digest}
+    found |= {"note": picture.note} if picture.note else {}
+    return found | ({"frames": picture.frames} if picture.frames > 1 else {})
 
 
 def send(pipe: Any, message: Any) -> None:

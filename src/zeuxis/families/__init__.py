@@ -1,4 +1,4 @@
-"""The families: one file each, found by its name; each file holds one final `Model`. Installed packages may add more."""
+"""The model families, one file and one final `Model` each; installed packages may add more."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zeuxis.errors import UsageError
 from zeuxis.options import check_declaration
 from zeuxis.registry import Installed, built_in, installed, names, summary
+from zeuxis.runtime import own_code
 
 if TYPE_CHECKING:
     from zeuxis.model import Model
@@ -19,7 +20,7 @@ __all__ = ["find", "names", "summary"]
 
 
 def find(name: str) -> type[Model]:
-    """The family of that name, or the class `my_module:MyModel`; `UsageError` where there is none."""
+    """The family by name, or the class `my_module:MyModel`; raise `UsageError` where there is none."""
     if ":" in name:
         return _outside(name)
     if name in built_in():
@@ -46,12 +47,8 @@ def _model_in(module: ModuleType) -> type[Model]:
 
 
 def _outside(name: str) -> type[Model]:
-    module_name, _, class_name = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"cannot import {name}: {error}; expected my_module:MyModel, importable from here") from error
-    return _declared(found, name)
+    """The class that the user typed in this command; a name out of a file never comes here."""
+    return _declared(own_code.imported(name, "my_module:MyModel"), name)
 
 
 def _from_package(family: Installed) -> type[Model]:
@@ -65,7 +62,7 @@ def _from_package(family: Installed) -> type[Model]:
 
 
 def _declared(found: Any, what: str) -> type[Model]:
-    """What was imported, if it is a model whose options can be read; `UsageError` otherwise."""
+    """The imported class, if it is a `Model` with readable options; `UsageError` otherwise."""
     from zeuxis.model import Model
 
     if not (inspect.isclass(found) and issubclass(found, Model)):

@@ -22,7 +22,7 @@ _MAKES = {"forward": "image", "back": "source"}
 
 @dataclass(eq=False)
 class CycleGAN(Translator):
-    """Two generators that undo each other, and for each domain a discriminator."""
+    """Two generators, each the inverse of the other, and one PatchGAN discriminator per domain."""
 
     base_channels: int = option(
         16, "base channels at full resolution, doubled at each downsampling (paper: 64)", low=4, high=512
@@ -51,7 +51,7 @@ class CycleGAN(Translator):
 
     def build(self) -> None:
         source, image = self.source_channels, self.channels
-        # Each network by what it makes, or judges: images, or sources.
+        # Networks by their output domain, or the domain that they discriminate: images, or sources.
         self.generators = nn.ModuleDict(
             {"image": self._generator(source, image), "source": self._generator(image, source)}
         )

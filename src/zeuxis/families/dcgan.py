@@ -17,7 +17,7 @@ from zeuxis.nets.augment import Augment, augment
 from zeuxis.nets.conv import Norm, Upsampling, opponents, upsampling_option
 from zeuxis.schedules import decay_option, decayed
 
-# Radford 2015, sections 3 and 4 (the prior stays Gaussian, where the paper draws uniformly: directions are then alike).
+# Radford 2015, sections 3 and 4 (the prior stays Gaussian and so isotropic; the paper's is uniform).
 PAPER = {
     "base_channels": 64,
     "upsampling": "transposed",
@@ -33,7 +33,7 @@ PAPER = {
 
 @dataclass(eq=False)
 class DCGAN(Latent):
-    """A generator of images against a discriminator of real and fake, both convolutional."""
+    """A convolutional generator and a convolutional discriminator, trained adversarially."""
 
     base_channels: int = option(32, "base channels at full resolution, doubled at each downsampling", low=4, high=512)
     lr: float = option(1e-3, "Adam learning rate of both networks", low=0, high=1, group="optimisation")
@@ -81,7 +81,7 @@ class DCGAN(Latent):
         return decayed(self.lr_decay_start, clock.images)
 
     def score(self, image: Tensor) -> Tensor:
-        """The discriminator's scores (n 1) of images as it sees them, augmented."""
+        """The discriminator's scores (n 1) of images after augmentation."""
         scores: Tensor = self.discriminator(augment(image, self.augment))
         return scores
 

@@ -1,4 +1,4 @@
-"""The original GAN: two multilayer perceptrons in a game (Goodfellow 2014)."""
+"""The original GAN: two multilayer perceptrons, trained adversarially (Goodfellow 2014)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zeuxis.model import Batch, Clock, Latent, Turn, option
 
 
 def perceptron(widths: list[int], slope: float, *, norm: bool) -> nn.Sequential:
-    """Linear layers with leaky units between; `norm` puts a batch norm before each of them."""
+    """Linear layers with leaky ReLUs between; `norm` adds a batch norm before each activation."""
     layers: list[nn.Module] = []
     for before, after in zip(widths[:-2], widths[1:-1], strict=True):
         layers += [nn.Linear(before, after), nn.BatchNorm1d(after) if norm else nn.Identity(), nn.LeakyReLU(slope)]
@@ -24,7 +24,7 @@ def perceptron(widths: list[int], slope: float, *, norm: bool) -> nn.Sequential:
 
 @dataclass(eq=False)
 class GAN(Latent):
-    """A generator and a discriminator that see an image as one long vector."""
+    """A generator and a discriminator of images as flat vectors."""
 
     hidden_dim: int = option(512, "units per hidden layer", low=4, high=8192)
     layers: int = option(3, "hidden layers per network", low=1, high=16)

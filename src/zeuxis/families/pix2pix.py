@@ -23,7 +23,7 @@ from zeuxis.nets.unet import UNet
 
 @dataclass(eq=False)
 class Pix2Pix(Translator):
-    """A generator from source to image, and a discriminator of pairs that judges patch by patch."""
+    """A generator from source to image, and a conditional PatchGAN discriminator."""
 
     network: Literal["unet", "resnet"] = option("unet", "generator network")
     base_channels: int = option(
@@ -80,7 +80,7 @@ class Pix2Pix(Translator):
         return adam(players, self.lr, (self.beta1, 0.999))
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
-        """Equations 3 and 4 of the paper; the conditional discriminator sees the source beside what it judges."""
+        """Equations 3 and 4 of the paper; the discriminator is conditioned on the source."""
         assert batch.source is not None
         source, real = jitter((batch.source, batch.image), self.jitter_scale, self.jitter_mode)
         fake = self.generator(source)
@@ -102,7 +102,7 @@ class Pix2Pix(Translator):
 
     @property
     def stochastic(self) -> bool:
-        """With an adversary, who wants one of all that might be; the distance alone wants their mean."""
+        """Whether dropout acts as noise: with an adversarial loss only, as L1 alone has one optimum."""
         return bool(self.gan_weight and self.dropout)
 
     def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:

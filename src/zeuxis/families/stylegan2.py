@@ -21,7 +21,7 @@ GAME = GAN_LOSSES["non-saturating"]
 
 @dataclass(eq=False)
 class StyleGAN2(StyleBased):
-    """A mapping z -> w, a synthesis w -> image, and a discriminator that sees images augmented, as much as need be."""
+    """A mapping network z -> w, a synthesis network w -> image, and a discriminator with ADA."""
 
     latent_dim: int = option(128, "dimension of z and w", low=1, high=65536)
     base_channels: int = option(
@@ -107,11 +107,11 @@ class StyleGAN2(StyleBased):
         self.augmented.look(real_score)
 
     def draw(self, like: Tensor, n: int) -> Tensor:
-        """Latents z (n d) from the prior, where the images are."""
+        """Latents z (n d) from the prior, on the device of the images."""
         return torch.randn(n, self.latent_dim, device=like.device)
 
     def mixed(self, w: Tensor) -> Tensor:
-        """Styles (n styles d) of w (n d): a share of the images takes another's from a random layer on (Karras 2019)."""
+        """Styles (n styles d) of w (n d), with style mixing from a random layer on (Karras 2019)."""
         n, device = len(w), w.device
         start = torch.randint(1, self.styles, (n, 1), device=device)
         start = torch.where(torch.rand(n, 1, device=device) < self.style_mixing_prob, start, self.styles)
@@ -119,13 +119,13 @@ class StyleGAN2(StyleBased):
         return torch.where(own[..., None], w[:, None], w.roll(1, 0)[:, None])
 
     def everywhere(self, w: Tensor) -> Tensor:
-        """Images of w (n d), the style of every layer."""
+        """Images of w (n d), the same style in every layer."""
         images: Tensor = self.synthesis(w[:, None].expand(-1, self.styles, -1))
         return images
 
     @property
     def path_weight(self) -> float:
-        """Of path length regularisation, in proportion to the paper's: equation 5 of its appendix B."""
+        """The weight of path length regularisation, relative to that of the paper (equation 5, appendix B)."""
         return self.path_length_weight * math.log(2) / (math.log(self.size) - math.log(2))
 
     @property

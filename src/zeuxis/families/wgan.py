@@ -26,7 +26,7 @@ PAPER = {
 
 @dataclass(eq=False)
 class WGAN(Latent):
-    """A generator of images that a critic draws towards the real ones; the critic's slope is bound by clipping."""
+    """A generator and a critic of the Wasserstein distance, made Lipschitz by weight clipping."""
 
     base_channels: int = option(32, "base channels at full resolution, doubled at each downsampling", low=4, high=512)
     lr: float = option(2e-4, "RMSprop learning rate of both networks", low=0, high=1, group="optimisation")
@@ -50,8 +50,8 @@ class WGAN(Latent):
         )
 
     def optimizers(self) -> dict[str, Optimizer]:
-        # No momentum: section 4 finds that the critic's target moves too much for it. The mean of squares has the paper's
-        # code's memory, 0.99.
+        # No momentum: section 4 finds training unstable with it, as the critic's loss is nonstationary. alpha is 0.99,
+        # as in the authors' code.
         players = {"critic": self.critic, "generator": self.generator}
         return {name: RMSprop(network.parameters(), self.lr) for name, network in players.items()}
 

@@ -30,7 +30,7 @@ PAPER = {
 
 @dataclass(eq=False)
 class WGANGP(Latent):
-    """A generator of images that a critic draws towards the real ones; the critic pays for a slope that is not 1."""
+    """A generator and a critic of the Wasserstein distance, with a penalty on gradient norms other than 1."""
 
     base_channels: int = option(32, "base channels at full resolution, doubled at each downsampling", low=4, high=512)
     lr: float = option(5e-4, "Adam learning rate of both networks", low=0, high=1, group="optimisation")

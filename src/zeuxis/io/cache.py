@@ -19,7 +19,7 @@ from zeuxis.io import files
 from zeuxis.io.parsing import quote
 
 LOG = logging.getLogger("zeuxis")  # what is told of the cache; a display takes it over while a run has one
-SIZE = "20 GB"  # the bound, unless $ZEUXIS_CACHE_SIZE has another
+CACHE_SIZE = "20 GB"  # the bound, unless $ZEUXIS_CACHE_SIZE has another
 _UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 _UNITS["tib"] = 1 << 40
 _SUM = ".sum"
@@ -66,13 +66,13 @@ def _shared() -> bool:
     return bool(mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
-def write(path: Path, data: bytes) -> None:
+def write_entry(path: Path, data: bytes) -> None:
     """Keep the data with its sum beside it."""
     files.write_file(path, data, mode=file_mode())
     files.write_file(path.with_name(path.name + _SUM), checksum(data).encode(), mode=file_mode())
 
 
-def read(path: Path, *, max_bytes: int = 1 << 36) -> bytes | None:
+def read_entry(path: Path, *, max_bytes: int = 1 << 36) -> bytes | None:
     """The data that `write` has kept; None where there is none, or it is damaged: it is then to be made again."""
     try:
         data = files.read_bytes(path, max_bytes=max_bytes)
@@ -119,13 +119,13 @@ class Entry(NamedTuple):
 
 def size_limit() -> float:
     """The bound of the cache in bytes; `UsageError` where $ZEUXIS_CACHE_SIZE has none."""
-    text = os.environ.get("ZEUXIS_CACHE_SIZE") or SIZE
+    text = os.environ.get("ZEUXIS_CACHE_SIZE") or CACHE_SIZE
     if text.strip().lower() == "unlimited":
         return float("inf")
     match = re.fullmatch(r"\s*([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([kmgt]i?b)\s*", text, re.ASCII | re.IGNORECASE)
     if not match:
         raise UsageError(
-            f"ZEUXIS_CACHE_SIZE is {quote(text)}; expected a number and KB, MB, GB or TB, such as {SIZE}, or unlimited"
+            f"ZEUXIS_CACHE_SIZE is {quote(text)}; expected a number and KB, MB, GB or TB, such as {CACHE_SIZE}, or unlimited"
         )
     return float(match[1]) * _UNITS[match[2].lower()]
 
@@ -146,7 +146,7 @@ def make_room(need: int) -> None:
         names = ", ".join(each.path.name for each in gone[:3]) + (", ..." if len(gone) > 3 else "")
         LOG.warning(
             "cache over %s: removed %s of %s MB, unused for longest (%s); ZEUXIS_CACHE_SIZE sets the bound",
-            os.environ.get("ZEUXIS_CACHE_SIZE") or SIZE,
+            os.environ.get("ZEUXIS_CACHE_SIZE") or CACHE_SIZE,
             "1 entry" if len(gone) == 1 else f"{len(gone):,} entries",
             f"{sum(each.size for each in gone) / 1e6:,.1f}",
             names,

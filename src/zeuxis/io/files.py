@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from zeuxis.errors import DiskFullError, UsageError
+from zeuxis.io.home import cache_dir as cache_dir
+from zeuxis.io.home import cure
 from zeuxis.io.parsing import parse_json, parse_tensors, parse_yaml, quote
-from zeuxis.io.paths import cache_dir as cache_dir
-from zeuxis.io.paths import cure
 
 if TYPE_CHECKING:
     from torch import Tensor

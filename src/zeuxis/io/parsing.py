@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 MAX_HEADER = 4 << 20  # bytes of a safetensors header: room for 40,000 tensors
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$", re.ASCII)
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9_]*)$")
+_FLOAT = re.compile(
+    r"[-+]?((\d+\.\d*|\.\d+)([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|Inf|INF))$|\.(nan|NaN|NAN)$", re.ASCII
+)
+_MAX_DIGITS = 400  # of a number: any float that is written out has fewer
 # Only between double quotes does PyYAML escape these: elsewhere it reads another character back.
 _LINE_ENDS = re.compile("[\x85\u2028\u2029\ufeff]")
 # Brackets, and strings so that brackets inside them do not count; an unclosed string runs to the end (linear time).
@@ -57,26 +62,55 @@ def _refuse_constant(word: str) -> None:
     raise ValueError(f"{word} is not JSON")
 
 
-def parse_yaml(data: bytes, name: str | Path) -> Any:
-    """YAML of plain values, without aliases (a few lines of them can stand for gigabytes); `UsageError` names `name`.
+def parse_yaml(data: bytes, name: str | Path, *, max_depth: int = 32, max_nodes: int = 5_000) -> Any:
+    """YAML of plain values, bounded in depth and number, without aliases or repeated keys; `UsageError` names `name`.
 
-    `5e-4` is a number, as in YAML 1.2; PyYAML alone reads a string.
+    Scalars are read as in YAML 1.2: `5e-4` is a number; dates, and integers in another base than ten, are text.
     """
     import yaml
 
     class Loader(yaml.SafeLoader):
+        depth = nodes = 0
+
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):
-                raise ValueError("it has an alias (*name)")
-            return super().compose_node(parent, index)
+                raise ValueError("it has an alias (*name)")  # a few lines of them can stand for gigabytes
+            self.depth, self.nodes = self.depth + 1, self.nodes + 1
+            if self.depth > max_depth or self.nodes > max_nodes:
+                raise ValueError(f"it has over {max_nodes:,} values, or is nested deeper than {max_depth}")
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
 
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            return _unique([(self.construct_object(k, True), self.construct_object(v, deep)) for k, v in node.value])
+
+    _read_plain_scalars(Loader)
     kinds = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError, RecursionError)
     try:
         return yaml.load(data, Loader)
     except kinds as error:  # PyYAML's own tags raise many: `!!bool x` a KeyError
         reason = " ".join(str(error).split())[:200]
         raise UsageError(f"{name} is not valid YAML: {reason}; correct it there") from None
+
+
+def _read_plain_scalars(loader: Any) -> None:
+    """Let a YAML loader read numbers as in YAML 1.2, and no dates, merges or numbers in other bases."""
+    unread = ("int", "float", "timestamp", "merge", "value")
+    tags = {f"tag:yaml.org,2002:{name}" for name in unread}
+    found = loader.yaml_implicit_resolvers
+    loader.yaml_implicit_resolvers = {c: [each for each in rows if each[0] not in tags] for c, rows in found.items()}
+    loader.add_implicit_resolver("tag:yaml.org,2002:int", _INTEGER, list("-+0123456789"))
+    loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+    loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: _number(loader, node, _INTEGER, int))
+    loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: _number(loader, node, _FLOAT, float))
+
+
+def _number(loader: Any, node: Any, pattern: re.Pattern[str], kind: type) -> Any:
+    text = loader.construct_scalar(node)
+    if len(text) > _MAX_DIGITS or not pattern.match(text):
+        raise ValueError(f"{quote(text)} is no number in base ten of at most {_MAX_DIGITS} digits")
+    return kind(re.sub(r"\.(inf|nan)$", r"\1", text, flags=re.IGNORECASE))
 
 
 def dump_yaml(value: Any) -> bytes:

@@ -1,15 +1,13 @@
-"""Paths as people write them, with `~` for a home folder; and the user's cache folder."""
+"""Paths as people write them, with `~` for a home folder; and whether what is written would meet what is read."""
 
 # The functions of os.path answer for any text, one that can be no path too.
-# ruff: noqa: PTH111, PTH117
+# ruff: noqa: PTH111, PTH112, PTH113, PTH117
 from __future__ import annotations
 
-import contextlib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
-
-import platformdirs
 
 from zeuxis.errors import UsageError
 
@@ -39,24 +37,14 @@ def expanded_word(word: str) -> str:
     return match[1] + expanded(match[2]) if match else expanded(word)
 
 
-def cache_dir() -> Path:
-    """Where decoded data and downloads are kept: $ZEUXIS_CACHE, or `zeuxis` in the user's cache folder.
-
-    That is $XDG_CACHE_HOME or ~/.cache on Linux, ~/Library/Caches on macOS, %LOCALAPPDATA% on Windows. `UsageError` for a
-    user without a home folder.
-    """
-    if chosen := os.environ.get("ZEUXIS_CACHE"):
-        return Path(expanded(chosen))
-    with contextlib.suppress(RuntimeError, KeyError, OSError):
-        found = platformdirs.user_cache_path("zeuxis", appauthor=False)
-        if found.is_absolute():  # a ~ that has no meaning is left in it
-            return found
-    raise UsageError("this user has no home folder to keep decoded data in; set ZEUXIS_CACHE to a folder for it")
-
-
-def cure(path: str | Path) -> str:
-    """What to do where a path cannot be read or written."""
-    with contextlib.suppress(UsageError, ValueError):
-        if Path(os.path.abspath(path)).is_relative_to(cache_dir()):  # noqa: PTH100
-            return "set ZEUXIS_CACHE to a folder that you may write to"
-    return "check the path and its permissions"
+def check_apart(out: str | Path | None, read: Iterable[str]) -> None:
+    """Raise `UsageError` where `out` (None: nothing is written) is one of the files that are read, or is in a folder of them."""
+    for path in read if out is not None else ():
+        ours, theirs = os.path.realpath(out or "."), os.path.realpath(path)
+        if ours == theirs and os.path.isfile(path):
+            raise UsageError(f"--out is {out}, which is read and would be lost; choose another name")
+        if os.path.isdir(path) and Path(ours).is_relative_to(theirs):
+            where = "the folder" if ours == theirs else f"in {path}, the folder"
+            raise UsageError(
+                f"{out} is {where} that is read: what is written there would become part of it; choose --out elsewhere"
+            )

@@ -1,4 +1,4 @@
-"""Judging a translator: the distances of its translations from held-out targets, beside those of baselines."""
+"""Evaluation of a translator: distances of translations from held-out targets, beside those of baselines."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class PairedTestSet:
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks that translations are judged with: for FID, for likeness, and for attributes where some change."""
+    """The networks of the evaluation: for FID, for perceptual distance, and for attributes where known."""
 
     extractor: Extractor
     vgg: VGG
@@ -66,7 +66,7 @@ class Networks:
 
 @dataclass
 class Measurements:
-    """What was measured of a model or a baseline: scores of each image by name (n each), and features (n d)."""
+    """Measurements of a model or a baseline: named scores per image (n each), and features (n d)."""
 
     scores: dict[str, list[Tensor]] = field(default_factory=dict)
     features: list[Tensor] = field(default_factory=list)
@@ -150,7 +150,7 @@ def _direction_rows(
 
 
 def _real_features(pairs: PairedTestSet, extractor: Extractor, count: int, side: int) -> list[Tensor]:
-    """Features of the targets, and of as many training images where those are others."""
+    """Features of the targets, and of as many training images where the targets are held out."""
     found = []
     for each in (pairs.test, pairs.training)[: 2 if pairs.held_out else 1]:
         places = each.places[side]
@@ -160,7 +160,7 @@ def _real_features(pairs: PairedTestSet, extractor: Extractor, count: int, side:
 
 
 def translating(model: Translator, direction: str = "forward") -> Translate:
-    """The model as a function of one batch of sources after another, each image with noise of its own."""
+    """The model as a function of successive batches of sources, with independent noise per image."""
     seen = 0
 
     def translate(source: Tensor) -> Tensor:
@@ -265,5 +265,5 @@ def _warnings(pairs: PairedTestSet, dimensions: int) -> list[str]:
     if not pairs.held_out:
         found.append(warnings.NOTHING_HELD_OUT)
     if not pairs.test.paired:
-        found.append("the sources have no known targets: FID rates the look of translations, not their content")
+        found.append("the sources have no paired targets: FID measures the realism of translations, not their content")
     return found

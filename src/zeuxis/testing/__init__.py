@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from zeuxis.errors import UsageError
-from zeuxis.model import Encoder, Latent, Model, StyleBased, SuperResolution, Translator
+from zeuxis.model import Encoder, HasLikelihood, Latent, Model, StyleBased, SuperResolution, Translator
 from zeuxis.testing import abilities, declaration, game, learning, steps
 from zeuxis.testing.case import Case, FamilyCheckError
 
@@ -51,6 +51,7 @@ CHECKS: tuple[tuple[Check, type[Any]], ...] = (
     (abilities.an_image_depends_on_its_seed_alone, Latent),
     (abilities.encode_gives_latents, Encoder),
     (abilities.synthesize_agrees_with_decode, StyleBased),
+    (abilities.likelihood_scores_are_finite, HasLikelihood),
     (abilities.samples_survive_saving, Model),
     (abilities.images_may_have_any_size, Model),
     (abilities.images_of_any_shape_translate, Translator),

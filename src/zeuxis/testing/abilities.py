@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from zeuxis import families
 from zeuxis.errors import UsageError
-from zeuxis.model import Clock, Encoder, Latent, Model, StyleBased, SuperResolution, Translator
+from zeuxis.io.images import from_uint8, to_uint8
+from zeuxis.model import Clock, Encoder, HasLikelihood, Latent, Model, StyleBased, SuperResolution, Translator
 from zeuxis.storage import fill, read_model_folder
 from zeuxis.testing.case import Case, FamilyCheckError, Images, demand, given, listed, trained
 from zeuxis.training.engine import State, train_step
@@ -136,6 +138,22 @@ def synthesize_agrees_with_decode(case: Case) -> None:
         each = w[:, None].expand(-1, model.styles, -1)
         _alike(model.synthesize(w), model.decode(z), "synthesize(mapping(z)) is another image than decode(z)")
         _alike(model.synthesize(each), model.decode(z), "synthesize of styles (n styles d) is another image")
+
+
+def likelihood_scores_are_finite(case: Case) -> None:
+    """Likelihood scores are finite, named with their unit, and a function of images and generator alone."""
+    model = case.model().eval()
+    assert isinstance(model, HasLikelihood)
+    images = from_uint8(to_uint8(Images(model).batch(0, 20).image))
+    with torch.no_grad():
+        found, again = (model.likelihood_scores(images, torch.Generator().manual_seed(3)) for _ in range(2))
+    demand(bool(found), "likelihood_scores gives no score; name at least one")
+    for name, (score, _) in found.items():
+        demand(isfinite(score.value), f"likelihood_scores has {name!r} as {score.value}; expected a finite number")
+        demand(
+            name.endswith(")") and "(" in name, f"likelihood_scores has {name!r}; end it with its unit: 'ELBO (nats)'"
+        )
+        demand(again[name].score == score, f"{name!r} differs for one seed of the generator; draw from no other")
 
 
 def images_of_any_shape_translate(case: Case) -> None:

@@ -16,7 +16,7 @@ from zeuxis.training.build import check_options
 from zeuxis.training.engine import State, train
 from zeuxis.training.players import check_parameters
 
-SIZE = 16  # of the images that a family is checked on, where its bounds allow it
+CASE_SIZE = 16  # of the images that a family is checked on, where its bounds allow it
 LATE = 720_720  # a step at which all comes that comes every few steps (up to every 16th)
 SEED = 7
 
@@ -43,8 +43,10 @@ class Case:
         """Height and width of the images: `SIZE`, or the nearest that the family allows."""
         for field in options_of(self.family):
             if field.name == "size":
-                return max(min(SIZE, field.metadata.get("high") or SIZE), field.metadata.get("low") or SIZE)
-        return SIZE
+                return max(
+                    min(CASE_SIZE, field.metadata.get("high") or CASE_SIZE), field.metadata.get("low") or CASE_SIZE
+                )
+        return CASE_SIZE
 
     def accepts(self, *names: str) -> bool:
         """Whether the family has options of these names."""
@@ -111,7 +113,7 @@ def continued(case: Case, state: State) -> State:
     return fresh
 
 
-def largest_difference(one: State, other: State) -> str | None:
+def first_difference(one: State, other: State) -> str | None:
     """The first tensor in which two states differ, by name; None where they are the same bits."""
     theirs = other.tensors()
     for group, values in one.tensors().items():

@@ -51,7 +51,10 @@ def _check_term(what: str, value: object, step: int) -> None:
     if not isinstance(value, Tensor):
         raise FamilyCheckError(f"{what} is a {type(value).__name__}; expected a tensor")
     demand(value.ndim == 0, f"{what} has the shape {tuple(value.shape)}; expected a scalar: take its mean() or sum()")
-    demand(bool(torch.isfinite(value)), f"{what} is {value.item()} at step {step}, before anything is learned")
+    demand(
+        bool(torch.isfinite(value)),
+        f"{what} is {value.item()} at step {step}, before any update; expected a finite number",
+    )
 
 
 def turns_depend_on_the_clock_alone(case: Case) -> None:
@@ -65,11 +68,13 @@ def turns_depend_on_the_clock_alone(case: Case) -> None:
 
     for step in PLAYED_STEPS:
         one, other = played(1, step), played(2, step)
-        demand(one == other, f"at step {step} other images are played for in other turns: {one}, and {other}")
+        demand(
+            one == other, f"at step {step} other images give other turns, {one} and {other}; let the clock alone decide"
+        )
 
 
 def only_the_player_moves(case: Case) -> None:
-    """In a turn the player whose it is moves, all others stay; a loss is computed after the turns before it."""
+    """A turn moves its player and nobody else, by a loss that is computed after the turns before it."""
     model = case.model()
     optimizers = model.optimizers()
     owners = {id(p): player for player, optimizer in optimizers.items() for p in parameters_of(optimizer)}
@@ -104,7 +109,7 @@ def push(player: str, terms: dict[str, Tensor], parameters: Sequence[Tensor]) ->
 
 
 def lr_scale_is_finite(case: Case) -> None:
-    """What learning rates are multiplied by is a finite number at every time."""
+    """The learning-rate scale is a finite number at every time."""
     model = case.model()
     for step in PLAYED_STEPS:
         scale = model.lr_scale(Clock(step, 4 * step))

@@ -7,7 +7,7 @@ from math import isclose
 from zeuxis.model import Clock, Model
 from zeuxis.nets import kernels
 from zeuxis.nets.maps import Layer
-from zeuxis.testing.case import LATE, SEED, Case, Images, continued, demand, largest_difference, trained
+from zeuxis.testing.case import LATE, SEED, Case, Images, continued, demand, first_difference, trained
 from zeuxis.training.engine import State, train_step
 
 
@@ -18,10 +18,10 @@ def training_is_deterministic(case: Case) -> None:
         changed = [name for name in a if a[name] != b.get(name)]
         demand(
             not changed,
-            f"two trainings of seed {SEED} differ in {', '.join(changed)} at step {step}; draw noise by torch.randn and "
-            "the like, whose seed is set for each step, not by random, numpy or a generator of your own",
+            f"two trainings of seed {SEED} differ in {', '.join(changed)} at step {step}; draw noise from torch's default "
+            "generator, which is seeded for each step, not from random, numpy or another generator",
         )
-    found = largest_difference(one, other)
+    found = first_difference(one, other)
     demand(found is None, f"two trainings of seed {SEED} end with different bits in {found}")
 
 
@@ -34,11 +34,11 @@ def resuming_is_exact(case: Case) -> None:
         trained(first, cut)
         second = continued(case, first)
         trained(second, 7)
-        found = largest_difference(whole, second)
+        found = first_difference(whole, second)
         demand(
             found is None,
-            f"resumed at step {cut} it ends with other bits in {found}; what a step remembers must be a buffer "
-            "(register_buffer) or a function of the clock",
+            f"resumed at step {cut} it ends with other bits in {found}; keep what a step remembers in a buffer "
+            "(register_buffer), or compute it from the clock",
         )
 
 
@@ -57,7 +57,7 @@ def chosen_kernels_change_nothing(case: Case) -> None:
     trained(first, 2, table)
     second = continued(case, first)
     trained(second, 5, table)
-    found = largest_difference(whole, second)
+    found = first_difference(whole, second)
     demand(found is None, f"with chosen kernels it ends, resumed at step 2, with other bits in {found}")
 
 

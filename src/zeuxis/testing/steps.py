@@ -86,7 +86,7 @@ def _torchs_buffers_kept(model: Model) -> Iterator[None]:
 
 
 def penalties_stay_in_float32(case: Case) -> None:
-    """A penalty on a gradient is computed in float32, also where the networks compute in bfloat16."""
+    """Gradient penalties are computed in float32 under bfloat16 autocast, too."""
     rounded: list[int] = []
     plain = torch.autograd.grad
 
@@ -105,8 +105,8 @@ def penalties_stay_in_float32(case: Case) -> None:
                 train_step(model, model.optimizers(), batch_for(model), Clock(step, 4 * step), precision="bf16")
         demand(
             not rounded,
-            "a penalty on a gradient is computed in bfloat16, whose squares underflow; compute what it differentiates, "
-            "and torch.autograd.grad, inside torch.autocast(device.type, enabled=False)",
+            "a gradient penalty is computed in bfloat16, where squares underflow; compute its scores and "
+            "torch.autograd.grad inside torch.autocast(device.type, enabled=False)",
         )
 
 

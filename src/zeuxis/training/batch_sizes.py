@@ -1,4 +1,4 @@
-"""Whether a run can train with the batch size asked for, found before it has a folder."""
+"""Checks of the batch size, before the run has a folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zeuxis.training.settings import TrainSettings
 
 
 def check_micro_batches(batch_size: int, micro_batches: int) -> None:
-    """Raise `UsageError` unless the batch can be split into equal micro-batches: each counts as much as the others."""
+    """Raise `UsageError` unless the batch divides into equal micro-batches, which are weighted equally."""
     if batch_size % micro_batches:
         larger = -(-batch_size // micro_batches) * micro_batches
         fewer = max(n for n in range(1, min(batch_size, micro_batches) + 1) if batch_size % n == 0)
@@ -26,7 +26,7 @@ def check_micro_batches(batch_size: int, micro_batches: int) -> None:
 def check_one_image(model: Model, source: Source, settings: TrainSettings) -> None:
     """Raise `UsageError` where micro-batches have one image and the model's losses need two, as batch norm does.
 
-    The losses are computed once per phase of the schedule, of a copy; larger micro-batches cost nothing here.
+    A copy of the model computes the losses once per phase of the schedule. Larger micro-batches are not tried.
     """
     batch_size = settings.batch_size or model.batch_size
     if batch_size > settings.micro_batches or not model.needs <= source.columns:
@@ -40,7 +40,7 @@ def check_one_image(model: Model, source: Source, settings: TrainSettings) -> No
                     pass
     except ValueError as error:
         raise UsageError(_advice(model, error, settings)) from error
-    except (RuntimeError, MemoryError):  # out of memory, say: the first step will tell
+    except (RuntimeError, MemoryError):  # out of memory, say: the first step raises it
         return
 
 

@@ -1,4 +1,4 @@
-"""The model of a run before its first step: built from the seed, or filled with the weights of another."""
+"""The model of a run before its first step: initialised from the seed, or with the weights of another model."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from zeuxis.training.players import check_parameters
 def options_in_force(
     family: type[Model], *, shape: Mapping[str, Any], preset: str | None, given: Mapping[str, Any]
 ) -> dict[str, tuple[Any, str]]:
-    """Each option that is not at its default, and where its value is from: given wins over the preset, and that over the
-    `shape` of a named set. `UsageError` where the family has no such preset or option."""
+    """The options with values other than the default, and their origins: explicit values win over the preset, the preset
+    over the `shape` of a named set. `UsageError` where the family has no such preset or option."""
     if preset is not None and preset not in family.presets:
         there = f"choose one of {', '.join(family.presets)}" if family.presets else "leave --preset out"
         raise UsageError(f"--preset is {preset!r}, and {family.family()} has no such preset; {there}")
@@ -59,7 +59,7 @@ def build(
     device: torch.device,
     weights_of: str | None = None,
 ) -> Model:
-    """A model whose first weights are a function of the seed (drawn on the CPU), or those of the model `weights_of`."""
+    """A model initialised from the seed (on the CPU), or with the weights of the model `weights_of`."""
     check_options(family, options)
     torch.manual_seed(seed)
     model = family(**options)

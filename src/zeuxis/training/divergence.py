@@ -1,4 +1,4 @@
-"""The first number of a training that is not finite."""
+"""Detection of the first value of a training run that is not finite."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from zeuxis.errors import DivergedError
 
 
 class FiniteCheck:
-    """Finds the first number that is not finite; looks at once on a CPU, every 16 steps where looking means waiting."""
+    """Finds the first value that is not finite: at every step on a CPU, else every 16 steps to avoid synchronisation."""
 
     def __init__(self, *, eager: bool) -> None:
         self._patience = 1 if eager else 16
         self._seen: list[tuple[int, dict[str, Tensor]]] = []
 
     def see(self, step: int, report: dict[str, Tensor]) -> None:
-        """Note the report of a step; `DivergedError` where one of those seen is not finite."""
+        """Record the report of a step; `DivergedError` where one of the checked reports is not finite."""
         self._seen.append((step, report))
         if len(self._seen) >= self._patience:
             self.flush()

@@ -1,4 +1,4 @@
-"""The loop: one step of any game, an iterator of steps, the average of the weights, the state that resuming needs."""
+"""The training step of any family, the iterator of steps, the EMA of the weights, and the state for resuming."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Source(Protocol):
 
 @dataclass
 class State:
-    """All that a step changes: weights, their average, optimizers, clock, and the running sums of what was reported."""
+    """The training state: weights, their EMA, optimizers, clock, and running sums of the reports."""
 
     model: Model
     average: Model
@@ -46,7 +46,7 @@ class State:
 
     @classmethod
     def start(cls, model: Model) -> State:
-        """The state before the first step; the model is laid out for convolutions (channels last) in place."""
+        """The state before the first step; the model is converted to channels last, in place."""
         check_parameters(model)
         model.train()
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -54,7 +54,7 @@ class State:
         return cls(model, average, model.optimizers())
 
     def tensors(self) -> Tensors:
-        """Everything that is a tensor, as named groups: one file each in a checkpoint."""
+        """All tensors in named groups, one file each in a checkpoint."""
         groups: Tensors = {"model": dict(self.model.state_dict()), "average": dict(self.average.state_dict())}
         for player, optimizer in self.optimizers.items():
             groups[f"optimizer-{player}"] = _optimizer_tensors(optimizer)
@@ -62,12 +62,12 @@ class State:
         return groups
 
     def scalars(self) -> dict[str, Any]:
-        """Everything else, as plain values."""
+        """The rest of the state, as plain values."""
         groups = {player: optimizer.state_dict()["param_groups"] for player, optimizer in self.optimizers.items()}
         return {"step": self.clock.step, "images": self.clock.images, "optimizers": groups}
 
     def restore(self, tensors: Mapping[str, Mapping[str, Tensor]], scalars: Mapping[str, Any]) -> None:
-        """Take over what `tensors` and `scalars` once gave, bit for bit."""
+        """Restore the state from `tensors` and `scalars`, bit for bit."""
         for name in ("model", "average"):
             getattr(self, name).load_state_dict(renamed.tensors(self.model.family(), tensors[name]))
         for player, optimizer in self.optimizers.items():
@@ -76,7 +76,7 @@ class State:
         self.clock = Clock(int(scalars["step"]), int(scalars["images"]))
 
     def take_means(self) -> dict[str, float]:
-        """The means of what was reported since the last call; the sums start anew."""
+        """The mean reports since the last call; resets the sums."""
         means = {name: float(pair[0] / pair[1]) for name, pair in self.sums.items()}
         self.sums = {}
         return means
@@ -90,7 +90,7 @@ class State:
 
 @dataclass(frozen=True)
 class Progress:
-    """One step done: the time, what was reported (`player/term` -> a tensor that nobody has waited for), the state."""
+    """A finished step: the clock, the report (`player/term` -> unsynchronised tensor), the state."""
 
     clock: Clock
     report: dict[str, Tensor]
@@ -112,9 +112,8 @@ def train(
 ) -> Iterator[Progress]:
     """Train until the clock shows `steps`, yielding after every step.
 
-    `half_life` of the average is in images; `micro_batches` splits a batch to save memory; `kernels` are those of
-    `choose_kernels`. Data order and noise are functions of (seed, step), so a state restored from a checkpoint goes on
-    with the same bits.
+    `half_life` of the EMA is in images; `micro_batches` splits a batch to save memory; `kernels` come from
+    `choose_kernels`. Data order and noise are functions of (seed, step), so a restored state continues bit for bit.
     """
     state = resume or State.start(model)
     watch = FiniteCheck(eager=model.device.type == "cpu")
@@ -141,9 +140,9 @@ def train_step(
     micro_batches: int = 1,
     precision: Precision = "fp32",
 ) -> dict[str, Tensor]:
-    """Play one step of the model's game; the terms of each turn, detached, as `player/term`, their sum as `player/loss`.
+    """Take one training step; the detached terms of each turn as `player/term`, their sum as `player/loss`.
 
-    With `micro_batches` > 1 the games of the parts run side by side, so every player sees the mean gradient before it moves.
+    With `micro_batches` > 1 the turns of all parts run in lockstep: every optimizer step uses the mean gradient.
     """
     games = [model.losses(part, clock) for part in split(batch, micro_batches)]
     report: dict[str, Tensor] = {}
@@ -170,10 +169,9 @@ def train_step(
 def choose_kernels(
     model: Model, batch: Batch, *, steps: float = math.inf, micro_batches: int = 1, seconds: float = 5.0
 ) -> dict[str, str]:
-    """The kernels that are fastest here for the layers of the model's steps on such batches, by layer: in every phase
-    that begins in so many `steps`.
+    """The fastest kernels on this computer, by layer, for batches like these, in every phase that begins within `steps`.
 
-    Layers with the most operations come first; those that are not reached within about so many seconds stay as they are.
+    Layers with the most operations come first; layers beyond the time limit keep their kernels.
     """
     most = 2 * len(batch.image) * model.size**2 * max(p.numel() for p in model.parameters())
     if model.device.type != "cpu" or most < WORTH:  # no layer can have more operations than that
@@ -197,14 +195,14 @@ def split(batch: Batch, micro_batches: int) -> list[Batch]:
 
 
 def average_weight(clock: Clock, batch_size: int, ema_half_life: int) -> float:
-    """What the average keeps of itself at this step; early on, when the weights still race, its memory is shorter."""
+    """The EMA decay at this step; shorter early on, when the weights change fast."""
     reach = min(float(ema_half_life), 0.05 * clock.images)
     return float(0.5 ** (batch_size / max(reach, 1e-8)))
 
 
 @torch.no_grad()
 def update_average(average: Model, model: Model, keep: float) -> None:
-    """Move the average towards the model: floating-point weights and buffers mixed, counters copied."""
+    """Update the EMA: floating-point weights and buffers are averaged, counters copied."""
     new = model.state_dict()
     old = average.state_dict()
     mixed = [name for name, value in old.items() if value.is_floating_point()]
@@ -214,7 +212,7 @@ def update_average(average: Model, model: Model, keep: float) -> None:
 
 
 def hash_seed(seed: int, position: int) -> int:
-    """A 63-bit seed from two numbers: near ones give unrelated streams."""
+    """A 63-bit seed, hashed from two numbers: neighbouring numbers give unrelated streams."""
     digest = hashlib.blake2b(f"{seed}/{position}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
@@ -237,7 +235,7 @@ def _note(report: dict[str, Tensor], player: str | None, terms: Mapping[str, Ten
 
 
 def _backward(optimizer: Optimizer, terms: Mapping[str, Tensor], micro_batches: int) -> Tensor:
-    """Add the player's gradient of this part's share of its loss; that share."""
+    """Accumulate the gradient of this micro-batch's share of the player's loss; that share."""
     loss = torch.stack([value.float() for value in terms.values()]).sum() / micro_batches
     # Only the player whose turn it is gets gradients; the others' weights are not even differentiated.
     loss.backward(inputs=parameters_of(optimizer))  # type: ignore[no-untyped-call]
@@ -245,7 +243,7 @@ def _backward(optimizer: Optimizer, terms: Mapping[str, Tensor], micro_batches: 
 
 
 def _move(optimizer: Optimizer, lr_scale: float = 1.0) -> Tensor:
-    """Step the player, its learning rates multiplied by `lr_scale` for this step alone; the norm of its gradient."""
+    """Step the optimizer, learning rates scaled by `lr_scale` for this step alone; the gradient norm."""
     gradients = [p.grad for p in parameters_of(optimizer) if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
     given = [group["lr"] for group in optimizer.param_groups]

@@ -1,4 +1,4 @@
-"""The players of a game: which parameters each moves, and in a sentence what a family has wrong about it."""
+"""The players of a family: the parameters of each optimizer, and checks of their declaration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zeuxis.model import Model
 
 
 def parameters_of(optimizer: Optimizer) -> list[Tensor]:
-    """The parameters that the optimizer moves."""
+    """The parameters of the optimizer."""
     return [p for group in optimizer.param_groups for p in group["params"]]
 
 
@@ -34,19 +34,19 @@ def optimizer_of(player: str, optimizers: Mapping[str, Optimizer], model: Model)
 
 
 def check_owners(model: Model, optimizers: Mapping[str, Optimizer]) -> None:
-    """Raise `UsageError` unless each parameter that learns belongs to exactly one player."""
+    """Raise `UsageError` unless each trainable parameter belongs to exactly one player."""
     owners = {player: {id(p) for p in parameters_of(optimizer)} for player, optimizer in optimizers.items()}
     known = {id(p) for p in model.parameters()}
     for name, parameter in model.named_parameters():
         mine = [player for player, owned in owners.items() if id(parameter) in owned]
         if not mine and parameter.requires_grad:
-            raise UsageError(f"{name} is in no optimizer: it never learns; add it to one, or freeze it")
+            raise UsageError(f"{name} is in no optimizer and never trained; add it to one, or freeze it")
         if len(mine) > 1:
             raise UsageError(f"{name} is in the optimizers of {' and '.join(mine)}; leave it to one player")
     for player, optimizer in optimizers.items():
         if owners[player] - known:
             raise UsageError(
-                f"the optimizer of {player} moves what is no parameter of the model: it would not be saved"
+                f"the optimizer of {player} has a tensor outside the model's parameters, which is not saved; register it"
             )
         if max(Counter(map(id, parameters_of(optimizer))).values(), default=1) > 1:
             raise UsageError(f"the optimizer of {player} has one parameter twice; give each once")

@@ -1,4 +1,4 @@
-"""A training run from its first word to its last: started, or resumed exactly where it was."""
+"""A training run from start to end: new, or resumed exactly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 from zeuxis.data import DataSpec, Pack
 from zeuxis.data.batches import PackSource, PairSource, open_data, open_pairs_of, source_of
 from zeuxis.data.pairs import Pairs
+from zeuxis.data.places import missing, paths_of
 from zeuxis.errors import DataError, UsageError
+from zeuxis.io.paths import check_apart
 from zeuxis.judging.periodic import PeriodicEvaluation
 from zeuxis.judging.reference import choose_reference
 from zeuxis.judging.translation import choose_pairs
@@ -47,10 +49,11 @@ def start(
 ) -> Path:
     """Train a model of the family on the data in a new run folder; that folder, once the run is done.
 
-    Raises `UsageError`, `DataError`, `DivergedError`, `DiskFullError`, or `Stopped` after a signal; the run is then as
-    it was at its newest checkpoint.
+    Raises `UsageError`, `DataError`, `DivergedError`, `DiskFullError`, or `Stopped` after a signal; the newest
+    checkpoint then remains.
     """
     with _on_stage(display) as (stop, shown):
+        check_apart(settings.out, paths_of(data))
         data = data.with_source(family.degradation if issubclass(family, Translator) else None)
         data = selected_by(settings, data, suits=family.resize_mode)
         settings = dataclasses.replace(settings, resize_mode=data.resize_mode)
@@ -68,7 +71,7 @@ def start(
                 settings.out, settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}", recipe.values()
             )
         with run.lock():
-            shown.note(f"run {run.path}")
+            _announce(run, pack, shown)
             _train(run, recipe, model, source, scorer, stop=stop, display=shown)
     return run.path
 
@@ -82,10 +85,10 @@ def resume_run(
     family: type[Model] | str | None = None,
     display: Display | None = None,
 ) -> Path:
-    """Go on with a run, bit for bit as if it had never stopped, to its last step or to `steps`; its folder.
+    """Resume a run, bit for bit as if never interrupted, to its last step or to `steps`; its folder.
 
-    `minutes` counts from now, `core_minutes` from when the run was first given some. A run of a family outside Zeuxis is
-    only resumed when `family` names that class.
+    `minutes` counts from now, `core_minutes` from the first limit of the run. A run of a family outside Zeuxis needs
+    `family` to name its class.
     """
     with _on_stage(display) as (stop, shown):
         found = Run.open(run)
@@ -101,8 +104,7 @@ def resume_run(
                 weights_of=None if checkpoint else recipe.settings.init_from,
             )
             _check_steps(checkpoint, settings)
-            _check_same(recipe, pack := _open(recipe.data, model, shown))
-            source = _batches(recipe, model, pack)
+            source = _batches(recipe, model, _reopened(found, recipe, model, shown))
             if steps is not None or cpu_minutes is not None:
                 found.write_config(recipe.values())
             scorer = _periodic_evaluation(recipe, model, shown)
@@ -129,7 +131,7 @@ def _prepare(
     *,
     weights_of: str | None,
 ) -> tuple[TrainSettings, Model]:
-    """The settings as this machine fills them in, and the model; what cannot work is said before any data is read."""
+    """The settings resolved for this computer, and the model; invalid options raise before data is read."""
     device = choose_device(settings.device)
     if settings.tensorboard:
         check_tensorboard()
@@ -148,8 +150,16 @@ def _open(data: DataSpec, model: Model, display: Display) -> Pack | Pairs:
     return open_data(data, model, progress=lambda done, total: display.work("reading images", done, total))
 
 
+def _announce(run: Run, data: Pack | Pairs, display: Display) -> None:
+    """Name the run, and say what of its data is passed over."""
+    display.note(f"run {run.path}")
+    packs = [data] if isinstance(data, Pack) else [data.source, data.image]
+    for line in dict.fromkeys(line for pack in packs for line in pack.passed_over):
+        display.note(line)
+
+
 def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[str, str]:
-    """The kernels that are fastest here, where they may be chosen."""
+    """The fastest convolution kernels on this computer, where enabled."""
     source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
     if settings.kernels != "auto" or settings.precision != "fp32" or not model.needs <= source.columns:
         return {}
@@ -160,18 +170,25 @@ def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[
         return {}
 
 
-def _check_same(recipe: Recipe, pack: Pack | Pairs) -> None:
+def _reopened(run: Run, recipe: Recipe, model: Model, display: Display) -> Pack | Pairs:
+    """The data that the run began with; what to do where it has gone or changed."""
+    if gone := missing(recipe.data):
+        raise UsageError(
+            f"{gone} is no longer there; if it was moved, write where it is after `data:` in {run.path / 'config.yaml'}"
+        )
+    pack = _open(recipe.data, model, display)
     if pack.fingerprint != recipe.fingerprint:
         raise DataError(
             f"{recipe.data} has changed since the run began ({len(pack):,} images, {recipe.images:,} then): "
-            "going on would not be exact; restore it, or start a new run with --init-from this one"
+            "resuming would not be exact; restore the data, or start a new run with --init-from this one"
         )
+    return pack
 
 
 def _check_steps(checkpoint: Checkpoint | None, settings: TrainSettings) -> None:
     if checkpoint and settings.last_step < checkpoint.step:
         raise UsageError(
-            f"the run is at step {checkpoint.step}, beyond {settings.last_step}; say how far to go on, "
+            f"the run is at step {checkpoint.step}, beyond {settings.last_step}; choose a later end "
             "with --steps or --minutes"
         )
 
@@ -199,7 +216,7 @@ def _train(
 
 
 def _batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | PairSource:
-    """The batches of the run, if the model can learn from them."""
+    """The batches of the run, if the data has what the losses need."""
     settings = recipe.settings
     source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
     if missing := model.needs - source.columns:
@@ -209,7 +226,7 @@ def _batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | P
 
 
 def _periodic_evaluation(recipe: Recipe, model: Model, display: Display) -> PeriodicEvaluation | None:
-    """The evaluation during training, where it was asked for."""
+    """The periodic evaluation, where enabled."""
     settings = recipe.settings
     if not settings.evaluate_every:
         return None
@@ -222,7 +239,7 @@ def _periodic_evaluation(recipe: Recipe, model: Model, display: Display) -> Peri
 
 
 def _reals(run: Run, recipe: Recipe, model: Model, source: PackSource | PairSource, count: int) -> contact_sheets.Reals:
-    """What samples are seen beside; the sheet of real images is drawn if it is not there."""
+    """The references of the contact sheets; the sheet of real images is written if missing."""
     sheet, reals = contact_sheets.look_at(source, count, held_out=_held_out(recipe, model))
     if not (run.path / "reals.png").exists():
         contact_sheets.draw(sheet, run.path / "reals.png")
@@ -230,7 +247,7 @@ def _reals(run: Run, recipe: Recipe, model: Model, source: PackSource | PairSour
 
 
 def _held_out(recipe: Recipe, model: Model) -> PairSource | None:
-    """Pairs that a model which translates does not learn from, where there are such."""
+    """Held-out pairs for a translator, where there are any."""
     parted = recipe.data.held_out(contact_sheets.EXAMPLES)
     if not isinstance(model, Translator) or parted is None:
         return None
@@ -242,21 +259,21 @@ def _greet(run: Run, recipe: Recipe, checkpoint: Checkpoint | None, display: Dis
     what = f"{recipe.family} on {recipe.data} ({recipe.images:,} images)"
     run.log(f"resumed at step {checkpoint.step:,}: {what}" if checkpoint else f"began: {what}")
     if recipe.chosen_kernels and not checkpoint:
-        run.log(f"kernels other than the standard ones are faster here for {len(recipe.chosen_kernels)} layers")
+        run.log(f"faster convolution kernels chosen for {len(recipe.chosen_kernels)} layers")
     for reason in checkpoint.skipped if checkpoint else ():
-        display.note(f"warning: a newer checkpoint was left out: {reason}")
+        display.note(f"warning: a newer checkpoint was skipped: {reason}")
     now = versions()
     changed = [
         f"{name} {recipe.versions.get(name)} -> {now[name]}" for name in now if recipe.versions.get(name) != now[name]
     ]
     if changed:
         display.note(
-            f"warning: not the versions that the run began with, so it may not go on bit for bit: {', '.join(changed)}"
+            f"warning: versions changed since the start of the run, so resuming may be inexact: {', '.join(changed)}"
         )
 
 
 def _take_over(run: Run, state: State, budget: Budget, checkpoint: Checkpoint | None) -> bool:
-    """Put state, budget and metrics back to the checkpoint, or to the start; whether its row and sheet are done."""
+    """Restore state, budget and metrics from the checkpoint, or the start; whether its row and sheet are done."""
     if checkpoint is None:
         run.truncate_metrics(-1)
         return True
