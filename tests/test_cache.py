@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import random
@@ -28,6 +29,7 @@ from zeuxis.errors import DataError, UsageError
 from zeuxis.io import cache, files
 from zeuxis.metrics import attributes, extractors, features
 from zeuxis.metrics.features import Extractor, pack_features
+from zeuxis.runtime import progress
 
 # Row 19 of the reliability table asks for 300 damages, and for 3,000 before a version is released.
 DAMAGES = 3000 if RELEASE else 300
@@ -414,3 +416,11 @@ def test_the_mode_of_a_cache_that_is_there_is_kept(
     path = opened(tmp_path / "data").path
     assert modes(path) == {(True, inside[0]), (False, inside[1])}
     assert modes(own / "features") == {(True, inside[0]), (False, inside[1])}
+
+
+def test_a_run_shows_what_is_said_of_the_cache_on_its_display() -> None:
+    stream = io.StringIO()
+    with progress.noting(progress.Lines(stream)):
+        cache.LOG.warning("%s was damaged", "a pack")
+    cache.LOG.warning("afterwards")
+    assert stream.getvalue() == "a pack was damaged\n"
