@@ -503,7 +503,7 @@ def mortal(function: Callable[..., Any], left: list[int]) -> Callable[..., Any]:
 CHANGES = ("open", "write", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir")  # calls that change a disk
 
 PHASES: dict[str, tuple[Any, str]] = {
-    "start": (runs, "_prepare"),
+    "start": (runs, "prepare"),
     "scan": (runs, "open_data"),
     "reading": (Lines, "work"),
     "step": (engine, "train_step"),

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from zeuxis.data.listing import Attribute
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io import files
+from zeuxis.io.parsing import expecting
 from zeuxis.runtime.callbacks import MessageCallback
 
 _VERSION = 1  # of the network and its training: a change of either must not read the old cache
@@ -267,7 +268,8 @@ def _load(folder: Path, task: Task) -> AttributeReader | None:
     try:
         accuracy = files.read_json(folder / "reader.json")["accuracy"]
         known = {name: float(accuracy[name]) for name in task.names}
-        network.load_state_dict(files.read_tensors(folder / "reader.safetensors", max_bytes=1 << 28))
+        choose = expecting({name: tuple(value.shape) for name, value in network.state_dict().items()})
+        network.load_state_dict(files.read_tensors(folder / "reader.safetensors", choose=choose))
     except (UsageError, OSError, TypeError, ValueError, KeyError, RuntimeError):
         return None
     return AttributeReader(network.eval(), task, known)

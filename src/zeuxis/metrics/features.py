@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -17,10 +18,12 @@ from torch.nn import functional as F
 from zeuxis.errors import UsageError
 from zeuxis.io import files
 from zeuxis.io.images import Array, from_uint8
+from zeuxis.io.parsing import Layout
 from zeuxis.metrics.inception import INCEPTION_SIZE, inception_network
 from zeuxis.metrics.lite0 import LITE0_SIZE, lite0_network
 from zeuxis.runtime.callbacks import ProgressCallback
 
+_MOST_FEATURES = 4096  # of an image
 _VERSION = 1  # of all that lies between an image and its features: a change must not read the old cache
 ON_CPU, ELSEWHERE = 16, 256  # images at once: on a CPU those whose layers fit its cache, which is half as fast again
 
@@ -139,14 +142,20 @@ def pack_features(
     files.make_folder(folder)
     path = folder / f"{key}.safetensors"
     try:
-        kept = files.read_tensors(path)["features"]
-        if len(kept) == len(chosen):
-            return kept
+        return files.read_tensors(path, choose=functools.partial(_choose_features, len(chosen)))["features"]
     except (UsageError, KeyError):
         pass  # not there, or damaged: it is made again
     found = _worked_out(extractor, pack, chosen, progress)
     files.write_file(path, safetensors.torch.save({"features": found}))
     return found
+
+
+def _choose_features(count: int, found: Layout) -> list[str]:
+    """Features of so many images, and no more than a network gives."""
+    dtype, shape = found.get("features", ("", ()))
+    if dtype != "F32" or len(shape) != 2 or shape[0] != count or not 0 < shape[1] <= _MOST_FEATURES:
+        raise UsageError(f"it has features of shape {shape}, expected {count} rows")
+    return ["features"]
 
 
 def _worked_out(extractor: Extractor, pack: Pixels, chosen: Array, progress: ProgressCallback | None) -> Tensor:

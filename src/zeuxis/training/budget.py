@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from zeuxis.training.restoring import check_seconds
 from zeuxis.training.settings import TrainSettings
 
 _SAVED = "processor_seconds"  # its name in a checkpoint's state
@@ -28,7 +29,7 @@ class Budget:
 
     def resumed(self, state: Mapping[str, Any]) -> None:
         """Take over what a checkpoint says was spent; `ValueError` or `TypeError` where that is no number."""
-        self.spent = self.before = float(state.get(_SAVED, 0.0))
+        self.spent = self.before = check_seconds(state.get(_SAVED, 0.0))
 
     def saved(self) -> dict[str, float]:
         """What a checkpoint has to say: nothing where the processor's time does not matter, so that equal runs are equal."""

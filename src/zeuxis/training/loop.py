@@ -194,7 +194,8 @@ class Training:
         with self.stop.later():
             tensors = self.state.tensors()
             check_finite(tensors, self.step)
-            scalars = {**self.state.scalars(), **self.budget.saved(), "settled": self.settled}
+            own = {"settled": self.settled, "run": self.recipe.identity()}
+            scalars = self.state.scalars() | self.budget.saved() | own
             self.run.save_checkpoint(self.step, tensors, scalars)
             self.saved = self.step
             if self._best() is None:  # else the model is the best, and this one may be worse
