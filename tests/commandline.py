@@ -30,6 +30,14 @@ def refused(*tokens: str) -> str:
     return err
 
 
+def forget_modules(folder: Path) -> None:
+    """Forget the modules that were imported from files in the folder."""
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file is not None and folder in Path(file).parents:
+            del sys.modules[name]
+
+
 def in_a_process(*words: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
     """Run Python in a process of its own, with this Zeuxis."""
     env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}

@@ -160,7 +160,7 @@ def test_a_weak_attribute_is_named() -> None:
     assert reader.weak() == ["square"]
     said = reader.describe()
     assert said[0] == "attribute network, held-out accuracy: bar 99.0 %, square 81.0 %"
-    assert said[1].startswith("warning: 'square' is read right only 81.0 % of the time (below 95 %)")
+    assert said[1].startswith("warning: held-out accuracy of 'square' is only 81.0 % (below 95 %)")
 
 
 def test_what_cannot_be_learned_is_refused() -> None:

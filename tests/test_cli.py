@@ -227,11 +227,13 @@ def test_errors_are_one_line_and_a_code(monkeypatch: pytest.MonkeyPatch, error: 
     assert "Traceback" in typed("resume", "0", "--debug")[2]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_outside_training(monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored
     monkeypatch.setattr(api, "inspect_data", lambda path, **_: signal.raise_signal(number))
     got, out, err = typed("data", "here")
     assert (got, out, err) == (code, "", f"zeuxis: ended by {number.name}\n")
+    assert signal.signal(signal.SIGHUP, before) is signal.SIG_DFL
 
 
 def test_a_family_outside_the_package(
@@ -261,7 +263,7 @@ def test_help_shows_the_familys_own_options() -> None:
     assert "--steps" in own and "--r1-interval" in own and "--preset" in own
 
 
-OUTSIDE = {"attr", "attrs", "cyclopts", "docstring_parser", "rich", "zeuxis"}
+OUTSIDE = {"attr", "attrs", "cyclopts", "docstring_parser", "platformdirs", "rich", "zeuxis"}
 
 
 @pytest.mark.parametrize("words", ["--help", "train --help", "families", "--version", "train dcgn"])

@@ -216,7 +216,10 @@ def test_a_folder_named_like_a_data_set_has_a_slash(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     assert len(opened(Path("./digits").resolve())) == 2
     assert len(DataSpec.parse("./digits").open(8)) == 2
-    assert listed("digits").name == "digits"
+    assert len(DataSpec.parse(Path("digits")).open(8)) == 2, "a path that is no text is one too"
+    assert listed("zeuxis:digits").name == "digits"
+    with pytest.raises(UsageError, match=r"\./digits .*zeuxis:digits"):
+        listed("digits")
 
 
 # Classes and attributes.
@@ -783,3 +786,99 @@ def test_report_of_attributes(tmp_path: Path) -> None:
 
 def test_the_cache_is_where_files_say(tmp_path: Path) -> None:
     assert opened(write(tmp_path, some(1))).path.parent == files.cache_dir() / "packs"
+
+
+# Names that other systems wrote.
+
+
+def renamed_zip(path: Path, contents: dict[str, bytes], names: dict[str, bytes]) -> Path:
+    """A zip whose members have these bytes as names, without saying that they are UTF-8; each as long as its ASCII one."""
+    zipped(path, contents)
+    data = path.read_bytes()
+    for old, new in names.items():
+        assert len(old) == len(new) and data.count(old.encode()) == 2
+        data = data.replace(old.encode(), new)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda name: name.replace("/", "\\"),
+        lambda name: f"./{name}",
+        lambda name: f".\\{name}".replace("/", "\\"),
+        lambda name: name.replace("/", "//"),
+        lambda name: name.replace("/", "/./"),
+    ],
+    ids=["backslashes", "dot", "dot and backslashes", "two slashes", "dot within"],
+)
+def test_a_zip_of_any_tool_is_read_like_a_folder(form: Any, tmp_path: Path) -> None:
+    contents = some(3, "a/{}.PNG") | some(2, "b/deep/x{}.WEBP") | {"b/note.txt": b"text"}
+    junk = {"__MACOSX/a/._0.PNG": b"x", "a/.DS_Store": b"x", "a/": b"", "b/deep/": b""}
+    folder = opened(write(tmp_path / "data", contents))
+    pack = opened(zipped(tmp_path / "a.zip", {form(name): data for name, data in (contents | junk).items()}))
+    assert pack.records() == folder.records() and pack.fingerprint == folder.fingerprint
+    assert classes(pack) == classes(folder) == ["a"] * 3 + ["b"] * 2
+    assert reasons(pack) == {"__MACOSX/a/._0.PNG": "hidden", "a/.DS_Store": "hidden", **reasons(folder)}
+
+
+def test_a_zip_with_a_table_and_backslashes(tmp_path: Path) -> None:
+    files = {"in\\a.png": png(), "in\\b.png": png("blue"), "in\\labels.csv": b"file,label\r\na.png,x\r\nb.png,y\r\n"}
+    assert classes(opened(zipped(tmp_path / "a.zip", files))) == ["x", "y"]
+    many = {f"{'ab'[i % 2]}\\{name}": data for i, (name, data) in enumerate(some(200).items())}
+    assert len(opened(zipped(tmp_path / "many.zip", many))) == 200, "in processes of their own too"
+
+
+def test_names_in_a_zip_that_do_not_say_their_encoding(tmp_path: Path) -> None:
+    contents = {"xx.png": png(), "y.png": png("blue"), "zzz.png": png("lime")}
+    raw = {"xx.png": "é.png".encode(), "y.png": "é.png".encode("cp437"), "zzz.png": "e\u0301.png".encode()}
+    pack = opened(renamed_zip(tmp_path / "a.zip", contents, {"xx.png": raw["xx.png"], "zzz.png": raw["zzz.png"]}))
+    assert sorted(names(pack)) == sorted(["é.png", "e\u0301.png", "y.png"])
+    pack = opened(renamed_zip(tmp_path / "b.zip", contents, {"y.png": raw["y.png"]}))
+    assert "é.png" in names(pack)
+
+
+def test_classes_come_in_natural_order(tmp_path: Path) -> None:
+    kinds = ["class10", "class2", "class1", "10", "9", "b", "B", "é"]
+    pack = opened(write(tmp_path, {f"{kind}/{i}.png": png() for i, kind in enumerate(kinds)}))
+    assert pack.classes == ["9", "10", "B", "b", "class1", "class2", "class10", "é"]
+    rows = "".join(f"{kind}/{i}.png,{kind}\n" for i, kind in enumerate(kinds))
+    assert opened(write(tmp_path, {"t.csv": f"file,label\n{rows}".encode()})).classes == pack.classes
+
+
+def test_class_folders_in_two_unicode_forms_are_one_class(tmp_path: Path) -> None:
+    write(tmp_path, {"Vo\u0308gel/1.png": png(), "V\u00f6gel/2.png": png(), "Hunde/3.png": png()})
+    pack = opened(tmp_path)
+    assert pack.classes == ["Hunde", "V\u00f6gel"] and sorted(classes(pack)) == ["Hunde", "V\u00f6gel", "V\u00f6gel"]
+
+
+# Folders of splits.
+
+
+@pytest.mark.parametrize("splits", [("train", "test"), ("Train", "val", "test"), ("training", "validation")])
+def test_splits_are_no_classes(splits: tuple[str, ...], tmp_path: Path) -> None:
+    """The folders within them are; the images of all are used, and that is said."""
+    files = {f"birds/{s}/{k}/{i}.png": png(COLOURS[i]) for s in splits for k in ("robin", "wren") for i in range(2)}
+    for source in (write(tmp_path / "data", files), zipped(tmp_path / "a.zip", files)):
+        pack = opened(source)
+        assert pack.classes == ["robin", "wren"] and len(pack) == 4 * len(splits)
+        assert [name.split("/")[2] for name in names(pack)] == classes(pack)
+        ((which, what),) = pack.notes
+        assert which == " and ".join(sorted(splits)) and f".../{splits[0]}" in what and "all are used" in what
+    flat = opened(write(tmp_path / "flat", {f"{split}/{i}.png": png() for split in splits for i in range(2)}))
+    assert flat.labels is None and len(flat.notes) == 1
+    assert opened(tmp_path / "data" / "birds" / splits[0]).notes == []
+
+
+def test_folders_beside_those_of_splits_are_classes(tmp_path: Path) -> None:
+    pack = opened(write(tmp_path, {f"{kind}/1.png": png() for kind in ("train", "bus", "test")}))
+    assert pack.classes == ["bus", "test", "train"] and pack.notes == []
+    assert opened(write(tmp_path / "one", {"train/1.png": png(), "train/2.png": png()})).notes == []
+
+
+def test_an_image_beside_class_folders_is_said_to_end_the_classes(tmp_path: Path) -> None:
+    write(tmp_path, {"cat/1.png": png(), "dog/1.png": png(), "root.png": png()})
+    assert opened(tmp_path).notes == [
+        ("root.png", "lies in no folder of a class (1 such), so the folders are no classes")
+    ]

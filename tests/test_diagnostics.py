@@ -62,7 +62,7 @@ def test_collapse_is_told_from_the_newest_sheet() -> None:
         [*rows(1, samples_diversity=0.1), *rows(3, prob_real=0.6)], {"r1_gamma": 1.0, "lr": 0.1}
     )
     assert finding.message == (
-        "collapse: the samples differ only 0.10 times as much as real images do; "
+        "collapse: the diversity of the samples is only 0.10 times that of real images; "
         "raise --r1-gamma (now 1.0), or lower --lr (now 0.1)"
     )
     assert diagnostics.findings([*rows(1, samples_diversity=0.1), *rows(1, samples_diversity=0.8)], {}) == []

@@ -365,7 +365,7 @@ def test_a_bound_of_the_likelihood_is_below_it_and_near() -> None:
 
 
 def test_the_network_takes_any_size_and_begins_at_zero() -> None:
-    net = DenoisingUNet(30, 3, width=16, blocks=1, patch=4)
+    net = DenoisingUNet(30, 3, width=16, blocks=1, patch=4, conditions=0)
     condition = net(torch.randn(2, 3, 30, 30), torch.ones(2, 1, 1, 1), torch.zeros(2))
     assert condition.shape == (2, 3, 30, 30) and bool((condition == 0).all())
 

@@ -164,15 +164,15 @@ def test_expressions(text: str, expected: list[tuple[float, dict[int, bool]]]) -
             "smiling womann",
             "'womann' \\(did you mean 'woman'\\?\\); there are the attributes: smiling / neutral, woman",
         ),
-        ("woman with hats", "nothing is called 'hats'"),
+        ("woman with hats", "no attribute or class 'hats'"),
         ("", "empty"),
         ("woman + ", "nothing stands after a \\+"),
         ("woman - + man", "nothing stands after a -"),
-        ("smiling neutral man", "nothing is both smiling and neutral"),
-        ("blond hair without blond hair", "nothing is both blond hair and not blond hair"),
+        ("smiling neutral man", "no image is both smiling and neutral"),
+        ("blond hair without blond hair", "no image is both blond hair and not blond hair"),
         ("woman without", "nothing follows 'without'"),
         ("a person", "names no attribute"),
-        ("sneaker - boot", "nothing is called 'sneaker'"),
+        ("sneaker - boot", "no attribute or class 'sneaker'"),
     ],
 )
 def test_expressions_that_mean_nothing_say_so_on_one_line(text: str, message: str) -> None:
@@ -346,7 +346,7 @@ def test_a_rare_term_repeats_its_few_examples(known: Candidates) -> None:
 def test_a_term_without_examples_says_so(known: Candidates) -> None:
     men = known.labels[:, WOMAN] < 0.5
     only = Candidates(known.latents[men], known.labels[men], known.origins[men])
-    with pytest.raises(UsageError, match="samples is read as 'smiling woman'"):
+    with pytest.raises(UsageError, match="samples is classified as 'smiling woman'"):
         choose_examples(LECTURE, only, count=3)
 
 
@@ -461,7 +461,7 @@ def test_score_of_a_linear_model_is_perfect(toy: Toy, known: Candidates, express
     assert rated.target == 1
     assert set(rated.each.values()) == {1.0}
     assert set(rated.changed.values()) == {0.0}
-    assert "100 % of 20 results are as asked, 5 averaged" in rated.describe()[0]
+    assert "target reached by 100 % of 20 results, averages of 5" in rated.describe()[0]
 
 
 def test_score_counts_what_is_wrong_and_what_changed(toy: Toy, known: Candidates) -> None:
@@ -479,7 +479,7 @@ def test_score_counts_what_is_wrong_and_what_changed(toy: Toy, known: Candidates
     assert rated.target == 0
     assert rated.each == {"smiling": 1.0, "man": 0.0}
     assert rated.changed == {"glasses": 0.0, "blond hair": 1.0}
-    assert "changed though they should not: glasses 0 %, blond hair 100 %" in rated.describe()
+    assert "unintended changes: glasses 0 %, blond hair 100 %" in rated.describe()
 
 
 def test_score_of_classes_is_the_class_they_add_up_to(toy: Toy, known: Candidates) -> None:
@@ -529,7 +529,7 @@ def test_examples_of_attributes_and_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("digits:eleven", "nothing is called 'eleven'"),
+        ("digits:eleven", "no attribute or class 'eleven'"),
         ("digits:3 - 5", "is an expression"),
         ("nowhere.png", "no such folder or file"),
         ("nowhere:3", "no such folder or file"),

@@ -73,7 +73,6 @@ MODES = {
     "TIFF CMYK": (flat("CMYK", (0, 255, 255, 0), "TIFF"), (255, 0, 0)),
     "JPEG CMYK": (flat("CMYK", (0, 255, 255, 0), "JPEG", quality=100), (255, 0, 0)),
     "TIFF float": (flat("F", 0.5, "TIFF"), (128, 128, 128)),
-    "TIFF float of 255": (flat("F", 77.0, "TIFF"), (77, 77, 77)),
     "TIFF 32 bits": (flat("I", 2**31 - 1, "TIFF"), (127, 127, 127)),
     "WebP": (flat("RGB", (10, 200, 30), "WEBP", lossless=True), (10, 200, 30)),
     "WebP half": (flat("RGBA", (200, 0, 100, 128), "WEBP", lossless=True), (227, 127, 177)),
@@ -138,6 +137,36 @@ def test_exif_says_what_is_up(turn: int, shape: tuple[int, int], resize_mode: st
         assert np.array_equal(np.asarray(seen), np.asarray(upright)), "the test itself"
         difference = decode(data, 16, 3, resize_mode).astype(int) - decode(encoded(upright), 16, 3, resize_mode)
         assert np.abs(difference).max() <= 1, kind
+
+
+def held(upright: Image.Image, turn: int, kind: str, **options: Any) -> bytes:
+    """A file whose pixels are stored as a camera that was held so stores them."""
+    undo = [None, None, 0, 3, 1, 5, 2, 6, 4][turn]  # the transposition that a viewer undoes
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    return encoded(upright if undo is None else upright.transpose(Image.Transpose(undo)), kind, exif=exif, **options)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_halves_are_those_of_the_upright_image(turn: int, kind: str) -> None:
+    upright = Image.new("RGB", (96, 48), "red")
+    upright.paste("blue", (48, 0, 96, 48))
+    upright.paste("lime", (0, 0, 96, 8))
+    options: dict[str, Any] = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}.get(kind, {})
+    data = held(upright, turn, kind, **options)
+    for half, inside in (("left", (255, 0, 0)), ("right", (0, 0, 255))):
+        found = decode(data, 48, 3, half).astype(int)
+        assert np.abs(found[12:] - inside).max() <= 8, half
+        assert np.abs(found[:5] - (0, 255, 0)).max() <= 8, "what is up"
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_halves_of_a_jpeg_that_is_decoded_smaller(turn: int) -> None:
+    upright = gradient(600, 300)
+    data = held(upright, turn, "JPEG", quality=98)
+    for half in ("left", "right"):
+        assert np.abs(decode(data, 32, 3, half).astype(int) - decode(encoded(upright), 32, 3, half)).max() <= 6
 
 
 def test_exif_in_a_jpeg_that_is_decoded_smaller() -> None:
@@ -323,6 +352,7 @@ def test_a_floating_point_image_that_is_no_picture() -> None:
     assert "floating point" in refusal(flat("F", -5.0, "TIFF"))
     assert "floating point" in refusal(flat("F", float("nan"), "TIFF"))
     assert "floating point" in refusal(flat("F", 1e9, "TIFF"))
+    assert "floating point" in refusal(flat("F", 77.0, "TIFF")), "a scale of 255 would be told by the picture alone"
 
 
 @pytest.mark.parametrize(

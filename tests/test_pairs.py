@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,54 @@ def test_pictures_side_by_side_are_halved(tmp_path: Path) -> None:
         for i in range(3):
             assert (found.source.images[i] == first + i).all()
             assert (found.image.images[i] == 200 - first + i).all()
+
+
+# EXIF orientation, and how a camera that was held so stores an upright image.
+HELD = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def held(page: Image.Image, turn: int, path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    (page.transpose(HELD[turn]) if turn in HELD else page).save(path, exif=exif)
+
+
+@pytest.mark.parametrize("ending", ["png", "webp", "tif"])
+def test_pictures_side_by_side_are_halved_upright(ending: str, tmp_path: Path) -> None:
+    for turn in range(1, 9):
+        page = Image.new("RGB", (32, 16), (turn, turn, turn))
+        page.paste((200 + turn,) * 3, (16, 0, 32, 16))
+        page.paste((100, 100, 100), (0, 0, 32, 4))  # what is up
+        held(page, turn, tmp_path / f"{turn}.{ending}")
+    found = opened(str(tmp_path))  # each is twice as wide as high, as it is seen
+    assert len(found) == 8 and {tuple(record["size"]) for record in found.source.records()} == {(32, 16)}
+    most = 12 if ending == "webp" else 0
+    for i in range(8):
+        for pack, value in ((found.source, i + 1), (found.image, 201 + i)):
+            inside = pack.images[i].astype(int)
+            assert np.abs(inside[8:] - value).max() <= most and np.abs(inside[:3] - 100).max() <= most, i + 1
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_sources_are_derived_of_upright_images(turn: int, tmp_path: Path) -> None:
+    page = Image.new(
+        "RGB", (16, 16), (250, 250, 250)
+    )  # of the size that is learned: a turned reduction rounds otherwise
+    page.paste((200, 30, 30), (1, 2, 6, 13))
+    for name, each in (("upright", 1), ("held", turn)):
+        (tmp_path / name).mkdir()
+        held(page, each, tmp_path / name / "1.png")
+    for way in ("edges", "grey", "blur", "labels"):
+        one, other = (opened(f"{way} -> {tmp_path / name}").source.images for name in ("upright", "held"))
+        assert np.array_equal(one, other)
 
 
 def test_single_images_are_no_pairs(tmp_path: Path) -> None:
@@ -236,3 +285,15 @@ def test_an_emoji_of_lines_has_only_its_lines() -> None:
         drawn[view] = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     assert drawn["line"][20, 20] == 0 and drawn["line"][50, 50] == 255 and (drawn["line"] == 255).mean() > 0.9
     assert drawn["colour"][50, 50].tolist() == [255, 0, 0] and drawn["colour"][20, 20].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_of_pairs_are_the_same_in_every_unicode_form(forms: tuple[Any, Any], tmp_path: Path) -> None:
+    for folder, form, first in (("a", forms[0], 0), ("b", forms[1], 100)):
+        for i, name in enumerate(("Vögel/é", "Vögel/ñ", "zoë")):
+            plain(tmp_path / folder / f"{unicodedata.normalize(form, name)}.png", first + i)
+    found = opened(f"{tmp_path / 'a'} -> {tmp_path / 'b'}")
+    one, two = (pack.images[places, 0, 0, 0] for pack, places in zip((found.source, found.image), found.places))
+    assert sorted(one.tolist()) == [0, 1, 2] and (two - one == 100).all()
+    plain(tmp_path / "a" / f"{unicodedata.normalize(forms[1], 'zoë')}.png", 50)
+    assert len(opened(f"{tmp_path / 'a'} -> {tmp_path / 'b'}")) == 2, "two of one name are in no pair"

@@ -32,6 +32,7 @@ from torch.optim import Adam, Optimizer
 from waiting import PATIENCE, wait_for_file
 from zeuxis import families, storage
 from zeuxis.data import DataSpec, Pack
+from zeuxis.data.checked import CheckedImages
 from zeuxis.data.listing import Shape
 from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
 from zeuxis.io import files
@@ -95,10 +96,8 @@ def blobs(folder: Path, size: int, channels: int, *, count: int = 40) -> Pack:
     centre, width = draw.uniform(0.1 * size, 0.9 * size, (count, 2, 1, 1)), draw.uniform(1, size / 3, (count, 1, 1))
     grey = np.exp(-((x - centre[:, 0]) ** 2 + (y - centre[:, 1]) ** 2) / (2 * width**2))
     pixels = (255 * grey[..., None] * draw.uniform(0.3, 1, (count, 1, 1, channels))).astype(np.uint8)
-    path = folder / "images.bin"
-    if not path.exists():
-        path.write_bytes(pixels.tobytes())
-    return Pack(folder, "blobs", pixels, None, [], [], [], hashlib.sha256(pixels).hexdigest(), Shape(size, channels))
+    digest = hashlib.sha256(pixels).hexdigest()
+    return Pack(folder, "blobs", CheckedImages(pixels), None, [], [], [], digest, Shape(size, channels))
 
 
 def open_blobs(spec: DataSpec, model: Model, *, progress: Callable[[int, int], None]) -> Pack:
@@ -159,7 +158,7 @@ def test_a_named_set_trains_at_its_own_size_unless_told(
     )
     assert storage.read_model_folder(run / "model")[0]["options"]["size"] == 28
     run = runs.start(
-        settings(tmp_path / "b", steps=1), Toy, {"size": 16}, data=DataSpec.parse("fashion-mnist"), display=quiet
+        settings(tmp_path / "b", steps=1), Toy, {"size": 16}, data=DataSpec.parse("zeuxis:fashion-mnist"), display=quiet
     )
     assert storage.read_model_folder(run / "model")[0]["options"]["size"] == 16
 
@@ -503,7 +502,7 @@ def mortal(function: Callable[..., Any], left: list[int]) -> Callable[..., Any]:
 CHANGES = ("open", "write", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir")  # calls that change a disk
 
 PHASES: dict[str, tuple[Any, str]] = {
-    "start": (runs, "prepare"),
+    "start": (runs, "prepare_model"),
     "scan": (runs, "open_data"),
     "reading": (Lines, "work"),
     "step": (engine, "train_step"),
@@ -518,6 +517,7 @@ def child(job: dict[str, Any]) -> None:
     """What a forked process does: one command, as the command line would."""
     os.dup2(os.open(job["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     os.environ["ZEUXIS_TEST_RUN"] = job["out"]
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if job.get("nohup") else signal.SIG_DFL)
     if not job.get("real"):
         runs.open_data = open_blobs
     if job.get("slow"):
@@ -626,7 +626,9 @@ def server(data: DataSpec) -> Iterator[Server]:
 
 
 CALLS = {"start": [1], "scan": [1], "step": [1, 8], "sample": [1, 2], "metrics": [1, 4], "save": [1, 3], "end": [1]}
-SIGNALS = [(phase, call, number) for phase in CALLS for call in CALLS[phase] for number in ("SIGINT", "SIGTERM")]
+SIGNALS = [
+    (phase, call, number) for phase in CALLS for call in CALLS[phase] for number in ("SIGINT", "SIGTERM", "SIGHUP")
+]
 
 
 @pytest.mark.parametrize(("phase", "call", "name"), SIGNALS * (10 if RELEASE else 1))
@@ -654,6 +656,35 @@ def test_signal_in_every_phase_saves_and_leaves(
     server.begin(tmp_path, run)
     assert server.end() == 0
     assert digests(run) == never_stopped
+
+
+@pytest.mark.parametrize("phase", ["start", "step", "save"])
+def test_hangup_that_was_ignored_at_the_start_stays_ignored(
+    tmp_path: Path, server: Server, never_stopped: dict[str, str], phase: str
+) -> None:
+    """As under nohup."""
+    process = server.begin(tmp_path, slow=phase, call=1, nohup=True)
+    wait_for_file(tmp_path / "marker")
+    os.kill(process, signal.SIGHUP)
+    (tmp_path / "go").touch()
+    assert server.end() == 0
+    assert digests(only_run(tmp_path)) == never_stopped
+
+
+def test_signals_that_follow_a_hangup_do_not_cut_its_save(
+    tmp_path: Path, server: Server, never_stopped: dict[str, str]
+) -> None:
+    """A shell that ends sends several."""
+    process = server.begin(tmp_path, slow="save", call=2)
+    wait_for_file(tmp_path / "marker")
+    for number in (signal.SIGHUP, signal.SIGCONT, signal.SIGHUP, signal.SIGTERM):
+        os.kill(process, number)
+    (tmp_path / "go").touch()
+    assert server.end() == 129
+    assert "saved at step" in (tmp_path / "stderr").read_text()
+    server.begin(tmp_path, only_run(tmp_path))
+    assert server.end() == 0
+    assert digests(only_run(tmp_path)) == never_stopped
 
 
 def begun(out: Path) -> list[str]:
@@ -684,7 +715,7 @@ def test_second_interrupt_ends_at_once(
     assert digests(only_run(tmp_path)) == never_stopped
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_signal_while_images_are_read_leaves_no_orphan(tmp_path: Path, server: Server, name: str) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
@@ -721,7 +752,7 @@ def test_step_that_takes_too_long_is_given_up(tmp_path: Path, server: Server, ne
     assert server.end() == 143
     assert begun(tmp_path) == []
     message = (tmp_path / "stderr").read_text()
-    assert "in the middle of step 7; the newest checkpoint is step 4" in message
+    assert "during step 7; the newest checkpoint is step 4" in message
     server.begin(tmp_path, only_run(tmp_path))
     assert server.end() == 0
     assert digests(only_run(tmp_path)) == never_stopped
@@ -790,7 +821,7 @@ def assert_diverged(
     with pytest.raises(DivergedError, match=named) as raised:
         runs.start(settings(out, steps=9, batch_size=8), family, options, data=data, display=quiet)
     assert raised.value.exit_code == 3
-    assert "the checkpoint of step 4 is kept, but resuming it would meet the same number again" in str(raised.value)
+    assert "the checkpoint of step 4 is kept, but resuming it would diverge again" in str(raised.value)
     run = only_run(out)
     assert str(raised.value) in (run / "log.txt").read_text()
     checkpoint = storage.Run.open(run).load_checkpoint()
@@ -1033,7 +1064,9 @@ def test_bad_options_are_refused_before_data_is_read(data: DataSpec, tmp_path: P
     with pytest.raises(DataError, match=r"learns from source, which .* does not have"):
 
         class Needy(Toy):
-            needs = frozenset({"image", "source"})
+            @property
+            def needs(self) -> frozenset[str]:
+                return frozenset({"image", "source"})
 
         Needy.__module__ = Toy.__module__
         runs.start(settings(tmp_path), Needy, {}, data=data, display=quiet)

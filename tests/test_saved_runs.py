@@ -13,6 +13,8 @@ import torch
 from zeuxis import api, families, renamed
 from zeuxis.cli import train as train_command
 from zeuxis.errors import UsageError
+from zeuxis.judging.comparison import compared_run
+from zeuxis.metrics.features import digest
 from zeuxis.model import Latent, Model, Translator, options_of
 from zeuxis.storage import Run
 from zeuxis.training.config import read
@@ -60,6 +62,22 @@ def test_a_run_of_before_loads_and_resumes(name: str, tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == [1, 2, 5]
     assert not OLD_METRICS & {key for row in rows for key in row}
     assert any(key.endswith("/loss") for key in rows[-1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_evaluation_of_before_is_known_to_be_of_these_weights(name: str, tmp_path: Path) -> None:
+    run = unpacked(name, tmp_path)
+    kept = safetensors.torch.load_file(run / "model" / "model.safetensors")
+    stored = {"about": {"weights": digest(kept)}, "scores": [], "warnings": []}
+    (run / "evaluation.json").write_text(json.dumps(stored))
+    model = api.load(run, device="cpu")
+    if isinstance(model, Latent):
+        assert not compared_run(run, model, range(1)).stale
+        stored["about"]["weights"] = digest({**kept, next(iter(kept)): torch.zeros(1)})
+        (run / "evaluation.json").write_text(json.dumps(stored))
+        assert compared_run(run, model, range(1)).stale
+    else:
+        assert digest(renamed.tensors_before(model.family(), model.state_dict())) == digest(kept)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from commandline import typed
@@ -18,6 +19,7 @@ from zeuxis.data.catalog import NamedSet, set_names
 from zeuxis.data.image_files import FileSet
 from zeuxis.data.specs import TASKS, PairSpec, SingleSpec
 from zeuxis.errors import UsageError
+from zeuxis.explore.examples import examples
 from zeuxis.storage import Run
 
 TEXTS = [
@@ -70,11 +72,95 @@ def test_one_set_is_a_name_or_a_path() -> None:
         DataSpec.parse("maps.lamps").open()
 
 
-def test_a_named_set_goes_before_a_folder_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "digits").mkdir()
+BOTH = [
+    "digits",
+    "maps/train",
+    "photos:9",
+    "avatars/test:5",
+    "maps.relief",
+    "night/test",
+    "fashion-mnist",
+    "map-to-aerial",
+]
+
+
+@pytest.mark.parametrize("word", BOTH)
+def test_a_word_that_could_mean_a_path_too_is_refused(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names both spellings, and each of them is read; so it is at both ends of pairs."""
     monkeypatch.chdir(tmp_path)
-    assert DataSpec.parse("digits") == SingleSpec(NamedSet("digits"))
-    assert DataSpec.parse("./digits") == SingleSpec(FileSet("./digits"))
+    path = word.partition(":")[0]
+    known = DataSpec.parse(word)
+    Path(path).mkdir(parents=True)
+    texts = [word] if isinstance(known, PairSpec) else [word, f"{word} -> here", f"here -> {word}", f"edges -> {word}"]
+    for text in texts:
+        with pytest.raises(UsageError) as caught:
+            DataSpec.parse(text)
+        assert f"./{path} " in str(caught.value) and f"zeuxis:{word} " in str(caught.value)
+    assert DataSpec.parse(f"./{path}") == SingleSpec(FileSet(f"./{path}"))
+    assert DataSpec.parse(f"zeuxis:{word}") == known
+    assert DataSpec.parse(str(tmp_path / path)) == SingleSpec(FileSet(str(tmp_path / path)))
+    assert DataSpec.parse(f"{path}{os.sep}").images == FileSet(f"{path}{os.sep}"), "a separator at the end"
+
+
+def test_a_split_of_ones_own_folder_is_not_that_of_a_named_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("maps").mkdir()
+    for word in ("maps/test", "maps/val", "maps:3"):
+        with pytest.raises(UsageError, match="zeuxis:maps"):
+            DataSpec.parse(word)
+    assert DataSpec.parse("maps.relief").images == NamedSet("maps", "relief"), "no folder is called so"
+    Path("night").write_bytes(b"a file counts too")
+    with pytest.raises(UsageError, match=r"\./night "):
+        DataSpec.parse("night")
+
+
+@pytest.mark.parametrize("word", [*derived_sources.DERIVATIONS, "left", "right"])
+def test_two_folders_of_ones_own_are_read_whatever_the_first_is_called(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = PairSpec(FileSet("pictures"), source=word)
+    assert DataSpec.parse(f"{word} -> pictures") == made
+    Path(word).mkdir()
+    read = PairSpec(FileSet("pictures"), source=FileSet(f"./{word}"))
+    assert DataSpec.parse(f"{word} -> pictures") == read
+    assert DataSpec.parse(str(read)) == DataSpec.stored(str(read)) == read
+    assert DataSpec.parse(f"zeuxis:{word} -> pictures") == made
+    with pytest.raises(UsageError, match=rf"\./{word} .*zeuxis:{word} "):
+        DataSpec.parse(f"{word} -> avatars")
+
+
+def test_a_path_object_is_always_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("avatars", "maps.relief", "day-to-night", "edges"):
+        spec = DataSpec.parse(Path(name))
+        assert spec == SingleSpec(FileSet(f"./{name}")) and DataSpec.parse(str(spec)) == spec
+        assert str(spec.absolute()) == str(tmp_path / name)
+
+
+@pytest.mark.parametrize("word", ["zeuxis:birds", "zeuxis:", "zeuxis:./photos", "zeuxis:edges", "here -> zeuxis:grey"])
+def test_what_zeuxis_does_not_know_by_name_is_refused(word: str) -> None:
+    with pytest.raises(UsageError, match="known by name"):
+        DataSpec.parse(word)
+
+
+@pytest.mark.parametrize(
+    "text", ["photos", "maps/test:5", "day-to-night/test", "edges -> digits", "maps.map -> maps.aerial"]
+)
+def test_what_a_run_stored_means_what_it_meant(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever folders are there when it is read again; so it was stored before there was a mark for names too."""
+    monkeypatch.chdir(tmp_path)
+    meant = DataSpec.parse(text)
+    for name in ("photos", "maps/test", "night", "day-to-night/test", "edges", "digits", "maps.map", "maps.aerial"):
+        Path(name).mkdir(parents=True)
+    stored = str(meant.absolute())
+    assert stored == text and DataSpec.stored(stored) == meant
+    with pytest.raises(UsageError, match="zeuxis:"):
+        DataSpec.parse(text)
+    for own in ("./photos", "./edges -> ./pictures", "./left -> ./right"):
+        assert DataSpec.stored(str(DataSpec.parse(own).absolute())) == DataSpec.parse(own).absolute()
 
 
 def test_pairs_have_two_ends() -> None:
@@ -86,11 +172,14 @@ def test_pairs_have_two_ends() -> None:
     assert DataSpec.parse("grey-to-colour:9") == DataSpec.parse("grey -> avatars:9")
 
 
-def test_a_path_that_exists_goes_before_tasks_and_arrows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_that_exists_goes_before_arrows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("x -> y", "map-to-aerial"):
+    Path("x -> y").mkdir()
+    assert DataSpec.parse("x -> y") == SingleSpec(FileSet("x -> y")), "what exists is a path"
+    for name in ("x", "y"):
         Path(name).mkdir()
-        assert DataSpec.parse(name) == SingleSpec(FileSet(name)), "what exists is a path"
+    with pytest.raises(UsageError, match="rename"):
+        DataSpec.parse("x -> y")
 
 
 def test_every_task_is_of_sets_that_are_here() -> None:
@@ -268,3 +357,51 @@ def test_a_run_parses_its_data_once(
     resolved.clear()
     assert typed("resume", str(run), "--steps", "3")[0] == 0
     assert len(resolved) == len(once)
+
+
+def test_every_command_that_reads_data_refuses_what_could_be_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And takes both spellings; a run resumes though a folder of the set's name appears; so does a copy of its options."""
+    monkeypatch.chdir(tmp_path)
+    assert typed("train", "gan", "digits", *COMMON)[0] == 0
+    folder(tmp_path / "digits")
+    for words in (
+        ("data", "digits"),
+        ("train", "gan", "digits"),
+        ("train", "gan", "digits", "--dry-run"),
+        ("train", "pix2pix", "here", "digits"),
+        ("train", "pix2pix", "digits", "here"),
+        ("evaluate", "1", "digits"),
+        ("interpolate", "1", "--from", "digits:1", "--to", "zeuxis:digits:2"),
+        ("interpolate", "1", "--from", "zeuxis:digits:2", "--to", "digits/test"),
+        ("invert", "1", "digits"),
+        ("edit", "1", "+ 3", "--seeds", "1", "--data", "digits"),
+        ("directions", "1", "3", "--data", "digits"),
+        ("arithmetic", "1", "3 - 2 + 1", "--data", "digits"),
+    ):
+        code, out, complaint = typed(*words)
+        assert (code, out) == (2, "") and "./digits" in complaint and "zeuxis:digits" in complaint, words
+    config = str(Run.open("runs/00001-gan-digits").path / "config.yaml")
+    assert typed("resume", "1", "--steps", "3")[0] == typed("train", "--config", config, "--steps", "2")[0] == 0
+    assert typed("train", "gan", "./digits", "--size", "16", *COMMON)[0] == 0
+    stored = [str(Run.open(run).config["data"]) for run in sorted(Path("runs").glob("0*"))]
+    assert stored == ["digits", "digits", str(tmp_path / "digits")]
+    assert typed("invert", "1", "zeuxis:digits:3", "--number", "1", "--steps", "1", "--restarts", "1")[0] == 0
+
+
+def test_what_pictures_show_is_parted_from_the_name_of_their_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    known = examples("digits:3", range(2), size=8, channels=1)
+    (tmp_path / "digits").mkdir()
+    for kind in ("robin", "wren"):
+        folder(tmp_path / "digits" / kind, 2)
+    assert torch.equal(examples("zeuxis:digits:3", range(2), size=8, channels=1), known)
+    assert examples("./digits:robin", range(2), size=8, channels=1).shape == (2, 1, 8, 8)
+    with pytest.raises(UsageError, match=r"\./digits .*zeuxis:digits"):
+        examples("digits:robin", range(2), size=8, channels=1)
+    Image.new("L", (8, 8)).save(tmp_path / "night", "PNG")
+    with pytest.raises(UsageError, match=r"\./night .*zeuxis:night"):
+        examples("night", range(1), size=8, channels=1)

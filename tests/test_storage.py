@@ -535,7 +535,7 @@ def test_a_config_that_is_not_one_is_refused(model_folder: Path, text: str, mess
 )
 def test_settings_that_are_not_a_table_are_refused(run: Run, text: str) -> None:
     (run.path / "config.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match=r"config\.yaml is not (valid YAML|a table)") as caught:
+    with pytest.raises(UsageError, match=r"config\.yaml is no(t valid YAML| table)") as caught:
         assert run.config
     assert "\n" not in str(caught.value)
 

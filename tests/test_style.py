@@ -346,7 +346,7 @@ def test_a_model_without_styles_says_so() -> None:
     for ask in (lambda: api.mix(model, rows=[0], columns=[1]), lambda: api.interpolate(model, space="w")):
         with pytest.raises(UsageError, match="no styles.*stylegan2"):
             ask()
-    with pytest.raises(UsageError, match="seed or more"):
+    with pytest.raises(UsageError, match="rows or columns have no seeds"):
         api.mix(stylegan(), rows=[], columns=[1])
 
 

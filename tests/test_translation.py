@@ -640,7 +640,7 @@ def test_without_pairs_only_the_look_is_judged(trained: dict[str, Path]) -> None
         model, choose_pairs(model, DataSpec.parse(folders(trained["data"])), count=40), EYES, made_up_vgg()
     )
     assert [row.name for row in found.rows] == ["FID[eyes]", "back: FID[eyes]"]
-    assert any("no known targets" in text for text in found.warnings)
+    assert any("no paired targets" in text for text in found.warnings)
 
 
 def test_compared_translations_are_of_the_same_sources(trained: dict[str, Path]) -> None:

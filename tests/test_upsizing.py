@@ -193,7 +193,7 @@ def test_the_eyes_are_no_part_of_the_model(tmp_path: Path) -> None:
     again.restore(cut.tensors(), json.loads(json.dumps(cut.scalars())))
     one, two = whole.model.state_dict(), go(again, 5).model.state_dict()
     assert all(torch.equal(value, two[name]) for name, value in one.items())
-    with pytest.raises(UsageError, match="lend it one"):
+    with pytest.raises(UsageError, match="needs a feature network"):
         turns(blind, 2)
 
 
@@ -610,7 +610,7 @@ def test_translate_enlarges_files_and_folders(run: Path, tmp_path: Path) -> None
 def test_baselines_enlarge_by_as_much(run: Path, tmp_path: Path) -> None:
     tiny(scale=2).save(tmp_path / "two")
     other, model = api.load(tmp_path / "two", device="cpu"), api.load(run, device="cpu")
-    with pytest.raises(UsageError, match="two enlarges by 2, the model by 4"):
+    with pytest.raises(UsageError, match="two upscales by 2, the model by 4"):
         api.evaluate(model, str(folder(tmp_path / "photos", 2)), baselines={"two": other})
 
 

@@ -21,6 +21,13 @@ _FETCHED = re.compile(
 )
 
 
+# The theme keeps each cell on one line, and what stands in the last column would be cut off.
+_TABLES = """\
+.wy-table-responsive table td, .wy-table-responsive table th { white-space: normal }
+.wy-table-responsive table td code { white-space: nowrap }
+"""
+
+
 def on_config(config: Any) -> None:
     """Give headings the anchors that they have on code forges."""
     config.mdx_configs.setdefault("toc", {})["slugify"] = pages.slug
@@ -31,7 +38,7 @@ def on_files(files: Any, *, config: Any) -> None:
     for place, markdown in pages.outside().items():
         files.append(File.generated(config, place, content=markdown))
     colours = HtmlFormatter(style="default").get_style_defs(".highlight")
-    files.append(File.generated(config, "code.css", content=colours))
+    files.append(File.generated(config, "code.css", content=f"{colours}\n{_TABLES}"))
     config.nav = pages.navigation()
 
 

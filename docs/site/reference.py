@@ -187,8 +187,9 @@ def _options(fields: Iterable[dataclasses.Field[Any]], owner: type) -> str:
 
 def _values(f: dataclasses.Field[Any], hint: Any) -> str:
     """The choices of an option, or its type and bounds."""
-    if get_origin(hint) is Literal:
-        return ", ".join(f"`{each}`" for each in get_args(hint))
+    choices = [each for each in (hint, *get_args(hint)) if get_origin(each) is Literal]
+    if choices:
+        return ", ".join(f"`{each}`" for each in get_args(choices[0]))
     kinds = [kind.__name__ for kind in (get_args(hint) or (hint,)) if kind is not type(None)]
     low, high = f.metadata.get("low"), f.metadata.get("high")
     if low is None and high is None:

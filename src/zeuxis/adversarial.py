@@ -1,21 +1,22 @@
-"""Adversarial losses, the turns of a GAN's step, gradient penalties, path length regularisation, the image pool."""
+"""GAN optimizers, losses and turns, gradient penalties, path length regularisation, and the image pool."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Adam, Optimizer
 
 from zeuxis.options import option
 
 
 class GANLoss(NamedTuple):
-    """A GAN loss, each part a mean over scores (any shape): the discriminator's on real and on fake images, the
-    generator's, and the probability (n, in [0, 1]) of "real" behind a score."""
+    """A GAN loss: discriminator loss on real and on fake scores, generator loss, each a mean over scores (any shape);
+    and the probability (n, in [0, 1]) of "real" for a score."""
 
     real: Callable[[Tensor], Tensor]
     fake: Callable[[Tensor], Tensor]
@@ -57,6 +58,13 @@ GAN_LOSSES = {
 }
 
 
+def adam(
+    players: Mapping[str, nn.Module], lr: float, betas: tuple[float, float] = (0.9, 0.999)
+) -> dict[str, Optimizer]:
+    """One Adam for each player, over all parameters of its network (fused: one kernel for all of them)."""
+    return {name: Adam(network.parameters(), lr, betas, fused=True) for name, network in players.items()}
+
+
 def interval_option() -> Any:
     """The option for the interval of lazy regularisation, as `lazy_weight` takes it."""
     return option(
@@ -82,9 +90,9 @@ def target_option() -> Any:
 
 class AdaptiveR1(nn.Module):
     """The scale of the R1 penalty: small at first, it rises while the discriminator separates real from fake beyond the
-    target, and falls below it. A faint texture may be all that separates them, and only a steep slope finds it.
+    target, and falls below it. Where a faint texture is the only difference, the discriminator needs a steep gradient.
 
-    The scale is a buffer, so that a resumed run goes on with it.
+    The scale is a buffer, kept by a resume.
     """
 
     scale: Tensor
@@ -96,7 +104,7 @@ class AdaptiveR1(nn.Module):
 
     @torch.no_grad()
     def update(self, gap: Tensor, images: int) -> None:
-        """Move the scale by as much as `images` allow: up where the gap D(real) - D(fake) exceeds the target, else down.
+        """Update the scale at a rate per image: up where the gap D(real) - D(fake) exceeds the target, else down.
         Without a target the scale stays 1."""
         if not self.target:
             return
@@ -116,7 +124,7 @@ def turns(
     """The turns of one step (Goodfellow 2014, algorithm 1 with k = 1): report, discriminator, generator.
 
     `score` gives the discriminator's scores of images (n c h w); `fake` still carries the generator's gradient. With
-    a weight the discriminator pays the R1 penalty too, scaled by `adaptive_r1` if there is one.
+    a weight the discriminator loss includes the R1 penalty, scaled by `adaptive_r1` if there is one.
     """
     real_score, fake_score = score(real), score(fake.detach())
     prob_real, prob_fake = loss.probability(real_score).mean(), loss.probability(fake_score).mean()
@@ -153,7 +161,7 @@ def gradient_penalty(
     """Mean squared distance from 1 of the norm of the score's gradient, at random points between real and fake images
     (n c h w): Gulrajani 2017, equation 3. One-sided, only norms above 1 count.
 
-    The critic must score each image by itself: a batch norm would mix the gradients of different images.
+    The critic must be independent per image: batch norm would mix the gradients of different images.
     """
     share = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = torch.lerp(fake.detach().float(), real.detach().float(), share).requires_grad_(True)
@@ -166,7 +174,7 @@ def gradient_penalty(
 def r1(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
     """Half the mean squared norm of the score's gradient at real images (n c h w): Mescheder 2018, equation 9.
 
-    The score of an image is the mean of those of its patches, where it has several.
+    The score of an image is the mean over its patches.
     """
     real = real.detach().requires_grad_(True)
     with torch.autocast(real.device.type, enabled=False):  # squares of small gradients underflow in half precision
@@ -176,8 +184,7 @@ def r1(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
 
 
 def path_lengths(synthesis: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
-    """How far images move for a small step of w (n d), in random directions of images: |J^T y| of Karras 2020, equation
-    4 (n), y being noise of norm 1 in each channel."""
+    """Path lengths |J^T y| (n) of w (n d): Karras 2020, equation 4; y is noise of norm 1 in each channel."""
     with torch.autocast(w.device.type, enabled=False):  # as for `r1`
         w = w.float() if w.requires_grad else w.float().requires_grad_(True)
         image = synthesis(w)
@@ -188,8 +195,7 @@ def path_lengths(synthesis: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
 
 
 class PathLength(nn.Module):
-    """The typical path length, a in equation 4: the mean over those seen, the late ones counting more; a buffer, as it
-    is a run's memory."""
+    """The mean path length, a in equation 4: an exponential moving average, kept in a buffer."""
 
     typical: Tensor
 
@@ -198,15 +204,15 @@ class PathLength(nn.Module):
         self.register_buffer("typical", torch.zeros(()))
 
     def among(self, lengths: Tensor) -> Tensor:
-        """The typical length, these (n) counted in; nothing is kept yet. The first are taken as they are."""
+        """The moving average updated by these lengths (n), without storing it; the first lengths initialise it."""
         mean = lengths.detach().mean()
         return torch.where(self.typical > 0, torch.lerp(self.typical, mean, 0.01), mean)
 
 
 class ImagePool(nn.Module):
-    """Images that a generator made earlier, so that a discriminator does not forget them (Shrivastava 2017, section 2.3).
+    """A history of generated images for the discriminator (Shrivastava 2017, section 2.3).
 
-    The pool is a buffer: a run that is resumed goes on with the same one.
+    The pool is a buffer, kept by a resume.
     """
 
     images: Tensor  # size c h w
@@ -218,10 +224,11 @@ class ImagePool(nn.Module):
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
 
     def draw(self, made: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """What the discriminator is shown (n c h w) for images just made, and what `keep` needs: slots in the pool, and
-        which of them get a new image.
+        """Images (n c h w) for the discriminator, given generated ones, and the arguments of `keep`: slots in the pool,
+        and which of them take a new image.
 
-        While there is room all are shown, and get a slot; later each is, at even odds, exchanged for an older one.
+        Until the pool is full, images pass unchanged and are stored; then each is swapped for a stored one with
+        probability 1/2.
         """
         size = len(self.images)
         new = made[:size]  # no more than all of the pool are exchanged at once
@@ -236,7 +243,7 @@ class ImagePool(nn.Module):
         return torch.cat((kept.where(old[:, None, None, None], new), made[size:])), (slots, old | fresh)
 
     def keep(self, made: Tensor, places: tuple[Tensor, Tensor]) -> None:
-        """Put the images into the slots that `draw` gave them."""
+        """Store the images in the slots from `draw`."""
         slots, given = places
         if not len(slots):
             return

@@ -20,6 +20,7 @@ from zeuxis.explore import Equation, LayerGroup, PathKind, Space, SpaceName
 from zeuxis.explore.arithmetic import AVERAGE, LENGTH
 from zeuxis.explore.spaces import decode_latents, space_of
 from zeuxis.io import files
+from zeuxis.io.paths import expanded
 from zeuxis.judging.comparison import Comparison, compared_run
 from zeuxis.judging.image_to_image import evaluate_translator
 from zeuxis.judging.reference import choose_reference
@@ -134,7 +135,7 @@ def arithmetic(
     model: Model,
     terms: str | HandPicked,
     *,
-    data: Data | Pack = "avatars",
+    data: Data | Pack = "zeuxis:avatars",
     average: int | None = None,
     seed: int = 0,
     triples: int = 0,
@@ -213,7 +214,8 @@ def export(model: str | Path, out: str | Path | None = None, *, family: str | No
     run = folder.parent if (folder.parent / "config.yaml").is_file() else Path()
     card = folder / "README.md"
     text = files.read_bytes(card, max_bytes=1 << 20).decode("utf-8", "replace") if card.is_file() else ""
-    return onnx.export_onnx(latent(load(folder, device="cpu", family=family)), out or run / "model.onnx", card=text)
+    target = expanded(str(out)) if out else run / "model.onnx"
+    return onnx.export_onnx(latent(load(folder, device="cpu", family=family)), target, card=text)
 
 
 def inspect_data(

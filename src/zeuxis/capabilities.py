@@ -1,14 +1,15 @@
-"""Asking a model for what it can do: latents to images, images to latents or to other images; who cannot says who can."""
+"""Checks of a model's capabilities, with errors that name the families that have them; translation and encoding."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from zeuxis import families
+from zeuxis import families, registry
 from zeuxis.errors import UsageError
 from zeuxis.io.tiling import enlarged, photograph
 from zeuxis.model import Encoder, Latent, Model, StyleBased, SuperResolution, Translator
@@ -29,8 +30,11 @@ ABILITIES: dict[str, tuple[type[Any], ...]] = {
 
 
 def matrix() -> dict[str, dict[str, bool]]:
-    """Of each family which of the `ABILITIES` it has."""
-    found = {name: families.find(name) for name in families.names()}
+    """The `ABILITIES` of each family; families of packages with failing imports are omitted."""
+    found: dict[str, type[Model]] = {}
+    for name in families.names():
+        with contextlib.suppress(UsageError):
+            found[name] = families.find(name)
     return {name: {word: issubclass(kind, types) for word, types in ABILITIES.items()} for name, kind in found.items()}
 
 
@@ -42,33 +46,34 @@ def latent(model: Model) -> Latent:
 
 
 def encoder(model: Model) -> Encoder:
-    """The model, if it finds the latent of an image; `UsageError` otherwise."""
+    """The model, if it has an encoder; `UsageError` otherwise."""
     if not isinstance(model, Encoder):
-        raise UsageError(f"{model.family()} cannot find the latent of an image; these families can: {_able(Encoder)}")
+        raise UsageError(f"{model.family()} cannot encode images; these families can: {_able(Encoder)}")
     return model
 
 
 def style_based(model: Model) -> StyleBased:
-    """The model, if its layers take styles; `UsageError` otherwise."""
+    """The model, if it is style-based; `UsageError` otherwise."""
     if not isinstance(model, StyleBased):
-        raise UsageError(f"{model.family()} has no styles, and no space w; these families have: {_able(StyleBased)}")
+        raise UsageError(f"{model.family()} has no styles and no space w; these families have: {_able(StyleBased)}")
     return model
 
 
 def translator(model: Model) -> Translator:
-    """The model, if it makes images from images; `UsageError` otherwise."""
+    """The model, if it is image-to-image; `UsageError` otherwise."""
     if not isinstance(model, Translator):
-        raise UsageError(f"{model.family()} translates no images; these families do: {_able(Translator)}")
+        raise UsageError(f"{model.family()} cannot translate images; these families can: {_able(Translator)}")
     return model
 
 
 @torch.no_grad()
 def translate(model: Model, image: Tensor, *, direction: str = "forward", seed: int | None = None) -> Tensor:
-    """What the model makes of images (n c h w, in [-1, 1]) of any height and width, on the CPU.
+    """Translations of images (n c h w, in [-1, 1]) of any height and width, on the CPU.
 
-    Of a model with noise (pix2pix: dropout) the first image has that of the seed, by itself 0, the next that of the seed
-    after it. Large images are made larger tile by tile.
-    `UsageError` where the model does not translate, not in that direction, not images of so many channels, or has no noise.
+    A stochastic model (pix2pix: dropout) uses `seed` (default 0) for the first image, the next seed for the next.
+    Super-resolution runs tile by tile on large images.
+    `UsageError` where the model is no translator, or is deterministic and given a seed, or direction or channels are
+    wrong.
     """
     able = translator(model)
     if direction not in able.directions:
@@ -76,7 +81,7 @@ def translate(model: Model, image: Tensor, *, direction: str = "forward", seed: 
     if image.shape[1] != able.in_channels(direction):
         raise UsageError(f"the images have {image.shape[1]} channels; {direction} takes {able.in_channels(direction)}")
     if seed is not None and not able.stochastic:
-        raise UsageError(f"{model.family()} has no noise to draw here; leave out the seed")
+        raise UsageError(f"{model.family()} is deterministic here; leave out the seed")
     if isinstance(able, SuperResolution):
         return enlarged(able, image)
     first, parts = seed or 0, enumerate(torch.split(image, BATCH))
@@ -84,17 +89,17 @@ def translate(model: Model, image: Tensor, *, direction: str = "forward", seed: 
 
 
 def enlarge(model: Model, image: Image.Image) -> Image.Image:
-    """An image (L, RGB, or RGBa for colour times opacity) made larger; grey stays grey, opacity is enlarged beside.
+    """The upscaled image (L, RGB, or RGBa: premultiplied alpha); grey stays grey, alpha is upscaled separately.
 
-    `UsageError` where the model makes nothing larger.
+    `UsageError` where the model does no super-resolution.
     """
     return photograph(super_resolution(model), image)
 
 
 def super_resolution(model: Model) -> SuperResolution:
-    """The model, if it makes images larger; `UsageError` otherwise."""
+    """The model, if it does super-resolution; `UsageError` otherwise."""
     if not isinstance(model, SuperResolution):
-        raise UsageError(f"{model.family()} makes no image larger; these families do: {_able(SuperResolution)}")
+        raise UsageError(f"{model.family()} cannot do super-resolution; these families can: {_able(SuperResolution)}")
     return model
 
 
@@ -105,5 +110,5 @@ def encode(model: Model, image: Tensor) -> Tensor:
 
 
 def _able(capability: type[Any]) -> str:
-    """The families with a capability, by name."""
-    return ", ".join(name for name in families.names() if issubclass(families.find(name), capability))
+    """The families of Zeuxis with a capability, by name: an error must not import the packages of others."""
+    return ", ".join(name for name in registry.built_in() if issubclass(families.find(name), capability))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from zeuxis import families, renamed, storage
+from zeuxis import families, registry, renamed, storage
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.io import files, parsing
 from zeuxis.io.guard import check_folder
+from zeuxis.io.paths import expanded
 from zeuxis.model import Model
 from zeuxis.storage.models import Shapes
 
@@ -45,8 +47,9 @@ def load_model(
 
 
 def trusted(name: str, family: type[Model] | str | None) -> type[Model]:
-    """The family that a file names; code from outside Zeuxis only runs when the user names it too."""
-    if isinstance(family, type) and family.family() == name:
+    """The family that a file names: Zeuxis' own, or that of an installed distribution; other code only runs when the user
+    names it too."""
+    if isinstance(family, type) and name in (family.family(), registry.address(family)):
         return family
     if ":" not in name or family == name:
         return families.find(name)
@@ -58,13 +61,16 @@ def find_model(path: str | Path) -> Path:
 
     `UsageError` where anything in the run, into which figures go, leads out of it.
     """
+    path = expanded(str(path))
     for folder in (Path(path), Path(path) / "model"):
         if _holds(folder, "config.json"):
             return _checked(folder, typed=Path(path))
     folder = find_run(path) / "model"
     if _holds(folder, "config.json"):
         return folder
-    raise UsageError(f"{path} has no model yet (no model/config.json); train on with: zeuxis resume {path}")
+    raise UsageError(
+        f"{path} has no model yet (no model/config.json); train on with: zeuxis resume {shlex.quote(str(path))}"
+    )
 
 
 def _checked(folder: Path, *, typed: Path) -> Path:
@@ -83,7 +89,7 @@ def data_of(path: str | Path) -> DataSpec | None:
         return None
     content = files.read_yaml(config)
     data = renamed.config(content).get("data") if isinstance(content, dict) else None
-    return DataSpec.parse(data) if isinstance(data, str) else None
+    return DataSpec.stored(data) if isinstance(data, str) else None
 
 
 def find_run(run: str | Path, *, runs: str | Path = "runs") -> Path:
@@ -97,9 +103,9 @@ def find_run(run: str | Path, *, runs: str | Path = "runs") -> Path:
 
 
 def _find_run(run: str | Path, runs: Path) -> Path:
+    text = run = expanded(str(run))
     if _holds(Path(run), "config.yaml"):
         return Path(run)
-    text = str(run)
     found = [folder for folder in sorted(runs.glob("*")) if _holds(folder, "config.yaml")]
     matches = [folder for folder in found if _answers_to(folder.name, text)]
     if len(matches) == 1:

@@ -1,4 +1,4 @@
-"""What a generative model is: options, networks, a game of losses, and what it can do (its capabilities are types)."""
+"""The interface of generative models: options, networks, losses, and capabilities as types."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from zeuxis import registry
 from zeuxis.errors import UsageError
 from zeuxis.io import files
+from zeuxis.io.paths import expanded
 from zeuxis.likelihood import HasLikelihood
 from zeuxis.options import ResizeMode, checked, checked_options, derived, option, options_of
 
@@ -38,7 +40,7 @@ __all__ = [
 
 
 class Batch(NamedTuple):
-    """What a model learns from; `Model.needs` names the columns it reads."""
+    """A training batch; `Model.needs` names the columns that the losses read."""
 
     image: Tensor  # n c h w, in [-1, 1]: what it should make
     source: Tensor | None = None  # n c h w: what it is given (translation, super-resolution)
@@ -47,7 +49,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Clock:
-    """Time as training knows it: steps done, and images seen."""
+    """Training progress: steps done, and images seen."""
 
     step: int = 0
     images: int = 0
@@ -59,17 +61,16 @@ Turn = tuple[str | None, dict[str, Tensor]]
 
 @dataclass(eq=False)
 class Model(nn.Module, ABC):
-    """A generative model: its fields are its options, its submodules its networks, `losses` its game.
+    """A generative model: its fields are its options, its submodules its networks.
 
     A family is one final subclass. `build` makes the networks from the options; `optimizers` gives one optimizer
-    per player; `losses` yields the turns of one step, each a player and its loss terms. After a `yield` the player
-    has moved, so a score that is used later must be computed later.
+    per player; `losses` yields the turns of one step, each a player and its loss terms. A `yield` updates the player:
+    compute later scores after it, with the new weights.
     """
 
     size: int = option(64, "height and width of the images, in pixels (named sets: their own)", low=8, high=1024)
     channels: int = option(3, "image channels: 1 greyscale, 3 RGB (named sets: their own)", low=1, high=4)
 
-    needs: ClassVar[frozenset[str]] = frozenset({"image"})
     training_only: ClassVar[tuple[str, ...]] = ()  # submodules that only training uses
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # other defaults of options, by name: "paper"
     resize_mode: ClassVar[ResizeMode] = "crop"  # how a person's own photographs become squares, if nobody says
@@ -96,16 +97,21 @@ class Model(nn.Module, ABC):
         """The turns of one training step."""
 
     def lr_scale(self, clock: Clock) -> float:
-        """What the learning rates are multiplied by at this time: constant, unless a family says otherwise."""
+        """The learning-rate multiplier at this time; 1 by default."""
         return 1.0
 
     def schedule_breakpoints(self, batch_size: int) -> list[Clock]:
-        """The times from which a step is other work than before, and is measured anew: the first, unless a family says more."""
+        """The start of each phase with another cost per step, for measurements; by default the first step only."""
         return [Clock()]
 
     def diagnostics(self) -> dict[str, Tensor]:
-        """Pictures that show what is inside (n c h w, in [-1, 1]), by name: each is drawn beside the samples of a run."""
+        """Diagnostic images (n c h w, in [-1, 1]) by name; each becomes a contact sheet beside the samples of a run."""
         return {}
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The columns of `Batch` that the losses read; they may depend on the options."""
+        return frozenset({"image"})
 
     @property
     def options(self) -> dict[str, Any]:
@@ -113,36 +119,33 @@ class Model(nn.Module, ABC):
         return {f.name: getattr(self, f.name) for f in options_of(type(self))}
 
     def adjust(self, options: Mapping[str, Any]) -> None:
-        """Give options that do not change the networks other values (in place); `UsageError` for any that may not be."""
-        hints = get_type_hints(type(self))
+        """Set sampling options (in place); `UsageError` for any other option."""
         free = {f.name: f for f in options_of(type(self), at_sampling=True)}
         for name in options.keys() - free.keys():
-            some = f"it takes {', '.join(free)}" if free else "it has none that could"
-            raise UsageError(f"{name} of {self.family()} cannot be changed when it is sampled; {some}")
+            some = f"choose from {', '.join(free)}" if free else "it has no sampling options"
+            raise UsageError(f"{name} of {self.family()} cannot be changed at sampling; {some}")
         for name, value in options.items():
-            setattr(self, name, checked(free[name], hints[name], value))
+            setattr(self, name, checked(free[name], get_type_hints(type(self))[name], value))
 
     @classmethod
     def family(cls) -> str:
-        """The name that finds this class again: `dcgan`, or `my_module:MyModel` outside the package."""
-        package, _, name = cls.__module__.rpartition(".")
-        return name if package == "zeuxis.families" else f"{cls.__module__}:{cls.__qualname__}"
+        """The name of the family: `dcgan`, that of an entry point, or `my_module:MyModel`."""
+        return registry.name_of(cls) or registry.address(cls)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.parameters()).device
 
     def drop_training_only(self) -> Model:
-        """Remove what only training uses (in place); the model can still be sampled, encoded with, saved."""
-        for name in self.training_only:
-            if hasattr(self, name):
-                delattr(self, name)
+        """Remove the training_only submodules (in place); the model still samples, encodes and saves."""
+        for name in [name for name in self.training_only if hasattr(self, name)]:
+            delattr(self, name)
         return self
 
     def save(self, path: str | Path) -> None:
         """Write the folder that `zeuxis.load` reads: `config.json` and `model.safetensors`, training_only left out."""
-        folder = Path(path)
+        folder = Path(expanded(str(path)))
         weights = {
             name: value.detach().cpu().contiguous()
             for name, value in self.state_dict().items()
@@ -163,7 +166,7 @@ class Latent(Model):
 
     @property
     def decode_nfe(self) -> int:
-        """How often `decode` runs the networks: who asks for many images may ask for fewer where that is often."""
+        """Network function evaluations (NFE) of `decode`; evaluations use fewer images where it is high."""
         return 1
 
     def prior(self, seeds: Sequence[int]) -> Tensor:
@@ -179,21 +182,20 @@ class Latent(Model):
     def sample(self, n: int = 1, *, seed: int = 0, batch_size: int = 64) -> Tensor:
         """Images (n c h w, in [-1, 1]) for the seeds `seed ... seed + n - 1`; image i depends on its seed alone."""
         seeds = range(seed, seed + n)
-        parts = [self.decode(self.prior(seeds[i : i + batch_size])) for i in range(0, n, batch_size)]
-        return torch.cat(parts)
+        return torch.cat([self.decode(self.prior(seeds[i : i + batch_size])) for i in range(0, n, batch_size)])
 
 
 class StyleBased(Latent):
-    """A model that maps z to a second latent space w, one of which each layer of its synthesis takes as its style.
+    """A style-based model: a mapping network from z to w, and a synthesis network with a style w per layer.
 
-    In w images change more evenly than in z, paths are straight, and layers can take the styles of different images
+    The space w is less entangled than z and interpolates linearly; layers can mix the styles of different images
     (Karras 2019, https://arxiv.org/abs/1812.04948).
     """
 
     @property
     @abstractmethod
     def styles(self) -> int:
-        """How many layers take a style."""
+        """The number of layers with a style."""
 
     @abstractmethod
     def mapping(self, z: Tensor) -> Tensor:
@@ -201,18 +203,18 @@ class StyleBased(Latent):
 
     @abstractmethod
     def synthesize(self, w: Tensor) -> Tensor:
-        """Images (n c h w, in [-1, 1]) for styles w: of all layers (n d), or of each its own (n styles d)."""
+        """Images (n c h w, in [-1, 1]) for styles w: one for all layers (n d), or one per layer (n styles d)."""
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return self.synthesize(self.mapping(z))
 
 
 class Encoder(Latent):
-    """A model that also finds the latent of an image."""
+    """A latent model with an encoder."""
 
     @property
     def encode_nfe(self) -> int:
-        """How often `encode` runs the networks."""
+        """Network function evaluations (NFE) of `encode`."""
         return 1
 
     @abstractmethod
@@ -222,37 +224,40 @@ class Encoder(Latent):
 
 @dataclass(eq=False)
 class Translator(Model):
-    """A model from images to images."""
+    """An image-to-image model."""
 
     source_channels: int = option(3, "channels of the source images: 1 greyscale, 3 RGB", low=1, high=4)
 
-    needs = frozenset({"image", "source"})
     directions: ClassVar[tuple[str, ...]] = ("forward",)
     paired: ClassVar[bool] = True  # each source belongs to its image; else they are two unrelated sets
     degradation: ClassVar[str | None] = None  # how sources are made of single images, if nobody says
 
     @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"image", "source"})
+
+    @property
     def source_size(self) -> int:
-        """Height and width of the sources it learns from."""
+        """Height and width of the training sources."""
         return self.size
 
     def in_channels(self, direction: str = "forward") -> int:
-        """Channels of the images that are translated in a direction."""
+        """Input channels in a direction."""
         return self.source_channels if direction == self.directions[0] else self.channels
 
     @property
     def stochastic(self) -> bool:
-        """Whether what it makes depends on a seed, too."""
+        """Whether translations also depend on a seed."""
         return False
 
     @abstractmethod
     def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:
-        """Images (n c h w, in [-1, 1]) made from sources of any height and width; where noisy, of the seeds from this one on."""
+        """Translations (n c h w, in [-1, 1]) of sources of any height and width; if stochastic, seeded from `seed` on."""
 
 
 @dataclass(eq=False)
 class SuperResolution(Translator):
-    """A model that makes images larger: `scale` times as high and as wide as their sources."""
+    """A super-resolution model: images `scale` times as high and as wide as their sources."""
 
     scale: Literal[2, 4] = option(4, "upscaling factor")
 
@@ -266,31 +271,30 @@ class SuperResolution(Translator):
     @property
     @abstractmethod
     def receptive_radius(self) -> int:
-        """Pixels of a source, to each side, that what is made of one of them depends on: how far tiles must overlap."""
+        """The radius of the receptive field in source pixels: the overlap of tiles."""
 
 
-# Images (n c h w, in [-1, 1]) and a block to that block's features (n d h' w').
-Features = Callable[[Tensor, int], Tensor]
+Features = Callable[[Tensor, int], Tensor]  # images (n c h w, in [-1, 1]) and a block to its features (n d h' w')
 
 
 class UsesFeatures(Model):
-    """A model that learns by the features of a frozen network, which is lent to it and no part of it: neither its
-    parameters nor what is saved of it know the network."""
+    """A model with a perceptual loss on a frozen feature network. The network is set from outside: it is neither among
+    the parameters nor in the saved weights."""
 
     feature_network: Features | None = None
 
     @property
     def feature_weights(self) -> str:
-        """The user's own file of the network's weights; empty for those that are published in a package."""
+        """A file with the network's weights; empty for the published ones of a package."""
         return ""
 
     @property
     @abstractmethod
     def needs_features(self) -> bool:
-        """Whether it has anything to look at with its options."""
+        """Whether the options need the feature network."""
 
     def see(self, image: Tensor, block: int) -> Tensor:
-        """The features (n d h' w') of images at the end of a block; `UsageError` where nobody has lent it the network."""
+        """The features (n d h' w') of images after a block; `UsageError` without a feature network."""
         if self.feature_network is None:
-            raise UsageError(f"{self.family()} learns by a feature network: lend it one, model.eyes = ...")
+            raise UsageError(f"{self.family()} needs a feature network; set model.feature_network = ...")
         return self.feature_network(image, block)

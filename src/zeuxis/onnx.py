@@ -1,4 +1,4 @@
-"""A generator as one ONNX file, which needs neither Python nor PyTorch: for a web page, a phone, a game (onnx.ai)."""
+"""Export of a generator to one ONNX file, for runtimes without Python and PyTorch (onnx.ai)."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _SEEDS = range(64)  # compared before anything is written
 _MOST_BYTES = (1 << 31) - 1  # what one ONNX file can hold
 _ABOUT = """\
-z (n {latent}): numbers from a normal distribution, a row for each image.
-image (n {channels} {size} {size}): values in [-1, 1]; (image + 1) * 127.5 are those of a screen."""
+z (n {latent}): samples of a standard normal distribution, one row per image.
+image (n {channels} {size} {size}): values in [-1, 1]; (image + 1) * 127.5 gives 8-bit values."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The file that was written, its bytes, and how far its images are from the model's at most (of 2, -1 to 1)."""
+    """The written file, its size in bytes, and the largest difference from the model's images (in [-1, 1])."""
 
     path: Path
     size: int
@@ -42,7 +42,7 @@ class Exported:
 
 
 class _Decoder(nn.Module):
-    """The way from latents to images alone, as the exporter wants it: a module whose `forward` it is."""
+    """The decoder as a module with `forward`, as the exporter needs it."""
 
     def __init__(self, model: Latent) -> None:
         super().__init__()
@@ -53,10 +53,10 @@ class _Decoder(nn.Module):
 
 
 def export_onnx(model: Latent, path: str | Path, *, card: str = "") -> Exported:
-    """Write z -> image as an ONNX file for any number of latents, after it has drawn what the model draws.
+    """Write z -> image as an ONNX file for any batch size, after comparing its images with the model's.
 
-    `card` goes into the file as its description. `UsageError` where the packages are missing, or the family computes
-    what ONNX cannot.
+    `card` becomes the description in the file. `UsageError` where packages are missing, or the family has operations
+    outside ONNX.
     """
     for name in PACKAGES:
         _package(name)
@@ -100,7 +100,7 @@ def _content(model: Latent, z: Tensor, card: str) -> bytes:
 
 
 def _described(proto: Any, model: Latent, z: Tensor, card: str) -> bytes:
-    """The file's bytes: with what a reader must know, and without the exporter's traces of this machine's paths."""
+    """The file's bytes, with the description, and without local paths in the exporter's stack traces."""
     for part in (*proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output, proto.graph):
         del part.metadata_props[:]
         part.doc_string = ""
@@ -120,7 +120,7 @@ def _described(proto: Any, model: Latent, z: Tensor, card: str) -> bytes:
 
 
 def _difference(model: Latent, z: Tensor, content: bytes) -> float:
-    """How far the file's images are from the model's at most, one latent alone and the rest at once."""
+    """The largest difference of the file's images from the model's, at batch size 1 and in one batch."""
     runtime = _package("onnxruntime")
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
     found = [session.run(["image"], {"z": part.numpy()})[0] for part in (z[:1], z[1:])]

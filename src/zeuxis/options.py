@@ -1,4 +1,4 @@
-"""Options as fields of a dataclass: a default, a meaning, bounds, a group, and the check of a value (no torch)."""
+"""Options as dataclass fields with default, help text, bounds and group, and their validation (no torch)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_type_hints
 
 from zeuxis.errors import UsageError
+from zeuxis.registry import address
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -30,8 +31,10 @@ def option(
     group: OptionGroup = "model",
     at_sampling: bool = False,
 ) -> Any:
-    """A field that is an option: its default, its meaning in one line, its bounds (inclusive), its group in --help, and
-    whether a trained model may be given another value (`Model.adjust`, and the flags of the commands that draw)."""
+    """An option field: default, one line of help, inclusive bounds, group in --help.
+
+    `at_sampling`: a trained model accepts other values, by `Model.adjust` and the flags of the sampling commands.
+    """
     shown = "sampling" if at_sampling else group
     return field(
         default=default,
@@ -40,12 +43,12 @@ def option(
 
 
 def derived() -> Any:
-    """A field that follows from the options: no flag, not saved; `build` gives it its value."""
+    """A field derived from the options: no flag, not saved; `build` sets it."""
     return field(init=False, default=0)
 
 
 def options_of(owner: type, *, at_sampling: bool = False) -> list[dataclasses.Field[Any]]:
-    """The fields of a dataclass that are options, or only those that a trained model may be given anew."""
+    """The option fields of a dataclass, or only the sampling options."""
     fields = [f for f in dataclasses.fields(owner) if f.init]
     return [f for f in fields if f.metadata.get("at_sampling")] if at_sampling else fields
 
@@ -56,15 +59,17 @@ def flag_of(name: str) -> str:
 
 
 def checked_options(owner: Any) -> Iterator[tuple[str, Any]]:
-    """Name and checked value of each option of a dataclass's instance; `UsageError` at the first that is wrong."""
+    """Name and validated value of each option of an instance; `UsageError` at the first invalid one."""
     hints = get_type_hints(type(owner))
     for f in options_of(type(owner)):
         yield f.name, checked(f, hints[f.name], getattr(owner, f.name))
 
 
 def checked(f: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
-    """The value, as the field's type (a type, `Literal`, or a union of them with None); raise `UsageError` where it is of
-    another type, not finite, or out of bounds."""
+    """The value as the field's type (a type, `Literal`, or their union with None).
+
+    `UsageError` where it is of another type, not finite, or out of bounds.
+    """
     flag, kinds = flag_of(f.name), get_args(kind) or (kind,)
     words = [word for each in kinds for word in (get_args(each) or [each]) if not isinstance(word, type)]
     types = [each for each in kinds if isinstance(each, type) and each is not NoneType]
@@ -88,3 +93,15 @@ def _check_bounds(flag: str, value: Any, low: float | None, high: float | None) 
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         wanted = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
         raise UsageError(f"{flag} is {value}; expected {wanted}")
+
+
+def check_declaration(owner: type) -> None:
+    """Raise `UsageError` where a class with options is no dataclass with `eq=False`."""
+    where = address(owner)
+    for name, value in vars(owner).items():
+        if isinstance(value, dataclasses.Field):
+            raise UsageError(
+                f"the option {name} of {where} is not read, as the class is no dataclass; write @dataclass(eq=False) above it"
+            )
+    if owner.__hash__ is None:
+        raise UsageError(f"{where} cannot be hashed, as torch needs; write @dataclass(eq=False) above it")

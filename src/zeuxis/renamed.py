@@ -143,6 +143,16 @@ def tensors(family: str, values: Mapping[str, T]) -> dict[str, T]:
     return found
 
 
+def tensors_before(family: str, values: Mapping[str, T]) -> dict[str, T]:
+    """Weights of a family by name, in the names they had before: digests that were stored then are over those."""
+    found = dict(values)
+    for pattern, new in reversed(TENSORS.get(family, ())):
+        start, end = "^" * pattern.startswith("^"), "$" * pattern.endswith("$")
+        old = re.sub(r"[\^$\\]", "", pattern)
+        found = {re.sub(f"{start}{re.escape(new)}{end}", old, name): value for name, value in found.items()}
+    return found
+
+
 def _metric(name: str, old: bool) -> str:
     if old and name.endswith(_OLD_NORM):
         return name.removesuffix(_OLD_NORM) + _NORM

@@ -1,4 +1,4 @@
-"""From noise to images: diffusion's levels of noise and samplers over a denoiser, an energy's Markov chains, and noise."""
+"""Sampling: noise levels and samplers of diffusion, Markov chains of energy-based models, and noise sources."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from zeuxis.nets.boltzmann import Machine, Noise, draw
 
-# Images with noise (n ...) and its level, the standard deviation (n), to the images that are to be expected (n ...).
+# Noisy images (n ...) and noise levels, standard deviations (n), to denoised images (n ...): E[image | noisy].
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
 class Chance:
-    """Noise of one generator, or of torch's own, which training seeds at every step."""
+    """Noise from one generator, or from torch's global one, which training seeds at every step."""
 
     def __init__(self, generator: torch.Generator | None = None) -> None:
         self.generator = generator
@@ -30,7 +30,7 @@ class Chance:
 
 
 class Streams:
-    """Noise on the CPU, a stream for each seed; rows of one seed stand together, and depend on no other seed."""
+    """Noise on the CPU, an independent stream per seed; the rows of one seed are consecutive."""
 
     def __init__(self, seeds: Sequence[int]) -> None:
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -48,30 +48,31 @@ class Streams:
 
 
 def karras_sigmas(steps: int, low: float, high: float, *, rho: float = 7.0) -> list[float]:
-    """Levels of noise (steps + 1) from high down to low, and 0: dense where images are made (Karras 2022, equation 5)."""
+    """Noise levels (steps + 1) from high to low, then 0, denser at low levels (Karras 2022, equation 5)."""
     places = [i / max(steps - 1, 1) for i in range(steps)]
     return [(high ** (1 / rho) + place * (low ** (1 / rho) - high ** (1 / rho))) ** rho for place in places] + [0.0]
 
 
 def log_normal(u: Tensor, low: float, high: float) -> Tensor:
-    """Levels of noise for numbers drawn evenly from [0, 1]: log-normal (Karras 2022, table 1), and for one in 32 any level
-    between low and high, evenly in log. The log-normal alone hardly ever draws those that images begin with: above 20 one
-    in 4,000."""
+    """Noise levels for u ~ U[0, 1]: log-normal (Karras 2022, table 1), and log-uniform from low to high for one in 32.
+
+    The log-normal alone rarely covers the first levels of sampling: one in 4,000 is above 20.
+    """
     anywhere = low * (high / low) ** (u * 32).clamp(max=1)
     usual = -1.2 + 1.2 * torch.special.ndtri(((u * 32 - 1) / 31).clamp(1e-4, 1 - 1e-4))
     return torch.where(u * 32 < 1, anywhere, usual.exp())
 
 
 def linear_levels(steps: int = 1000) -> Tensor:
-    """The levels of noise (steps), rising, at which Ho 2020 trains: its betas, from 1e-4 to 0.02, as sigma of x / alpha."""
+    """The rising noise levels (steps) of Ho 2020: linear betas from 1e-4 to 0.02, as sigma of x / alpha."""
     kept = torch.linspace(1e-4, 0.02, steps, dtype=torch.float64).neg().log1p().cumsum(0).exp()
     return ((1 - kept) / kept).sqrt().float()
 
 
 def euler(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
-    """Images (n ...) that have noise of level sigmas[0], taken along the probability flow to sigmas[-1], down or up.
+    """Euler's method for the probability-flow ODE, from images (n ...) at level sigmas[0] to sigmas[-1], down or up.
 
-    The flow is dx / dsigma = (x - denoise(x, sigma)) / sigma (Karras 2022, equation 1); each step is straight.
+    The ODE is dx / dsigma = (x - denoise(x, sigma)) / sigma (Karras 2022, equation 1).
     """
     for here, there in pairwise(sigmas):
         x = x + (there - here) * slope(denoise, x, here)
@@ -79,7 +80,7 @@ def euler(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
 
 
 def heun(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
-    """The same, each step with the mean of the slopes at both its ends (Karras 2022, algorithm 1): two calls a step."""
+    """Heun's second-order method for the same ODE (Karras 2022, algorithm 1): two network evaluations per step."""
     for here, there in pairwise(sigmas):
         first = slope(denoise, x, here)
         reached = x + (there - here) * first
@@ -88,8 +89,7 @@ def heun(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
 
 
 def dpm_solver(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
-    """The same, denoised images being extrapolated in log sigma from this step's and the last's (Lu 2022, DPM-Solver++
-    2M, algorithm 2): second order at one call a step."""
+    """DPM-Solver++ 2M for the same ODE (Lu 2022, algorithm 2): second order at one network evaluation per step."""
     before, last = None, 0.0
     for here, there in pairwise(sigmas):
         clean = ahead = denoised(denoise, x, here)
@@ -104,9 +104,9 @@ def dpm_solver(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
 def ddim(
     denoise: Denoiser, x: Tensor, sigmas: Sequence[float], *, eta: float = 0.0, noise: Noise | None = None
 ) -> Tensor:
-    """Song 2021, equation 12, in x / alpha: the denoised image, what is left of the noise, and `eta` of it drawn anew.
+    """DDIM (Song 2021, equation 12) in x / alpha, with stochasticity `eta`.
 
-    At eta 0 each step is that of `euler`. Noise is a function of x, image by image, where no other is given.
+    At eta 0 each step is that of `euler`. By default noise is a function of x, image by image.
     """
     fresh = noise or (Streams([seed_of(row) for row in x]) if eta else None)
     for here, there in pairwise(sigmas):
@@ -118,7 +118,7 @@ def ddim(
 
 
 def ddpm(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], *, noise: Noise | None = None) -> Tensor:
-    """Ancestral sampling (Ho 2020, algorithm 2): all the noise that the posterior has is drawn anew at every step."""
+    """Ancestral sampling (Ho 2020, algorithm 2), with the full variance of the posterior at every step."""
     return ddim(denoise, x, sigmas, eta=1.0, noise=noise)
 
 
@@ -132,23 +132,23 @@ SAMPLERS: dict[str, Callable[[Denoiser, Tensor, Sequence[float]], Tensor]] = {
 
 
 def denoised(denoise: Denoiser, x: Tensor, sigma: float) -> Tensor:
-    """The images (n ...) that are to be expected behind x, all of which has noise of one level."""
+    """The denoised images (n ...) of x at one common noise level."""
     return denoise(x, x.new_full(x.shape[:1], sigma))  # not `len`: an exported file takes any number of images
 
 
 def slope(denoise: Denoiser, x: Tensor, sigma: float) -> Tensor:
-    """Where the probability flow leads (n ...), from x at a level of noise."""
+    """The slope dx / dsigma (n ...) of the probability-flow ODE at x."""
     return (x - denoised(denoise, x, sigma)) / sigma
 
 
 def seed_of(row: Tensor) -> int:
-    """A 63-bit seed out of the numbers themselves."""
+    """A 63-bit seed, hashed from the values."""
     content = row.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little") >> 1
 
 
 def gibbs(machine: Machine, hidden: Tensor, *, steps: int, noise: Noise) -> Tensor:
-    """Visible units (n d) after `steps` draws of them, with draws of the hidden units between, from hidden ones (n k)."""
+    """Visible units (n d) after `steps` of block Gibbs sampling from hidden units (n k)."""
     visible = machine.draw_visible(machine.visible_input(hidden), noise)
     for _ in range(steps - 1):
         hidden = draw(machine.hidden_input(visible), noise)
@@ -157,12 +157,12 @@ def gibbs(machine: Machine, hidden: Tensor, *, steps: int, noise: Noise) -> Tens
 
 
 def base_draws(machine: Machine, count: int, *, noise: Noise) -> Tensor:
-    """Visible units (count d) of the machine at beta 0, where all are independent."""
+    """Visible units (count d) of the RBM at beta 0, where all are independent."""
     return machine.draw_visible(machine.base.expand(count, -1), noise)
 
 
 def annealed(machine: Machine, betas: Sequence[float], *, count: int, noise: Noise) -> Tensor:
-    """Visible units (count d) of chains that begin at beta 0 and take one step at each of the betas (Neal 2001)."""
+    """Visible units (count d) by annealing: from beta 0, one Gibbs step at each of the betas (Neal 2001)."""
     visible = base_draws(machine, count, noise=noise)
     for beta in betas:
         hidden = draw(beta * machine.hidden_input(visible), noise)
@@ -171,9 +171,11 @@ def annealed(machine: Machine, betas: Sequence[float], *, count: int, noise: Noi
 
 
 def tempered(machine: Machine, betas: Sequence[float], visible: Tensor, *, steps: int, noise: Noise) -> Tensor:
-    """Visible units (n d) after `steps` of parallel tempering: a replica at each of the betas (the last is 1), all
-    started at `visible` (n * betas d, those of one chain together), and neighbours swapped with the chance that keeps
-    their joint distribution (Desjardins 2010, equation 6)."""
+    """Visible units (n d) after `steps` of parallel tempering (Desjardins 2010, equation 6).
+
+    One replica per beta (the last is 1) starts at `visible` (n * betas d, the replicas of a chain consecutive).
+    Neighbours swap by the Metropolis acceptance probability, which preserves their joint distribution.
+    """
     copies = len(betas)
     count = len(visible) // copies
     beta = torch.tensor(betas).to(visible).repeat(count)[:, None]
@@ -185,7 +187,7 @@ def tempered(machine: Machine, betas: Sequence[float], visible: Tensor, *, steps
 
 
 def _swapped(machine: Machine, visible: Tensor, beta: Tensor, *, first: int, noise: Noise) -> Tensor:
-    """The replicas (n copies d, returned as n * copies d), pairs of neighbours from the `first` on swapped by chance."""
+    """The replicas (n copies d, returned as n * copies d) after random swaps of neighbours from the `first` on."""
     count, copies, _ = visible.shape
     places = torch.arange(copies)
     partner = _partners(copies, first)
@@ -194,15 +196,15 @@ def _swapped(machine: Machine, visible: Tensor, beta: Tensor, *, first: int, noi
     here = machine.free_energy(flat, beta.repeat(count, 1), inputs=inputs)
     there = machine.free_energy(flat, beta[partner].repeat(count, 1), inputs=inputs)
     gain = (here - there).view(count, copies)
-    gain = gain + gain[:, partner]  # what both ends of a pair win by the swap
-    lower = torch.minimum(partner, places)  # one number decides for both
+    gain = gain + gain[:, partner]  # log acceptance ratio of a swap
+    lower = torch.minimum(partner, places)  # one uniform number for both
     swap = noise.uniform(gain)[:, lower] < gain.exp()
     taken = torch.where(swap, partner, places)
     return visible.gather(1, taken[..., None].expand_as(visible)).flatten(0, 1)
 
 
 def _partners(copies: int, first: int) -> Tensor:
-    """For each place its neighbour's, where places from `first` on are taken two by two; its own where one is left over."""
+    """The swap partner of each replica, paired from `first` on; an unpaired replica is its own."""
     partner = torch.arange(copies)
     last = copies - (copies - first) % 2
     partner[first:last] = partner[first:last].view(-1, 2).flip(1).flatten()

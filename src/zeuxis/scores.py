@@ -25,7 +25,7 @@ class Score(NamedTuple):
 
 
 def groups(count: int) -> list[slice]:
-    """`count` images cut into `JACKKNIFE_GROUPS` runs of nearly one length."""
+    """`count` images in `JACKKNIFE_GROUPS` consecutive groups of nearly equal size."""
     edges = [count * i // JACKKNIFE_GROUPS for i in range(JACKKNIFE_GROUPS + 1)]
     return [slice(start, end) for start, end in zip(edges[:-1], edges[1:])]
 
@@ -33,9 +33,8 @@ def groups(count: int) -> list[slice]:
 def jackknife(value: float, left_out: Sequence[float]) -> Score:
     """The interval of a statistic from its values with one group of images left out (Efron and Stein 1981).
 
-    Of two independent sets the groups are left out in pairs: their effects add, and so do the variances. The bootstrap
-    does not serve here: drawing images twice makes a distance such as FID larger, so that its interval need not even
-    hold the value.
+    Groups of two independent sets are left out in pairs: effects and variances add. The bootstrap is unsuitable here:
+    duplicate images increase a distance such as FID, and its interval could miss the value.
     """
     half = _STUDENT * math.sqrt((len(left_out) - 1) * float(np.var(left_out)))
     return Score(value, value - half, value + half)
@@ -73,7 +72,7 @@ def _bootstrap(values: Tensor, statistic: object, seed: int) -> Score:
 
 
 def difference(values: Score, subtracted: Score) -> Score:
-    """The first minus the second, their errors being independent; a score without an interval is exact."""
+    """The first minus the second, with independent errors; a score without an interval is exact."""
     value = values.value - subtracted.value
     if math.isnan(subtracted.low):
         return Score(value, values.low - subtracted.value, values.high - subtracted.value)
@@ -83,5 +82,5 @@ def difference(values: Score, subtracted: Score) -> Score:
 
 
 def shuffled(features: Tensor, *, seed: int = 0) -> Tensor:
-    """The rows in a random order, so that groups of them are alike."""
+    """The rows in random order, for comparable groups."""
     return features[torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cyclopts import App, CycloptsError, Group
 from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
-from zeuxis.cli import edit, explore, export, judge, look, mix, sampling, train, translate
-from zeuxis.errors import ZeuxisError
-from zeuxis.runtime import signals
+from zeuxis.cli import edit, explore, export, judge, look, mix, new_family, sampling, train, translate
+from zeuxis.cli.output import say_aside
+from zeuxis.errors import UsageError, ZeuxisError
+from zeuxis.io.paths import expanded_word
+from zeuxis.runtime import signals, streams
 
 HELP = """\
 Train, explore and judge generative image models.
@@ -25,6 +26,7 @@ ORDER = (
     "train",
     "resume",
     "families",
+    "new-family",
     "data",
     "sample",
     "interpolate",
@@ -44,26 +46,27 @@ BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 def main() -> None:
     """The `zeuxis` command: run what was typed, then exit."""
+    streams.prepare()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(tokens: Sequence[str]) -> int:
     """Run a command line, given as words; its exit code. Errors go to stderr, one line each."""
     debug = "--debug" in tokens
-    words = [token for token in tokens if token != "--debug"]
     try:
         with signals.signals():
+            words = [expanded_word(token) for token in tokens if token != "--debug"]
+            _check_words(words)
             build(words)(words, exit_on_error=False, print_error=False)
             sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has gone; what Python would still flush at exit must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.abandon(sys.stdout)  # whoever read our output has gone
         return BROKEN_PIPE
     except KeyboardInterrupt:
         return 130
     except Exception as error:
         if debug:
-            traceback.print_exc()
+            say_aside(*_traced(error))
         return _explain(error)
     return 0
 
@@ -87,9 +90,24 @@ def build(tokens: Sequence[str]) -> App:
     judge.register(app, tokens)
     export.register(app)
     look.register(app)
+    new_family.register(app)
     for place, name in enumerate(ORDER):
         app[name].sort_key = place
     return app
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Raise `UsageError` where a path is empty, as a shell's variable may be: it would mean the current folder."""
+    for before, word in zip(["", *words], words):
+        if word == "--out=" or (word == "" and (before == "--out" or not before.startswith("-"))):
+            raise UsageError(f"an argument after {before or 'zeuxis'} is empty; give a path, or leave it out")
+
+
+def _traced(error: Exception) -> Iterator[str]:
+    """The lines of a traceback; a message, which may hold names from outside, is one."""
+    for part in traceback.format_exception(error):
+        code = part.startswith((" ", "Traceback ", "\nDuring ", "\nThe above "))
+        yield from part.rstrip("\n").split("\n") if code else [part.rstrip("\n")]
 
 
 def _explain(error: Exception) -> int:
@@ -99,7 +117,7 @@ def _explain(error: Exception) -> int:
         message, code = _usage(error), 2
     else:
         message, code = f"unexpected {type(error).__name__}: {error}; run with --debug for the traceback", 1
-    print("zeuxis:", " ".join(message.split()), file=sys.stderr)
+    say_aside(f"zeuxis: {' '.join(message.split())}")
     return code
 
 

@@ -11,7 +11,9 @@ from cyclopts import App, Parameter
 
 from zeuxis.cli import flags, sampling
 from zeuxis.cli.explore import ModelName, Seeds, Where, check_png, default_place, write_picture
+from zeuxis.cli.output import say
 from zeuxis.errors import UsageError
+from zeuxis.io.paths import check_apart
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,10 +55,9 @@ def invert_command(
     Parameters
     ----------
     out
-        .safetensors file of the latents, for edit, sample and interpolate; the figure is written beside it as .png
+        .safetensors file of the latents, for edit, sample and interpolate, or .png file of the figure: both are written
     """
-    if not pictures or (out is not None and out.suffix != ".safetensors"):
-        raise UsageError(f"--out is {out}; expected a .safetensors file" if pictures else "expected an image, or DATA")
+    place = _place_of_latents(model, out, pictures)
     from zeuxis.explore import editing
     from zeuxis.runtime.progress import open_display
 
@@ -65,11 +66,21 @@ def invert_command(
         given = _pictures(loaded, pictures, number, shown)
         progress = partial(shown.work, "descending")
         found = editing.invert(loaded, given, steps=steps, restarts=restarts, seed=seed, space=space, progress=progress)
-    place = out or default_place(model, "inverted.safetensors")
     editing.save_latents(place, found.latents, model=loaded, space=space, names=pictures)
-    print(found.describe())
-    print(f"wrote {place}")
+    say(found.describe(), f"wrote {place}")
     write_picture(found.figure(), place.with_suffix(".png"))
+
+
+def _place_of_latents(model: str, out: Path | None, pictures: Sequence[str]) -> Path:
+    """Where inverted pictures' latents go; the figure of that name goes beside them, over none of the pictures."""
+    if not pictures:
+        raise UsageError("expected an image, or DATA")
+    if out is not None and out.suffix not in (".safetensors", ".png"):
+        raise UsageError(f"--out is {out}; expected a .safetensors file, or a .png file")
+    place = out or default_place(model, "inverted.safetensors")
+    for suffix in (".png", ".safetensors"):
+        check_apart(place.with_suffix(suffix), pictures)
+    return place.with_suffix(".safetensors")
 
 
 def edit_command(
@@ -105,7 +116,7 @@ def edit_command(
         .png file of the figure
     """
     check_png(out)
-    change, pictures = _asked(words, seeds)
+    change, pictures = _asked(words, seeds, out)
     from zeuxis import explore
     from zeuxis.explore import editing
     from zeuxis.runtime.progress import open_display
@@ -118,7 +129,7 @@ def edit_command(
         latents = editor.model.prior(seeds) if seeds else _latents(loaded, pictures, space, shown)
     drawn = editor.edit(latents, change, strengths)
     for line in editor.score(change, strengths=strengths) if score else ():
-        print(line.describe())
+        say(line.describe())
     figure = explore.interpolation_figure(drawn, labels=[f"{value:g}" for value in strengths], title=change)
     write_picture(figure, out or default_place(model, "edited.png"))
 
@@ -166,14 +177,15 @@ def directions_command(
     write_picture(figure, out or default_place(model, "directions.png"))
 
 
-def _asked(words: Sequence[str], seeds: list[int] | None) -> tuple[str, list[str]]:
-    """What is to change, and the pictures that are named."""
+def _asked(words: Sequence[str], seeds: list[int] | None, out: Path | None) -> tuple[str, list[str]]:
+    """What is to change, and the pictures that are named, none of which `out` may be."""
     change = " ".join(word for word in words if word.lstrip().startswith(SIGNS))
     pictures = [word for word in words if not word.lstrip().startswith(SIGNS)]
     if not change:
         raise UsageError('say what to change, as in "+ glasses" or "- smiling"')
     if bool(pictures) == (seeds is not None):
         raise UsageError("expected pictures, or --seeds: one of the two")
+    check_apart(out, pictures)
     return change, pictures
 
 
@@ -200,9 +212,7 @@ def _latents(model: Model, specs: Sequence[str], space: SpaceName, shown: Displa
 
 def _learned(model: str) -> DataSpec | str:
     """The data that a model was trained on, as far as it is known."""
-    from zeuxis import loading
-
-    return loading.data_of(model) or "avatars"
+    return sampling.training_data(model, "name labelled images with --data") or "zeuxis:avatars"
 
 
 def _editor(model: Model, data: DataSpec | str, method: Method, space: SpaceName, shown: Display) -> Editor:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from cyclopts import App, Parameter, Token
 
 from zeuxis.cli import flags, sampling
+from zeuxis.cli.output import say
 from zeuxis.errors import UsageError
+from zeuxis.io.paths import check_apart
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,6 +25,10 @@ ANIMATIONS = frozenset({".webp", ".gif", ".mp4"})
 
 Seeds = Annotated[list[int] | None, Parameter(converter=flags.bounded(flags.seeds), n_tokens=1, negative=())]
 ModelName = Annotated[str, Parameter(help="a run or model: its folder, or a run's number or name under runs/")]
+Reencodings = Annotated[
+    int, flags.flag("times each image is encoded and decoded again, for families with an encoder", low=0, high=1000)
+]
+Frames = Annotated[int, flags.flag("frames of an animation", low=1, high=10_000)]
 Where = Annotated[Literal["z", "w"], Parameter(help="latent space: z, or w of StyleGAN families")]
 SeedsTerm = tuple[float, list[int]]
 
@@ -68,12 +74,13 @@ def sample_command(
     chosen = list(range(number)) if seeds is None else seeds
     pictures = editing.images_of_latents(load(), latents) if latents else api.sample(load(), seeds=chosen)
     if out is not None and out.suffix == "":
-        for seed, picture in zip(range(len(pictures)) if latents else chosen, pictures):
+        numbered = dict(zip(range(len(pictures)) if latents else chosen, pictures))  # equal seeds give equal images
+        for seed, picture in numbered.items():
             name = f"{'latent' if latents else 'seed'}-{seed:05}.png"
             images.write_png(images.sheet(picture[None], gap=0), _inside(out) / name)
-        print(f"wrote {len(pictures)} pictures into {out}")
+        say(f"wrote {len(numbered)} picture{'' if len(numbered) == 1 else 's'} into {out}")
         return
-    sheet = images.sheet(pictures, columns=columns, scale=2 if pictures.shape[-1] < 48 else 1)
+    sheet = images.sheet(pictures, columns=columns, scale=-(-48 // pictures.shape[-1]))
     write_picture(sheet, out or default_place(model, "samples.png"))
 
 
@@ -81,17 +88,15 @@ def interpolate_command(
     model: ModelName,
     /,
     *,
-    rows: Annotated[int, flags.flag("rows", low=1, high=100)] = 5,
+    rows: Annotated[int | None, flags.flag("rows (default: 5, or those that --seeds gives)", low=1, high=100)] = None,
     columns: Annotated[int, flags.flag("images per row", low=2, high=100)] = 10,
     seeds: Seeds = None,
     start: Annotated[str | None, Parameter(name="--from")] = None,
     end: Annotated[str | None, Parameter(name="--to")] = None,
     path: Literal["slerp", "linear"] | None = None,
     space: Where = "z",
-    reencode: Annotated[
-        int, flags.flag("times each image is encoded and decoded again, for families with an encoder", low=0, high=1000)
-    ] = 0,
-    frames: Annotated[int, flags.flag("frames of an animation", low=1, high=10_000)] = 120,
+    reencode: Reencodings = 0,
+    frames: Frames = 120,
     out: Path | None = None,
     load: sampling.Load,
 ) -> None:
@@ -112,16 +117,17 @@ def interpolate_command(
     """
     if out is not None and out.suffix not in {".png", *ANIMATIONS}:
         raise UsageError(f"--out is {out}; expected a .png file, or .webp, .gif or .mp4 for an animation")
+    check_apart(out, filter(None, (start, end)))
+    rows, loaded = _row_count(rows, seeds, each=2 if start is None else 1), load()
     from zeuxis import api, explore
 
-    loaded = load()
-    ends = _ends(loaded, start, end, range(rows) if seeds is None else seeds, space)
+    ends = _ends(loaded, start, end, seeds or range(rows), space)
     way: dict[str, Any] = {"ends": ends, "path": path, "space": space, "reencode": reencode}
     if out is not None and out.suffix in ANIMATIONS:
         _write_animation(api.walk(loaded, frames=frames, seeds=seeds or range(6), **way), out)
         return
-    pictures = api.interpolate(loaded, rows=rows, columns=columns, seeds=seeds, **way)
-    write_picture(explore.interpolation_figure(pictures), out or default_place(model, "interpolation.png"))
+    figure = explore.interpolation_figure(api.interpolate(loaded, rows=rows, columns=columns, seeds=seeds, **way))
+    write_picture(figure, out or default_place(model, "interpolation.png"))
 
 
 def _picked(kind: Any, tokens: Sequence[Token]) -> list[SeedsTerm]:
@@ -167,18 +173,18 @@ def arithmetic_command(
     if (expression is None) == (not plus):
         raise UsageError("expected an expression, or seeds with --plus and --minus: one of the two")
     check_png(out)
-    from zeuxis import api, loading
+    from zeuxis import api
     from zeuxis.runtime.progress import open_display
 
     solve = partial(
         api.arithmetic, load(), cast("api.HandPicked", expression or plus), average=average, seed=seed, space=space
     )
-    labelled = data or loading.data_of(model) or "avatars"
+    labelled = data or sampling.training_data(model, "name labelled images with --data") or "zeuxis:avatars"
     with open_display() as shown:
         progress = partial(shown.work, "reading images")
         equation = solve(data=labelled, triples=100 if score else 0, report=shown.note, progress=progress)
     for line in equation.score.describe() if equation.score else ():
-        print(line)
+        say(line)
     write_picture(equation.figure(), out or default_place(model, "arithmetic.png"))
 
 
@@ -186,6 +192,14 @@ def check_png(out: Path | None) -> None:
     """Raise `UsageError` where --out is given and no .png file."""
     if out is not None and out.suffix != ".png":
         raise UsageError(f"--out is {out}; expected a .png file")
+
+
+def _row_count(rows: int | None, seeds: Sequence[int] | None, *, each: int) -> int:
+    """The rows asked for, 5 if none are; `UsageError` where the seeds, `each` for a row, are of another number."""
+    if rows and seeds and len(seeds) != each * rows:
+        wanted = each * rows
+        raise UsageError(f"--rows is {rows} and --seeds has {len(seeds)}; expected {wanted}, or one of the two flags")
+    return rows or 5
 
 
 def _ends(
@@ -221,14 +235,14 @@ def write_picture(picture: Image.Image, path: Path) -> None:
     from zeuxis.io import images
 
     images.write_png(picture, _parent(path))
-    print(f"wrote {path}")
+    say(f"wrote {path}")
 
 
 def _write_animation(frames: Tensor, path: Path) -> None:
     from zeuxis.io import animation
 
     animation.write(frames, _parent(path), scale=max(1, 256 // frames.shape[-1]))
-    print(f"wrote {path}")
+    say(f"wrote {path}")
 
 
 def _parent(path: Path) -> Path:

@@ -11,8 +11,10 @@ from cyclopts import App, Parameter
 
 from zeuxis.cli import flags, sampling
 from zeuxis.cli.explore import ModelName
+from zeuxis.cli.output import say
 from zeuxis.cli.sampling import Place
 from zeuxis.errors import UsageError
+from zeuxis.io.paths import check_apart
 
 if TYPE_CHECKING:
     from zeuxis.data import DataSpec
@@ -66,18 +68,30 @@ def evaluate_command(
     """
     from zeuxis import api
     from zeuxis.data import DataSpec
-    from zeuxis.judging.training_data import run_of, selected
+    from zeuxis.judging.training_data import selected
     from zeuxis.runtime.progress import open_display
 
     spec = selected(model, _trained_on(model) if data is None else DataSpec.parse(data))
+    place = _place(model, out, spec)
     loaded = load()
     judged = partial(api.evaluate, loaded, spec, features=features, weights=weights)
     with open_display() as shown:
         found = judged(baselines=_loaded(baseline, str(loaded.device)), images=images, seed=seed, progress=shown.work)
-    print(found.to_json() if json else "\n".join(found.lines()))
-    written = _write(found, out or run_of(model) or Path())
+    say(*(found.to_json().splitlines() if json else found.lines()))
+    written = _write(found, place)
     if not json:
-        print("", *(f"wrote {path}" for path in written), sep="\n")
+        say("", *(f"wrote {path}" for path in written))
+
+
+def _place(model: str, out: Path | None, data: DataSpec) -> Path:
+    """The folder for scores: that asked for, the run's, or this one; none of the data's."""
+    from zeuxis.data.places import paths_of
+    from zeuxis.judging.training_data import run_of
+
+    run = run_of(model)
+    if out is not None or run is None:
+        check_apart(out or Path(), paths_of(data))
+    return out or run or Path()
 
 
 def _loaded(runs: Sequence[str], device: str) -> dict[str, Model]:
@@ -88,9 +102,7 @@ def _loaded(runs: Sequence[str], device: str) -> dict[str, Model]:
 
 
 def _trained_on(model: str) -> DataSpec:
-    from zeuxis import loading
-
-    data = loading.data_of(model)
+    data = sampling.training_data(model, "name the DATA after it")
     if data is None:
         raise UsageError(f"{model} does not say what it was trained on; name the DATA after it")
     return data
@@ -127,9 +139,9 @@ def compare_command(
     from zeuxis.io import files, images
 
     found = api.compare(runs, columns=columns, device=device)
-    print("\n".join(found.lines()))
+    say(*found.lines())
     files.make_folder(out)
-    files.write_file(out / "comparison.csv", found.to_csv().encode())
-    files.write_file(out / "comparison.html", found.to_html().encode())
+    files.write_file(out / "comparison.csv", found.to_csv().encode(errors="backslashreplace"))
+    files.write_file(out / "comparison.html", found.to_html().encode(errors="backslashreplace"))
     images.write_png(found.picture(), out / "comparison.png")
-    print("", *(f"wrote {out / f'comparison.{kind}'}" for kind in ("csv", "html", "png")), sep="\n")
+    say("", *(f"wrote {out / f'comparison.{kind}'}" for kind in ("csv", "html", "png")))

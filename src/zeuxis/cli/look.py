@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 import zeuxis
+from zeuxis import registry
 from zeuxis.cli import flags
 from zeuxis.cli.explore import check_png, write_picture
+from zeuxis.cli.output import say, say_aside
+from zeuxis.errors import UsageError
+from zeuxis.io.paths import check_apart
 from zeuxis.options import ResizeMode
+
+if TYPE_CHECKING:
+    from zeuxis.data.report import DataReport
 
 
 def register(app: App) -> None:
@@ -27,14 +35,11 @@ def families_command(
     matrix: Annotated[bool, Parameter(help="show the capabilities of each family", negative=())] = False,
 ) -> None:
     """List the families, one per line."""
-    from zeuxis.families import names, summary
-
-    if matrix:
-        print("\n".join(_matrix()))
-        return
-    width = max(map(len, names()))
-    for name in names():
-        print(f"{name:{width}}  {summary(name)}")
+    width = max(map(len, registry.names()))
+    lines = _matrix() if matrix else [f"{name:{width}}  {registry.summary(name)}" for name in registry.names()]
+    say(*lines)
+    for note in [*registry.notes(), *(_broken() if matrix else ())]:
+        say_aside(f"note: {note}")
 
 
 def _matrix() -> list[str]:
@@ -50,9 +55,25 @@ def _matrix() -> list[str]:
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
+def _broken() -> Iterator[str]:
+    """Why families of installed packages are not in the matrix."""
+    from zeuxis import families
+
+    for name in registry.installed():
+        try:
+            families.find(name)
+        except UsageError as error:
+            yield str(error)
+
+
+Mode = Annotated[
+    ResizeMode, Parameter(help="how images become squares: centre crop, pad with white, or tiles at full resolution")
+]
+
+
 def version_command() -> None:
     """Show the versions of Zeuxis, Python and the libraries it computes with."""
-    print(f"zeuxis {zeuxis.__version__}, Python {platform.python_version()}, torch {metadata.version('torch')}")
+    say(f"zeuxis {zeuxis.__version__}, Python {platform.python_version()}, torch {metadata.version('torch')}")
 
 
 def data_command(
@@ -61,24 +82,39 @@ def data_command(
     *,
     size: Annotated[int | None, flags.flag("height and width of the images, in pixels", low=8, high=1024)] = None,
     channels: Annotated[int | None, flags.flag("image channels: 1 greyscale, 3 RGB", low=1, high=3)] = None,
-    resize_mode: Annotated[
-        ResizeMode,
-        Parameter(help="how images become squares: centre crop, pad with white, or tiles at full resolution"),
-    ] = "crop",
+    resize_mode: Mode = "crop",
     max_images: Annotated[int | None, flags.flag("use only this many images, evenly spaced", low=1)] = None,
+    every: Annotated[
+        bool, Parameter(name="--all", help="list every file left out, not three of each reason", negative=())
+    ] = False,
     json: Annotated[bool, Parameter(help="print the report as JSON", negative=())] = False,
     out: Annotated[Path | None, Parameter(help=".png file of the contact sheet (default: NAME-sheet.png here)")] = None,
 ) -> None:
-    """Report on DATA: counts, sizes, classes, duplicates, and each file left out with the reason."""
+    """Report on DATA: counts, sizes, classes, duplicates, and the files left out, by reason."""
     check_png(out)
     from zeuxis import api
+    from zeuxis.data import DataSpec
+    from zeuxis.data.places import paths_of
     from zeuxis.runtime.progress import open_display
 
+    read = paths_of(DataSpec.parse(path))
+    check_apart(out, read)
     with open_display() as shown:
         progress = partial(shown.work, "reading images")
         report = api.inspect_data(
             path, size=size, channels=channels, resize_mode=resize_mode, max_images=max_images, progress=progress
         )
-    print(report.to_json() if json else "\n".join(report.lines()))
+    say(*(report.to_json().splitlines() if json else report.lines(every=every)))
     if out is not None or not json:
-        write_picture(report.sheet(), out or Path(f"{report.pack.name}-sheet.png"))
+        _write_sheet(report, out, read)
+
+
+def _write_sheet(report: DataReport, out: Path | None, read: Sequence[str]) -> None:
+    """Write the contact sheet; without --out beside the data, yet not among it."""
+    place = out or Path(f"{report.pack.name}-sheet.png")
+    try:
+        check_apart(place, read)
+    except UsageError as error:
+        say(f"no contact sheet: {error}")
+    else:
+        write_picture(report.sheet(), place)

@@ -14,8 +14,10 @@ from cyclopts.config import Dict
 
 from zeuxis import families, renamed
 from zeuxis.cli import flags
+from zeuxis.cli.output import say
 from zeuxis.errors import UsageError
 from zeuxis.io.parsing import quote
+from zeuxis.io.paths import expanded
 from zeuxis.options import flag_of
 from zeuxis.training.settings import TrainSettings
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 HERE = Group("This command", sort_key=0)
 # What a run's config.yaml records beside the options.
 RECORDED = frozenset({"versions", "fingerprint", "images", "chosen_kernels", "zeuxis"})
-HELP = (
+TRAIN_HELP = (
     "Train a FAMILY on DATA: a folder, a zip, IDX files or a named set such as avatars. Image-to-image families learn to "
     "map DATA, the source, to TARGET."
 )
@@ -43,7 +45,10 @@ def register(app: App, tokens: Sequence[str]) -> None:
     config = renamed.typed(name, config)
     family = families.find(name) if name else None
     command = App(
-        name="train", help=HELP, help_epilogue=EPILOGUE, usage="Usage: zeuxis train FAMILY DATA [TARGET] [OPTIONS]"
+        name="train",
+        help=TRAIN_HELP,
+        help_epilogue=EPILOGUE,
+        usage="Usage: zeuxis train FAMILY DATA [TARGET] [OPTIONS]",
     )
     command.default(_command(name, family, config))
     command.config = (_config_source(config, _parameters(family)),) if config else ()
@@ -73,7 +78,7 @@ def resume_command(
     """
     from zeuxis import api
 
-    print(f"run {api.resume(run, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)}")
+    say(f"run {api.resume(run, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)}")
 
 
 def _command(name: str | None, family: type[Model] | None, config: dict[str, Any]) -> Callable[..., None]:
@@ -104,34 +109,34 @@ def _train(family: type[Model], data: str | None, given: dict[str, Any], *, dry_
         )
     from zeuxis import api
 
-    print(f"run {api.train(family, data, settings=settings, options=options)}")
+    say(f"run {api.train(family, data, settings=settings, options=options)}")
 
 
 def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, options: dict[str, Any]) -> None:
     from zeuxis import api
 
     plan = api.dry_run(family, data, settings=settings, options=options)
-    print("options:")
+    say("options:")
     for name, value in plan.options.items():
-        print(f"  {name}: {value}" + (f"  ({plan.origins[name]})" if name in plan.origins else ""))
-    print("parameters:")
+        say(f"  {name}: {value}" + (f"  ({plan.origins[name]})" if name in plan.origins else ""))
+    say("parameters:")
     for name, number in plan.parameters.items():
-        print(f"  {name}: {number:,}")
-    print(
+        say(f"  {name}: {number:,}")
+    say(
         f"memory: {plan.peak_bytes / 2**20:,.0f} MiB, of which weights and optimizers {plan.state_bytes / 2**20:,.0f} MiB"
     )
     paces = [f"{pace.seconds:.3f}" + (f" from step {pace.first:,}" if pace.first else "") for pace in plan.paces]
-    print(f"seconds per step on {plan.device}: {', '.join(paces)}; {plan.batch_size} images each")
+    say(f"seconds per step on {plan.device}: {', '.join(paces)}; {plan.batch_size} images each")
     for what, minutes in (("minutes", settings.minutes), ("core minutes", settings.cpu_minutes)):
         if minutes is not None:
-            print(f"in {minutes:g} {what}: about {plan.steps(60 * minutes, core=what != 'minutes'):,.0f} steps")
+            say(f"in {minutes:g} {what}: about {plan.steps(60 * minutes, core=what != 'minutes'):,.0f} steps")
     if not settings.endless:
-        print(f"all {settings.last_step:,} steps: {plan.seconds(settings.last_step) / 60:,.0f} minutes")
+        say(f"all {settings.last_step:,} steps: {plan.seconds(settings.last_step) / 60:,.0f} minutes")
 
 
 def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
     """The parameters of `train`: two words, its own flags, the family's, the general ones."""
-    only, translates = inspect.Parameter.POSITIONAL_ONLY, family is None or "source" in family.needs
+    only, translates = inspect.Parameter.POSITIONAL_ONLY, _translates(family)
     told = Annotated[str | None, Parameter(help="a family, or your own as my_module:MyModel")]
     data = Annotated[str | None, Parameter(help="a folder, a zip, IDX files, or a named set: avatars, avatars:5000")]
     target = Annotated[
@@ -159,6 +164,15 @@ def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
         *(flags.from_fields(family) if family else _shared()),
         *flags.from_fields(TrainSettings),
     ]
+
+
+def _translates(family: type[Model] | None) -> bool:
+    """Whether DATA may be followed by a TARGET; before the family is known it may."""
+    if family is None:
+        return True
+    from zeuxis.model import Translator
+
+    return issubclass(family, Translator)
 
 
 def _shared() -> list[inspect.Parameter]:
@@ -196,6 +210,10 @@ def _read_config(words: Sequence[str]) -> dict[str, Any]:
     flat = {name: value for name, value in content.items() if name not in RECORDED | {"options", "settings"}}
     for part in ("options", "settings"):
         flat.update(_table(path, part, content.get(part) or {}))
+    if "fingerprint" in content and isinstance(flat.get("data"), str):
+        from zeuxis.data import spelling
+
+        flat["data"] = spelling.marked(flat["data"])  # a run's own: what it named, whatever is here now
     return {str(name).replace("-", "_"): _plain(path, name, value) for name, value in flat.items() if value is not None}
 
 
@@ -230,7 +248,7 @@ def _plain(path: Path, name: Any, value: Any) -> str | bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, str | int | float):
-        return str(value)
+        return expanded(str(value))
     raise UsageError(f"{name} in {path} is a {type(value).__name__}; expected one value")
 
 

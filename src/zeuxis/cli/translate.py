@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,9 @@ from cyclopts import Parameter
 
 from zeuxis.cli import flags, sampling
 from zeuxis.cli.explore import ModelName, default_place, write_picture
+from zeuxis.cli.output import say_aside
 from zeuxis.errors import DataError, UsageError
+from zeuxis.io.paths import check_apart
 
 if TYPE_CHECKING:
     from zeuxis.model import Translator
@@ -45,10 +46,11 @@ def translate_command(
     several = image.is_dir()
     if out is not None and (out.suffix == ".png") == several:
         raise UsageError(f"--out is {out}; expected {'a folder' if several else 'a .png file'}")
+    target = out or default_place(model, f"{image.resolve().stem}-translated{'' if several else '.png'}")
+    check_apart(target, [str(image)])
     from zeuxis import api
 
     able = api.translator(load())
-    target = out or default_place(model, f"{image.resolve().stem}-translated{'' if several else '.png'}")
     draw = partial(_translate, able, direction=direction, size=size, seed=seed)
     if several:
         _each(image, target, draw)
@@ -58,13 +60,16 @@ def translate_command(
 
 def _each(folder: Path, target: Path, draw: Callable[[Path, Path], None]) -> None:
     """Draw from every file of a folder that can be used; say which cannot."""
+    from zeuxis.io import files
+
+    files.make_folder(target)
     count = 0
-    for path, place in _files(folder, target):
+    for path, place in list(_files(folder, target)):
         try:
             draw(path, place)
             count += 1
         except UsageError as error:
-            print(f"left out {error}", file=sys.stderr)
+            say_aside(f"left out {error}")
     if not count:
         raise DataError(f"{folder} has no usable image; give PNG, JPEG, WebP, GIF, BMP or TIFF")
 
@@ -92,12 +97,11 @@ def _files(folder: Path, target: Path) -> Iterator[tuple[Path, Path]]:
     """Each file of the folder and of all below it, and where its translation goes."""
     from zeuxis.data.image_files import natural
 
-    names = [
-        path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(target)
-    ]
+    names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     taken: set[Path] = set()
     for name in sorted(names, key=lambda name: natural(name.as_posix())):
         place = (target / name).with_suffix(".png")
         place = target / f"{name}.png" if place in taken else place  # beside 1.jpg there may be a 1.png
+        check_apart(place, [str(folder)])  # folders below may have the names of those above
         taken.add(place)
         yield folder / name, place

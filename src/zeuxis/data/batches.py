@@ -68,15 +68,16 @@ class Column:
     """The images of a pack as a column of batches, on a device."""
 
     def __init__(self, pack: Pack, device: torch.device) -> None:
-        self.device = device
-        self._images = _mapped(pack)
-        if device.type == "cuda" and pack.images.nbytes <= _ON_DEVICE:
-            self._images = self._images.to(device)
+        self.pack, self.device = pack, device
+        kept = device.type == "cuda" and pack.stored.nbytes <= _ON_DEVICE
+        self._kept = torch.tensor(pack.images, device=device) if kept else None
 
     def images(self, places: Array, flips: Tensor | None) -> Tensor:
         """Images (n c h w, float32 in [-1, 1], channels last) at the places; with `flips` (n 1 1 1) some mirrored."""
-        index = torch.from_numpy(places).to(self._images.device)
-        rows = self._images.index_select(0, index).to(self.device, non_blocking=True)  # n h w c, uint8
+        if self._kept is not None:
+            rows = self._kept.index_select(0, torch.from_numpy(places).to(self.device))  # n h w c, uint8
+        else:
+            rows = torch.from_numpy(self.pack.rows(places)).to(self.device, non_blocking=True)
         if flips is not None:
             rows = torch.where(flips, rows.flip(2), rows)
         return rows.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
@@ -145,12 +146,6 @@ def _flips(seed: int, start: int, size: int) -> Tensor:
     """Which of the images (size 1 1 1, bool) at the positions from `start` are mirrored."""
     bits = (_stream(seed, _MIRROR, size, start) >> np.uint64(63)).astype(bool)
     return torch.from_numpy(bits)[:, None, None, None]
-
-
-def _mapped(pack: Pack) -> Tensor:
-    """The images (n h w c, uint8) as a tensor over the file: read as they are needed, and never written."""
-    flat = torch.from_file(str(pack.path / "images.bin"), shared=False, size=pack.images.size, dtype=torch.uint8)
-    return flat.view(pack.images.shape)
 
 
 def _label_tensor(labels: Array) -> Tensor:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import sys
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -12,12 +16,12 @@ from zeuxis.data.catalog.avatars import Faces
 from zeuxis.data.listing import ItemReader, Shape
 from zeuxis.data.readers import Files, Members
 from zeuxis.data.tiles import Tiles
-from zeuxis.data.workers import Result, attempt, receive, send
-from zeuxis.io.images import Array
+from zeuxis.data.workers import Result, attempt, receive, record_of, send
 
 
 def serve() -> None:
     """Answer each chunk of items that arrives on stdin with their pictures on stdout."""
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     given, answers = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # a library that prints must not spoil the pipe
     with contextlib.suppress(OSError, BrokenPipeError):
@@ -25,7 +29,8 @@ def serve() -> None:
         reader, shape = reader_from(job["reader"]), Shape(*job["shape"])
         send(answers, "ready")
         while True:
-            _answer(answers, [attempt(reader, item, shape) for item in receive(given)])
+            for item in receive(given):
+                _answer(answers, attempt(reader, item, shape))
 
 
 def reader_from(saved: dict[str, Any]) -> ItemReader:
@@ -38,9 +43,18 @@ def reader_from(saved: dict[str, Any]) -> ItemReader:
     return kinds[saved["kind"]](saved["path"])
 
 
-def _answer(pipe: Any, results: list[Result]) -> None:
-    send(pipe, [r if isinstance(r, str) else {"size": r.size, "mode": r.mode, "digest": r.digest} for r in results])
-    pixels: list[Array] = [r.pixels for r in results if not isinstance(r, str)]
-    for each in pixels:
-        pipe.write(np.ascontiguousarray(each).data)
+def _answer(pipe: Any, result: Result) -> None:
+    """Send a result at once: by it the parent knows which image comes next, should this process die of that."""
+    if isinstance(result, str):
+        send(pipe, result)
+        return
+    pipe.write(json.dumps(record_of(result)).encode() + b"\n")
+    pipe.write(np.ascontiguousarray(result.pixels).data)
     pipe.flush()
+
+
+def _leave_with(parent: int) -> None:
+    """End once the parent has died, even in the midst of an image; one that waits for work meets the end of its input."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -13,12 +13,13 @@ import tempfile
 import time
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from zeuxis.data.idx import unpacked
 from zeuxis.errors import DataError
-from zeuxis.io import files
+from zeuxis.io import cache, files
 
 Origin = tuple[str, Callable[[], Mapping[str, bytes]]]  # its name, and what gives its files by name
 MOST_DOWNLOADED = 256 << 20
@@ -46,8 +47,8 @@ def fetched(name: str, sums: Mapping[str, str], origins: Sequence[Origin], *, hi
             refusals.append(f"{origin}: {error}")
             continue
         for each, data in found.items():
-            files.make_folder((folder / each).parent)
-            files.write_file(folder / each, data)
+            cache.folder("downloads", name, *each.split("/")[:-1])
+            files.write_file(folder / each, data, mode=cache.file_mode())
         return found
     raise DataError(f"{name} could not be fetched ({'; '.join(refusals)}); {hint}")
 
@@ -65,7 +66,7 @@ def _checked(found: Mapping[str, bytes], sums: Mapping[str, str]) -> dict[str, b
             data = unpacked(found[name], MOST_DOWNLOADED)
         except KeyError:
             raise Refused(f"has no {name}") from None
-        except (OSError, EOFError):
+        except (OSError, EOFError, zlib.error):
             raise Refused(f"{name} is damaged") from None
         if hashlib.sha256(data).hexdigest() != wanted:
             raise Refused(f"{name} is not the file expected (SHA-256)")
@@ -146,7 +147,7 @@ def _in_tar(data: bytes, names: Sequence[str]) -> list[bytes]:
                 if member.name in names and member.isfile() and member.size <= MOST_DOWNLOADED:
                     file = tar.extractfile(member)
                     found[member.name] = file.read() if file else b""
-    except (tarfile.TarError, lzma.LZMAError, OSError, EOFError):
+    except (tarfile.TarError, lzma.LZMAError, zlib.error, OSError, EOFError):
         pass  # what it had is told from what it had not
     for name in names:
         if name not in found:
@@ -199,7 +200,7 @@ def _in_zip(data: bytes, name: str) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(name) as file:
             return file.read(MOST_DOWNLOADED)
-    except (zipfile.BadZipFile, KeyError, OSError, EOFError, NotImplementedError):
+    except (zipfile.BadZipFile, zlib.error, KeyError, OSError, EOFError, NotImplementedError):
         raise Refused(f"{name} is not in it, or it is damaged") from None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-import re
+import posixpath
 import stat
 import zipfile
 from dataclasses import dataclass
@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import ClassVar
 
 from zeuxis.data import catalog, idx, tables
-from zeuxis.data.listing import Content, Listing, shown
-from zeuxis.data.readers import Files, Members, folder_of, member
+from zeuxis.data.class_folders import by_folder, notes_on_folders
+from zeuxis.data.derived_sources import DERIVATIONS
+from zeuxis.data.listing import Content, LeftOut, Listing, shown
+from zeuxis.data.listing import natural as natural
+from zeuxis.data.pairs import HALVES
+from zeuxis.data.readers import Files, Members, folder_of, member, members_by_path, path_within
+from zeuxis.data.table_files import may_be_table
 from zeuxis.errors import DataError, UsageError
-from zeuxis.io import images
+from zeuxis.io import formats, images
 
 _MOST_MEMBERS = 5_000_000
-LeftOut = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -73,27 +77,21 @@ class FileSet:
             return idx.idx_listing(path)
         if zipfile.is_zipfile(path):
             return zip_listing(path, about)
-        raise DataError(f"{name} is neither a zip nor an IDX file; give one, or the folder that has the images")
+        with path.open("rb") as file:
+            kind = formats.named(file.read(formats.HEAD))
+        kind = kind or "neither a zip nor an IDX file; give one, or the folder that has the images"
+        raise DataError(f"{name} is {kind}")
 
 
 def _unknown(path: str, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"{shown(path)}: no permission to read it; change that, or give another folder"
+    if path in (*DERIVATIONS, *HALVES):
+        return f"{path} makes sources of images, and goes before them, as in: {path} DATA; there is no folder ./{path}"
     names = catalog.set_names()
     close = difflib.get_close_matches(path.partition(":")[0].partition("/")[0], names, 1, 0.6)
     hint = f"did you mean {close[0]}? " if close else ""
     return f"{shown(path)}: no such folder or file; {hint}data sets known by name are {', '.join(names)}"
-
-
-def natural(name: str) -> list[tuple[tuple[bool, int, str], ...]]:
-    """Sorts paths folder by folder, and `img2` before `img10`."""
-    parts = (re.split(r"([0-9]+)", part) for part in name.split("/"))
-    return [tuple((i % 2 == 1, *_token(token, i % 2 == 1)) for i, token in enumerate(each)) for each in parts]
-
-
-def _token(token: str, number: bool) -> tuple[int, str]:
-    token = token.lstrip("0") if number else token
-    return (len(token) if number else 0), token
 
 
 def folder_listing(path: Path) -> Listing:
@@ -170,7 +168,7 @@ def zip_listing(path: Path, about: os.stat_result) -> Listing:
         with _zip(path) as opened:
             found, left_out = _members(opened)
             names = sorted(found, key=lambda name: (natural(name), name))
-            content = _content(names, Members(folder_of(path)), partial(_table_member, opened))
+            content = _content(names, Members(folder_of(path)), partial(_table_member, opened, members_by_path(opened)))
         content.left_out = sorted(left_out) + content.left_out
         return content
 
@@ -184,8 +182,8 @@ def _zip(path: Path) -> zipfile.ZipFile:
         raise DataError(f"{shown(str(path))} is a damaged zip ({error}); use another copy") from None
 
 
-def _table_member(opened: zipfile.ZipFile, name: str) -> bytes:
-    return member(opened, name, image=False).read()
+def _table_member(opened: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str) -> bytes:
+    return member(opened, members[name], image=False).read()
 
 
 def _members(opened: zipfile.ZipFile) -> tuple[list[str], LeftOut]:
@@ -194,27 +192,32 @@ def _members(opened: zipfile.ZipFile) -> tuple[list[str], LeftOut]:
     if len(opened.infolist()) > _MOST_MEMBERS:
         raise DataError(f"the zip has over {_MOST_MEMBERS:,} members; make several of it")
     for each in opened.infolist():
-        parts = each.filename.split("/")
-        if each.is_dir():
+        name = path_within(each)
+        if name.endswith("/"):
             continue
-        if any(part.startswith(".") or part == "__MACOSX" for part in parts):
-            left_out.append((each.filename, "hidden"))
-        elif each.filename in found:
-            left_out.append((each.filename, "its name is there twice"))
+        if any(part.startswith(".") or part == "__MACOSX" for part in name.split("/")):
+            left_out.append((name, "hidden"))
+        elif name in found:
+            left_out.append((name, "its name is there twice"))
         elif not each.file_size:
-            left_out.append((each.filename, "empty file"))
+            left_out.append((name, "empty file"))
         else:
-            found[each.filename] = None
+            found[name] = None
     return list(found), left_out
 
 
 def _content(names: list[str], reader: Files | Members, load: tables.ReadTable) -> Content:
     """The images among the names, with the classes or attributes that a table beside them gives, or their folders."""
-    candidates = [name for name in names if name.lower().endswith((".csv", ".json", ".tsv"))]
+    stems = frozenset(posixpath.splitext(name)[0] for name in names if not name.lower().endswith(".txt"))
+    candidates = [name for name in names if may_be_table(name, stems)]
     tables_too = set(candidates)
     items = [name for name in names if name not in tables_too]
     table, left_out = tables.table_beside(items, candidates, load)
     if table is None:
-        return Content(items, reader, tables.by_folder, left_out)
-    missing = [(name, f"has no row in {table.name}") for name in items if name not in table.rows]
-    return Content([name for name in items if name in table.rows], reader, table.labels, left_out + missing)
+        return Content(items, reader, by_folder, left_out, notes_on_folders(items))
+    missing = [
+        (name, table.reasons.get(name, f"has no row in {table.name}")) for name in items if name not in table.rows
+    ]
+    kept = [name for name in items if name in table.rows]
+    notes = [(table.name, note) for note in table.notes] + notes_on_folders(items, labelled=True)
+    return Content(kept, reader, table.labels, left_out + missing, notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -10,6 +11,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from zeuxis.io.images import Array
+
+LeftOut = list[tuple[str, str]]  # name, reason
 
 
 class Attribute(NamedTuple):
@@ -35,12 +38,17 @@ class Shape(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """One decoded image (h w c, uint8), and what its file was: width and height, mode, a digest of its content."""
+    """One decoded image (h w c, uint8), and what its file was: width and height, mode, a digest of its content.
+
+    `note` is what is to be said of its colours, "" where that is nothing. Of several pages, or `frames`, the first is decoded.
+    """
 
     pixels: Array
     size: tuple[int, int]
     mode: str
     digest: str
+    note: str = ""
+    frames: int = 1
 
 
 class Labels(NamedTuple):
@@ -74,6 +82,7 @@ class Content:
     reader: ItemReader
     label: Callable[[list[str]], Labels] = unlabelled  # asked for the items that could be decoded
     left_out: list[tuple[str, str]] = field(default_factory=list)  # name, reason
+    notes: list[tuple[str, str]] = field(default_factory=list)  # name, and what should be known of it
 
 
 class Listing(NamedTuple):
@@ -82,6 +91,17 @@ class Listing(NamedTuple):
     name: str
     key: str
     gather: Callable[[], Content]
+
+
+def natural(name: str) -> list[tuple[tuple[bool, int, str], ...]]:
+    """Sorts paths folder by folder, and `img2` before `img10`."""
+    parts = (re.split(r"([0-9]+)", part) for part in name.split("/"))
+    return [tuple((i % 2 == 1, *_token(token, i % 2 == 1)) for i, token in enumerate(each)) for each in parts]
+
+
+def _token(token: str, number: bool) -> tuple[int, str]:
+    token = token.lstrip("0") if number else token
+    return (len(token) if number else 0), token
 
 
 def evenly_spaced(total: int, count: int | None) -> Array:

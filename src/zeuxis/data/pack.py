@@ -11,21 +11,25 @@ import os
 import re
 import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import numpy as np
 
 from zeuxis.data import workers
+from zeuxis.data.checked import CheckedImages, SummedWriter, refuse
 from zeuxis.data.listing import TILES, Attribute, Content, Labels, Listing, Picture, Shape, shown
+from zeuxis.data.passed_over import in_short, remarks_on
 from zeuxis.data.tiles import cut
 from zeuxis.errors import DataError, ZeuxisError
-from zeuxis.io import files, images
+from zeuxis.io import cache, files, images
 from zeuxis.io.images import Array
+from zeuxis.io.parsing import parse_json
 from zeuxis.runtime.callbacks import ProgressCallback
 
-_FORMAT = 2  # of the files in a pack, and of how images are decoded: raise it and packs are built again
+_FORMAT = 5  # of the files in a pack, and of how images are decoded: raise it and packs are built again
+_AT_ONCE = 64 << 20  # bytes: packs up to this size are verified when opened, others block by block as they are read
 _EVERY = 50  # images between two calls of `progress`
 
 
@@ -35,20 +39,41 @@ class Pack:
 
     path: Path
     name: str
-    images: Array  # n h w c, uint8, memory-mapped
+    stored: CheckedImages  # n h w c, uint8, memory-mapped
     labels: Array | None  # classes (n, int64), or attributes (n k, uint8)
     classes: list[str]
     attributes: list[Attribute]
     left_out: list[tuple[str, str]]  # name, reason
     fingerprint: str  # of the pixels, the labels and the options
     shape: Shape
+    records_sum: str = ""  # of the file of the records
+    notes: list[tuple[str, str]] = field(default_factory=list)  # name of a table or folder, and what of it is not used
+    remarks: list[str] = field(default_factory=list)  # on pages and borders that are not used
+
+    @property
+    def passed_over(self) -> list[str]:
+        """What of the data is not learned from, in short."""
+        return [f"{self.name}: {line}" for line in in_short(self.remarks, self.notes, self.left_out)]
 
     def __len__(self) -> int:
-        return len(self.images)
+        return self.stored.shape[0]
+
+    @property
+    def images(self) -> Array:
+        """All images (n h w c, uint8), memory-mapped and verified; `rows` verifies only what is asked for."""
+        return self.stored.whole()
+
+    def rows(self, places: Array) -> Array:
+        """The images at these places (k h w c, uint8); `DataError` where they are not those that were written."""
+        return self.stored.rows(places)
 
     def records(self) -> list[dict[str, Any]]:
-        """For each image its file's `name`, `size` (width and height), `mode` and `digest` of its content."""
-        return cast("list[dict[str, Any]]", files.read_json(self.path / "images.json", max_bytes=1 << 32))
+        """For each image its file's `name`, `size` (width and height), `mode`, `digest`, and perhaps a `note` and `frames`."""
+        path = self.path / "images.json"
+        try:
+            return cast("list[dict[str, Any]]", parse_json(_summed(path, self.records_sum), path))
+        except (ZeuxisError, ValueError) as error:
+            refuse(path, str(error))
 
 
 def pack_of(
@@ -58,15 +83,13 @@ def pack_of(
 
     `DataError` where nothing in it can be used.
     """
-    folder = files.cache_dir() / "packs"
+    folder = cache.folder("packs")
     path = folder / f"{_slug(listing.name)}-{shape.size}x{shape.channels}-{_key(listing, shape, max_images)}"
     if pack := _opened(path):
         return pack
-    files.make_folder(folder)
-    guard = folder / f".{path.name}"  # a folder of its own per pack: two builders of different packs may both work
-    files.make_folder(guard)
+    guard = cache.folder("packs", f".{path.name}")  # one per pack: two builders of different packs may both work
     with files.lock(guard):
-        return _opened(path) or _built(listing, shape, max_images, path, progress)
+        return _opened(path, mend=True) or _built(listing, shape, max_images, path, progress)
 
 
 def _key(listing: Listing, shape: Shape, max_images: int | None) -> str:
@@ -77,23 +100,56 @@ def _slug(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip(".-")[:60] or "images"
 
 
-def _opened(path: Path) -> Pack | None:
-    """The pack at the path; None where there is none, or one that is damaged."""
-    try:
-        about = files.read_json(path / "pack.json", max_bytes=1 << 30)
-        shape = Shape(*about["shape"])
-        pixels: Array = np.memmap(path / "images.bin", np.uint8, mode="r")
-        pixels = pixels.reshape(about["count"], shape.size, shape.size, shape.channels)
-        labels = np.load(path / "labels.npy", allow_pickle=False) if about["labelled"] else None
-        if not len(pixels) or (labels is not None and len(labels) != len(pixels)):
-            return None
-        attributes = [Attribute(name, opposite) for name, opposite in about["attributes"]]
-        left_out = [(name, reason) for name, reason in about["left_out"]]
-        return Pack(
-            path, about["name"], pixels, labels, about["classes"], attributes, left_out, about["fingerprint"], shape
-        )
-    except (ZeuxisError, OSError, EOFError, ValueError, KeyError, TypeError):
+def _opened(path: Path, *, mend: bool = False) -> Pack | None:
+    """The pack at the path; None where there is none, or one that is damaged: to `mend`, it is removed and named."""
+    if not path.exists():
         return None
+    try:
+        pack = _read(path)
+    except (ZeuxisError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
+        if mend:
+            cache.LOG.warning("%s was damaged: its images are decoded again (%s)", path, str(error).partition(";")[0])
+            files.discard(path)
+        return None
+    cache.touch(path)
+    return pack
+
+
+def _read(path: Path) -> Pack:
+    about = files.read_json(path / "pack.json", max_bytes=1 << 30)
+    about, seal = about["pack"], about["sum"]
+    if seal != _seal(about) or about["path"] != path.name:
+        raise ValueError("pack.json is not the file that was written")
+    shape, sums = Shape(*about["shape"]), about["sums"]
+    stored = CheckedImages.open(
+        path / "images.bin", (about["count"], shape.size, shape.size, shape.channels), sums["images.bin"]
+    )
+    if stored.nbytes <= _AT_ONCE:
+        stored.verify()
+        _summed(path / "images.json", sums["images.json"])
+    elif not (path / "images.json").is_file():
+        raise ValueError("images.json is missing")
+    labels = None
+    if about["labelled"]:
+        labels = np.load(io.BytesIO(_summed(path / "labels.npy", sums["labels.npy"])), allow_pickle=False)
+    attributes = [Attribute(name, opposite) for name, opposite in about["attributes"]]
+    left_out, notes = ([(name, text) for name, text in about[key]] for key in ("left_out", "notes"))
+    return Pack(
+        path, about["name"], stored, labels, about["classes"], attributes, left_out, about["fingerprint"], shape,
+        sums["images.json"], notes, about["remarks"],
+    )  # fmt: skip
+
+
+def _summed(path: Path, wanted: str) -> bytes:
+    """The content of a file of a pack; `ValueError` where it is not the one that was written."""
+    data = files.read_bytes(path, max_bytes=1 << 32)
+    if cache.checksum(data) != wanted:
+        raise ValueError(f"{path.name} is not the file that was written")
+    return data
+
+
+def _seal(about: dict[str, Any]) -> str:
+    return cache.checksum(json.dumps(about, sort_keys=True).encode())
 
 
 def _built(
@@ -106,8 +162,10 @@ def _built(
         cut(listing, max_images, progress) if shape.resize_mode == TILES else _limited(listing.gather(), max_images)
     )
     temporary = path.with_name(f"{path.name}.tmp-{secrets.token_hex(6)}")
-    with files.explained(path, need=len(content.items) * shape.size * shape.size * shape.channels):
-        temporary.mkdir()
+    need = len(content.items) * shape.size * shape.size * shape.channels
+    cache.make_room(need)
+    with files.explained(path, need=need):
+        temporary.mkdir(cache.folder_mode())
         try:
             _write(listing.name, content, shape, temporary, progress)
             files.discard(path)  # a damaged one
@@ -129,23 +187,34 @@ def _limited(content: Content, max_images: int | None) -> Content:
 
 
 def _write(name: str, content: Content, shape: Shape, folder: Path, progress: ProgressCallback | None) -> None:
-    with (folder / "images.bin").open("wb") as file:
-        records, left_out, digest = _decode(content, shape, file, progress)
+    with open(folder / "images.bin", "wb", opener=_create) as file:
+        writer = SummedWriter(file, shape.size * shape.size * shape.channels)
+        records, left_out, digest = _decode(content, shape, writer, progress)
         file.flush()
         os.fsync(file.fileno())
-    left_out = [(shown(name), reason) for name, reason in content.left_out + left_out]
+    left_out = [(shown(name), shown(reason)) for name, reason in content.left_out + left_out]
     if not records:
         raise DataError(_nothing(name, left_out))
     labels = content.label([record["name"] for record in records])
+    contents = {"images.json": json.dumps(records).encode()}
     if labels.values is not None:
         buffer = io.BytesIO()
         np.save(buffer, labels.values, allow_pickle=False)
-        files.write_file(folder / "labels.npy", buffer.getvalue())
+        contents["labels.npy"] = buffer.getvalue()
         digest.update(labels.values.tobytes())
-    about = _about(name, shape, labels) | {"count": len(records), "left_out": left_out}
+    notes = [(shown(name), shown(note)) for name, note in content.notes]
+    about = _about(name, shape, labels) | {"count": len(records), "left_out": left_out, "notes": notes}
+    about["remarks"] = remarks_on(shape, records)
     digest.update(json.dumps([_hashed(shape), about["classes"], about["attributes"]]).encode())
-    files.write_file(folder / "images.json", json.dumps(records).encode())
-    files.write_file(folder / "pack.json", json.dumps(about | {"fingerprint": digest.hexdigest()}).encode())
+    sums = {"images.bin": writer.sums()} | {each: cache.checksum(data) for each, data in contents.items()}
+    about |= {"fingerprint": digest.hexdigest(), "path": folder.name.partition(".tmp-")[0], "sums": sums}
+    contents["pack.json"] = json.dumps({"sum": _seal(about), "pack": about}).encode()
+    for each, data in contents.items():
+        files.write_file(folder / each, data, mode=cache.file_mode())
+
+
+def _create(path: str, flags: int) -> int:
+    return os.open(path, flags, cache.file_mode())
 
 
 def _hashed(shape: Shape) -> list[Any]:
@@ -163,7 +232,9 @@ def _about(name: str, shape: Shape, labels: Labels) -> dict[str, Any]:
     }
 
 
-def _decode(content: Content, shape: Shape, file: BinaryIO, progress: ProgressCallback | None) -> tuple[Any, Any, Any]:
+def _decode(
+    content: Content, shape: Shape, file: SummedWriter, progress: ProgressCallback | None
+) -> tuple[Any, Any, Any]:
     """Append the pixels of each image; records of the images, names and reasons of the rest, a digest of the pixels."""
     records: list[dict[str, Any]] = []
     left_out: list[tuple[str, str]] = []
@@ -174,7 +245,7 @@ def _decode(content: Content, shape: Shape, file: BinaryIO, progress: ProgressCa
                 data = np.ascontiguousarray(result.pixels).data
                 file.write(data)
                 digest.update(data)
-                records.append({"name": item, "size": result.size, "mode": result.mode, "digest": result.digest})
+                records.append({"name": item, **workers.record_of(result)})
             else:
                 left_out.append((item, result))
             if progress and (done % _EVERY == 0 or done == total):

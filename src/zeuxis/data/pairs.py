@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import posixpath
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 
 from zeuxis.data import workers
 from zeuxis.data.derived_sources import SMALL, derived_listing
+from zeuxis.data.item_names import stem
 from zeuxis.data.listing import Content, Listing, Picture, Shape
 from zeuxis.data.pack import Pack
 from zeuxis.errors import DataError, UsageError
@@ -108,13 +108,9 @@ def _places(one: Pack, two: Pack, *, paired: bool, known: bool) -> tuple[Array, 
     return places if paired else (places[0][:middle], places[1][middle:])
 
 
-def _stem(item: str) -> str:
-    return posixpath.splitext(item)[0]
-
-
-def _lonely(stem: str, others: Counter[str], name: str) -> str:
+def _lonely(item: str, others: Counter[str], name: str) -> str:
     """Why an item is in no pair."""
-    if stem not in others:
+    if stem(item) not in others:
         return f"has no partner in {name}"
     return f"is not the only one of this name, but for the ending, here or in {name}"
 
@@ -124,8 +120,8 @@ def _matched(one: Listing, two: Listing) -> tuple[Listing, Listing]:
 
     def gather(here: Listing, there: Listing) -> Content:
         content, other = here.gather(), there.gather()
-        counts = [Counter(map(_stem, each.items)) for each in (content, other)]
-        kept = [item for item in content.items if counts[0][_stem(item)] == counts[1][_stem(item)] == 1]
+        counts = [Counter(map(stem, each.items)) for each in (content, other)]
+        kept = [item for item in content.items if counts[0][stem(item)] == counts[1][stem(item)] == 1]
         if not kept:
             names = [each.items[0] if each.items else "nothing" for each in (content, other)]
             raise DataError(
@@ -133,7 +129,7 @@ def _matched(one: Listing, two: Listing) -> tuple[Listing, Listing]:
                 "names, or learn without pairs: cyclegan"
             )
         chosen = set(kept)
-        alone = [(item, _lonely(_stem(item), counts[1], there.name)) for item in content.items if item not in chosen]
+        alone = [(item, _lonely(item, counts[1], there.name)) for item in content.items if item not in chosen]
         return Content(kept, content.reader, content.label, content.left_out + alone)
 
     return (
@@ -144,7 +140,7 @@ def _matched(one: Listing, two: Listing) -> tuple[Listing, Listing]:
 
 def _aligned(one: Pack, two: Pack) -> tuple[Array, Array]:
     """The places of the images that could be decoded on both sides, in the order of the first."""
-    names = [[_stem(record["name"]) for record in pack.records()] for pack in (one, two)]
+    names = [[stem(record["name"]) for record in pack.records()] for pack in (one, two)]
     where = {name: place for place, name in enumerate(names[1])}
     pairs = [(place, where[name]) for place, name in enumerate(names[0]) if name in where]
     if not pairs:

@@ -14,10 +14,12 @@ import numpy as np
 from PIL import Image
 
 from zeuxis.data.listing import WHOLE, Picture, Shape
-from zeuxis.io import images
+from zeuxis.io import colour, formats, geometry, images
+from zeuxis.io.frames import count_frames
 from zeuxis.io.images import Array
 
 _BLOCK = 1 << 20
+_UTF_8 = 0x800  # the flag of a zip's member whose name says that it is UTF-8
 
 
 def pictured(file: BinaryIO, shape: Shape) -> Picture:
@@ -25,18 +27,21 @@ def pictured(file: BinaryIO, shape: Shape) -> Picture:
     block = file.read(_BLOCK)
     digest = hashlib.blake2b(digest_size=16)
     content: bytes | BinaryIO = block if len(block) < _BLOCK else file  # most files are read once, in one go
-    if images.looks_like_image(block[:16]):
+    if images.looks_like_image(block):
         digest.update(block)
         while len(block) == _BLOCK:
             block = file.read(_BLOCK)
             digest.update(block)
+    frames = count_frames(content)
     file.seek(0)
     with images.opened(content) as image:
-        size, mode = image.size, image.mode
+        size, mode, note = image.size, image.mode, colour.conversion(image).note
         if shape.resize_mode != WHOLE:
-            return Picture(images.fitted(image, *shape), size, mode, digest.hexdigest())
+            pixels = images.fitted(image, *shape)
+            return Picture(pixels, geometry.upright(size, image), mode, digest.hexdigest(), note, frames)
     file.seek(0)
-    return Picture(images.decode_whole(content, shape.channels), size, mode, digest.hexdigest())
+    pixels = images.decode_whole(content, shape.channels)
+    return Picture(pixels, (pixels.shape[1], pixels.shape[0]), mode, digest.hexdigest(), note, frames)
 
 
 class Files:
@@ -61,6 +66,7 @@ class Members:
     def __init__(self, path: str) -> None:
         self.path = path
         self._zip: zipfile.ZipFile | None = None
+        self._members: dict[str, zipfile.ZipInfo] = {}
 
     def as_json(self) -> dict[str, Any]:
         """This reader, as JSON."""
@@ -70,15 +76,41 @@ class Members:
         """The image in a member."""
         if self._zip is None:
             self._zip = zipfile.ZipFile(self.path)
-        return pictured(member(self._zip, item), shape)
+            self._members = members_by_path(self._zip)
+        return pictured(member(self._zip, self._members[item]), shape)
 
 
-def member(archive: zipfile.ZipFile, name: str, *, image: bool = True) -> BinaryIO:
+def members_by_path(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The files of a zip by their paths within it; of those with one path the first."""
+    return {path: each for each in reversed(archive.infolist()) if not (path := path_within(each)).endswith("/")}
+
+
+def path_within(about: zipfile.ZipInfo) -> str:
+    """The path of a member as a folder would have it, a folder's own with `/` at its end.
+
+    Tools of Windows write backslashes, some write `./` before a path, and many write UTF-8 without saying so.
+    """
+    name = about.filename if about.flag_bits & _UTF_8 else _undeclared(about)
+    if name.isascii() and not any(mark in name for mark in ("\\", "./", "//")):
+        return name
+    parts = name.replace("\\", "/").split("/")
+    inner = [part for part in parts[1:-1] if part not in ("", ".")]
+    return "/".join([*([] if parts[0] == "." else parts[:1]), *inner, *parts[1:][-1:]])
+
+
+def _undeclared(about: zipfile.ZipInfo) -> str:
+    """The name of a member that does not say its encoding: UTF-8 where it can be that, else what DOS had (CP437)."""
+    try:
+        return about.filename.encode("cp437").decode()
+    except UnicodeError:
+        return about.filename
+
+
+def member(archive: zipfile.ZipFile, about: zipfile.ZipInfo, *, image: bool = True) -> BinaryIO:
     """A member of a zip in memory, of one that is no `image` its head where one is wanted.
 
     `images.Unusable` where it is encrypted, damaged, or over `images.MOST_BYTES`.
     """
-    about = archive.getinfo(name)
     if about.flag_bits & 1:
         raise images.Unusable("encrypted")
     if about.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a bound
@@ -87,7 +119,7 @@ def member(archive: zipfile.ZipFile, name: str, *, image: bool = True) -> Binary
         raise images.Unusable(f"over {images.MOST_BYTES >> 20} MB")
     try:
         with archive.open(about) as file:
-            head = file.read(16)
+            head = file.read(formats.HEAD)
             if image and not images.looks_like_image(head):
                 return io.BytesIO(head)
             return io.BytesIO(head + file.read(images.MOST_BYTES))

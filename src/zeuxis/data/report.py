@@ -1,8 +1,7 @@
-"""What a data set holds, for `zeuxis data`: counts, sizes, modes, classes, attributes, duplicates, and what is left out."""
+"""What a data set holds, for `zeuxis data`: counts, sizes, modes, classes, attributes, duplicates, and what is passed over."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -12,12 +11,15 @@ import numpy as np
 
 from zeuxis.data.listing import TILES, shown
 from zeuxis.data.pack import Pack
+from zeuxis.data.passed_over import by_reason, cut_off, many, several_pages, told_crop, told_pages
 from zeuxis.io import images
+from zeuxis.io.escaping import ascii_json
 
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+_EXAMPLES = 3  # files that are named of those with the same note
 _SHOWN = 12  # lines of a list, the rest is counted
 
 
@@ -37,6 +39,11 @@ class DataReport:
     same_files: list[list[str]]  # names of files with the same content
     same_pixels: list[list[str]]  # names of other files that look the same in the pack
     left_out: list[tuple[str, str]]
+    several: list[tuple[str, int]]  # names of files with several pages or frames, and how many: the first is used
+    cut_off: float  # the mean share of an image that the square crop cuts off
+    most_cut_off: float
+    notes: list[tuple[str, int, list[str]]]  # what is to be said of colours, of how many files, and the first of them
+    unused: list[tuple[str, str]]  # names of tables and folders, and what of them is not used
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -45,21 +52,29 @@ class DataReport:
         return {"name": pack.name, "shape": pack.shape._asdict(), "fingerprint": pack.fingerprint, **fields}
 
     def to_json(self) -> str:
-        """The report as JSON."""
-        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False)
+        """The report as JSON, in ASCII, so that every output can hold it."""
+        return ascii_json(self.as_dict())
 
-    def lines(self) -> list[str]:
-        """The report as text, a line each."""
-        pack, shape = self.pack, self.pack.shape
-        how = {"crop": "the middle cropped", "pad": "padded with white", TILES: "cut out at their own resolution"}[
-            shape.resize_mode
-        ]
-        lines = [f"{pack.name}: {_many(self.count, 'image')}, brought to {shape.size} x {shape.size}, {how}"]
-        lines += [f"sizes       {self._sizes()}", f"modes       {_counted(self.modes)}"]
+    def lines(self, *, every: bool = False) -> list[str]:
+        """The report as text, a line each, its summary first and last; `every` file that is left out, or three per reason."""
+        lines = [f"sizes       {self._sizes()}", f"modes       {_counted(self.modes)}"]
         lines += [f"classes     {len(self.classes)}: {_counted(self.classes)}"] if self.classes else []
         lines += [f"attributes  {len(self.attributes)}: {self._attributes()}"] if self.attributes else []
+        lines += [_noted(*each) for each in self.notes]
         lines += _groups("the same file", self.same_files) + _groups("the same pixels", self.same_pixels)
-        return lines + self._left_out()
+        lines += [f"pages       {pages}"] if (pages := told_pages(self.several)) else []
+        cropped = told_crop(self.pack.shape, self.cut_off, self.most_cut_off)
+        lines += [f"cropped     {cropped}"] if cropped else []
+        lines += ["tables and folders", *by_reason(self.unused, every=every)] if self.unused else []
+        lines += [f"left out    {self._left_out()}", *by_reason(self.left_out, every=every)]
+        return [self.summary(), *lines, self.summary()]
+
+    def summary(self) -> str:
+        """How many images there are, what they are made to be, and how many files are left out."""
+        shape = self.pack.shape
+        how = {"crop": "the middle cropped", "pad": "padded with white", TILES: "cut out at their own resolution"}
+        brought = f"brought to {shape.size} x {shape.size}, {how[shape.resize_mode]}"
+        return f"{self.pack.name}: {many(self.count, 'image')}, {brought}; left out {self._left_out()}"
 
     def _sizes(self) -> str:
         text = _counted(self.sizes)
@@ -73,11 +88,8 @@ class DataReport:
 
         return ", ".join(share(*each) for each in self.attributes)
 
-    def _left_out(self) -> list[str]:
-        if not self.left_out:
-            return ["left out    none"]
-        lines = [f"left out    {_many(len(self.left_out), 'file')}"]
-        return lines + [f"  {name}: {reason}" for name, reason in self.left_out]
+    def _left_out(self) -> str:
+        return many(len(self.left_out), "file") if self.left_out else "none"
 
     def first_images(self, count: int = 64) -> Tensor:
         """As many images, evenly spaced (n c h w, in [-1, 1])."""
@@ -98,6 +110,7 @@ def inspect(pack: Pack) -> DataReport:
     files = _same(names, (record["digest"] for record in records))
     known = {name for group in files for name in group[1:]}
     pixels = _same(names, (row.tobytes() for row in pack.images), skip=known)
+    mean, most = cut_off(records)
     return DataReport(
         pack=pack,
         count=len(pack),
@@ -111,7 +124,25 @@ def inspect(pack: Pack) -> DataReport:
         same_files=files,
         same_pixels=pixels,
         left_out=list(pack.left_out),
+        several=several_pages(pack.shape, records),
+        cut_off=mean,
+        most_cut_off=most,
+        notes=_notes(names, [record.get("note", "") for record in records]),
+        unused=list(pack.notes),
     )
+
+
+def _notes(names: list[str], notes: list[str]) -> list[tuple[str, int, list[str]]]:
+    by_note: dict[str, list[str]] = defaultdict(list)
+    for name, note in zip(names, notes):
+        if note:
+            by_note[note].append(name)
+    return [(note, len(found), found[:_EXAMPLES]) for note, found in by_note.items()]
+
+
+def _noted(note: str, count: int, examples: list[str]) -> str:
+    more = f", and {count - len(examples):,} more" if count > len(examples) else ""
+    return f"colours     {many(count, 'image')}: each {note} ({', '.join(examples)}{more})"
 
 
 def _class_counts(pack: Pack) -> list[tuple[str, int]]:
@@ -146,14 +177,10 @@ def _counted(pairs: list[tuple[str, int]]) -> str:
 def _groups(what: str, groups: list[list[str]]) -> list[str]:
     if not groups:
         return []
-    lines = [f"duplicates  {_many(len(groups), 'group')} of {what}"]
+    lines = [f"duplicates  {many(len(groups), 'group')} of {what}"]
     lines += [f"  {' = '.join(group[:4])}{' = ...' if len(group) > 4 else ''}" for group in groups[:_SHOWN]]
     return lines + ([f"  and {len(groups) - _SHOWN:,} more"] if len(groups) > _SHOWN else [])
 
 
 def _by(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]}"
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

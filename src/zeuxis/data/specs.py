@@ -3,43 +3,31 @@
 It is one set of images (a named set, or a path), or pairs: `SOURCE -> TARGET`, each a set of images, and SOURCE also `edges`,
 `grey`, `blur`, `labels` or `small` (made of the TARGET's images), or `left` or `right` (that half of its files, the other
 half being the target); or the name of a task. A lone folder whose files have source and target side by side gives pairs too.
+`zeuxis.data.spelling` has what a bare word means where there is also a path of that name.
 """
 
 from __future__ import annotations
 
-import os
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from zeuxis.data import pairs
+from zeuxis.data import pairs, spelling
 from zeuxis.data.catalog import NamedSet
 from zeuxis.data.derived_sources import DERIVATIONS, SMALL
 from zeuxis.data.image_files import FileSet
 from zeuxis.data.listing import TILES, Shape
 from zeuxis.data.pack import Pack, pack_of
 from zeuxis.data.pairs import HALVES, MakePack, Packs, Pairs
+from zeuxis.data.spelling import ARROW, PREFIX
+from zeuxis.data.spelling import TASKS as TASKS
 from zeuxis.errors import UsageError
+from zeuxis.io.paths import expanded
 from zeuxis.options import ResizeMode, ResizeModeOrAuto
 from zeuxis.runtime.callbacks import ProgressCallback
 
-# The translations of the first lecture, each of named sets.
-TASKS = {
-    "labels-to-photo": "maps.labels -> maps.aerial",
-    "map-to-aerial": "maps.map -> maps.aerial",
-    "aerial-to-map": "maps.aerial -> maps.map",
-    "aerial-to-relief": "maps.aerial -> maps.relief",
-    "day-to-night": "night.day -> night.night",
-    "grey-to-colour": "grey -> avatars",
-    "line-to-colour": "openmoji.line -> openmoji.colour",
-    "plain-to-glasses": "avatars.plain -> avatars.glasses",
-    "small-to-large": "small -> photos",
-}
-_ARROW = " -> "
-_TASK = re.compile(r"([a-z-]+)((?:/[a-z]+)?(?::\d+)?)")  # with the split and the count of both ends
 _GREY = ("edges", "grey")  # the derived sources of one channel
 
 ImageSet = NamedSet | FileSet
@@ -65,12 +53,18 @@ class DataSpec(ABC):
 
         `UsageError` where `resize_mode` or `max_images` cannot be; data that is not there is missed when it is opened.
         """
-        spec = data if isinstance(data, DataSpec) else _parsed(str(data))
+        found = spelling.as_path(str(data)) if isinstance(data, Path) else data  # a `Path` is never a name
+        spec = found if isinstance(found, DataSpec) else _parsed(found)
         return replace(
             spec,
             resize_mode=spec.resize_mode if resize_mode is None else resize_mode,
             max_images=spec.max_images if max_images is None else max_images,
         )
+
+    @staticmethod
+    def stored(text: str) -> DataSpec:
+        """The value of a text that a run stored: names mean what they meant then, whatever is here now."""
+        return _parsed(spelling.marked(text))
 
     def __post_init__(self) -> None:
         if self.resize_mode not in get_args(ResizeMode):
@@ -154,30 +148,34 @@ class DataSpec(ABC):
 
 
 def _parsed(text: str) -> DataSpec:
-    """A path that exists is one set of images, whatever is in its name; then tasks are known, then arrows."""
-    task = _TASK.fullmatch(text)
-    source, arrow, target = text.partition(_ARROW)
-    tasked = task is not None and task[1] in TASKS
-    # os.path, as its `exists` answers for any text, one too long for a file's name too.
-    if not (tasked or arrow) or os.path.exists(text):  # noqa: PTH110
+    """A task, a path that exists whatever is in its name, two ends with an arrow between, or one set."""
+    if ends := spelling.ends_of_task(text):
+        if not text.startswith(PREFIX):
+            spelling.check_one_meaning(text, "task")
+        return replace(_paired(*ends), task=text.removeprefix(PREFIX))
+    if ARROW not in text:
         return SingleSpec(_resolve(text))
-    if task is None or not tasked:
-        return PairSpec(_resolve(target.strip()), source=_source(source.strip()))
-    source, target = TASKS[task[1]].split(_ARROW)
-    source = source if source in DERIVATIONS else source + task[2]
-    return PairSpec(_resolve(target + task[2]), source=_source(source), task=text)
+    if spelling.is_path_with_arrow(text):
+        return SingleSpec(FileSet(expanded(text)))
+    source, _, target = text.partition(ARROW)
+    return _paired(source.strip(), target.strip())
 
 
-def _source(word: str) -> ImageSet | str:
-    return word if word in (*DERIVATIONS, *HALVES) else _resolve(word)
+def _paired(source: str, target: str) -> PairSpec:
+    """Two folders of the user's own are read, though the first may have the name of a derivation."""
+    images, plain = _resolve(target), source.removeprefix(PREFIX)
+    if plain not in spelling.WORDS:
+        return PairSpec(images, source=_resolve(source))
+    if plain != source or not spelling.is_there(source):
+        return PairSpec(images, source=plain)
+    if isinstance(images, NamedSet):
+        spelling.check_one_meaning(source, "way to make sources")
+    return PairSpec(images, source=FileSet(spelling.as_path(source)))
 
 
 def _resolve(word: str) -> ImageSet:
-    """The one place where it is decided what a word means: a named set where there is one of that name, else a path.
-
-    So a folder that is called like a named set is meant by `./avatars`, not by `avatars`.
-    """
-    return NamedSet.parse(word) or FileSet(word)
+    """The one place where it is decided what a word means: a named set, or else a path; refused where it could be both."""
+    return spelling.named_set(word) or FileSet(expanded(word))
 
 
 @dataclass(frozen=True)
@@ -224,13 +222,13 @@ class PairSpec(DataSpec):
     task: str = field(default="", kw_only=True, compare=False)  # as it was typed, where the pairs were named so
 
     def __str__(self) -> str:
-        return self.task or f"{self.source}{_ARROW}{self.images}"
+        return self.task or f"{self.source}{ARROW}{self.images}"
 
     @property
     def title(self) -> str:
         """The task's name, or those of both ends."""
         source = self.source if isinstance(self.source, str) else self.source.title
-        return self.task or f"{source}{_ARROW}{self.images.title}"
+        return self.task or f"{source}{ARROW}{self.images.title}"
 
     @property
     def known(self) -> bool:

@@ -1,207 +1,299 @@
-"""Labels and attributes of images: from a CSV or JSON file beside them, or from the folders they lie in."""
+"""Labels and attributes of images by a table beside them: which columns are meant, and what of them cannot be read."""
 
 from __future__ import annotations
 
-import csv
-import io
 import posixpath
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from zeuxis.data.listing import Attribute, Labels
+from zeuxis.data.class_folders import classes_of, common
+from zeuxis.data.columns import AttributeColumn, attribute, classify
+from zeuxis.data.item_names import ENDINGS, ItemNames, composed
+from zeuxis.data.listing import Attribute, Labels, LeftOut, evenly_spaced
+from zeuxis.data.table_files import Cells, Line, TableRows, Unfit, read_table
 from zeuxis.errors import UsageError
-from zeuxis.io import images, parsing
+from zeuxis.io import images
+from zeuxis.io.parsing import quote
 
 ReadTable = Callable[[str], bytes]  # the content of a file beside the images
-Cells = list[Any]
+Parts = list[tuple[str, ItemNames]]  # tables that are read as one, and the images below each
 
 _CLASS_COLUMNS = ("label", "class", "category", "target", "class_name", "labels")
-_TRUTH = {"1": True, "true": True, "yes": True, "0": False, "-1": False, "false": False, "no": False}
 _LIKELY = ("label", "attr", "class", "dataset", "metadata")
-_OPPOSITES = {"smiling": "neutral", "male": "female", "female": "male", "woman": "man", "man": "woman", "young": "old"}
-_OPPOSITES |= {name: f"no {name}" for name in ("glasses", "eyeglasses", "beard", "hat", "makeup", "bangs")}
+_TRIED = 500  # rows that a column of file names is looked for in
 
 
-class _Unfit(Exception):  # noqa: N818  (a finding)
-    """Why a file is no table of labels."""
-
-
-@dataclass(frozen=True)
+@dataclass
 class Table:
     """What a file says of images: a class, or a tuple of attributes, by the image's name."""
 
     name: str
-    rows: dict[str, Any]
-    attributes: list[Attribute]  # empty where the rows are classes
+    rows: dict[str, Any] = field(default_factory=dict)
+    attributes: list[Attribute] = field(default_factory=list)  # empty where the rows are classes
+    reasons: dict[str, str] = field(default_factory=dict)  # of images with a row that says nothing
+    notes: list[str] = field(default_factory=list)  # what of the table is not used, and why
 
     def labels(self, items: list[str]) -> Labels:
         """Classes (n, int64) or attributes (n k, uint8) of the items."""
         values = [self.rows[item] for item in items]
         if self.attributes:
             return Labels(np.array(values, np.uint8).reshape(len(items), -1), [], self.attributes)
-        return _classes(values)
+        return classes_of([str(value) for value in values])
+
+    def put(self, item: str, value: Any, where: str) -> None:
+        """Keep what a row says, unless another row says otherwise."""
+        if item in self.rows and self.rows[item] != value:
+            self.reasons[item] = f"has two rows in {self.name} that differ (one is {where})"
+            del self.rows[item]
+        elif item not in self.reasons:
+            self.rows[item] = value
 
 
-def _classes(values: Sequence[Any]) -> Labels:
-    names = sorted({str(value) for value in values}, key=lambda name: (not name.isdecimal(), name.zfill(12), name))
-    index = {name: i for i, name in enumerate(names)}
-    return Labels(np.array([index[str(value)] for value in values], np.int64), names)
+def table_beside(items: list[str], candidates: list[str], load: ReadTable) -> tuple[Table | None, LeftOut]:
+    """The first candidate that is a table of these images, and why the others are not.
 
-
-def by_folder(items: list[str]) -> Labels:
-    """The folder of each image as its class, where every image lies in one and there are at least two."""
-    above = [item.split("/")[:-1] for item in items]
-    depth = _common(above)
-    if not above or any(len(folders) <= depth for folders in above):
-        return Labels()
-    values = [folders[depth] for folders in above]
-    return _classes(values) if len(set(values)) > 1 else Labels()
-
-
-def _common(paths: Iterable[Sequence[str]]) -> int:
-    """How many folders all paths share from the first on."""
-    columns = zip(*paths)
-    return next((i for i, names in enumerate(columns) if len(set(names)) > 1), min(map(len, paths), default=0))
-
-
-def table_beside(
-    items: list[str], candidates: list[str], load: ReadTable
-) -> tuple[Table | None, list[tuple[str, str]]]:
-    """The first candidate that is a table of these images, and why the others are not."""
+    Tables of one name, one in each folder that has images, are one table.
+    """
     if not items:
         return None, [(name, "a table, and no image for it") for name in candidates]
-    above = [item.split("/")[:-1] for item in items]
-    shared = above[0][: _common(above)]
-    left_out, best = [], None
-    names = _Names(items, "/".join(shared))
-    for name in sorted(candidates, key=lambda name: (not any(word in name.lower() for word in _LIKELY), name)):
-        if best or shared[: name.count("/")] != name.split("/")[:-1]:
-            left_out.append((name, "a table that is not used" if best else "a table that is not above all images"))
+    left_out: LeftOut = []
+    best = None
+    for parts in _together(items, candidates, left_out):
+        names = [name for name, _ in parts]
+        if best:
+            left_out += [(name, "a table that is not used") for name in names]
             continue
         try:
-            best = _table(name, load(name), names)
-        except (_Unfit, UsageError, images.Unusable, OSError) as error:
-            left_out.append((name, f"no table of labels: {error}"))
+            best = _table(parts, load)
+        except (Unfit, UsageError, images.Unusable, OSError) as error:
+            left_out += [(name, f"no table of labels: {error}") for name in names]
     return best, left_out
 
 
-class _Names:
-    """Finds the image that a cell means: by its path, its name, or either without the ending."""
-
-    def __init__(self, items: list[str], prefix: str) -> None:
-        self.prefix = prefix
-        self.items = set(items)
-        bare = [posixpath.basename(item) for item in items]
-        once = {name for name, count in Counter(bare).items() if count == 1}
-        self.short = {name: item for name, item in zip(bare, items) if name in once}
-        stems = Counter(posixpath.splitext(name)[0] for name in bare)
-        self.stems = {
-            posixpath.splitext(name)[0]: item
-            for name, item in zip(bare, items)
-            if stems[posixpath.splitext(name)[0]] == 1
-        }
-        self.long_stems = {posixpath.splitext(item)[0]: item for item in items}
-
-    def find(self, cell: Any) -> str | None:
-        """The item of a cell; None where there is none."""
-        text = posixpath.normpath(str(cell).strip().replace("\\", "/")) if str(cell).strip() else ""
-        for path in (text, posixpath.join(self.prefix, text)):
-            if path in self.items:
-                return path
-        base = posixpath.basename(text)
-        if "/" in text:
-            return self.long_stems.get(text)
-        return self.short.get(base) or self.long_stems.get(text) or self.stems.get(text)
+def _together(items: list[str], candidates: list[str], left_out: LeftOut) -> Iterator[Parts]:
+    """Candidates that may say something of all images, the likeliest first: those above all, then those of one name."""
+    above = [item.split("/")[:-1] for item in items]
+    shared = above[0][: common(above)]
+    groups: dict[str, list[str]] = {}
+    for name in sorted(candidates, key=lambda name: (not any(word in name.lower() for word in _LIKELY), name)):
+        folder = name.split("/")[:-1]
+        if shared[: len(folder)] == folder:
+            yield [(name, ItemNames(items, {"/".join(shared), "/".join(folder)}))]
+        else:
+            groups.setdefault(posixpath.basename(name), []).append(name)
+    for names in groups.values():
+        below = {name: [item for item in items if item.startswith(posixpath.dirname(name) + "/")] for name in names}
+        if all(below.values()) and sum(map(len, below.values())) == len(items):
+            yield [(name, ItemNames(found, [posixpath.dirname(name)])) for name, found in below.items()]
+        else:
+            left_out += [(name, "a table that is not above all images") for name in names]
 
 
-def _table(name: str, data: bytes, names: _Names) -> Table:
-    header, rows = _from_json(name, data) if name.lower().endswith(".json") else _from_csv(data)
-    if not rows:
-        raise _Unfit("it is empty")
-    column = _file_column(rows, names)
-    if column is None:
-        raise _Unfit("no column names these images")
-    if header is None:
-        header = [""] * len(rows[0])
-    rows = [row for row in rows if len(row) == len(header)]
-    return _of_classes(name, header, rows, column, names) or _of_attributes(name, header, rows, column, names)
+@dataclass
+class _Rows:
+    """Rows of tables, each with the item that it is about; `column` is that of the file names."""
+
+    header: list[str]
+    column: int
+    named: bool  # whether the header was in the file
+    lines: list[tuple[str, Line]] = field(default_factory=list)
+    ragged: list[tuple[ItemNames, Line]] = field(default_factory=list)  # of more cells than the header
+    notes: list[str] = field(default_factory=list)
 
 
-def _from_csv(data: bytes) -> tuple[Cells | None, list[Cells]]:
-    try:
-        text = data.decode("utf-8-sig")
-        first = text.partition("\n")[0]
-        mark = max(",;\t", key=first.count)
-        rows: list[Cells] = [
-            [cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=mark) if row
+def _table(parts: Parts, load: ReadTable) -> Table:
+    """The table that one file is, or several with the same columns."""
+    name = parts[0][0] if len(parts) == 1 else posixpath.basename(parts[0][0])
+    rows: _Rows | None = None
+    for path, names in parts:
+        prefix = "" if len(parts) == 1 else f"{posixpath.dirname(path)}: "
+        found = _rows(read_table(path, load(path)), names, prefix)
+        rows = _merged(rows, found) if rows else found
+    assert rows is not None
+    table = Table(name, notes=rows.notes)
+    return _of_classes(table, rows) or _of_attributes(table, rows)
+
+
+def _merged(one: _Rows, two: _Rows) -> _Rows:
+    """The rows of two tables, whose columns may stand in another order, or in one of them alone."""
+    header = list(dict.fromkeys([*one.header, *two.header]))
+    if one.header[one.column] != two.header[two.column] or ((one.ragged or two.ragged) and one.header != two.header):
+        raise Unfit("the tables of this name have different columns")
+
+    def widened(rows: _Rows) -> list[tuple[str, Line]]:
+        places = [rows.header.index(name) if name in rows.header else None for name in header]
+        return [
+            (item, Line(where, [None if place is None else cells[place] for place in places]))
+            for item, (where, cells) in rows.lines
         ]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise _Unfit(str(error)) from None
-    if not rows or len(rows[0]) < 2:
-        raise _Unfit("fewer than two columns")
-    return rows[0], rows[1:]
+
+    lines, notes = widened(one) + widened(two), one.notes + two.notes
+    return _Rows(header, header.index(one.header[one.column]), one.named, lines, one.ragged + two.ragged, notes)
 
 
-def _from_json(name: str, data: bytes) -> tuple[Cells | None, list[Cells]]:
-    """Rows of `{file: class}`, `{file: {attribute: bool}}`, `{"labels": either, or [[file, class], ...]}`, or objects."""
-    content = parsing.parse_json(data, "it")
-    if isinstance(content, dict) and set(content) == {"labels"}:
-        content = content["labels"]
-    if isinstance(content, dict):
-        content = [[file, value] for file, value in content.items()]
-        if all(isinstance(value, dict) for _, value in content):
-            content = [{"file": file, **value} for file, value in content]
-    if not isinstance(content, list) or not content:
-        raise _Unfit("neither file names with classes nor with attributes")
-    if all(isinstance(row, dict) for row in content):
-        header = list(dict.fromkeys(key for row in content for key in row))
-        return header, [[row.get(key, "") for key in header] for row in content]
-    if all(isinstance(row, list) and len(row) == 2 and isinstance(row[1], str | int) for row in content):
-        return ["file", "label"], content
-    raise _Unfit("neither file names with classes nor with attributes")
+def _rows(sheet: TableRows, names: ItemNames, prefix: str) -> _Rows:
+    column = _file_column(sheet.lines, names)
+    if column is None:
+        raise Unfit("no column names these images")
+    lines, header = sheet.lines, sheet.header
+    named = header is not None or not _is_about_an_image(lines[0], column, names)
+    if header is None:
+        header = [str(cell) for cell in lines[0].cells] if named else [""] * len(lines[0].cells)
+        lines = lines[1:] if named else lines
+    while not header[-1].strip() and all(map(_is_empty, (c for _, cells in lines for c in cells[len(header) - 1 :]))):
+        header = header[:-1]  # a comma at the end of each line
+    rows = _Rows(
+        _told_apart(header), column, named, notes=[f"{prefix}{note}, and is left out" for note in sheet.skipped]
+    )
+    strangers = []
+    for where, cells in lines:
+        line = Line(prefix + where, _fitted(cells, len(header)))
+        if len(line.cells) > len(header):
+            rows.ragged.append((names, line))
+        elif item := names.find(line.cells[column]):
+            rows.lines.append((item, line))
+        else:
+            strangers.append(line)
+    _add_other_endings(rows, strangers, names)
+    return rows
 
 
-def _file_column(rows: list[Cells], names: _Names) -> int | None:
-    counts = Counter(i for row in rows[:200] for i, cell in enumerate(row) if names.find(cell))
-    return max(counts, key=lambda i: (counts[i], -i)) if counts else None
+def _told_apart(header: list[str]) -> list[str]:
+    """Columns by name; by number where they have none, or that of another."""
+    found: list[str] = []
+    for place, cell in enumerate(header, 1):
+        name = composed(cell.strip())
+        found.append(f"{name} column {place}".strip() if not name or name in found else name)
+    return found
 
 
-def _of_classes(name: str, header: Cells, rows: list[Cells], column: int, names: _Names) -> Table | None:
+def _add_other_endings(rows: _Rows, strangers: list[Line], names: ItemNames) -> None:
+    """Rows that name an image by another ending, as tables do whose JPEGs were made PNGs; unless another row names it."""
+    taken, unknown = {item for item, _ in rows.lines}, []
+    for line in strangers:
+        item = names.find(line.cells[rows.column], any_ending=True)
+        if item and item not in taken:
+            rows.lines.append((item, line))
+        else:
+            unknown.append(line)
+    if unknown:
+        first = unknown[0]
+        rows.notes.append(
+            f"{len(unknown):,} of its rows name no image here, the first {quote(first.cells[rows.column])} ({first.where})"
+        )
+
+
+def _fitted(cells: Cells, width: int) -> Cells:
+    """A row of the header's width, if only empty cells are too many, or too few are there."""
+    while len(cells) > width and cells[-1] in ("", None):
+        cells = cells[:-1]
+    return cells + [None] * (width - len(cells))
+
+
+def _is_about_an_image(line: Line, column: int, names: ItemNames) -> bool:
+    """Whether the first row is no header; a header may say `image` where there is an `image.png`."""
+    known = any(str(cell).strip().lower() in _CLASS_COLUMNS for cell in line.cells)
+    if known or column >= len(line.cells):
+        return False
+    cell = line.cells[column]
+    return str(cell).strip().lower().endswith(ENDINGS) or names.find(cell) is not None
+
+
+def _file_column(lines: list[Line], names: ItemNames) -> int | None:
+    """The column that names the most images; of a table much longer than the folder all rows are looked at."""
+    for sample in ([lines[place] for place in evenly_spaced(len(lines), _TRIED)], lines):
+        found: dict[int, set[str]] = {}
+        for line in sample:
+            for place, cell in enumerate(line.cells[: None if sample is not lines else 3]):
+                if item := names.find(cell, any_ending=True):
+                    found.setdefault(place, set()).add(item)
+        if found:
+            return max(found, key=lambda place: (len(found[place]), -place))
+    return None
+
+
+def _of_classes(table: Table, rows: _Rows) -> Table | None:
     """Classes, by a column that is called so, or by the only other column where it is no attribute."""
-    lower = [str(each).strip().lower() for each in header]
+    header, column = rows.header, rows.column
+    lower = [each.lower() for each in header]
     chosen = next((lower.index(each) for each in _CLASS_COLUMNS if each in lower and lower.index(each) != column), None)
-    if chosen is None and len(header) == 2 and not all(_is_truth(row[1 - column]) for row in rows):
-        chosen = 1 - column
-    if chosen is None:
+    if chosen is None and len(header) == 2:
+        other = _column(rows, 1 - column)
+        chosen = None if rows.named and not other.odd else 1 - column
+    if chosen is None or all(_is_empty(line.cells[chosen]) for _, line in rows.lines):
         return None
-    found = {item: row[chosen] for row in rows if (item := names.find(row[column])) and str(row[chosen]) != ""}
-    if len(header) == 2 and (item := names.find(header[column])):  # a table without a header
-        found[item] = header[chosen]
-    return Table(name, found, [])
+    known = {str(line.cells[chosen]) for _, line in rows.lines}
+    lines = rows.lines + _realigned(
+        table, rows, lambda cells: str(cells[chosen]) if str(cells[chosen]) in known else None
+    )
+    for item, line in lines:
+        if _is_empty(line.cells[chosen]):
+            table.reasons.setdefault(item, f"has no {header[chosen]} in {table.name} ({line.where})")
+        else:
+            table.put(item, str(line.cells[chosen]), line.where)
+    unused = [each.name for each in _others(rows, {column, chosen}) if not each.odd and each.known]
+    if unused:
+        table.notes.append(f"{', '.join(unused)} not used: {header[chosen]} gives the classes")
+    return table
 
 
-def _of_attributes(name: str, header: Cells, rows: list[Cells], column: int, names: _Names) -> Table:
-    chosen = [i for i in range(len(header)) if i != column and all(_is_truth(row[i]) for row in rows)]
+def _of_attributes(table: Table, rows: _Rows) -> Table:
+    found = _others(rows, {rows.column})
+    chosen = [each for each in found if not each.refused]
+    refused = [each.refused for each in found if each.refused]
     if not chosen:
-        raise _Unfit("neither a column `label` nor columns of 0 and 1")
-    attributes = [_attribute(str(header[i])) for i in chosen]
-    found = {
-        item: tuple(_TRUTH[str(row[i]).strip().lower()] for i in chosen)
-        for row in rows
-        if (item := names.find(row[column]))
-    }
-    return Table(name, found, attributes)
+        raise Unfit("; ".join(["neither a column `label` nor columns of 0 and 1", *refused[:1]]))
+    table.notes += refused
+    table.attributes = [attribute(each.name) for each in chosen]
+    places = [rows.header.index(each.name) for each in chosen]
+
+    def values(cells: Cells) -> tuple[bool | None, ...] | None:
+        read = [classify("", [cells[place]], [""]) for place in places]
+        return None if any(each.odd for each in read) else tuple(each.values[0] for each in read)
+
+    more = _realigned(table, rows, values)
+    said = [*zip(*(each.values for each in chosen)), *(values(line.cells) for _, line in more)]
+    for (item, line), each in zip(rows.lines + more, said):
+        if each is None or None in each:
+            without = chosen[(each or (None,)).index(None)].name
+            table.reasons.setdefault(item, f"has no value for {without} in {table.name} ({line.where})")
+        else:
+            table.put(item, tuple(map(bool, each)), line.where)
+    return table
 
 
-def _is_truth(cell: Any) -> bool:
-    return str(cell).strip().lower() in _TRUTH
+def _others(rows: _Rows, skipped: set[int]) -> list[AttributeColumn]:
+    return [_column(rows, place) for place in range(len(rows.header)) if place not in skipped]
 
 
-def _attribute(column: str) -> Attribute:
-    """`Wearing_Hat` becomes the words that a person would type."""
-    name = " ".join(column.replace("_", " ").lower().split())
-    return Attribute(name, name.removeprefix("no ") if name.startswith("no ") else _OPPOSITES.get(name, ""))
+def _column(rows: _Rows, place: int) -> AttributeColumn:
+    wheres = [line.where for _, line in rows.lines]
+    return classify(rows.header[place], [line.cells[place] for _, line in rows.lines], wheres)
+
+
+def _realigned(table: Table, rows: _Rows, said: Callable[[Cells], Any]) -> list[tuple[str, Line]]:
+    """Rows with a comma too many, where it says the same in whatever cell the comma is; the others are noted."""
+    found = []
+    for names, (where, cells) in rows.ragged:
+        extra = len(cells) - len(rows.header)
+        merged = [
+            [*cells[:at], ",".join(map(str, cells[at : at + extra + 1])), *cells[at + extra + 1 :]]
+            for at in range(len(rows.header))
+        ]
+        read = {(item, said(each)): each for each in merged if (item := names.find(each[rows.column])) and said(each)}
+        if len(read) == 1:
+            (((item, _), each),) = read.items()
+            found.append((item, Line(where, each)))
+            continue
+        reason = f"{len(cells)} cells, and the header has {len(rows.header)}"
+        table.notes.append(f"{where} is left out: {reason}")
+        for item in {item for item, _ in read} or {names.find(cells[rows.column]) or ""}:
+            table.reasons[item] = f"has a row in {table.name} with {reason} ({where})"
+    return found
+
+
+def _is_empty(cell: Any) -> bool:
+    return cell is None or str(cell).strip() == ""

@@ -25,7 +25,6 @@ from zeuxis.data.listing import (
 from zeuxis.data.readers import Files, Members
 from zeuxis.errors import UsageError
 from zeuxis.io import images
-from zeuxis.io.images import Array
 from zeuxis.runtime.callbacks import ProgressCallback
 
 MOST = 20_000  # tiles of a listing, unless --max-images says another number
@@ -40,7 +39,7 @@ class Tiles:
 
     def __init__(self, reader: ItemReader) -> None:
         self.reader = reader
-        self._last: tuple[str, int, Array] = "", 0, np.empty(0)  # the tiles of a photograph follow each other
+        self._last: tuple[str, int, Picture | None] = "", 0, None  # the tiles of a photograph follow each other
 
     def as_json(self) -> dict[str, Any] | None:
         """This reader, as JSON."""
@@ -51,16 +50,17 @@ class Tiles:
         """What is around a place; where that would reach out of the photograph, it is moved inside."""
         place, _, name = item.partition("@")
         if self._last[:2] != (name, shape.channels):
-            whole = self.reader.picture(name, shape._replace(resize_mode=WHOLE)).pixels
-            self._last = name, shape.channels, whole
-        photograph, side = self._last[2], shape.size
+            self._last = name, shape.channels, self.reader.picture(name, shape._replace(resize_mode=WHOLE))
+        whole = self._last[2]
+        assert whole is not None
+        photograph, side = whole.pixels, shape.size
         if side > min(photograph.shape[:2]):
             raise images.Unusable(f"the photograph is smaller than {side} pixels")
         middle = (int(word) for word in place.split(","))
         top, left = (min(max(at - side // 2, 0), most - side) for at, most in zip(middle, photograph.shape))
         cut = np.ascontiguousarray(photograph[top : top + side, left : left + side])
         digest = hashlib.blake2b(cut.tobytes(), digest_size=16).hexdigest()
-        return Picture(cut, (side, side), "L" if shape.channels == 1 else "RGB", digest)
+        return whole._replace(pixels=cut, size=(side, side), mode="L" if shape.channels == 1 else "RGB", digest=digest)
 
 
 def cut(listing: Listing, most: int | None = None, progress: ProgressCallback | None = None) -> Content:
@@ -89,7 +89,7 @@ def cut(listing: Listing, most: int | None = None, progress: ProgressCallback | 
         return content.label([item.partition("@")[2] for item in items])
 
     chosen = [tiles[place] for place in evenly_spaced(len(tiles), most or MOST)]
-    return Content(chosen, Tiles(content.reader), label, content.left_out + left_out)
+    return Content(chosen, Tiles(content.reader), label, content.left_out + left_out, content.notes)
 
 
 def _sharp(reader: ItemReader, item: str) -> list[str] | str:

@@ -1,7 +1,8 @@
 """Decodes the items of a listing in parallel processes, which talk JSON and raw bytes over pipes.
 
 Not `multiprocessing`: its children run the caller's main module again (a notebook's or a script's without a guard), and
-a killed one takes the whole pool with it. Here a child that dies costs the one image that killed it.
+a killed one takes the whole pool with it. Here a child that dies, or gives no answer for half a minute, costs the one image
+that it was at.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import queue
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,13 +21,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from zeuxis.data.listing import Content, ItemReader, Picture, Shape
-from zeuxis.errors import ZeuxisError
+from zeuxis.data.listing import Content, ItemReader, Picture, Shape, shown
+from zeuxis.errors import DataError, ZeuxisError
 from zeuxis.io import images
 
 _CHUNK = 64  # images a worker decodes per request, where its answer has no more than these bytes
 _ANSWER = 8 << 20
 _FEW = 96  # images that are not worth starting processes for
+_PATIENCE = 30.0  # seconds for one image, which is given two tries; a child that is silent for longer is ended
+_CHECKS = 10  # in that time: what stops this process too, as Ctrl-Z does, is no silence of a child
+_MOST_LOST = 16  # images that get no answer, or children that do not start, while no child answers anything
 # The folder where a user happens to be must not give the child its modules: it may have a `queue.py`.
 _CHILD = "import sys; sys.path[:] = [p for p in sys.path if p]; from zeuxis.data.child import serve; serve()"
 _ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # a child is one thread
@@ -39,7 +44,7 @@ def decoded(content: Content, shape: Shape, *, processes: int | None = None) -> 
     chunks = [content.items[i : i + length] for i in range(0, len(content.items), length)]
     count = min(len(chunks), processes or cores())
     reader = content.reader.as_json()
-    if reader is not None and count > 1 and len(content.items) >= _FEW:
+    if reader is not None and processes != 1 and len(content.items) >= _FEW:  # on one core too: a child can be ended
         with _Children(reader, shape, count) as children:
             if children.ready():
                 yield from children.results(chunks)
@@ -72,6 +77,45 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
+class _Watch:
+    """Ends children that owe an answer and give none for `_PATIENCE` seconds."""
+
+    def __init__(self) -> None:
+        self._lock, self._over = threading.Lock(), threading.Event()
+        self._silent: dict[subprocess.Popen[bytes], int] = {}  # checks since the last answer
+        self.ended: set[subprocess.Popen[bytes]] = set()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def expect(self, child: subprocess.Popen[bytes]) -> None:
+        """The child owes an answer from now on."""
+        with self._lock:
+            self._silent[child] = 0
+
+    def done(self, child: subprocess.Popen[bytes]) -> None:
+        """It owes none any more."""
+        with self._lock:
+            self._silent.pop(child, None)
+
+    def close(self) -> None:
+        """End nothing any more."""
+        self._over.set()
+        self._thread.join()
+
+    def late(self) -> list[subprocess.Popen[bytes]]:
+        """Check all that owe an answer; those that gave none since so many checks."""
+        with self._lock:
+            for child in self._silent:
+                self._silent[child] += 1
+            return [child for child, checks in self._silent.items() if checks > _CHECKS]
+
+    def _run(self) -> None:
+        while not self._over.wait(_PATIENCE / _CHECKS):
+            for child in self.late():
+                self.ended.add(child)
+                child.kill()
+
+
 class _Children:
     """Child processes, each driven by one thread; leaving the `with` ends them all, whatever they are doing."""
 
@@ -79,10 +123,12 @@ class _Children:
         self.job = {"reader": reader, "shape": list(shape)}
         self.shape = shape
         self.count = count
-        self.idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
+        self.idle: queue.SimpleQueue[subprocess.Popen[bytes] | None] = queue.SimpleQueue()
         self.all: list[subprocess.Popen[bytes]] = []
         self.closing = False
+        self.lost = 0  # images without an answer, and children that did not start, since any child has answered
         self.threads = ThreadPoolExecutor(count)
+        self.watch = _Watch()
 
     def __enter__(self) -> _Children:
         for _ in range(self.count):
@@ -93,8 +139,11 @@ class _Children:
         self.closing = True
         self.threads.shutdown(wait=False, cancel_futures=True)
         self.end()
-        self.threads.shutdown(wait=True)  # a thread that waited for a child has met the end of its pipe
+        for _ in range(self.count):
+            self.idle.put(None)  # for threads that wait for a child
+        self.threads.shutdown(wait=True)  # a thread that waited for an answer has met the end of its pipe
         self.end()  # one that was started meanwhile
+        self.watch.close()
 
     def end(self) -> None:
         """Kill and reap every child."""
@@ -114,6 +163,7 @@ class _Children:
             start_new_session=True,  # Ctrl-C reaches this process alone; the children end with their pipes
         )
         self.all.append(child)
+        self.watch.expect(child)
         with contextlib.suppress(OSError):  # one that is dead already is found out when it is asked
             send(child.stdin, self.job)
         return child
@@ -121,9 +171,15 @@ class _Children:
     def ready(self) -> bool:
         """Whether every child has started: where none can, this process does the work itself."""
         try:
-            return all(receive(child.stdout) == "ready" for child in self.all)
+            return all(self.started(child) for child in self.all)
         except (OSError, ValueError):
             return False
+
+    def started(self, child: subprocess.Popen[bytes]) -> bool:
+        """Wait for a child's first answer; `OSError` where it ends before."""
+        answer = receive(child.stdout)
+        self.watch.done(child)
+        return bool(answer == "ready")
 
     def results(self, chunks: list[list[str]]) -> Iterator[Result]:
         waiting: deque[Future[list[Result]]] = deque()
@@ -135,30 +191,62 @@ class _Children:
             yield from waiting.popleft().result()
 
     def run(self, items: list[str]) -> list[Result]:
-        child = self.idle.get()
-        try:
-            answer = _ask(child, items, self.shape)
-        except (OSError, ValueError):  # the child is dead
-            return [] if self.closing else self.after(child, items)
-        self.idle.put(child)
-        return answer
+        """The results of a chunk; an image at which two children have died, the second a new one, is left out."""
+        found: list[Result] = []
+        suspect = -1
+        while len(found) < len(items) and (child := self.idle.get()):
+            try:
+                for result in self.ask(child, items[len(found) :]):
+                    found.append(result)
+                self.idle.put(child)
+            except (OSError, ValueError, LookupError, TypeError):  # the child is dead, or a library of its printed
+                reason = self.cause(child)
+                self.replace()
+                if suspect == len(found):
+                    if child in self.watch.ended:
+                        self.lose(items[suspect], reason)
+                    found.append(reason)
+                else:
+                    suspect = len(found)
+        return found
 
-    def after(self, dead: subprocess.Popen[bytes], items: list[str]) -> list[Result]:
-        """Find the image that a child died of, with a new child: half of the images, and half of these again."""
+    def ask(self, child: subprocess.Popen[bytes], items: list[str]) -> Iterator[Result]:
+        """Each result as soon as the child has it."""
+        self.watch.expect(child)
+        send(child.stdin, items)
+        for _ in items:
+            result = _result(receive(child.stdout), child.stdout, self.shape)
+            self.watch.expect(child)
+            self.lost = 0
+            yield result
+        self.watch.done(child)
+
+    def cause(self, dead: subprocess.Popen[bytes]) -> str:
+        """Reap a child that has died; the reason why the image that it was at is left out."""
         dead.kill()
-        child = self.start()
-        receive(child.stdout)
-        self.idle.put(child)
-        if len(items) == 1:
-            return [f"the decoder crashed (exit {dead.wait()})"]
-        middle = len(items) // 2
-        return self.run(items[:middle]) + self.run(items[middle:])
+        code = dead.wait()
+        self.watch.done(dead)
+        return f"no answer in {_PATIENCE:g} s" if dead in self.watch.ended else f"the decoder crashed (exit {code})"
 
+    def replace(self) -> None:
+        """Start another child in the stead of one that has died."""
+        while not self.closing:
+            child = self.start()
+            try:
+                self.started(child)
+                self.idle.put(child)
+                return
+            except (OSError, ValueError):
+                self.lose("a new process that decodes", self.cause(child))
 
-def _ask(child: subprocess.Popen[bytes], items: list[str], shape: Shape) -> list[Result]:
-    send(child.stdin, items)
-    records = receive(child.stdout)
-    return [_result(record, child.stdout, shape) for record in records]
+    def lose(self, what: str, reason: str) -> None:
+        """Count what is lost; where nothing else is won meanwhile, it is the disk or the computer, and no image."""
+        self.lost += 1
+        if self.lost > _MOST_LOST and not self.closing:
+            raise DataError(
+                f"more than {_MOST_LOST} images in a row got no answer (the last: {shown(what)}: {reason}); "
+                "check the disk or the network folder that they are on, and start again"
+            )
 
 
 def _result(record: Any, pipe: BinaryIO | Any, shape: Shape) -> Result:
@@ -169,7 +257,15 @@ def _result(record: Any, pipe: BinaryIO | Any, shape: Shape) -> Result:
     if len(data) < count:
         raise OSError("the pipe ended")
     pixels = np.frombuffer(data, np.uint8).reshape(shape.size, shape.size, shape.channels)
-    return Picture(pixels, (record["size"][0], record["size"][1]), record["mode"], record["digest"])
+    about = record["mode"], record["digest"], record.get("note", ""), record.get("frames", 1)
+    return Picture(pixels, tuple(record["size"]), *about)
+
+
+def record_of(picture: Picture) -> dict[str, Any]:
+    """What is known of a picture's file, as JSON."""
+    found: dict[str, Any] = {"size": picture.size, "mode": picture.mode, "digest": picture.digest}
+    found |= {"note": picture.note} if picture.note else {}
+    return found | ({"frames": picture.frames} if picture.frames > 1 else {})
 
 
 def send(pipe: Any, message: Any) -> None:

@@ -1,4 +1,4 @@
-"""Arithmetic of latents (Radford 2015, section 6.3.2): averages added and subtracted, and how often that works."""
+"""Latent arithmetic (Radford 2015, section 6.3.2): averages added and subtracted, and its success rate."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Pick:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What arithmetic gives: the examples of each term, their averages (t ...), the result and its surroundings."""
+    """The outcome of arithmetic: examples of each term, their averages (t ...), the result and its neighbourhood."""
 
     picks: list[Pick]
     averages: Tensor  # t ...
@@ -43,7 +43,7 @@ class Outcome:
     neighbourhood: Tensor  # 9 ...: the result at index 4, small random steps from it around
 
     def to(self, device: torch.device) -> Outcome:
-        """The same on a device, where its model can decode it."""
+        """The outcome on another device."""
         picks = [replace(pick, latents=pick.latents.to(device)) for pick in self.picks]
         return Outcome(picks, self.averages.to(device), self.result.to(device), self.neighbourhood.to(device))
 
@@ -59,7 +59,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class ArithmeticScore:
-    """How often arithmetic gives what its terms say, over many random choices of examples."""
+    """The success rate of arithmetic over many random choices of examples."""
 
     target: float  # share of results with every attribute of the target
     each: dict[str, float]  # share right of each attribute of the target
@@ -70,10 +70,11 @@ class ArithmeticScore:
     def describe(self) -> list[str]:
         """Lines for the user."""
         right = ", ".join(f"{name} {100 * value:.0f} %" for name, value in self.each.items())
-        lines = [f"{100 * self.target:.0f} % of {self.triples} results are as asked, {self.average} averaged ({right})"]
+        reached = f"target reached by {100 * self.target:.0f} % of {self.triples} results"
+        lines = [f"{reached}, averages of {self.average} ({right})"]
         if self.changed:
             changed = ", ".join(f"{name} {100 * value:.0f} %" for name, value in self.changed.items())
-            lines.append(f"changed though they should not: {changed}")
+            lines.append(f"unintended changes: {changed}")
         return lines
 
 
@@ -88,10 +89,10 @@ def latent_arithmetic(
     length: float | None = LENGTH,
     confidence: float = 0.9,
 ) -> Outcome:
-    """Add and subtract the averages of examples of the terms; `decode` with the model's, or `pictures`, to see it.
+    """Add and subtract the average latents of the terms' examples; `decode` or `pictures` gives the images.
 
-    `average` examples are taken for each term; `balance` makes those subtracted from each other alike; averages and
-    result are brought to `length` times a typical latent's norm, which averaging shrinks (None: left as they are).
+    Each term averages `average` examples; `balance` matches the examples of subtracted terms in other attributes.
+    Averages and result are rescaled to `length` times the norm of a typical latent (None: not rescaled).
     """
     chosen = choose_examples(terms, candidates, count=average, seed=seed, balance=balance, confidence=confidence)
     picks = [
@@ -105,9 +106,9 @@ def latent_arithmetic(
 def from_seeds(
     model: Space, terms: Sequence[tuple[float, Sequence[int]]], *, seed: int = 0, length: float | None = None
 ) -> Outcome:
-    """Arithmetic with the seeds of each term picked by eye, as in the DCGAN paper: pairs (weight, seeds).
+    """Arithmetic with hand-picked seeds for each term, as in the DCGAN paper: pairs (weight, seeds).
 
-    Three averages of three, added and subtracted, have a Gaussian latent's own length already, so it is left.
+    Three averages of three, added and subtracted, already have the norm of a Gaussian latent: no rescaling.
     """
     if not terms or not all(len(seeds) for _, seeds in terms):
         raise UsageError("a term has no seeds; give some for each, as in --plus 12,45,7 --minus 3,9,30 --plus 1,8,60")
@@ -118,7 +119,7 @@ def from_seeds(
 
 
 def outcome(picks: list[Pick], *, norm: float | None, spread: Tensor, seed: int = 0) -> Outcome:
-    """The averages of the picks, their weighted sum, and its surroundings; all at a norm where one is given."""
+    """The averages of the examples, their weighted sum, and its neighbourhood; rescaled to a norm where given."""
     averages = torch.stack([pick.latents.mean(0) for pick in picks])
     result = combine(averages, [pick.weight for pick in picks])
     if norm is not None:
@@ -133,7 +134,7 @@ def combine(averages: Tensor, weights: Sequence[float]) -> Tensor:
 
 
 def to_norm(latents: Tensor, norm: float) -> Tensor:
-    """Latents (n ...) brought to this norm; a zero latent stays zero."""
+    """Latents (n ...) rescaled to this norm; a zero latent stays zero."""
     norms = latents.flatten(1).norm(dim=1).reshape(-1, *(1 for _ in latents.shape[1:]))
     return torch.where(norms > 0, latents / norms.clamp(min=1e-12) * norm, latents)
 
@@ -171,9 +172,9 @@ def score_arithmetic(
     length: float | None = LENGTH,
     confidence: float = 0.9,
 ) -> ArithmeticScore:
-    """How often the result is read as the target, over `triples` random choices of `average` examples per term.
+    """The rate of results classified as the target, over `triples` random choices of `average` examples per term.
 
-    What should not change is compared with the average that the result starts from: in a - b + c that of c.
+    Unintended changes are relative to the average of the base term: in a - b + c that of c.
     """
     wanted = target(terms, words)
     if not wanted:
@@ -196,7 +197,7 @@ def score_arithmetic(
 def _score(
     result: Tensor, start: Tensor, *, terms: Sequence[Term], wanted: dict[int, bool], words: Vocabulary, average: int
 ) -> ArithmeticScore:
-    """The score from readings (n k) of results and of what they started from."""
+    """The score from predictions (n k) for results and for their base averages."""
     seen, before = _decided(result, words), _decided(start, words)
     right = torch.stack([seen[:, index] == present for index, present in wanted.items()])
     named = {index for term in terms for index in term.wanted}
@@ -212,7 +213,7 @@ def _score(
 
 
 def _decided(probabilities: Tensor, words: Vocabulary) -> Tensor:
-    """Probabilities (n k) as yes or no: each above one half, or of classes the highest."""
+    """Probabilities (n k) as binary predictions: each above 1/2, or the argmax of classes."""
     if words.exclusive:
         return probabilities == probabilities.amax(1, keepdim=True)
     return probabilities > 0.5

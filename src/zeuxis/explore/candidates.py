@@ -1,4 +1,4 @@
-"""Latents whose attributes are known, and the choice among them of the examples of each term."""
+"""Latents with known attributes, and the selection of each term's examples among them."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ Indices = np.ndarray[Any, Any]
 
 
 class ReadsAttributes(Protocol):
-    """A network that reads attributes from images (n c h w): probabilities n k."""
+    """An attribute classifier of images (n c h w): probabilities n k."""
 
     def read(self, images: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Latents to choose from, on the CPU, what their images show, and where they come from."""
+    """Candidate latents (on the CPU), the attributes of their images, and their origins."""
 
     latents: Tensor  # m ...
     labels: Tensor  # m k: probabilities, or labels in {0, 1}
@@ -56,12 +56,12 @@ class Candidates:
         return self.latents.std(0)
 
     def matching(self, wanted: dict[int, bool], confidence: float) -> Tensor:
-        """The indices of those that show what is wanted, each attribute with at least this probability."""
+        """The indices of candidates with the wanted attributes, each with at least this probability."""
         return _shows(self.labels, wanted, confidence).nonzero().flatten()
 
 
 def _shows(labels: Tensor, wanted: dict[int, bool], confidence: float) -> Tensor:
-    """Which rows of labels (n k: probabilities, or in {0, 1}) show all that is wanted."""
+    """The rows of labels (n k: probabilities, or in {0, 1}) with all wanted attributes."""
     fits = torch.ones(len(labels), dtype=torch.bool)
     for index, present in wanted.items():
         value = labels[:, index]
@@ -70,7 +70,7 @@ def _shows(labels: Tensor, wanted: dict[int, bool], confidence: float) -> Tensor
 
 
 def reencoded(model: Encoder, latents: Tensor, times: int) -> Tensor:
-    """Images (n c h w, on the CPU) for latents, encoded and decoded again so many times: nearer to the training images."""
+    """Images (n c h w, on the CPU) for latents, re-encoded so many times: closer to the training images."""
     images = decode_latents(model, latents)
     for _ in range(times):
         images = decode_latents(model, encode_images(model, images))
@@ -79,7 +79,7 @@ def reencoded(model: Encoder, latents: Tensor, times: int) -> Tensor:
 
 @torch.no_grad()
 def sampled(model: Space, reader: ReadsAttributes, *, seeds: Sequence[int]) -> Candidates:
-    """A model's own samples of these seeds, with the attributes that the reader sees in them."""
+    """A model's samples of these seeds, with their attributes by the classifier."""
     latents, labels = [], []
     for start in range(0, len(seeds), _BATCH):
         z = model.prior(seeds[start : start + _BATCH])
@@ -92,9 +92,9 @@ def sampled(model: Space, reader: ReadsAttributes, *, seeds: Sequence[int]) -> C
 def encoded(
     model: Encoder, pack: Labelled, *, terms: Sequence[Term] = (), count: int | None = None, seed: int = 0
 ) -> Candidates:
-    """Labelled images of a pack (at most `count`, chosen by the seed), encoded; `count` is by itself what is soon done.
+    """Encoded labelled images of a pack, at most `count`, selected by the seed; the default `count` is quick.
 
-    Of the images that show what each of the terms says there are as many as of images chosen blindly, if there are.
+    Images that match each term are as many as images selected at random, where there are enough.
     """
     count = max(LEAST_CANDIDATES, min(CANDIDATES, ENCODER_CALLS // model.encode_nfe)) if count is None else count
     if pack.labels is None:
@@ -108,7 +108,7 @@ def encoded(
 
 
 def _some(labels: Tensor, terms: Sequence[Term], count: int, order: Indices) -> Indices:
-    """At most `count` places of images with these labels (n k), the first in `order`, each term having a share of them."""
+    """At most `count` indices of images with these labels (n k), first in `order`, balanced over the terms."""
     share = count // (len(terms) + 1)
     places = torch.from_numpy(order)
     first = [places[_shows(labels[places], term.wanted, 0.5)][:share] for term in terms]
@@ -124,7 +124,7 @@ def candidates(
     count: int | None = None,
     seed: int = 0,
 ) -> Candidates:
-    """What a model offers to choose from: labelled images where it can encode them, otherwise its samples, read."""
+    """A model's candidates: encoded labelled images where it has an encoder, otherwise its classified samples."""
     if isinstance(model, Encoder):
         return encoded(model, pack, terms=terms, count=count, seed=seed)
     return sampled(model, reader, seeds=range(seed, seed + (CANDIDATES if count is None else count)))
@@ -139,11 +139,10 @@ def choose_examples(
     balance: bool = True,
     confidence: float = 0.9,
 ) -> list[Tensor]:
-    """For each term, the indices (count) of candidates that show it, at random.
+    """For each term, the indices (count) of random candidates with its attributes.
 
-    With `balance` the terms that are subtracted from each other are alike in all they do not name: the i-th choices
-    of both are two people who differ in what is named alone, so that the rest of them cancels. The term that the
-    result starts from is free of that: made to resemble women, say, the men would be near to women.
+    With `balance` the i-th examples of subtracted terms are matched: they differ in the named attributes alone, and
+    the others cancel. The base term of the result is not matched: men matched to women would look like women.
     `UsageError` for a term that matches nothing.
     """
     random = torch.Generator().manual_seed(seed)
@@ -198,8 +197,8 @@ def _pool(term: Term, among: Candidates, confidence: float) -> Tensor:
     pool = among.matching(term.wanted, confidence)
     if not len(pool):
         raise UsageError(
-            f"none of {len(among)} {'samples is read' if among.source == 'seed' else 'images is labelled'} "
-            f"as {term.text!r}; ask for something the data shows, or for more candidates"
+            f"none of {len(among)} {'samples is classified' if among.source == 'seed' else 'images is labelled'} "
+            f"as {term.text!r}; choose attributes that occur in the data, or more candidates"
         )
     return pool
 

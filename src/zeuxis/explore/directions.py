@@ -1,7 +1,7 @@
-"""Directions of latent space: what changes one attribute (Radford 2015; Shen 2020), and what images vary in most of all.
+"""Directions of latent space: attribute directions (Radford 2015; Shen 2020) and unsupervised ones.
 
-Every direction is a step (...) in the shape of a latent. One of strength 1 takes a picture without an attribute to what
-is typical with it; an unsupervised one is as long as the latents are spread that way.
+Every direction is a step (...) in the shape of a latent. An attribute direction of strength 1 takes images without
+the attribute to the typical image with it. An unsupervised one has the length of the latents' standard deviation.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RIDGE = 1e-3  # of the regressions, beside standardised latents
 
 @dataclass(frozen=True)
 class Direction:
-    """A step (...) through latent space, and what it does."""
+    """A step (...) in latent space, and its name."""
 
     name: str
     step: Tensor
@@ -37,11 +37,11 @@ class Direction:
 def towards(
     index: int, among: Candidates, words: Vocabulary, *, method: Supervised = "means", seed: int = 0
 ) -> Direction:
-    """The step that gives an attribute to what lacks it.
+    """The step that adds an attribute to images without it.
 
-    `means` is the difference between the average with it and the average without it, of examples that are alike in all
-    else (Radford 2015); `boundary` the normal of the plane that separates them best (Shen 2020), so long that it goes as
-    far across that plane.
+    `means` is the difference between the average latents with and without it, over examples matched in the other
+    attributes (Radford 2015). `boundary` is the normal of the separating hyperplane (Shen 2020), scaled to cross it as
+    far as `means` does.
     """
     name = word(index, True, words)
     terms = [Term(1.0, {index: True}, name), Term(-1.0, {index: False}, word(index, False, words))]
@@ -58,10 +58,10 @@ def towards(
 def components(
     space: Space, extractor: Callable[[Tensor], Tensor], *, count: int = 5, seeds: Sequence[int]
 ) -> list[Direction]:
-    """What images vary in most: the principal components of their features, each as the step in latents that brings it.
+    """The principal components of image features, each as the latent step that produces it.
 
-    The images of the seeds give features, principal component analysis their main axes, and least squares from places on
-    those axes to latents the steps (Harkonen 2020, section 2.1, which does so with the generator's own features).
+    PCA of the features of the seeds' images, then least squares from component scores to latents (Harkonen 2020,
+    section 2.1, with the generator's own features).
     """
     if len(seeds) <= count:
         raise UsageError(f"{len(seeds)} samples have no {count} components; give more samples")
@@ -77,10 +77,10 @@ def components(
 
 
 def factors(model: Model, space: Space, *, count: int = 5) -> list[Direction]:
-    """What the model's first layers listen to most: the leading right singular vectors of the weights that are given the
-    latent itself, one above the other (Shen 2021, equation 5; in w those of every style).
+    """Closed-form factorization: the leading right singular vectors of the stacked weights of all layers that take the
+    latent (SeFa: Shen 2021, equation 5; in w those of every style).
 
-    `UsageError` where what the latent first meets is no linear layer.
+    `UsageError` where no linear layer takes the latent.
     """
     weights = torch.cat([layer.weight.detach().double() for layer in _first(model, space)])
     _, _, axes = torch.linalg.svd(weights, full_matrices=False)
@@ -91,7 +91,7 @@ def factors(model: Model, space: Space, *, count: int = 5) -> list[Direction]:
 
 
 def moved(latents: Tensor, steps: Sequence[tuple[float, Direction]], strength: float, *, keep: bool = True) -> Tensor:
-    """Latents (n ...) after weighted steps; with `keep` each at its own norm, where a Gaussian's latents are."""
+    """Latents (n ...) after weighted steps; with `keep` each rescaled to its own norm, as Gaussian latents need."""
     done = latents
     for weight, direction in steps:
         done = done + strength * weight * direction.step.to(latents)
@@ -103,14 +103,14 @@ def moved(latents: Tensor, steps: Sequence[tuple[float, Direction]], strength: f
 
 
 def _surest(among: Candidates, terms: Sequence[Term]) -> float:
-    """A confidence at which every term still has examples."""
+    """A confidence threshold at which every term still has examples."""
     return min(
         float((among.labels[:, i] if on else 1 - among.labels[:, i]).max()) for t in terms for i, on in t.wanted.items()
     )
 
 
 def _boundary(latents: Tensor, labels: Tensor) -> Tensor:
-    """The normal (d) of logistic regression's plane between latents (m d) with and without, labels (m) in [0, 1]."""
+    """The normal (d) of the hyperplane by logistic regression on latents (m d) and labels (m) in [0, 1]."""
     mean, spread = latents.double().mean(0), latents.double().std(0).clamp(min=1e-6)
     x = torch.cat([(latents.double() - mean) / spread, torch.ones(len(latents), 1, dtype=torch.float64)], 1)
     y, slopes = labels.double(), torch.zeros(x.shape[1], dtype=torch.float64)
@@ -126,14 +126,14 @@ def _boundary(latents: Tensor, labels: Tensor) -> Tensor:
 
 
 def _as_far(normal: Tensor, apart: Tensor) -> Tensor:
-    """A step along `normal` (d), so long that it covers what `apart` (d) covers along it, and pointing its way."""
+    """The projection of `apart` (d) onto `normal` (d)."""
     unit = (normal / normal.norm().clamp(min=1e-12)).to(apart)
     step: Tensor = unit * (unit @ apart)
     return step
 
 
 def _first(model: Model, space: Space) -> list[nn.Linear]:
-    """The linear layers that are given the latents themselves."""
+    """The linear layers with the latents as their input."""
     z, found = space.prior([0]), list[nn.Linear]()
 
     def look(layer: nn.Module, inputs: tuple[Tensor, ...], _: object) -> None:

@@ -1,4 +1,4 @@
-"""One's own pictures in latent space: the latent of each, the directions that change it, and the changed pictures."""
+"""Image editing in latent space: inversion of images, directions, and edited images."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from zeuxis.explore.latent_files import load_latents as load_latents
 from zeuxis.explore.latent_files import save_latents as save_latents
 from zeuxis.explore.spaces import Space, SpaceName, decode_latents, encode_images, space_of
 from zeuxis.io import images
+from zeuxis.io.paths import expanded
 from zeuxis.metrics import extractors, paired, vgg
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Encoder, Model
@@ -35,7 +36,7 @@ SAMPLES = 4096  # whose features have components
 
 @dataclass(frozen=True)
 class Inversion:
-    """Pictures (n c h w), their latents (n ..., on the CPU), what these make, and how near that is."""
+    """Images (n c h w), their latents (n ..., on the CPU), reconstructions, and reconstruction errors."""
 
     pictures: Tensor
     latents: Tensor
@@ -44,7 +45,7 @@ class Inversion:
     distance: Tensor  # n, of VGG features
 
     def figure(self, *, columns: int = 10) -> Image.Image:
-        """The pictures, row by row, and under each what its latent makes."""
+        """Rows of images, each above its reconstruction."""
         pairs = zip(torch.split(self.pictures, columns), torch.split(self.images, columns))
         blank = columns - len(self.pictures) % columns if len(self.pictures) > columns else 0
         rows = [_filled(each, blank) for pair in pairs for each in pair]
@@ -55,7 +56,7 @@ class Inversion:
     def describe(self) -> str:
         """A line for the user."""
         return (
-            f"round trip of {len(self.pictures)} picture{'s' * (len(self.pictures) > 1)}: "
+            f"reconstruction of {len(self.pictures)} picture{'s' * (len(self.pictures) > 1)}: "
             f"PSNR {float(self.psnr.mean()):.1f} dB, VGG-feature distance {float(self.distance.mean()):.3f}"
         )
 
@@ -70,10 +71,10 @@ def invert(
     seed: int = 0,
     progress: ProgressCallback | None = None,
 ) -> Inversion:
-    """The latents of pictures (n c h w, in [-1, 1]): the encoder's where there is one, else found by gradient descent.
+    """The latents of images (n c h w, in [-1, 1]): by the encoder where there is one, else by gradient descent.
 
-    `steps` of descent in `space`, from `restarts` latents for each picture; those asked of a model with an encoder start
-    from what that finds.
+    `steps` of descent in `space`, from `restarts` initial latents per image. With an encoder, explicit `steps` refine
+    the encoded latents.
     """
     able = space_of(model, space)
     network = extractors.vgg16(device=model.device)
@@ -100,11 +101,11 @@ def located(
     order: int = 0,
     work: StageCallback | None = None,
 ) -> Tensor:
-    """Latents (n ...) of what `text` names, one for each seed: of a file of latents, of a picture, of images of a data set.
+    """Latents (n ...) of the source `text`, one per seed: a latents file, an image, or a data set's images.
 
-    Without seeds all that a file holds, or one. `order` is that of `examples`; `work` is told what is done, how much of it,
-    and of how much.
+    Without seeds: all latents of a file, or one. `order` as in `examples`; `work` reports progress (stage, done, total).
     """
+    text = expanded(text)
     if text.endswith(".safetensors"):
         held = load_latents(text, model, space=space)
         return held if seeds is None else held[[seed % len(held) for seed in seeds]]
@@ -116,7 +117,7 @@ def located(
 
 
 def _latents(model: Model, pictures: Tensor, space: SpaceName, progress: ProgressCallback | None) -> Tensor:
-    """The latents of pictures (n c h w), where nobody asks how near they are."""
+    """The latents of images (n c h w), without reconstruction errors."""
     able = space_of(model, space)
     if isinstance(able, Encoder):
         return encode_images(able, pictures)
@@ -131,7 +132,7 @@ def directions(
     space: SpaceName = "z",
     samples: int | None = None,
 ) -> list[Direction]:
-    """What images vary in, without labels: `components` of the features of `samples`, or `factors` of the first layer."""
+    """Unsupervised directions: `components` of the features of `samples`, or `factors` of the first layer."""
     able = space_of(model, space)
     if method == "factors":
         return ways.factors(model, able, count=count)
@@ -143,7 +144,7 @@ def directions(
 
 @dataclass(frozen=True)
 class Editor:
-    """The attributes of a labelled set in a model's latent space."""
+    """The attributes of a labelled data set in a model's latent space."""
 
     model: Space
     words: explore.Vocabulary
@@ -153,7 +154,7 @@ class Editor:
     space: SpaceName = "z"
 
     def steps(self, change: str) -> list[tuple[float, Direction]]:
-        """The steps of a change such as "+ glasses - smiling": weights (negative takes away) and directions."""
+        """The steps of an edit such as "+ glasses - smiling": weights (negative removes) and directions."""
         terms = explore.parse_terms(change, self.words)
         found = []
         for term in terms:
@@ -163,11 +164,11 @@ class Editor:
         return found
 
     def edit(self, latents: Tensor, change: str, strengths: Sequence[float] = STRENGTHS) -> Tensor:
-        """Images (n strengths c h w) of latents (n ...) that are changed so much."""
+        """Images (n strengths c h w) of latents (n ...) edited at each strength."""
         return _moved(self.model, latents, self.steps(change), strengths, space=self.space)
 
     def score(self, change: str, *, strengths: Sequence[float] = STRENGTHS, people: int = PEOPLE) -> list[EditScore]:
-        """How often a change is read as asked, and how much else is, over people who are not so yet."""
+        """The success rate of an edit and its side effects, over images without the target attributes."""
         steps = self.steps(change)
         wanted = explore.target(explore.parse_terms(change, self.words), self.words)
         chosen = self._without(wanted, people)
@@ -177,28 +178,28 @@ class Editor:
         return [_score(strength, before, after, wanted, self.words) for strength, after in zip(strengths, read)]
 
     def _without(self, wanted: dict[int, bool], people: int) -> Tensor:
-        """The latents of people who have nothing yet of what is wanted."""
+        """Latents of images with none of the target attributes."""
         opposite = {index: not present for index, present in wanted.items()}
         found = self.among.matching(opposite, 0.5)[:people]
         if not len(found):
-            raise UsageError("nobody is without what is asked; ask for something that some images lack")
+            raise UsageError("every candidate has the target attributes; choose attributes that some images lack")
         return self.among.latents[found]
 
 
 @dataclass(frozen=True)
 class EditScore:
-    """What a change does at a strength."""
+    """The success rate and the side effects of an edit at a strength."""
 
     strength: float
-    asked: float  # share of people read as asked
-    others: float  # share of the other attributes that are read otherwise than before
+    asked: float  # share of edits classified as the target
+    others: float  # share of the other attributes whose classification changed
     people: int
 
     def describe(self) -> str:
         """A line for the user."""
         return (
-            f"strength {self.strength:g}: {100 * self.asked:.0f} % of {self.people} are as asked, "
-            f"{100 * self.others:.1f} % of their other attributes changed"
+            f"strength {self.strength:g}: target reached by {100 * self.asked:.0f} % of {self.people} edits, "
+            f"{100 * self.others:.1f} % of the other attributes changed"
         )
 
 
@@ -210,7 +211,7 @@ def strips(
     strengths: Sequence[float] = STRIP,
     space: SpaceName = "z",
 ) -> Tensor:
-    """What each direction does to the picture of a seed: images (directions strengths c h w)."""
+    """The image of a seed moved along each direction: images (directions strengths c h w)."""
     able = space_of(model, space)
     start = able.prior([seed]).cpu()
     return torch.cat([_moved(able, start, [(1.0, step)], strengths, space=space) for step in steps])
@@ -224,7 +225,7 @@ def _moved(
     *,
     space: SpaceName,
 ) -> Tensor:
-    """Images (n strengths c h w) of moved latents; in z each keeps its norm, near which all of a Gaussian is."""
+    """Images (n strengths c h w) of moved latents; in z each keeps its norm, as Gaussian latents need."""
     kept = space == "z"
     return torch.stack(
         [decode_latents(model, ways.moved(latents, steps, strength, keep=kept)) for strength in strengths], 1
@@ -232,7 +233,7 @@ def _moved(
 
 
 def _filled(row: Tensor, blank: int) -> Tensor:
-    """A row of images (n c h w) with so many white ones after it."""
+    """A row of images (n c h w), padded with so many white ones."""
     return torch.cat([row, torch.ones(blank, *row.shape[1:])])
 
 
@@ -248,14 +249,14 @@ def _score(
 def editor(
     model: Model,
     *,
-    data: str | Path | DataSpec = "avatars",
+    data: str | Path | DataSpec = "zeuxis:avatars",
     method: Supervised = "means",
     space: SpaceName = "z",
     seed: int = 0,
     report: MessageCallback | None = None,
     progress: ProgressCallback | None = None,
 ) -> Editor:
-    """What changes a model's images by the attributes of `data`; `report` and `progress` as of `arithmetic`."""
+    """The editor of a model's images by the attributes of `data`; `report` and `progress` as in `arithmetic`."""
     able = space_of(model, space)
     pack = DataSpec.parse(data).open(model.size, model.channels, progress=progress)
     words = explore.vocabulary(pack.attributes, pack.classes)

@@ -1,4 +1,4 @@
-"""What arithmetic with latents gave, and the lecture's figure of it."""
+"""The result of latent arithmetic, and its figure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from zeuxis.explore.spaces import Space
 
 @dataclass(frozen=True)
 class Equation:
-    """What arithmetic gave: latents (`outcome`), images (`pictures`), and how often it works (`score`, if asked)."""
+    """The result of arithmetic: latents (`outcome`), images (`pictures`), and success rate (`score`, if requested)."""
 
     outcome: Outcome
     pictures: Pictures
     score: ArithmeticScore | None = None
 
     def figure(self) -> Image.Image:
-        """The lecture's figure: samples of each term, their average under them, the result's neighbourhood."""
+        """The figure: examples of each term above their average, and the neighbourhood of the result."""
         picks = self.outcome.picks
         titles, weights = [pick.text for pick in picks], [pick.weight for pick in picks]
         averaged = max(len(pick.origins) for pick in picks)
@@ -49,7 +49,7 @@ def solve_equation(
     triples: int,
     length: float | None,
 ) -> Equation:
-    """An expression of a labelled set's attributes, with so many examples a term; scored over so many `triples`, if any."""
+    """An expression of attributes, with so many examples per term; scored over `triples`, if any."""
     words = vocabulary(pack.attributes, pack.classes)
     terms = parse_terms(expression, words)
     among = candidates(space, pack, reader=reader, terms=terms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ NEGATIONS = frozenset({"without", "no", "not"})
 
 @dataclass(frozen=True)
 class Term:
-    """One term: its weight (negative after a minus), the attributes it asks for (index: present?), and its words."""
+    """One term: its weight (negative after a minus), its attributes (index: present?), and its words."""
 
     weight: float
     wanted: dict[int, bool]
@@ -25,39 +26,40 @@ class Term:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What terms can speak of: attributes as pairs (name, opposite), or classes, of which an image has exactly one."""
+    """The vocabulary of terms: attributes as pairs (name, opposite), or mutually exclusive classes."""
 
     names: tuple[tuple[str, str], ...]
     exclusive: bool = False
 
     def describe(self) -> str:
-        """The words that exist, for an error's message."""
+        """The vocabulary, for error messages."""
         words = [name if not opposite else f"{name} / {opposite}" for name, opposite in self.names]
         return f"{'classes' if self.exclusive else 'attributes'}: {', '.join(words)}"
 
 
 def vocabulary(attributes: Sequence[Attribute], classes: Sequence[str] = ()) -> Vocabulary:
-    """The words of a data set: its attributes where it has some, otherwise its classes."""
+    """The vocabulary of a data set: its attributes where it has some, otherwise its classes."""
     if attributes:
         return Vocabulary(tuple((item.name, item.opposite) for item in attributes))
     if classes:
         return Vocabulary(tuple((name, "") for name in classes), exclusive=True)
-    raise UsageError("the data has neither attributes nor classes to speak of; give the seeds of each term by hand")
+    raise UsageError("the data has neither attributes nor classes; give the seeds of each term by hand")
 
 
 def parse_terms(text: str, words: Vocabulary) -> list[Term]:
-    """The terms of an expression; `UsageError` for a word that means nothing, naming it and what exists.
+    """The terms of an expression; `UsageError` for an unknown word, with the vocabulary.
 
     Terms are joined by + and - (a minus needs a space before it: "t-shirt" is one word), may carry a weight
     ("0.5 * smiling man"), and consist of attributes' names and opposites, in any order. "without" and "no" negate
     the attribute that follows.
     """
     phrases = _phrases(words)
-    return [_term(sign, part, phrases, words) for sign, part in _parts(text)]
+    composed = unicodedata.normalize("NFC", text)  # as the names of classes and attributes are
+    return [_term(sign, part, phrases, words) for sign, part in _parts(composed)]
 
 
 def target(terms: Sequence[Term], words: Vocabulary) -> dict[int, bool]:
-    """What the result should be, for each attribute that a term names: the sum of weight * {1, 0}, above 0.5 or not.
+    """The target of the result, for each named attribute: whether the sum of weight * {1, 0} exceeds 0.5.
 
     An attribute at exactly 0.5 is left open. Of classes the result should be the only one whose sum is above 0.5;
     `UsageError` where there is none, or more than one.
@@ -76,7 +78,7 @@ def target(terms: Sequence[Term], words: Vocabulary) -> dict[int, bool]:
 
 
 def base(terms: Sequence[Term]) -> int:
-    """The place of the term that the result starts from, which the others change.
+    """The index of the base term, to which the others are added.
 
     It is the last added term without which the weights come to zero: in a - b + c the c. Where there is none, the
     last added term.
@@ -131,7 +133,7 @@ def _both(index: int, wanted: dict[int, bool], words: Vocabulary) -> str:
     if words.exclusive:
         return f"an image has one class, not both {words.names[next(iter(wanted))][0]} and {words.names[index][0]}"
     name, opposite = words.names[index]
-    return f"nothing is both {name} and {opposite or 'not ' + name}"
+    return f"no image is both {name} and {opposite or 'not ' + name}"
 
 
 def _attributes(
@@ -157,7 +159,7 @@ def _attributes(
 
 
 def _phrases(words: Vocabulary) -> dict[tuple[str, ...], tuple[int, bool]]:
-    """Every way to name an attribute: as given, one side of a slash ("t-shirt/top"), or a word that is its alone."""
+    """All names of an attribute: in full, one side of a slash ("t-shirt/top"), or a word unique to it."""
     exact: dict[tuple[str, ...], tuple[int, bool]] = {}
     parts: dict[tuple[str, ...], list[tuple[int, bool]]] = {}
     for index, pair in enumerate(words.names):
@@ -184,4 +186,4 @@ def _unknown(word: str, phrases: dict[tuple[str, ...], tuple[int, bool]], words:
     known = sorted({" ".join(phrase) for phrase in phrases})
     near = difflib.get_close_matches(word, known, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"nothing is called {word!r}{hint}; there are the {words.describe()}"
+    return f"no attribute or class {word!r}{hint}; there are the {words.describe()}"

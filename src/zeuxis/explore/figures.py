@@ -28,10 +28,9 @@ def interpolation_figure(
     title: str | None = None,
     names: Sequence[str] = (),
 ) -> Image.Image:
-    """The lecture's figure of interpolation: images (rows columns c h w, in [-1, 1]), lambda under the columns.
+    """The figure of interpolation: images (rows columns c h w, in [-1, 1]), lambda under the columns.
 
-    `labels` are the columns' where they are not the lambda of z = lambda z1 + (1 - lambda) z2, from 1 down to 0; `names`
-    stand before the rows.
+    `labels` replace the columns' lambda of z = lambda z1 + (1 - lambda) z2, from 1 down to 0; `names` label the rows.
     """
     rows, columns = images.shape[:2]
     ticks = labels or [f"{1 - i / max(1, columns - 1):.2f}" for i in range(columns)]
@@ -72,8 +71,8 @@ def _ends(draw: ImageDraw.ImageDraw, first: float, last: float, top: float) -> N
 
 
 def mixing_figure(images: Tensor, *, layers: str) -> Image.Image:
-    """The figure of mixed styles: images (1 + rows, 1 + columns, c h w, in [-1, 1]), the first of each way being what is
-    mixed, set apart; `layers` are those that take the columns' styles."""
+    """The figure of style mixing: images (1 + rows, 1 + columns, c h w, in [-1, 1]), the sources in the first row and column;
+    `layers` take the columns' styles."""
     tiles = [[_tile(picture) for picture in row] for row in images]
     width, height = tiles[0][0].size
 
@@ -102,11 +101,11 @@ def arithmetic_figure(
     weights: Sequence[float],
     average: int | None = None,
 ) -> Image.Image:
-    """The lecture's figure of arithmetic, all images in [-1, 1].
+    """The figure of arithmetic, all images in [-1, 1].
 
-    For each term a column of its examples (n c h w) over its average (of `averages`, t c h w), its title beneath,
-    the signs between; at the right the neighbourhood (9 c h w) with the result marked in the middle. `average` is
-    the number of examples averaged, where it is more than are drawn.
+    Per term a column of its examples (n c h w), its average (of `averages`, t c h w) and its title, with the signs
+    between; at the right the neighbourhood (9 c h w), the result marked in the middle. `average` is the number of
+    averaged examples, where it exceeds those shown.
     """
     if not len(examples) == len(averages) == len(titles) == len(weights):
         raise UsageError(f"{len(examples)} examples, {len(averages)} averages, {len(titles)} titles; one each per term")
@@ -188,7 +187,7 @@ class _Layout:
 
 
 def path_strip(images: Tensor, *, columns: int = 12, label: str | None = None) -> Image.Image:
-    """A walk's images (n c h w, in [-1, 1]) side by side, in rows of `columns`, read as text is."""
+    """A latent walk's images (n c h w, in [-1, 1]) side by side, in rows of `columns`."""
     tiles = [_tile(picture) for picture in images]
     width, height = tiles[0].size
     across = min(columns, len(tiles))
@@ -205,7 +204,7 @@ def path_strip(images: Tensor, *, columns: int = 12, label: str | None = None) -
 
 
 def _tile(picture: Tensor) -> Image.Image:
-    """An image (c h w, in [-1, 1]) as Pillow's, enlarged to a size that can be judged by eye."""
+    """An image (c h w, in [-1, 1]) as Pillow's, enlarged for display."""
     values = ((picture.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     array = values.permute(1, 2, 0).numpy()
     made = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array[..., :3]).convert("RGB")

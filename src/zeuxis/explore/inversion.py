@@ -1,4 +1,4 @@
-"""The latent of a given picture, for models without an encoder: by gradient descent on latents (Zhu 2016, section 3.2)."""
+"""Inversion of an image without an encoder, by gradient descent on its latent (Zhu 2016, section 3.2)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOGETHER = 64  # latents that move at once
 
 @dataclass(frozen=True)
 class Search:
-    """How the latents are looked for; the defaults' reasons are in bench/results/inversion.md."""
+    """Settings of the optimisation; bench/results/inversion.md gives the reasons of the defaults."""
 
     steps: int = 300  # of gradient descent, a third of them with the perceptual distance
     restarts: int = 8  # initial latents per image
@@ -45,29 +45,29 @@ def invert_by_descent(
     begin: Tensor | None = None,
     progress: ProgressCallback | None = None,
 ) -> Tensor:
-    """Latents (n ..., on the CPU) whose images are as near as can be to these (n c h w, in [-1, 1]).
+    """Latents (n ..., on the CPU) of images (n c h w, in [-1, 1]), by minimising the reconstruction error.
 
-    For each picture the samples that are nearest to it, of 2,048, are moved downhill by their squared error; the best of
-    them then goes on with `distance` beside it. A weight on the prior keeps latents where the model knows its way. With
-    `begin` (n ...) each has that one start.
+    Per image, the nearest of 2,048 samples are initial latents for descent on the MSE; the best continues with
+    `distance` added. A prior term keeps latents in the region of training. With `begin` (n ...) each image has that
+    one initial latent.
     """
     how = how or Search()
     if how.steps < 1 or how.restarts < 1:
-        raise UsageError(f"{how.steps} steps from {how.restarts} restarts find nothing; give at least 1 of each")
+        raise UsageError(f"inversion has {how.steps} steps and {how.restarts} restarts; give at least 1 of each")
     drawn = model.prior(range(seed, seed + DRAWN))
     restarts = _nearest(model, images, drawn, how.restarts) if begin is None else begin[:, None]
     length = max(1, TOGETHER // restarts.shape[1])
     chunks = list(zip(torch.split(images, length), torch.split(restarts, length)))
     found = []
     for place, (truth, start) in enumerate(chunks):
-        told = _share(progress, place, len(chunks), how.steps)
+        tick = _share(progress, place, len(chunks), how.steps)
         given = start.to(model.device), truth.to(model.device), drawn
-        found.append(_descend(model, *given, distance=distance, how=how, told=told))
+        found.append(_descend(model, *given, distance=distance, how=how, tick=tick))
     return torch.cat(found)
 
 
 def _nearest(model: Space, images: Tensor, drawn: Tensor, restarts: int) -> Tensor:
-    """Of the latents drawn (m ...) those whose images look most like each of the pictures: n restarts ..."""
+    """The latents (of m ...) with images nearest to each target: n restarts ..."""
     looks = _coarse(decode_latents(model, drawn))
     return drawn[torch.cdist(_coarse(images.to(looks)), looks).topk(restarts, largest=False).indices]
 
@@ -80,9 +80,9 @@ def _descend(
     *,
     distance: Distance,
     how: Search,
-    told: Callable[[], None],
+    tick: Callable[[], None],
 ) -> Tensor:
-    """The latents (n ...) of some pictures (n c h w), from initial latents (n restarts ...)."""
+    """The latents (n ...) of images (n c h w), from initial latents (n restarts ...)."""
     centre, spread = drawn.mean(0), drawn.std(0).clamp(min=1e-6)
 
     def squared(wanted: Tensor) -> Far:
@@ -94,10 +94,10 @@ def _descend(
 
     last, many = how.steps // 3, restarts.shape[1]
     every = truth.repeat_interleave(many, 0)
-    tried = _move(model, restarts.flatten(0, 1), squared(every), steps=how.steps - last, lr=how.lr, told=told)
+    tried = _move(model, restarts.flatten(0, 1), squared(every), steps=how.steps - last, lr=how.lr, tick=tick)
     errors = _error(decode_latents(model, tried).to(every), every).view(-1, many)
     best = tried[errors.argmin(1) + many * torch.arange(len(truth), device=tried.device)]
-    return _move(model, best, seen(truth), steps=last, lr=how.lr / 2, told=told).cpu()
+    return _move(model, best, seen(truth), steps=last, lr=how.lr / 2, tick=tick).cpu()
 
 
 def _move(
@@ -107,9 +107,9 @@ def _move(
     *,
     steps: int,
     lr: float,
-    told: Callable[[], None],
+    tick: Callable[[], None],
 ) -> Tensor:
-    """Latents (n ...) after so many steps downhill, each on its own: Adam has no memory that they share."""
+    """Latents (n ...) after so many steps of Adam, each optimised independently."""
     z = start.detach().clone().requires_grad_()
     adam = torch.optim.Adam([z], lr)
     for step in range(steps):
@@ -118,12 +118,12 @@ def _move(
         loss = far(z, model.decode(z)).sum()
         (z.grad,) = torch.autograd.grad(loss, z)
         adam.step()
-        told()
+        tick()
     return z.detach()
 
 
 def _coarse(images: Tensor) -> Tensor:
-    """Images (n c h w) as short vectors (n d)."""
+    """Images (n c h w), downsampled and flattened (n d)."""
     small = F.adaptive_avg_pool2d(images, COARSE) if images.shape[-1] > COARSE else images
     return small.flatten(1)
 
@@ -134,7 +134,7 @@ def _error(images: Tensor, truth: Tensor) -> Tensor:
 
 
 def _deviation(z: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
-    """How far latents (n ...) are from the middle of the prior (n): squared, in its deviations, mean over the numbers."""
+    """The mean squared standardised value of latents (n ...) under the prior: n."""
     return ((z - centre) / spread).square().flatten(1).mean(1)
 
 
@@ -142,10 +142,10 @@ def _share(progress: ProgressCallback | None, place: int, places: int, steps: in
     """What a chunk calls after each step."""
     done = place * steps
 
-    def told() -> None:
+    def tick() -> None:
         nonlocal done
         done += 1
         if progress:
             progress(done, places * steps)
 
-    return told
+    return tick

@@ -14,6 +14,7 @@ from zeuxis.errors import UsageError
 from zeuxis.explore.spaces import SpaceName, decode_latents, space_of
 from zeuxis.io import files
 from zeuxis.io.parsing import Layout, quote
+from zeuxis.io.paths import expanded
 from zeuxis.model import Model
 
 _MOST_NUMBERS = 1 << 25  # of the latents in a file
@@ -23,9 +24,10 @@ def save_latents(
     path: str | Path, latents: Tensor, *, model: Model, space: SpaceName = "z", names: Sequence[str] = ()
 ) -> None:
     """Write latents (n ...) of a space as safetensors, with the family and the names of their pictures."""
-    files.make_folder(Path(path).parent)
+    path = Path(expanded(str(path)))
+    files.make_folder(path.parent)
     about = {"family": model.family(), "names": json.dumps(list(names))}
-    files.write_file(Path(path), safetensors.torch.save({space: latents.cpu().contiguous()}, about))
+    files.write_file(path, safetensors.torch.save({space: latents.cpu().contiguous()}, about))
 
 
 def load_latents(path: str | Path, model: Model, *, space: SpaceName = "z") -> Tensor:
@@ -42,7 +44,7 @@ def _read(path: str | Path, model: Model, which: Callable[[Layout], SpaceName]) 
         _check(found, path, chosen[0], tuple(space_of(model, chosen[0]).prior([0]).shape[1:]))
         return [*chosen]
 
-    latents = files.read_tensors(Path(path), choose=choose)[chosen[0]]
+    latents = files.read_tensors(expanded(str(path)), choose=choose)[chosen[0]]
     return chosen[0], latents.to(space_of(model, chosen[0]).prior([0]).dtype)
 
 
@@ -52,7 +54,7 @@ def _check(found: Layout, path: str | Path, space: SpaceName, wanted: tuple[int,
             f"{name if name.isidentifier() else quote(name)} of shape {shape[1:]}" for name, (_, shape) in found.items()
         )
         raise UsageError(
-            f"{path} has {has[:200] or 'no latents'}; here is asked for {space} of shape {wanted}: invert the picture again"
+            f"{path} has {has[:200] or 'no latents'}; expected {space} of shape {wanted}: invert the picture again"
         )
     count, most = found[space][1][0], max(1, _MOST_NUMBERS // math.prod(wanted))
     if not 1 <= count <= most:

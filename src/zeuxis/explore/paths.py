@@ -15,19 +15,18 @@ LoopPace = Literal["eased", "constant"]
 
 
 def linear(z1: Tensor, z2: Tensor, weight: float | Tensor) -> Tensor:
-    """The straight mixture `weight * z1 + (1 - weight) * z2` (n ...); `weight` is a number, or one per sample (n)."""
+    """Linear interpolation `weight * z1 + (1 - weight) * z2` (n ...); `weight` is a number, or one per sample (n)."""
     w = _per_sample(weight, z1)
     return w * z1 + (1 - w) * z2
 
 
 def slerp(z1: Tensor, z2: Tensor, weight: float | Tensor) -> Tensor:
-    """The spherical mixture of z1 and z2 (n ...), z1 at weight 1 and z2 at weight 0, in equal angles (White 2016).
+    """Spherical interpolation (slerp) of z1 and z2 (n ...), z1 at weight 1 and z2 at weight 0 (White 2016).
 
-    A Gaussian latent of d numbers lies close to the sphere of radius sqrt(d), and the straight line between two of
-    them passes far inside it, where the decoder has never been. So the direction turns by an angle in proportion to
-    `weight`, and the norm goes straight from one to the other: it is kept where both are equal. Parallel latents
-    change in norm alone; opposite ones turn through a fixed perpendicular; a zero latent has no direction, and the
-    line is straight.
+    A Gaussian latent of dimension d lies close to the sphere of radius sqrt(d). The straight line between two of them
+    passes far inside it, where the decoder was never trained. Slerp rotates the direction by an angle proportional to
+    `weight` and interpolates the norm linearly. Parallel latents change in norm alone; opposite ones rotate through a
+    fixed perpendicular; from a zero latent, which has no direction, interpolation is linear.
     """
     w = _per_sample(weight, z1)
     kind = torch.promote_types(z1.dtype, torch.float32)
@@ -45,7 +44,7 @@ def slerp(z1: Tensor, z2: Tensor, weight: float | Tensor) -> Tensor:
 
 
 def interpolate_latents(z1: Tensor, z2: Tensor, columns: int, *, path: PathKind = "slerp") -> Tensor:
-    """Rows of mixtures from z1 (rows ...) to z2: rows columns ...; the first column is z1, the last z2, exactly."""
+    """Rows of interpolations from z1 (rows ...) to z2: rows columns ...; the first column is z1, the last z2, exactly."""
     if columns < 2:
         raise UsageError(f"columns is {columns}; an interpolation needs at least 2, its two ends")
     if z1.shape != z2.shape:
@@ -56,15 +55,15 @@ def interpolate_latents(z1: Tensor, z2: Tensor, columns: int, *, path: PathKind 
 
 
 def weights(columns: int) -> list[float]:
-    """The lecture's lambda in each column, from 1 (z1) down to 0 (z2)."""
+    """The weight lambda of each column, from 1 (z1) down to 0 (z2)."""
     return [1 - i / (columns - 1) for i in range(columns)]
 
 
 def loop(latents: Tensor, frames: int, *, path: PathKind = "slerp", pace: LoopPace = "eased") -> Tensor:
-    """Latents of an animation (frames ...) through all the given ones (n ...) and back to the first.
+    """Latents of a looped animation (frames ...) through all key latents (n ...) and back to the first.
 
-    The frame after the last would be the first again, so the animation repeats without a stop. `eased` spends the
-    same time on each leg and slows down at every given latent, for the eye to rest on; `constant` moves at one speed.
+    The first frame follows the last without a repeat. `eased` gives each segment the same number of frames and slows
+    down at every key latent; `constant` moves at constant speed.
     """
     if len(latents) < 2 or frames < 1:
         raise UsageError(f"a loop has {frames} frames and {len(latents)} latents; it needs 1 and 2 or more")
@@ -84,7 +83,7 @@ def mixture(path: PathKind) -> Callable[[Tensor, Tensor, float | Tensor], Tensor
 
 
 def _timetable(durations: Tensor, frames: int) -> tuple[Tensor, Tensor]:
-    """For each frame (frames), the leg it falls in and the share of that leg that is done."""
+    """For each frame (frames), its segment and the fraction of that segment."""
     ends = durations.double().cumsum(0)
     if ends[-1] == 0:  # every latent is the same
         return torch.zeros(frames, dtype=torch.long), torch.zeros(frames)
@@ -95,7 +94,7 @@ def _timetable(durations: Tensor, frames: int) -> tuple[Tensor, Tensor]:
 
 
 def _lengths(z1: Tensor, z2: Tensor, path: PathKind) -> Tensor:
-    """How far it is from z1 to z2 (n ...): n, along the path (an arc's length is taken in 16 chords)."""
+    """The path length from z1 to z2 (n ...): n (an arc as 16 chords)."""
     mix = mixture(path)
     points = torch.stack([mix(z1, z2, i / 16) for i in range(17)]).flatten(2).float()
     chords: Tensor = points.diff(dim=0).norm(dim=2)
@@ -115,12 +114,12 @@ def _plane(u1: Tensor, u2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    """Vectors (n d) brought to norm 1; zero stays zero."""
+    """Vectors (n d) normalised to norm 1; zero stays zero."""
     norms: Tensor = vectors.norm(dim=1, keepdim=True)
     return vectors / norms.where(norms > 0, torch.ones_like(norms))
 
 
 def _per_sample(weight: float | Tensor, z: Tensor) -> Tensor:
-    """The weight in a shape that multiplies z (n ...)."""
+    """The weight, broadcast over z (n ...)."""
     w = torch.as_tensor(weight, dtype=torch.promote_types(z.dtype, torch.float32), device=z.device)
     return w.reshape(-1, *(1 for _ in z.shape[1:])).expand(len(z), *(1 for _ in z.shape[1:]))

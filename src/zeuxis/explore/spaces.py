@@ -1,4 +1,4 @@
-"""The spaces in which latents can be walked, added and mixed: z, which every latent model has, and w, which styles do."""
+"""The latent spaces for interpolation, arithmetic and mixing: z of every latent model, w of style-based ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BATCH = 64  # images decoded or encoded at once
 
 
 class Space(Protocol):
-    """Latents for seeds, and images for latents: a `Latent` is one, its z."""
+    """A latent space: latents for seeds, and images for latents. A `Latent` model is its own space z."""
 
     @property
     def device(self) -> torch.device: ...
@@ -28,7 +28,7 @@ class Space(Protocol):
 
 @dataclass(frozen=True)
 class StyleSpace:
-    """A styled model's w (n d), taken for the latents: where it is more even, and paths are straight."""
+    """The space w (n d) of a style-based model: less entangled than z, with straight paths."""
 
     model: StyleBased
 
@@ -47,24 +47,24 @@ class StyleSpace:
 
 
 def path_in(space: SpaceName) -> PathKind:
-    """How latents are joined there: round a Gaussian's sphere in z, straight in w, where there is none."""
+    """The default interpolation: spherical in the Gaussian z, linear in w."""
     return "slerp" if space == "z" else "linear"
 
 
 def space_of(model: Model, name: SpaceName) -> Space:
-    """The model's latents, z or w; `UsageError` where it has none such."""
+    """The model's latent space z or w; `UsageError` where it has none."""
     return latent(model) if name == "z" else StyleSpace(style_based(model))
 
 
 @torch.no_grad()
 def decode_latents(model: Model | Space, z: Tensor) -> Tensor:
-    """Images (n c h w) for latents (n ...) of a model, or of one of its spaces, a batch at a time, on the CPU."""
+    """Images (n c h w, on the CPU) for latents (n ...) of a model or a space, decoded in batches."""
     able = latent(model) if isinstance(model, Model) else model
     return torch.cat([able.decode(part.to(able.device)).cpu() for part in torch.split(z, _BATCH)])
 
 
 @torch.no_grad()
 def encode_images(model: Encoder, images: Tensor | Iterable[Tensor]) -> Tensor:
-    """Latents (n ..., on the CPU) of images (n c h w, in [-1, 1]), or of batches of them."""
+    """Latents (n ..., on the CPU) of images (n c h w, in [-1, 1]), or of their batches."""
     batches = torch.split(images, _BATCH) if isinstance(images, Tensor) else images
     return torch.cat([model.encode(batch.to(model.device)).cpu() for batch in batches])

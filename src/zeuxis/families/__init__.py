@@ -1,42 +1,37 @@
-"""The families: one file each, found by its name; each file holds one final `Model`."""
+"""The model families, one file and one final `Model` each; installed packages may add more."""
 
 from __future__ import annotations
 
-import ast
 import difflib
 import importlib
 import inspect
-from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zeuxis.errors import UsageError
+from zeuxis.options import check_declaration
+from zeuxis.registry import Installed, built_in, installed, names, summary
 from zeuxis.runtime import own_code
 
 if TYPE_CHECKING:
     from zeuxis.model import Model
 
-
-def names() -> list[str]:
-    """The families' names, sorted; nothing is imported."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
-
-
-def summary(name: str) -> str:
-    """The first line of the family's docstring; read from its source, so that nothing is imported."""
-    source = (Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8")
-    return (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
+__all__ = ["find", "names", "summary"]
 
 
 def find(name: str) -> type[Model]:
-    """The family of that name, or the class `my_module:MyModel`, which must be what the user typed and no file's word."""
+    """The family by name, or the class `my_module:MyModel`; raise `UsageError` where there is none."""
     if ":" in name:
         return _outside(name)
-    if name not in names():
-        near = difflib.get_close_matches(name, names(), n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names())}"
-        raise UsageError(f"no family is called {name!r}; {hint} (a class of your own: my_module:MyModel)")
-    return _model_in(importlib.import_module(f"zeuxis.families.{name}"))
+    if name in built_in():
+        return _model_in(importlib.import_module(f"zeuxis.families.{name}"))
+    if name in installed():
+        return _from_package(installed()[name])
+    near = difflib.get_close_matches(name, names(), n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names())}"
+    raise UsageError(
+        f"no family is called {name!r}; {hint} (a class of your own: my_module:MyModel; another's: install its package)"
+    )
 
 
 def _model_in(module: ModuleType) -> type[Model]:
@@ -52,9 +47,25 @@ def _model_in(module: ModuleType) -> type[Model]:
 
 
 def _outside(name: str) -> type[Model]:
+    """The class that the user typed in this command; a name out of a file never comes here."""
+    return _declared(own_code.imported(name, "my_module:MyModel"), name)
+
+
+def _from_package(family: Installed) -> type[Model]:
+    what = f"the family {family.name} of {family.distribution}"
+    try:
+        found = getattr(importlib.import_module(family.module), family.attribute)
+    except Exception as error:  # a package may fail in any way when it is imported
+        reason = f"{type(error).__name__}: {error}"
+        raise UsageError(f"{what} cannot be imported ({reason}); update that package, or remove it") from error
+    return _declared(found, what)
+
+
+def _declared(found: Any, what: str) -> type[Model]:
+    """The imported class, if it is a `Model` with readable options; `UsageError` otherwise."""
     from zeuxis.model import Model
 
-    model = own_code.imported(name, "my_module:MyModel")
-    if not (inspect.isclass(model) and issubclass(model, Model)):
-        raise UsageError(f"{name} is not a zeuxis.Model; derive it from Model, Latent, Encoder or Translator")
-    return model
+    if not (inspect.isclass(found) and issubclass(found, Model)):
+        raise UsageError(f"{what} is not a zeuxis.Model; derive it from Model, Latent, Encoder or Translator")
+    check_declaration(found)
+    return found

@@ -1,4 +1,4 @@
-"""Two domains from unpaired images: each becomes the other, and back again what it was (Zhu 2017)."""
+"""CycleGAN: unpaired image-to-image translation with cycle consistency (Zhu 2017)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, ImagePool
+from zeuxis.adversarial import GAN_LOSSES, ImagePool, adam
 from zeuxis.model import Batch, Clock, Translator, Turn, option
-from zeuxis.nets.augment import JitterMode, jitter
-from zeuxis.nets.conv import Upsampling, textbook_init
+from zeuxis.nets.augment import JitterMode, jitter, jitter_mode_option, jitter_scale_option
+from zeuxis.nets.conv import Upsampling, textbook_init, upsampling_option
 from zeuxis.nets.norm import Norm
 from zeuxis.nets.patch import Field, Patch
 from zeuxis.nets.resnet import ResNet
@@ -22,16 +22,13 @@ _MAKES = {"forward": "image", "back": "source"}
 
 @dataclass(eq=False)
 class CycleGAN(Translator):
-    """Two generators that undo each other, and for each domain a discriminator."""
+    """Two generators, each the inverse of the other, and one PatchGAN discriminator per domain."""
 
     base_channels: int = option(
         16, "base channels at full resolution, doubled at each downsampling (paper: 64)", low=4, high=512
     )
     blocks: int = option(4, "residual blocks of each generator (paper: 6 at 128 pixels, 9 at 256)", low=1, high=64)
-    upsampling: Upsampling = option(
-        "nearest",
-        "generator upsampling: nearest neighbour and a convolution, or transposed",
-    )
+    upsampling: Upsampling = upsampling_option()
     receptive_field: Field = option(70, "receptive field of the PatchGAN discriminators, in pixels")
     norm: Norm = option("instance", "normalisation in all networks")
     cycle_weight: float = option(10.0, "weight (lambda) of the cycle-consistency loss", low=0, group="losses")
@@ -41,12 +38,8 @@ class CycleGAN(Translator):
     pool_size: int = option(
         50, "size of the image pool shown to the discriminators; 0: off", low=0, high=10_000, group="losses"
     )
-    jitter_scale: float = option(
-        1.117, "random jitter: images are enlarged by this factor and cropped back; 1: off", low=1, high=2, group="data"
-    )
-    jitter_mode: JitterMode = option(
-        "reflect", "how jitter enlarges: reflection padding, or resizing as in the paper", group="data"
-    )
+    jitter_scale: float = jitter_scale_option()
+    jitter_mode: JitterMode = jitter_mode_option()
     lr: float = option(2e-4, "Adam learning rate of all networks", low=0, high=1, group="optimisation")
     beta1: float = option(0.5, "Adam beta1", low=0, high=0.999, group="optimisation")
 
@@ -58,7 +51,7 @@ class CycleGAN(Translator):
 
     def build(self) -> None:
         source, image = self.source_channels, self.channels
-        # Each network by what it makes, or judges: images, or sources.
+        # Networks by their output domain, or the domain that they discriminate: images, or sources.
         self.generators = nn.ModuleDict(
             {"image": self._generator(source, image), "source": self._generator(image, source)}
         )
@@ -84,10 +77,7 @@ class CycleGAN(Translator):
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"generators": self.generators, "discriminators": self.discriminators}
-        return {
-            name: Adam(networks.parameters(), self.lr, (self.beta1, 0.999), fused=True)
-            for name, networks in players.items()
-        }
+        return adam(players, self.lr, (self.beta1, 0.999))
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         """Equations 1 to 3 of the paper, and the identity loss of its section 5.2; the generators move first."""

@@ -1,4 +1,4 @@
-"""Deep convolutional GAN: doubling convolutions against halving ones (Radford 2015), kept stable by R1."""
+"""DCGAN: a deep convolutional GAN (Radford 2015), stabilised by R1."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, AdaptiveR1, interval_option, lazy_weight, target_option, turns
+from zeuxis.adversarial import GAN_LOSSES, AdaptiveR1, adam, interval_option, lazy_weight, target_option, turns
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.augment import Augment, augment
-from zeuxis.nets.conv import Norm, Upsampling, opponents
+from zeuxis.nets.conv import Norm, Upsampling, opponents, upsampling_option
 from zeuxis.schedules import decay_option, decayed
 
-# Radford 2015, sections 3 and 4 (the prior stays Gaussian, where the paper draws uniformly: directions are then alike).
+# Radford 2015, sections 3 and 4 (the prior stays Gaussian and so isotropic; the paper's is uniform).
 PAPER = {
     "base_channels": 64,
     "upsampling": "transposed",
@@ -33,7 +33,7 @@ PAPER = {
 
 @dataclass(eq=False)
 class DCGAN(Latent):
-    """A generator of images against a discriminator of real and fake, both convolutional."""
+    """A convolutional generator and a convolutional discriminator, trained adversarially."""
 
     base_channels: int = option(32, "base channels at full resolution, doubled at each downsampling", low=4, high=512)
     lr: float = option(1e-3, "Adam learning rate of both networks", low=0, high=1, group="optimisation")
@@ -47,10 +47,7 @@ class DCGAN(Latent):
     )
     r1_interval: int = interval_option()
     r1_target: float = target_option()
-    upsampling: Upsampling = option(
-        "nearest",
-        "generator upsampling: nearest neighbour and a convolution, or transposed",
-    )
+    upsampling: Upsampling = upsampling_option()
     discriminator_norm: Norm = option("none", "normalisation in the discriminator")
     spectral_norm: bool = option(False, "spectral normalisation of the discriminator (Miyato 2018)")
     augment: Augment = option(
@@ -78,16 +75,13 @@ class DCGAN(Latent):
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
-        return {
-            name: Adam(network.parameters(), self.lr, (self.beta1, 0.999), fused=True)
-            for name, network in players.items()
-        }
+        return adam(players, self.lr, (self.beta1, 0.999))
 
     def lr_scale(self, clock: Clock) -> float:
         return decayed(self.lr_decay_start, clock.images)
 
     def score(self, image: Tensor) -> Tensor:
-        """The discriminator's scores (n 1) of images as it sees them, augmented."""
+        """The discriminator's scores (n 1) of images after augmentation."""
         scores: Tensor = self.discriminator(augment(image, self.augment))
         return scores
 

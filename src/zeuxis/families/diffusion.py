@@ -1,4 +1,4 @@
-"""Diffusion: a U-Net learns to remove noise, and an ODE takes noise to images (Ho 2020; Song 2021; Karras 2022)."""
+"""Diffusion: a U-Net denoiser, sampled by an ODE from noise to images (Ho 2020; Song 2021; Karras 2022)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from zeuxis.nets.preconditioning import Scalings, edm, epsilon, flow, velocity
 from zeuxis.samplers import SAMPLERS, Denoiser, Streams, heun, karras_sigmas, linear_levels, log_normal
 from zeuxis.schedules import decay_option, decayed, risen
 
-LOW, HIGH = 0.002, 80.0  # levels of noise between which images are made (Karras 2022, table 1)
-LABEL_DROPOUT = 0.1  # share of training images whose label is kept from the network (Ho and Salimans 2022)
-_SEEN = 32  # pixels a side that the network sees at most, if `patch` is left to it
+LOW, HIGH = 0.002, 80.0  # range of the noise levels in sampling (Karras 2022, table 1)
+LABEL_DROPOUT = 0.1  # label dropout probability for classifier-free guidance (Ho and Salimans 2022)
+_SEEN = 32  # largest height and width of the U-Net's input, if `patch_size` is 0
 
 
 class Objective(NamedTuple):
-    """What the network tells, and the level of noise of training images by a number in [0, 1] that is drawn evenly."""
+    """The parameterisation of the network, and the noise level in training as a function of u ~ U[0, 1]."""
 
     scales: Callable[[Tensor, float], Scalings]
     level: Callable[[Tensor], Tensor]
@@ -42,14 +42,12 @@ OBJECTIVES: dict[str, Objective] = {
 
 @dataclass(eq=False)
 class Diffusion(Encoder, HasLikelihood):
-    """A denoiser of images at every level of noise; its latents are noise in the shape of an image."""
+    """A denoiser of images at every noise level; its latents are noise in the shape of an image."""
 
     latent_dim: int = derived()
     base_channels: int = option(32, "base channels at full resolution, doubled at each downsampling", low=4, high=512)
     blocks: int = option(1, "residual blocks per resolution", low=1, high=8)
-    patch_size: int = option(
-        0, "patch size, folded into channels; 0: so that the U-Net sees at most 32 x 32", low=0, high=16
-    )
+    patch_size: int = option(0, "patch size, folded into channels; 0: the U-Net sees at most 32 x 32", low=0, high=16)
     lr: float = option(1e-3, "Adam learning rate", low=0, high=1, group="optimisation")
     lr_warmup: int = option(5_000, "images over which the learning rate rises from 0", low=0, group="optimisation")
     lr_decay_start: int = decay_option(100_000)
@@ -70,49 +68,48 @@ class Diffusion(Encoder, HasLikelihood):
 
     def build(self) -> None:
         self.latent_dim = self.channels * self.size**2
-        shape, patch, classes = (self.size, self.channels), self.patch_size or -(-self.size // _SEEN), self.num_classes
-        self.network = DenoisingUNet(
-            *shape, width=self.base_channels, blocks=self.blocks, patch=patch, conditions=classes
-        )
-        if self.num_classes:
-            vars(self)["needs"] = self.needs | {"label"}
+        widths = {"width": self.base_channels, "blocks": self.blocks, "conditions": self.num_classes}
+        patch = self.patch_size or -(-self.size // _SEEN)
+        self.network = DenoisingUNet(self.size, self.channels, patch=patch, **widths)
 
     def optimizers(self) -> dict[str, Optimizer]:
         return {"denoiser": Adam(self.parameters(), self.lr, fused=True)}
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"image", "label"} if self.num_classes else {"image"})
 
     def lr_scale(self, clock: Clock) -> float:
         return risen(self.lr_warmup, clock.images) * decayed(self.lr_decay_start, clock.images)
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
-        """The squared error of what the network tells, at one level for each image (each paper's unweighted loss)."""
+        """The squared error of the prediction, at one noise level per image (each paper's unweighted loss)."""
         image, sigma = batch.image, self.levels(batch.image)
-        x = image + sigma * torch.randn_like(image)
-        scales = self.scales(sigma)
+        x, scales = image + sigma * torch.randn_like(image), self.scales(sigma)
         target = (image - scales.c_skip * x) / scales.c_out
         condition = self.condition(batch.label, len(image))
         if condition is not None:
             condition = condition * (torch.rand(len(image), 1, device=image.device) >= LABEL_DROPOUT)
-        error = self.predict(x, sigma, condition).float() - target
-        yield "denoiser", {"mse": error.square().mean()}
+        yield "denoiser", {"mse": (self.predict(x, sigma, condition).float() - target).square().mean()}
 
     def levels(self, image: Tensor) -> Tensor:
-        """Levels of noise (n 1 1 1), those of a batch spread evenly (Kingma 2021's low-discrepancy draws)."""
+        """Noise levels (n 1 1 1), stratified over the batch (low-discrepancy sampling, Kingma 2021)."""
         n = len(image)
         even = (torch.rand(1, device=image.device) + torch.arange(n, device=image.device) / n) % 1
         return OBJECTIVES[self.objective].level(even.clamp(1e-4, 1 - 1e-4)).view(-1, 1, 1, 1)
 
     def scales(self, sigma: Tensor) -> Scalings:
-        """Of the objective, at the levels."""
+        """The preconditioning of the objective at these noise levels."""
         return OBJECTIVES[self.objective].scales(sigma, self.sigma_data)
 
     def predict(self, x: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
-        """What the network tells (n c h w) of images with noise at the levels (n 1 1 1)."""
+        """The network's prediction (n c h w) from noisy images at the noise levels (n 1 1 1)."""
         c_in = self.scales(sigma).c_in
         result: Tensor = self.network(c_in * x, c_in * sigma, sigma.flatten().log() / 4, condition)
         return result
 
     def condition(self, label: Tensor | None, n: int) -> Tensor | None:
-        """Labels (n classes, or n attributes in {0, 1}) as what the network hears: 1 for yes, -1 for no; 0 would be silence."""
+        """Labels (n classes, or n attributes in {0, 1}) as conditioning: 1 for yes, -1 for no; 0 is unconditional."""
         if not self.num_classes and self.label >= 0:
             raise UsageError(f"--label is {self.label}, and this model was trained without --num-classes; leave it out")
         if not self.num_classes or (label is None and self.label < 0):
@@ -125,7 +122,7 @@ class Diffusion(Encoder, HasLikelihood):
         return label.float() * 2 - 1
 
     def denoise(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
-        """The images (n c h w) that are to be expected behind x, whose noise has the levels (n); guided, if told."""
+        """The denoised images (n c h w) of x at the noise levels (n), with guidance where conditioned."""
         level = sigma.view(-1, 1, 1, 1)
         scales, answer = self.scales(level), self.predict(x, level, condition)
         if condition is not None and self.guidance_scale != 1:  # Ho and Salimans 2022, equation 6
@@ -143,7 +140,7 @@ class Diffusion(Encoder, HasLikelihood):
         return self.drawn(z, lambda x, sigma: self.denoise(x, sigma, condition)).clamp(-1, 1)
 
     def drawn(self, z: Tensor, denoise: Denoiser) -> Tensor:
-        """Images (n c h w) that the sampler makes of noise by a denoiser."""
+        """Images (n c h w) by the sampler, from noise and a denoiser."""
         return SAMPLERS[self.sampler](denoise, HIGH * z, karras_sigmas(self.num_inference_steps, LOW, HIGH))
 
     @property
@@ -155,9 +152,8 @@ class Diffusion(Encoder, HasLikelihood):
         return max(1, 2 * (self.num_inference_steps - 1))
 
     def encode(self, image: Tensor) -> Tensor:
-        """The noise (n c h w) that the ODE, run backwards, finds for images."""
-        condition = self.condition(None, len(image))
-        sigmas = karras_sigmas(self.num_inference_steps, LOW, HIGH)[-2::-1]
+        """The noise (n c h w) of images, by the probability-flow ODE in reverse."""
+        condition, sigmas = self.condition(None, len(image)), karras_sigmas(self.num_inference_steps, LOW, HIGH)[-2::-1]
         return heun(lambda x, sigma: self.denoise(x, sigma, condition), image, sigmas) / HIGH
 
     def likelihood_scores(self, images: Tensor, generator: Generator, progress: StageCallback = silent) -> Likelihoods:
@@ -166,7 +162,7 @@ class Diffusion(Encoder, HasLikelihood):
         return bounds.denoiser_scores(self.denoise, images, high=HIGH, generator=generator, progress=progress)
 
     def diagnostics(self) -> dict[str, Tensor]:
-        """Eight images as they come into being, a row each: what the network expects at eight moments on the way."""
+        """The denoised predictions of eight samples, a row each, at eight noise levels of the sampler."""
         moments: list[Tensor] = []
 
         def watched(x: Tensor, sigma: Tensor) -> Tensor:

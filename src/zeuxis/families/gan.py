@@ -1,4 +1,4 @@
-"""The generative adversarial network as first written: two multilayer perceptrons in a game (Goodfellow 2014)."""
+"""The original GAN: two multilayer perceptrons, trained adversarially (Goodfellow 2014)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, interval_option, lazy_weight, turns
+from zeuxis.adversarial import GAN_LOSSES, adam, interval_option, lazy_weight, turns
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 
 
 def perceptron(widths: list[int], slope: float, *, norm: bool) -> nn.Sequential:
-    """Linear layers with leaky units between; `norm` puts a batch norm before each of them."""
+    """Linear layers with leaky ReLUs between; `norm` adds a batch norm before each activation."""
     layers: list[nn.Module] = []
     for before, after in zip(widths[:-2], widths[1:-1], strict=True):
         layers += [nn.Linear(before, after), nn.BatchNorm1d(after) if norm else nn.Identity(), nn.LeakyReLU(slope)]
@@ -24,7 +24,7 @@ def perceptron(widths: list[int], slope: float, *, norm: bool) -> nn.Sequential:
 
 @dataclass(eq=False)
 class GAN(Latent):
-    """A generator and a discriminator that see an image as one long vector."""
+    """A generator and a discriminator of images as flat vectors."""
 
     hidden_dim: int = option(512, "units per hidden layer", low=4, high=8192)
     layers: int = option(3, "hidden layers per network", low=1, high=16)
@@ -48,10 +48,7 @@ class GAN(Latent):
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
-        return {
-            name: Adam(network.parameters(), self.lr, (self.beta1, 0.999), fused=True)
-            for name, network in players.items()
-        }
+        return adam(players, self.lr, (self.beta1, 0.999))
 
     def score(self, image: Tensor) -> Tensor:
         """The discriminator's scores (n 1): the logit of 'real'."""

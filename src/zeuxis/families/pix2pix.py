@@ -1,4 +1,4 @@
-"""Images from images, learned from pairs: a conditional GAN that also stays near the truth (Isola 2017)."""
+"""pix2pix: paired image-to-image translation by a conditional GAN and an L1 loss (Isola 2017)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, AdaptiveR1, interval_option, lazy_weight, target_option, turns
+from zeuxis.adversarial import GAN_LOSSES, AdaptiveR1, adam, interval_option, lazy_weight, target_option, turns
 from zeuxis.model import Batch, Clock, Translator, Turn, option
-from zeuxis.nets.augment import JitterMode, jitter
-from zeuxis.nets.conv import Upsampling, textbook_init
+from zeuxis.nets.augment import JitterMode, jitter, jitter_mode_option, jitter_scale_option
+from zeuxis.nets.conv import Upsampling, textbook_init, upsampling_option
 from zeuxis.nets.noise import drawn
 from zeuxis.nets.norm import Norm
 from zeuxis.nets.patch import Field, Patch
@@ -23,17 +23,14 @@ from zeuxis.nets.unet import UNet
 
 @dataclass(eq=False)
 class Pix2Pix(Translator):
-    """A generator from source to image, and a discriminator of pairs that judges patch by patch."""
+    """A generator from source to image, and a conditional PatchGAN discriminator."""
 
     network: Literal["unet", "resnet"] = option("unet", "generator network")
     base_channels: int = option(
         32, "base channels at full resolution, doubled at each downsampling (paper: 64)", low=4, high=512
     )
     blocks: int = option(6, "residual blocks, for --network resnet", low=1, high=64)
-    upsampling: Upsampling = option(
-        "nearest",
-        "generator upsampling: nearest neighbour and a convolution, or transposed",
-    )
+    upsampling: Upsampling = upsampling_option()
     receptive_field: Field = option(70, "receptive field of the PatchGAN discriminator, in pixels")
     norm: Norm = option("batch", "normalisation in both networks")
     dropout: float = option(
@@ -49,12 +46,8 @@ class Pix2Pix(Translator):
     )
     r1_interval: int = interval_option()
     r1_target: float = target_option()
-    jitter_scale: float = option(
-        1.117, "random jitter: pairs are enlarged by this factor and cropped back; 1: off", low=1, high=2, group="data"
-    )
-    jitter_mode: JitterMode = option(
-        "reflect", "how jitter enlarges: reflection padding, or resizing as in the paper", group="data"
-    )
+    jitter_scale: float = jitter_scale_option()
+    jitter_mode: JitterMode = jitter_mode_option()
     lr: float = option(2e-4, "Adam learning rate of both networks", low=0, high=1, group="optimisation")
     beta1: float = option(0.5, "Adam beta1", low=0, high=0.999, group="optimisation")
 
@@ -84,13 +77,10 @@ class Pix2Pix(Translator):
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
-        return {
-            name: Adam(network.parameters(), self.lr, (self.beta1, 0.999), fused=True)
-            for name, network in players.items()
-        }
+        return adam(players, self.lr, (self.beta1, 0.999))
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
-        """Equations 3 and 4 of the paper; the conditional discriminator sees the source beside what it judges."""
+        """Equations 3 and 4 of the paper; the discriminator is conditioned on the source."""
         assert batch.source is not None
         source, real = jitter((batch.source, batch.image), self.jitter_scale, self.jitter_mode)
         fake = self.generator(source)
@@ -112,7 +102,7 @@ class Pix2Pix(Translator):
 
     @property
     def stochastic(self) -> bool:
-        """With an adversary, who wants one of all that might be; the distance alone wants their mean."""
+        """Whether dropout acts as noise: with an adversarial loss only, as L1 alone has one optimum."""
         return bool(self.gan_weight and self.dropout)
 
     def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:

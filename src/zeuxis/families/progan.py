@@ -1,4 +1,4 @@
-"""Progressively growing GAN: both networks begin with tiny images, and larger ones are faded in (Karras 2018)."""
+"""ProGAN: progressive growing of both networks, from low to high resolution (Karras 2018)."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, gradient_penalty, interval_option, lazy_weight, turns, wasserstein
+from zeuxis.adversarial import GAN_LOSSES, adam, gradient_penalty, interval_option, lazy_weight, turns, wasserstein
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.conv import pyramid
 from zeuxis.nets.equalised import EqualConv2d, EqualLinear, minibatch_deviation, pixel_norm
 from zeuxis.nets.style import widths
 from zeuxis.schedules import decay_option, decayed
 
-ROOT = 2**0.5  # what keeps the variance through a leaky ReLU
-DRIFT = 1e-3  # weight that keeps a critic's scores near 0 (Karras 2018, appendix A.1)
+ROOT = 2**0.5  # gain of a leaky ReLU, for unit variance
+DRIFT = 1e-3  # drift penalty of the critic (Karras 2018, appendix A.1)
 
 
 class Growth(nn.Module):
-    """How far the networks have grown: a stage, or between two the share of the newer one; of the images seen alone.
+    """The growth stage, fractional during a fade-in: a function of the images seen.
 
-    What was seen is a buffer, since samples need to know it.
+    The images seen are a buffer, as sampling needs them.
     """
 
     seen: Tensor
@@ -37,19 +37,19 @@ class Growth(nn.Module):
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
     def level(self, images: Tensor) -> Tensor:
-        """After so many images: the first stage alone, then each fades in and is alone for as many images."""
+        """The stage after so many images: the first stabilises, each later one fades in, then stabilises as long."""
         rounds = (images - self.images_per_stage).clamp(min=0) / (2 * self.images_per_stage)
         fading = (2 * (rounds - rounds.floor())).clamp(max=1)
         return (rounds.floor() + fading).clamp(max=self.top)
 
 
 def halved(image: Tensor) -> Tensor:
-    """Images (n c h w) at half their size: means of four pixels."""
+    """Images (n c h w) at half their size, by 2 x 2 average pooling."""
     return F.avg_pool2d(image, 2)
 
 
 class Generator(nn.Module):
-    """Latents (n d) to images (n c h w): a grid, doubled stage by stage; each stage can make an image of its size."""
+    """Latents (n d) to images (n c h w): a 4 to 7 pixel grid, upsampled by stages with a to-RGB layer each."""
 
     def __init__(self, size: int, channels: int, *, width: int, inputs: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Generator(nn.Module):
         self.image = nn.ModuleList(EqualConv2d(count, channels, 1) for count in counts)
 
     def forward(self, z: Tensor, level: Tensor, top: int) -> Tensor:
-        """Images of the stage `top`, at a level between stages those of both, mixed."""
+        """Images of the stage `top`; during a fade-in, blended with those of the stage below."""
         x = self.stem(pixel_norm(z)).unflatten(1, (-1, self.sizes[0], self.sizes[0]))
         image = torch.zeros(1, 1, 1, 1, device=x.device)
         for stage in range(top + 1):
@@ -74,7 +74,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (n c h w) of the size of any stage to scores (n 1): halved stage by stage, then how much a group differs."""
+    """Images (n c h w) of any stage to scores (n 1): downsampled by stages, then minibatch standard deviation."""
 
     def __init__(self, size: int, channels: int, *, width: int) -> None:
         super().__init__()
@@ -89,12 +89,12 @@ class Discriminator(nn.Module):
         self.score = EqualLinear(counts[0], 1)
 
     def forward(self, image: Tensor, top: int, fade: float = 1.0) -> Tensor:
-        """Scores by the stages up to `top`, of which that one counts by `fade`."""
+        """Scores by the stages up to `top`, which is blended in by `fade`."""
         x = self._seen(image, top)
         for stage in reversed(range(top)):
             x = F.leaky_relu(self.keep[stage](x, gain=ROOT), 0.2)
             x = F.leaky_relu(self.halve[stage](x, gain=ROOT), 0.2)
-            if stage == top - 1 and fade < 1:  # the newest stage fades in beside a look at the image at half its size
+            if stage == top - 1 and fade < 1:  # the newest stage is blended with the downsampled image
                 x = torch.lerp(self._seen(halved(image), stage).float(), x.float(), fade)
         x = F.leaky_relu(self.last(minibatch_deviation(x), gain=ROOT), 0.2)
         x = F.leaky_relu(self.dense(x.flatten(1)), 0.2) * ROOT
@@ -107,7 +107,7 @@ class Discriminator(nn.Module):
 
 @dataclass(eq=False)
 class ProGAN(Latent):
-    """A generator and a discriminator that grow together, from images of 4 to 7 pixels to the whole size."""
+    """A generator and a discriminator grown together, from 4 to 7 pixels to full resolution."""
 
     latent_dim: int = option(128, "dimension of the latent space", low=1, high=65536)
     base_channels: int = option(
@@ -138,23 +138,20 @@ class ProGAN(Latent):
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
-        return {
-            name: Adam(network.parameters(), self.lr, (0.0, self.beta2), fused=True)
-            for name, network in players.items()
-        }
+        return adam(players, self.lr, (0.0, self.beta2))
 
     def lr_scale(self, clock: Clock) -> float:
         return decayed(self.lr_decay_start, clock.images)
 
     def schedule_breakpoints(self, batch_size: int) -> list[Clock]:
-        """At each size, from the step on that it begins to fade in at, and from that on at which it is alone."""
+        """Per resolution, the first steps of the fade-in and of the stabilising phase."""
         sizes = range(1, self.growth.top + 1)
         fading = {(2 * size - 1) * self.images_per_stage // batch_size + 1 for size in sizes}
         alone = {math.ceil(2 * size * self.images_per_stage / batch_size) for size in sizes}
         return [Clock(step, step * batch_size) for step in sorted({0} | fading | alone)]
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
-        level = self.growth.level(torch.tensor(clock.images))  # on the host, which so knows what need not be computed
+        level = self.growth.level(torch.tensor(clock.images))  # on the host, so that layers without weight are skipped
         top = math.ceil(level)
         fade = float(level) - (top - 1)
         level = level.to(batch.image.device)
@@ -174,7 +171,7 @@ class ProGAN(Latent):
         self.growth.seen.fill_(clock.images)
 
     def criticism(self, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Iterator[Turn]:
-        """The turns of the paper's game: Gulrajani's critic, one step for each of the generator, kept from drifting off."""
+        """The turns of the paper: WGAN-GP with n_critic = 1 and the drift penalty."""
         real_score, fake_score = score(real), score(fake.detach())
         yield None, {"critic/wasserstein": wasserstein(real_score, fake_score)}
         penalty = self.gp_weight * gradient_penalty(score, real, fake)
@@ -184,7 +181,7 @@ class ProGAN(Latent):
         yield "generator", {"adversarial": -score(fake).mean()}
 
     def shown(self, image: Tensor, top: int, fade: float = 1.0) -> Tensor:
-        """Images (n c h w) as real ones of a stage: pooled, and while it fades in as coarse as its images are."""
+        """Real images (n c h w) at a stage: pooled, and blended with their coarser version during a fade-in."""
         for _ in range(self.growth.top - top):
             image = halved(image)
         if fade >= 1:
@@ -192,6 +189,6 @@ class ProGAN(Latent):
         return torch.lerp(F.interpolate(halved(image), image.shape[2:]), image, fade)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        # All stages, each by its share, so that what is computed does not hang on a number in a buffer (as for ONNX).
+        # All stages, each by its weight: the graph must not depend on the value of a buffer (ONNX).
         images: Tensor = self.generator(z, self.growth.level(self.growth.seen), self.growth.top)
         return images.clamp(-1, 1)

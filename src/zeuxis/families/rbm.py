@@ -1,4 +1,4 @@
-"""Restricted Boltzmann machine: an energy of visible and hidden units, by contrastive divergence (Hinton 2002)."""
+"""RBM: a restricted Boltzmann machine, trained by contrastive divergence (Hinton 2002; Tieleman 2008)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from zeuxis.nets.boltzmann import Machine, draw
 from zeuxis.samplers import Chance, Streams, annealed, base_draws, gibbs, tempered
 
 NOISE = Chance()
-_EDGE = 0.01  # pixels that never change are taken to do so this often, where all units are independent
+_EDGE = 0.01  # clamp of the pixel means in the independent base distribution
 
 
 @dataclass(eq=False)
 class RBM(Encoder, HasLikelihood):
-    """An energy of images and hidden units; it falls on the data and rises on what the model's own Markov chains draw."""
+    """An energy over visible and hidden units; training lowers it on data and raises it on samples of Markov chains."""
 
     latent_dim: int = option(500, "hidden units", low=1, high=65536)
     units: Literal["binary", "gaussian"] = option("binary", "visible units: binary (Bernoulli), or Gaussian")
@@ -64,7 +64,7 @@ class RBM(Encoder, HasLikelihood):
         self.hidden_bias = nn.Parameter(torch.zeros(self.latent_dim))
         self.log_variance: Tensor
         self.mean: Tensor  # of all images so far, as visible units
-        self.fantasies: Tensor  # hidden units of the chains that go on
+        self.fantasies: Tensor  # hidden units of the persistent chains
         variance = torch.tensor(self.sigma or 1.0).square()
         if self.sigma == 0 and self.units == "gaussian":
             self.log_variance = nn.Parameter(variance.log())
@@ -86,7 +86,7 @@ class RBM(Encoder, HasLikelihood):
         return 1 / (1 + clock.images / self.lr_half_life) if self.lr_half_life else 1.0
 
     def machine(self) -> Machine:
-        """The energy as it is now. Hidden units see an image's difference from the mean (Montavon and Müller 2012)."""
+        """The current energy function, with visible units centred at the data mean (Montavon and Müller 2012)."""
         binary = self.units == "binary"
         base = torch.logit(self.mean.clamp(_EDGE, 1 - _EDGE)) if binary else self.mean
         variance = None if binary else self.log_variance.exp()
@@ -104,19 +104,19 @@ class RBM(Encoder, HasLikelihood):
         inputs = self.inputs(both, machine.variance)
         free = machine.free_energy(both, inputs=inputs)
         gap = free[: len(data)].mean() - free[len(data) :].mean()
-        yield "rbm", {"free_energy_gap": gap, **self.wishes(inputs[: len(data)])}
+        yield "rbm", {"free_energy_gap": gap, **self.sparsity_terms(inputs[: len(data)])}
 
         self.mean.lerp_(data.mean(0), len(data) / (clock.images + len(data)))  # of all images so far
         if self.method == "pcd":
             self.fantasies.copy_(draw(inputs[len(data) :].detach(), NOISE))
 
     def inputs(self, visible: Tensor, variance: Tensor | None) -> Tensor:
-        """The machine's `hidden_input` (n k), in the form whose gradients are those of centred units."""
+        """The RBM's `hidden_input` (n k), with the gradients of centred units."""
         centred = visible - self.mean
         return torch.addmm(self.hidden_bias, centred if variance is None else centred / variance, self.weight)
 
-    def wishes(self, inputs: Tensor) -> dict[str, Tensor]:
-        """The cross entropy between how often hidden units should be on and how often they are (Hinton 2012, section 11)."""
+    def sparsity_terms(self, inputs: Tensor) -> dict[str, Tensor]:
+        """The cross entropy between target and mean activation of the hidden units (Hinton 2012, section 11)."""
         if not self.sparsity:
             return {}
         often = torch.sigmoid(inputs).mean(0).clamp(1e-6, 1 - 1e-6)
@@ -124,7 +124,7 @@ class RBM(Encoder, HasLikelihood):
         return {"sparsity": -self.sparsity_weight * entropy.sum()}
 
     def visible(self, image: Tensor, noise: Chance = NOISE) -> Tensor:
-        """Visible units (n d) for images (n c h w, in [-1, 1]), as they are learned from."""
+        """Visible units (n d) of images (n c h w, in [-1, 1]); binary ones as `binarize` says."""
         flat = image.flatten(1)
         if self.units == "gaussian":
             return flat
@@ -134,10 +134,10 @@ class RBM(Encoder, HasLikelihood):
         return (chances > 0.5).to(chances) if self.binarize == "threshold" else chances
 
     def prior(self, seeds: Sequence[int]) -> Tensor:
-        """Hidden units in {0, 1} (n latent_dim), at which a chain of their own has arrived for each seed.
+        """Hidden units in {0, 1} (n latent_dim): the final state of one Markov chain per seed.
 
-        In float64 on the CPU: a sum of float32 weights is exact there, so no rounding that depends on the other rows
-        or on the device can turn a unit over and lead the chain elsewhere.
+        Computed in float64 on the CPU, where sums of float32 weights are exact. Otherwise rounding, which depends on
+        batch and device, could flip a unit and change the rest of the chain.
         """
         with torch.no_grad():
             machine, noise = self.machine().plain(torch.float64), Streams(seeds)
@@ -145,7 +145,7 @@ class RBM(Encoder, HasLikelihood):
             return draw(machine.hidden_input(visible), noise).to(self.weight)
 
     def draws(self, machine: Machine, count: int, noise: Streams) -> Tensor:
-        """Visible units (count d) that the sampler gives."""
+        """Visible units (count d) by the sampler."""
         if self.sampler == "annealed":
             betas = [i / self.sample_steps for i in range(1, self.sample_steps + 1)]
             return annealed(machine, betas, count=count, noise=noise)
@@ -157,14 +157,14 @@ class RBM(Encoder, HasLikelihood):
         return tempered(machine, betas, visible, steps=self.sample_steps, noise=noise)
 
     def starts(self, machine: Machine, count: int, noise: Streams) -> Tensor:
-        """Hidden units (count k) of one of training's chains each, chosen by chance; of noise where there are none."""
+        """Hidden units (count k) of random persistent chains; of noise where there are none."""
         if self.method == "cd":
             return draw(machine.hidden_input(base_draws(machine, count, noise=noise)), noise)
         which = (noise.uniform(machine.weight.new_empty(count)) * self.chains).long()
         return self.fantasies.cpu()[which].to(machine.weight)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """The expected image for hidden units (n latent_dim), which may lie between 0 and 1."""
+        """The expected image given hidden units (n latent_dim), real values in [0, 1] allowed."""
         machine = self.machine()
         return self.picture(machine.mean_visible(machine.visible_input(z)))
 
@@ -174,19 +174,19 @@ class RBM(Encoder, HasLikelihood):
         return flat.view(-1, self.channels, self.size, self.size)
 
     def encode(self, image: Tensor) -> Tensor:
-        """p(h = 1 | v) of images: greys count as chances, not drawn."""
+        """p(h = 1 | v) of images; grey values enter as probabilities, unsampled."""
         flat = image.flatten(1)
         return torch.sigmoid(self.machine().hidden_input((flat + 1) / 2 if self.units == "binary" else flat))
 
     def likelihood_scores(self, images: Tensor, generator: Generator, progress: StageCallback = silent) -> Likelihoods:
-        """log Z and the log-likelihood; of greys drawn as in training, or of 8-bit values under Gaussian units."""
+        """log Z and the log-likelihood: of images binarized as in training, or of 8-bit values under Gaussian units."""
         binary, noise = self.units == "binary", Chance(generator)
         shown, log_volume = (images, 0.0) if binary else bounds.dequantised(images, generator)
         machine, visible = self.machine().plain(torch.float32), self.visible(shown, noise)
         return partition.machine_scores(machine, visible, log_volume, noise=noise, progress=progress)
 
     def diagnostics(self) -> dict[str, Tensor]:
-        """The first hidden units' weights, each as an image; and 8 chains, a row each, at times that are 25 draws apart."""
+        """The weights (filters) of the first hidden units; and 8 Markov chains, a row each, every 25 Gibbs steps."""
         filters = self.weight.T[:64].reshape(-1, self.channels, self.size, self.size)
         shown = {"filters": filters / filters.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)}
         if self.method == "pcd":

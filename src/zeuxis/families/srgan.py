@@ -1,4 +1,4 @@
-"""Small photographs made large: a residual network trained on pixels, then against an adversary (Ledig 2017)."""
+"""SRGAN: super-resolution by a residual network, pretrained on pixels, then adversarial (Ledig 2017)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, turns
+from zeuxis.adversarial import GAN_LOSSES, adam, turns
 from zeuxis.model import Batch, Clock, SuperResolution, Turn, UsesFeatures, option
 from zeuxis.nets.augment import turned
 
-# Ledig 2017, sections 2 and 3.2. Their VGG19 is here VGG16, whose fourth block is nearest to their features of choice.
+# Ledig 2017, sections 2 and 3.2, with VGG16 for VGG19; its fourth block is nearest to the features of the paper.
 PAPER = {
     "base_channels": 64,
     "blocks": 16,
@@ -32,13 +32,13 @@ PAPER = {
     "rotate90": False,
 }
 
-# By block of VGG: what brings the squared distance of its features to that of pixels (as found for photographs that were
-# enlarged by 4, bicubically); the paper's factor is 0.006, for the features of its network.
+# Per VGG block: scales the feature MSE to the pixel MSE, as measured on photographs upsampled 4x bicubically.
+# The paper's factor is 0.006, for the features of its VGG19.
 _FEATURES = {1: 1.2e-5, 2: 5e-5, 3: 2.5e-4, 4: 2.5e-3}
 
 
 class Residual(nn.Module):
-    """Two convolutions, and what came in added to what they give."""
+    """A residual block of two convolutions."""
 
     def __init__(self, width: int, *, norm: bool) -> None:
         super().__init__()
@@ -54,9 +54,9 @@ def _convolution(width: int, norm: bool) -> list[nn.Module]:
 
 
 class SRResNet(nn.Module):
-    """Images (n inputs h w) to images (n outputs h*scale w*scale): residual blocks, then a PixelShuffle for each doubling.
+    """Images (n inputs h w) to images (n outputs h*scale w*scale): residual blocks, then a PixelShuffle per doubling.
 
-    With `bicubic` what it makes is added to the source's bicubic enlargement, and without bounds; else it is all, in [-1, 1].
+    With `bicubic` the output is an unbounded residual of the bicubic upsampling; else the image in [-1, 1].
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class SRResNet(nn.Module):
 
 
 def _doubling(width: int) -> nn.Module:
-    """Four times the channels, whose values are then the pixels of squares of two by two (Shi 2016)."""
+    """Sub-pixel upsampling by 2: a convolution to four times the channels, then PixelShuffle (Shi 2016)."""
     return nn.Sequential(nn.Conv2d(width, 4 * width, 3, 1, 1), nn.PixelShuffle(2), nn.PReLU())
 
 
 class Judge(nn.Module):
-    """Images (n c size size) to scores (n 1): convolutions of 3 by 3, every second halves the size (figure 4 of the paper)."""
+    """Images (n c size size) to scores (n 1): 3 x 3 convolutions, every second with stride 2 (figure 4)."""
 
     def __init__(self, channels: int, *, width: int, size: int) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class Judge(nn.Module):
 
 @dataclass(eq=False)
 class SRGAN(SuperResolution, UsesFeatures):
-    """A generator of large images from small ones, a discriminator, and the features of a frozen VGG."""
+    """A super-resolution generator, a discriminator, and the features of a frozen VGG16."""
 
     size: int = option(96, "height and width of the high-resolution images, in pixels", low=16, high=1024)
     base_channels: int = option(32, "channels of the generator, base channels of the discriminator", low=4, high=512)
@@ -144,13 +144,13 @@ class SRGAN(SuperResolution, UsesFeatures):
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
-        return {name: Adam(network.parameters(), self.lr, fused=True) for name, network in players.items()}
+        return adam(players, self.lr)
 
     def lr_scale(self, clock: Clock) -> float:
         return self.pretrain_lr / self.lr if clock.step < self.pretrain_steps else 1.0
 
     def schedule_breakpoints(self, batch_size: int) -> list[Clock]:
-        """On pixels alone, and in the game."""
+        """The pretraining on the pixel loss, and the adversarial training."""
         return [Clock(step, step * batch_size) for step in sorted({0, self.pretrain_steps})]
 
     @property
@@ -167,7 +167,7 @@ class SRGAN(SuperResolution, UsesFeatures):
         return edge + 2 * self.blocks + 1 + 2 + -(-edge // self.scale)  # the doublings: 1 and a half; bicubic: 2
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
-        """The squared distance while the clock shows steps before the game, then equations 2 and 3 of the paper."""
+        """The pixel MSE during pretraining, then equations 2 and 3 of the paper."""
         assert batch.source is not None
         height, width = (self.scale * n for n in batch.source.shape[-2:])
         source, real = batch.source, batch.image[..., :height, :width]  # the scale need not divide the size
@@ -186,7 +186,7 @@ class SRGAN(SuperResolution, UsesFeatures):
             yield player, terms
 
     def content(self, fake: Tensor, real: Tensor, square: Tensor) -> dict[str, Tensor]:
-        """How far what was made is from the truth, in features (equation 5) and in pixels (equation 4)."""
+        """The content loss: the VGG loss (equation 5) and the pixel MSE (equation 4)."""
         terms = {"mse": self.mse_weight * square} if self.mse_weight else {}
         if self.vgg_weight:
             with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A mapped latent that styles every layer of its generator, judged with adaptive augmentation (Karras 2020)."""
+"""StyleGAN2: a style-based generator with adaptive discriminator augmentation (Karras 2020)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-from torch.optim import Adam, Optimizer
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, PathLength, interval_option, lazy_weight, path_lengths, r1
+from zeuxis.adversarial import GAN_LOSSES, PathLength, adam, interval_option, lazy_weight, path_lengths, r1
 from zeuxis.model import Batch, Clock, StyleBased, Turn, option
 from zeuxis.nets.adaptive import Adaptive
 from zeuxis.nets.style import Discriminator, Mapping, Synthesis
@@ -21,7 +21,7 @@ GAME = GAN_LOSSES["non-saturating"]
 
 @dataclass(eq=False)
 class StyleGAN2(StyleBased):
-    """A mapping z -> w, a synthesis w -> image, and a discriminator that sees images augmented, as much as need be."""
+    """A mapping network z -> w, a synthesis network w -> image, and a discriminator with ADA."""
 
     latent_dim: int = option(128, "dimension of z and w", low=1, high=65536)
     base_channels: int = option(
@@ -71,9 +71,8 @@ class StyleGAN2(StyleBased):
         self.lengths = PathLength()
 
     def optimizers(self) -> dict[str, Optimizer]:
-        generator = [*self.mapping_network.parameters(), *self.synthesis.parameters()]
-        players = {"discriminator": list(self.discriminator.parameters()), "generator": generator}
-        return {name: Adam(mine, self.lr, (0.0, self.beta2), fused=True) for name, mine in players.items()}
+        generator = nn.ModuleList((self.mapping_network, self.synthesis))
+        return adam({"discriminator": self.discriminator, "generator": generator}, self.lr, (0.0, self.beta2))
 
     def lr_scale(self, clock: Clock) -> float:
         return decayed(self.lr_decay_start, clock.images)
@@ -108,11 +107,11 @@ class StyleGAN2(StyleBased):
         self.augmented.look(real_score)
 
     def draw(self, like: Tensor, n: int) -> Tensor:
-        """Latents z (n d) from the prior, where the images are."""
+        """Latents z (n d) from the prior, on the device of the images."""
         return torch.randn(n, self.latent_dim, device=like.device)
 
     def mixed(self, w: Tensor) -> Tensor:
-        """Styles (n styles d) of w (n d): a share of the images takes another's from a random layer on (Karras 2019)."""
+        """Styles (n styles d) of w (n d), with style mixing from a random layer on (Karras 2019)."""
         n, device = len(w), w.device
         start = torch.randint(1, self.styles, (n, 1), device=device)
         start = torch.where(torch.rand(n, 1, device=device) < self.style_mixing_prob, start, self.styles)
@@ -120,13 +119,13 @@ class StyleGAN2(StyleBased):
         return torch.where(own[..., None], w[:, None], w.roll(1, 0)[:, None])
 
     def everywhere(self, w: Tensor) -> Tensor:
-        """Images of w (n d), the style of every layer."""
+        """Images of w (n d), the same style in every layer."""
         images: Tensor = self.synthesis(w[:, None].expand(-1, self.styles, -1))
         return images
 
     @property
     def path_weight(self) -> float:
-        """Of path length regularisation, in proportion to the paper's: equation 5 of its appendix B."""
+        """The weight of path length regularisation, relative to that of the paper (equation 5, appendix B)."""
         return self.path_length_weight * math.log(2) / (math.log(self.size) - math.log(2))
 
     @property

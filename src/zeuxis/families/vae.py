@@ -1,4 +1,4 @@
-"""Variational autoencoder: an image to a Gaussian in latent space, and back (Kingma and Welling 2014)."""
+"""VAE: a variational autoencoder, an encoder and a decoder trained by the ELBO (Kingma and Welling 2014)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class VAE(Encoder, HasLikelihood):
         self.decoder = Up(
             self.size, self.channels, width=self.base_channels, inputs=self.latent_dim, norm=self.norm, slope=0.1
         )
-        # Started small: at sigma = 1 the KL would outweigh the image from the first step, and nothing be encoded.
+        # A small initial sigma: at 1 the KL would dominate from the first step, and the posterior collapse.
         start = torch.tensor(math.log(self.sigma or 0.3))
         if self.sigma:
             self.register_buffer("log_sigma", start)
@@ -60,7 +60,7 @@ class VAE(Encoder, HasLikelihood):
         mean, log_variance = self.posterior(batch.image)
         z = mean + torch.randn_like(mean) * (log_variance / 2).exp()
         kl = (mean.square() + log_variance.exp() - 1 - log_variance) / 2  # n latent_dim
-        active = (kl.mean(0) > 0.01).float().mean()  # share of latents that carry anything (Burda 2016)
+        active = (kl.mean(0) > 0.01).float().mean()  # share of active units (Burda 2016)
         yield None, {"latent/active_units": active, "latent/kl": kl.sum(1).mean()}
 
         rise = min(1.0, clock.images / self.kl_warmup) if self.kl_warmup else 1.0
@@ -82,7 +82,7 @@ class VAE(Encoder, HasLikelihood):
         return -(error.square() / 2 + log_sigma + math.log(2 * math.pi) / 2).sum((1, 2, 3))
 
     def entropy(self, image: Tensor) -> Tensor:
-        """The part of -log p(x|z), in nats, that no weight changes, for an image (c h w): the loss leaves it out."""
+        """The constant part of -log p(x|z) in nats for an image (c h w), omitted from the loss."""
         if self.likelihood == "bernoulli":
             return self.log_sigma.new_zeros(())
         fixed = self.log_sigma if self.sigma else self.log_sigma.new_zeros(())
@@ -96,7 +96,7 @@ class VAE(Encoder, HasLikelihood):
         return torch.tanh(logits) if self.likelihood == "gaussian" else torch.sigmoid(logits) * 2 - 1
 
     def likelihood_scores(self, images: Tensor, generator: Generator, progress: StageCallback = silent) -> Likelihoods:
-        """The ELBO and the importance-weighted bound (Burda 2016); of binary images where p(x|z) is per pixel."""
+        """The ELBO and the importance-weighted bound (Burda 2016); of binarised images if p(x|z) is Bernoulli."""
 
         def log_weights(image: Tensor) -> Tensor:  # n draws
             if self.likelihood == "gaussian":

@@ -1,4 +1,4 @@
-"""Wasserstein GAN: a critic with clipped weights measures how far apart two distributions are (Arjovsky 2017)."""
+"""WGAN: a Wasserstein GAN whose critic has clipped weights (Arjovsky 2017)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.optim import Optimizer, RMSprop
 
 from zeuxis.adversarial import clip_weights, wasserstein
 from zeuxis.model import Batch, Clock, Latent, Turn, option
-from zeuxis.nets.conv import Norm, Upsampling, opponents
+from zeuxis.nets.conv import Norm, Upsampling, opponents, upsampling_option
 
 # Arjovsky 2017, algorithm 1 and section 4.
 PAPER = {
@@ -26,16 +26,13 @@ PAPER = {
 
 @dataclass(eq=False)
 class WGAN(Latent):
-    """A generator of images that a critic draws towards the real ones; the critic's slope is bound by clipping."""
+    """A generator and a critic of the Wasserstein distance, made Lipschitz by weight clipping."""
 
     base_channels: int = option(32, "base channels at full resolution, doubled at each downsampling", low=4, high=512)
     lr: float = option(2e-4, "RMSprop learning rate of both networks", low=0, high=1, group="optimisation")
     n_critic: int = option(2, "critic steps per generator step", low=1, high=1000, group="losses")
     clip_value: float = option(0.01, "weight clipping bound of the critic", low=1e-6, high=1, group="losses")
-    upsampling: Upsampling = option(
-        "nearest",
-        "generator upsampling: nearest neighbour and a convolution, or transposed",
-    )
+    upsampling: Upsampling = upsampling_option()
     critic_norm: Norm = option("batch", "normalisation in the critic")
 
     training_only = ("critic",)
@@ -53,8 +50,8 @@ class WGAN(Latent):
         )
 
     def optimizers(self) -> dict[str, Optimizer]:
-        # No momentum: section 4 finds that the critic's target moves too much for it. The mean of squares has the paper's
-        # code's memory, 0.99.
+        # No momentum: section 4 finds training unstable with it, as the critic's loss is nonstationary. alpha is 0.99,
+        # as in the authors' code.
         players = {"critic": self.critic, "generator": self.generator}
         return {name: RMSprop(network.parameters(), self.lr) for name, network in players.items()}
 

@@ -1,4 +1,4 @@
-"""Wasserstein GAN with gradient penalty: the critic's slope is drawn to 1 instead of clipped (Gulrajani 2017)."""
+"""WGAN-GP: a Wasserstein GAN with a gradient penalty on its critic (Gulrajani 2017)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from zeuxis.adversarial import gradient_penalty, wasserstein
+from zeuxis.adversarial import adam, gradient_penalty, wasserstein
 from zeuxis.model import Batch, Clock, Latent, Turn, option
-from zeuxis.nets.conv import Upsampling, opponents
+from zeuxis.nets.conv import Upsampling, opponents, upsampling_option
 
 # Gulrajani 2017, algorithm 1 and section 4, with the networks of its table 1 for DCGANs.
 PAPER = {
@@ -30,7 +30,7 @@ PAPER = {
 
 @dataclass(eq=False)
 class WGANGP(Latent):
-    """A generator of images that a critic draws towards the real ones; the critic pays for a slope that is not 1."""
+    """A generator and a critic of the Wasserstein distance, with a penalty on gradient norms other than 1."""
 
     base_channels: int = option(32, "base channels at full resolution, doubled at each downsampling", low=4, high=512)
     lr: float = option(5e-4, "Adam learning rate of both networks", low=0, high=1, group="optimisation")
@@ -39,10 +39,7 @@ class WGANGP(Latent):
     n_critic: int = option(2, "critic steps per generator step", low=1, high=1000, group="losses")
     gp_weight: float = option(10.0, "weight (lambda) of the gradient penalty", low=0, group="losses")
     one_sided: bool = option(False, "one-sided gradient penalty: only norms above 1 are penalised", group="losses")
-    upsampling: Upsampling = option(
-        "nearest",
-        "generator upsampling: nearest neighbour and a convolution, or transposed",
-    )
+    upsampling: Upsampling = upsampling_option()
     critic_norm: Literal["layer", "none"] = option(
         "layer", "normalisation in the critic (no batch norm: the penalty is per image)"
     )
@@ -64,10 +61,7 @@ class WGANGP(Latent):
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"critic": self.critic, "generator": self.generator}
-        return {
-            name: Adam(network.parameters(), self.lr, (self.beta1, self.beta2), fused=True)
-            for name, network in players.items()
-        }
+        return adam(players, self.lr, (self.beta1, self.beta2))
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         generator_moves = clock.step % self.n_critic == 0

@@ -11,7 +11,10 @@ from torch import Tensor
 
 from zeuxis.errors import UsageError
 from zeuxis.io import files
+from zeuxis.io.colour import srgb_profile
 from zeuxis.io.images import Array, to_uint8
+
+_BT709, _SRGB_CURVE, _LIMITED = 1, 13, 1  # ITU-T H.273: sRGB as a video says it; 16 to 235
 
 
 def write(frames: Tensor, path: str | Path, *, fps: int = 20, scale: int = 1) -> None:
@@ -32,7 +35,8 @@ def write(frames: Tensor, path: str | Path, *, fps: int = 20, scale: int = 1) ->
 
 def _pictures(pixels: Array, fps: int, kind: str) -> bytes:
     first, *rest = [Image.fromarray(frame) for frame in pixels]
-    options: dict[str, Any] = {"quality": 90, "method": 4} if kind == ".webp" else {"optimize": False}
+    webp = {"quality": 90, "method": 4, "icc_profile": srgb_profile()}
+    options: dict[str, Any] = webp if kind == ".webp" else {"optimize": False}
     buffer = io.BytesIO()
     first.save(buffer, kind[1:], save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, **options)
     return buffer.getvalue()
@@ -48,7 +52,19 @@ def _mp4(pixels: Array, fps: int) -> bytes:
     with av.open(buffer, "w", format="mp4") as file:
         stream = file.add_stream("libx264", rate=fps, options={"crf": "18", "preset": "medium"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        coder = stream.codec_context  # untagged, players take a small video's matrix for another than a large one's
+        coder.color_primaries, coder.color_trc, coder.colorspace, coder.color_range = (
+            _BT709,
+            _SRGB_CURVE,
+            _BT709,
+            _LIMITED,
+        )
         for frame in pixels:
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(frame[:height, :width].copy(), format="rgb24")))
+            picture = av.VideoFrame.from_ndarray(frame[:height, :width].copy(), format="rgb24")
+            picture = picture.reformat(
+                format="yuv420p", dst_colorspace="ITU709", src_color_range="JPEG", dst_color_range="MPEG"
+            )
+            picture.colorspace, picture.color_range = _BT709, _LIMITED
+            file.mux(stream.encode(picture))
         file.mux(stream.encode())
     return buffer.getvalue()

@@ -16,11 +16,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
-
 from zeuxis.errors import DiskFullError, UsageError
 from zeuxis.io.guard import explained as explained
 from zeuxis.io.guard import open_file as open_file
+from zeuxis.io.home import cache_dir as cache_dir
 from zeuxis.io.locks import lock as lock
 from zeuxis.io.locks import unlocked as unlocked
 from zeuxis.io.parsing import parse_json, parse_tensors, parse_yaml, quote
@@ -31,16 +30,7 @@ if TYPE_CHECKING:
     from zeuxis.io.parsing import Choose
 
 MANIFEST = "manifest.json"
-_TEMPORARY = re.compile(r"\.tmp-\d+-[0-9a-f]{12}")
-
-
-def cache_dir() -> Path:
-    """Where decoded data and downloads are kept: $ZEUXIS_CACHE, or `zeuxis` in the user's cache folder.
-
-    That is $XDG_CACHE_HOME or ~/.cache on Linux, ~/Library/Caches on macOS, %LOCALAPPDATA% on Windows.
-    """
-    chosen = os.environ.get("ZEUXIS_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("zeuxis", appauthor=False)
+TEMPORARY = re.compile(r"\.tmp-\d+-[0-9a-f]{12}")
 
 
 def persist(action: Callable[[], None], path: str | Path, need: int, patience: float) -> None:
@@ -56,30 +46,30 @@ def persist(action: Callable[[], None], path: str | Path, need: int, patience: f
         time.sleep(min(0.25, patience))
 
 
-def make_folder(path: str | Path) -> None:
-    """Make the folder and its parents, durably; one that exists is left as it is."""
+def make_folder(path: str | Path, *, mode: int = 0o777) -> None:
+    """Make the folder and its parents, durably, in a mode less the umask; one that exists is left as it is."""
     path = Path(path)
     with explained(path, 0):
         for folder in [*reversed(path.parents), path]:
             if not folder.is_dir():
                 with contextlib.suppress(FileExistsError):  # another process may be quicker
-                    os.mkdir(folder)
+                    os.mkdir(folder, mode)
                     sync_folder(folder.parent)
         if not path.is_dir():
             raise UsageError(f"{path} is a file; expected a folder: choose another name")
 
 
-def write_file(path: str | Path, data: bytes, *, patience: float = 0.0) -> None:
+def write_file(path: str | Path, data: bytes, *, patience: float = 0.0, mode: int = 0o666) -> None:
     """Write the file so that a crash leaves the old one or the new one; wait `patience` seconds for a full disk."""
-    persist(lambda: _write_file(Path(path), data), path, len(data), patience)
+    persist(lambda: _write_file(Path(path), data, mode), path, len(data), patience)
 
 
-def _write_file(path: Path, data: bytes) -> None:
+def _write_file(path: Path, data: bytes, mode: int) -> None:
     if path.exists() and not path.is_file():
         raise UsageError(f"{path} is not a regular file; choose another name")
     draft = temporary(path)
     try:
-        _write_new(draft, data)
+        _write_new(draft, data, mode)
         os.replace(draft, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -132,7 +122,7 @@ def read_folder(path: str | Path) -> dict[str, bytes]:
     return contents
 
 
-def listed(path: str | Path) -> dict[str, int]:
+def listed_sizes(path: str | Path) -> dict[str, int]:
     """Names and sizes in bytes of the files of a folder, as its manifest says; nothing else is read."""
     return {name: size for name, size, _ in _entries(Path(path))}
 
@@ -160,9 +150,9 @@ def sweep(folder: str | Path) -> None:
     """Remove what interrupted writes left in the folder; only for one who knows that nobody is writing there."""
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(folder)):
-            if _TEMPORARY.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+            if TEMPORARY.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path, ignore_errors=True)
-            elif _TEMPORARY.fullmatch(entry.name):
+            elif TEMPORARY.fullmatch(entry.name):
                 os.unlink(entry.path)
 
 
@@ -183,9 +173,9 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _write_new(path: Path, data: bytes) -> None:
+def _write_new(path: Path, data: bytes, mode: int = 0o666) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags, 0o666)
+    descriptor = os.open(path, flags, mode)
     try:
         write_all(descriptor, data)
         os.fsync(descriptor)

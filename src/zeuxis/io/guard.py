@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zeuxis.errors import DiskFullError, UsageError
+from zeuxis.io.home import cure
 from zeuxis.io.parsing import quote
 
 _REFUSED = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EIO", "EROFS", "EFBIG", "ESTALE")}
@@ -29,7 +30,7 @@ def explained(path: str | Path, need: int | None = None) -> Iterator[None]:
     except OSError as error:
         if need is not None and error.errno in _REFUSED:
             raise DiskFullError(_disk_message(error, Path(path), need)) from error
-        raise UsageError(f"{path}: {error.strerror or error}; check the path and its permissions") from error
+        raise UsageError(f"{path}: {error.strerror or error}; {cure(path)}") from error
     except ValueError as error:  # a NUL or a lone surrogate
         raise UsageError(f"{quote(str(path))} cannot be a path: {error}; choose another") from error
 
@@ -47,7 +48,7 @@ def _disk_message(error: OSError, path: Path, need: int) -> str:
     )
 
 
-def open_regular(path: str | Path, flags: int, *, follow: bool = False) -> int:
+def open_guarded(path: str | Path, flags: int, *, follow: bool = False) -> int:
     """A descriptor of a regular file, as of `os.open`; `UsageError` for a FIFO, a device, or a link not to be followed."""
     kind = _kind(path, follow=follow)
     if kind is not None and not stat.S_ISREG(kind):  # before opening, as that alone can do something to a device
@@ -82,7 +83,7 @@ def open_file(path: str | Path, *, max_bytes: int, follow: bool = True) -> Itera
 
     `follow=False` for what lies in a folder that somebody else may have made: a link there could lead anywhere.
     """
-    with explained(path), os.fdopen(open_regular(path, os.O_RDONLY, follow=follow), "rb") as file:
+    with explained(path), os.fdopen(open_guarded(path, os.O_RDONLY, follow=follow), "rb") as file:
         if (size := os.fstat(file.fileno()).st_size) > max_bytes:
             raise UsageError(f"{path} has {size:,} bytes; at most {max_bytes:,} are read here: use another copy")
         yield file, size

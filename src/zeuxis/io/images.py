@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import os
 import stat
@@ -13,66 +14,60 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from zeuxis.errors import UsageError
-from zeuxis.io import files
-from zeuxis.io.pixel_modes import BAND, on_white, plain, to_8bit
+from zeuxis.io import colour, depth, files, formats, geometry
+from zeuxis.io.formats import FORMATS as FORMATS
+from zeuxis.io.formats import looks_like_image as looks_like_image
 from zeuxis.io.pixel_modes import Unusable as Unusable
+from zeuxis.io.pixel_modes import on_white
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Array = np.ndarray[Any, Any]
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MOST_PIXELS = 64_000_000
 MOST_BYTES = 256 << 20
-_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Of the target: a JPEG decoded to so much differs by no more than the JPEG itself (bench/results/data.md).
 _SPARE = 4 / 3
-_ROTATED = {  # EXIF orientation -> how the stored image becomes the one that was seen
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 Found = TypeVar("Found")
-Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
-
-
-def looks_like_image(head: bytes) -> bool:
-    """Whether the first 16 bytes are those of one of the six formats."""
-    return head.startswith(_SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
 @contextmanager
 def opened(source: bytes | BinaryIO) -> Iterator[Image.Image]:
     """The image of a file, its header checked and its pixels not yet decoded; `Unusable` where it is none."""
     file = io.BytesIO(source) if isinstance(source, bytes) else source
-    head = file.read(16)
+    head = file.read(formats.HEAD)
     file.seek(0)
     if not head:
         raise Unusable("empty file")
     if not looks_like_image(head):
-        raise Unusable(f"not an image{_told(head)}")
+        raise Unusable(formats.refusal(head))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of broken metadata, which does not concern the pixels
-        with _explained("broken header"), Image.open(file, formats=FORMATS) as image:
+        with _explained("broken header"), _header(file, head) as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
                 raise Unusable(f"over {MOST_PIXELS // 1_000_000} megapixels ({width} x {height})")
+            formats.reject_previews(image)
             yield image
 
 
-def _told(head: bytes) -> str:
-    kinds = {b"PK\x03\x04": "a zip", b"%PDF": "a PDF", b"<": "HTML or XML", b"\x1f\x8b": "a gzip", b"8BPS": "Photoshop"}
-    kinds |= {b"\0\0\0": "video, HEIC or AVIF", b"\0\0\1\0": "an icon"}
-    kind = next((kind for magic, kind in kinds.items() if head.lstrip().startswith(magic)), "")
-    return f" of the six formats ({kind})" if kind else ""
+def _header(file: BinaryIO, head: bytes) -> Image.Image:
+    """The image of a file, its header read; the reason of a refusal where the header says it."""
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except (ValueError, OSError) as error:
+        if reason := formats.not_opened(file, head):
+            raise Unusable(reason) from None
+        if (without := colour.without_profile(file, head)) is None:
+            raise error
+        image = Image.open(without, formats=FORMATS)
+        image.info["icc_profile"] = b""
+    colour.keep_cicp(image, head)
+    return image
 
 
 @contextmanager
@@ -95,7 +90,7 @@ def decode(source: bytes | BinaryIO, size: int, channels: int, resize_mode: str 
     """The image of a file as size size channels in uint8, or `Unusable`.
 
     `crop` takes the largest square of the middle, `left` and `right` that of a half, `pad` all of it on white. What is
-    transparent becomes white, 16 bits 8, EXIF says what is up, and the first frame of an animation is taken.
+    transparent becomes white, 16 bits 8, colours sRGB, EXIF says what is up, and the first frame of an animation is taken.
     """
     with opened(source) as image:
         return fitted(image, size, channels, resize_mode)
@@ -108,14 +103,15 @@ def fitted(image: Image.Image, size: int, channels: int, resize_mode: str = "cro
         # A JPEG is decoded at 1/2, 1/4, 1/8 where that leaves enough, and without its colours where grey is wanted.
         # Half of a small one is nearer to all of it than another filter (bench/results/data.md); others keep twice the target.
         enough = 2 * size if min(full) >= 4 * size else math.ceil(_SPARE * size)
-        drafted = image.draft("L" if channels == 1 else None, (enough, enough))
-        image.load()
-        turn = _turn(image)
+        to_srgb = colour.conversion(image).to_srgb
+        drafted = image.draft("L" if channels == 1 and to_srgb is None else None, (enough, enough))
+        pixels = depth.load_8bit(image)
+        turned = geometry.orientation(image)
         now = drafted[1][2:] if drafted else full  # 213.5 pixels of 427 are in 214: of the last there is only a half
-        box, target = _placed(now, full, size, resize_mode)
-        small = on_white(_resized(to_8bit(image), box, target))
-    if turn is not None:
-        small = small.transpose(turn)  # after the reduction, where it costs nothing
+        box, target = geometry.placed(now, full, size, geometry.stored_half(resize_mode, turned))
+        small = on_white(geometry.resized(pixels, box, target, to_srgb))
+    if turned in geometry.ROTATED:
+        small = small.transpose(geometry.ROTATED[turned])  # after the reduction, where it costs nothing
     small = small.convert("L" if channels == 1 else "RGB")
     if small.size != (size, size):
         page = Image.new(small.mode, (size, size), "white")
@@ -133,59 +129,13 @@ def decode_whole(source: bytes | BinaryIO, channels: int, *, shorter: int | None
 def whole(source: bytes | BinaryIO, *, shorter: int | None = None) -> Image.Image:
     """All of the image of a file, upright, in 8 bits of grey (L), colour (RGB) or colour times opacity (RGBa)."""
     with opened(source) as image, _explained("damaged"):
-        image.load()
+        to_srgb, pixels = colour.conversion(image).to_srgb, depth.load_8bit(image)
         scale = shorter / min(image.size) if shorter else 1.0
         target = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        found, turn = _resized(to_8bit(image), (0.0, 0.0, *image.size), target), _turn(image)
-    return found if turn is None else found.transpose(turn)
-
-
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What EXIF says has to be done, where it can be read: broken metadata does not concern the pixels."""
-    try:
-        return _ROTATED.get(image.getexif().get(0x0112, 1))
-    except Exception:  # as many kinds as there are ways to break it
-        return None
-
-
-def _placed(
-    now: tuple[float, float], full: tuple[int, int], size: int, resize_mode: str
-) -> tuple[Box, tuple[int, int]]:
-    """The part of the image that is taken, in pixels of what was decoded, and the width and height it gets."""
-    width, height = float(full[0]), float(full[1])
-    across, down = now[0] / width, now[1] / height
-    if resize_mode == "pad":
-        scale = size / max(width, height)
-        return (0.0, 0.0, now[0], now[1]), (max(1, round(width * scale)), max(1, round(height * scale)))
-    start = width / 2 if resize_mode == "right" else 0.0
-    width = width if resize_mode == "crop" else width / 2
-    side = min(width, height)
-    left, top = start + (width - side) / 2, (height - side) / 2
-    return (left * across, top * down, (left + side) * across, (top + side) * down), (size, size)
-
-
-def _resized(image: Image.Image, box: Box, target: tuple[int, int]) -> Image.Image:
-    """The box of the image at the target size, antialiased: averaged to no less than twice the target, then Lanczos."""
-    by = [max(1, int((box[i + 2] - box[i]) / target[i] / 2)) for i in (0, 1)]
-    outer = (math.floor(box[0]), math.floor(box[1]), math.ceil(box[2]), math.ceil(box[3]))
-    rows = max(1, BAND // max(1, outer[2] - outer[0]) // by[1]) * by[1]
-    bands = []
-    for top in range(outer[1], outer[3], rows):
-        band = plain(image.crop((outer[0], top, outer[2], min(top + rows, outer[3]))))
-        bands.append(band.reduce((by[0], by[1])) if by != [1, 1] else band)
-    whole = bands[0] if len(bands) == 1 else _stacked(bands)
-    inner = [(box[i] - outer[i % 2]) / by[i % 2] for i in range(4)]
-    inner = [max(0.0, inner[0]), max(0.0, inner[1]), min(whole.width, inner[2]), min(whole.height, inner[3])]
-    return whole.resize(target, Image.Resampling.LANCZOS, box=(inner[0], inner[1], inner[2], inner[3]))
-
-
-def _stacked(bands: list[Image.Image]) -> Image.Image:
-    whole = Image.new(bands[0].mode, (bands[0].width, sum(band.height for band in bands)))
-    top = 0
-    for band in bands:
-        whole.paste(band, (0, top))
-        top += band.height
-    return whole
+        found, turned = geometry.resized(pixels, (0.0, 0.0, *image.size), target, to_srgb), geometry.orientation(image)
+    found = found.transpose(geometry.ROTATED[turned]) if turned in geometry.ROTATED else found
+    found.info = {}  # of the file: neither its profile nor its transparent colour is that of these pixels
+    return found
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
@@ -223,9 +173,15 @@ def read_layers(path: str | Path, *, shorter: int | None = None) -> Image.Image:
 def _read(path: str | Path, how: Callable[[BinaryIO], Found]) -> Found:
     try:
         with open_regular(path) as file:
-            return how(file)
+            found = how(file)
+            file.seek(0)
+            with opened(file) as image:
+                note = colour.conversion(image).note
     except (Unusable, OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}; give a PNG, JPEG, WebP, GIF, BMP or TIFF") from None
+    if note == colour.BROKEN:
+        logging.getLogger(__name__).warning("%r: %s", str(path), note)
+    return found
 
 
 def to_uint8(images: Tensor) -> Array:
@@ -268,6 +224,12 @@ def _columns(count: int) -> int:
 
 def write_png(image: Image.Image, path: str | Path) -> None:
     """Write the image as PNG, so that a crash leaves the old file or the new one."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    files.write_file(path, buffer.getvalue())
+    files.write_file(path, png(image))
+
+
+def png(image: Image.Image) -> bytes:
+    """The image as PNG, which says that its colours are sRGB."""
+    about, buffer = PngImagePlugin.PngInfo(), io.BytesIO()
+    about.add(b"sRGB", b"\0")  # perceptual
+    image.save(buffer, "PNG", pnginfo=about, icc_profile=None)
+    return buffer.getvalue()

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zeuxis.errors import UsageError
-from zeuxis.io.guard import explained, open_regular
+from zeuxis.io.guard import explained, open_guarded
 
 # A volume without locks; or one, such as NFS, that locks no file which is open for reading alone.
 _NO_LOCKS = {getattr(errno, name, None) for name in ("ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOLCK", "EBADF")}
@@ -44,10 +44,10 @@ def lock(folder: str | Path, *, wait: float | None = None) -> Iterator[None]:
 def _open_lock(path: Path) -> int:
     with explained(path, 0):
         try:
-            return open_regular(path, os.O_RDWR | os.O_CREAT)
+            return open_guarded(path, os.O_RDWR | os.O_CREAT)
         except UsageError:  # a link or a FIFO: the name is ours, what it leads to is not
             os.unlink(path)
-            return open_regular(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            return open_guarded(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
 
 
 @contextlib.contextmanager
@@ -56,7 +56,7 @@ def unlocked(folder: str | Path, *, wait: float) -> Iterator[None]:
     path, end = Path(folder) / ".lock", time.monotonic() + wait
     with explained(path):
         try:
-            descriptor = open_regular(path, os.O_RDONLY)
+            descriptor = open_guarded(path, os.O_RDONLY)
         except FileNotFoundError:
             descriptor = -1
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,38 +11,27 @@ from PIL import Image, ImageFilter
 BAND = 1 << 20  # pixels that are converted at a time, so that a large image needs little more than its own memory
 _AROUND = 8  # pixels: what is transparent takes the colour of what is seen so near
 
+ToSrgb = Callable[[Image.Image], Image.Image]  # of L, RGB, RGBA or CMYK, to L, RGB or RGBA
+
 
 class Unusable(Exception):  # noqa: N818  (a finding, not a fault)
     """Why an image cannot be used, in words for the list of what was left out."""
 
 
-def plain(image: Image.Image) -> Image.Image:
-    """8 bits of grey (L), colour (RGB) or colour times opacity (RGBa), from any mode of 8 bits."""
+def plain(image: Image.Image, to_srgb: ToSrgb | None = None) -> Image.Image:
+    """8 bits of grey (L), colour (RGB) or colour times opacity (RGBa), from any mode of 8 bits, its colours brought to sRGB."""
     try:
+        if image.mode == "La":
+            image = image.convert("LA")
         if image.has_transparency_data:
-            return image.convert("RGBA").convert("RGBa")  # averaging is right only for colour times opacity
-        return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
+            image = image.convert("RGBA")
+        elif image.mode not in ("L", "RGB") and not (to_srgb and image.mode == "CMYK"):
+            image = image.convert("L" if image.mode == "1" else "RGB")
+        if to_srgb:
+            image = to_srgb(image)
+        return image.convert("RGBa") if image.mode == "RGBA" else image  # only colour times opacity is averaged rightly
     except ValueError:
         raise Unusable(f"colours in {image.mode}, which is not read here") from None
-
-
-def to_8bit(image: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits, or in floating point (0 to 1, or 0 to 255), in 8 bits; other modes as they are."""
-    if image.mode != "F" and not image.mode.startswith("I"):
-        return image
-    low, high = (float(np.ravel(value)[0]) for value in image.getextrema())
-    if image.mode == "F" and not 0 <= low <= high <= 255:  # a NaN fails this too
-        raise Unusable("floating point values outside of 0 to 255")
-    if image.mode == "F":
-        most = 1.0 if high <= 1 else 255.0
-    else:
-        most = 65535.0 if image.mode.startswith("I;16") or high <= 65535 else 2.0**32 - 1
-    rows = max(1, BAND // image.width)
-    result = np.empty((image.height, image.width), np.uint8)
-    for top in range(0, image.height, rows):
-        band = np.asarray(image.crop((0, top, image.width, min(top + rows, image.height)))).astype(np.float32)
-        result[top : top + rows] = np.rint((band * (255 / most)).clip(0, 255))
-    return Image.fromarray(result)
 
 
 def on_white(image: Image.Image) -> Image.Image:

@@ -1,1 +1,1 @@
-"""Judging models: what `zeuxis evaluate` and `zeuxis compare` do."""
+"""Evaluation and comparison of models: `zeuxis evaluate` and `zeuxis compare`."""

@@ -1,4 +1,4 @@
-"""Attribute accuracy of translations: whether they change the attributes that they should, and no others."""
+"""Attribute accuracy of translations: of the attributes that differ between the domains, and of the others."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ _BYTES = 1 << 28  # of each domain, at most
 
 @dataclass(frozen=True)
 class AttributeTest:
-    """The attributes (n k, bool) of sources and targets, in the order of the pairs, and the network that reads them."""
+    """The attributes (n k, bool) of sources and targets, in the order of the pairs, and their classifier."""
 
     reader: AttributeReader
     source: Tensor
     target: Tensor
 
     def scores(self, made: Tensor, start: int) -> dict[str, Tensor]:
-        """For translations (n c h w) of the pairs from `start` on: 1 for each attribute read as in the target, else 0."""
+        """For translations (n c h w) of the pairs from `start` on: 1 per attribute classified as in the target, else 0."""
         source, target = (labels[start : start + len(made)] for labels in (self.source, self.target))
         right = ((self.reader.read(made).cpu() > 0.5) == target).float()
         found = {CHANGED: right[source != target], KEPT: right[source == target]}
         return {name: values for name, values in found.items() if len(values)}
 
     def reversed(self) -> AttributeTest:
-        """The same for the other direction."""
+        """The test of the other direction."""
         return AttributeTest(self.reader, self.target, self.source)
 
 
 def attribute_test(training: Pairs, test: Pairs, *, device: str, progress: StageCallback) -> AttributeTest | None:
-    """The attributes to be read in translations of the test pairs; None where no attribute is known to change.
+    """The attribute test of the test pairs; None where no known attribute differs between the domains.
 
-    The reader learns from both domains of the training pairs, so from images with and without the attribute.
+    The classifier is trained on both domains of the training pairs: images with and without the attribute.
     """
     packs = (training.source, training.image, test.source, test.image)
     names = [[attribute.name for attribute in pack.attributes] for pack in packs]
-    alike = names.count(names[0]) == len(packs) and training.source.images.shape[1:] == training.image.images.shape[1:]
+    alike = names.count(names[0]) == len(packs) and training.source.stored.shape[1:] == training.image.stored.shape[1:]
     source, target = (_known(pack, places) for pack, places in zip((test.source, test.image), test.places))
     if not test.paired or not alike or source is None or target is None or torch.equal(source, target):
         return None
-    progress("learning to read attributes", 0, 1)
+    progress("training the attribute network", 0, 1)
     reader = reader_for(_BothDomains.of(training), device=device)
-    progress("learning to read attributes", 1, 1)
+    progress("training the attribute network", 1, 1)
     return AttributeTest(reader, source, target)
 
 
@@ -65,7 +65,7 @@ def _known(pack: Pack, places: Array) -> Tensor | None:
 
 @dataclass(frozen=True)
 class _BothDomains:
-    """Images of both domains as one labelled set."""
+    """Images of both domains as one labelled data set."""
 
     images: Array
     labels: Array
@@ -78,8 +78,8 @@ class _BothDomains:
         images, labels = [], []
         for pack, places in zip((pairs.source, pairs.image), pairs.places):
             assert pack.labels is not None
-            most = min(_MOST, max(20, _BYTES // pack.images[0].nbytes), len(places))
+            most = min(_MOST, max(20, _BYTES // (pack.stored.nbytes // len(pack))), len(places))
             chosen = np.sort(places)[np.arange(most) * len(places) // most]
-            images.append(pack.images[chosen])
+            images.append(pack.rows(chosen))
             labels.append(pack.labels[chosen])
         return cls(np.concatenate(images), np.concatenate(labels), pairs.image.attributes, (), pairs.fingerprint)

@@ -1,4 +1,4 @@
-"""Scores that only some models have: path length, reconstruction, likelihood."""
+"""Scores by capability: path length, reconstruction, likelihood."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BATCH = 32  # images encoded at once
 def capability_rows(
     model: Latent, images: ReferenceImages, extractor: Extractor, *, seed: int, progress: StageCallback
 ) -> list[ScoreRow]:
-    """The path length of every latent model, and the scores of its other capabilities."""
+    """The perceptual path length of a latent model, and the scores of its other capabilities."""
     paths = min(_affordable(PATHS, 2 * model.decode_nfe), len(images.reference))
     rows = [_path_length(model, extractor, paths, seed, progress)]
     if isinstance(model, Encoder):
@@ -39,7 +39,7 @@ def capability_rows(
 
 
 def _affordable(most: int, calls: int) -> int:
-    """How many images to score, at most `most`, where each takes so many calls of the networks."""
+    """The number of images to score, at most `most`, given the network evaluations of each."""
     return max(LEAST_IMAGES, min(most, NETWORK_CALLS // calls))
 
 
@@ -59,11 +59,11 @@ def _path_length(model: Latent, extractor: Extractor, count: int, seed: int, pro
 
 
 def _reconstruction(model: Encoder, images: ReferenceImages, progress: StageCallback) -> list[ScoreRow]:
-    """PSNR and SSIM of images that the model has not learned from, encoded and decoded."""
+    """Reconstruction PSNR and SSIM of reference images."""
     psnr, ssim = [], []
     places = _spread(images, _affordable(RECONSTRUCTIONS, model.encode_nfe + model.decode_nfe))
     for start in range(0, len(places), _BATCH):
-        image = from_uint8(images.reference_pack.images[places[start : start + _BATCH]])
+        image = from_uint8(images.reference_pack.rows(places[start : start + _BATCH]))
         again = model.decode(model.encode(image.to(model.device))).float().cpu()
         psnr.append(paired.psnr(again, image))
         if model.size >= paired.SSIM_WINDOW:
@@ -82,10 +82,10 @@ def _spread(images: ReferenceImages, count: int) -> np.ndarray[Any, Any]:
 
 
 def _likelihood(model: HasLikelihood, images: ReferenceImages, seed: int, progress: StageCallback) -> list[ScoreRow]:
-    """The model's own estimates or bounds of the likelihood of images that it has not learned from."""
+    """The model's likelihood estimates or bounds on reference images."""
     most = model.likelihood_images
     places = images.reference if most is None else _spread(images, most)
-    scored = from_uint8(images.reference_pack.images[places])
+    scored = from_uint8(images.reference_pack.rows(places))
     found = model.likelihood_scores(scored, torch.Generator().manual_seed(seed), progress=progress)
     of = None if most is None else len(places)
     return [ScoreRow(name, score, None, better, of=of) for name, (score, better) in found.items()]

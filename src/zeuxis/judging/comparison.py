@@ -1,4 +1,4 @@
-"""Comparing runs: their scores in one table, their samples of the same seeds on one sheet."""
+"""Comparison of runs: scores in one table, samples of the same seeds on one contact sheet."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from zeuxis import loading
+from zeuxis import loading, renamed
 from zeuxis.capabilities import latent
 from zeuxis.errors import UsageError
 from zeuxis.io import images
+from zeuxis.io.escaping import printable, table_cell
 from zeuxis.judging.report import Evaluation, ScoreRow, format_score, read_evaluation, table_lines
 from zeuxis.judging.translation import first_translations
 from zeuxis.metrics.features import digest
@@ -35,7 +36,7 @@ _STYLE = (
 class ComparedRun:
     """A run by its name, its evaluation (None: there is none), and samples (n c h w, in [-1, 1]) of the seeds.
 
-    `stale`: it has been trained further since it was evaluated.
+    `stale`: trained further since its evaluation.
     """
 
     name: str
@@ -48,7 +49,9 @@ def compared_run(folder: Path, model: Model, seeds: range) -> ComparedRun:
     """A run with the evaluation that `zeuxis evaluate` wrote into its folder, and samples of its model."""
     scores = folder / "evaluation.json"
     found = read_evaluation(scores) if scores.is_file() else None
-    stale = found is not None and found.about.get("weights") != digest(model.state_dict())
+    weights = model.state_dict()
+    digests = digest(weights), digest(renamed.tensors_before(model.family(), weights))
+    stale = found is not None and found.about.get("weights") not in digests
     return ComparedRun(folder.name, found, _samples(model, folder, seeds), stale)
 
 
@@ -79,7 +82,7 @@ class Comparison:
         return lines
 
     def warnings(self) -> list[str]:
-        """Why scores are missing, or cannot be compared."""
+        """Reasons for missing or incomparable scores."""
         found = [
             f"{run.name} has not been evaluated; run zeuxis evaluate on it first"
             for run in self.runs
@@ -113,18 +116,16 @@ class Comparison:
                 values = [
                     value if value is not None and math.isfinite(value) else "" for value in (*row.score, row.real)
                 ]
-                writer.writerow([run.name, row.name, *values])
+                writer.writerow([table_cell(run.name), table_cell(row.name), *values])
         return buffer.getvalue()
 
     def to_html(self) -> str:
         """One page with the table and the sheet inside, without other files."""
-        head, *rows = [[html.escape(cell) for cell in row] for row in self.cells()]
+        head, *rows = [[html.escape(printable(cell)) for cell in row] for row in self.cells()]
         lines = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"]
         lines += ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows]
-        notes = "".join(f"<p>{html.escape(text)}</p>" for text in self.warnings())
-        buffer = io.BytesIO()
-        self.picture().save(buffer, "PNG")
-        sheet = base64.b64encode(buffer.getvalue()).decode()
+        notes = "".join(f"<p>{html.escape(printable(text))}</p>" for text in self.warnings())
+        sheet = base64.b64encode(images.png(self.picture())).decode()
         top = f'<!doctype html><meta charset="utf-8"><title>Zeuxis: runs compared</title><style>{_STYLE}</style>'
         return f'{top}<table>{"".join(lines)}</table>{notes}<img alt="samples" src="data:image/png;base64,{sheet}">\n'
 
@@ -136,7 +137,7 @@ class Comparison:
         top = 0
         for run, row in zip(self.runs, rows):
             place = (_GAP, top + _GAP)
-            ImageDraw.Draw(page).text(place, run.name, fill="black", font=ImageFont.load_default(_TEXT))
+            ImageDraw.Draw(page).text(place, printable(run.name), fill="black", font=ImageFont.load_default(_TEXT))
             page.paste(row, (0, top + high))
             top += row.height + high
         return page

@@ -1,4 +1,4 @@
-"""Judging a translator: one for super-resolution by whole photographs, any other by pairs."""
+"""Evaluation of a translator: on whole photographs for super-resolution, on image pairs otherwise."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def evaluate_translator(
     baselines: Mapping[str, Model],
     progress: StageCallback = silent,
 ) -> Evaluation:
-    """The scores of the model and of baselines, by name; the extractor is only loaded where pairs are the test.
+    """The scores of the model and of named baselines; the feature extractor is loaded for image pairs only.
 
     `UsageError` where a baseline cannot be compared with the model.
     """
@@ -34,7 +34,9 @@ def evaluate_translator(
         larger = {name: super_resolution(other) for name, other in baselines.items()}
         for name, other in larger.items():
             if other.scale != model.scale:
-                raise UsageError(f"{name} enlarges by {other.scale}, the model by {model.scale}; name one of the same")
+                raise UsageError(
+                    f"{name} upscales by {other.scale}, the model by {model.scale}; choose one of the same"
+                )
         photographs = choose_photographs(model, data, count=images)
         network = extractors.vgg16(device=model.device)
         return evaluate_super_resolution(model, photographs, network, baselines=larger, progress=progress)

@@ -1,4 +1,4 @@
-"""Periodic evaluation during training: FID and KID alone, quick enough to be computed often."""
+"""Periodic evaluation during training: FID and KID only, cheap enough to repeat."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zeuxis.runtime.callbacks import StageCallback, in_stage
 
 @dataclass(frozen=True)
 class PeriodicEvaluation:
-    """A feature network, and the features (n d) of the real images that a model is compared with."""
+    """A feature network, and the features (n d) of the reference images."""
 
     extractor: Extractor
     reference: Tensor
@@ -41,7 +41,7 @@ class PeriodicEvaluation:
 
     @property
     def name(self) -> str:
-        """The score that chooses the best model: the lower, the better."""
+        """The name of the score that selects the best model; lower is better."""
         return f"evaluation/FID[{self.extractor.name}]"
 
     def scores(self, model: Model) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The real images that samples are compared with: held-out ones where there are any, and as many training images."""
+"""The reference images: held out where there are any; and as many training images as a baseline."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MOST_TRAINING = 20_000  # training images that are searched for memorized ones
 class ReferenceImages:
     """Places in packs, ascending.
 
-    Samples are compared with the `reference`; so is the `train_baseline`, as many training images. The nearest of the
-    training images `searched` shows whether a sample is memorized.
+    Samples and the `train_baseline`, as many training images, are compared with the `reference`. Memorization is
+    measured by the nearest neighbours among the training images `searched`.
     """
 
     training: Pack

@@ -1,4 +1,4 @@
-"""Judging a model by its samples: against real images, against its training images, and by its other capabilities."""
+"""Evaluation of samples: against real images, against training images, and by the model's other capabilities."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _feature_sets(
 
 
 def _fidelity_rows(features: FeatureSets, name: str, progress: StageCallback) -> list[ScoreRow]:
-    """The samples against the reference, beside the training images against the reference."""
+    """Scores of the samples against the reference, beside those of training images."""
     reference, samples, baseline = features.reference, features.samples, features.train_baseline
     progress("distances", 0, 3)
     fid = ScoreRow(f"FID[{name}]", distances.fid(reference, samples), distances.frechet(reference, baseline), "lower")
@@ -101,7 +101,7 @@ def _fidelity_rows(features: FeatureSets, name: str, progress: StageCallback) ->
 
 
 def _memorization_rows(features: FeatureSets, images: ReferenceImages) -> tuple[list[ScoreRow], neighbours.Nearest]:
-    """The distances of samples to training images, beside those of images that the model has not seen."""
+    """Nearest-neighbour distances of samples to training images, beside those of held-out images."""
     found = neighbours.nearest(features.samples, features.searched)
     if images.held_out is not None:
         unseen = neighbours.nearest(features.reference, features.searched)
@@ -118,7 +118,7 @@ def _memorization_rows(features: FeatureSets, images: ReferenceImages) -> tuple[
 def _closest_pairs(model: Latent, images: ReferenceImages, found: neighbours.Nearest, seed: int) -> list[ClosestPair]:
     pairs = []
     for i in map(int, found.distance.argsort()[:CLOSEST]):
-        training = from_uint8(images.training.images[[images.searched[int(found.place[i])]]])[0]
+        training = from_uint8(images.training.rows(images.searched[[int(found.place[i])]]))[0]
         sample = model.sample(1, seed=seed + i)[0].float().cpu()
         pairs.append(ClosestPair(sample, training, float(found.distance[i])))
     return pairs
@@ -128,9 +128,7 @@ def _warnings(features: FeatureSets, images: ReferenceImages, memorization: list
     count, dimensions = features.samples.shape
     found = warnings.few_for_fid(count, dimensions)
     if count < FEW:
-        found.append(
-            f"precision, recall, density and coverage of {count:,} images depend on their number; judge by more"
-        )
+        found.append(f"precision, recall, density and coverage of {count:,} images depend on their number; use more")
     if images.held_out is None:
         found.append(warnings.NOTHING_HELD_OUT)
     if len(images.searched) < len(images.training):
@@ -139,7 +137,7 @@ def _warnings(features: FeatureSets, images: ReferenceImages, memorization: list
     rate = memorization[1].score
     if rate.low > 0.02:
         found.append(
-            f"{rate.value:.0%} of the samples are nearer to a training image than 99 % of unseen images are: "
-            "the model may memorize its training images; look at the closest pairs"
+            f"{rate.value:.0%} of the samples are nearer to a training image than 99 % of held-out images are: "
+            "the model may memorize its training images; inspect the closest pairs"
         )
     return found

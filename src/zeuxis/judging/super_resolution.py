@@ -1,4 +1,4 @@
-"""Judging super-resolution: whole photographs are reduced, enlarged by the model, and compared (Ledig 2017)."""
+"""Evaluation of super-resolution: whole photographs, downsampled, upsampled by the model, compared (Ledig 2017)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Enlarger = Callable[[Image.Image], Image.Image]  # a small image to a large one
 
 
 class PhotographTestSet(NamedTuple):
-    """The photographs that a model is judged by, in words too, and the data it was trained on."""
+    """The test photographs, their description, and the training data."""
 
     training: str
     name: str
@@ -43,7 +43,7 @@ class PhotographTestSet(NamedTuple):
 
 
 def is_whole(data: DataSpec) -> bool:
-    """Whether sources are made by reducing their targets, so that whole photographs can be used."""
+    """Whether sources are downsampled targets, so that whole photographs can be tested."""
     return isinstance(data, PairSpec) and data.source == SMALL
 
 
@@ -59,7 +59,7 @@ def choose_photographs(model: SuperResolution, data: DataSpec, *, count: int) ->
         _fitting(pixels, model.scale) for pixels in _originals(images, model, count) if min(pixels.shape[:2]) >= least
     ]
     if not found:
-        raise DataError(f"{images} has no photograph of {least} pixels or more to judge by")
+        raise DataError(f"{images} has no test photograph of {least} pixels or more")
     kind, name = "held-out" if unseen else "training", str(images).partition(":")[0] if unseen else images
     return PhotographTestSet(str(own), f"{len(found):,} {kind} photographs of {name}", unseen is not None, found)
 
@@ -95,7 +95,7 @@ def evaluate_super_resolution(
     baselines: Mapping[str, SuperResolution] | None = None,
     progress: StageCallback = silent,
 ) -> Evaluation:
-    """PSNR and SSIM of the luminance without a border of `scale` pixels, and the distance of features; of 8-bit images.
+    """PSNR and SSIM of luminance without a border of `scale` pixels, and VGG-feature distance, of 8-bit images.
 
     Each is shown beside the scores of the `baselines` (other models, by name), of bicubic and of nearest resampling.
     """

@@ -1,4 +1,4 @@
-"""What a run records about the images that its model was trained on."""
+"""The training data that a run records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RESIZE_MODES: tuple[ResizeMode, ...] = get_args(ResizeMode)
 
 
 def run_of(path: str | Path) -> Path | None:
-    """The folder of the run that a model belongs to; None where it belongs to none."""
+    """The run folder of a model; None where it has none."""
     folder = loading.find_model(path).parent
     return folder if (folder / "config.yaml").is_file() else None
 

@@ -1,4 +1,4 @@
-"""Judging a translator: the distances of its translations from held-out targets, beside those of baselines."""
+"""Evaluation of a translator: distances of translations from held-out targets, beside those of baselines."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class PairedTestSet:
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks that translations are judged with: for FID, for likeness, and for attributes where some change."""
+    """The networks of the evaluation: for FID, for perceptual distance, and for attributes where known."""
 
     extractor: Extractor
     vgg: VGG
@@ -66,7 +66,7 @@ class Networks:
 
 @dataclass
 class Measurements:
-    """What was measured of a model or a baseline: scores of each image by name (n each), and features (n d)."""
+    """Measurements of a model or a baseline: named scores per image (n each), and features (n d)."""
 
     scores: dict[str, list[Tensor]] = field(default_factory=dict)
     features: list[Tensor] = field(default_factory=list)
@@ -150,7 +150,7 @@ def _direction_rows(
 
 
 def _real_features(pairs: PairedTestSet, extractor: Extractor, count: int, side: int) -> list[Tensor]:
-    """Features of the targets, and of as many training images where those are others."""
+    """Features of the targets, and of as many training images where the targets are held out."""
     found = []
     for each in (pairs.test, pairs.training)[: 2 if pairs.held_out else 1]:
         places = each.places[side]
@@ -160,7 +160,7 @@ def _real_features(pairs: PairedTestSet, extractor: Extractor, count: int, side:
 
 
 def translating(model: Translator, direction: str = "forward") -> Translate:
-    """The model as a function of one batch of sources after another, each image with noise of its own."""
+    """The model as a function of successive batches of sources, with independent noise per image."""
     seen = 0
 
     def translate(source: Tensor) -> Tensor:
@@ -188,7 +188,7 @@ def _identity(model: Translator, forward: bool) -> Translate:
 def _mean_colour(pairs: PairedTestSet, forward: bool) -> Translate:
     side, training = 1 if forward else 0, pairs.training
     pack, places = (training.source, training.image)[side], training.places[side]
-    some = from_uint8(pack.images[places[:: max(1, len(places) // COLOURED)]])
+    some = from_uint8(pack.rows(places[:: max(1, len(places) // COLOURED)]))
     colour = some.mean((0, 2, 3), keepdim=True)
     return lambda source: colour.expand(len(source), -1, *some.shape[-2:])
 
@@ -198,7 +198,7 @@ def pair_batches(pairs: Pairs, *, forward: bool = True) -> Iterator[tuple[Tensor
     count = min(map(len, pairs.places))
     for start in range(0, count, _BATCH):
         both = zip((pairs.source, pairs.image), pairs.places)
-        found = [from_uint8(pack.images[places[start : min(start + _BATCH, count)]]) for pack, places in both]
+        found = [from_uint8(pack.rows(places[start : min(start + _BATCH, count)])) for pack, places in both]
         yield (found[0], found[1]) if forward else (found[1], found[0])
 
 
@@ -246,7 +246,7 @@ def first_translations(model: Translator, data: DataSpec, count: int) -> Tensor:
     """Translations (count c h w) of evenly spaced test sources."""
     pairs = choose_pairs(model, data, count=max(count, LEAST_FOR_FID)).test
     chosen = pairs.places[0][np.arange(count) * len(pairs.places[0]) // count]
-    return translating(model, model.directions[0])(from_uint8(pairs.source.images[chosen]))
+    return translating(model, model.directions[0])(from_uint8(pairs.source.rows(chosen)))
 
 
 def _examples(model: Translator, pairs: PairedTestSet) -> Tensor:
@@ -255,7 +255,7 @@ def _examples(model: Translator, pairs: PairedTestSet) -> Tensor:
     count = min(map(len, test.places))
     chosen = [i * count // EXAMPLES_SHOWN for i in range(min(EXAMPLES_SHOWN, count))]
     packs = zip((test.source, test.image), test.places)
-    source, target = (from_uint8(pack.images[places[chosen]]) for pack, places in packs)
+    source, target = (from_uint8(pack.rows(places[chosen])) for pack, places in packs)
     backs = [translating(model, direction)(target) for direction in model.directions[1:]]
     return beside(source, translating(model, model.directions[0])(source), target, *backs)
 
@@ -265,5 +265,5 @@ def _warnings(pairs: PairedTestSet, dimensions: int) -> list[str]:
     if not pairs.held_out:
         found.append(warnings.NOTHING_HELD_OUT)
     if not pairs.test.paired:
-        found.append("the sources have no known targets: FID rates the look of translations, not their content")
+        found.append("the sources have no paired targets: FID measures the realism of translations, not their content")
     return found

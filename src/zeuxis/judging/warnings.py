@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-NOTHING_HELD_OUT = "nothing is held out, so no score tells a good model from one that memorized its training images"
+NOTHING_HELD_OUT = "nothing is held out, so no score separates generalization from memorization of the training images"
 
 
 def few_for_fid(count: int, dimensions: int) -> list[str]:
@@ -10,6 +10,6 @@ def few_for_fid(count: int, dimensions: int) -> list[str]:
     if count >= 2 * dimensions:
         return []
     return [
-        f"{count:,} images are few for {dimensions:,} features: this biases FID upwards, for real images too; "
-        f"compare it only with the FID of as many images, or judge by more than {2 * dimensions:,}"
+        f"{count:,} images are few for {dimensions:,} features, which biases FID upwards, also of real images; "
+        f"compare FID at equal image counts only, or use more than {2 * dimensions:,}"
     ]

@@ -41,11 +41,9 @@ def machine_scores(
             "log-likelihood, counted (nats/image)": LikelihoodScore(difference(heights, exact)),
         }
     betas, some = inverse_temperatures(TEMPERATURES), torch.linspace(0, len(visible) - 1, min(CHAINS, len(visible)))
-    forward = forward_weights(
-        machine, betas, chains=CHAINS, noise=noise, progress=in_stage(progress, "log Z by annealing")
-    )
+    forward = forward_weights(machine, betas, chains=CHAINS, noise=noise, progress=in_stage(progress, "log Z by AIS"))
     reverse = reverse_weights(
-        machine, betas, visible[some.long()], noise=noise, progress=in_stage(progress, "log Z, the other way")
+        machine, betas, visible[some.long()], noise=noise, progress=in_stage(progress, "log Z by reverse AIS")
     )
     log_z = bootstrap_log_mean(forward)
     # Weights differ little between images, free energies much: so all images count for the one, some for the other.
@@ -63,10 +61,10 @@ def inverse_temperatures(count: int) -> list[float]:
 
 @torch.no_grad()
 def exact_log_partition(machine: Machine) -> float:
-    """log Z in nats, by counting all states of at most 20 hidden units."""
+    """log Z in nats, by summing over all states of at most 20 hidden units."""
     plain, units = machine.plain(torch.float64), len(machine.hidden_bias)
     if units > MOST_HIDDEN:
-        raise UsageError(f"{units} hidden units have too many states to count; at most {MOST_HIDDEN} can be")
+        raise UsageError(f"{units} hidden units have too many states to count; use at most {MOST_HIDDEN}")
     places = torch.arange(units)
     blocks = []
     for first in range(0, 2**units, _BLOCK):

@@ -1,1 +1,1 @@
-"""Judging generative models: distances between images, and what attributes they show."""
+"""Metrics of generative models: distances between image sets, and an attribute classifier."""

@@ -1,4 +1,4 @@
-"""A network that reads attributes or classes from images, trained once on labelled data and cached."""
+"""An attribute or class classifier, trained once on labelled data and cached."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from torch.nn import functional as F
 
 from zeuxis.data.listing import Attribute
 from zeuxis.errors import DataError, UsageError
-from zeuxis.io import files
-from zeuxis.io.parsing import expecting
+from zeuxis.io import cache, files
+from zeuxis.io.parsing import expecting, parse_json
+from zeuxis.metrics.features import cached_tensors
 from zeuxis.runtime.callbacks import MessageCallback
 
 _VERSION = 1  # of the network and its training: a change of either must not read the old cache
@@ -33,7 +34,7 @@ ENOUGH, STEADY = 0.995, 0.98  # the same, of clean and of disturbed images, at w
 
 
 class Labelled(Protocol):
-    """What a reader learns from: a pack with attributes (labels n k in {0, 1}) or classes (labels n)."""
+    """Training data of a classifier: a pack with attributes (labels n k in {0, 1}) or classes (labels n)."""
 
     @property
     def images(self) -> np.ndarray[Any, Any]: ...  # uint8 n h w c
@@ -49,7 +50,7 @@ class Labelled(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """What is read: names of attributes, or of classes that exclude each other; and from which images."""
+    """The classification task: attributes or mutually exclusive classes, and the image shape."""
 
     names: tuple[str, ...]
     exclusive: bool
@@ -59,7 +60,7 @@ class Task:
 
 @dataclass(frozen=True)
 class AttributeReader:
-    """Reads attributes (or classes) from images; `accuracy` was measured by name on images held out of its training."""
+    """Classifies attributes (or classes) of images; `accuracy` by name is on held-out images."""
 
     network: nn.Module
     task: Task
@@ -67,7 +68,7 @@ class AttributeReader:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the columns of `read` are."""
+        """The names of the columns of `read`."""
         return self.task.names
 
     @torch.no_grad()
@@ -79,15 +80,15 @@ class AttributeReader:
         return scores.softmax(1) if self.task.exclusive else scores.sigmoid()
 
     def weak(self) -> list[str]:
-        """The names read with a held-out accuracy below 95 %."""
+        """The names with a held-out accuracy below 95 %."""
         return [name for name, value in self.accuracy.items() if value < GOOD]
 
     def describe(self) -> list[str]:
-        """Lines for the user: the accuracy of each name, and a warning for each that is weak."""
+        """Lines for the user: the accuracy by name, and a warning for each below 95 %."""
         values = ", ".join(f"{name} {100 * value:.1f} %" for name, value in self.accuracy.items())
         warnings = [
-            f"warning: {name!r} is read right only {100 * self.accuracy[name]:.1f} % of the time (below 95 %): "
-            "do not trust what depends on it; more labelled images would help"
+            f"warning: held-out accuracy of {name!r} is only {100 * self.accuracy[name]:.1f} % (below 95 %): "
+            "scores that depend on it are unreliable; more labelled images would help"
             for name in self.weak()
         ]
         return [f"attribute network, held-out accuracy: {values}", *warnings]
@@ -96,11 +97,10 @@ class AttributeReader:
 def reader_for(
     pack: Labelled, *, device: str = "cpu", seed: int = 0, progress: MessageCallback | None = None
 ) -> AttributeReader:
-    """The reader of a pack: from the cache, or trained now and kept there; its accuracy is reported either way."""
+    """The classifier of a pack: from the cache, or trained and cached; its accuracy is reported either way."""
     task = _task(pack)
     key = hashlib.sha256(json.dumps([_VERSION, pack.fingerprint, asdict(task), seed]).encode())
-    folder = files.cache_dir() / "attributes" / key.hexdigest()[:32]
-    files.make_folder(folder)
+    folder = cache.folder("attributes", key.hexdigest()[:32])
     with files.lock(folder):  # who comes second finds the first one's reader
         reader = _load(folder, task)
         if reader is None:
@@ -116,7 +116,7 @@ def reader_for(
 def train_reader(
     pack: Labelled, *, device: str = "cpu", seed: int = 0, progress: MessageCallback | None = None
 ) -> AttributeReader:
-    """Train on nine tenths of a labelled pack, measure on the tenth; stops early where all are read 99.5 % right."""
+    """Train on 90 % of a labelled pack, validate on 10 %; early stopping where all accuracies reach 99.5 %."""
     task = _task(pack)
     images, labels = _examples(pack, task, seed)
     held = max(1, len(images) // 10)
@@ -138,7 +138,7 @@ def train_reader(
 
 
 class _Learner:
-    """The training of a reader: its optimizer, and its own random numbers."""
+    """The training of a classifier: its optimizer, and its own random generator."""
 
     def __init__(self, network: nn.Module, task: Task, random: torch.Generator) -> None:
         self.network, self.task, self.random = network, task, random
@@ -146,7 +146,7 @@ class _Learner:
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=FASTEST, weight_decay=0.02)
 
     def epoch(self, images: Tensor, labels: Tensor, *, share: float) -> None:
-        """Once through the images (uint8 n c h w), at the learning rate for this `share` of the training."""
+        """One epoch over the images (uint8 n c h w), at the learning rate for this `share` of the training."""
         self.network.train()
         for group in self.optimizer.param_groups:
             group["lr"] = FASTEST * (0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2)
@@ -168,7 +168,7 @@ class _Learner:
 
     @torch.no_grad()
     def accuracy(self, images: Tensor, labels: Tensor, *, disturbed: bool = False) -> list[float]:
-        """The share read right (as they are, or disturbed), of each attribute, or of the images of each class."""
+        """The accuracy (on clean or augmented images) of each attribute or class."""
         self.network.eval()
         parts = [_float(part) for part in torch.split(images, 256)]
         if disturbed:
@@ -182,7 +182,7 @@ class _Learner:
 
 
 def disturb(images: Tensor, random: torch.Generator) -> Tensor:
-    """Images (n c h w) shifted, blurred, with noise and another contrast: generated ones are never quite clean."""
+    """Images (n c h w) shifted, blurred, with noise and contrast jitter: robustness to artefacts of generated images."""
 
     def each(low: float, high: float) -> Tensor:
         return torch.rand(len(images), 1, 1, 1, generator=random) * (high - low) + low
@@ -200,7 +200,7 @@ def disturb(images: Tensor, random: torch.Generator) -> Tensor:
 
 
 def _network(task: Task) -> nn.Sequential:
-    """Strided convolutions down to 4x4, their mean, and a logit per name."""
+    """Strided convolutions down to 4x4, global average pooling, and a logit per name."""
     layers: list[nn.Module] = []
     width, size, before = 24, task.size, task.channels
     while size > 4 or not layers:
@@ -213,7 +213,7 @@ def _network(task: Task) -> nn.Sequential:
 
 def _task(pack: Labelled) -> Task:
     if pack.labels is None or not (pack.attributes or pack.classes):
-        raise UsageError("the images have no attributes or classes to learn; give a data set that has labels")
+        raise UsageError("the images have no attributes or classes; give a data set with labels")
     names = [item.name for item in pack.attributes] if pack.attributes else list(pack.classes)
     _, height, _, channels = pack.images.shape
     return Task(tuple(names), not pack.attributes, min(height, LARGEST), channels)
@@ -223,7 +223,7 @@ def _examples(pack: Labelled, task: Task, seed: int) -> tuple[Tensor, Tensor]:
     """Images (uint8 n c h w) at the task's size, and labels (float n k, or long n), in a random order."""
     if len(pack.images) < 20 or pack.labels is None:
         raise DataError(
-            f"{len(pack.images)} labelled images are too few to learn attributes from; at least 20 are needed"
+            f"{len(pack.images)} labelled images are too few to train the attribute network; at least 20 are needed"
         )
     chosen = np.sort(np.random.default_rng(seed).permutation(len(pack.images))[:MOST_IMAGES])
     parts = [pack.images[chosen[i : i + 512]] for i in range(0, len(chosen), 512)]
@@ -245,7 +245,7 @@ def _float(images: Tensor) -> Tensor:
 
 
 def _as_input(images: Tensor, task: Task) -> Tensor:
-    """Images (n c h w) as the network takes them: its size, its channels."""
+    """Images (n c h w) in the network's size and channels."""
     if images.shape[1] != task.channels:
         images = images.mean(1, keepdim=True) if task.channels == 1 else images[:, :1].expand(-1, task.channels, -1, -1)
     if images.shape[-2:] != (task.size, task.size):
@@ -254,22 +254,26 @@ def _as_input(images: Tensor, task: Task) -> Tensor:
 
 
 def _save(reader: AttributeReader, folder: Path) -> None:
-    """Keep a reader; the weights come last, so a folder with weights is whole."""
+    """Save a classifier; the weights come last, so a folder with weights is complete."""
     weights = {name: value.detach().cpu().contiguous() for name, value in reader.network.state_dict().items()}
-    files.write_file(folder / "reader.json", json.dumps({"accuracy": reader.accuracy}).encode())
-    files.write_file(folder / "reader.safetensors", safetensors.torch.save(weights))
+    data = safetensors.torch.save(weights)
+    cache.make_room(len(data))
+    cache.write_entry(folder / "reader.json", json.dumps({"accuracy": reader.accuracy}).encode())
+    cache.write_entry(folder / "reader.safetensors", data)
 
 
 def _load(folder: Path, task: Task) -> AttributeReader | None:
-    """The reader kept in a folder; None where there is none, or where it cannot be read (it is then made again)."""
-    if not (folder / "reader.safetensors").is_file():
+    """The classifier in a folder; None where there is none, or it is damaged (and trained again)."""
+    network, about = _network(task), cache.read_entry(folder / "reader.json")
+    choose = expecting({name: tuple(value.shape) for name, value in network.state_dict().items()})
+    weights = cached_tensors(folder / "reader.safetensors", choose)
+    if not weights or about is None:
         return None
-    network = _network(task)
     try:
-        accuracy = files.read_json(folder / "reader.json")["accuracy"]
+        accuracy = parse_json(about, folder / "reader.json")["accuracy"]
         known = {name: float(accuracy[name]) for name in task.names}
-        choose = expecting({name: tuple(value.shape) for name, value in network.state_dict().items()})
-        network.load_state_dict(files.read_tensors(folder / "reader.safetensors", choose=choose))
-    except (UsageError, OSError, TypeError, ValueError, KeyError, RuntimeError):
+        network.load_state_dict(weights)
+    except (UsageError, TypeError, ValueError, KeyError, RuntimeError):
         return None
+    cache.touch(folder)
     return AttributeReader(network.eval(), task, known)

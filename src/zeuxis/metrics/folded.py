@@ -1,4 +1,4 @@
-"""Convolutions whose batch norm is folded into them, filled from published weights: what feature networks are made of."""
+"""Convolutions with folded batch norm, filled from published weights: the layers of feature networks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NORM = ("running_mean", "running_var", "weight", "bias")
 
 
 class Unit(nn.Module):
-    """A convolution with a bias, and a unit: relu up to `most` (None: none, the output is as it is).
+    """A convolution with a bias, and a ReLU clipped at `most` (None: linear).
 
     `before` pads unevenly, as TensorFlow does for an even size and a stride of 2.
     """
@@ -57,7 +57,7 @@ def fill_units(
     """Fill the network's units (in place; they may be on `meta`) with published convolutions and batch norms after them.
 
     `names` gives, for the path of a unit in the network, the published names of its convolution and of its batch norm.
-    `UsageError` for the first weight that is missing, of another shape, or left over (`ignored` begins those that may be).
+    `UsageError` for the first missing, misshapen or unused weight; unused names may begin with `ignored`.
     """
     expecting(unit_shapes(network, names), others=(ignored, COUNTER))(
         {name: ("F32", tuple(value.shape)) for name, value in weights.items()}

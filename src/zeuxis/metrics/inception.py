@@ -1,8 +1,8 @@
-"""Inception-v3 as FID was defined with it, up to its 2048 pooled features (Szegedy 2016, Heusel 2017).
+"""Inception-v3 of the original FID, up to its 2048 pooled features (Szegedy 2016, Heusel 2017).
 
-The network of `inception-2015-12-05`, which differs from the paper's in three places: averages leave the padding out, the
-last block pools by the maximum, and it has 1008 classes (left out here). Units are named as in the published weights
-`pt_inception-2015-12-05-6726825d.pth`, of which every name and shape is checked.
+The network `inception-2015-12-05` differs from the paper in three places: average pooling excludes the padding, the last
+block uses max pooling, and the classifier (omitted here) has 1008 classes. Units are named as in the published weights
+`pt_inception-2015-12-05-6726825d.pth`; every name and shape is checked.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _names(path: str) -> tuple[str, str]:
 
 
 def inception_network(weights: Mapping[str, Tensor]) -> Inception:
-    """The network with the published weights; `UsageError` where they are others."""
+    """The network with the published weights; `UsageError` for others."""
     with torch.device("meta"):
         network = Inception()
     fill_units(network, weights, _names, ignored=_IGNORED)

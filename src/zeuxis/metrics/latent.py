@@ -1,4 +1,4 @@
-"""How evenly images change along a path through latent space."""
+"""Perceptual path length: the smoothness of images along latent paths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def squared_speeds(
 ) -> Tensor:
     """Squared speed (n) of the features of decoded images, between latents (n ...) that are `step` apart on their paths.
 
-    Its mean over random paths and places is the perceptual path length (Karras 2019, https://arxiv.org/abs/1812.04948,
+    Its mean over random paths and positions is the perceptual path length (Karras 2019, https://arxiv.org/abs/1812.04948,
     equation 2), there with a network of its own as the distance: it compares models under one feature network only.
     """
     change = (features(decode(end)) - features(decode(start))).double() / step

@@ -11,7 +11,7 @@ from zeuxis.io.parsing import Choose, expecting
 from zeuxis.metrics.folded import COUNTER, Unit, fill_units, unit_shapes
 
 LITE0_SIZE = 128  # pixels: a third of the work of the 224 it was trained at, and the features still tell images apart
-_MOST = 6.0  # Lite has relu6 for the first version's swish, and no squeeze-and-excitation
+_MOST = 6.0  # Lite replaces swish by ReLU6, and has no squeeze-and-excitation
 # Repeats, kernel, stride of the first, expansion, channels: table 1 of the paper, whose last row is the head.
 _STAGES = (
     (1, 3, 1, 1, 16),
@@ -31,7 +31,7 @@ _PUBLISHED = {
 
 
 class InvertedBottleneck(nn.Module):
-    """An inverted bottleneck (Sandler 2018): wide, one channel at a time, narrow; added to its input where that fits."""
+    """An inverted bottleneck (Sandler 2018): expansion, depthwise convolution, projection; residual if shapes match."""
 
     def __init__(self, before: int, after: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def choose_lite0() -> Choose:
 
 
 def lite0_network(weights: Mapping[str, Tensor]) -> Lite0:
-    """The network with the published weights; `UsageError` where they are others."""
+    """The network with the published weights; `UsageError` for others."""
     with torch.device("meta"):
         network = Lite0()
     fill_units(network, weights, _names, ignored=_IGNORED)

@@ -15,14 +15,14 @@ ROWS_AT_ONCE = 1000  # rows of a matrix of distances that are in memory at once
 
 
 class Manifold(NamedTuple):
-    """Features (n d), and for each the distance to its `K`-th nearest neighbour (n): a ball that is held to be real."""
+    """Features (n d) and their `K`-th nearest-neighbour distances (n): an estimate of the manifold by balls."""
 
     points: Tensor
     radii: Tensor
 
 
 def manifold(features: Tensor, *, k: int = K) -> Manifold:
-    """The balls around features (n d) that reach to the `k`-th nearest other."""
+    """The balls around features (n d), with radii to the `k`-th nearest neighbour."""
     if len(features) <= k:
         raise DataError(f"{len(features)} images are too few for {k} neighbours each; at least {k + 1} are needed")
     # The nearest of all is the image itself.
@@ -34,7 +34,7 @@ def manifold(features: Tensor, *, k: int = K) -> Manifold:
 
 
 class Fidelity(NamedTuple):
-    """Precision and density (are samples like real images?), recall and coverage (are all kinds of them there?)."""
+    """Precision and density (fidelity), recall and coverage (diversity)."""
 
     precision: Score
     recall: Score
@@ -45,7 +45,7 @@ class Fidelity(NamedTuple):
 def fidelity(real: Manifold, fake: Manifold, *, k: int = K) -> Fidelity:
     """Precision and recall (Kynkaanniemi 2019), density and coverage (Naeem 2020, equations 2 and 3).
 
-    Each is a mean over images, whose interval is that mean's: the balls are taken as given.
+    Each is a mean over images, with the interval of that mean: the balls are treated as fixed.
     """
     inside = torch.zeros(len(fake.points))  # how many real balls hold each sample
     recalled, covered = [], []
@@ -63,14 +63,14 @@ def fidelity(real: Manifold, fake: Manifold, *, k: int = K) -> Fidelity:
 
 
 class Nearest(NamedTuple):
-    """For each of n images the distance to its nearest neighbour (n), and which it is (n)."""
+    """Nearest-neighbour distances (n) and indices (n)."""
 
     distance: Tensor
     place: Tensor
 
 
 def nearest(features: Tensor, among: Tensor, *, selves: bool = False) -> Nearest:
-    """The nearest of `among` (m d) for each of the features (n d); with `selves` the two are one, and none is its own."""
+    """The nearest of `among` (m d) for each of the features (n d); with `selves` the sets are equal, self excluded."""
     places = []
     for start in range(0, len(features), ROWS_AT_ONCE):
         distance = torch.cdist(features[start : start + ROWS_AT_ONCE], among)
@@ -85,7 +85,7 @@ def nearest(features: Tensor, among: Tensor, *, selves: bool = False) -> Nearest
 
 
 class Memorization(NamedTuple):
-    """Median distances to the nearest training image, and the share of samples nearer than nearly all unseen images."""
+    """Median distances to the nearest training image, and the memorization rate of samples."""
 
     samples: Score
     held_out: Score
@@ -93,10 +93,10 @@ class Memorization(NamedTuple):
 
 
 def memorization(samples: Tensor, held_out: Tensor, *, share: float = 0.01) -> Memorization:
-    """From distances to the nearest training image (n of samples, m of images that the model has not seen).
+    """Memorization from distances to the nearest training image (n of samples, m of held-out images).
 
-    `rate` is the share of samples nearer than all but `share` of the held-out images: about `share` where nothing is
-    memorized.
+    `rate` is the share of samples below the `share` quantile of held-out distances: about `share` without
+    memorization.
     """
     bound = torch.quantile(held_out.double(), share)
     return Memorization(

@@ -1,4 +1,4 @@
-"""How far an image is from the one it should be: L1, PSNR and SSIM, image by image, and the luminance they may be taken of."""
+"""Full-reference metrics per image: L1, PSNR and SSIM; and luminance (Y)."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ LEVELS = 255  # between black and white
 
 
 def l1(image: Tensor, truth: Tensor) -> Tensor:
-    """The mean distance (n), in levels of 8 bits, of images (n c h w, in [-1, 1])."""
+    """The mean absolute error (n), in 8-bit levels, of images (n c h w, in [-1, 1])."""
     return (image.double() - truth.double()).abs().mean((1, 2, 3)) * (LEVELS / _RANGE)
 
 
 def luminance(image: Tensor) -> Tensor:
-    """The luminance (n 1 h w, float64, in [-1, 1]) of images (n c h w, in [-1, 1], grey or colour): ITU-R BT.601's Y, of which
-    the papers on super-resolution take PSNR and SSIM.
+    """The luminance (n 1 h w, float64, in [-1, 1]) of images (n c h w, in [-1, 1], grey or colour): ITU-R BT.601's Y, on
+    which papers on super-resolution compute PSNR and SSIM.
 
-    Black is level 16 of 255 and white 235, as in video: errors count less than those of colours do, by 1.3 dB.
+    Black is level 16 of 255 and white 235, as in video: PSNR is 1.3 dB higher than at full range.
     """
     colour = (image[:, :3] if image.shape[1] >= 3 else image[:, :1].expand(-1, 3, -1, -1)).double()
     weights = torch.tensor(_LUMA, dtype=torch.float64, device=image.device).view(1, 3, 1, 1)
@@ -41,8 +41,8 @@ def psnr(image: Tensor, truth: Tensor) -> Tensor:
 def ssim(image: Tensor, truth: Tensor) -> Tensor:
     """Structural similarity (n), 1 for the same image, of images (n c h w, in [-1, 1], at least 11 pixels wide).
 
-    Means, variances and covariances under a Gaussian window (Wang 2004, equation 13), averaged over the places where
-    all of the window is inside, and over the channels. Black counts as 0, as in files: brightness is compared by its ratio.
+    Means, variances and covariances use a Gaussian window (Wang 2004, equation 13); SSIM is averaged over all full
+    windows and channels. Black is 0, as in files, since the luminance term compares ratios.
     """
     x, y = image.double() + 1, truth.double() + 1
     kernel = torch.exp(

@@ -1,7 +1,7 @@
-"""The first four blocks of VGG16 (Simonyan and Zisserman 2015), and how far apart two images are in their features.
+"""The first four blocks of VGG16 (Simonyan and Zisserman 2015), and the VGG-feature distance of two images.
 
-The weights are those of a VGG16 for ImageNet that was then tuned a little to find edges (Xie and Tu 2015). The distance is
-built as that of Zhang 2018, but for the weights which these learned for each feature: those ship nowhere.
+The weights are those of a VGG16 for ImageNet, fine-tuned for edge detection (Xie and Tu 2015). The distance is LPIPS
+(Zhang 2018) without the learned weights of each channel, which no package ships.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ def weights_in(data: bytes) -> dict[str, Tensor]:
 
 
 def weights_from(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights out of those that torchvision names, whose network is given colours by mean and deviation.
+    """The weights from torchvision's names; its network takes colours normalised by mean and standard deviation.
 
-    That is made part of the first layer, and all is brought to features of the size of the others'. `UsageError` where they
-    are of another network.
+    The normalisation is folded into the first layer, and features are rescaled to match the published weights.
+    `UsageError` for the weights of another network.
     """
     found: dict[str, Tensor] = {}
     mean, deviation = (torch.tensor(each).view(3, 1, 1) for each in (_TORCH_MEAN, _TORCH_DEVIATION))
@@ -111,7 +111,7 @@ def _convolutions(network: nn.Module) -> list[tuple[str, nn.Conv2d]]:
 
 
 def vgg_network(weights: Mapping[str, Tensor]) -> VGG:
-    """The network with the published weights; `UsageError` where they are others."""
+    """The network with the published weights; `UsageError` for others."""
     network = VGG()
     try:
         network.load_state_dict(dict(weights))
@@ -122,28 +122,28 @@ def vgg_network(weights: Mapping[str, Tensor]) -> VGG:
 
 
 def block_features(network: VGG, image: Tensor) -> list[Tensor]:
-    """The blocks' features of images (n c h w, in [-1, 1], grey or colour), each place's vector of length 1."""
+    """The blocks' features of images (n c h w, in [-1, 1], grey or colour), normalised to length 1 per position."""
     return [F.normalize(each, dim=1) for each in network(_levels(image))]
 
 
 def feature_network(network: VGG) -> Features:
-    """What a model that learns by features is lent: a function, so that the network is no part of the model."""
+    """The feature network of a perceptual loss, as a function, which keeps it outside the model's submodules."""
     return lambda image, block: network(_levels(image), block)[-1]
 
 
 def _levels(image: Tensor) -> Tensor:
-    """Images (n c h w, in [-1, 1], grey or colour) as the network wants them."""
+    """Images (n c h w, in [-1, 1], grey or colour) as input of the network."""
     colour = image[:, :3] if image.shape[1] >= 3 else image[:, :1].expand(-1, 3, -1, -1)
     return (colour.float() + 1) * 127.5
 
 
 def feature_distance(network: VGG, image: Tensor, truth: Tensor) -> Tensor:
-    """How far apart images (n c h w, in [-1, 1]) are (n): squared differences of the features, mean over places and blocks."""
+    """The VGG-feature distance (n) of images (n c h w, in [-1, 1]): mean squared difference over positions and blocks."""
     return feature_distance_to(network, truth)(image)
 
 
 def feature_distance_to(network: VGG, truth: Tensor) -> Callable[[Tensor], Tensor]:
-    """What says how far images are from these truths, as `feature_distance` does, but looks at the truths only once."""
+    """The `feature_distance` to fixed targets, whose features are computed once."""
     wanted = block_features(network, truth)
 
     def apart(image: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""Networks that two families or more use: plain modules, no game."""
+"""Networks shared by families: plain modules without losses."""

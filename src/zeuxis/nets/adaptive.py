@@ -1,4 +1,4 @@
-"""Adaptive discriminator augmentation (Karras 2020, https://arxiv.org/abs/2006.06676): as much of it as overfitting asks for."""
+"""Adaptive discriminator augmentation (ADA; Karras 2020, https://arxiv.org/abs/2006.06676)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-EVERY = 4  # batches between two looks at whether the discriminator overfits (section 3.1)
+EVERY = 4  # batches between updates of the probability (section 3.1)
 
 
 class Adaptive(nn.Module):
-    """Images (n c h w) augmented at random, real and made alike, each change with a probability that follows how many
-    more real images than not the discriminator takes for real: the less it generalises, the nearer to all.
+    """Random augmentation of real and generated images (n c h w), each transform with probability p.
 
-    State is in buffers: a run that is resumed goes on with it.
+    The probability follows the overfitting heuristic E[sign(D(real))]. The state is in buffers, kept by a resume.
     """
 
     probability: Tensor  # of each change
-    signs: Tensor  # 3: of scores of real images since the last look, their sum and number; and batches since
+    signs: Tensor  # 3: since the last update, sum and number of sign(D(real)), and number of batches
 
     def __init__(self, *, target: float, images: int) -> None:
         super().__init__()
@@ -37,8 +36,10 @@ class Adaptive(nn.Module):
 
     @torch.no_grad()
     def look(self, scores: Tensor) -> None:
-        """Note the discriminator's scores of real images; every few batches move the probability by as much as their
-        images allow: up where the mean sign of scores is above the target, else down. Without a target it stays 0."""
+        """Record the discriminator's scores of real images, and update the probability every few batches.
+
+        It rises while the mean sign of the scores exceeds the target, else falls. Without a target it stays 0.
+        """
         if self.target == 0:
             return
         self.signs += torch.stack([scores.float().sign().sum(), scores.new_tensor(scores.numel()), scores.new_ones(())])
@@ -50,7 +51,7 @@ class Adaptive(nn.Module):
 
 
 class Draw:
-    """Random changes for n images, each image's with its own chance; what chance spares is given 0, no change."""
+    """Random parameters for n images, each with probability p; 0, no change, otherwise."""
 
     def __init__(self, n: int, p: Tensor) -> None:
         self.n, self.p = n, p
@@ -73,10 +74,10 @@ class Draw:
 
 
 def geometry(n: int, size: int, p: Tensor) -> Tensor:
-    """Random maps of the plane (n 3 3): where a point goes, seen from the centre in half widths of the square image.
+    """Random affine transforms (n 3 3) about the centre, in half widths of the square image.
 
-    In this order: mirrored, turned by quarters, shifted by whole pixels up to an eighth; enlarged, turned, stretched,
-    turned, shifted by any amount. Each with probability p; the strengths are those of the paper's appendix B.
+    In this order: flip, rotation by 90 degrees, integer translation up to an eighth; isotropic scaling, rotation,
+    anisotropic scaling, rotation, fractional translation. Each with probability p; strengths as in appendix B of the paper.
     """
     draw, either = Draw(n, p), 1 - (1 - p).sqrt()  # of two turns, so that one or both happen with probability p
     stretch = draw.normal(0.2)
@@ -94,8 +95,8 @@ def geometry(n: int, size: int, p: Tensor) -> Tensor:
 
 
 def colours(n: int, channels: int, p: Tensor) -> Tensor:
-    """Random maps of colours (n c+1 c+1, the last coordinate being 1): brightness, contrast, light and dark exchanged,
-    hue turned (of three channels), saturation. Each with probability p; strengths as above."""
+    """Random colour transforms (n c+1 c+1, homogeneous): brightness, contrast, luma flip,
+    hue rotation (of three channels), saturation. Each with probability p; strengths as above."""
     draw = Draw(n, p)
     grey = torch.full((channels,), channels**-0.5, device=p.device)  # the axis of greys
     along, whole = torch.outer(grey, grey), torch.eye(channels, device=p.device)
@@ -110,23 +111,23 @@ def colours(n: int, channels: int, p: Tensor) -> Tensor:
 
 
 def scaled(x: Tensor, y: Tensor) -> Tensor:
-    """The maps (n 3 3) that scale the plane by so much (n each)."""
+    """Scaling matrices (n 3 3) by these factors (n each)."""
     return _affine(torch.diag_embed(torch.stack([x, y], 1)))
 
 
 def turned(angle: Tensor) -> Tensor:
-    """The maps (n 3 3) that turn the plane by these angles (n), in radians from x towards y."""
+    """Rotation matrices (n 3 3) by these angles (n), in radians from x towards y."""
     cos, sin = angle.cos(), angle.sin()
     return _affine(torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2))
 
 
 def shifted(by: Tensor) -> Tensor:
-    """The maps (n 3 3) that shift the plane (n 2: x, y), by widths of the image, which is 2 wide."""
+    """Translation matrices (n 3 3) by shifts (n 2: x, y) in widths of the image, which is 2 wide."""
     return _affine(torch.eye(2, device=by.device).expand(len(by), -1, -1), 2 * by)
 
 
 def hue(angle: Tensor) -> Tensor:
-    """The maps of three colours (n 3 3) that turn about the axis of greys by these angles (n), in radians (Rodrigues)."""
+    """Hue rotations (n 3 3) about the grey axis by these angles (n), in radians (Rodrigues)."""
     along = angle.new_full((3, 3), 1 / 3)
     across = angle.new_tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / 3**0.5
     cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
@@ -134,20 +135,20 @@ def hue(angle: Tensor) -> Tensor:
 
 
 def transformed(image: Tensor, maps: Tensor) -> Tensor:
-    """Images (n c h w, square) moved as the maps (n 3 3) say, mirrored at their border; between pixels bicubic."""
+    """Images (n c h w, square) under affine transforms (n 3 3): reflection padding, bicubic interpolation."""
     back = torch.linalg.inv(maps)[:, :2]
     grid = F.affine_grid(back, list(image.shape), align_corners=False)
     return F.grid_sample(image, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
 
 
 def recoloured(image: Tensor, maps: Tensor) -> Tensor:
-    """Images (n c h w) with their colours mapped (n c+1 c+1)."""
+    """Images (n c h w) under colour transforms (n c+1 c+1)."""
     turned_colours = torch.einsum("noc,nchw->nohw", maps[:, :-1, :-1], image)
     return turned_colours + maps[:, :-1, -1, None, None]
 
 
 def _affine(matrix: Tensor, shift: Tensor | None = None) -> Tensor:
-    """The maps (n d+1 d+1) of a matrix (n d d) and a shift (n d)."""
+    """Homogeneous matrices (n d+1 d+1) from a matrix (n d d) and a translation (n d)."""
     n, d, _ = matrix.shape
     added = matrix.new_zeros(n, d) if shift is None else shift
     last = F.one_hot(torch.tensor(d), d + 1).to(matrix).expand(n, 1, -1)

@@ -1,21 +1,23 @@
-"""Differentiable augmentation of what a discriminator sees (Zhao 2020): it cannot learn the images by heart."""
+"""Differentiable augmentation of a discriminator's input against overfitting (DiffAugment, Zhao 2020); jitter."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from zeuxis.options import option
 
 JitterMode = Literal["reflect", "resize"]
 Augment = Literal["none", "translation", "translation+cutout", "color+translation+cutout"]
 
 
 def augment(image: Tensor, policy: Augment) -> Tensor:
-    """Images (n c h w), each changed at random in the ways that the policy names; gradients pass through."""
+    """Images (n c h w), augmented at random by the policy; differentiable."""
     for name in policy.split("+"):
         image = _WAYS[name](image)
     return image
@@ -35,7 +37,7 @@ def color(image: Tensor) -> Tensor:
 
 
 def translation(image: Tensor, ratio: float = 0.125) -> Tensor:
-    """Shifted by up to an eighth of the size each way, the border filled with zeros."""
+    """Random translation by up to an eighth of the size, with zero padding."""
     n, _, h, w = image.shape
     reach_y, reach_x = int(h * ratio + 0.5), int(w * ratio + 0.5)
     dy = torch.randint(-reach_y, reach_y + 1, (n, 1, 1), device=image.device)
@@ -48,7 +50,7 @@ def translation(image: Tensor, ratio: float = 0.125) -> Tensor:
 
 
 def cutout(image: Tensor, ratio: float = 0.5) -> Tensor:
-    """One square of half the size set to zero."""
+    """Cutout: one square of half the size set to zero."""
     n, _, h, w = image.shape
     top = torch.randint(0, h + 1, (n, 1, 1, 1), device=image.device)
     left = torch.randint(0, w + 1, (n, 1, 1, 1), device=image.device)
@@ -59,11 +61,21 @@ def cutout(image: Tensor, ratio: float = 0.5) -> Tensor:
     return image.masked_fill(hole, 0.0)
 
 
-def jitter(images: Sequence[Tensor], by: float, enlarge: JitterMode = "reflect") -> list[Tensor]:
-    """Images that belong together (each n c h w), enlarged by a factor and cropped back, alike at random (Isola 2017).
+def jitter_scale_option() -> Any:
+    """The option for the factor of `jitter`: 286 of 256 pixels in the paper."""
+    meaning = "random jitter: images are enlarged by this factor and cropped back; 1: off"
+    return option(1.117, meaning, low=1, high=2, group="data")
 
-    `padding` adds what a mirror at each edge shows; `resizing`, as the paper does, moves what is there between pixels,
-    which blurs it.
+
+def jitter_mode_option() -> Any:
+    """The option for the mode of `jitter`."""
+    return option("reflect", "how jitter enlarges: reflection padding, or resizing as in the paper", group="data")
+
+
+def jitter(images: Sequence[Tensor], by: float, enlarge: JitterMode = "reflect") -> list[Tensor]:
+    """Paired images (each n c h w), enlarged by a factor and cropped back at one random position (Isola 2017).
+
+    `reflect` enlarges by reflection padding; `resize`, as in the paper, by interpolation, which blurs.
     """
     n, _, h, w = images[0].shape
     tall, wide = math.ceil(h * by), math.ceil(w * by)
@@ -79,7 +91,7 @@ def jitter(images: Sequence[Tensor], by: float, enlarge: JitterMode = "reflect")
 
 
 def turned(images: Sequence[Tensor]) -> list[Tensor]:
-    """Images that belong together (each n c h h), mirrored and turned by quarters alike: one of the square's eight ways."""
+    """Paired images (each n c h h) under one random symmetry of the square: flip and rotation by 90 degrees."""
     ways = torch.rand(3, images[0].shape[0], 1, 1, 1, device=images[0].device) < 0.5
     turn: list[Tensor] = []
     for image in images:

@@ -1,4 +1,4 @@
-"""The restricted Boltzmann machine as arithmetic: energies and conditionals of given weights (Smolensky 1986; Hinton 2002)."""
+"""The restricted Boltzmann machine: energies and conditionals of given weights (Smolensky 1986; Hinton 2002)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 
 
 class Noise(Protocol):
-    """Where a Markov chain's chance comes from: numbers in the shape of `like`, on its device."""
+    """The noise source of a Markov chain: random numbers in the shape of `like`, on its device."""
 
     def uniform(self, like: Tensor) -> Tensor:
         """Uniform in [0, 1)."""
@@ -30,9 +30,9 @@ class Machine:
     Binary visible units:     E(v, h) = -b v - c h - v W h,                          v in {0, 1}
     Gaussian visible units:   E(v, h) = |v - b|^2 / 2 s - c h - v W h / s,           s their `variance` (Cho 2011, eq. 2)
 
-    At an inverse temperature `beta` below 1 every bond is that much weaker, and the visible biases are on their way to
-    `base`, those of independent pixels: p_beta has the energy of W' = beta W, c' = beta c, b' = beta b + (1 - beta) base
-    (Salakhutdinov and Murray 2008, equations 15 to 17). At 0 all is independent and log Z is known; at 1 it is the model.
+    At an inverse temperature `beta` below 1 weights are scaled by it, and visible biases interpolate to `base`, those
+    of independent pixels: p_beta has the energy of W' = beta W, c' = beta c, b' = beta b + (1 - beta) base
+    (Salakhutdinov and Murray 2008, equations 15 to 17). At 0 all units are independent and log Z is known; at 1 it is the model.
     """
 
     weight: Tensor
@@ -42,12 +42,12 @@ class Machine:
     variance: Tensor | None = None  # (), of Gaussian visible units; None: they are binary
 
     def hidden_input(self, visible: Tensor) -> Tensor:
-        """What reaches each hidden unit (n k) at beta 1: at beta, as many times that."""
+        """The input of each hidden unit (n k) at beta 1; at another beta, beta times as much."""
         scaled = visible if self.variance is None else visible / self.variance
         return torch.addmm(self.hidden_bias, scaled, self.weight)
 
     def visible_input(self, hidden: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        """What reaches each visible unit (n d): the logit of a binary one, the mean of a Gaussian one."""
+        """The input of each visible unit (n d): the logit of a binary unit, the mean of a Gaussian one."""
         found = torch.addmm(self.visible_bias, hidden, self.weight.T)
         return found if _is_one(beta) else self.base + beta * (found - self.base)
 
@@ -78,23 +78,23 @@ class Machine:
         return len(self.base) / 2 * torch.log(2 * math.pi * self.variance) + hidden
 
     def mean_visible(self, inputs: Tensor) -> Tensor:
-        """The expected visible units (n d) for what reaches them."""
+        """The expected visible units (n d) given their input."""
         return torch.sigmoid(inputs) if self.variance is None else inputs
 
     def draw_visible(self, inputs: Tensor, noise: Noise) -> Tensor:
-        """Visible units (n d) drawn for what reaches them."""
+        """Sampled visible units (n d) given their input."""
         if self.variance is not None:
             return inputs + self.variance.sqrt() * noise.normal(inputs)
         return draw(inputs, noise)
 
     def plain(self, kind: torch.dtype) -> Machine:
-        """The same on the CPU, in numbers of that kind, for chains that learn nothing."""
+        """The same, detached, on the CPU in that dtype, for sampling and likelihoods."""
         tensors = {name: value.detach().cpu().to(kind) for name, value in vars(self).items() if value is not None}
         return replace(self, **tensors)
 
 
 def draw(inputs: Tensor, noise: Noise) -> Tensor:
-    """Binary units (n k) that are on with the probabilities sigmoid(inputs)."""
+    """Sampled binary units (n k) with the probabilities sigmoid(inputs)."""
     return (noise.uniform(inputs) < torch.sigmoid(inputs)).to(inputs)
 
 

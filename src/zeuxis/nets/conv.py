@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zeuxis.nets.norm import norm_layer
+from zeuxis.options import option
 
 Norm = Literal["batch", "layer", "none"]
 Upsampling = Literal["nearest", "transposed"]
 
 
+def upsampling_option() -> Any:
+    """The option for `Upsampling`."""
+    return option("nearest", "generator upsampling: nearest neighbour and a convolution, or transposed")
+
+
 def pyramid(size: int) -> list[int]:
-    """The sizes an image passes through when it is halved down to between 4 and 7 pixels: 64 -> [4, 8, 16, 32, 64]."""
+    """The resolutions from 4 to 7 pixels up to `size`, by halving: 64 -> [4, 8, 16, 32, 64]."""
     sizes = [size]
     while sizes[0] >= 8:
         sizes.insert(0, sizes[0] // 2)
@@ -33,7 +39,9 @@ class Down(nn.Module):
         widths = [channels] + [width << i for i in range(len(sizes) - 1)]
         layers: list[nn.Module] = []
         for i, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
-            kind: Norm = "none" if i == 0 else norm  # a norm on the first layer would hide the image's own contrast
+            kind: Norm = (
+                "none" if i == 0 else norm
+            )  # no norm in the first layer: it would remove the contrast of the image
             layers += [
                 nn.Conv2d(before, after, 4, 2, 1, bias=kind == "none"),
                 norm_layer(kind, after),
@@ -49,9 +57,9 @@ class Down(nn.Module):
 
 
 class ResizeConv2d(nn.ConvTranspose2d):
-    """Images (n c h w) doubled by nearest neighbours, then convolved 3x3: where features are flat, so is the image (Odena 2016).
+    """Images (n c h w) doubled by nearest neighbours, then convolved 3x3: no checkerboard artefacts (Odena 2016).
 
-    Computed as the transposed convolution, 4x4 with stride 2, that the two are together: the same sums, of fewer products.
+    Computed as one equivalent transposed convolution, 4x4 with stride 2, which takes fewer products.
     """
 
     def __init__(self, before: int, after: int, *, output_padding: int = 0, bias: bool = True) -> None:
@@ -71,10 +79,10 @@ def spread(weight: Tensor) -> Tensor:
 
 
 class Up(nn.Module):
-    """Vectors (n inputs) to images (n c h w): a linear map to a small grid, doubled again and again, channels halving.
+    """Vectors (n inputs) to images (n c h w): a linear map to a small grid, upsampled by 2 while channels halve.
 
-    `transposed` doubles by transposed convolutions, the last of which makes the image. `nearest` doubles by
-    `ResizeConv2d`, once more than the image needs channels for, and a convolution at full size makes the image.
+    `transposed` upsamples by transposed convolutions, the last of which outputs the image. `nearest` upsamples by
+    `ResizeConv2d`, and a convolution at full resolution outputs the image.
     """
 
     def __init__(
@@ -113,7 +121,7 @@ class Up(nn.Module):
 def doubling(
     upsampling: Upsampling, before: int, after: int, *, odd: int = 0, kernel: int = 4, bias: bool = True
 ) -> nn.ConvTranspose2d:
-    """The layer that doubles images (n before h w), and gives one row and column more where the size is `odd` (`kernel` 4)."""
+    """The layer that upsamples (n before h w) by 2, plus one row and column where the size is `odd` (`kernel` 4)."""
     if upsampling == "nearest":
         return ResizeConv2d(before, after, output_padding=odd, bias=bias)
     return nn.ConvTranspose2d(before, after, kernel, 2, 1, output_padding=odd + kernel % 2, bias=bias)
@@ -122,10 +130,10 @@ def doubling(
 def opponents(
     size: int, channels: int, *, width: int, inputs: int, upsampling: Upsampling, norm: Norm
 ) -> tuple[Up, Down]:
-    """A generator of images and a judge of them, the judge with that norm.
+    """A generator, and a discriminator (or critic) with that norm.
 
-    Weights are as in Radford 2015, but those of a judge without norms, which would let each layer make a faint texture
-    fainter: `steady_init`.
+    Initialisation is as in Radford 2015. A discriminator without norm uses `steady_init`, as small weights would
+    attenuate faint textures in every layer.
     """
     generator = Up(size, channels, width=width, inputs=inputs, upsampling=upsampling)
     judge = Down(size, channels, width=width, norm=norm)
@@ -136,7 +144,7 @@ def opponents(
 
 @torch.no_grad()
 def steady_init(network: nn.Module, slope: float = 0.2) -> None:
-    """Weights that keep the mean square from layer to layer, through leaky ReLUs of that slope: He 2015, equation 15."""
+    """Initialisation with constant variance through leaky ReLUs of that slope: He 2015, equation 15."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, slope)
@@ -146,7 +154,7 @@ def steady_init(network: nn.Module, slope: float = 0.2) -> None:
 
 @torch.no_grad()
 def textbook_init(network: nn.Module) -> None:
-    """Weights from N(0, 0.02), norms around 1: Radford 2015, section 4."""
+    """Initialisation of weights from N(0, 0.02), norm gains around 1: Radford 2015, section 4."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.normal_(module.weight, 0.0, 0.02)

@@ -1,4 +1,4 @@
-"""The U-Net that removes noise: residual blocks told of the noise's level, attention where pixels are few (Ho 2020)."""
+"""The denoising U-Net: residual blocks conditioned on the noise level, self-attention at low resolution (Ho 2020)."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from torch.nn import functional as F
 
 from zeuxis.nets.norm import padded
 
-_SMALLEST = 8  # pixels a side below which the image is not halved further
-_ATTENTIVE = 8  # pixels a side up to which places look at each other
+_SMALLEST = 8  # pixels a side at which downsampling stops
+_ATTENTIVE = 8  # highest resolution with self-attention, in pixels
 _HEAD = 32  # channels of an attention head
-_GROUP = 16  # channels that are normalised together; with fewer the gradient takes 30 times as long (CPU, bfloat16)
-_FREQUENCIES = 16  # of the sines that write down a level
+_GROUP = 16  # channels per group of group norm; with fewer the gradient takes 30 times as long (CPU, bfloat16)
+_FREQUENCIES = 16  # of the sinusoidal embedding of a noise level
 # Of them, in radians. Over all levels (ln sigma / 4) none comes round, so that a rare level is answered as its neighbours
 # are; with waves of up to 64 rad the first images that are expected have dots.
 _LOWEST, _HIGHEST = 0.1, 1.0
-_REACHES = (2, 4)  # pixels each way of the squares beside a pixel whose means it is compared with
+_REACHES = (2, 4)  # size in pixels of the squares of the local differences
 _SQUARES = 4 * len(_REACHES)
-_LOUD = 3.0  # deviations of the noise that such a difference is bounded by
+_LOUD = 3.0  # soft bound of the differences, in standard deviations of the noise
 
 
 class DenoisingUNet(nn.Module):
-    """Noisy images (n c h w), the level of their noise (n) and what they show (n conditions) to images of that shape.
+    """Noisy images (n c h w), noise levels (n) and conditions (n conditions) to images of the same shape.
 
-    `patch` pixels a side are one to the network, as many channels more: the first layers, which cost the most, then see
-    a quarter of the places or less. The last layer begins at zero, so that the first prediction is zero.
+    Patches of `patch` by `patch` pixels are folded into channels, which makes the first layers, the most expensive, at
+    least four times smaller. The last layer is initialised at zero, and so is the first prediction.
 
-    Beside the image the network sees how each pixel differs from those on all sides of it, measured by the deviation of the
-    noise (`fine`), and tells which share of each difference is noise: in plain areas some of all, near an edge none of those
-    from beyond it. Faint noise would else be a hundredth of what it sees, and have to pass through all layers pixel by pixel.
+    Local differences of each pixel from its surroundings, in standard deviations of the noise (`fine`), are extra input
+    channels, and the network predicts their shares of noise as extra outputs: in flat areas a part of each, at an edge
+    none of those across it. Otherwise faint noise would be a hundredth of the input, to be carried through all layers.
     """
 
     def __init__(self, size: int, channels: int, *, width: int, blocks: int, patch: int, conditions: int) -> None:
         super().__init__()
-        self.patch, planes = patch, (1 + _SQUARES) * channels * patch**2  # of the image and its differences
+        self.patch, planes = patch, (1 + _SQUARES) * channels * patch**2  # of the image and its local differences
         sides = _sides(-(-size // patch))
         widths = [width if i == 0 else 2 * width for i in range(len(sides))]
         embedding = 4 * width
@@ -45,7 +45,7 @@ class DenoisingUNet(nn.Module):
         self.condition = nn.Linear(conditions, embedding, bias=False) if conditions else None
         self.stem = nn.Conv2d(planes, width, 3, 1, 1)
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
-        seen, before = [width], width  # channels of what the way up is joined to, as the way down leaves them
+        seen, before = [width], width  # channels of the skip connections, in the order of the encoder
         for i, (side, after) in enumerate(zip(sides, widths)):
             if i:
                 self.downs.append(Halved(before))
@@ -66,7 +66,7 @@ class DenoisingUNet(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as images come: 1.2 times as fast
 
     def forward(self, image: Tensor, noise: Tensor, level: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Of images whose noise has the deviations `noise` (n 1 1 1), at levels (n) as the waves write them down."""
+        """The prediction for noise of standard deviations `noise` (n 1 1 1), at levels (n) for the embedding."""
         height, width = image.shape[-2:]
         embedding = self.level(level)
         if self.condition is not None and condition is not None:
@@ -90,8 +90,8 @@ class DenoisingUNet(nn.Module):
 
 
 def fine(image: Tensor, noise: Tensor) -> Tensor:
-    """How pixels (n c h w) differ from the means of the squares that they are a corner of (n squares*c h w), in deviations
-    of the noise (n 1 1 1), softly bounded by 3: near an edge one of these lies on the pixel's own side (Kuwahara 1976)."""
+    """Differences of pixels (n c h w) from the means of the squares at their corners (n squares*c h w), in standard
+    deviations of the noise (n 1 1 1), softly bounded by 3. At an edge one square is on the pixel's side (Kuwahara 1976)."""
     height, width = image.shape[-2:]
     around = []
     for reach in _REACHES:
@@ -101,7 +101,7 @@ def fine(image: Tensor, noise: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """Two convolutions with what came in added; the level shifts and scales what is between; attention if asked for."""
+    """A residual block of two convolutions, modulated by scale and shift from the noise level; optional attention."""
 
     def __init__(self, before: int, after: int, embedding: int, *, attention: bool = False) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Every place of an image (n c h w) looks at all others, and adds what it finds (Vaswani 2017)."""
+    """Residual self-attention over the positions of feature maps (n c h w) (Vaswani 2017)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class Halved(nn.Module):
 
 
 class Doubled(nn.Module):
-    """The size of what it is joined to next, by nearest neighbours and a convolution."""
+    """Upsampling to the size of the skip connection, by nearest neighbours and a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ class Doubled(nn.Module):
 
 
 class Waves(nn.Module):
-    """Sines and cosines (n k) of levels (n), from slow to fast ones: numbers that a linear layer can tell apart."""
+    """The sinusoidal embedding (n k) of noise levels (n), from low to high frequency."""
 
     speeds: Tensor
 
@@ -180,7 +180,7 @@ class Waves(nn.Module):
 
 
 def _sides(side: int) -> list[int]:
-    """Pixels a side at each level: 32 -> [32, 16, 8]."""
+    """The resolutions of the U-Net: 32 -> [32, 16, 8]."""
     sides = [side]
     while sides[-1] > _SMALLEST:
         sides.append(-(-sides[-1] // 2))
@@ -188,12 +188,12 @@ def _sides(side: int) -> list[int]:
 
 
 def _norm(channels: int) -> nn.GroupNorm:
-    """Normalisation of each image alone, by groups of channels (Wu 2018)."""
+    """Group normalisation (Wu 2018)."""
     return nn.GroupNorm(channels // _GROUP if channels % _GROUP == 0 else 1, channels)
 
 
 def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:
-    """The layer with weights of zero: what it is in adds nothing at first."""
+    """The layer with weights of zero: its residual branch adds nothing at first."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""The layers of ProGAN and StyleGAN2: equalised learning rate, pixel norm, minibatch deviation, modulation, resampling."""
+"""Layers of ProGAN and StyleGAN2: equalised learning rate, pixel norm, minibatch deviation, modulation, resampling."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ FILTER = (1.0, 3.0, 3.0, 1.0)  # Karras 2020, appendix B, of each side; over 8 i
 
 
 class EqualLinear(nn.Linear):
-    """A linear map whose weights are drawn from N(0, 1) and scaled when used (He's constant), so that all layers learn
-    at one pace (Karras 2018, section 4.1); `pace` multiplies that of this one."""
+    """A linear layer with equalised learning rate (Karras 2018, section 4.1): weights from N(0, 1), scaled by He's constant
+    at run time. `pace` multiplies the learning rate of this layer."""
 
     def __init__(self, inputs: int, outputs: int, *, bias: float = 0.0, pace: float = 1.0) -> None:
         super().__init__(inputs, outputs)
@@ -31,9 +31,9 @@ class EqualLinear(nn.Linear):
 
 
 class EqualConv2d(nn.Conv2d):
-    """A convolution that keeps, doubles or halves the size (n c h w), of equalised learning rate.
+    """A convolution with equalised learning rate, optionally with up- or downsampling by 2 (n c h w).
 
-    With "up" it is a transposed convolution, then smoothed; with "down" smoothed, then convolved (Karras 2019, section 2).
+    "up" is a transposed convolution and a low-pass filter; "down" the filter, then a convolution (Karras 2019, section 2).
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class EqualConv2d(nn.Conv2d):
 
 
 class ModulatedConv2d(nn.Conv2d):
-    """A convolution (n c h w) whose weights each image's style scales, input channel by input channel, and which divides
-    by the deviation that this gives each output channel: equations 1 and 3 of Karras 2020.
+    """A convolution (n c h w) with weight modulation by the style, per input channel, and demodulation per output channel:
+    equations 1 and 3 of Karras 2020.
 
-    Computed as a scaling of what goes in and of what comes out, which is the same, and keeps one convolution for all images.
+    Computed by scaling input and output instead of the weights, which is equivalent, with one convolution for all images.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class ModulatedConv2d(nn.Conv2d):
     def forward(  # type: ignore[override]
         self, x: Tensor, w: Tensor, *, odd: bool = False, gain: float = 1.0, noise: Tensor | None = None
     ) -> Tensor:
-        """The features of x (n c h w) in the styles w (n d), all times `gain`; noise (n or 1, 1, h, w) is added."""
+        """The features of x (n c h w) modulated by w (n d), times `gain`; noise (n or 1, 1, h, w) is added."""
         weight = self.weight * self.gain
         s = self.affine(w).float()  # n c
         y = convolve(x * s.to(x.dtype)[..., None, None], weight, resample=self.resample, odd=odd)
@@ -98,7 +98,7 @@ def _drawn(layer: nn.Conv2d) -> None:
 
 
 def demodulation(weight: Tensor, style: Tensor) -> Tensor:
-    """What brings each output channel (n o) back to deviation 1, for weights o c k k and styles n c, in float32."""
+    """The demodulation factors (n o) for weights o c k k and styles n c, in float32."""
     with torch.autocast(weight.device.type, enabled=False):
         variance = style.float().square() @ weight.float().square().sum((2, 3)).t()
     return torch.rsqrt(variance + 1e-8)
@@ -123,7 +123,7 @@ def convolve(
 
 
 def smooth(x: Tensor, around: int, *, step: int = 1, gain: float = 1.0) -> Tensor:
-    """Images (n c h w) with zeros around them, each channel filtered by `FILTER` along both sides; every `step`-th pixel."""
+    """Images (n c h w), zero padded and filtered by `FILTER` along both axes; every `step`-th pixel."""
     taps = x.new_tensor(FILTER, dtype=torch.float32) / sum(FILTER)
     kernel = (gain * taps[:, None] * taps).expand(x.shape[1], 1, -1, -1)
     with torch.autocast(x.device.type, enabled=False):  # a CPU takes ten times as long for it in bfloat16
@@ -136,14 +136,14 @@ def halved(x: Tensor) -> Tensor:
 
 
 def pixel_norm(x: Tensor) -> Tensor:
-    """Each vector (n c ...) brought to mean square 1 over its channels: Karras 2018, section 4.2."""
+    """Pixel norm: each vector (n c ...) scaled to mean square 1 over its channels (Karras 2018, section 4.2)."""
     return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
 
 
 def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:
-    """Features (n c h w) and one channel more: how much they differ within groups of images (Karras 2018, section 3).
+    """Features (n c h w) with a channel of minibatch standard deviation (Karras 2018, section 3).
 
-    Groups are of at most `group` images; the deviation is taken in each place over the group, and its mean is the channel.
+    Groups have at most `group` images; the channel is the mean over positions of the standard deviation in the group.
     """
     n, c, h, w = x.shape
     size = math.gcd(n, group)

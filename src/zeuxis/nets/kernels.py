@@ -1,4 +1,4 @@
-"""Which kernel computes a layer, chosen for each layer and direction by a measurement at the start of training."""
+"""Selection of convolution kernels, per layer and direction, by measurement at the start of training."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from zeuxis.errors import UsageError
 from zeuxis.io.parsing import quote
 from zeuxis.nets.maps import PRODUCTS, Choice, Down, Layer, Up, down, up, weight_gradient
 
-WORTH = 20e6  # operations of a layer below which no kernel is looked for
-_GAIN = 0.9  # of the standard kernel's time, what another may take to be chosen
+WORTH = 20e6  # operations of a layer below which no kernel is measured
+_GAIN = 0.9  # largest share of the standard kernel's time for another kernel
 _AGREE = 1e-5  # relative difference from the standard kernel
 
 
 class Call(NamedTuple):
-    """A call of a layer, as what it computes."""
+    """The signature of a layer's call: operation and shapes."""
 
     map: type[Function]
     layer: Layer
@@ -107,7 +107,7 @@ def name(layer: Layer) -> str:
 
 
 class Using(TorchFunctionMode):
-    """While it lasts, layers are computed by the kernels of the table (of `choose`); all others as ever."""
+    """A context in which the layers of the table (of `choose`) use its kernels; others use the standard ones."""
 
     def __init__(self, table: Mapping[str, str]) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class Using(TorchFunctionMode):
 
 
 def check(table: Mapping[str, str]) -> None:
-    """Raise `UsageError` where the table, out of a file, names a kernel that is not there."""
+    """Raise `UsageError` where the table from a file names an unknown kernel."""
     for layer, text in table.items():
         words = text.split()
         if len(words) != 3 or not set(words) <= {"standard", *PRODUCTS}:
@@ -149,13 +149,19 @@ class _Seeing(TorchFunctionMode):
         return func(*args, **kwargs or {})
 
 
-def choose(step: Callable[[], object], *, seconds: float = 5.0) -> dict[str, str]:
-    """The kernels that win, by layer, among the layers that `step` calls; at most about so many seconds are spent."""
+def called(step: Callable[[], object]) -> list[Layer]:
+    """The layers that `step` calls, each once, in the order in which they come."""
     with _Seeing() as seen:
         step()
+    return list(seen.layers)
+
+
+def choose(step: Callable[[], object], *, seconds: float = 5.0) -> dict[str, str]:
+    """The fastest kernels, by layer, among the layers that `step` calls; within about so many seconds."""
+    layers = called(step)
     end = time.monotonic() + seconds
     table: dict[str, str] = {}
-    for layer in sorted(seen.layers, key=_operations, reverse=True):
+    for layer in sorted(layers, key=_operations, reverse=True):
         if _operations(layer) < WORTH or time.monotonic() > end:
             break
         choice = _fastest(layer)

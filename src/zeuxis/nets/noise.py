@@ -1,4 +1,4 @@
-"""Dropout as the noise of a generator that is given images, not numbers (Isola 2017, section 3.3)."""
+"""Dropout as the noise of an image-to-image generator (Isola 2017, section 3.3)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 
 class Noise(nn.Dropout):
-    """Dropout in training; afterwards at rest but where `drawn` wakes it."""
+    """Dropout, active in training and within `drawn`, otherwise off."""
 
-    share = 0.0  # of the features that are dropped while it is awake
-    sources: tuple[torch.Generator, ...] = ()  # of chance, one for each image
+    share = 0.0  # dropout probability while active
+    sources: tuple[torch.Generator, ...] = ()  # random generators, one per image
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.sources:
@@ -25,7 +25,7 @@ class Noise(nn.Dropout):
 
 @contextlib.contextmanager
 def drawn(network: nn.Module, share: float, seeds: range) -> Iterator[None]:
-    """With the noise of these seeds, one for each image of a batch, which thus does not depend on its neighbours."""
+    """A context with active dropout from these seeds, one per image, independent of the rest of the batch."""
     layers = [layer for layer in network.modules() if isinstance(layer, Noise)]
     sources = tuple(torch.Generator().manual_seed(seed) for seed in seeds) if share else ()
     for layer in layers:

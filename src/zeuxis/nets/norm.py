@@ -12,7 +12,7 @@ Norm = Literal["instance", "batch", "none"]
 
 
 class InstanceNorm(nn.Module):
-    """Each channel of each image (n c h w) to mean 0 and variance 1: what is made of an image is its own affair."""
+    """Instance norm: each channel of each image (n c h w) to mean 0 and variance 1, independent of the batch."""
 
     def forward(self, x: Tensor) -> Tensor:
         # The batch norm of one image at a time: where channels come last, faster than torch's instance norm.
@@ -30,6 +30,6 @@ def norm_layer(kind: Literal["batch", "layer", "instance", "none"], channels: in
 
 
 def padded(image: Tensor, multiple: int) -> Tensor:
-    """Images (n c h w) whose sides are multiples, the last row and column repeated below and to the right."""
+    """Images (n c h w), padded to multiples by replication at the bottom and right."""
     down, right = (-side % multiple for side in image.shape[-2:])
     return F.pad(image, (0, right, 0, down), mode="replicate") if down or right else image

@@ -1,4 +1,4 @@
-"""A discriminator that judges an image patch by patch (Isola 2017, appendix 6.1.2)."""
+"""The PatchGAN discriminator (Isola 2017, appendix 6.1.2)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 from zeuxis.nets.norm import Norm, norm_layer
 
-Field = Literal[1, 16, 70, 286]  # pixels: height and width of the patch that one score sees
+Field = Literal[1, 16, 70, 286]  # receptive field of one score, in pixels
 _HALVINGS = {16: 1, 70: 3, 286: 5}
 _WIDEST = 8  # times the width of the first layer
 
 
 class Patch(nn.Module):
-    """Images (n c h w) to scores (n 1 h' w'), one for each patch of `field` by `field` pixels.
+    """Images (n c h w) to scores (n 1 h' w'), each with a receptive field of `field` by `field` pixels.
 
-    For images of a `size` that leaves no patch so large the last halvings are left out: a score then sees all of one.
+    For images of a smaller `size`, the last strided convolutions are omitted; the receptive field covers the image.
     """
 
     def __init__(self, channels: int, *, width: int, field: Field, norm: Norm, size: int) -> None:
@@ -32,13 +32,13 @@ class Patch(nn.Module):
 
 
 def _pixels(channels: int, width: int, kind: Norm) -> list[nn.Module]:
-    """Convolutions of 1 by 1: a score for each pixel."""
+    """PixelGAN: convolutions of 1 by 1, a score per pixel."""
     second = [nn.Conv2d(width, 2 * width, 1, bias=kind == "none"), norm_layer(kind, 2 * width), nn.LeakyReLU(0.2)]
     return [nn.Conv2d(channels, width, 1), nn.LeakyReLU(0.2), *second, nn.Conv2d(2 * width, 1, 1)]
 
 
 def _convolutions(channels: int, width: int, kind: Norm, halvings: int) -> list[nn.Module]:
-    """Convolutions of 4 by 4: so many halve the size, two more keep it."""
+    """Convolutions of 4 by 4: so many with stride 2, then two with stride 1."""
     layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
     before = width
     for i in range(1, halvings + 1):

@@ -1,4 +1,4 @@
-"""Preconditioning of a denoiser: what its network is given and asked for at each level of noise (Karras 2022, section 5)."""
+"""Preconditioning of a denoiser: scaling of network input and target by noise level (Karras 2022, section 5)."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def edm(sigma: Tensor, data: float) -> Scalings:
 
 
 def epsilon(sigma: Tensor, data: float) -> Scalings:
-    """The network tells the noise (Ho 2020, equation 14); its input is x / alpha times alpha, alpha^2 = 1 / (1 + sigma^2)."""
+    """The network predicts the noise (Ho 2020, equation 14); its input is x / alpha times alpha, alpha^2 = 1 / (1 + sigma^2)."""
     return Scalings(torch.ones_like(sigma), -sigma, 1 / (1 + sigma**2).sqrt())
 
 
 def velocity(sigma: Tensor, data: float) -> Scalings:
-    """The network tells v = alpha noise - sqrt(1 - alpha^2) image (Salimans and Ho 2022, section 4)."""
+    """The network predicts v = alpha noise - sqrt(1 - alpha^2) image (Salimans and Ho 2022, section 4)."""
     alpha = 1 / (1 + sigma**2).sqrt()
     return Scalings(alpha**2, -sigma * alpha, alpha)
 
 
 def flow(sigma: Tensor, data: float) -> Scalings:
-    """The network tells noise - image, how (1 - t) image + t noise moves; sigma = t / (1 - t) (Lipman 2023, section 4.1)."""
+    """The network predicts the velocity noise - image of (1 - t) image + t noise; sigma = t / (1 - t) (Lipman 2023)."""
     clean = 1 / (1 + sigma)  # 1 - t
     return Scalings(clean, -sigma * clean, clean)

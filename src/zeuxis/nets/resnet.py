@@ -1,4 +1,4 @@
-"""A generator of residual blocks between two halvings and two doublings (Johnson 2016; Zhu 2017, appendix 7.2)."""
+"""A ResNet generator: residual blocks between two down- and upsamplings (Johnson 2016; Zhu 2017, appendix 7.2)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zeuxis.nets.norm import Norm, norm_layer, padded
 
 
 class Residual(nn.Module):
-    """Two convolutions, and what came in added to what they give."""
+    """A residual block of two convolutions."""
 
     def __init__(self, channels: int, kind: Norm, dropout: float) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Residual(nn.Module):
 class ResNet(nn.Module):
     """Images (n inputs h w) to images (n outputs h w) in [-1, 1], of any height and width.
 
-    `transposed` doubles by transposed convolutions, `nearest` by `ResizeConv2d`.
+    `transposed` upsamples by transposed convolutions, `nearest` by `ResizeConv2d`.
     """
 
     multiple = 4

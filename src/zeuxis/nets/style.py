@@ -1,4 +1,4 @@
-"""StyleGAN2's networks: a mapping, a synthesis of skips, a residual discriminator (Karras 2020, https://arxiv.org/abs/1912.04958)."""
+"""StyleGAN2's mapping, synthesis and discriminator networks (Karras 2020, https://arxiv.org/abs/1912.04958)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zeuxis.nets.equalised import (
 )
 
 MEMORY = 0.995  # of the mean of w, in steps
-ROOT = 2**0.5  # what keeps the variance: through a leaky ReLU, and over the sum of two branches
+ROOT = 2**0.5  # unit-variance gains: of a leaky ReLU, and of the sum of two branches
 
 
 def widths(size: int, width: int) -> list[int]:
@@ -26,9 +26,9 @@ def widths(size: int, width: int) -> list[int]:
 
 
 class Mapping(nn.Module):
-    """z (n d) to w (n d): the directions of z, which its prior spreads over a sphere, to where images are alike evenly."""
+    """The mapping network, from z (n d), normalised to a sphere, to the less entangled w (n d)."""
 
-    mean: Tensor  # of w (d): the typical image
+    mean: Tensor  # mean of w (d), for truncation
 
     def __init__(self, latent: int, layers: int) -> None:
         super().__init__()
@@ -44,12 +44,12 @@ class Mapping(nn.Module):
 
     @torch.no_grad()
     def remember(self, w: Tensor) -> None:
-        """Move the mean towards that of these w (n d)."""
+        """Update the moving average of w with these (n d)."""
         self.mean.lerp_(w.detach().float().mean(0), 1 - MEMORY)
 
 
 class Block(nn.Module):
-    """Features doubled and convolved again, each time in a style; what they add to the image that came in, doubled too."""
+    """A synthesis block: modulated upsampling and convolution, and its to-RGB output added to the upsampled image."""
 
     def __init__(self, before: int, after: int, style: int, channels: int, size: int, *, noise_injection: bool) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Block(nn.Module):
         return x, made
 
     def _noise(self, place: int, n: int) -> Tensor | None:
-        """What is added (n or 1, 1, h, w): anew in training; later always the same, as an image is its latent's alone."""
+        """Noise (n or 1, 1, h, w): random in training, fixed afterwards, so that the latent determines the image."""
         if self.strengths is None:
             return None
         fixed: Tensor = self.noise[place, None]  # type: ignore[index]
@@ -81,7 +81,7 @@ class Block(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Styles w (n styles d) to images (n c h w): a learned grid, doubled block by block; figure 7, output skips."""
+    """Styles w (n styles d) to images (n c h w): a learned constant, upsampled by blocks; figure 7, output skips."""
 
     def __init__(self, size: int, channels: int, *, width: int, style: int, noise_injection: bool) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class Synthesis(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions, the second of which halves, beside one of 1 by 1; their sum at the variance of one."""
+    """A residual block with downsampling: two convolutions, and a 1 x 1 shortcut; the sum has unit variance."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class Residual(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (n c h w) to scores (n 1): residual halvings, and how much the images of a group differ."""
+    """Images (n c h w) to scores (n 1): residual downsampling blocks, then minibatch standard deviation."""
 
     def __init__(self, size: int, channels: int, *, width: int) -> None:
         super().__init__()

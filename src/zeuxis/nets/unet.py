@@ -1,4 +1,4 @@
-"""The U-Net of pix2pix: an encoder and a decoder whose layers of one size are joined (Ronneberger 2015; Isola 2017)."""
+"""The U-Net of pix2pix: an encoder and a decoder with skip connections (Ronneberger 2015; Isola 2017)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from zeuxis.nets.conv import Upsampling, doubling
 from zeuxis.nets.noise import Noise
 from zeuxis.nets.norm import Norm, norm_layer, padded
 
-_NOISY = 3  # layers of the decoder, from the innermost, that have dropout (Isola 2017, appendix 6.1.1)
+_NOISY = 3  # innermost decoder layers with dropout (Isola 2017, appendix 6.1.1)
 _DEEPEST = 7
 
 
 class UNet(nn.Module):
     """Images (n inputs h w) to images (n outputs h w) in [-1, 1], of any height and width.
 
-    `size` is what it is trained at: it is halved down to 2 or 3 pixels. An image whose sides do not halve so often is
-    padded, and what comes out cut back.
+    The training `size` is downsampled to 2 or 3 pixels. Images with indivisible sides are padded, and the output is
+    cropped.
 
-    `transposed` doubles by transposed convolutions, the last of which makes the image. `nearest` doubles by
-    `ResizeConv2d`, and a convolution at full size makes the image.
+    `transposed` upsamples by transposed convolutions, the last of which outputs the image. `nearest` upsamples by
+    `ResizeConv2d`, and a convolution at full resolution outputs the image.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class UNet(nn.Module):
             _down(before, after, norm, first=i == 0, last=i == depth - 1)
             for i, (before, after) in enumerate(zip([inputs, *widths], widths))
         )
-        # Innermost first; each but that one also sees what the encoder had at its size.
+        # Innermost first; all others also take the skip connection.
         befores = [widths[-1], *(2 * each for each in widths[-2:0:-1])]
         self.ups = nn.ModuleList(
             _up(before, after, norm, upsampling=upsampling, noise=Noise(dropout) if i < _NOISY else nn.Identity())
@@ -64,7 +64,7 @@ class UNet(nn.Module):
 
 
 def _down(before: int, after: int, kind: Norm, *, first: bool, last: bool) -> nn.Sequential:
-    """Half the size. No norm on the image's own contrast, nor on the few pixels that are left at the end."""
+    """Downsampling by 2. No norm on the input layer, which would remove contrast, nor on the few pixels at the bottleneck."""
     kind = "none" if first or last else kind
     activation = nn.Identity() if first else nn.LeakyReLU(0.2)
     return nn.Sequential(activation, nn.Conv2d(before, after, 4, 2, 1, bias=kind == "none"), norm_layer(kind, after))

@@ -31,7 +31,7 @@ def imported(name: str, expected: str) -> Any:
             found: Any = importlib.import_module(module_name)
         for part in path.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, OSError) as error:
+    except (ImportError, AttributeError, SyntaxError, OSError) as error:
         raise UsageError(f"cannot import {name}: {error}; expected {expected}, importable from here") from error
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +16,9 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from zeuxis.io.escaping import printable
+from zeuxis.runtime.streams import lossy
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,31 @@ class Display(Protocol):
 
 
 def open_display(stream: TextIO | None = None) -> Display:
-    """The display that suits the stream (default: stderr)."""
-    stream = stream or sys.stderr
+    """The display that suits the stream (default: stderr); one that fails, as of a lost terminal, ends no run."""
+    stream = lossy(stream or sys.stderr)
     return Bar(stream) if stream.isatty() else Lines(stream)
+
+
+class _Notes(logging.Handler):
+    """Gives what is logged to a display."""
+
+    def __init__(self, display: Display) -> None:
+        super().__init__()
+        self._display = display
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._display.note(record.getMessage())
+
+
+@contextlib.contextmanager
+def noting(display: Display) -> Iterator[None]:
+    """Show what Zeuxis logs, of its cache say, as notes on the display; elsewhere it goes to stderr."""
+    log, notes = logging.getLogger("zeuxis"), _Notes(display)
+    log.addHandler(notes)
+    try:
+        yield
+    finally:
+        log.removeHandler(notes)
 
 
 class Lines:
@@ -73,7 +100,7 @@ class Lines:
         self._stream.flush()
 
     def note(self, text: str) -> None:
-        self._stream.write(text + "\n")
+        self._stream.write(printable(text) + "\n")
         self._stream.flush()
 
     def work(self, what: str, done: int, total: int) -> None:
@@ -107,7 +134,7 @@ class Bar:
         self._live.stop()
 
     def note(self, text: str) -> None:
-        self._live.console.print(Text(text))
+        self._live.console.print(Text(printable(text)))
 
     def work(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
@@ -117,12 +144,12 @@ class Bar:
 
     def tick(self, tick: Tick) -> None:
         bar = _row("training", round(1000 * tick.share), 1000, " ".join(_pace(tick)))
-        self._live.update(Group(bar, Text("  ".join(_game(tick.means)), style="dim")), refresh=True)
+        self._live.update(Group(bar, Text(printable("  ".join(_game(tick.means))), style="dim")), refresh=True)
 
 
 def _row(what: str, done: int, total: int, text: str) -> RenderableType:
     table = Table.grid(padding=(0, 1))
-    table.add_row(Text(what), ProgressBar(total=max(total, 1), completed=done, width=24), Text(text))
+    table.add_row(Text(printable(what)), ProgressBar(total=max(total, 1), completed=done, width=24), Text(text))
     return table
 
 

@@ -14,6 +14,7 @@ from zeuxis.errors import ZeuxisError
 
 PATIENCE = 3.5  # seconds a step may still take once a signal has come: saved and gone within 5
 _ALARM = getattr(signal, "SIGALRM", None)  # Windows has none: there a step is always waited for
+_HANGUP = getattr(signal, "SIGHUP", None)  # the terminal's window is closed, or ssh has lost its connection
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -42,7 +43,10 @@ class Interrupt(KeyboardInterrupt):
 
 
 class Stop:
-    """Receives SIGINT and SIGTERM: the first raises `Interrupt`, at once or where `later` ends; a further SIGINT kills."""
+    """Receives SIGINT, SIGTERM and SIGHUP: the first raises `Interrupt`, at once or where `later` ends.
+
+    A further SIGINT ends the process at once.
+    """
 
     def __init__(self) -> None:
         self.asked = 0  # the signal that has come, or 0
@@ -56,7 +60,7 @@ class Stop:
         return self._process == os.getpid()
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """The handler of SIGINT and SIGTERM."""
+        """The handler of the signals that end a command."""
         if not self.ours:  # a worker that was forked: its parent does the talking
             os._exit(128 + number)
         if self.asked and number == signal.SIGINT:
@@ -120,6 +124,8 @@ def _handlers(stop: Stop) -> Iterator[None]:
     wanted = {signal.SIGINT: stop.receive, signal.SIGTERM: stop.receive}
     if _ALARM is not None:
         wanted[_ALARM] = stop.give_up
+    if _HANGUP is not None and signal.getsignal(_HANGUP) != signal.SIG_IGN:  # ignored: begun under nohup, to stay
+        wanted[_HANGUP] = stop.receive
     before = {number: signal.getsignal(number) for number in wanted}
     try:
         for number, handler in wanted.items():

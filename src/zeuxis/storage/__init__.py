@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from torch import Tensor
 from zeuxis import renamed
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io import files
-from zeuxis.io.guard import check_folder, open_regular
+from zeuxis.io.escaping import printable
+from zeuxis.io.guard import check_folder, open_guarded
 from zeuxis.io.parsing import dump_yaml, parse_json
-from zeuxis.storage.checkpoints import SUFFIX, Check, encode_group, holds, read_checkpoint
+from zeuxis.storage.checkpoints import SUFFIX, LayoutCheck, encode_group, holds, read_checkpoint
 from zeuxis.storage.checkpoints import Checkpoint as Checkpoint
 from zeuxis.storage.models import check_weights as check_weights
 from zeuxis.storage.models import fill as fill
@@ -93,14 +95,17 @@ class Run:
         """The settings of the run, as plain values."""
         config = files.read_yaml(self.path / "config.yaml", follow=False)
         if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
-            raise UsageError(
-                f"{self.path / 'config.yaml'} is not a table of settings (`name: value` lines); correct it"
-            )
+            raise UsageError(f"{self.path / 'config.yaml'} is no table of settings (`name: value` lines); correct it")
         return renamed.config(config)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Replace the settings, as when a resumed run is to go on for longer."""
         files.write_file(self.path / "config.yaml", dump_yaml(dict(config)))
+
+    @property
+    def how_on(self) -> str:
+        """What to type to go on with the run, for a shell."""
+        return f"resume with: zeuxis resume {shlex.quote(str(self.path))}"
 
     @property
     def model_path(self) -> Path:
@@ -145,7 +150,7 @@ class Run:
                 files.discard(other)
         return path
 
-    def load_checkpoint(self, check: Check | None = None) -> Checkpoint | None:
+    def load_checkpoint(self, check: LayoutCheck | None = None) -> Checkpoint | None:
         """The newest checkpoint that is whole, or None before the first; `UsageError` where all are damaged.
 
         `check` is told the types and shapes of its tensors before any is read, and raises `UsageError` where they do not fit.
@@ -195,7 +200,7 @@ class Run:
         path = self.path / "metrics.jsonl"
         if path.exists():
             with files.explained(path, 0):
-                descriptor = open_regular(path, os.O_RDWR)
+                descriptor = open_guarded(path, os.O_RDWR)
                 try:
                     os.fsync(descriptor)
                 finally:
@@ -204,7 +209,7 @@ class Run:
 
     def log(self, line: str, *, patience: float = 2.0) -> None:
         """Add a line to log.txt, with the time."""
-        text = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line.rstrip()}\n"
+        text = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {printable(line.rstrip())}\n"
         _append(self.path / "log.txt", text.encode(errors="backslashreplace"), patience)
 
 
@@ -227,7 +232,7 @@ def _append(path: Path, data: bytes, patience: float) -> None:
 
 
 def _append_once(path: Path, data: bytes) -> None:
-    descriptor = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    descriptor = open_guarded(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         size = os.fstat(descriptor).st_size
         try:

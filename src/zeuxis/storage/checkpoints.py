@@ -18,7 +18,7 @@ from zeuxis.io.parsing import Layout, parse_json, parse_layout, parse_tensors
 SUFFIX = ".safetensors"
 _STATE, _MOST_STATE = "state.json", 1 << 22  # bytes
 _MOST_TENSORS = 20_000  # of a group
-Check = Callable[[Mapping[str, Layout]], None]  # of the layouts by group; raises `UsageError`
+LayoutCheck = Callable[[Mapping[str, Layout]], None]  # of the layouts by group; raises `UsageError`
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ def holds(path: Path, contents: Mapping[str, bytes]) -> bool:
         return False
 
 
-def read_checkpoint(path: Path, skipped: list[str], check: Check | None = None) -> Checkpoint:
+def read_checkpoint(path: Path, skipped: list[str], check: LayoutCheck | None = None) -> Checkpoint:
     """The checkpoint in a folder; `UsageError` where it is damaged, or `check` finds that its tensors do not fit."""
-    sizes = files.listed(path)
+    sizes = files.listed_sizes(path)
     if sizes.get(_STATE, 0) > _MOST_STATE or any(not name.endswith(SUFFIX) for name in sizes.keys() - {_STATE}):
         raise UsageError(f"{path} has files that no checkpoint has; use another copy")
     if check is not None:

@@ -1,4 +1,4 @@
-"""When a run is over, if not by its steps: after minutes by the clock, or after minutes of the processor."""
+"""The time limits of a run: minutes of wall-clock time, or of CPU time."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SAVED = "processor_seconds"  # its name in a checkpoint's state
 
 @dataclass
 class Budget:
-    """The minutes that a run may take, and what is spent of them.
+    """The time limits of a run, and the time spent.
 
-    The clock counts from when this is made. The processor's time is that of the steps alone, all threads together:
-    neither drawing, scoring and saving, nor what else the machine is busy with, changes how far a run comes.
+    Wall-clock time counts from construction. CPU time is that of the steps alone, over all threads. Contact sheets,
+    evaluation, saving and other processes do not change the number of steps of a run.
     """
 
     settings: TrainSettings
@@ -28,16 +28,16 @@ class Budget:
     before: float = 0.0  # of what is spent, that before a resume
 
     def resumed(self, state: Mapping[str, Any]) -> None:
-        """Take over what a checkpoint says was spent; `ValueError` or `TypeError` where that is no number."""
+        """Restore the CPU time from a checkpoint; `ValueError` or `TypeError` where it is no number."""
         self.spent = self.before = check_seconds(state.get(_SAVED, 0.0))
 
     def saved(self) -> dict[str, float]:
-        """What a checkpoint has to say: nothing where the processor's time does not matter, so that equal runs are equal."""
+        """The CPU time for a checkpoint; empty without a CPU limit, so that equal runs have equal checkpoints."""
         return {} if self.settings.cpu_minutes is None else {_SAVED: self.spent}
 
     @contextlib.contextmanager
     def step(self) -> Iterator[None]:
-        """A step of training, whose time counts."""
+        """A timed training step."""
         start = time.process_time()
         try:
             yield
@@ -46,22 +46,22 @@ class Budget:
 
     @property
     def used_up(self) -> bool:
-        """Whether the processor's minutes are over, so that not even one more step is taken."""
+        """Whether the CPU minutes are spent, so that no further step starts."""
         return self.settings.cpu_minutes is not None and self.spent >= 60 * self.settings.cpu_minutes
 
     @property
     def over(self) -> bool:
-        """Whether the minutes of the clock or of the processor are over."""
+        """Whether the wall-clock or CPU minutes are spent."""
         minutes = self.settings.minutes
         return self.used_up or (minutes is not None and self.clock >= 60 * minutes)
 
     @property
     def clock(self) -> float:
-        """Seconds by the clock."""
+        """Seconds of wall-clock time."""
         return time.monotonic() - self.begin
 
     def shares(self) -> list[tuple[float, float]]:
-        """Of each limit in minutes: the share that is spent, and the seconds by the clock that are left at this pace."""
+        """For each limit: the share spent, and the wall-clock seconds left at the current pace."""
         clock, found = self.clock, []
         if (minutes := self.settings.minutes) is not None:
             found.append((clock / max(60 * minutes, 1e-9), max(0.0, 60 * minutes - clock)))
@@ -70,6 +70,6 @@ class Budget:
         return found
 
     def _pace(self) -> float:
-        """Seconds by the clock in which the processor spends one on steps."""
+        """Wall-clock seconds per CPU second of training steps."""
         used = self.spent - self.before
         return self.clock / used if used > 0 else 1.0

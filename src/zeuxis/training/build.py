@@ -14,17 +14,19 @@ from zeuxis.errors import UsageError
 from zeuxis.io.parsing import quote
 from zeuxis.metrics import extractors, vgg
 from zeuxis.model import Model, UsesFeatures, options_of
+from zeuxis.options import check_declaration
 from zeuxis.runtime.device import choose_device, choose_precision, choose_threads
 from zeuxis.runtime.progress import Display
 from zeuxis.training.loggers import check_tensorboard
+from zeuxis.training.players import check_parameters
 from zeuxis.training.settings import TrainSettings
 
 
 def options_in_force(
     family: type[Model], *, shape: Mapping[str, Any], preset: str | None, given: Mapping[str, Any]
 ) -> dict[str, tuple[Any, str]]:
-    """Each option that is not at its default, and where its value is from: given wins over the preset, and that over the
-    `shape` of a named set. `UsageError` where the family has no such preset or option."""
+    """The options with values other than the default, and their origins: explicit values win over the preset, the preset
+    over the `shape` of a named set. `UsageError` where the family has no such preset or option."""
     if preset is not None and preset not in family.presets:
         there = f"choose one of {', '.join(family.presets)}" if family.presets else "leave --preset out"
         raise UsageError(f"--preset is {preset!r}, and {family.family()} has no such preset; {there}")
@@ -45,8 +47,9 @@ def values_in_force(
     return {name: value for name, (value, _) in found.items()}
 
 
-def check_names(family: type[Model], options: Mapping[str, Any]) -> None:
-    """Raise `UsageError` at a name that is no option of the family."""
+def check_options(family: type[Model], options: Mapping[str, Any]) -> None:
+    """Raise `UsageError` where the family has no option of a name, or does not declare its options as a dataclass does."""
+    check_declaration(family)
     known = [f.name for f in options_of(family)]
     for name in options.keys() - set(known):
         near = difflib.get_close_matches(name, known, n=1)
@@ -54,7 +57,7 @@ def check_names(family: type[Model], options: Mapping[str, Any]) -> None:
         raise UsageError(f"{family.family()} has no option {quote(name)}; {hint}")
 
 
-def prepare(
+def prepare_model(
     settings: TrainSettings,
     family: type[Model],
     options: Mapping[str, Any],
@@ -62,7 +65,7 @@ def prepare(
     *,
     weights_of: str | None,
 ) -> tuple[TrainSettings, Model]:
-    """The settings as this machine fills them in, and the model; what cannot work is said before any data is read."""
+    """The settings resolved for this computer, and the model; invalid options raise before data is read."""
     device = choose_device(settings.device)
     if settings.tensorboard:
         check_tensorboard()
@@ -85,10 +88,11 @@ def build(
     device: torch.device,
     weights_of: str | None = None,
 ) -> Model:
-    """A model whose first weights are a function of the seed (drawn on the CPU), or those of the model `weights_of`."""
-    check_names(family, options)
+    """A model initialised from the seed (on the CPU), or with the weights of the model `weights_of`."""
+    check_options(family, options)
     torch.manual_seed(seed)
     model = family(**options)
+    check_parameters(model)
     if weights_of is not None:
         storage.fill(
             model, storage.read_model_folder(weights_of, lambda _, shapes: storage.check_weights(model, shapes))[1]

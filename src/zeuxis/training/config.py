@@ -1,4 +1,4 @@
-"""What stands in a run's `config.yaml`: everything that is needed to repeat the run, versions included."""
+"""The `config.yaml` of a run: everything needed to reproduce it, versions included."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OF_THE_BITS = ("seed", "batch_size", "micro_batches", "ema_half_life", "precisi
 
 
 def versions() -> dict[str, str]:
-    """The versions on which the bits of a run depend, and where it runs."""
+    """The versions and the platform on which the bits of a run depend."""
     return {
         "zeuxis": __version__,
         "python": platform.python_version(),
@@ -37,7 +37,7 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Family, data, options and settings of a run; `fingerprint` and `images` tell the decoded data."""
+    """Family, data, options and settings of a run; `fingerprint` and `images` identify the decoded data."""
 
     family: str
     data: DataSpec
@@ -60,8 +60,8 @@ class Recipe:
     def going_on(
         self, steps: int | None, minutes: float | None, cpu_minutes: float | None = None, *, done: int = 0
     ) -> Recipe:
-        """The recipe with other ends, after so many steps; the processor's minutes, which a resume does not begin anew,
-        stay if none is given. Where the steps are all done, minutes are asked for more."""
+        """The recipe with new limits, after so many steps. CPU minutes, which a resume does not reset, stay if none are
+        given. Once all steps are done, minutes extend the run."""
         asked = (steps, minutes, cpu_minutes) != (None, None, None)
         cpu_minutes = cpu_minutes if asked else self.settings.cpu_minutes
         if steps is None and not (asked and (self.settings.steps or 0) <= done):
@@ -71,7 +71,7 @@ class Recipe:
 
 
 def read(values: Mapping[str, Any]) -> Recipe:
-    """The recipe out of the values in `config.yaml`; `UsageError` says what is wrong with them."""
+    """The recipe from the values in `config.yaml`; `UsageError` where they are invalid."""
     family, data, fingerprint = (_take(values, name, str) for name in ("family", "data", "fingerprint"))
     options, settings, made_with = (_take(values, name, dict) for name in ("options", "settings", "versions"))
     known = {f.name for f in dataclasses.fields(TrainSettings)}
@@ -83,12 +83,12 @@ def read(values: Mapping[str, Any]) -> Recipe:
     kernels.check(chosen)
     images = _take(values, "images", int)
     asked = TrainSettings(**settings)
-    spec = selected_by(asked, DataSpec.parse(data), suits="crop")
+    spec = selected_by(asked, DataSpec.stored(data), suits="crop")
     return Recipe(family, spec, options, asked, fingerprint, images, made_with, chosen)
 
 
 def selected_by(settings: TrainSettings, data: DataSpec, *, suits: ResizeMode) -> DataSpec:
-    """The data as the settings select from it; `suits` is the resize mode that `auto` stands for."""
+    """The data with the selection of the settings; `suits` is the resize mode of `auto`."""
     return dataclasses.replace(data.resized(settings.resize_mode, suits=suits), max_images=settings.max_images)
 
 

@@ -1,4 +1,4 @@
-"""The contact sheets of a run: real images once, what the average makes of the same seeds or sources, what is inside it."""
+"""The contact sheets of a run: real images, images of the EMA for fixed seeds or sources, and visualisations."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _COLUMNS = 8
 
 @dataclass(frozen=True)
 class Reals:
-    """What samples are seen beside: real images (n c h w); how diverse they are (None where there are too few to tell); and,
-    for a model that translates, the sources and truths that it is shown on."""
+    """The references of the contact sheets: real images (n c h w), their diversity (None where too few), and for a
+    translator the sources and targets."""
 
     images: Tensor
     diversity: float | None
     examples: Batch | None = None
 
     def compare(self, samples: Tensor) -> dict[str, float]:
-        """The samples' diversity (n c h w), that of real images being 1, as a column of a row of metrics."""
+        """The diversity of samples (n c h w), relative to real images, as a column of the metrics."""
         if not self.diversity:
             return {}
         return {"samples/diversity": diagnostics.diversity(samples) / self.diversity}
@@ -38,7 +38,7 @@ class Reals:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Images that a model made (n c h w), and the tiles (m c h w, in [-1, 1]) of the sheet that shows them, row by row."""
+    """Images by a model (n c h w), and the tiles (m c h w, in [-1, 1]) of their contact sheet, row by row."""
 
     made: Tensor
     tiles: Tensor
@@ -46,7 +46,7 @@ class Sheet:
 
 
 def look_at(source: Source, count: int, *, held_out: Source | None = None) -> tuple[Sheet, Reals]:
-    """The first of the source's images, of `count` there are; what samples are seen beside, of held-out pairs if any."""
+    """The references: the first of the source's `count` images, and held-out pairs if any."""
     batch = source.batch(0, min(COUNT, count))
     diversity = diagnostics.diversity(batch.image) if len(batch.image) > 1 else None
     if batch.source is None:
@@ -57,9 +57,9 @@ def look_at(source: Source, count: int, *, held_out: Source | None = None) -> tu
 
 @torch.no_grad()
 def samples(model: Model, reals: Reals) -> Sheet | None:
-    """What a model makes of the fixed seeds, or of the examples; None of one that does neither.
+    """Samples of the fixed seeds, or translations of the examples; None for other models.
 
-    A translation stands between its source and the truth; where there is a way back, what it makes of the truth follows.
+    Each row: source, translation, target; then the translation of the target where there is a reverse direction.
     """
     if isinstance(model, Latent):
         made = model.sample(COUNT)
@@ -75,7 +75,7 @@ def samples(model: Model, reals: Reals) -> Sheet | None:
 
 @torch.no_grad()
 def inside(model: Model, reals: Reals) -> dict[str, Sheet]:
-    """By name: what the family shows of itself, and of one that encodes real images made again."""
+    """The family's diagnostics by name, and reconstructions where it has an encoder."""
     found = dict(model.diagnostics())
     if isinstance(model, Encoder):
         given = reals.images[: COUNT // 2]
@@ -84,7 +84,7 @@ def inside(model: Model, reals: Reals) -> dict[str, Sheet]:
 
 
 def draw(sheet: Sheet, path: Path) -> Image.Image:
-    """Write a contact sheet; what was written."""
+    """Write a contact sheet; the image."""
     files.make_folder(path.parent)
     picture = images.sheet(sheet.tiles.cpu(), columns=sheet.columns)
     images.write_png(picture, path)
@@ -92,6 +92,6 @@ def draw(sheet: Sheet, path: Path) -> Image.Image:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, if it is not there already as it should be."""
+    """Write a text file, unless it has that content already."""
     if not path.exists() or path.read_text(encoding="utf-8") != text:
-        files.write_file(path, text.encode())
+        files.write_file(path, text.encode(errors="backslashreplace"))

@@ -1,4 +1,4 @@
-"""What can be seen to go wrong in a training run, by name, and what to change: functions of its rows of metrics."""
+"""Failure modes of a training run and their remedies, detected from its rows of metrics."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-WARM_UP = 20_000  # images before anything is judged: at first all samples look alike, and every game is one-sided
-WON_REAL, WON_FAKE = 0.95, 0.05  # mean probabilities beyond which the discriminator has no doubt left
+WARM_UP = 20_000  # images before any check: early samples have little diversity, and the discriminator leads
+WON_REAL, WON_FAKE = 0.95, 0.05  # mean probabilities beyond which the discriminator is saturated
 WINDOW = 5  # rows of metrics in succession that must agree
 # Diversity of samples, that of real images being 1: a VAE, whose samples are soft, has 0.4 to 0.5, a good GAN 0.8 to 1.2.
 COLLAPSED = 0.25
-ACTIVE, KL = 0.05, 0.5  # share of latents in use, and nats per image, below which a posterior has collapsed
+ACTIVE, KL = 0.05, 0.5  # share of active units, and KL in nats per image, below which a posterior has collapsed
 
 Row = Mapping[str, float]
 
@@ -54,7 +54,7 @@ def diversity(images: Tensor) -> float:
 
 
 def findings(rows: Sequence[Row], options: Mapping[str, object]) -> list[Finding]:
-    """What the rows of metrics (oldest first) say about the run as it is now."""
+    """The findings in the rows of metrics (oldest first) of a run."""
     if not rows or rows[-1].get("images", 0) < WARM_UP:
         return []
     return [Finding(name, f"{name}: {seen}; {advice(name, options)}") for name, seen in _seen(rows)]
@@ -69,16 +69,19 @@ def _seen(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
         )
     spread = _last(rows, "samples/diversity", 1)
     if spread and spread[0] < COLLAPSED:
-        yield "collapse", f"the samples differ only {spread[0]:.2f} times as much as real images do"
+        yield "collapse", f"the diversity of the samples is only {spread[0]:.2f} times that of real images"
     yield from _posterior(rows)
 
 
 def _posterior(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
     active, kl = _last(rows, "latent/active_units", WINDOW), _last(rows, "latent/kl", WINDOW)
     if len(active) == WINDOW and max(active) < ACTIVE:
-        yield "posterior collapse", f"only {active[-1]:.0%} of the latents carry anything, so every image decodes alike"
+        yield (
+            "posterior collapse",
+            f"only {active[-1]:.0%} of the latent units are active, so all reconstructions look alike",
+        )
     elif len(kl) == WINDOW and max(kl) < KL:
-        yield "posterior collapse", f"the latents carry {kl[-1]:.2f} nats per image, so every image decodes alike"
+        yield "posterior collapse", f"the KL is {kl[-1]:.2f} nats per image, so all reconstructions look alike"
 
 
 def _last(rows: Sequence[Row], name: str, n: int) -> list[float]:
@@ -87,11 +90,11 @@ def _last(rows: Sequence[Row], name: str, n: int) -> list[float]:
 
 
 def advice(name: str, options: Mapping[str, object]) -> str:
-    """What to change against the finding of that name, for a family with these options."""
+    """The remedy for a finding, given the options of the family."""
     steps = [text.format(value=options[flag]) for flag, text in _ADVICE[name].items() if flag in options]
     return ", or ".join(steps[:2]) or "try another --seed or a smaller model"
 
 
-def news(found: Sequence[Finding], told: Mapping[str, int], step: int, *, every: int) -> list[Finding]:
-    """Those of the findings that were not told (name -> step) within the last `every` steps."""
-    return [finding for finding in found if step - told.get(finding.name, -every) >= every]
+def news(found: Sequence[Finding], reported: Mapping[str, int], step: int, *, every: int) -> list[Finding]:
+    """The findings that were not reported (name -> step) within the last `every` steps."""
+    return [finding for finding in found if step - reported.get(finding.name, -every) >= every]

@@ -1,4 +1,4 @@
-"""What a training run would take, found by a few steps on noise."""
+"""The time and memory of a training run, measured by a few steps on noise."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from zeuxis.model import Batch, Clock, Model, Translator
 from zeuxis.runtime import signals
 from zeuxis.runtime.device import choose_device, choose_precision, choose_threads, memory_kept, peak_memory
 from zeuxis.training import engine
+from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
 from zeuxis.training.build import build, options_in_force
 from zeuxis.training.settings import TrainSettings
 
@@ -26,7 +27,7 @@ _SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Pace:
-    """From a step on: the seconds that one takes by the clock, and of the processor, all threads together."""
+    """From a step on: wall-clock seconds and CPU seconds (all threads) per step."""
 
     first: int
     seconds: float
@@ -35,8 +36,8 @@ class Pace:
 
 @dataclass(frozen=True)
 class Plan:
-    """Options in force, and the origin of those that are no defaults; parameters per network; bytes of weights with average
-    and optimizers; measured peak; the pace in each phase of the training."""
+    """The options, and the origins of those not at their default; parameters per network; bytes of weights with EMA and
+    optimizer states; measured peak memory; the pace in each phase of the training."""
 
     options: dict[str, Any]
     origins: dict[str, str]  # by option: "given", "preset paper", "data set"
@@ -48,11 +49,11 @@ class Plan:
     batch_size: int
 
     def seconds(self, steps: int) -> float:
-        """By the clock, what so many steps take."""
+        """The wall-clock time of so many steps."""
         return sum(pace.seconds * (min(steps, end) - pace.first) for pace, end in self._spans() if pace.first < steps)
 
     def steps(self, seconds: float, *, core: bool = False) -> float:
-        """How many steps a time is enough for: by the clock, or of the processor."""
+        """The number of steps within a wall-clock or CPU time."""
         for pace, end in self._spans():
             taken = max(pace.core_seconds if core else pace.seconds, 1e-9)
             done = pace.first + seconds / taken
@@ -91,16 +92,18 @@ def plan_run(
 ) -> Plan:
     """Build the model and take a few steps on noise; no data is read and nothing is written.
 
-    `shape` are the options that a named set decides.
+    `shape` are the options of a named set.
     """
     chosen = options_in_force(family, shape=shape or {}, preset=settings.preset, given=options)
+    batch_size = settings.batch_size or family.batch_size
+    check_micro_batches(batch_size, settings.micro_batches)
     with signals.signals():
         device = choose_device(settings.device)
         precision = choose_precision(settings.precision, device, suits=family.bf16)
         settings = dataclasses.replace(settings, precision=precision)
         choose_threads(settings.threads, tell=lambda text: None)
         model = build(family, {name: value for name, (value, _) in chosen.items()}, seed=settings.seed, device=device)
-        batch_size = settings.batch_size or family.batch_size
+        check_one_image(model, _Noise(model), settings)
         with memory_kept():
             state = engine.State.start(model)
             clocks = [clock for clock in model.schedule_breakpoints(batch_size) if clock.step < settings.last_step]
@@ -119,7 +122,7 @@ def plan_run(
 
 
 def _parameters(model: Model) -> dict[str, int]:
-    """How many numbers each network has to learn, and each parameter that stands in the model itself."""
+    """Trainable parameters of each network, and of the model itself."""
     found: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         part = name.split(".")[0]
@@ -128,7 +131,7 @@ def _parameters(model: Model) -> dict[str, int]:
 
 
 def _measure(state: engine.State, clock: Clock, settings: TrainSettings, batch_size: int, most: float) -> Pace:
-    """The median step from a time on, after the first, which also allocates; about `most` seconds are spent, or less."""
+    """The median time of steps after the first, which also allocates, in at most about `most` seconds."""
     state.clock = clock
     taken: list[tuple[float, float]] = []
     begin = last = (time.monotonic(), time.process_time())

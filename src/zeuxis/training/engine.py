@@ -1,4 +1,4 @@
-"""The loop: one step of any game, an iterator of steps, the average of the weights, the state that resuming needs."""
+"""The training step of any family, the iterator of steps, the EMA of the weights, and the state for resuming."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from zeuxis import renamed
-from zeuxis.errors import DivergedError
 from zeuxis.io.parsing import Layout
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.kernels import WORTH, Using, choose
 from zeuxis.training import restoring
+from zeuxis.training.divergence import FiniteCheck
+from zeuxis.training.players import check_parameters, optimizer_of, parameters_of
 
 Precision = Literal["fp32", "bf16"]
 Tensors = dict[str, dict[str, Tensor]]
@@ -37,7 +38,7 @@ class Source(Protocol):
 
 @dataclass
 class State:
-    """All that a step changes: weights, their average, optimizers, clock, and the running sums of what was reported."""
+    """The training state: weights, their EMA, optimizers, clock, and running sums of the reports."""
 
     model: Model
     average: Model
@@ -47,14 +48,15 @@ class State:
 
     @classmethod
     def start(cls, model: Model) -> State:
-        """The state before the first step; the model is laid out for convolutions (channels last) in place."""
+        """The state before the first step; the model is converted to channels last, in place."""
+        check_parameters(model)
         model.train()
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = copy.deepcopy(model).drop_training_only().eval().requires_grad_(False)
         return cls(model, average, model.optimizers())
 
     def tensors(self) -> Tensors:
-        """Everything that is a tensor, as named groups: one file each in a checkpoint."""
+        """All tensors in named groups, one file each in a checkpoint."""
         groups: Tensors = {"model": dict(self.model.state_dict()), "average": dict(self.average.state_dict())}
         for player, optimizer in self.optimizers.items():
             groups[f"optimizer-{player}"] = restoring.optimizer_tensors(optimizer)
@@ -62,7 +64,7 @@ class State:
         return groups
 
     def scalars(self) -> dict[str, Any]:
-        """Everything else, as plain values."""
+        """The rest of the state, as plain values."""
         groups = {player: optimizer.state_dict()["param_groups"] for player, optimizer in self.optimizers.items()}
         return {"step": self.clock.step, "images": self.clock.images, "optimizers": groups}
 
@@ -71,7 +73,7 @@ class State:
         restoring.check_layouts(layouts, self.model, self.average, self.optimizers)
 
     def restore(self, tensors: Mapping[str, Mapping[str, Tensor]], scalars: Mapping[str, Any]) -> None:
-        """Take over what `tensors` and `scalars` once gave, bit for bit; `ValueError` where they are not of such a state."""
+        """Restore the state from `tensors` and `scalars`, bit for bit; `ValueError` where they are not of such a state."""
         self.check({group: restoring.layout_of(values) for group, values in tensors.items()})
         restoring.check_values(tensors)
         restoring.check_scalars(scalars, self.optimizers)
@@ -83,7 +85,7 @@ class State:
         self.clock = Clock(scalars["step"], scalars["images"])
 
     def take_means(self) -> dict[str, float]:
-        """The means of what was reported since the last call; the sums start anew."""
+        """The mean reports since the last call; resets the sums."""
         means = {name: float(pair[0] / pair[1]) for name, pair in self.sums.items()}
         self.sums = {}
         return means
@@ -97,7 +99,7 @@ class State:
 
 @dataclass(frozen=True)
 class Progress:
-    """One step done: the time, what was reported (`player/term` -> a tensor that nobody has waited for), the state."""
+    """A finished step: the clock, the report (`player/term` -> unsynchronised tensor), the state."""
 
     clock: Clock
     report: dict[str, Tensor]
@@ -119,12 +121,11 @@ def train(
 ) -> Iterator[Progress]:
     """Train until the clock shows `steps`, yielding after every step.
 
-    `half_life` of the average is in images; `micro_batches` splits a batch to save memory; `kernels` are those of
-    `choose_kernels`. Data order and noise are functions of (seed, step), so a state restored from a checkpoint goes on
-    with the same bits.
+    `half_life` of the EMA is in images; `micro_batches` splits a batch to save memory; `kernels` come from
+    `choose_kernels`. Data order and noise are functions of (seed, step), so a restored state continues bit for bit.
     """
     state = resume or State.start(model)
-    watch = _Watch(eager=model.device.type == "cpu")
+    watch = FiniteCheck(eager=model.device.type == "cpu")
     while state.clock.step < steps:
         clock = state.clock
         batch = data.batch(clock.images, batch_size)
@@ -148,9 +149,9 @@ def train_step(
     micro_batches: int = 1,
     precision: Precision = "fp32",
 ) -> dict[str, Tensor]:
-    """Play one step of the model's game; the terms of each turn, detached, as `player/term`, their sum as `player/loss`.
+    """Take one training step; the detached terms of each turn as `player/term`, their sum as `player/loss`.
 
-    With `micro_batches` > 1 the games of the parts run side by side, so every player sees the mean gradient before it moves.
+    With `micro_batches` > 1 the turns of all parts run in lockstep: every optimizer step uses the mean gradient.
     """
     games = [model.losses(part, clock) for part in split(batch, micro_batches)]
     report: dict[str, Tensor] = {}
@@ -164,7 +165,12 @@ def train_step(
             player, terms = turn
             _note(report, player, terms, len(games))
             if player is not None:
-                _note(report, None, {f"{player}/loss": _backward(optimizers[player], terms, len(games))}, 1)
+                _note(
+                    report,
+                    None,
+                    {f"{player}/loss": _backward(optimizer_of(player, optimizers, model), terms, len(games))},
+                    1,
+                )
         if player is not None:
             report[f"{player}/grad_norm"] = _move(optimizers[player], model.lr_scale(clock))
 
@@ -172,10 +178,9 @@ def train_step(
 def choose_kernels(
     model: Model, batch: Batch, *, steps: float = math.inf, micro_batches: int = 1, seconds: float = 5.0
 ) -> dict[str, str]:
-    """The kernels that are fastest here for the layers of the model's steps on such batches, by layer: in every phase
-    that begins in so many `steps`.
+    """The fastest kernels on this computer, by layer, for batches like these, in every phase that begins within `steps`.
 
-    Layers with the most operations come first; those that are not reached within about so many seconds stay as they are.
+    Layers with the most operations come first; layers beyond the time limit keep their kernels.
     """
     most = 2 * len(batch.image) * model.size**2 * max(p.numel() for p in model.parameters())
     if model.device.type != "cpu" or most < WORTH:  # no layer can have more operations than that
@@ -199,14 +204,14 @@ def split(batch: Batch, micro_batches: int) -> list[Batch]:
 
 
 def average_weight(clock: Clock, batch_size: int, ema_half_life: int) -> float:
-    """What the average keeps of itself at this step; early on, when the weights still race, its memory is shorter."""
+    """The EMA decay at this step; shorter early on, when the weights change fast."""
     reach = min(float(ema_half_life), 0.05 * clock.images)
     return float(0.5 ** (batch_size / max(reach, 1e-8)))
 
 
 @torch.no_grad()
 def update_average(average: Model, model: Model, keep: float) -> None:
-    """Move the average towards the model: floating-point weights and buffers mixed, counters copied."""
+    """Update the EMA: floating-point weights and buffers are averaged, counters copied."""
     new = model.state_dict()
     old = average.state_dict()
     mixed = [name for name, value in old.items() if value.is_floating_point()]
@@ -216,7 +221,7 @@ def update_average(average: Model, model: Model, keep: float) -> None:
 
 
 def hash_seed(seed: int, position: int) -> int:
-    """A 63-bit seed from two numbers: near ones give unrelated streams."""
+    """A 63-bit seed, hashed from two numbers: neighbouring numbers give unrelated streams."""
     digest = hashlib.blake2b(f"{seed}/{position}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
@@ -229,10 +234,6 @@ def _seed(seed: int, device: torch.device) -> None:
         torch.manual_seed(seed)
 
 
-def _parameters(optimizer: Optimizer) -> list[Tensor]:
-    return [p for group in optimizer.param_groups for p in group["params"]]
-
-
 def _note(report: dict[str, Tensor], player: str | None, terms: Mapping[str, Tensor], micro_batches: int) -> None:
     for term, value in terms.items():
         if term == "loss" and player is not None:
@@ -243,16 +244,16 @@ def _note(report: dict[str, Tensor], player: str | None, terms: Mapping[str, Ten
 
 
 def _backward(optimizer: Optimizer, terms: Mapping[str, Tensor], micro_batches: int) -> Tensor:
-    """Add the player's gradient of this part's share of its loss; that share."""
+    """Accumulate the gradient of this micro-batch's share of the player's loss; that share."""
     loss = torch.stack([value.float() for value in terms.values()]).sum() / micro_batches
     # Only the player whose turn it is gets gradients; the others' weights are not even differentiated.
-    loss.backward(inputs=_parameters(optimizer))  # type: ignore[no-untyped-call]
+    loss.backward(inputs=parameters_of(optimizer))  # type: ignore[no-untyped-call]
     return loss
 
 
 def _move(optimizer: Optimizer, lr_scale: float = 1.0) -> Tensor:
-    """Step the player, its learning rates multiplied by `lr_scale` for this step alone; the norm of its gradient."""
-    gradients = [p.grad for p in _parameters(optimizer) if p.grad is not None]
+    """Step the optimizer, learning rates scaled by `lr_scale` for this step alone; the gradient norm."""
+    gradients = [p.grad for p in parameters_of(optimizer) if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
     given = [group["lr"] for group in optimizer.param_groups]
     for group, lr in zip(optimizer.param_groups, given):
@@ -262,32 +263,3 @@ def _move(optimizer: Optimizer, lr_scale: float = 1.0) -> Tensor:
         group["lr"] = lr
     optimizer.zero_grad(set_to_none=True)
     return norm
-
-
-class _Watch:
-    """Finds the first number that is not finite; looks at once on a CPU, every 16 steps where looking means waiting."""
-
-    def __init__(self, *, eager: bool) -> None:
-        self._patience = 1 if eager else 16
-        self._seen: list[tuple[int, dict[str, Tensor]]] = []
-
-    def see(self, step: int, report: dict[str, Tensor]) -> None:
-        self._seen.append((step, report))
-        if len(self._seen) >= self._patience:
-            self.flush()
-
-    def flush(self) -> None:
-        """Raise `DivergedError` at the first term that is not finite."""
-        seen, self._seen = self._seen, []
-        if not seen or bool(torch.isfinite(torch.stack([v for _, report in seen for v in report.values()]).sum())):
-            return
-        for step, report in seen:
-            for name, value in report.items():
-                if not math.isfinite(value.item()):
-                    raise _diverged(step, name, value.item())
-
-
-def _diverged(step: int, name: str, value: float) -> DivergedError:
-    player, _, term = name.rpartition("/")
-    what = f"the gradient of {player}" if term == "grad_norm" else f"the term '{term}' of {player}"
-    return DivergedError(f"{what} is {value} at step {step}; try a lower --lr, or another --seed")

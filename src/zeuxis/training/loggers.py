@@ -1,4 +1,4 @@
-"""The same rows and sheets for TensorBoard, where it was asked for."""
+"""TensorBoard events of rows and contact sheets, where enabled."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Events:
             self._writer.add_image("samples", np.asarray(sheet.convert("RGB")), step, dataformats="HWC")
 
     def close(self) -> None:
-        """Write what is still waiting, and end the writer's thread."""
+        """Flush pending events, and end the writer's thread."""
         if self._writer:
             self._writer.close()
 
@@ -47,6 +47,6 @@ def _summary_writer() -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UsageError(
-            "--tensorboard needs a package that is not here; install it: pip install zeuxis[tensorboard]"
+            "--tensorboard needs the package tensorboard; install it with: pip install 'zeuxis[tensorboard]'"
         ) from None
     return SummaryWriter

@@ -1,4 +1,4 @@
-"""A training run in its folder: rows, sheets and checkpoints at steps that depend on the step alone."""
+"""The training loop of a run: rows of metrics, contact sheets and checkpoints at fixed steps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def due(step: int, every: int, *, first: int = 1) -> bool:
 
 @dataclass
 class Training:
-    """A run under way: what it writes to, what it learns from, and the state that every step changes."""
+    """A run in progress: its outputs, its data, and the training state."""
 
     run: Run
     recipe: Recipe
@@ -54,7 +54,7 @@ class Training:
     settled: bool  # whether the row and the sheet that are due at the clock's step are there
     rows: list[dict[str, Any]]  # of metrics, the newest
     saved: int  # the step of the newest checkpoint, or -1
-    told: dict[str, int] = field(default_factory=dict, init=False)  # warnings given -> their step
+    warned: dict[str, int] = field(default_factory=dict, init=False)  # warnings given -> their step
 
     @property
     def step(self) -> int:
@@ -62,7 +62,7 @@ class Training:
         return self.state.clock.step
 
     def go(self) -> None:
-        """Train to the end; whatever ends it earlier is logged, and a signal leaves a checkpoint behind."""
+        """Train to the end; an earlier end is logged, and a signal saves a checkpoint."""
         try:
             self._go()
         except Interrupt as interrupt:
@@ -151,7 +151,7 @@ class Training:
         self._warn()
 
     def _draw(self) -> dict[str, float]:
-        """Draw the contact sheet, and what is inside; how diverse what the model made is, real images being 1."""
+        """Draw the contact sheets; the diversity of the samples relative to real images."""
         # A model may draw numbers (a Markov chain does): as a function of the step, whatever was drawn before.
         torch.manual_seed(engine.hash_seed(self.recipe.settings.seed, self.step))
         for name, shown in contact_sheets.inside(self.state.average, self.reals).items():
@@ -162,7 +162,7 @@ class Training:
         return self.reals.compare(sheet.made)
 
     def _score(self) -> dict[str, float]:
-        """Score the average; the best so far becomes the model, before the row that says so is there."""
+        """Evaluate the EMA; the best so far is saved as the model, before its row is written."""
         assert self.evaluation is not None
         torch.manual_seed(engine.hash_seed(self.recipe.settings.seed, self.step))
         scores = self.evaluation.scores(self.state.average)
@@ -176,13 +176,13 @@ class Training:
         return scores
 
     def _best(self) -> float | None:
-        """The best score before this step, out of the run's rows, so that a resumed run knows it too."""
+        """The best score before this step, from the run's rows, so that a resume keeps it."""
         return self.evaluation.best(self.run.metrics(), before=self.step) if self.evaluation else None
 
     def _warn(self) -> None:
         found = diagnostics.findings(self.rows, self.recipe.options)
-        for finding in diagnostics.news(found, self.told, self.step, every=_REPEAT * self.recipe.settings.log_every):
-            self.told[finding.name] = self.step
+        for finding in diagnostics.news(found, self.warned, self.step, every=_REPEAT * self.recipe.settings.log_every):
+            self.warned[finding.name] = self.step
             self._say(f"warning: {finding.message}")
 
     def _say(self, text: str) -> None:
@@ -190,7 +190,7 @@ class Training:
         self.run.log(text)
 
     def save(self) -> None:
-        """Write a checkpoint, and the model as it is to be used; never numbers that are not finite."""
+        """Write a checkpoint and the model; raise before writing values that are not finite."""
         with self.stop.later():
             tensors = self.state.tensors()
             check_finite(tensors, self.step)
@@ -214,17 +214,16 @@ class Training:
         self._say(f"done at step {self.step:,}: {self.run.path / 'model'}")
 
     def _leave(self, interrupt: Interrupt) -> Stopped:
-        """Save where the state is whole; what to tell."""
-        how_on = f"go on with: zeuxis resume {self.run.path}"
+        """Save where the state is consistent; the `Stopped` to raise."""
         if interrupt.cut:
             lost = (
                 "the newest checkpoint is step " + str(self.saved) if self.saved >= 0 else "no checkpoint was due yet"
             )
-            return interrupt.stopped(f"{interrupt} in the middle of step {self.step + 1}; {lost}; {how_on}")
+            return interrupt.stopped(f"{interrupt} during step {self.step + 1}; {lost}; {self.run.how_on}")
         with contextlib.suppress(Interrupt):  # raised where the signal is no longer held back
             if self.saved != self.step:
                 self.save()
-        return interrupt.stopped(f"{interrupt}, saved at step {self.step}; {how_on}")
+        return interrupt.stopped(f"{interrupt}, saved at step {self.step}; {self.run.how_on}")
 
     def _farewell(self, error: ZeuxisError) -> None:
         with contextlib.suppress(ZeuxisError, Interrupt), self.stop.later():  # the disk may be what is full
@@ -234,18 +233,18 @@ class Training:
         if self.saved < 0:
             return "no checkpoint was due yet, nothing was saved"
         return (
-            f"the checkpoint of step {self.saved} is kept, but resuming it would meet the same number again: "
-            f"start anew, with --init-from {self.run.path} if its weights are still good"
+            f"the checkpoint of step {self.saved} is kept, but resuming it would diverge again: "
+            f"start a new run, with --init-from {self.run.path} if its weights are still good"
         )
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Whether the memory of the device, or of the computer (a plain `RuntimeError` in torch), was not enough."""
+    """Whether the device or the host (a plain `RuntimeError` in torch) ran out of memory."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 class _Pace:
-    """Shows how the run stands, as often as its display wants; only then are reports read from the device."""
+    """Shows the progress at the rate of the display; only then are reports read from the device."""
 
     def __init__(self, work: Training) -> None:
         self._work, self._begin = work, time.monotonic()
@@ -279,7 +278,7 @@ class _Pace:
 
 
 def peek(state: State) -> dict[str, float]:
-    """What was reported since the last row, per turn of its player: a term of every 16th turn counts a 16th."""
+    """Mean reports since the last row, per turn of the player: a term of every 16th turn counts a 16th."""
     if not state.sums:
         return {}
     pairs = dict(zip(state.sums, torch.stack(list(state.sums.values())).cpu().tolist()))

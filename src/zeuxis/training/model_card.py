@@ -1,8 +1,11 @@
-"""The model card: the README.md that stands beside saved weights."""
+"""The model card: the README.md beside saved weights."""
 
 from __future__ import annotations
 
+import sys
+
 from zeuxis import families
+from zeuxis.io.escaping import markdown, markdown_code
 from zeuxis.model import Clock, Model, Translator
 from zeuxis.training.config import Recipe
 
@@ -11,20 +14,25 @@ _TRANSLATE = "images = zeuxis.translate(model, sources)  # n c h w, in [-1, 1], 
 _TELLING = ("batch_size", "seed", "precision", "micro_batches", "resize_mode", "max_images", "hflip", "init_from")
 
 
+def _first_line(model: Model) -> str:
+    """The summary in the docstring of the family's module."""
+    return (sys.modules[type(model).__module__].__doc__ or "").strip().partition("\n")[0]
+
+
 def card(recipe: Recipe, clock: Clock, model: Model) -> str:
-    """What the model is, what it learned from and how it was made, in Markdown."""
-    data = recipe.data.title
-    about = "" if ":" in recipe.family else families.summary(recipe.family)
-    options = "\n".join(f"| {name} | {value} |" for name, value in recipe.options.items())
-    settings = ", ".join(f"{name} {getattr(recipe.settings, name)}" for name in _TELLING)
-    made_with = ", ".join(f"{name} {version}" for name, version in recipe.versions.items())
+    """The model, its training data and its training settings, in Markdown."""
+    data, code = markdown(recipe.data.title), markdown_code(recipe.data.title)
+    about = _first_line(model) if ":" in recipe.family else families.summary(recipe.family)
+    options = "\n".join(f"| {markdown(name)} | {markdown(str(value))} |" for name, value in recipe.options.items())
+    settings = ", ".join(f"{name} {markdown(str(getattr(recipe.settings, name)))}" for name in _TELLING)
+    made_with = ", ".join(f"{markdown(name)} {markdown(str(version))}" for name, version in recipe.versions.items())
     return f"""\
 # {recipe.family} on {data}
 
 {about}
 
 Trained by Zeuxis for {clock.step:,} steps ({clock.images:,} images seen) on {recipe.images:,} images of
-`{data}` (fingerprint `{recipe.fingerprint}`). These are the averaged weights.
+`{code}` (fingerprint `{markdown_code(recipe.fingerprint)}`). The weights are the EMA.
 
 ```python
 import zeuxis
@@ -39,6 +47,6 @@ model = zeuxis.load("path/to/this/folder")
 Settings: {settings}.
 Made with {made_with}.
 
-A model shows what its data holds: biases and gaps of the images are in it too, and a small set may be remembered
-rather than learned. The rights to the images are not given with the weights.
+The model reproduces the biases and gaps of its training data, and may have memorized images of a small data set.
+The weights grant no rights to the training images.
 """

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from zeuxis import renamed
 from zeuxis.io.parsing import TORCH_NAMES, Layout, quote
 from zeuxis.model import Model
+from zeuxis.training.players import parameters_of
 
 _TYPES = {getattr(torch, name): kind for kind, name in TORCH_NAMES.items()}
 _MOST_TERMS = 1000  # that a family reports
@@ -152,7 +153,7 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Give an optimizer what `optimizer_tensors` once gave, after it was checked; its settings are the fresh ones."""
     fresh = optimizer.state_dict()["param_groups"]
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    parameters = parameters_of(optimizer)
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split("/", 1)

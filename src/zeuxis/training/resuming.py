@@ -15,7 +15,7 @@ from zeuxis.model import Model
 from zeuxis.runtime.progress import Display
 from zeuxis.storage import Checkpoint, Run
 from zeuxis.training.budget import Budget
-from zeuxis.training.build import check_names, prepare
+from zeuxis.training.build import check_options, prepare_model
 from zeuxis.training.config import Recipe
 from zeuxis.training.engine import State
 
@@ -31,7 +31,7 @@ class Resumed:
 
 def take_up(run: Run, recipe: Recipe, family: type[Model], display: Display) -> Resumed:
     """The state of the run as it was saved; `UsageError` where no checkpoint is whole, or one is not of this run."""
-    check_names(family, recipe.options)
+    check_options(family, recipe.options)
     # Without memory: neither the options nor the checkpoint are trusted yet.
     unfilled = State.start(build_unfilled(family, recipe.options, run.path / "config.yaml"))
 
@@ -43,7 +43,7 @@ def take_up(run: Run, recipe: Recipe, family: type[Model], display: Display) -> 
 
     checkpoint = run.load_checkpoint(check)
     weights_of = None if checkpoint else recipe.settings.init_from
-    settings, model = prepare(recipe.settings, family, recipe.options, display, weights_of=weights_of)
+    settings, model = prepare_model(recipe.settings, family, recipe.options, display, weights_of=weights_of)
     state = State.start(model)
     if checkpoint is None:
         return Resumed(state)

@@ -1,4 +1,4 @@
-"""A training run from its first word to its last: started, or resumed exactly where it was."""
+"""A training run from start to end: new, or resumed exactly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 from zeuxis.data import DataSpec, Pack
 from zeuxis.data.batches import PackSource, PairSource, open_data, open_pairs_of, source_of
 from zeuxis.data.pairs import Pairs
+from zeuxis.data.places import missing, paths_of
 from zeuxis.errors import DataError, UsageError
+from zeuxis.io.paths import check_apart
 from zeuxis.judging.periodic import PeriodicEvaluation
 from zeuxis.judging.reference import choose_reference
 from zeuxis.judging.translation import choose_pairs
@@ -20,12 +22,13 @@ from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
 from zeuxis.runtime import signals
 from zeuxis.runtime.device import choose_device, choose_precision, memory_kept
-from zeuxis.runtime.progress import Display, open_display
+from zeuxis.runtime.progress import Display, noting, open_display
 from zeuxis.runtime.signals import Interrupt, Stop, Stopped
 from zeuxis.storage import Checkpoint, Run
 from zeuxis.training import contact_sheets, engine
+from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
 from zeuxis.training.budget import Budget
-from zeuxis.training.build import prepare, values_in_force
+from zeuxis.training.build import prepare_model, values_in_force
 from zeuxis.training.config import Recipe, read, selected_by, versions
 from zeuxis.training.dry_run import Plan, plan_run
 from zeuxis.training.engine import State
@@ -47,29 +50,30 @@ def start(
 ) -> Path:
     """Train a model of the family on the data in a new run folder; that folder, once the run is done.
 
-    Raises `UsageError`, `DataError`, `DivergedError`, `DiskFullError`, or `Stopped` after a signal; the run is then as
-    it was at its newest checkpoint.
+    Raises `UsageError`, `DataError`, `DivergedError`, `DiskFullError`, or `Stopped` after a signal; the newest
+    checkpoint then remains.
     """
     with _on_stage(display) as (stop, shown):
+        check_apart(settings.out, paths_of(data))
         data = data.with_source(family.degradation if issubclass(family, Translator) else None)
         data = selected_by(settings, data, suits=family.resize_mode)
         settings = dataclasses.replace(settings, resize_mode=data.resize_mode)
         options = values_in_force(family, shape=data.own_shape, preset=settings.preset, given=options)
-        settings, model = prepare(settings, family, options, shown, weights_of=settings.init_from)
+        check_micro_batches(settings.batch_size or family.batch_size, settings.micro_batches)
+        settings, model = prepare_model(settings, family, options, shown, weights_of=settings.init_from)
         pack = _open(data, model, shown)
         chosen = _kernels(settings, model, pack)
-        where = data.absolute()  # a resume may begin in another folder
-        recipe = Recipe(
-            family.family(), where, model.options, settings, pack.fingerprint, len(pack), chosen_kernels=chosen
-        )
+        about = family.family(), data.absolute()  # a resume may begin in another folder
+        recipe = Recipe(*about, model.options, settings, pack.fingerprint, len(pack), chosen_kernels=chosen)
+        source = _batches(recipe, model, pack)
         scorer = _periodic_evaluation(recipe, model, shown)
         with stop.later():
             run = Run.create(
                 settings.out, settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}", recipe.values()
             )
         with run.lock():
-            shown.note(f"run {run.path}")
-            _train(run, recipe, Resumed(State.start(model)), pack, scorer, stop=stop, display=shown)
+            _announce(run, pack, shown)
+            _train(run, recipe, Resumed(State.start(model)), source, scorer, stop=stop, display=shown)
     return run.path
 
 
@@ -82,10 +86,10 @@ def resume_run(
     family: type[Model] | str | None = None,
     display: Display | None = None,
 ) -> Path:
-    """Go on with a run, bit for bit as if it had never stopped, to its last step or to `steps`; its folder.
+    """Resume a run, bit for bit as if never interrupted, to its last step or to `steps`; its folder.
 
-    `minutes` counts from now, `core_minutes` from when the run was first given some. A run of a family outside Zeuxis is
-    only resumed when `family` names that class.
+    `minutes` counts from now, `core_minutes` from the first limit of the run. A run of a family outside Zeuxis needs
+    `family` to name its class.
     """
     with _on_stage(display) as (stop, shown):
         found = Run.open(run)
@@ -94,15 +98,15 @@ def resume_run(
         resumed = take_up(found, recipe, trusted(recipe.family, family), shown)
         recipe = recipe.going_on(steps, minutes, cpu_minutes, done=resumed.state.clock.step)
         _check_steps(resumed.checkpoint, recipe.settings)
-        pack = _open(recipe.data, resumed.state.model, shown)
-        _check_same(recipe, pack)
+        model = resumed.state.model
+        source = _batches(recipe, model, _reopened(found, recipe, model, shown))
         check_identity(resumed.checkpoint, recipe)
-        scorer = _periodic_evaluation(recipe, resumed.state.model, shown)
+        scorer = _periodic_evaluation(recipe, model, shown)
         with found.lock():  # nothing is written before
             _check_untouched(found, resumed.checkpoint)
             if steps is not None or cpu_minutes is not None:
                 found.write_config(recipe.values())
-            _train(found, recipe, resumed, pack, scorer, stop=stop, display=shown)
+            _train(found, recipe, resumed, source, scorer, stop=stop, display=shown)
     return found.path
 
 
@@ -111,7 +115,7 @@ def _on_stage(display: Display | None) -> Iterator[tuple[Stop, Display]]:
     """Signals received and the display open; a signal before the first step ends the run with nothing lost."""
     with signals.signals() as stop:
         try:
-            with display or open_display() as shown:
+            with display or open_display() as shown, noting(shown):
                 yield stop, shown
         except Interrupt as interrupt:
             raise interrupt.stopped(f"{interrupt}; nothing is lost") from None
@@ -121,8 +125,16 @@ def _open(data: DataSpec, model: Model, display: Display) -> Pack | Pairs:
     return open_data(data, model, progress=lambda done, total: display.work("reading images", done, total))
 
 
+def _announce(run: Run, data: Pack | Pairs, display: Display) -> None:
+    """Name the run, and say what of its data is passed over."""
+    display.note(f"run {run.path}")
+    packs = [data] if isinstance(data, Pack) else [data.source, data.image]
+    for line in dict.fromkeys(line for pack in packs for line in pack.passed_over):
+        display.note(line)
+
+
 def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[str, str]:
-    """The kernels that are fastest here, where they may be chosen."""
+    """The fastest convolution kernels on this computer, where enabled."""
     source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
     if settings.kernels != "auto" or settings.precision != "fp32" or not model.needs <= source.columns:
         return {}
@@ -133,18 +145,25 @@ def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[
         return {}
 
 
-def _check_same(recipe: Recipe, pack: Pack | Pairs) -> None:
+def _reopened(run: Run, recipe: Recipe, model: Model, display: Display) -> Pack | Pairs:
+    """The data that the run began with; what to do where it has gone or changed."""
+    if gone := missing(recipe.data):
+        raise UsageError(
+            f"{gone} is no longer there; if it was moved, write where it is after `data:` in {run.path / 'config.yaml'}"
+        )
+    pack = _open(recipe.data, model, display)
     if pack.fingerprint != recipe.fingerprint:
         raise DataError(
             f"{recipe.data} has changed since the run began ({len(pack):,} images, {recipe.images:,} then): "
-            "going on would not be exact; restore it, or start a new run with --init-from this one"
+            "resuming would not be exact; restore the data, or start a new run with --init-from this one"
         )
+    return pack
 
 
 def _check_steps(checkpoint: Checkpoint | None, settings: TrainSettings) -> None:
     if checkpoint and settings.last_step < checkpoint.step:
         raise UsageError(
-            f"the run is at step {checkpoint.step}, beyond {settings.last_step}; say how far to go on, "
+            f"the run is at step {checkpoint.step}, beyond {settings.last_step}; choose a later end "
             "with --steps or --minutes"
         )
 
@@ -160,16 +179,15 @@ def _train(
     run: Run,
     recipe: Recipe,
     resumed: Resumed,
-    pack: Pack | Pairs,
+    source: PackSource | PairSource,
     scorer: PeriodicEvaluation | None,
     *,
     stop: Stop,
     display: Display,
 ) -> None:
     state, checkpoint, settled = resumed.state, resumed.checkpoint, resumed.settled
-    model, step, budget = state.model, state.clock.step, Budget(recipe.settings)
-    source = _batches(recipe, model, pack)
-    reals = _reals(run, recipe, model, source, len(pack))
+    step, budget = state.clock.step, Budget(recipe.settings)
+    reals = _reals(run, recipe, state.model, source, recipe.images)
     if checkpoint:
         budget.resumed(checkpoint.state)
     # A row that is still owed may have been written by a run that was then killed.
@@ -182,16 +200,17 @@ def _train(
 
 
 def _batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | PairSource:
-    """The batches of the run, if they have what the model learns from."""
+    """The batches of the run, if the data has what the losses need."""
     settings = recipe.settings
     source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
     if missing := model.needs - source.columns:
         raise DataError(f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have")
+    check_one_image(model, source, settings)
     return source
 
 
 def _periodic_evaluation(recipe: Recipe, model: Model, display: Display) -> PeriodicEvaluation | None:
-    """The evaluation during training, where it was asked for."""
+    """The periodic evaluation, where enabled."""
     settings = recipe.settings
     if not settings.evaluate_every:
         return None
@@ -204,7 +223,7 @@ def _periodic_evaluation(recipe: Recipe, model: Model, display: Display) -> Peri
 
 
 def _reals(run: Run, recipe: Recipe, model: Model, source: PackSource | PairSource, count: int) -> contact_sheets.Reals:
-    """What samples are seen beside; the sheet of real images is drawn if it is not there."""
+    """The references of the contact sheets; the sheet of real images is written if missing."""
     sheet, reals = contact_sheets.look_at(source, count, held_out=_held_out(recipe, model))
     if not (run.path / "reals.png").exists():
         contact_sheets.draw(sheet, run.path / "reals.png")
@@ -212,7 +231,7 @@ def _reals(run: Run, recipe: Recipe, model: Model, source: PackSource | PairSour
 
 
 def _held_out(recipe: Recipe, model: Model) -> PairSource | None:
-    """Pairs that a model which translates does not learn from, where there are such."""
+    """Held-out pairs for a translator, where there are any."""
     parted = recipe.data.held_out(contact_sheets.EXAMPLES)
     if not isinstance(model, Translator) or parted is None:
         return None
@@ -224,14 +243,14 @@ def _greet(run: Run, recipe: Recipe, checkpoint: Checkpoint | None, display: Dis
     what = f"{recipe.family} on {recipe.data} ({recipe.images:,} images)"
     run.log(f"resumed at step {checkpoint.step:,}: {what}" if checkpoint else f"began: {what}")
     if recipe.chosen_kernels and not checkpoint:
-        run.log(f"kernels other than the standard ones are faster here for {len(recipe.chosen_kernels)} layers")
+        run.log(f"faster convolution kernels chosen for {len(recipe.chosen_kernels)} layers")
     for reason in checkpoint.skipped if checkpoint else ():
-        display.note(f"warning: a newer checkpoint was left out: {reason}")
+        display.note(f"warning: a newer checkpoint was skipped: {reason}")
     now = versions()
     changed = [
         f"{name} {recipe.versions.get(name)} -> {now[name]}" for name in now if recipe.versions.get(name) != now[name]
     ]
     if changed:
         display.note(
-            f"warning: not the versions that the run began with, so it may not go on bit for bit: {', '.join(changed)}"
+            f"warning: versions changed since the start of the run, so resuming may be inexact: {', '.join(changed)}"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from zeuxis.io.paths import expanded
 from zeuxis.options import Device, Kernels, Precision, Preset, ResizeModeOrAuto, checked_options, option
 
 STEPS = 20_000  # that a run takes if nothing else is said
@@ -96,4 +97,6 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         for name, value in checked_options(self):
-            object.__setattr__(self, name, value)  # frozen: the check may have made a float of an int
+            # Frozen: the check may have made a float of an int. Of the settings `out` and `init_from` are paths.
+            path = name in ("out", "init_from") and isinstance(value, str)
+            object.__setattr__(self, name, expanded(value) if path else value)

@@ -1,0 +1,159 @@
+"""The images of a pack on disk: a memory-mapped file under a checksum for each block, verified when it is first read."""
+
+from __future__ import annotations
+
+import math
+import os
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+import numpy as np
+
+from zeuxis.errors import DataError
+from zeuxis.io import cache, files
+from zeuxis.io.images import Array
+
+_BLOCK = 1 << 20  # bytes, or one image if that is larger: a block holds whole images
+_THREADS = 4  # that sum blocks at once where all images are wanted; the sums run without Python's lock
+
+
+class SummedWriter:
+    """Writes images of `image_bytes` each to a file; `sums` are those of its blocks."""
+
+    def __init__(self, file: BinaryIO, image_bytes: int) -> None:
+        self._file, self._length = file, _images_per_block(image_bytes)
+        self._done: list[str] = []
+        self._block, self._count = bytearray(), 0
+
+    def write(self, image: memoryview) -> None:
+        """Append one image."""
+        self._file.write(image)
+        self._block += image
+        self._count += 1
+        if self._count == self._length:
+            self._close_block()
+
+    def sums(self) -> list[str]:
+        """A sum for each block, the last one included, which may be shorter."""
+        if self._count:
+            self._close_block()
+        return self._done
+
+    def _close_block(self) -> None:
+        self._done.append(cache.checksum(self._block))
+        self._block, self._count = bytearray(), 0
+
+
+class CheckedImages:
+    """Images (n h w c, uint8), memory-mapped; `DataError` where those that are read are not those that were written."""
+
+    def __init__(self, array: Array, sums: Sequence[str] = (), file: BinaryIO | None = None) -> None:
+        self._array, self._sums, self._file = array, sums, file
+        self._length = _images_per_block(math.prod(array.shape[1:]))
+        self._good = np.zeros(len(sums), bool)  # blocks that have been verified, each once in the life of this object
+        self._all_good = not len(sums)
+        if file is not None:
+            weakref.finalize(self, file.close)
+
+    @classmethod
+    def open(cls, path: Path, shape: tuple[int, int, int, int], sums: Sequence[str]) -> CheckedImages:
+        """The images in a file; `OSError` or `ValueError` where it has another size. While they live, none evicts them."""
+        file = path.open("rb", buffering=0)
+        try:
+            cache.hold(file, path)
+            array = np.memmap(file, np.uint8, mode="r")
+            found = cls(array.reshape(shape), sums, file)
+            if len(sums) != math.ceil(shape[0] / found._length):
+                raise ValueError(f"{len(sums)} sums are not those of {shape[0]} images")
+            return found
+        except BaseException:
+            file.close()
+            raise
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array; nothing is read for it."""
+        shape: tuple[int, ...] = self._array.shape
+        return shape
+
+    @property
+    def nbytes(self) -> int:
+        """Of the array; nothing is read for it."""
+        return self._array.nbytes
+
+    def __deepcopy__(self, memo: object) -> CheckedImages:
+        """Itself: what is on disk is never written again."""
+        return self
+
+    def rows(self, places: Array) -> Array:
+        """The images at these places, copied; only their blocks are verified."""
+        try:
+            self._check_size()
+            if not self._all_good:
+                blocks = np.unique(np.asarray(places) % len(self._array) // self._length)
+                for block in blocks[~self._good[blocks]].tolist():
+                    self._check(block)
+                self._all_good = bool(self._good.all())
+        except ValueError as error:
+            refuse(self._path, str(error))
+        found: Array = self._array[places]
+        return found
+
+    def whole(self) -> Array:
+        """All of them, verified, as the memory-mapped array itself."""
+        try:
+            self.verify()
+        except ValueError as error:
+            refuse(self._path, str(error))
+        return self._array
+
+    def verify(self) -> None:
+        """`ValueError`, which says what was found, where any block is damaged."""
+        self._check_size()
+        if not self._all_good:
+            with ThreadPoolExecutor(_THREADS) as pool:
+                list(pool.map(self._check, np.flatnonzero(~self._good).tolist()))
+            self._all_good = True
+
+    @property
+    def _path(self) -> Path:
+        return Path(os.fsdecode(self._file.name)) if self._file is not None else Path()
+
+    def _check_size(self) -> None:
+        """A file that is cut while it is mapped would end the process by a signal when it is read."""
+        if self._file is not None:
+            size = os.fstat(self._file.fileno()).st_size
+            if size != self._array.nbytes:
+                raise ValueError(f"it has {size:,} bytes, expected {self._array.nbytes:,}")
+
+    def _check(self, block: int) -> None:
+        start = block * self._length
+        end = min(start + self._length, len(self._array))
+        try:
+            data = self._bytes(start, end)
+        except OSError as error:
+            raise ValueError(f"it cannot be read ({error.strerror or error})") from None
+        if cache.checksum(data) != self._sums[block]:
+            raise ValueError(f"images {start:,} to {end - 1:,} are not those that were written")
+        self._good[block] = True
+
+    def _bytes(self, start: int, end: int) -> bytes | memoryview:
+        """Read by a call where there is one: of a disk that fails it returns an error, where a mapping ends the process."""
+        size = math.prod(self._array.shape[1:])
+        if self._file is None or not hasattr(os, "pread"):
+            return np.ascontiguousarray(self._array[start:end]).data.cast("B")
+        return os.pread(self._file.fileno(), (end - start) * size, start * size)
+
+
+def refuse(path: Path, found: str) -> NoReturn:
+    """Discard the pack that a damaged file is in, so that the next start builds it again, and raise `DataError`."""
+    files.discard(path.parent)
+    what = f"delete the folder {path.parent}" if path.parent.exists() else "its pack was removed from the cache"
+    raise DataError(f"{path} is damaged: {found}; {what}, and start again: the images are then decoded anew")
+
+
+def _images_per_block(image_bytes: int) -> int:
+    return max(1, _BLOCK // image_bytes)
