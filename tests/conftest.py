@@ -13,6 +13,14 @@ import hypothesis
 import pydantic  # noqa: F401  (as a user's family may: where it is loaded, cyclopts holds values against annotations)
 import pytest
 
+from waiting import PATIENCE
+from zeuxis.data import workers
+
+# Whatever terminal the tests were started from.
+os.environ |= {"COLUMNS": "80", "LINES": "24"}
+for _name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(_name, None)
+
 RELEASE = os.environ.get("ZEUXIS_RELEASE") == "1"
 
 hypothesis.settings.register_profile(
@@ -31,6 +39,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     base = tmp_path_factory.getbasetemp()
     root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     os.environ["ZEUXIS_CACHE"] = str(root / "zeuxis-cache")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_workers() -> None:
+    """Processes that decode may begin as late as a busy machine lets them."""
+    workers._PATIENCE = PATIENCE
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from commandline import typed
+from waiting import PATIENCE
 from zeuxis import api, capabilities, families, registry
 from zeuxis.errors import UsageError
 from zeuxis.io import files
@@ -86,7 +87,7 @@ def test_the_step_that_chooses_kernels_leaves_no_trace(name: str, monkeypatch: p
     monkeypatch.setattr(choosing, "WORTH", 0.0)
     monkeypatch.setattr(choosing, "_winner", lambda compute: "blas")
     chosen, plain = State.start(build(name)), State.start(build(name))
-    table = engine.choose_kernels(chosen.model, Images(chosen.model).batch(0, 4))
+    table = engine.choose_kernels(chosen.model, Images(chosen.model).batch(0, 4), seconds=PATIENCE)
     assert first_difference(chosen, plain) is None
     layers = (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)
     assert bool(table) == any(isinstance(module, layers) for module in chosen.model.modules())

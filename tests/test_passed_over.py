@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import random
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from PIL import Image
 
 from commandline import typed
 from test_data import opened, png, some, write, zipped
+from waiting import quick
 from zeuxis.data.passed_over import by_reason
 from zeuxis.data.report import inspect
 from zeuxis.io.frames import count_frames
@@ -61,9 +61,8 @@ def test_damaged_files_are_counted_without_harm(kind: str) -> None:
         broken = bytearray(data)
         for _ in range(4):
             broken[rng.randrange(len(data))] = rng.randrange(256)
-        begin = time.perf_counter()
-        assert count_frames(bytes(broken)) >= 1
-        assert time.perf_counter() - begin < 2
+        with quick(2.0):
+            assert count_frames(bytes(broken)) >= 1
     for other in (b"", b"GIF8", b"II*\0", b"\xff\xd8\xff\xe0", png(kind="JPEG"), b"text"):
         assert count_frames(other) == 1
 

@@ -131,6 +131,18 @@ def test_a_distribution_in_the_current_folder_is_not_installed(
     assert "no family is called 'evil'" in refused("train", "evil", "digits")
 
 
+def test_names_are_found_where_the_current_folder_is_gone(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("my-gans", "my_gan = my_gans:MyGAN", {"my_gans": GAN})
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    gone.rmdir()
+    assert families.find("my_gan").family() == "my_gan"
+
+
 def test_the_built_in_family_of_a_name_wins_and_a_note_says_so(install: Install) -> None:
     install("my-gans", "gan = my_gans:MyGAN\nmy_gan = my_gans:MyGAN", {"my_gans": GAN})
     assert families.find("gan").__module__ == "zeuxis.families.gan"

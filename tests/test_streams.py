@@ -127,8 +127,8 @@ def test_a_display_that_fails_ends_nothing() -> None:
     lossy(None).write("nobody hears it")
 
 
-def in_a_terminal(at: Path, *, hangup: signal.Handlers, steps: str) -> tuple[subprocess.Popen[bytes], int]:
-    """Begin a training run in a terminal of its own; its process, and the terminal's other end."""
+def in_a_terminal(at: Path, *, hangup: signal.Handlers) -> tuple[subprocess.Popen[bytes], int]:
+    """Begin a training run, a very long one, in a terminal of its own; its process, and the terminal's other end."""
     import fcntl
     import termios
 
@@ -139,7 +139,7 @@ def in_a_terminal(at: Path, *, hangup: signal.Handlers, steps: str) -> tuple[sub
         fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
 
     process = subprocess.Popen(
-        [sys.executable, "-m", "zeuxis", "train", "vae", "birds", *SHORT, "--steps", steps, "--log-every", "1"],
+        [sys.executable, "-m", "zeuxis", "train", "vae", "birds", *SHORT, "--steps", "100k", "--log-every", "1"],
         cwd=at,
         stdin=theirs,
         stdout=subprocess.DEVNULL,
@@ -156,33 +156,38 @@ def rows_of(at: Path) -> int:
     return sum(path.read_text().count("\n") for path in at.glob("runs/*/metrics.jsonl"))
 
 
-def wait_for_rows(at: Path, process: subprocess.Popen[bytes], terminal: int) -> None:
-    """Until some steps are logged; what the terminal shows is read, so that nobody waits to write to it."""
-    os.set_blocking(terminal, False)
+def wait_for_rows(at: Path, process: subprocess.Popen[bytes], terminal: int | None = None) -> None:
+    """Until five more steps are logged; what the terminal shows is read, so that nobody waits to write to it."""
+    before = rows_of(at)
 
     def logged() -> bool:
         assert process.poll() is None
         with contextlib.suppress(OSError):  # nothing shown yet
-            os.read(terminal, 1 << 16)
-        return rows_of(at) >= 5
+            if terminal is not None:
+                os.read(terminal, 1 << 16)
+        return rows_of(at) >= before + 5
 
-    wait_for(logged, "five rows")
+    wait_for(logged, "five more rows")
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs terminals")
 @pytest.mark.parametrize("ignored", [False, True])
 def test_a_terminal_that_closes(birds: Path, ignored: bool) -> None:
-    """Saved and gone with 128 + SIGHUP; begun under nohup, on to the end although nobody looks on."""
-    hangup = signal.SIG_IGN if ignored else signal.SIG_DFL
-    process, terminal = in_a_terminal(birds, hangup=hangup, steps="60" if ignored else "100k")
+    """Saved and gone with 128 + SIGHUP; begun under nohup, it goes on although nobody looks on."""
+    process, terminal = in_a_terminal(birds, hangup=signal.SIG_IGN if ignored else signal.SIG_DFL)
     try:
+        os.set_blocking(terminal, False)
         wait_for_rows(birds, process, terminal)
         os.close(terminal)
-        assert process.wait(PATIENCE) == (0 if ignored else 129)
+        if ignored:
+            wait_for_rows(birds, process)
+            process.terminate()
+        assert process.wait(PATIENCE) == (143 if ignored else 129)
     finally:
         process.kill()
         process.wait()
     (run,) = (birds / "runs").glob("0*")
     checkpoint = storage.Run.open(run).load_checkpoint()
-    assert checkpoint is not None and (checkpoint.step == 60 if ignored else checkpoint.step >= 5)
-    assert ignored or f"ended by SIGHUP, saved at step {checkpoint.step}" in (run / "log.txt").read_text()
+    assert checkpoint is not None and checkpoint.step >= (10 if ignored else 5)
+    name = "SIGTERM" if ignored else "SIGHUP"
+    assert f"ended by {name}, saved at step {checkpoint.step}" in (run / "log.txt").read_text()

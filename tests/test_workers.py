@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from test_data import opened, png, processes_of, reasons, some, write
-from waiting import wait_for
+from waiting import PATIENCE, wait_for
 from zeuxis.data import workers
 from zeuxis.errors import DataError
 
@@ -181,5 +181,5 @@ def test_no_child_that_hangs_outlives_its_build(number: signal.Signals, hanging:
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
         wait_for(lambda: list(hanging.glob("hangs-*")), "a child that hangs")
         process.send_signal(number)
-        assert process.wait(30) != 0
+        assert process.wait(PATIENCE) != 0
     wait_for(lambda: not processes_of(cache), "the end of the children")

@@ -74,8 +74,11 @@ def name_of(owner: type) -> str | None:
 def _search_path() -> tuple[str, ...]:
     """Where distributions are installed. The current folder is not such a place: data that is unpacked into it must not
     name code to run."""
-    here = os.path.realpath(os.curdir)
-    return tuple(place for place in sys.path if os.path.realpath(place) != here)
+    try:
+        here = os.path.realpath(os.curdir)
+        return tuple(place for place in sys.path if os.path.realpath(place) != here)
+    except OSError:  # the current folder has been removed
+        return tuple(filter(os.path.isabs, sys.path))
 
 
 @lru_cache(maxsize=8)

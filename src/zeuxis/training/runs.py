@@ -154,7 +154,8 @@ def _reopened(run: Run, recipe: Recipe, model: Model, display: Display) -> Pack 
     pack = _open(recipe.data, model, display)
     if pack.fingerprint != recipe.fingerprint:
         raise DataError(
-            f"{recipe.data} has changed since the run began ({len(pack):,} images, {recipe.images:,} then): "
+            f"{recipe.data} has changed since the run began ({len(pack):,} images, {recipe.images:,} then), or the order "
+            "of its classes has: "
             "resuming would not be exact; restore the data, or start a new run with --init-from this one"
         )
     return pack
