@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
 import os
 import random
@@ -27,6 +29,7 @@ from zeuxis.errors import DataError, UsageError
 from zeuxis.io import cache, files
 from zeuxis.metrics import attributes, extractors, features
 from zeuxis.metrics.features import Extractor, pack_features
+from zeuxis.runtime import progress
 
 # Row 19 of the reliability table asks for 300 damages, and for 3,000 before a version is released.
 DAMAGES = 3000 if RELEASE else 300
@@ -86,7 +89,7 @@ def test_no_damage_to_a_pack_is_ever_used(at_once: bool, tmp_path: Path, monkeyp
     names = sorted(each.name for each in kept.iterdir())
     assert names == ["images.bin", "images.json", "labels.npy", "pack.json"]
     for name in names:
-        for bad in damaged((kept / name).read_bytes(), DAMAGES // 10, random.Random(name)):
+        for bad in damaged((kept / name).read_bytes(), DAMAGES // 8, random.Random(name)):
             shutil.rmtree(path, ignore_errors=True)
             shutil.copytree(kept, path)
             put(path / name, bad)
@@ -303,13 +306,23 @@ def test_what_any_process_has_open_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
+def test_a_volume_without_locks_keeps_what_may_be_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object, **__: object) -> bool:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("filelock.lock_descriptor", none)
+    paths = [build(tmp_path, name, 1e9) for name in ("one", "two", "three")]
+    assert all(path.exists() for path in paths)
+
+
+@pytest.mark.usefixtures("small")
 def test_features_and_networks_are_evicted_and_nothing_of_the_users_own(own: Path, tmp_path: Path) -> None:
     mine = write(own, {"packs/holiday/images.bin": b"x" * 200_000, "features/paper.safetensors": b"x" * 200_000})
     kept = ["packs/holiday/images.bin", "features/paper.safetensors", "features/lite0.safetensors"]
-    cache.write(own / "features" / "lite0.safetensors", b"x" * 200_000)
+    cache.write_entry(own / "features" / "lite0.safetensors", b"x" * 200_000)
     monkeypatched = cache.folder("attributes", "a" * 32)
-    cache.write(monkeypatched / "reader.safetensors", b"x" * 50_000)
-    cache.write(cache.folder("features") / f"{'b' * 32}.safetensors", b"x" * 50_000)
+    cache.write_entry(monkeypatched / "reader.safetensors", b"x" * 50_000)
+    cache.write_entry(cache.folder("features") / f"{'b' * 32}.safetensors", b"x" * 50_000)
     os.utime(monkeypatched, (1e9, 1e9))
     os.utime(own / "features" / f"{'b' * 32}.safetensors", (2e9, 2e9))
     with files.lock(monkeypatched):
@@ -371,7 +384,7 @@ def usual() -> Iterator[None]:
 
 def filled(tmp_path: Path) -> None:
     opened(write(tmp_path / "data", some(2, "a/{}.png")))
-    cache.write(cache.folder("features") / "x.safetensors", b"x")
+    cache.write_entry(cache.folder("features") / "x.safetensors", b"x")
     downloads.fetched("set", {"a/b": _SHA}, [("there", lambda: {"a/b": b"x"})], hint="")
 
 
@@ -403,3 +416,11 @@ def test_the_mode_of_a_cache_that_is_there_is_kept(
     path = opened(tmp_path / "data").path
     assert modes(path) == {(True, inside[0]), (False, inside[1])}
     assert modes(own / "features") == {(True, inside[0]), (False, inside[1])}
+
+
+def test_a_run_shows_what_is_said_of_the_cache_on_its_display() -> None:
+    stream = io.StringIO()
+    with progress.noting(progress.Lines(stream)):
+        cache.LOG.warning("%s was damaged", "a pack")
+    cache.LOG.warning("afterwards")
+    assert stream.getvalue() == "a pack was damaged\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 from functools import partial
@@ -62,7 +63,7 @@ def test_figures_go_into_the_run(gan: Path, tmp_path: Path, monkeypatch: pytest.
     run = tmp_path / "runs" / "00007-gan-digits"
     run.mkdir(parents=True)
     (run / "config.yaml").write_text("family: gan\ndata: digits\n")
-    (run / "model").symlink_to(gan)
+    shutil.copytree(gan, run / "model")
     monkeypatch.chdir(tmp_path)
     for name in (
         "7",

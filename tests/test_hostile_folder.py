@@ -57,6 +57,7 @@ COMMANDS = [
     ["compare", "1", "1"],
     ["export", "1"],
     ["version"],
+    ["new-family", "own_family.py"],
 ]
 RUN_ALL = """
 import json, sys

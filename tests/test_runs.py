@@ -502,7 +502,7 @@ def mortal(function: Callable[..., Any], left: list[int]) -> Callable[..., Any]:
 CHANGES = ("open", "write", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir")  # calls that change a disk
 
 PHASES: dict[str, tuple[Any, str]] = {
-    "start": (runs, "_prepare"),
+    "start": (runs, "prepare_model"),
     "scan": (runs, "open_data"),
     "reading": (Lines, "work"),
     "step": (engine, "train_step"),
@@ -1011,7 +1011,7 @@ def test_tensorboard_gets_rows_and_sheets_or_names_its_extra(
     assert {("maker/fool", 10), ("samples", 3, 6), ("closed",), (str(run / "tensorboard"), 13)} <= set(written)
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UsageError, match=r"pip install zeuxis\[tensorboard\]"):
+    with pytest.raises(UsageError, match=r"pip install 'zeuxis\[tensorboard\]'"):
         runs.start(settings(tmp_path, tensorboard=True), Toy, {}, data=data, display=quiet)
 
 

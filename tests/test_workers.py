@@ -182,4 +182,8 @@ def test_no_child_that_hangs_outlives_its_build(number: signal.Signals, hanging:
         wait_for(lambda: list(hanging.glob("hangs-*")), "a child that hangs")
         process.send_signal(number)
         assert process.wait(PATIENCE) != 0
-    wait_for(lambda: not processes_of(cache), "the end of the children")
+    try:
+        wait_for(lambda: not processes_of(cache), "the end of the children")
+    finally:
+        for child in processes_of(cache):
+            os.kill(int(child), signal.SIGKILL)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from zeuxis import families, registry, renamed, storage
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.io import files, parsing
+from zeuxis.io.guard import check_folder
 from zeuxis.io.paths import expanded
 from zeuxis.model import Model
+from zeuxis.storage.models import Shapes
 
 
 def load_model(
@@ -32,9 +34,12 @@ def load_model(
     decide which code runs. `UsageError` where something is missing or does not fit.
     """
     folder = find_model(path)
-    config, weights = storage.read_model_folder(folder)
+
+    def fits(config: Mapping[str, Any], shapes: Shapes) -> None:
+        _check_fit(trusted(config["family"], family), config["options"], shapes, folder)
+
+    config, weights = storage.read_model_folder(folder, fits)
     kind = trusted(config["family"], family)
-    _check_fit(kind, config["options"], weights, folder)
     model = kind(**config["options"]).drop_training_only()
     storage.fill(model, weights)
     model.adjust(options or {})
@@ -52,15 +57,29 @@ def trusted(name: str, family: type[Model] | str | None) -> type[Model]:
 
 
 def find_model(path: str | Path) -> Path:
-    """The folder of `config.json` and `model.safetensors`: the one given, or that of the run given."""
+    """The folder of `config.json` and `model.safetensors`: the one given, or that of the run given.
+
+    `UsageError` where anything in the run, into which figures go, leads out of it.
+    """
     path = expanded(str(path))
     for folder in (Path(path), Path(path) / "model"):
         if _holds(folder, "config.json"):
-            return folder
+            return _checked(folder, typed=Path(path))
     folder = find_run(path) / "model"
     if _holds(folder, "config.json"):
         return folder
-    raise UsageError(f"{path} has no model yet (no model/config.json); train on with: zeuxis resume {path}")
+    raise UsageError(
+        f"{path} has no model yet (no model/config.json); train on with: zeuxis resume {shlex.quote(str(path))}"
+    )
+
+
+def _checked(folder: Path, *, typed: Path) -> Path:
+    """The model's folder, after a look at what lies in its run; a link that the user typed is followed."""
+    if _holds(folder.parent, "config.yaml"):
+        check_folder(folder.parent)
+    elif folder != typed and folder.is_symlink():
+        raise UsageError(f"{folder} is a symbolic link, which is not followed here; give the folder that it leads to")
+    return folder
 
 
 def data_of(path: str | Path) -> DataSpec | None:
@@ -74,11 +93,20 @@ def data_of(path: str | Path) -> DataSpec | None:
 
 
 def find_run(run: str | Path, *, runs: str | Path = "runs") -> Path:
-    """A run's folder, given as a path, or by its number or name (whole, or without the number) under `runs`."""
+    """A run's folder, given as a path, or by its number or name (whole, or without the number) under `runs`.
+
+    `UsageError` where there is none, or where anything in it leads out of it.
+    """
+    found = _find_run(run, Path(runs))
+    check_folder(found)
+    return found
+
+
+def _find_run(run: str | Path, runs: Path) -> Path:
     text = run = expanded(str(run))
     if _holds(Path(run), "config.yaml"):
         return Path(run)
-    found = [folder for folder in sorted(Path(runs).glob("*")) if _holds(folder, "config.yaml")]
+    found = [folder for folder in sorted(runs.glob("*")) if _holds(folder, "config.yaml")]
     matches = [folder for folder in found if _answers_to(folder.name, text)]
     if len(matches) == 1:
         return matches[0]
@@ -114,17 +142,20 @@ def _listed(folders: list[Path]) -> str:
     return ("..., " if len(folders) > 5 else "") + ", ".join(names)
 
 
-def _check_fit(family: type[Model], options: Mapping[str, Any], weights: Mapping[str, Tensor], folder: Path) -> None:
+def _check_fit(family: type[Model], options: Mapping[str, Any], shapes: Shapes, folder: Path) -> None:
     """Raise `UsageError` unless the options give a model of these weights; nothing as large as they claim is allocated."""
-    config = folder / "config.json"
+    storage.check_weights(build_unfilled(family, options, folder / "config.json").drop_training_only(), shapes)
+
+
+def build_unfilled(family: type[Model], options: Mapping[str, Any], config: Path) -> Model:
+    """A model without memory (on `meta`), of options that stand in the file `config`; `UsageError` where they make none."""
     try:
         with torch.device("meta"), _Undrawn():
-            model = family(**options).drop_training_only()
+            return family(**options)
     except UsageError as error:
         raise UsageError(f"{config}: {error}") from None
     except (TypeError, ValueError, ArithmeticError, RuntimeError, LookupError, MemoryError) as error:
         raise UsageError(f"{config} has options that {family.family()} cannot be built from: {error}") from None
-    storage.check_weights(model, weights)
 
 
 class _Undrawn(TorchFunctionMode):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cyclopts import App, CycloptsError, Group
 from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
 from zeuxis.cli import edit, explore, export, judge, look, mix, new_family, sampling, train, translate
+from zeuxis.cli.output import say_aside
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io.paths import expanded_word
 from zeuxis.runtime import signals, streams
@@ -65,7 +66,7 @@ def run(tokens: Sequence[str]) -> int:
         return 130
     except Exception as error:
         if debug:
-            traceback.print_exc()
+            say_aside(*_traced(error))
         return _explain(error)
     return 0
 
@@ -102,6 +103,13 @@ def _check_words(words: Sequence[str]) -> None:
             raise UsageError(f"an argument after {before or 'zeuxis'} is empty; give a path, or leave it out")
 
 
+def _traced(error: Exception) -> Iterator[str]:
+    """The lines of a traceback; a message, which may hold names from outside, is one."""
+    for part in traceback.format_exception(error):
+        code = part.startswith((" ", "Traceback ", "\nDuring ", "\nThe above "))
+        yield from part.rstrip("\n").split("\n") if code else [part.rstrip("\n")]
+
+
 def _explain(error: Exception) -> int:
     if isinstance(error, ZeuxisError):
         message, code = str(error), error.exit_code
@@ -109,7 +117,7 @@ def _explain(error: Exception) -> int:
         message, code = _usage(error), 2
     else:
         message, code = f"unexpected {type(error).__name__}: {error}; run with --debug for the traceback", 1
-    print("zeuxis:", " ".join(message.split()), file=sys.stderr)
+    say_aside(f"zeuxis: {' '.join(message.split())}")
     return code
 
 

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 
 from zeuxis.cli import flags, sampling
 from zeuxis.cli.explore import ModelName, Seeds, Where, check_png, default_place, write_picture
+from zeuxis.cli.output import say
 from zeuxis.errors import UsageError
 from zeuxis.io.paths import check_apart
 
@@ -66,8 +67,7 @@ def invert_command(
         progress = partial(shown.work, "descending")
         found = editing.invert(loaded, given, steps=steps, restarts=restarts, seed=seed, space=space, progress=progress)
     editing.save_latents(place, found.latents, model=loaded, space=space, names=pictures)
-    print(found.describe())
-    print(f"wrote {place}")
+    say(found.describe(), f"wrote {place}")
     write_picture(found.figure(), place.with_suffix(".png"))
 
 
@@ -129,7 +129,7 @@ def edit_command(
         latents = editor.model.prior(seeds) if seeds else _latents(loaded, pictures, space, shown)
     drawn = editor.edit(latents, change, strengths)
     for line in editor.score(change, strengths=strengths) if score else ():
-        print(line.describe())
+        say(line.describe())
     figure = explore.interpolation_figure(drawn, labels=[f"{value:g}" for value in strengths], title=change)
     write_picture(figure, out or default_place(model, "edited.png"))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from cyclopts import App, Parameter, Token
 
 from zeuxis.cli import flags, sampling
+from zeuxis.cli.output import say
 from zeuxis.errors import UsageError
 from zeuxis.io.paths import check_apart
 
@@ -77,7 +78,7 @@ def sample_command(
         for seed, picture in numbered.items():
             name = f"{'latent' if latents else 'seed'}-{seed:05}.png"
             images.write_png(images.sheet(picture[None], gap=0), _inside(out) / name)
-        print(f"wrote {len(numbered)} picture{'' if len(numbered) == 1 else 's'} into {out}")
+        say(f"wrote {len(numbered)} picture{'' if len(numbered) == 1 else 's'} into {out}")
         return
     sheet = images.sheet(pictures, columns=columns, scale=-(-48 // pictures.shape[-1]))
     write_picture(sheet, out or default_place(model, "samples.png"))
@@ -183,7 +184,7 @@ def arithmetic_command(
         progress = partial(shown.work, "reading images")
         equation = solve(data=labelled, triples=100 if score else 0, report=shown.note, progress=progress)
     for line in equation.score.describe() if equation.score else ():
-        print(line)
+        say(line)
     write_picture(equation.figure(), out or default_place(model, "arithmetic.png"))
 
 
@@ -234,14 +235,14 @@ def write_picture(picture: Image.Image, path: Path) -> None:
     from zeuxis.io import images
 
     images.write_png(picture, _parent(path))
-    print(f"wrote {path}")
+    say(f"wrote {path}")
 
 
 def _write_animation(frames: Tensor, path: Path) -> None:
     from zeuxis.io import animation
 
     animation.write(frames, _parent(path), scale=max(1, 256 // frames.shape[-1]))
-    print(f"wrote {path}")
+    say(f"wrote {path}")
 
 
 def _parent(path: Path) -> Path:

@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 
 from zeuxis.cli.explore import ModelName
 from zeuxis.cli.flags import verb
+from zeuxis.cli.output import say
 from zeuxis.cli.sampling import Code
 from zeuxis.errors import UsageError
 
@@ -36,4 +37,4 @@ def export_command(
     from zeuxis import api
 
     written = api.export(model, out, family=family)
-    print(f"wrote {written.path}: {written.size / 1e6:.1f} MB, within {written.difference:.0e} of the model")
+    say(f"wrote {written.path}: {written.size / 1e6:.1f} MB, within {written.difference:.0e} of the model")

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 
 from zeuxis.cli import flags, sampling
 from zeuxis.cli.explore import ModelName
+from zeuxis.cli.output import say
 from zeuxis.cli.sampling import Place
 from zeuxis.errors import UsageError
 from zeuxis.io.paths import check_apart
@@ -76,10 +77,10 @@ def evaluate_command(
     judged = partial(api.evaluate, loaded, spec, features=features, weights=weights)
     with open_display() as shown:
         found = judged(baselines=_loaded(baseline, str(loaded.device)), images=images, seed=seed, progress=shown.work)
-    print(found.to_json() if json else "\n".join(found.lines()))
+    say(*(found.to_json().splitlines() if json else found.lines()))
     written = _write(found, place)
     if not json:
-        print("", *(f"wrote {path}" for path in written), sep="\n")
+        say("", *(f"wrote {path}" for path in written))
 
 
 def _place(model: str, out: Path | None, data: DataSpec) -> Path:
@@ -138,9 +139,9 @@ def compare_command(
     from zeuxis.io import files, images
 
     found = api.compare(runs, columns=columns, device=device)
-    print("\n".join(found.lines()))
+    say(*found.lines())
     files.make_folder(out)
     files.write_file(out / "comparison.csv", found.to_csv().encode(errors="backslashreplace"))
     files.write_file(out / "comparison.html", found.to_html().encode(errors="backslashreplace"))
     images.write_png(found.picture(), out / "comparison.png")
-    print("", *(f"wrote {out / f'comparison.{kind}'}" for kind in ("csv", "html", "png")), sep="\n")
+    say("", *(f"wrote {out / f'comparison.{kind}'}" for kind in ("csv", "html", "png")))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib import metadata
@@ -16,6 +15,7 @@ import zeuxis
 from zeuxis import registry
 from zeuxis.cli import flags
 from zeuxis.cli.explore import check_png, write_picture
+from zeuxis.cli.output import say, say_aside
 from zeuxis.errors import UsageError
 from zeuxis.io.paths import check_apart
 from zeuxis.options import ResizeMode
@@ -37,9 +37,9 @@ def families_command(
     """List the families, one per line."""
     width = max(map(len, registry.names()))
     lines = _matrix() if matrix else [f"{name:{width}}  {registry.summary(name)}" for name in registry.names()]
-    print("\n".join(lines))
+    say(*lines)
     for note in [*registry.notes(), *(_broken() if matrix else ())]:
-        print(f"note: {note}", file=sys.stderr)
+        say_aside(f"note: {note}")
 
 
 def _matrix() -> list[str]:
@@ -73,7 +73,7 @@ Mode = Annotated[
 
 def version_command() -> None:
     """Show the versions of Zeuxis, Python and the libraries it computes with."""
-    print(f"zeuxis {zeuxis.__version__}, Python {platform.python_version()}, torch {metadata.version('torch')}")
+    say(f"zeuxis {zeuxis.__version__}, Python {platform.python_version()}, torch {metadata.version('torch')}")
 
 
 def data_command(
@@ -104,7 +104,7 @@ def data_command(
         report = api.inspect_data(
             path, size=size, channels=channels, resize_mode=resize_mode, max_images=max_images, progress=progress
         )
-    print(report.to_json() if json else "\n".join(report.lines(every=every)))
+    say(*(report.to_json().splitlines() if json else report.lines(every=every)))
     if out is not None or not json:
         _write_sheet(report, out, read)
 
@@ -115,6 +115,6 @@ def _write_sheet(report: DataReport, out: Path | None, read: Sequence[str]) -> N
     try:
         check_apart(place, read)
     except UsageError as error:
-        print(f"no contact sheet: {error}")
+        say(f"no contact sheet: {error}")
     else:
         write_picture(report.sheet(), place)

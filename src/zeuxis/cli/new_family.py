@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import keyword
+import shlex
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 import zeuxis
+from zeuxis.cli.output import say
 from zeuxis.errors import UsageError
 
 NAMES = "my_family", "MyFamily"  # of module and class in the templates
@@ -39,7 +41,7 @@ def new_family(
                 out.write(text)
         except FileExistsError:
             raise UsageError(f"{file} is there already; choose another name") from None
-    print(_next(file, module, owner))
+    say(*_next(file, module, owner).splitlines())
 
 
 def _names(file: Path, *, taken: set[str]) -> tuple[str, str]:
@@ -64,7 +66,7 @@ def _imported(text: str) -> set[str]:
 def _next(file: Path, module: str, owner: str) -> str:
     """What to type next."""
     trust, run = f"--family {module}:{owner}", f"{owner}-digits"
-    move = f"    cd {file.parent}\n" if file.parent != Path() else ""
+    move = f"    cd {shlex.quote(str(file.parent))}\n" if file.parent != Path() else ""
     return f"""\
 wrote {file}: a small GAN, the class {owner}. Next:
 

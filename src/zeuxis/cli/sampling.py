@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from cyclopts import Group, Parameter
 
 from zeuxis.cli import flags
 from zeuxis.errors import UsageError
-from zeuxis.options import Device
+from zeuxis.escaping import printable
+from zeuxis.options import Device, checked
 from zeuxis.runtime import cpu_load
 
 if TYPE_CHECKING:
@@ -88,10 +90,18 @@ def _flags(words: Sequence[str]) -> list[inspect.Parameter]:
         return []  # what is wrong with the model is said where it is loaded
     free = {field.name for field in options_of(family, at_sampling=True)}
     kept = {field.name for field in options_of(family)} - free
-    return [
-        parameter.replace(default=saved.get(parameter.name, parameter.default))
-        for parameter in flags.from_fields(family, _group(family), skip=kept)
-    ]
+    parameters = flags.from_fields(family, _group(family), skip=kept)
+    return [parameter.replace(default=_saved(family, saved, parameter)) for parameter in parameters]
+
+
+def _saved(family: type[Model], saved: Mapping[Any, Any], parameter: inspect.Parameter) -> Any:
+    """The value that was saved for an option, as --help may show it; the family's default where it is none."""
+    (field,) = (field for field in dataclasses.fields(family) if field.name == parameter.name)
+    try:
+        value = checked(field, get_type_hints(family)[field.name], saved.get(field.name, parameter.default))
+    except UsageError:
+        return parameter.default
+    return printable(value) if isinstance(value, str) else value
 
 
 def _group(family: type[Model]) -> Group:

@@ -14,6 +14,7 @@ from cyclopts.config import Dict
 
 from zeuxis import families, renamed
 from zeuxis.cli import flags
+from zeuxis.cli.output import say
 from zeuxis.errors import UsageError
 from zeuxis.io.parsing import quote
 from zeuxis.io.paths import expanded
@@ -77,7 +78,7 @@ def resume_command(
     """
     from zeuxis import api
 
-    print(f"run {api.resume(run, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)}")
+    say(f"run {api.resume(run, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)}")
 
 
 def _command(name: str | None, family: type[Model] | None, config: dict[str, Any]) -> Callable[..., None]:
@@ -108,29 +109,29 @@ def _train(family: type[Model], data: str | None, given: dict[str, Any], *, dry_
         )
     from zeuxis import api
 
-    print(f"run {api.train(family, data, settings=settings, options=options)}")
+    say(f"run {api.train(family, data, settings=settings, options=options)}")
 
 
 def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, options: dict[str, Any]) -> None:
     from zeuxis import api
 
     plan = api.dry_run(family, data, settings=settings, options=options)
-    print("options:")
+    say("options:")
     for name, value in plan.options.items():
-        print(f"  {name}: {value}" + (f"  ({plan.origins[name]})" if name in plan.origins else ""))
-    print("parameters:")
+        say(f"  {name}: {value}" + (f"  ({plan.origins[name]})" if name in plan.origins else ""))
+    say("parameters:")
     for name, number in plan.parameters.items():
-        print(f"  {name}: {number:,}")
-    print(
+        say(f"  {name}: {number:,}")
+    say(
         f"memory: {plan.peak_bytes / 2**20:,.0f} MiB, of which weights and optimizers {plan.state_bytes / 2**20:,.0f} MiB"
     )
     paces = [f"{pace.seconds:.3f}" + (f" from step {pace.first:,}" if pace.first else "") for pace in plan.paces]
-    print(f"seconds per step on {plan.device}: {', '.join(paces)}; {plan.batch_size} images each")
+    say(f"seconds per step on {plan.device}: {', '.join(paces)}; {plan.batch_size} images each")
     for what, minutes in (("minutes", settings.minutes), ("core minutes", settings.cpu_minutes)):
         if minutes is not None:
-            print(f"in {minutes:g} {what}: about {plan.steps(60 * minutes, core=what != 'minutes'):,.0f} steps")
+            say(f"in {minutes:g} {what}: about {plan.steps(60 * minutes, core=what != 'minutes'):,.0f} steps")
     if not settings.endless:
-        print(f"all {settings.last_step:,} steps: {plan.seconds(settings.last_step) / 60:,.0f} minutes")
+        say(f"all {settings.last_step:,} steps: {plan.seconds(settings.last_step) / 60:,.0f} minutes")
 
 
 def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:

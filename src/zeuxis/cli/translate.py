@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from cyclopts import Parameter
 
 from zeuxis.cli import flags, sampling
 from zeuxis.cli.explore import ModelName, default_place, write_picture
+from zeuxis.cli.output import say_aside
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io.paths import check_apart
 
@@ -69,7 +69,7 @@ def _each(folder: Path, target: Path, draw: Callable[[Path, Path], None]) -> Non
             draw(path, place)
             count += 1
         except UsageError as error:
-            print(f"left out {error}", file=sys.stderr)
+            say_aside(f"left out {error}")
     if not count:
         raise DataError(f"{folder} has no usable image; give PNG, JPEG, WebP, GIF, BMP or TIFF")
 

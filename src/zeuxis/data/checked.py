@@ -17,7 +17,7 @@ from zeuxis.io import cache, files
 from zeuxis.io.images import Array
 
 _BLOCK = 1 << 20  # bytes, or one image if that is larger: a block holds whole images
-_THREADS = 4  # that sum blocks at once where all images are wanted; the sums run without Python's lock
+_MANY, _THREADS = 256, 4  # from so many blocks on, so many threads: the sums run without Python's lock
 
 
 class SummedWriter:
@@ -93,10 +93,7 @@ class CheckedImages:
         try:
             self._check_size()
             if not self._all_good:
-                blocks = np.unique(np.asarray(places) % len(self._array) // self._length)
-                for block in blocks[~self._good[blocks]].tolist():
-                    self._check(block)
-                self._all_good = bool(self._good.all())
+                self._check_all(np.unique(np.asarray(places) % len(self._array) // self._length))
         except ValueError as error:
             refuse(self._path, str(error))
         found: Array = self._array[places]
@@ -114,9 +111,17 @@ class CheckedImages:
         """`ValueError`, which says what was found, where any block is damaged."""
         self._check_size()
         if not self._all_good:
+            self._check_all(np.arange(len(self._sums)))
+
+    def _check_all(self, blocks: Array) -> None:
+        left = blocks[~self._good[blocks]].tolist()
+        if len(left) < _MANY:
+            for block in left:
+                self._check(block)
+        else:
             with ThreadPoolExecutor(_THREADS) as pool:
-                list(pool.map(self._check, np.flatnonzero(~self._good).tolist()))
-            self._all_good = True
+                list(pool.map(self._check, left))
+        self._all_good = bool(self._good.all())
 
     @property
     def _path(self) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from zeuxis.data.listing import TILES, shown
 from zeuxis.data.pack import Pack
 from zeuxis.data.passed_over import by_reason, cut_off, many, several_pages, told_crop, told_pages
+from zeuxis.escaping import ascii_json
 from zeuxis.io import images
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class DataReport:
 
     def to_json(self) -> str:
         """The report as JSON, in ASCII, so that every output can hold it."""
-        return json.dumps(self.as_dict(), indent=2)
+        return ascii_json(self.as_dict())
 
     def lines(self, *, every: bool = False) -> list[str]:
         """The report as text, a line each, its summary first and last; `every` file that is left out, or three per reason."""

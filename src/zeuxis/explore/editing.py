@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from PIL import Image
 from torch import Tensor
@@ -19,8 +17,11 @@ from zeuxis.errors import UsageError
 from zeuxis.explore import directions as ways
 from zeuxis.explore.directions import Direction, Supervised, Unsupervised
 from zeuxis.explore.inversion import Search, invert_by_descent
+from zeuxis.explore.latent_files import images_of_latents as images_of_latents
+from zeuxis.explore.latent_files import load_latents as load_latents
+from zeuxis.explore.latent_files import save_latents as save_latents
 from zeuxis.explore.spaces import Space, SpaceName, decode_latents, encode_images, space_of
-from zeuxis.io import files, images
+from zeuxis.io import images
 from zeuxis.io.paths import expanded
 from zeuxis.metrics import extractors, paired, vgg
 from zeuxis.metrics.attributes import reader_for
@@ -31,7 +32,6 @@ STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # of an edit
 STRIP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # of a direction
 PEOPLE = 300  # that a score is taken over
 SAMPLES = 4096  # whose features have components
-_MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -92,29 +92,6 @@ def invert(
     return Inversion(pictures, found, made, paired.psnr(made, pictures), far)
 
 
-def save_latents(
-    path: str | Path, latents: Tensor, *, model: Model, space: SpaceName = "z", names: Sequence[str] = ()
-) -> None:
-    """Write latents (n ...) of a space as safetensors, with the family and the names of their pictures."""
-    path = Path(expanded(str(path)))
-    files.make_folder(path.parent)
-    about = {"family": model.family(), "names": json.dumps(list(names))}
-    files.write_file(path, safetensors.torch.save({space: latents.cpu().contiguous()}, about))
-
-
-def load_latents(path: str | Path, model: Model, *, space: SpaceName = "z") -> Tensor:
-    """Latents (n ...) from such a file; `UsageError` where space or shape differ from the model's."""
-    return _of_space(files.read_tensors(expanded(str(path)), max_bytes=_MOST_BYTES), path, model, space)
-
-
-def _of_space(held: dict[str, Tensor], path: str | Path, model: Model, space: SpaceName) -> Tensor:
-    found, wanted = held.get(space), tuple(space_of(model, space).prior([0]).shape[1:])
-    if found is None or tuple(found.shape[1:]) != wanted:
-        has = ", ".join(f"{name} of shape {tuple(value.shape[1:])}" for name, value in held.items()) or "no latents"
-        raise UsageError(f"{path} has {has}; expected {space} of shape {wanted}: invert the picture again")
-    return found
-
-
 def located(
     model: Model,
     text: str,
@@ -145,13 +122,6 @@ def _latents(model: Model, pictures: Tensor, space: SpaceName, progress: Progres
     if isinstance(able, Encoder):
         return encode_images(able, pictures)
     return invert(model, pictures, space=space, progress=progress).latents
-
-
-def images_of_latents(model: Model, path: str | Path) -> Tensor:
-    """Images (n c h w) decoded from the latents in a file, in z or w."""
-    held = files.read_tensors(expanded(str(path)), max_bytes=_MOST_BYTES)
-    space: SpaceName = "w" if "w" in held else "z"
-    return decode_latents(space_of(model, space), _of_space(held, path, model, space))
 
 
 def directions(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from zeuxis.errors import UsageError
+from zeuxis.escaping import printable
 from zeuxis.io import files
 from zeuxis.io.parsing import quote
 
@@ -143,7 +144,7 @@ def make_room(need: int) -> None:
             total -= entry.size
             gone.append(entry)
     if gone:
-        names = ", ".join(each.path.name for each in gone[:3]) + (", ..." if len(gone) > 3 else "")
+        names = ", ".join(printable(each.path.name) for each in gone[:3]) + (", ..." if len(gone) > 3 else "")
         LOG.warning(
             "cache over %s: removed %s of %s MB, unused for longest (%s); ZEUXIS_CACHE_SIZE sets the bound",
             os.environ.get("ZEUXIS_CACHE_SIZE") or CACHE_SIZE,

@@ -1,62 +1,36 @@
 """Files that survive a crash: atomic writes, folders under a manifest, bounded reads, locks."""
 
 # The calls whose order decides what a crash leaves stand here under the operating system's names.
-# ruff: noqa: PTH102, PTH105, PTH108, PTH116, PTH123
+# ruff: noqa: PTH102, PTH105, PTH108
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
-import platform
 import re
 import secrets
 import shutil
-import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from zeuxis.errors import DiskFullError, UsageError
+from zeuxis.io.guard import explained as explained
+from zeuxis.io.guard import open_file as open_file
 from zeuxis.io.home import cache_dir as cache_dir
-from zeuxis.io.home import cure
+from zeuxis.io.locks import lock as lock
+from zeuxis.io.locks import unlocked as unlocked
 from zeuxis.io.parsing import parse_json, parse_tensors, parse_yaml, quote
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from zeuxis.io.parsing import Choose
+
 MANIFEST = "manifest.json"
-_REFUSED = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EIO", "EROFS", "EFBIG", "ESTALE")}
-_NO_LOCKS = {getattr(errno, name, None) for name in ("ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOLCK")}
 TEMPORARY = re.compile(r"\.tmp-\d+-[0-9a-f]{12}")
-
-
-@contextlib.contextmanager
-def explained(path: str | Path, need: int | None = None) -> Iterator[None]:
-    """Turn what the system refuses into `UsageError`; or into `DiskFullError` where `need` bytes were to be written."""
-    try:
-        yield
-    except OSError as error:
-        if need is not None and error.errno in _REFUSED:
-            raise DiskFullError(_disk_message(error, Path(path), need)) from error
-        raise UsageError(f"{path}: {error.strerror or error}; {cure(path)}") from error
-    except ValueError as error:  # a NUL or a lone surrogate
-        raise UsageError(f"{quote(str(path))} cannot be a path: {error}; choose another") from error
-
-
-def _disk_message(error: OSError, path: Path, need: int) -> str:
-    volume = Path(os.path.realpath(path))
-    while not os.path.ismount(volume) and volume != volume.parent:
-        volume = volume.parent
-    free = "?"
-    with contextlib.suppress(OSError):
-        free = f"{shutil.disk_usage(volume).free / 1e6:,.1f}"
-    return (
-        f"{path} could not be written: {error.strerror or error}; it needs {need / 1e6:,.1f} MB and the volume "
-        f"{volume} has {free} MB free; make room there (or mend it) and go on, or choose a folder on another volume"
-    )
 
 
 def persist(action: Callable[[], None], path: str | Path, need: int, patience: float) -> None:
@@ -142,15 +116,20 @@ def read_folder(path: str | Path) -> dict[str, bytes]:
     """The files of a folder by name; `UsageError` where one is missing or is not what the manifest says."""
     path, contents = Path(path), {}
     for name, size, digest in _entries(path):
-        contents[name] = read_bytes(path / name, max_bytes=size)
+        contents[name] = read_bytes(path / name, max_bytes=size, follow=False)
         if hashlib.sha256(contents[name]).hexdigest() != digest:
             raise UsageError(f"{path / name} is damaged: it is not the file that was written; use another copy")
     return contents
 
 
+def listed_sizes(path: str | Path) -> dict[str, int]:
+    """Names and sizes in bytes of the files of a folder, as its manifest says; nothing else is read."""
+    return {name: size for name, size, _ in _entries(Path(path))}
+
+
 def _entries(path: Path) -> Iterator[tuple[str, int, str]]:
     """Name, size in bytes and SHA-256 of each file in the manifest; `UsageError` where it is malformed."""
-    manifest = read_json(path / MANIFEST)
+    manifest = read_json(path / MANIFEST, follow=False)
     entries = manifest.get("files") if isinstance(manifest, dict) else None
     for name, entry in entries.items() if isinstance(entries, dict) else [("", None)]:
         size, digest = (entry.get("bytes"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
@@ -209,78 +188,33 @@ def temporary(path: Path) -> Path:
     return path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(6)}")
 
 
-@contextlib.contextmanager
-def open_file(path: str | Path, *, max_bytes: int) -> Iterator[tuple[BinaryIO, int]]:
-    """A regular file of at most `max_bytes`, open for reading, and its size; `UsageError` for a FIFO and the like."""
-    with explained(path):
-        if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a FIFO would wait for a writer
-            raise UsageError(f"{path} is not a regular file; give the path of one")
-        with open(path, "rb") as file:
-            if (size := os.fstat(file.fileno()).st_size) > max_bytes:
-                raise UsageError(f"{path} has {size:,} bytes; at most {max_bytes:,} are read here: use another copy")
-            yield file, size
-
-
-def read_bytes(path: str | Path, *, max_bytes: int) -> bytes:
+def read_bytes(path: str | Path, *, max_bytes: int, follow: bool = True) -> bytes:
     """The contents of a regular file of at most `max_bytes`."""
-    with open_file(path, max_bytes=max_bytes) as (file, size):
+    with open_file(path, max_bytes=max_bytes, follow=follow) as (file, size):
         return file.read(size)
 
 
-def read_json(path: str | Path, *, max_bytes: int = 1 << 20) -> Any:
+def read_json(path: str | Path, *, max_bytes: int = 1 << 20, follow: bool = True) -> Any:
     """The strict JSON in a file, bounded in size and depth; `UsageError` where it is malformed."""
-    return parse_json(read_bytes(path, max_bytes=max_bytes), path)
+    return parse_json(read_bytes(path, max_bytes=max_bytes, follow=follow), path)
 
 
-def read_yaml(path: str | Path, *, max_bytes: int = 1 << 16) -> Any:
+def read_yaml(path: str | Path, *, max_bytes: int = 1 << 16, follow: bool = True) -> Any:
     """The plain values in a YAML file, bounded in size; `UsageError` where it is malformed."""
-    return parse_yaml(read_bytes(path, max_bytes=max_bytes), path)
+    return parse_yaml(read_bytes(path, max_bytes=max_bytes, follow=follow), path)
 
 
-def read_tensors(path: str | Path, *, max_bytes: int = 1 << 36, max_tensors: int = 20_000) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU; its header is checked before anything is allocated."""
-    with open_file(path, max_bytes=max_bytes) as (file, size):
-        return parse_tensors(file, size, path, max_tensors=max_tensors)
+def read_tensors(
+    path: str | Path,
+    *,
+    max_bytes: int = 1 << 36,
+    max_tensors: int = 20_000,
+    follow: bool = True,
+    choose: Choose | None = None,
+) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU; its header is checked before anything is allocated.
 
-
-@contextlib.contextmanager
-def lock(folder: str | Path, *, wait: float | None = None) -> Iterator[None]:
-    """Be the only one who works in the folder, among processes and threads; a killed process frees its lock.
-
-    Waits `wait` seconds (None: for ever), then raises `UsageError` naming who has it. A volume without locks has none.
+    `choose` is told their types and shapes before any data is read: it gives the names to read, or raises `UsageError`.
     """
-    path, begin = Path(folder) / ".lock", time.monotonic()
-    with explained(path, 0):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        while not _try_lock(path, descriptor):
-            if wait is not None and time.monotonic() - begin >= wait:
-                owner = _owner(descriptor) or "another process"
-                raise UsageError(f"{folder} is in use by {owner}; wait until it ends, or end it")
-            time.sleep(0.05)
-        with contextlib.suppress(OSError):  # a full disk is reported where something of value is written
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"\nprocess {os.getpid()} on {platform.node()}\n".encode())
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(path: Path, descriptor: int) -> bool:
-    from filelock import lock_descriptor  # only here: most commands lock nothing, and it takes 40 ms
-
-    with explained(path):
-        try:
-            return lock_descriptor(descriptor, blocking=False)
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            return True
-
-
-def _owner(descriptor: int) -> str:
-    """Who has the lock. Windows lets nobody else read its first byte, so the name begins at the second."""
-    with contextlib.suppress(OSError):
-        os.lseek(descriptor, 1, os.SEEK_SET)
-        return os.read(descriptor, 200).decode(errors="replace").strip()
-    return ""
+    with open_file(path, max_bytes=max_bytes, follow=follow) as (file, size):
+        return parse_tensors(file, size, path, max_tensors=max_tensors, choose=choose)

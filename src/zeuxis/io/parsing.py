@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -14,6 +15,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_HEADER = 4 << 20  # bytes of a safetensors header: room for 40,000 tensors
+TORCH_NAMES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$", re.ASCII)
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9_]*)$")
@@ -21,6 +34,7 @@ _FLOAT = re.compile(
     r"[-+]?((\d+\.\d*|\.\d+)([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|Inf|INF))$|\.(nan|NaN|NAN)$", re.ASCII
 )
 _MAX_DIGITS = 400  # of a number: any float that is written out has fewer
+_MOST_SPARE = 1 << 22  # numbers that are read and not needed: the classifiers of feature networks have half of that
 # Only between double quotes does PyYAML escape these: elsewhere it reads another character back.
 _LINE_ENDS = re.compile("[\x85\u2028\u2029\ufeff]")
 # Brackets, and strings so that brackets inside them do not count; an unclosed string runs to the end (linear time).
@@ -131,21 +145,77 @@ def dump_yaml(value: Any) -> bytes:
     return text.encode()
 
 
-def parse_tensors(file: BinaryIO, size: int, name: str | Path, *, max_tensors: int) -> dict[str, Tensor]:
-    """The tensors in a safetensors file of `size` bytes, open at its beginning; `UsageError` names `name`."""
-    import safetensors
-    import safetensors.torch
+# Name -> type as safetensors writes it ("F32") and shape, as in the header: known before any data is read.
+Layout = dict[str, tuple[str, tuple[int, ...]]]
+Choose = Callable[[Layout], Collection[str] | None]  # the names to read, None for all; raises `UsageError`
 
+
+def expecting(wanted: Mapping[str, tuple[int, ...]], *, others: tuple[str, ...] = (), what: str = "") -> Choose:
+    """Read tensors of these names and shapes; `UsageError`, which begins with `what`, at any other.
+
+    Names that begin or end with one of `others` may be there, and are read too where they are small.
+    """
+
+    def choose(found: Layout) -> Collection[str] | None:
+        for name, shape in wanted.items():
+            has = found[name][1] if name in found else "missing"
+            if has != shape:
+                raise UsageError(f"{what}weight {quote(name)} is {has}, expected {shape}; give the published file")
+        for name in found.keys() - wanted.keys():
+            if not (name.startswith(others) or name.endswith(others)):
+                raise UsageError(
+                    f"{what}the weights have {quote(name)}, which the network does not; give the published file"
+                )
+        spare = sum(math.prod(found[name][1]) for name in found.keys() - wanted.keys())
+        return wanted.keys() if spare > _MOST_SPARE else None
+
+    return choose
+
+
+def parse_tensors(
+    file: BinaryIO, size: int, name: str | Path, *, max_tensors: int, choose: Choose | None = None
+) -> dict[str, Tensor]:
+    """The tensors in a safetensors file of `size` bytes, open at its beginning; `UsageError` names `name`.
+
+    `choose` is told their types and shapes before any data is read; what it raises is passed on.
+    """
+    layout = parse_layout(file, size, name, max_tensors=max_tensors)
+    place, chosen = file.tell(), None if choose is None else choose(layout)
+    tensors: dict[str, Tensor] = {}
     try:
-        _check_header(file, size, max_tensors)
-        file.seek(0)
-        return safetensors.torch.load(file.read(size))
-    except (ValueError, UsageError, safetensors.SafetensorError) as error:
+        for tensor, (dtype, shape) in layout.items():  # in the order of the data
+            length = math.prod(shape) * _BYTES[dtype]
+            if chosen is None or tensor in chosen:
+                file.seek(place)
+                tensors[tensor] = _tensor(file, dtype, shape, length)
+            place += length
+    except (ValueError, OSError) as error:
         raise UsageError(f"{name} is not a safetensors file that can be read: {error}; give another") from None
+    return tensors
 
 
-def _check_header(file: BinaryIO, size: int, max_tensors: int) -> None:
-    """Raise `ValueError` unless the header is well formed and its tensors cover the rest of the file exactly."""
+def _tensor(file: BinaryIO, dtype: str, shape: tuple[int, ...], length: int) -> Tensor:
+    import torch
+
+    data = bytearray(length)
+    if file.readinto(data) != length:  # type: ignore[attr-defined]
+        raise ValueError("it was cut short meanwhile")
+    kind = getattr(torch, TORCH_NAMES[dtype])
+    return torch.frombuffer(data, dtype=kind).reshape(shape) if length else torch.empty(shape, dtype=kind)
+
+
+def parse_layout(file: BinaryIO, size: int, name: str | Path, *, max_tensors: int) -> Layout:
+    """Types and shapes of the tensors in such a file, in the order of their data; the file is left where that begins."""
+    try:
+        entries = _header(file, size, max_tensors)
+    except (ValueError, UsageError) as error:
+        raise UsageError(f"{name} is not a safetensors file that can be read: {error}; give another") from None
+    entries.sort(key=lambda item: item[1]["data_offsets"])
+    return {tensor: (entry["dtype"], tuple(entry["shape"])) for tensor, entry in entries}
+
+
+def _header(file: BinaryIO, size: int, max_tensors: int) -> list[tuple[str, Any]]:
+    """The entries of the header; `ValueError` unless they are well formed and cover the rest of the file exactly."""
     start = file.read(8)
     length = int.from_bytes(start, "little")
     fits = len(start) == 8 and 2 <= length <= min(MAX_HEADER, size - 8)
@@ -158,7 +228,10 @@ def _check_header(file: BinaryIO, size: int, max_tensors: int) -> None:
     header = parse_json(text, "its header")
     if not isinstance(header, dict) or len(header) > max_tensors + 1:
         raise ValueError(f"its header should be a table of at most {max_tensors:,} tensors")
-    header.pop("__metadata__", None)
+    about = header.pop("__metadata__", {})
+    if not isinstance(about, dict) or not all(isinstance(text, str) for text in about.values()):
+        raise ValueError(f"its metadata is {quote(about)}, expected text by name")
+    "".join([*header, *about, *about.values()]).encode()  # half of a surrogate pair is a `ValueError`
     end = 0
     for begin, stop, tensor in sorted(_spans(header.items())):
         if begin != end:
@@ -166,6 +239,7 @@ def _check_header(file: BinaryIO, size: int, max_tensors: int) -> None:
         end = stop
     if end != size - 8 - length:
         raise ValueError(f"its tensors take {end:,} bytes, the file holds {size - 8 - length:,}: it may be cut short")
+    return list(header.items())
 
 
 def _spans(entries: Iterable[tuple[str, Any]]) -> Iterable[tuple[int, int, str]]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from zeuxis import loading, renamed
 from zeuxis.capabilities import latent
 from zeuxis.errors import UsageError
+from zeuxis.escaping import printable, table_cell
 from zeuxis.io import images
 from zeuxis.judging.report import Evaluation, ScoreRow, format_score, read_evaluation, table_lines
 from zeuxis.judging.translation import first_translations
@@ -115,15 +116,15 @@ class Comparison:
                 values = [
                     value if value is not None and math.isfinite(value) else "" for value in (*row.score, row.real)
                 ]
-                writer.writerow([run.name, row.name, *values])
+                writer.writerow([table_cell(run.name), table_cell(row.name), *values])
         return buffer.getvalue()
 
     def to_html(self) -> str:
         """One page with the table and the sheet inside, without other files."""
-        head, *rows = [[html.escape(cell) for cell in row] for row in self.cells()]
+        head, *rows = [[html.escape(printable(cell)) for cell in row] for row in self.cells()]
         lines = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"]
         lines += ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows]
-        notes = "".join(f"<p>{html.escape(text)}</p>" for text in self.warnings())
+        notes = "".join(f"<p>{html.escape(printable(text))}</p>" for text in self.warnings())
         sheet = base64.b64encode(images.png(self.picture())).decode()
         top = f'<!doctype html><meta charset="utf-8"><title>Zeuxis: runs compared</title><style>{_STYLE}</style>'
         return f'{top}<table>{"".join(lines)}</table>{notes}<img alt="samples" src="data:image/png;base64,{sheet}">\n'
@@ -136,7 +137,7 @@ class Comparison:
         top = 0
         for run, row in zip(self.runs, rows):
             place = (_GAP, top + _GAP)
-            ImageDraw.Draw(page).text(place, run.name, fill="black", font=ImageFont.load_default(_TEXT))
+            ImageDraw.Draw(page).text(place, printable(run.name), fill="black", font=ImageFont.load_default(_TEXT))
             page.paste(row, (0, top + high))
             top += row.height + high
         return page

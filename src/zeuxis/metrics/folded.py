@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from zeuxis.errors import UsageError
-from zeuxis.io.parsing import quote
+from zeuxis.io.parsing import expecting
 
 EPSILON = 1e-3  # of the batch norms of both networks (TensorFlow's)
+COUNTER = "num_batches_tracked"  # of a batch norm, which needs it in training only
 _NORM = ("running_mean", "running_var", "weight", "bias")
 
 
@@ -48,34 +48,40 @@ class Unit(nn.Module):
 
 
 def fill_units(
-    network: nn.Module, weights: Mapping[str, Tensor], names: Callable[[str], tuple[str, str]], *, ignored: str
+    network: nn.Module,
+    weights: Mapping[str, Tensor],
+    names: Callable[[str], tuple[str, str]],
+    *,
+    ignored: str,
 ) -> None:
     """Fill the network's units (in place; they may be on `meta`) with published convolutions and batch norms after them.
 
     `names` gives, for the path of a unit in the network, the published names of its convolution and of its batch norm.
     `UsageError` for the first missing, misshapen or unused weight; unused names may begin with `ignored`.
     """
-    left = {name for name in weights if not name.startswith(ignored) and not name.endswith("num_batches_tracked")}
+    expecting(unit_shapes(network, names), others=(ignored, COUNTER))(
+        {name: ("F32", tuple(value.shape)) for name, value in weights.items()}
+    )
     network.to_empty(device="cpu")
     for path, unit in network.named_modules():
         if isinstance(unit, Unit):
             conv, norm = names(path)
-            width = (unit.conv.out_channels,)
-            kernel = _take(weights, f"{conv}.weight", tuple(unit.conv.weight.shape))
-            mean, variance, scale, shift = (_take(weights, f"{norm}.{name}", width) for name in _NORM)
+            kernel = weights[f"{conv}.weight"].float()
+            mean, variance, scale, shift = (weights[f"{norm}.{name}"].float() for name in _NORM)
             folded = fuse_conv_bn_weights(kernel, None, mean, variance, EPSILON, scale, shift)
             with torch.no_grad():
                 unit.conv.weight.copy_(folded[0])
                 unit.conv.bias.copy_(folded[1])  # type: ignore[union-attr]
-            left -= {f"{conv}.weight", *(f"{norm}.{name}" for name in _NORM)}
-    if left:
-        raise UsageError(f"the weights have {quote(min(left))}, which the network does not; give the published file")
     network.eval().requires_grad_(False)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _take(weights: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
-    found = tuple(weights[name].shape) if name in weights else "missing"
-    if found != shape:
-        raise UsageError(f"weight {quote(name)} is {found}, expected {shape}; give the published file")
-    return weights[name].float()
+def unit_shapes(network: nn.Module, names: Callable[[str], tuple[str, str]]) -> dict[str, tuple[int, ...]]:
+    """The shapes of what is published for a network's units, by its published name."""
+    wanted: dict[str, tuple[int, ...]] = {}
+    for path, unit in network.named_modules():
+        if isinstance(unit, Unit):
+            conv, norm = names(path)
+            wanted[f"{conv}.weight"] = tuple(unit.conv.weight.shape)
+            wanted |= dict.fromkeys((f"{norm}.{name}" for name in _NORM), (unit.conv.out_channels,))
+    return wanted

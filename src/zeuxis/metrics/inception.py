@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zeuxis.metrics.folded import Unit, fill_units
+from zeuxis.io.parsing import Choose, expecting
+from zeuxis.metrics.folded import COUNTER, Unit, fill_units, unit_shapes
 
 INCEPTION_SIZE = 299
+_IGNORED = "fc."
 
 
 def _same(before: int, after: int, height: int, width: int) -> Unit:
@@ -151,9 +153,19 @@ class Inception(nn.Module):
         return features
 
 
+def choose_inception() -> Choose:
+    """What is read of a file of the published weights, after its names and shapes are compared with the network's."""
+    with torch.device("meta"):
+        return expecting(unit_shapes(Inception(), _names), others=(_IGNORED, COUNTER))
+
+
+def _names(path: str) -> tuple[str, str]:
+    return f"{path}.conv", f"{path}.bn"
+
+
 def inception_network(weights: Mapping[str, Tensor]) -> Inception:
     """The network with the published weights; `UsageError` for others."""
     with torch.device("meta"):
         network = Inception()
-    fill_units(network, weights, lambda path: (f"{path}.conv", f"{path}.bn"), ignored="fc.")
+    fill_units(network, weights, _names, ignored=_IGNORED)
     return network

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from zeuxis.metrics.folded import Unit, fill_units
+from zeuxis.io.parsing import Choose, expecting
+from zeuxis.metrics.folded import COUNTER, Unit, fill_units, unit_shapes
 
 LITE0_SIZE = 128  # pixels: a third of the work of the 224 it was trained at, and the features still tell images apart
 _MOST = 6.0  # Lite replaces swish by ReLU6, and has no squeeze-and-excitation
@@ -21,6 +22,7 @@ _STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
+_IGNORED = "_fc."
 _PUBLISHED = {
     "expand": ("_expand_conv", "_bn0"),
     "depth": ("_depthwise_conv", "_bn1"),
@@ -65,11 +67,17 @@ class Lite0(nn.Module):
         return features
 
 
+def choose_lite0() -> Choose:
+    """What is read of a file of the published weights, after its names and shapes are compared with the network's."""
+    with torch.device("meta"):
+        return expecting(unit_shapes(Lite0(), _names), others=(_IGNORED, COUNTER))
+
+
 def lite0_network(weights: Mapping[str, Tensor]) -> Lite0:
     """The network with the published weights; `UsageError` for others."""
     with torch.device("meta"):
         network = Lite0()
-    fill_units(network, weights, _names, ignored="_fc.")
+    fill_units(network, weights, _names, ignored=_IGNORED)
     return network
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zeuxis.errors import UsageError
+from zeuxis.io.parsing import Choose, expecting
 from zeuxis.model import Features
 
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
@@ -91,6 +92,18 @@ def weights_from(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
             weight = (weight * (_LARGER / deviation)).flip(1)
         found[f"{name}.weight"], found[f"{name}.bias"] = weight.contiguous(), bias * _LARGER
     return found
+
+
+def choose_vgg(*, published: bool) -> Choose:
+    """What is read of a file of weights, as kept here or `published` by torchvision, after names and shapes are compared."""
+    with torch.device("meta"):
+        network = VGG()
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    if not published:
+        return expecting(shapes)
+    places = {name: place for (name, _), place in zip(_convolutions(network), _TORCH_PLACES, strict=True)}
+    named = {f"features.{places[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": shapes[name] for name in shapes}
+    return expecting(named, others=("features.", "classifier."), what="these are not VGG16's weights: ")
 
 
 def _convolutions(network: nn.Module) -> list[tuple[str, nn.Conv2d]]:

@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from zeuxis.escaping import printable
 from zeuxis.runtime.streams import lossy
 
 
@@ -99,7 +100,7 @@ class Lines:
         self._stream.flush()
 
     def note(self, text: str) -> None:
-        self._stream.write(text + "\n")
+        self._stream.write(printable(text) + "\n")
         self._stream.flush()
 
     def work(self, what: str, done: int, total: int) -> None:
@@ -133,7 +134,7 @@ class Bar:
         self._live.stop()
 
     def note(self, text: str) -> None:
-        self._live.console.print(Text(text))
+        self._live.console.print(Text(printable(text)))
 
     def work(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
@@ -143,12 +144,12 @@ class Bar:
 
     def tick(self, tick: Tick) -> None:
         bar = _row("training", round(1000 * tick.share), 1000, " ".join(_pace(tick)))
-        self._live.update(Group(bar, Text("  ".join(_game(tick.means)), style="dim")), refresh=True)
+        self._live.update(Group(bar, Text(printable("  ".join(_game(tick.means))), style="dim")), refresh=True)
 
 
 def _row(what: str, done: int, total: int, text: str) -> RenderableType:
     table = Table.grid(padding=(0, 1))
-    table.add_row(Text(what), ProgressBar(total=max(total, 1), completed=done, width=24), Text(text))
+    table.add_row(Text(printable(what)), ProgressBar(total=max(total, 1), completed=done, width=24), Text(text))
     return table
 
 

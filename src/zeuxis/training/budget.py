@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from zeuxis.training.restoring import check_seconds
 from zeuxis.training.settings import TrainSettings
 
 _SAVED = "processor_seconds"  # its name in a checkpoint's state
@@ -28,7 +29,7 @@ class Budget:
 
     def resumed(self, state: Mapping[str, Any]) -> None:
         """Restore the CPU time from a checkpoint; `ValueError` or `TypeError` where it is no number."""
-        self.spent = self.before = float(state.get(_SAVED, 0.0))
+        self.spent = self.before = check_seconds(state.get(_SAVED, 0.0))
 
     def saved(self) -> dict[str, float]:
         """The CPU time for a checkpoint; empty without a CPU limit, so that equal runs have equal checkpoints."""

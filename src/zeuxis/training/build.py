@@ -1,7 +1,8 @@
-"""The model of a run before its first step: initialised from the seed, or with the weights of another model."""
+"""What a run needs before its first step: settings as the machine fills them in, a model of its seed or of given weights."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Mapping
 from typing import Any
@@ -10,10 +11,15 @@ import torch
 
 from zeuxis import storage
 from zeuxis.errors import UsageError
+from zeuxis.io.parsing import quote
 from zeuxis.metrics import extractors, vgg
 from zeuxis.model import Model, UsesFeatures, options_of
 from zeuxis.options import check_declaration
+from zeuxis.runtime.device import choose_device, choose_precision, choose_threads
+from zeuxis.runtime.progress import Display
+from zeuxis.training.loggers import check_tensorboard
 from zeuxis.training.players import check_parameters
+from zeuxis.training.settings import TrainSettings
 
 
 def options_in_force(
@@ -48,7 +54,30 @@ def check_options(family: type[Model], options: Mapping[str, Any]) -> None:
     for name in options.keys() - set(known):
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
-        raise UsageError(f"{family.family()} has no option {name!r}; {hint}")
+        raise UsageError(f"{family.family()} has no option {quote(name)}; {hint}")
+
+
+def prepare_model(
+    settings: TrainSettings,
+    family: type[Model],
+    options: Mapping[str, Any],
+    display: Display,
+    *,
+    weights_of: str | None,
+) -> tuple[TrainSettings, Model]:
+    """The settings resolved for this computer, and the model; invalid options raise before data is read."""
+    device = choose_device(settings.device)
+    if settings.tensorboard:
+        check_tensorboard()
+    chosen: dict[str, Any] = {
+        "device": device.type,
+        "precision": choose_precision(settings.precision, device, suits=family.bf16),
+        "threads": choose_threads(settings.threads, display.note),  # sums depend on how many share the work
+        "batch_size": settings.batch_size or family.batch_size,
+        "ema_half_life": family.ema_half_life if settings.ema_half_life is None else settings.ema_half_life,
+    }
+    model = build(family, options, seed=settings.seed, device=device, weights_of=weights_of)
+    return dataclasses.replace(settings, **chosen), model
 
 
 def build(
@@ -65,7 +94,9 @@ def build(
     model = family(**options)
     check_parameters(model)
     if weights_of is not None:
-        storage.fill(model, storage.read_model_folder(weights_of)[1])
+        storage.fill(
+            model, storage.read_model_folder(weights_of, lambda _, shapes: storage.check_weights(model, shapes))[1]
+        )
     if isinstance(model, UsesFeatures) and model.needs_features:
         model.feature_network = vgg.feature_network(extractors.vgg16(weights=model.feature_weights, device=device))
     return model.to(device)

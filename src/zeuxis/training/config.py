@@ -20,6 +20,8 @@ from zeuxis.options import ResizeMode
 from zeuxis.training.settings import TrainSettings
 from zeuxis.version import __version__
 
+_OF_THE_BITS = ("seed", "batch_size", "micro_batches", "ema_half_life", "precision", "hflip")
+
 
 def versions() -> dict[str, str]:
     """The versions and the platform on which the bits of a run depend."""
@@ -49,6 +51,11 @@ class Recipe:
     def values(self) -> dict[str, Any]:
         """As plain values, in the order of the file."""
         return {**dataclasses.asdict(self), "data": str(self.data)}
+
+    def identity(self) -> dict[str, Any]:
+        """What the bits of the run depend on, as plain values: each checkpoint has it, so that none is taken for another's."""
+        settings = {name: getattr(self.settings, name) for name in _OF_THE_BITS}
+        return {"family": self.family, "options": self.options, "settings": settings, "fingerprint": self.fingerprint}
 
     def going_on(
         self, steps: int | None, minutes: float | None, cpu_minutes: float | None = None, *, done: int = 0

@@ -15,8 +15,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from zeuxis import renamed
+from zeuxis.io.parsing import Layout
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.kernels import WORTH, Using, choose
+from zeuxis.training import restoring
 from zeuxis.training.divergence import FiniteCheck
 from zeuxis.training.players import check_parameters, optimizer_of, parameters_of
 
@@ -57,7 +59,7 @@ class State:
         """All tensors in named groups, one file each in a checkpoint."""
         groups: Tensors = {"model": dict(self.model.state_dict()), "average": dict(self.average.state_dict())}
         for player, optimizer in self.optimizers.items():
-            groups[f"optimizer-{player}"] = _optimizer_tensors(optimizer)
+            groups[f"optimizer-{player}"] = restoring.optimizer_tensors(optimizer)
         groups["sums"] = dict(self.sums)
         return groups
 
@@ -66,14 +68,21 @@ class State:
         groups = {player: optimizer.state_dict()["param_groups"] for player, optimizer in self.optimizers.items()}
         return {"step": self.clock.step, "images": self.clock.images, "optimizers": groups}
 
+    def check(self, layouts: Mapping[str, Layout]) -> None:
+        """Raise `ValueError` unless tensors of these types and shapes are those of this state."""
+        restoring.check_layouts(layouts, self.model, self.average, self.optimizers)
+
     def restore(self, tensors: Mapping[str, Mapping[str, Tensor]], scalars: Mapping[str, Any]) -> None:
-        """Restore the state from `tensors` and `scalars`, bit for bit."""
+        """Restore the state from `tensors` and `scalars`, bit for bit; `ValueError` where they are not of such a state."""
+        self.check({group: restoring.layout_of(values) for group, values in tensors.items()})
+        restoring.check_values(tensors)
+        restoring.check_scalars(scalars, self.optimizers)
         for name in ("model", "average"):
             getattr(self, name).load_state_dict(renamed.tensors(self.model.family(), tensors[name]))
         for player, optimizer in self.optimizers.items():
-            _restore_optimizer(optimizer, tensors[f"optimizer-{player}"], scalars["optimizers"][player])
+            restoring.restore_optimizer(optimizer, tensors[f"optimizer-{player}"])
         self.sums = {name: value.to(self.model.device) for name, value in renamed.metrics(tensors["sums"]).items()}
-        self.clock = Clock(int(scalars["step"]), int(scalars["images"]))
+        self.clock = Clock(scalars["step"], scalars["images"])
 
     def take_means(self) -> dict[str, float]:
         """The mean reports since the last call; resets the sums."""
@@ -254,20 +263,3 @@ def _move(optimizer: Optimizer, lr_scale: float = 1.0) -> Tensor:
         group["lr"] = lr
     optimizer.zero_grad(set_to_none=True)
     return norm
-
-
-def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    state = optimizer.state_dict()["state"]
-    return {f"{index}/{name}": value for index, slots in state.items() for name, value in slots.items()}
-
-
-def _restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]) -> None:
-    parameters = parameters_of(optimizer)
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        index, name = key.split("/", 1)
-        like = parameters[int(index)]
-        # In the parameter's memory layout, as the optimizer itself lays it out: a fused step walks raw memory.
-        kept = torch.empty_like(like, dtype=value.dtype).copy_(value) if value.shape == like.shape else value.clone()
-        state.setdefault(int(index), {})[name] = kept
-    optimizer.load_state_dict({"state": state, "param_groups": groups})

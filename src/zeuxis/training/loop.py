@@ -194,7 +194,8 @@ class Training:
         with self.stop.later():
             tensors = self.state.tensors()
             check_finite(tensors, self.step)
-            scalars = {**self.state.scalars(), **self.budget.saved(), "settled": self.settled}
+            own = {"settled": self.settled, "run": self.recipe.identity()}
+            scalars = self.state.scalars() | self.budget.saved() | own
             self.run.save_checkpoint(self.step, tensors, scalars)
             self.saved = self.step
             if self._best() is None:  # else the model is the best, and this one may be worse
@@ -214,16 +215,15 @@ class Training:
 
     def _leave(self, interrupt: Interrupt) -> Stopped:
         """Save where the state is consistent; the `Stopped` to raise."""
-        how_on = f"resume with: zeuxis resume {self.run.path}"
         if interrupt.cut:
             lost = (
                 "the newest checkpoint is step " + str(self.saved) if self.saved >= 0 else "no checkpoint was due yet"
             )
-            return interrupt.stopped(f"{interrupt} during step {self.step + 1}; {lost}; {how_on}")
+            return interrupt.stopped(f"{interrupt} during step {self.step + 1}; {lost}; {self.run.how_on}")
         with contextlib.suppress(Interrupt):  # raised where the signal is no longer held back
             if self.saved != self.step:
                 self.save()
-        return interrupt.stopped(f"{interrupt}, saved at step {self.step}; {how_on}")
+        return interrupt.stopped(f"{interrupt}, saved at step {self.step}; {self.run.how_on}")
 
     def _farewell(self, error: ZeuxisError) -> None:
         with contextlib.suppress(ZeuxisError, Interrupt), self.stop.later():  # the disk may be what is full

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from zeuxis import families
+from zeuxis.escaping import markdown, markdown_code
 from zeuxis.model import Clock, Model, Translator
 from zeuxis.training.config import Recipe
 
@@ -20,18 +21,18 @@ def _first_line(model: Model) -> str:
 
 def card(recipe: Recipe, clock: Clock, model: Model) -> str:
     """The model, its training data and its training settings, in Markdown."""
-    data = recipe.data.title
+    data, code = markdown(recipe.data.title), markdown_code(recipe.data.title)
     about = _first_line(model) if ":" in recipe.family else families.summary(recipe.family)
-    options = "\n".join(f"| {name} | {value} |" for name, value in recipe.options.items())
-    settings = ", ".join(f"{name} {getattr(recipe.settings, name)}" for name in _TELLING)
-    made_with = ", ".join(f"{name} {version}" for name, version in recipe.versions.items())
+    options = "\n".join(f"| {markdown(name)} | {markdown(str(value))} |" for name, value in recipe.options.items())
+    settings = ", ".join(f"{name} {markdown(str(getattr(recipe.settings, name)))}" for name in _TELLING)
+    made_with = ", ".join(f"{markdown(name)} {markdown(str(version))}" for name, version in recipe.versions.items())
     return f"""\
 # {recipe.family} on {data}
 
 {about}
 
 Trained by Zeuxis for {clock.step:,} steps ({clock.images:,} images seen) on {recipe.images:,} images of
-`{data}` (fingerprint `{recipe.fingerprint}`). The weights are the EMA.
+`{code}` (fingerprint `{markdown_code(recipe.fingerprint)}`). The weights are the EMA.
 
 ```python
 import zeuxis

@@ -21,19 +21,20 @@ from zeuxis.loading import trusted
 from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
 from zeuxis.runtime import signals
-from zeuxis.runtime.device import choose_device, choose_precision, choose_threads, memory_kept
+from zeuxis.runtime.device import choose_device, choose_precision, memory_kept
 from zeuxis.runtime.progress import Display, noting, open_display
 from zeuxis.runtime.signals import Interrupt, Stop, Stopped
 from zeuxis.storage import Checkpoint, Run
 from zeuxis.training import contact_sheets, engine
 from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
 from zeuxis.training.budget import Budget
-from zeuxis.training.build import build, values_in_force
+from zeuxis.training.build import prepare_model, values_in_force
 from zeuxis.training.config import Recipe, read, selected_by, versions
 from zeuxis.training.dry_run import Plan, plan_run
 from zeuxis.training.engine import State
-from zeuxis.training.loggers import Events, check_tensorboard
+from zeuxis.training.loggers import Events
 from zeuxis.training.loop import Training
+from zeuxis.training.resuming import Resumed, check_identity, take_up
 from zeuxis.training.settings import TrainSettings
 
 __all__ = ["Plan", "Stopped", "choose_device", "choose_precision", "plan_run", "resume_run", "start"]
@@ -59,7 +60,7 @@ def start(
         settings = dataclasses.replace(settings, resize_mode=data.resize_mode)
         options = values_in_force(family, shape=data.own_shape, preset=settings.preset, given=options)
         check_micro_batches(settings.batch_size or family.batch_size, settings.micro_batches)
-        settings, model = _prepare(settings, family, options, shown, weights_of=settings.init_from)
+        settings, model = prepare_model(settings, family, options, shown, weights_of=settings.init_from)
         pack = _open(data, model, shown)
         chosen = _kernels(settings, model, pack)
         about = family.family(), data.absolute()  # a resume may begin in another folder
@@ -72,7 +73,7 @@ def start(
             )
         with run.lock():
             _announce(run, pack, shown)
-            _train(run, recipe, model, source, scorer, stop=stop, display=shown)
+            _train(run, recipe, Resumed(State.start(model)), source, scorer, stop=stop, display=shown)
     return run.path
 
 
@@ -92,23 +93,20 @@ def resume_run(
     """
     with _on_stage(display) as (stop, shown):
         found = Run.open(run)
-        with found.lock():
-            checkpoint = found.load_checkpoint()
-            done = checkpoint.step if checkpoint else 0
-            recipe = read(found.config).going_on(steps, minutes, cpu_minutes, done=done)
-            settings, model = _prepare(
-                recipe.settings,
-                trusted(recipe.family, family),
-                recipe.options,
-                shown,
-                weights_of=None if checkpoint else recipe.settings.init_from,
-            )
-            _check_steps(checkpoint, settings)
-            source = _batches(recipe, model, _reopened(found, recipe, model, shown))
+        found.check_free()
+        recipe = read(found.config)
+        resumed = take_up(found, recipe, trusted(recipe.family, family), shown)
+        recipe = recipe.going_on(steps, minutes, cpu_minutes, done=resumed.state.clock.step)
+        _check_steps(resumed.checkpoint, recipe.settings)
+        model = resumed.state.model
+        source = _batches(recipe, model, _reopened(found, recipe, model, shown))
+        check_identity(resumed.checkpoint, recipe)
+        scorer = _periodic_evaluation(recipe, model, shown)
+        with found.lock():  # nothing is written before
+            _check_untouched(found, resumed.checkpoint)
             if steps is not None or cpu_minutes is not None:
                 found.write_config(recipe.values())
-            scorer = _periodic_evaluation(recipe, model, shown)
-            _train(found, recipe, model, source, scorer, stop=stop, display=shown, checkpoint=checkpoint)
+            _train(found, recipe, resumed, source, scorer, stop=stop, display=shown)
     return found.path
 
 
@@ -121,29 +119,6 @@ def _on_stage(display: Display | None) -> Iterator[tuple[Stop, Display]]:
                 yield stop, shown
         except Interrupt as interrupt:
             raise interrupt.stopped(f"{interrupt}; nothing is lost") from None
-
-
-def _prepare(
-    settings: TrainSettings,
-    family: type[Model],
-    options: Mapping[str, Any],
-    display: Display,
-    *,
-    weights_of: str | None,
-) -> tuple[TrainSettings, Model]:
-    """The settings resolved for this computer, and the model; invalid options raise before data is read."""
-    device = choose_device(settings.device)
-    if settings.tensorboard:
-        check_tensorboard()
-    chosen: dict[str, Any] = {
-        "device": device.type,
-        "precision": choose_precision(settings.precision, device, suits=family.bf16),
-        "threads": choose_threads(settings.threads, display.note),  # sums depend on how many share the work
-        "batch_size": settings.batch_size or family.batch_size,
-        "ema_half_life": family.ema_half_life if settings.ema_half_life is None else settings.ema_half_life,
-    }
-    model = build(family, options, seed=settings.seed, device=device, weights_of=weights_of)
-    return dataclasses.replace(settings, **chosen), model
 
 
 def _open(data: DataSpec, model: Model, display: Display) -> Pack | Pairs:
@@ -194,21 +169,30 @@ def _check_steps(checkpoint: Checkpoint | None, settings: TrainSettings) -> None
         )
 
 
+def _check_untouched(run: Run, checkpoint: Checkpoint | None) -> None:
+    skipped = len(checkpoint.skipped) if checkpoint else 0
+    newest = run.checkpoints()[::-1][skipped : skipped + 1]
+    if newest != ([checkpoint.path] if checkpoint else []):
+        raise UsageError(f"{run.path} has gone on since it was opened, in another process; resume it again")
+
+
 def _train(
     run: Run,
     recipe: Recipe,
-    model: Model,
+    resumed: Resumed,
     source: PackSource | PairSource,
     scorer: PeriodicEvaluation | None,
     *,
     stop: Stop,
     display: Display,
-    checkpoint: Checkpoint | None = None,
 ) -> None:
-    state, budget = State.start(model), Budget(recipe.settings)
-    reals = _reals(run, recipe, model, source, recipe.images)
-    settled = _take_over(run, state, budget, checkpoint)
-    step = state.clock.step
+    state, checkpoint, settled = resumed.state, resumed.checkpoint, resumed.settled
+    step, budget = state.clock.step, Budget(recipe.settings)
+    reals = _reals(run, recipe, state.model, source, recipe.images)
+    if checkpoint:
+        budget.resumed(checkpoint.state)
+    # A row that is still owed may have been written by a run that was then killed.
+    run.truncate_metrics(-1 if checkpoint is None else step if settled else step - 1)
     _greet(run, recipe, checkpoint, display)
     folder = run.path / "tensorboard" if recipe.settings.tensorboard else None
     rows, saved = run.metrics()[-100:], step if checkpoint else -1
@@ -271,19 +255,3 @@ def _greet(run: Run, recipe: Recipe, checkpoint: Checkpoint | None, display: Dis
         display.note(
             f"warning: versions changed since the start of the run, so resuming may be inexact: {', '.join(changed)}"
         )
-
-
-def _take_over(run: Run, state: State, budget: Budget, checkpoint: Checkpoint | None) -> bool:
-    """Restore state, budget and metrics from the checkpoint, or the start; whether its row and sheet are done."""
-    if checkpoint is None:
-        run.truncate_metrics(-1)
-        return True
-    try:
-        state.restore(checkpoint.tensors, checkpoint.state)
-        budget.resumed(checkpoint.state)
-        settled = bool(checkpoint.state["settled"])
-    except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
-        raise UsageError(f"{checkpoint.path} does not fit the run's options: {error}; restore config.yaml") from None
-    # A row that is still owed may have been written by a run that was then killed.
-    run.truncate_metrics(checkpoint.step if settled else checkpoint.step - 1)
-    return settled

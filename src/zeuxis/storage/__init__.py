@@ -1,43 +1,37 @@
-"""A run as a folder: settings, metrics, contact sheets and checkpoints that survive a crash; and reading saved models."""
+"""A run as a folder: settings, metrics, contact sheets and checkpoints that survive a crash; and saved models."""
 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import math
 import os
 import re
+import shlex
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 from torch import Tensor
 
 from zeuxis import renamed
 from zeuxis.errors import UsageError, ZeuxisError
+from zeuxis.escaping import printable
 from zeuxis.io import files
-from zeuxis.io.parsing import dump_yaml, parse_json, parse_tensors, quote
-from zeuxis.model import Model
+from zeuxis.io.guard import check_folder, open_guarded
+from zeuxis.io.parsing import dump_yaml, parse_json
+from zeuxis.storage.checkpoints import SUFFIX, LayoutCheck, encode_group, holds, read_checkpoint
+from zeuxis.storage.checkpoints import Checkpoint as Checkpoint
+from zeuxis.storage.models import check_weights as check_weights
+from zeuxis.storage.models import fill as fill
+from zeuxis.storage.models import read_model_folder as read_model_folder
 
 _NUMBERED = re.compile(r"(\d{5,9})-.+")
 _CHECKPOINT = re.compile(r"step-(\d{8,12})(\.old)?")
-_SUFFIX = ".safetensors"
-_PLAIN = (str, int, float, bool, type(None))
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A point of training: tensors by group and name, the plain values beside them, and why newer ones were left."""
-
-    step: int
-    path: Path
-    tensors: dict[str, dict[str, Tensor]]
-    state: dict[str, Any]
-    skipped: list[str] = field(default_factory=list)
+_LONGEST = 1 << 20  # bytes of a row of metrics
+_APPENDED = ("log.txt", "metrics.jsonl")
 
 
 @dataclass(frozen=True)
@@ -64,13 +58,17 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """The run whose folder this is, or is in; what interrupted writes left is removed unless the run is in use."""
+        """The run whose folder this is, or is in; what interrupted writes left is removed unless the run is in use.
+
+        `UsageError` where anything in the folder leads out of it: somebody else may have made it.
+        """
         absolute = Path(path).absolute()
         with files.explained(path):
             found = [folder for folder in [absolute, *absolute.parents][:4] if (folder / "config.yaml").is_file()]
         if found:
             run = cls(Path(path) if found[0] == absolute else found[0])
-            with contextlib.suppress(ZeuxisError), files.lock(run.path, wait=0.0):  # or a folder we may only read
+            check_folder(run.path, written=_APPENDED)
+            with contextlib.suppress(ZeuxisError), files.unlocked(run.path, wait=0.0):
                 run._sweep()
             return run
         raise UsageError(f"{path} is not a run: it has no config.yaml; give a folder such as runs/00003-dcgan-avatars")
@@ -82,14 +80,20 @@ class Run:
             self._sweep()
             yield
 
+    def check_free(self) -> None:
+        """Raise `UsageError` where another process writes the run; nothing is written to find out."""
+        with files.unlocked(self.path, wait=2.0):
+            pass
+
     def _sweep(self) -> None:
-        for folder in (self.path, *(path for path in self.path.iterdir() if path.is_dir())):
+        inner = [Path(entry) for entry in os.scandir(self.path) if entry.is_dir(follow_symlinks=False)]
+        for folder in (self.path, *inner):
             files.sweep(folder)
 
     @property
     def config(self) -> dict[str, Any]:
         """The settings of the run, as plain values."""
-        config = files.read_yaml(self.path / "config.yaml")
+        config = files.read_yaml(self.path / "config.yaml", follow=False)
         if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
             raise UsageError(f"{self.path / 'config.yaml'} is no table of settings (`name: value` lines); correct it")
         return renamed.config(config)
@@ -97,6 +101,11 @@ class Run:
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Replace the settings, as when a resumed run is to go on for longer."""
         files.write_file(self.path / "config.yaml", dump_yaml(dict(config)))
+
+    @property
+    def how_on(self) -> str:
+        """What to type to go on with the run, for a shell."""
+        return f"resume with: zeuxis resume {shlex.quote(str(self.path))}"
 
     @property
     def model_path(self) -> Path:
@@ -127,12 +136,12 @@ class Run:
         Metrics up to the step must have been appended. A volume that refuses is asked again for `patience` seconds,
         then `DiskFullError`: the checkpoint before still stands. Those before that, and later ones, are removed.
         """
-        contents = {f"{name}{_SUFFIX}": _encode(group) for name, group in tensors.items()}
+        contents = {f"{name}{SUFFIX}": encode_group(group) for name, group in tensors.items()}
         contents["state.json"] = json.dumps(state, allow_nan=False).encode()
         path = self.path / "checkpoints" / f"step-{step:08d}"
         files.make_folder(path.parent)
         self._sync_metrics()
-        if not _holds(path, contents):
+        if not holds(path, contents):
             files.write_folder(path, contents, patience=patience)
         existing = self.checkpoints()
         kept = existing[: existing.index(path) + 1][-2:]
@@ -141,12 +150,15 @@ class Run:
                 files.discard(other)
         return path
 
-    def load_checkpoint(self) -> Checkpoint | None:
-        """The newest checkpoint that is whole, or None before the first; `UsageError` where all are damaged."""
+    def load_checkpoint(self, check: LayoutCheck | None = None) -> Checkpoint | None:
+        """The newest checkpoint that is whole, or None before the first; `UsageError` where all are damaged.
+
+        `check` is told the types and shapes of its tensors before any is read, and raises `UsageError` where they do not fit.
+        """
         skipped: list[str] = []
         for path in reversed(self.checkpoints()):
             try:
-                return _read_checkpoint(path, skipped)
+                return read_checkpoint(path, skipped, check)
             except ZeuxisError as error:
                 skipped.append(str(error))
         if skipped:
@@ -160,8 +172,8 @@ class Run:
         _append(self.path / "metrics.jsonl", line.encode(), patience)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows of metrics.jsonl; a torn one is left out."""
-        return [renamed.metrics(row) for _, row in self._rows()]
+        """The rows of metrics.jsonl; one that is torn, or has other than numbers, is left out."""
+        return [renamed.metrics(row) for _, row in self._rows() if all(map(_is_number, row.values()))]
 
     def truncate_metrics(self, step: int) -> None:
         """Take the rows after the step out of metrics.jsonl, and torn ones: a resumed run writes them again."""
@@ -174,8 +186,10 @@ class Run:
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return
-        with files.open_file(path, max_bytes=1 << 32) as (file, _):
-            for line in file:
+        with files.open_file(path, max_bytes=1 << 32, follow=False) as (file, _):
+            for line in iter(lambda: file.readline(_LONGEST), b""):
+                if not line.startswith(b"{"):
+                    continue
                 with contextlib.suppress(UsageError):
                     row = parse_json(line, path)
                     if isinstance(row, dict) and line.endswith(b"\n"):
@@ -186,7 +200,7 @@ class Run:
         path = self.path / "metrics.jsonl"
         if path.exists():
             with files.explained(path, 0):
-                descriptor = os.open(path, os.O_RDWR)
+                descriptor = open_guarded(path, os.O_RDWR)
                 try:
                     os.fsync(descriptor)
                 finally:
@@ -195,7 +209,7 @@ class Run:
 
     def log(self, line: str, *, patience: float = 2.0) -> None:
         """Add a line to log.txt, with the time."""
-        text = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line.rstrip()}\n"
+        text = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {printable(line.rstrip())}\n"
         _append(self.path / "log.txt", text.encode(errors="backslashreplace"), patience)
 
 
@@ -207,13 +221,18 @@ def _later(value: object, step: int) -> bool:
     return isinstance(value, (int, float)) and value > step
 
 
+def _is_number(value: object) -> bool:
+    """Whether it is what `append_metrics` writes: a number that a float can hold, or None for one that was not finite."""
+    return value is None or type(value) is float or (type(value) is int and abs(value) < 1 << 64)
+
+
 def _append(path: Path, data: bytes, patience: float) -> None:
     """Add the data to the end of the file: all of it, or nothing where the volume refuses."""
     files.persist(lambda: _append_once(path, data), path, len(data), patience)
 
 
 def _append_once(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+    descriptor = open_guarded(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         size = os.fstat(descriptor).st_size
         try:
@@ -223,77 +242,3 @@ def _append_once(path: Path, data: bytes) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def _encode(group: Mapping[str, Tensor]) -> bytes:
-    """The bytes of a safetensors file; tensors that share memory (tied weights) are written once each."""
-    seen: set[int] = set()
-    plain: dict[str, Tensor] = {}
-    for name, value in group.items():
-        value = value.detach().cpu().contiguous()
-        memory = value.untyped_storage().data_ptr()
-        plain[name] = value.clone() if memory in seen else value
-        seen.add(memory)
-    return safetensors.torch.save(plain)
-
-
-def _holds(path: Path, contents: Mapping[str, bytes]) -> bool:
-    try:
-        return path.exists() and files.read_folder(path) == contents
-    except ZeuxisError:
-        return False
-
-
-def _read_checkpoint(path: Path, skipped: list[str]) -> Checkpoint:
-    contents = files.read_folder(path)
-    state = parse_json(contents.pop("state.json", b""), path / "state.json")
-    if not isinstance(state, dict):
-        raise UsageError(f"{path / 'state.json'} is not a table; use another copy")
-    tensors = {}
-    for name in list(contents):
-        data = contents.pop(name)  # popped, so that each file is in memory twice only while it is decoded
-        tensors[name.removesuffix(_SUFFIX)] = parse_tensors(
-            io.BytesIO(data), len(data), path / name, max_tensors=20_000
-        )
-    return Checkpoint(int(path.name.split("-")[1].split(".")[0]), path, tensors, state, skipped)
-
-
-def read_model_folder(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """config.json (at least `family`: str, and `options`: plain values by name) and weights of a saved model, or a run's.
-
-    Raises `UsageError` where the folder is not a model's or is damaged. Nothing of it is run.
-    """
-    with files.explained(path):
-        folders = [folder for folder in (Path(path), Path(path) / "model") if (folder / "config.json").exists()]
-    if not folders:
-        raise UsageError(f"{path} is not a model: it has no config.json; give the `model` folder of a run")
-    folder = folders[0]
-    config = files.read_json(folder / "config.json")
-    family, options = (config.get("family"), config.get("options")) if isinstance(config, dict) else (None, None)
-    if not isinstance(family, str) or not re.fullmatch(r"[\w.]+(:[\w.]+)?", family):
-        raise UsageError(f'{folder / "config.json"} has "family": {quote(family)}; expected a name such as "dcgan"')
-    if not isinstance(options, dict) or not all(isinstance(value, _PLAIN) for value in options.values()):
-        raise UsageError(f'{folder / "config.json"} has "options": {quote(options)}; expected plain values by name')
-    config["options"] = renamed.options(family, options)
-    return config, renamed.tensors(family, files.read_tensors(folder / "model.safetensors"))
-
-
-def check_weights(model: Model, weights: Mapping[str, Tensor]) -> None:
-    """Raise `UsageError` naming the first weight that is missing, unknown or of another shape; training_only may be absent."""
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    for name in [*expected, *weights]:
-        if name.split(".")[0] in model.training_only and not (name in expected and name in weights):
-            continue
-        found = tuple(weights[name].shape) if name in weights else "missing"
-        wanted = expected.get(name, "no such weight")
-        if found != wanted:
-            raise UsageError(
-                f"weight {quote(name)} is {found} in the file, and the {model.family()} of its options has {wanted}; "
-                "give the model.safetensors and the config.json of one model"
-            )
-
-
-def fill(model: Model, weights: Mapping[str, Tensor]) -> None:
-    """Copy the weights into the model (in place), after `check_weights`."""
-    check_weights(model, weights)
-    model.load_state_dict(dict(weights), strict=False)

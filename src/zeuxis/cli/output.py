@@ -1,0 +1,22 @@
+"""What commands print: lines whose text may come from outside, with nothing in them that a terminal obeys."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from zeuxis.escaping import printable
+
+
+def say(*lines: str) -> None:
+    """Print each line to stdout."""
+    _print(lines, error=False)
+
+
+def say_aside(*lines: str) -> None:
+    """Print each line to stderr."""
+    _print(lines, error=True)
+
+
+def _print(lines: Iterable[str], *, error: bool) -> None:
+    print("\n".join(map(printable, lines)), file=sys.stderr if error else sys.stdout)

@@ -1,0 +1,67 @@
+"""A saved model as a folder: its description and its weights, compared before anything is read or allocated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from zeuxis import renamed
+from zeuxis.errors import UsageError
+from zeuxis.io import files
+from zeuxis.io.parsing import Layout, quote
+from zeuxis.model import Model
+
+_PLAIN = (str, int, float, bool, type(None))
+Shapes = Mapping[str, tuple[int, ...]]
+Fits = Callable[[dict[str, Any], Shapes], None]  # of a description and the shapes of weights; raises `UsageError`
+
+
+def read_model_folder(path: str | Path, fits: Fits | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """config.json (at least `family`: str, and `options`: plain values by name) and weights of a saved model, or a run's.
+
+    `fits` is told the description and the shapes of the weights before any is read. Raises `UsageError` where the folder is
+    not a model's or is damaged. Nothing of it is run, and no link in it is followed.
+    """
+    with files.explained(path):
+        folders = [folder for folder in (Path(path), Path(path) / "model") if (folder / "config.json").exists()]
+    if not folders:
+        raise UsageError(f"{path} is not a model: it has no config.json; give the `model` folder of a run")
+    folder = folders[0]
+    config = files.read_json(folder / "config.json", follow=False)
+    family, options = (config.get("family"), config.get("options")) if isinstance(config, dict) else (None, None)
+    if not isinstance(family, str) or not re.fullmatch(r"[\w.]+(:[\w.]+)?", family):
+        raise UsageError(f'{folder / "config.json"} has "family": {quote(family)}; expected a name such as "dcgan"')
+    if not isinstance(options, dict) or not all(isinstance(value, _PLAIN) for value in options.values()):
+        raise UsageError(f'{folder / "config.json"} has "options": {quote(options)}; expected plain values by name')
+    config["options"] = renamed.options(family, options)
+
+    def check(layout: Layout) -> None:
+        if fits is not None:
+            fits(config, {name: shape for name, (_, shape) in renamed.tensors(family, layout).items()})
+
+    weights = files.read_tensors(folder / "model.safetensors", follow=False, choose=check)
+    return config, renamed.tensors(family, weights)
+
+
+def check_weights(model: Model, shapes: Shapes) -> None:
+    """Raise `UsageError` naming the first weight that is missing, unknown or of another shape; training_only may be absent."""
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    for name in [*expected, *shapes]:
+        if name.split(".")[0] in model.training_only and not (name in expected and name in shapes):
+            continue
+        found, wanted = shapes.get(name, "missing"), expected.get(name, "no such weight")
+        if found != wanted:
+            raise UsageError(
+                f"weight {quote(name)} is {found} in the file, and the {model.family()} of its options has {wanted}; "
+                "give the model.safetensors and the config.json of one model"
+            )
+
+
+def fill(model: Model, weights: Mapping[str, Tensor]) -> None:
+    """Copy the weights into the model (in place), after `check_weights`."""
+    check_weights(model, {name: tuple(value.shape) for name, value in weights.items()})
+    model.load_state_dict(dict(weights), strict=False)

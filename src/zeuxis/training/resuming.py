@@ -1,0 +1,100 @@
+"""A run taken up where its newest checkpoint left it: all of it is known to be good before anything is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zeuxis import renamed
+from zeuxis.errors import UsageError
+from zeuxis.io.parsing import Layout, quote
+from zeuxis.loading import build_unfilled
+from zeuxis.model import Model
+from zeuxis.runtime.progress import Display
+from zeuxis.storage import Checkpoint, Run
+from zeuxis.training.budget import Budget
+from zeuxis.training.build import check_options, prepare_model
+from zeuxis.training.config import Recipe
+from zeuxis.training.engine import State
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The state of a run and the checkpoint that it is of, None before the first; `settled` as in `Training`."""
+
+    state: State
+    checkpoint: Checkpoint | None = None
+    settled: bool = True
+
+
+def take_up(run: Run, recipe: Recipe, family: type[Model], display: Display) -> Resumed:
+    """The state of the run as it was saved; `UsageError` where no checkpoint is whole, or one is not of this run."""
+    check_options(family, recipe.options)
+    # Without memory: neither the options nor the checkpoint are trusted yet.
+    unfilled = State.start(build_unfilled(family, recipe.options, run.path / "config.yaml"))
+
+    def check(layouts: Mapping[str, Layout]) -> None:
+        try:
+            unfilled.check(layouts)
+        except ValueError as error:
+            raise UsageError(_misfit(error)) from None
+
+    checkpoint = run.load_checkpoint(check)
+    weights_of = None if checkpoint else recipe.settings.init_from
+    settings, model = prepare_model(recipe.settings, family, recipe.options, display, weights_of=weights_of)
+    state = State.start(model)
+    if checkpoint is None:
+        return Resumed(state)
+    batch_size = settings.batch_size or model.batch_size
+    try:
+        state.restore(checkpoint.tensors, checkpoint.state)
+        Budget(recipe.settings).resumed(checkpoint.state)
+        settled = _checked(checkpoint, batch_size)
+    except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
+        raise UsageError(f"{checkpoint.path}: {_misfit(error)}") from None
+    return Resumed(state, checkpoint, settled)
+
+
+def check_identity(checkpoint: Checkpoint | None, recipe: Recipe) -> None:
+    """Raise `UsageError` where a checkpoint says that it is of another run, whose seed or data, say, are others."""
+    saved = checkpoint.state.get("run") if checkpoint else None
+    if checkpoint and (difference := next(_differences(saved, recipe), "")):
+        raise UsageError(
+            f"{checkpoint.path} belongs to another run: {difference}; restore config.yaml and checkpoints/ of one run, "
+            "or start a new one with --init-from this one"
+        )
+
+
+def _misfit(error: Exception) -> str:
+    return f"it does not fit the run's options: {error}; restore config.yaml"
+
+
+def _checked(checkpoint: Checkpoint, batch_size: int) -> bool:
+    """Whether row and sheet of the step are done; `ValueError` where that, or the clock, is not what was saved."""
+    state, settled = checkpoint.state, checkpoint.state.get("settled")
+    if not isinstance(settled, bool):
+        raise ValueError(f"settled is {quote(settled)}, expected true or false")
+    if (state["step"], state["images"]) != (checkpoint.step, checkpoint.step * batch_size):
+        raise ValueError(
+            f"its clock is at step {state['step']:,} and {state['images']:,} images, "
+            f"expected {checkpoint.step:,} and {checkpoint.step * batch_size:,}"
+        )
+    return settled
+
+
+def _differences(saved: Any, recipe: Recipe) -> Iterator[str]:
+    """How the run that a checkpoint says it is of is not this one; none where it says nothing, as those before 0.3 do."""
+    if saved is None:
+        return
+    found = renamed.config(saved) if isinstance(saved, dict) else {}
+    wanted = json.loads(json.dumps(recipe.identity()))
+    for part, value in wanted.items():
+        told = found.get(part)
+        if isinstance(value, dict) and isinstance(told, dict):
+            for name in sorted(value.keys() | told.keys(), key=str):
+                if value.get(name) != told.get(name):
+                    yield f"its {name} is {quote(told.get(name))}, that of config.yaml {quote(value.get(name))}"
+        elif told != value:
+            yield f"its {part} is {quote(told)}, that of config.yaml {quote(value)}"
