@@ -26,6 +26,7 @@ from commandline import refused, typed
 from faults import LONG, SCALE, mutate
 from waiting import quick
 from zeuxis import loading
+from zeuxis.adversarial import ImagePool
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.explore import latent_files
 from zeuxis.families.vae import VAE
@@ -448,6 +449,17 @@ def test_an_older_checkpoint_is_taken_where_the_newest_is_of_another_shape(run: 
     found = take_up(run)
     assert found.checkpoint and found.checkpoint.step == 2
     assert "does not fit the run's options: average: " in found.checkpoint.skipped[0]
+
+
+@pytest.mark.parametrize("count", [-1, -(2**62), 3, 5, 10**12, 2**62])
+def test_a_count_in_a_buffer_leads_into_no_other_memory(count: int) -> None:
+    pool = ImagePool(4, (1, 2, 2))
+    pool.filled.fill_(count)
+    for _ in range(3):
+        made = torch.ones(3, 1, 2, 2)
+        shown, places = pool.draw(made)
+        pool.keep(made, places)
+        assert shown.shape == made.shape and 0 <= int(places[0].min()) <= int(places[0].max()) < 4
 
 
 @pytest.mark.parametrize(("what", "change"), [("seed", {"seed": 5}), ("fingerprint", {"shade": 3})])
