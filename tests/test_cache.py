@@ -53,6 +53,21 @@ def damaged(data: bytes, count: int, draw: random.Random) -> Iterator[bytes | No
     for _ in range(count):
         at = draw.randrange(min(len(data), 128) if draw.random() < 0.3 else len(data))  # headers more often
         yield data[:at] + bytes([data[at] ^ 1 << draw.randrange(8)]) + data[at + 1 :]
+    for _ in range(count // 4):
+        yield exchanged(data, draw)
+
+
+def exchanged(data: bytes, draw: random.Random) -> bytes:
+    """Two bytes that differ, each in the place of the other; neighbours in half of the cases."""
+    if draw.random() < 0.5 and (steps := [at for at in range(len(data) - 1) if data[at] != data[at + 1]]):
+        one = draw.choice(steps)
+        other = one + 1
+    else:
+        one = draw.randrange(len(data))
+        other = draw.choice([at for at, byte in enumerate(data) if byte != data[one]])
+    found = bytearray(data)
+    found[one], found[other] = data[other], data[one]
+    return bytes(found)
 
 
 def put(path: Path, data: bytes | None) -> None:
@@ -75,6 +90,18 @@ def content(found: Pack) -> tuple[Any, ...]:
     rows = found.rows(np.arange(len(found))[::-1])
     values = batch.image.numpy().tobytes(), batch.label.tolist(), rows.tobytes(), found.labels.tolist()
     return (*values, found.images.tobytes(), found.classes, found.left_out, found.fingerprint, found.records())
+
+
+@pytest.mark.parametrize("length", [1, 3, 8, 16, 100, 200, 500, 3000])
+def test_the_sum_of_any_other_bytes_is_another(length: int) -> None:
+    """Of every flipped bit and of exchanged bytes, at lengths for which sums are taken in different ways."""
+    data = bytes(byte % 256 for byte in np.random.default_rng(length).permutation(length).tolist())
+    others = [data[:-1], data + b"\0", bytes(length), data[length // 2 :] + data[: length // 2] if length > 1 else b"x"]
+    for at in range(length):
+        others += [data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :] for bit in range(8)]
+    others += [exchanged(data, random.Random(seed)) for seed in range(300 if length > 1 else 0)]
+    sums = {each: cache.checksum(each) for each in {*others, data}}
+    assert len({*sums.values()}) == len(sums) > 8 * length and all(len(each) == 32 for each in sums.values())
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["small", "large"])

@@ -28,7 +28,7 @@ from zeuxis.io.images import Array
 from zeuxis.io.parsing import parse_json
 from zeuxis.runtime.callbacks import ProgressCallback
 
-_FORMAT = 5  # of the files in a pack, and of how images are decoded: raise it and packs are built again
+_FORMAT = 6  # of the files in a pack, and of how images are decoded: raise it and packs are built again
 _AT_ONCE = 64 << 20  # bytes: packs up to this size are verified when opened, others block by block as they are read
 _EVERY = 50  # images between two calls of `progress`
 
