@@ -19,11 +19,13 @@ import numpy as np
 import pytest
 import torch
 
+import test_explore
 import test_features
 from commandline import typed
 from conftest import RELEASE
 from test_attributes import drawn
 from test_data import opened, png, some, write
+from zeuxis import explore
 from zeuxis.data import Pack, PackSource, checked, downloads, pack
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io import cache, files
@@ -164,6 +166,35 @@ def test_a_block_is_verified_once_when_it_is_first_read(tmp_path: Path, monkeypa
     assert len(again.rows(np.arange(8))) == 8, "what is whole is of use"
     with pytest.raises(DataError, match=r"images\.bin is damaged: images 8 to 9 .* start again"):
         again.rows(np.array([8]))
+
+
+def test_only_what_is_read_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By features, attributes and examples of attributes alike: what is whole is of use."""
+    monkeypatch.setattr(pack, "_AT_ONCE", 0)
+    monkeypatch.setattr(checked, "_BLOCK", 4 * 8 * 8 * 3)  # four images
+    draw, size = np.random.default_rng(0), 8
+    folders = {f"{'ab'[i % 2]}/{i:03}.png": png(tuple(draw.integers(0, 256, 3))) for i in range(200)}
+    found = opened(write(tmp_path / "data", folders), size=size)
+    verified: list[int] = []
+    real = checked.CheckedImages._check
+    monkeypatch.setattr(
+        checked.CheckedImages, "_check", lambda self, block: verified.append(block) or real(self, block)
+    )
+    chosen = [np.random.default_rng(seed).permutation(200)[:30] // 4 for seed in (0, 1)]
+    spoilt = next(block for block in range(25, 50) if block not in np.concatenate(chosen))
+    with (found.path / "images.bin").open("r+b") as file:
+        file.seek(4 * spoilt * size * size * 3)
+        file.write(b"\1\2\3")
+    extractor = Extractor("x", "x 1", features.bicubic, lambda values: values.mean((2, 3)))
+    assert len(pack_features(extractor, found, np.array([1, 2, 90]))) == 3 and verified == [0, 22]
+    monkeypatch.setattr(attributes, "MOST_IMAGES", 30)
+    attributes._examples(found, attributes._task(found), 0)
+    assert {*verified} == {0, 22, *chosen[0].tolist()}
+    model = test_explore.ToyEncoder(size=8, latent_dim=test_explore.LATENT).requires_grad_(False)
+    assert len(explore.encoded(model, found, count=30, seed=1)) == 30
+    assert {*verified} == {0, 22, *np.concatenate(chosen).tolist()}
+    with pytest.raises(DataError, match=f"images {4 * spoilt} to {4 * spoilt + 3} are not those that were written"):
+        pack_features(extractor, found, np.array([4 * spoilt + 1]))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no file that is open can be cut there")

@@ -68,7 +68,8 @@ def _originals(images: ImageSet, model: SuperResolution, count: int) -> Iterator
     """Images (h w c, uint8): whole, where they are files, or a named set's whole photographs; else as they are learned."""
     found = images.whole()
     if found is None:
-        yield from SingleSpec(images).open(model.size, model.channels).images[:count]
+        pack = SingleSpec(images).open(model.size, model.channels)
+        yield from pack.rows(np.arange(min(count, len(pack))))
         return
     content = found.listing().gather()
     whole = isinstance(content.reader, Files | Members)
