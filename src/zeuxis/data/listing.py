@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -67,6 +67,14 @@ class ItemReader(Protocol):
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """The image of an item."""
+
+
+@runtime_checkable
+class FileReader(ItemReader, Protocol):
+    """Decodes files, which somebody else may have made."""
+
+    def is_quick(self, item: str) -> bool:
+        """Whether decoding an item takes no long time, whatever it contains."""
 
 
 def unlabelled(items: list[str]) -> Labels:

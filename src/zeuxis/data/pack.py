@@ -20,6 +20,7 @@ import numpy as np
 from zeuxis.data import workers
 from zeuxis.data.checked import CheckedImages, SummedWriter, refuse
 from zeuxis.data.listing import TILES, Attribute, Content, Labels, Listing, Picture, Shape, shown
+from zeuxis.data.messages import record_of
 from zeuxis.data.passed_over import in_short, remarks_on
 from zeuxis.data.tiles import cut
 from zeuxis.errors import DataError, ZeuxisError
@@ -245,7 +246,7 @@ def _decode(
                 data = np.ascontiguousarray(result.pixels).data
                 file.write(data)
                 digest.update(data)
-                records.append({"name": item, **workers.record_of(result)})
+                records.append({"name": item, **record_of(result)})
             else:
                 left_out.append((item, result))
             if progress and (done % _EVERY == 0 or done == total):

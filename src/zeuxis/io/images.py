@@ -18,6 +18,7 @@ from PIL import Image, PngImagePlugin
 
 from zeuxis.errors import UsageError
 from zeuxis.io import colour, depth, files, formats, geometry
+from zeuxis.io.bombs import reject_bombs
 from zeuxis.io.formats import FORMATS as FORMATS
 from zeuxis.io.formats import looks_like_image as looks_like_image
 from zeuxis.io.pixel_modes import Unusable as Unusable
@@ -52,6 +53,7 @@ def opened(source: bytes | BinaryIO) -> Iterator[Image.Image]:
             if width * height > MOST_PIXELS:
                 raise Unusable(f"over {MOST_PIXELS // 1_000_000} megapixels ({width} x {height})")
             formats.reject_previews(image)
+            reject_bombs(image, file)
             yield image
 
 
