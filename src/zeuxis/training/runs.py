@@ -271,6 +271,9 @@ def _greet(run: Run, recipe: Recipe, checkpoint: Checkpoint | None, display: Dis
         run.log(f"faster convolution kernels chosen for {len(recipe.chosen_kernels)} layers")
     for reason in checkpoint.skipped if checkpoint else ():
         display.note(f"warning: a newer checkpoint was skipped: {reason}")
+    # Not refused: on another computer the table may have to go.
+    if checkpoint and checkpoint.state.get("kernels", recipe.chosen_kernels) != recipe.chosen_kernels:
+        display.note("warning: chosen_kernels of config.yaml are not those of the checkpoint: resuming may be inexact")
     now = versions()
     changed = [
         f"{name} {recipe.versions.get(name)} -> {now[name]}" for name in now if recipe.versions.get(name) != now[name]
