@@ -31,14 +31,14 @@ HANGS = """
 import os
 from pathlib import Path
 from zeuxis.io import images
-here, fitted, whole = Path(__file__).parent, images.fitted, images.decode_whole
+here, fitted, whole = Path(__file__).parent, images.fitted, images.fitted_whole
 def hanging(pixels):
     if pixels[0, 0].tolist() in ([0, 255, 0], [150]):
         (here / f"hangs-{os.getpid()}").touch()
         open(here / "fifo").read()
     return pixels
 images.fitted = lambda *given: hanging(fitted(*given))
-images.decode_whole = lambda *given: hanging(whole(*given))
+images.fitted_whole = lambda *given: hanging(whole(*given))
 """
 
 

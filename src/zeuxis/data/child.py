@@ -44,7 +44,7 @@ def reader_from(saved: dict[str, Any]) -> ItemReader:
 
 def _files_from(saved: dict[str, Any]) -> FileReader:
     kinds: dict[str, type[Files] | type[Members]] = {"files": Files, "members": Members}
-    return kinds[saved["kind"]](saved["path"])
+    return kinds[saved["kind"]](saved["path"], saved["used"])
 
 
 def _leave_with(parent: int) -> None:

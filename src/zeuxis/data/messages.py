@@ -38,7 +38,7 @@ def receive_result(pipe: Any, shape: Shape) -> Result:
     if len(data) < count:
         raise OSError("the pipe ended")
     pixels = np.frombuffer(data, np.uint8).reshape(height, width, channels)
-    about = record["mode"], record["digest"], record.get("note", ""), record.get("frames", 1)
+    about = record["mode"], record["digest"], record.get("note", ""), record.get("frames", 1), record.get("bits", 8)
     return Picture(pixels, tuple(record["size"]), *about)
 
 
@@ -46,7 +46,8 @@ def record_of(picture: Picture) -> dict[str, Any]:
     """What is known of a picture's file, as JSON."""
     found: dict[str, Any] = {"size": picture.size, "mode": picture.mode, "digest": picture.digest}
     found |= {"note": picture.note} if picture.note else {}
-    return found | ({"frames": picture.frames} if picture.frames > 1 else {})
+    found |= {"frames": picture.frames} if picture.frames > 1 else {}
+    return found | ({"bits": picture.bits} if picture.bits > 8 else {})
 
 
 def send(pipe: Any, message: Any) -> None:

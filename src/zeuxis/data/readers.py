@@ -7,6 +7,7 @@ import io
 import os
 import zipfile
 import zlib
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from zeuxis.data.listing import WHOLE, Picture, Shape
-from zeuxis.io import colour, formats, geometry, images
+from zeuxis.io import colour, depth, formats, geometry, images
 from zeuxis.io.frames import count_frames
 from zeuxis.io.images import Array
 
@@ -26,8 +27,8 @@ _QUICK_BYTES, _QUICK_PIXELS = 1 << 16, 1 << 20
 _UTF_8 = 0x800  # the flag of a zip's member whose name says that it is UTF-8
 
 
-def pictured(file: BinaryIO, shape: Shape) -> Picture:
-    """The image in a file, and a digest of all of the file."""
+def pictured(file: BinaryIO, shape: Shape, used: Collection[int] = ()) -> Picture:
+    """The image in a file, and a digest of all of the file; `used` as for `zeuxis.io.depth.load_8bit`."""
     block = file.read(_BLOCK)
     digest = hashlib.blake2b(digest_size=16)
     content: bytes | BinaryIO = block if len(block) < _BLOCK else file  # most files are read once, in one go
@@ -40,12 +41,12 @@ def pictured(file: BinaryIO, shape: Shape) -> Picture:
     file.seek(0)
     with images.opened(content) as image:
         size, mode, note = image.size, image.mode, colour.conversion(image).note
-        if shape.resize_mode != WHOLE:
-            pixels = images.fitted(image, *shape)
-            return Picture(pixels, geometry.upright(size, image), mode, digest.hexdigest(), note, frames)
-    file.seek(0)
-    pixels = images.decode_whole(content, shape.channels)
-    return Picture(pixels, (pixels.shape[1], pixels.shape[0]), mode, digest.hexdigest(), note, frames)
+        if shape.resize_mode == WHOLE:
+            pixels = images.fitted_whole(image, shape.channels, used)
+            upright = pixels.shape[1], pixels.shape[0]
+        else:
+            pixels, upright = images.fitted(image, *shape, used), geometry.upright(size, image)
+        return Picture(pixels, upright, mode, digest.hexdigest(), note, frames, depth.bits_in_use(image))
 
 
 def _is_quick(file: BinaryIO) -> bool:
@@ -60,17 +61,21 @@ def _is_quick(file: BinaryIO) -> bool:
 class Files:
     """Decodes the files of a folder; items are their paths within it, parted by `/`."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, used: Collection[int] = ()) -> None:
+        self.path, self.used = path, used
 
     def as_json(self) -> dict[str, Any]:
         """This reader, as JSON."""
-        return {"kind": "files", "path": self.path}
+        return {"kind": "files", "path": self.path, "used": [*self.used]}
+
+    def among(self, used: Collection[int]) -> Files:
+        """The same, of a folder whose files use all bits of these depths."""
+        return Files(self.path, used)
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """The image in a file."""
         with self._open(item) as file:
-            return pictured(file, shape)
+            return pictured(file, shape, self.used)
 
     def is_quick(self, item: str) -> bool:
         """Whether the file is so small that decoding it takes no long time, whatever is in it; one that is refused is."""
@@ -85,18 +90,22 @@ class Files:
 class Members:
     """Decodes the members of a zip, without unpacking it to the disk."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, used: Collection[int] = ()) -> None:
+        self.path, self.used = path, used
         self._zip: zipfile.ZipFile | None = None
         self._members: dict[str, zipfile.ZipInfo] = {}
 
     def as_json(self) -> dict[str, Any]:
         """This reader, as JSON."""
-        return {"kind": "members", "path": self.path}
+        return {"kind": "members", "path": self.path, "used": [*self.used]}
+
+    def among(self, used: Collection[int]) -> Members:
+        """The same, of a zip whose files use all bits of these depths."""
+        return Members(self.path, used)
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """The image in a member."""
-        return pictured(member(*self._found(item)), shape)
+        return pictured(member(*self._found(item)), shape, self.used)
 
     def is_quick(self, item: str) -> bool:
         """Whether the member is so small that decoding it takes no long time, whatever is in it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,9 @@ from zeuxis.data.listing import (
     Shape,
     evenly_spaced,
 )
+from zeuxis.data.messages import Result
 from zeuxis.data.readers import Files, Members
+from zeuxis.data.scales import Scales
 from zeuxis.errors import UsageError
 from zeuxis.io import images
 from zeuxis.io.images import Array
@@ -45,6 +48,10 @@ class Tiles:
         """This reader, as JSON."""
         of = self.reader.as_json()
         return None if of is None else {"kind": "tiles", "of": of}
+
+    def among(self, used: Collection[int]) -> Tiles:
+        """The same, of photographs that use all bits of these depths."""
+        return Tiles(self.reader.among(used))
 
     def is_quick(self, item: str) -> bool:
         """As of the other reader."""
@@ -78,12 +85,11 @@ def cut(listing: Listing, most: int | None = None, progress: ProgressCallback | 
         raise UsageError(
             f"--resize-mode {TILES} takes files of photographs, and {listing.name} has its images in another form"
         )
-    found, whole = [], Shape(_CELL, 1, WHOLE)
-    with contextlib.closing(workers.decoded(Content(content.items, Sharpness(content.reader)), whole)) as results:
-        for result in results:
-            found.append(result)
-            if progress:
-                progress(len(found), len(content.items))
+    scales, reader, notes = Scales(), content.reader, content.notes
+    found = _searched(content.items, reader, scales, progress)
+    if scales.known:
+        reader, notes = reader.among(scales.known), notes + scales.notes()
+        found = _searched(content.items, reader, Scales(), progress)
     left_out = [(item, each) for item, each in zip(content.items, found) if isinstance(each, str)]
     tiles = [
         f"{place}@{item}"
@@ -96,7 +102,20 @@ def cut(listing: Listing, most: int | None = None, progress: ProgressCallback | 
         return content.label([item.partition("@")[2] for item in items])
 
     chosen = [tiles[place] for place in evenly_spaced(len(tiles), most or MOST)]
-    return Content(chosen, Tiles(content.reader), label, content.left_out + left_out, content.notes)
+    return Content(chosen, Tiles(reader), label, content.left_out + left_out, notes)
+
+
+def _searched(items: list[str], reader: FileReader, scales: Scales, progress: ProgressCallback | None) -> list[Result]:
+    """What `Sharpness` finds of each photograph."""
+    found = []
+    whole = Shape(_CELL, 1, WHOLE)
+    with contextlib.closing(workers.decoded(Content(items, Sharpness(reader)), whole)) as results:
+        for item, result in zip(items, results):
+            found.append(result)
+            scales.see(item, result)
+            if progress:
+                progress(len(found), len(items))
+    return found
 
 
 class Sharpness:
@@ -108,6 +127,10 @@ class Sharpness:
     def as_json(self) -> dict[str, Any] | None:
         """This reader, as JSON."""
         return {"kind": "sharpness", "of": self.reader.as_json()}
+
+    def among(self, used: Collection[int]) -> Sharpness:
+        """The same, of photographs that use all bits of these depths."""
+        return Sharpness(self.reader.among(used))
 
     def is_quick(self, item: str) -> bool:
         """As of the other reader."""
