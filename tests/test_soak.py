@@ -24,8 +24,8 @@ JOBS = (
 )
 SAMPLES = 2_000 if not RELEASE else 50_000  # of each family that draws from seeds
 
-# What a step, or a sample, may leave behind. The smallest models take 10 steps/s on a laptop, so that 1 MB/h is 29 bytes a
-# step: less than one number that Python keeps (an object of 24 bytes, and 8 in a list), or than any tensor (500 bytes).
+# What a step, or a sample, may leave behind: 1 MB/h at ten steps a second. That is less than one more number in a list of
+# Python, an object of 24 bytes and a place of 8; a tensor takes 300 bytes at least.
 BYTES, OBJECTS = 29, 0.1
 # What may come once: pages that are first touched late, caches that fill (of regular expressions, of the C library).
 RESIDENT, MALLOCED, FEW = 2_000_000, 100_000, 1_000
