@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import io
 import json
 import os
@@ -19,11 +18,12 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+import yaml
 from PIL import Image
 from torch import Tensor
 
 from commandline import refused, typed
-from faults import LONG, SCALE, mutate
+from faults import LONG, SCALE, mutate, renew, sign
 from waiting import quick
 from zeuxis import loading
 from zeuxis.adversarial import ImagePool
@@ -35,11 +35,12 @@ from zeuxis.metrics import extractors
 from zeuxis.runtime.progress import Lines
 from zeuxis.storage import Run
 from zeuxis.training import resuming, runs
-from zeuxis.training.build import build
+from zeuxis.training.build import build, check_options
 from zeuxis.training.config import read
 from zeuxis.training.engine import State
 from zeuxis.training.settings import TrainSettings
 
+CONFIGS = 1_000 if SCALE == 1 else 50_000  # mutations of each config
 COUNT = 350 if SCALE == 1 else 50_000  # of hostile checkpoints; the links make the rest of 500
 SIZE = {"size": 16, "base_channels": 4, "latent_dim": 4}
 
@@ -237,16 +238,6 @@ def test_a_refused_run_stays_as_it_is(run: Path) -> None:
 # Checkpoints that are signed rightly, and hold what no checkpoint holds
 
 
-def sign(checkpoint: Path) -> None:
-    """Write the manifest anew."""
-    entries = {
-        path.name: {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        for path in checkpoint.iterdir()
-        if path.name != "manifest.json"
-    }
-    (checkpoint / "manifest.json").write_text(json.dumps({"files": entries}))
-
-
 def take_up(run: Path) -> resuming.Resumed:
     """The state of a run, by the code that `zeuxis resume` restores it with."""
     opened = Run.open(run)
@@ -271,17 +262,12 @@ ODD: tuple[Any, ...] = (
 )
 
 
-def change_state(checkpoint: Path, chance: random.Random) -> None:
-    """One or two plain values are replaced, removed, added or given another name; or bytes of the file are."""
-    path = checkpoint / "state.json"
-    if chance.random() < 0.25:
-        path.write_bytes(mutate(path.read_bytes(), chance))
-        return
-    state = json.loads(path.read_text())
+def change_values(tree: Any, chance: random.Random) -> None:
+    """One or two values of a tree of plain values are replaced, removed, added or given another name."""
     for _ in range(chance.randint(1, 2)):
-        places = list(values_in(state))
+        places = list(values_in(tree))
         *way, last = chance.choice(places or [("x",)])
-        owner = state
+        owner = tree
         for key in way:
             owner = owner[key]
         kind = chance.randrange(4)
@@ -291,6 +277,16 @@ def change_state(checkpoint: Path, chance: random.Random) -> None:
             owner[chance.choice(["x", "", "lr", "\x1b", "0", "fused"])] = chance.choice(ODD)
         else:
             owner[last] = copy.deepcopy(chance.choice(ODD))
+
+
+def change_state(checkpoint: Path, chance: random.Random) -> None:
+    """Plain values are changed, or bytes of their file."""
+    path = checkpoint / "state.json"
+    if chance.random() < 0.25:
+        path.write_bytes(mutate(path.read_bytes(), chance))
+        return
+    state = json.loads(path.read_text())
+    change_values(state, chance)
     path.write_text(json.dumps(state))
 
 
@@ -485,6 +481,44 @@ def test_a_row_of_metrics_holds_numbers(run: Path) -> None:
     opened = Run.open(run)
     assert all(type(value) in (int, float) for row in opened.metrics() for value in row.values() if value is not None)
     assert typed("resume", str(run), "--steps", "6")[0] == 0
+
+
+# Configs, of which bytes or values are changed: to be restored, or only read
+
+
+def restored(run: Path) -> None:
+    """As a resume reads `config.yaml`, up to where it would allocate memory."""
+    recipe = read(Run.open(run).config)
+    check_options(VAE, recipe.options)
+    loading.build_unfilled(VAE, recipe.options, run / "config.yaml")
+
+
+@pytest.mark.timeout(LONG)
+@pytest.mark.parametrize(
+    ("name", "parse", "written", "read_back"),
+    [
+        ("config.yaml", files.read_yaml, yaml.safe_dump, restored),
+        ("model/config.json", files.read_json, json.dumps, loading.load_model),
+    ],
+)
+def test_mutated_configs_raise_our_errors_alone(
+    run: Path, name: str, parse: Callable[..., Any], written: Callable[..., str], read_back: Callable[[Path], Any]
+) -> None:
+    path, chance, refusals = run / name, random.Random(11), 0
+    original, values = path.read_bytes(), parse(path)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for turn in range(CONFIGS):
+        changed = copy.deepcopy(values)
+        change_values(changed, chance)
+        renew(path, written(changed).encode(errors="replace") if turn % 2 else mutate(original, chance))
+        try:
+            with quick(1.0):
+                read_back(run)
+        except ZeuxisError as error:
+            refusals += 1
+            assert isinstance(error, UsageError) and "\n" not in str(error) and len(str(error)) < 1000
+    assert refusals > CONFIGS // 3
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 200_000  # kB
 
 
 # Sparse files: short on the disk, long to read

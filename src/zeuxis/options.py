@@ -13,6 +13,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_type_hints
 
 from zeuxis.errors import UsageError
+from zeuxis.escaping import quote
 from zeuxis.registry import address
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -80,12 +81,12 @@ def checked(f: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
         return None
     if words and not types:
         if value not in words or isinstance(value, bool):
-            raise UsageError(f"{flag} is {value!r}; choose one of {', '.join(map(str, words))}")
+            raise UsageError(f"{flag} is {quote(value)}; choose one of {', '.join(map(str, words))}")
         return value
-    if float in types and type(value) is int:
+    if float in types and type(value) is int and abs(value) < 2**1000:  # beyond it is of a wrong type
         value = float(value)
     if types and type(value) not in types:
-        raise UsageError(f"{flag} is {value!r}; expected {types[0].__name__}")
+        raise UsageError(f"{flag} is {quote(value)}; expected {types[0].__name__}")
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{flag} is {value}; expected a finite number")
     _check_bounds(flag, value, f.metadata.get("low"), f.metadata.get("high"))
@@ -95,7 +96,7 @@ def checked(f: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
 def _check_bounds(flag: str, value: Any, low: float | None, high: float | None) -> None:
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         wanted = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
-        raise UsageError(f"{flag} is {value}; expected {wanted}")
+        raise UsageError(f"{flag} is {quote(value)}; expected {wanted}")
 
 
 def numbered(

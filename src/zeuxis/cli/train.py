@@ -16,7 +16,7 @@ from zeuxis import families, renamed
 from zeuxis.cli import flags
 from zeuxis.cli.output import say
 from zeuxis.errors import UsageError
-from zeuxis.io.parsing import quote
+from zeuxis.escaping import quote
 from zeuxis.io.paths import expanded
 from zeuxis.options import flag_of
 from zeuxis.training.settings import TrainSettings

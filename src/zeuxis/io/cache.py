@@ -16,9 +16,8 @@ from typing import BinaryIO, NamedTuple
 import xxhash
 
 from zeuxis.errors import UsageError
-from zeuxis.escaping import printable
+from zeuxis.escaping import printable, quote
 from zeuxis.io import files
-from zeuxis.io.parsing import quote
 
 LOG = logging.getLogger("zeuxis")  # what is told of the cache; a display takes it over while a run has one
 CACHE_SIZE = "20 GB"  # the bound, unless $ZEUXIS_CACHE_SIZE has another

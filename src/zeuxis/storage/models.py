@@ -11,8 +11,9 @@ from torch import Tensor
 
 from zeuxis import renamed
 from zeuxis.errors import UsageError
+from zeuxis.escaping import quote
 from zeuxis.io import files
-from zeuxis.io.parsing import Layout, quote
+from zeuxis.io.parsing import Layout
 from zeuxis.model import Model
 
 _MOST_CLASSES, _LONGEST_NAME = 65_536, 1000

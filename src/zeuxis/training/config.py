@@ -14,7 +14,7 @@ import torch
 
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
-from zeuxis.io.parsing import quote
+from zeuxis.escaping import quote
 from zeuxis.nets import kernels
 from zeuxis.options import ResizeMode
 from zeuxis.training.settings import TrainSettings
