@@ -36,7 +36,10 @@ PACKAGE = Path("src", "zeuxis")
 COPIED = ("src", "tests", "bench", "docs/site", "pyproject.toml", "README.md")
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?)(?:\[.*?\])?(?: - .*)?$", re.MULTILINE)
 LIMIT = 900.0  # seconds for the tests of one mutant
-HANGS = 90.0  # the same where a mutant is known to wait for ever
+LEAST, TIMES = (
+    30.0,
+    5.0,
+)  # where a mutant may wait for ever: these seconds, and so many times what its tests take without it
 
 
 @dataclass(frozen=True)
@@ -143,11 +146,22 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def time_limit(tree: Tree, mutant: Mutant) -> float:
+    """Seconds that the tests of a mutant may take."""
+    if not mutant.hangs:
+        return LIMIT
+    begin = time.monotonic()
+    code, output = tree.run(mutant.nodes, LIMIT)
+    if code != 0:
+        raise BrokenMutantError(f"the tests of {mutant.name} do not pass without it\n{output[-3000:]}")
+    return LEAST + TIMES * (time.monotonic() - begin)
+
+
 def judge(tree: Tree, mutant: Mutant) -> Outcome:
     """Run the tests of a mutant on the tree; `BrokenMutantError` where they give no verdict."""
-    begin = time.monotonic()
+    begin, limit = time.monotonic(), time_limit(tree, mutant)
     with tree.mutated(mutant):
-        code, output = tree.run(mutant.nodes, HANGS if mutant.hangs else LIMIT)
+        code, output = tree.run(mutant.nodes, limit)
     seconds = time.monotonic() - begin
     if code is None and mutant.hangs:
         return Outcome(mutant, f"{mutant.tests[0].partition('[')[0]} (waits for ever)", seconds)
@@ -191,14 +205,15 @@ def judge_all(trees: Sequence[Tree], mutants: Sequence[Mutant]) -> list[Outcome]
 def line(outcome: Outcome) -> str:
     """An outcome as a row of the table."""
     mutant = outcome.mutant
-    verdict = f"`{outcome.by}`" if outcome.by else "**survived**"
-    return f"| {', '.join(mutant.of)} | {mutant.name} | `{mutant.file}` | {verdict} |"
+    tests = ", ".join(f"`{test}`" for test in mutant.tests)
+    verdict = f"`{outcome.by.partition('::')[2]}`" if outcome.by else "**survived**"
+    return f"| {', '.join(mutant.of)} | {mutant.name} | `{mutant.file}` | {tests} | {verdict} |"
 
 
 def report(outcomes: Sequence[Outcome]) -> str:
     """All outcomes as a table in Markdown, the count first."""
     killed = sum(bool(outcome.by) for outcome in outcomes)
-    head = ["| of | mutant | file | killed by |", "|---|---|---|---|"]
+    head = ["| of | mutant | file | tests | killed by |", "|---|---|---|---|---|"]
     return "\n".join([f"{killed} of {len(outcomes)} mutants killed", "", *head, *map(line, outcomes)]) + "\n"
 
 
