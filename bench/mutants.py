@@ -33,7 +33,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = Path(__file__).with_suffix(".toml")
 PACKAGE = Path("src", "zeuxis")
-COPIED = ("src", "tests", "bench", "docs/site", "pyproject.toml", "README.md")
+COPIED = ("src", "tests", "bench", "docs/site", "docs/architecture.md", "pyproject.toml", "README.md")
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?)(?:\[.*?\])?(?: - .*)?$", re.MULTILINE)
 LIMIT = 900.0  # seconds for the tests of one mutant
 LEAST, TIMES = (
@@ -68,11 +68,11 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the tests said of a mutant; `by` is the test that failed first, "" where it survived."""
+    """What the tests said of a mutant: `by` is the test that failed first, "" where none did, or `problem` kept them from it."""
 
     mutant: Mutant
     by: str
-    seconds: float
+    problem: str = ""
 
 
 class BrokenMutantError(Exception):
@@ -159,18 +159,17 @@ def time_limit(tree: Tree, mutant: Mutant) -> float:
 
 def judge(tree: Tree, mutant: Mutant) -> Outcome:
     """Run the tests of a mutant on the tree; `BrokenMutantError` where they give no verdict."""
-    begin, limit = time.monotonic(), time_limit(tree, mutant)
+    limit = time_limit(tree, mutant)
     with tree.mutated(mutant):
         code, output = tree.run(mutant.nodes, limit)
-    seconds = time.monotonic() - begin
     if code is None and mutant.hangs:
-        return Outcome(mutant, f"{mutant.tests[0].partition('[')[0]} (waits for ever)", seconds)
+        return Outcome(mutant, f"{mutant.tests[0].partition('[')[0]} (waits for ever)")
     if code == 0:
-        return Outcome(mutant, "", seconds)
+        return Outcome(mutant, "")
     failed = FAILED.search(output)
     if code != 1 or failed is None:
         raise BrokenMutantError(f"{mutant.name}: pytest gave {code} and no verdict\n{output[-3000:]}")
-    return Outcome(mutant, failed[1].removeprefix("tests/"), seconds)
+    return Outcome(mutant, failed[1].removeprefix("tests/"))
 
 
 def check_unmutated(trees: Sequence[Tree], mutants: Sequence[Mutant]) -> None:
@@ -190,12 +189,15 @@ def judge_all(trees: Sequence[Tree], mutants: Sequence[Mutant]) -> list[Outcome]
         idle.put(tree)
 
     def judged(mutant: Mutant) -> Outcome:
-        tree = idle.get()
+        begin, tree = time.monotonic(), idle.get()
         try:
             outcome = judge(tree, mutant)
+        except BrokenMutantError as error:  # the others are still of interest
+            outcome = Outcome(mutant, "", str(error))
         finally:
             idle.put(tree)
-        print(f"{line(outcome)}  {outcome.seconds:.0f} s", file=sys.stderr, flush=True)
+        told = f"{line(outcome)}  {time.monotonic() - begin:.0f} s"
+        print(*filter(None, (told, outcome.problem)), sep="\n", file=sys.stderr, flush=True)
         return outcome
 
     with ThreadPoolExecutor(len(trees)) as pool:
@@ -206,7 +208,8 @@ def line(outcome: Outcome) -> str:
     """An outcome as a row of the table."""
     mutant = outcome.mutant
     tests = ", ".join(f"`{test}`" for test in mutant.tests)
-    verdict = f"`{outcome.by.partition('::')[2]}`" if outcome.by else "**survived**"
+    without = "**no verdict**" if outcome.problem else "**survived**"
+    verdict = f"`{outcome.by.partition('::')[2]}`" if outcome.by else without
     return f"| {', '.join(mutant.of)} | {mutant.name} | `{mutant.file}` | {tests} | {verdict} |"
 
 

@@ -84,16 +84,21 @@ def test_the_killed_are_told_from_the_survivors(tree: Path) -> None:
     )
 
 
+def test_a_mutant_that_is_no_code_is_not_killed(tree: Path) -> None:
+    (outcome,) = mutants.run(tree, [small("is no code", "= (")])
+    assert not outcome.by and "no verdict" in outcome.problem and "SyntaxError" in outcome.problem
+    assert "0 of 1 mutants killed" in mutants.report([outcome]) and "**no verdict**" in mutants.line(outcome)
+
+
 @pytest.mark.parametrize(
     ("mutant", "message"),
     [
         (small("fails anyway", "= 2", "test_a.py::test_two"), "do not pass without a mutant"),
-        (small("is no code", "= ("), "no verdict"),
         (small("moved", "2", text="5"), "its text occurs 0 times in a.py"),
         (small("twice", "2", text="1 "), "its text occurs 3 times in a.py"),
     ],
     ids=lambda value: value.name if isinstance(value, Mutant) else "",
 )
-def test_a_mutant_without_a_verdict_is_an_error(tree: Path, mutant: Mutant, message: str) -> None:
+def test_a_mutant_that_cannot_be_judged_is_an_error(tree: Path, mutant: Mutant, message: str) -> None:
     with pytest.raises((mutants.BrokenMutantError, ValueError), match=message):
         mutants.run(tree, [mutant])
