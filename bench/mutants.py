@@ -41,6 +41,8 @@ LEAST, TIMES = (
     5.0,
 )  # where a mutant may wait for ever: these seconds, and so many times what its tests take without it
 
+CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -getattr(signal, "SIGBUS", signal.SIGSEGV))  # what the tests may end by
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -166,6 +168,8 @@ def judge(tree: Tree, mutant: Mutant) -> Outcome:
         return Outcome(mutant, f"{mutant.tests[0].partition('[')[0]} (waits for ever)")
     if code == 0:
         return Outcome(mutant, "")
+    if code is not None and code in CRASHES:
+        return Outcome(mutant, f"{mutant.tests[0].partition('[')[0]} (ended by {signal.Signals(-code).name})")
     failed = FAILED.search(output)
     if code != 1 or failed is None:
         raise BrokenMutantError(f"{mutant.name}: pytest gave {code} and no verdict\n{output[-3000:]}")

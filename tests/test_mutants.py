@@ -67,16 +67,21 @@ def test_the_killed_are_told_from_the_survivors(tree: Path) -> None:
     chosen = [
         small("killed", "= 2"),
         small("survives", "= 3", "test_a.py::test_any"),
+        small("crashes", "= __import__('os').abort()"),
         small("hangs", "= __import__('time').sleep(900)", hangs=True),
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mutants, "LEAST", 0.0)
         outcomes = mutants.run(tree, chosen, jobs=2)
     by = [outcome.by for outcome in outcomes]
-    assert by == ["test_a.py::test_one", "", "test_a.py::test_one (waits for ever)"]
+    assert by == [
+        "test_a.py::test_one",
+        "",
+        *(f"test_a.py::test_one ({end})" for end in ("ended by SIGABRT", "waits for ever")),
+    ]
     text = mutants.report(outcomes)
     assert (
-        text.startswith("2 of 3 mutants killed\n")
+        text.startswith("3 of 4 mutants killed\n")
         and "| row 0 | survives | `a.py` | `test_a.py::test_any` | **survived** |" in text
     )
     assert (tree / "src" / "zeuxis" / "a.py").read_text() == "VALUE = 1  # 1 of 1 lines\n", (
