@@ -177,6 +177,17 @@ def test_a_run_that_is_found_by_its_name_is_looked_through(run: Path, home: Path
             loading.find_run(name, runs=tmp_path)
 
 
+def test_a_run_that_is_opened_is_looked_through(run: Path, home: Path) -> None:
+    """Whoever opens it, from outside or from inside; a command has looked through it when it found it."""
+    assert Run.open(run / "checkpoints").path == run
+    lead(run / "samples" / "00000002.png", "file", home)
+    for path in (run, run / "checkpoints"):
+        with pytest.raises(UsageError, match=r"00000002\.png is a symbolic link"):
+            Run.open(path)
+    with pytest.raises(UsageError, match=r"00000002\.png is a symbolic link"):
+        runs.resume_run(run, steps=6, display=Lines(io.StringIO()))
+
+
 CHECKPOINT = "checkpoints/step-00000004"
 READERS: dict[str, Callable[[Path], Any]] = {
     "config.yaml": lambda run: Run(run).config,
