@@ -147,6 +147,21 @@ def held(upright: Image.Image, turn: int, kind: str, **options: Any) -> bytes:
     return encoded(upright if undo is None else upright.transpose(Image.Transpose(undo)), kind, exif=exif, **options)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_inversion_and_translation_see_what_is_up(turn: int, kind: str, tmp_path: Path) -> None:
+    """All of an image, its shorter side brought to a size, and its opacity."""
+    upright = gradient(60, 40)
+    data = held(upright, turn, kind)
+    assert np.array_equal(decode_whole(data, 3), np.asarray(upright))
+    smaller = [decode_whole(each, 1, shorter=20).astype(int) for each in (data, encoded(upright))]
+    assert smaller[0].shape == (20, 30, 1) and np.abs(smaller[0] - smaller[1]).max() <= 1
+    clear = upright.convert("RGBA")
+    clear.paste((0, 0, 0, 0), (0, 0, 9, 5))
+    (tmp_path / "x").write_bytes(held(clear, turn, kind))
+    assert np.array_equal(np.asarray(images.read_layers(tmp_path / "x")), np.asarray(clear.convert("RGBa")))
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("turn", range(1, 9))
 def test_halves_are_those_of_the_upright_image(turn: int, kind: str) -> None:
