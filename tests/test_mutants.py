@@ -18,12 +18,17 @@ TABLE = mutants.read_table()
 
 @pytest.mark.parametrize("mutant", TABLE, ids=lambda mutant: mutant.name)
 def test_a_mutant_fits_the_code(mutant: Mutant) -> None:
-    source = (mutants.ROOT / mutants.PACKAGE / mutant.file).read_text(encoding="utf-8")
-    changed = ast.dump(ast.parse(mutant.applied(source)))
-    assert changed != ast.dump(ast.parse(source)), "it changes nothing"
+    source, meaning = parsed(mutant.file)
+    assert ast.dump(ast.parse(mutant.applied(source))) != meaning, "it changes nothing"
     for test in mutant.tests:
         file, _, name = test.partition("[")[0].partition("::")
         assert name in names_in(file), f"{file} has no {name}"
+
+
+@functools.cache
+def parsed(file: str) -> tuple[str, str]:
+    source = (mutants.ROOT / mutants.PACKAGE / file).read_text(encoding="utf-8")
+    return source, ast.dump(ast.parse(source))
 
 
 @functools.cache
