@@ -165,11 +165,11 @@ def judge(tree: Tree, mutant: Mutant) -> Outcome:
     with tree.mutated(mutant):
         code, output = tree.run(mutant.nodes, limit)
     if code is None and mutant.hangs:
-        return Outcome(mutant, f"{mutant.tests[0].partition('[')[0]} (waits for ever)")
+        return Outcome(mutant, f"{mutant.tests[0]} (waits for ever)")
     if code == 0:
         return Outcome(mutant, "")
     if code is not None and code in CRASHES:
-        return Outcome(mutant, f"{mutant.tests[0].partition('[')[0]} (ended by {signal.Signals(-code).name})")
+        return Outcome(mutant, f"{mutant.tests[0]} (ended by {signal.Signals(-code).name})")
     failed = FAILED.search(output)
     if code != 1 or failed is None:
         raise BrokenMutantError(f"{mutant.name}: pytest gave {code} and no verdict\n{output[-3000:]}")
