@@ -21,7 +21,7 @@ from PIL import Image, ImageFile, ImageOps, PngImagePlugin
 from waiting import quick
 from zeuxis.errors import DiskFullError, UsageError
 from zeuxis.io import animation, images
-from zeuxis.io.images import Unusable, decode
+from zeuxis.io.images import Unusable, decode, decode_whole
 
 SCALE = 20 if os.environ.get("ZEUXIS_RELEASE") == "1" else 1
 Array = np.ndarray[Any, Any]
@@ -151,6 +151,21 @@ def held(upright: Image.Image, turn: int, kind: str, **options: Any) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = turn
     return encoded(upright if undo is None else upright.transpose(Image.Transpose(undo)), kind, exif=exif, **options)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_inversion_and_translation_see_what_is_up(turn: int, kind: str, tmp_path: Path) -> None:
+    """All of an image, its shorter side brought to a size, and its opacity."""
+    upright = gradient(60, 40)
+    data = held(upright, turn, kind)
+    assert np.array_equal(decode_whole(data, 3), np.asarray(upright))
+    smaller = [decode_whole(each, 1, shorter=20).astype(int) for each in (data, encoded(upright))]
+    assert smaller[0].shape == (20, 30, 1) and np.abs(smaller[0] - smaller[1]).max() <= 1
+    clear = upright.convert("RGBA")
+    clear.paste((0, 0, 0, 0), (0, 0, 9, 5))
+    (tmp_path / "x").write_bytes(held(clear, turn, kind))
+    assert np.array_equal(np.asarray(images.read_layers(tmp_path / "x")), np.asarray(clear.convert("RGBa")))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
@@ -371,6 +386,17 @@ def test_broken_metadata_does_not_concern_the_pixels(exif: bytes) -> None:
     text = PngImagePlugin.PngInfo()
     text.add_text("Comment", "x" * 100_000, zip=True)
     assert np.array_equal(decode(encoded(gradient(), pnginfo=text), 16, 3), decode(encoded(gradient()), 16, 3))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("exif", [b"garbage", b"M\xd7\0*\0\0\0\x08", b"MM\0*\0\0", b"II*\0\x08\0\0\0\xff\xff\x12\1"])
+def test_broken_exif_says_nothing_of_what_is_up(exif: bytes, kind: str) -> None:
+    """Of PNG and WebP it is read when the orientation is asked for, and what Pillow raises is no error of its own."""
+    options = {"lossless": True} if kind == "WEBP" else {}
+    plain, broken = (encoded(gradient(), kind, **options, **more) for more in ({}, {"exif": b"Exif\0\0" + exif}))
+    assert broken != plain
+    assert np.array_equal(decode(broken, 16, 3), decode(plain, 16, 3))
+    assert np.array_equal(decode_whole(broken, 3), decode_whole(plain, 3))
 
 
 def seeds() -> list[tuple[str, bytes]]:
