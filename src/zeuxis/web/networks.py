@@ -1,0 +1,106 @@
+"""A model's networks as ONNX graphs for a browser: its decoder, and where it has them its mapping network and denoiser."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zeuxis import onnx
+from zeuxis.errors import UsageError
+from zeuxis.model import Latent, StyleBased
+
+SEEDS = range(64)  # whose pictures are compared before anything is written
+LARGEST_HALF = 65504.0  # the largest float16
+FEWEST = 64  # values of a tensor that is stored in float16; smaller ones save nothing
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The graphs of a model by name, their bytes, and how their weights are stored."""
+
+    graphs: dict[str, bytes]
+    precision: str  # "float16" or "float32"
+
+
+def networks_of(model: Latent) -> Networks:
+    """The graphs that turn a seed's latent into a picture, in float16 where that changes no pixel by more than one level.
+
+    `UsageError` where a package is missing, the family has operations outside ONNX, or the pictures differ.
+    """
+    for name in onnx.PACKAGES:
+        onnx.package(name)
+    plain = copy.deepcopy(model).cpu().eval()
+    z = plain.prior(SEEDS)
+    with torch.no_grad():
+        wanted = _levels(plain.decode(z).numpy())
+    whole = {name: step.graph(plain) for name, step in steps_of(plain, z[:2]).items()}
+    for precision, kept in (("float16", {name: halved(each) for name, each in whole.items()}), ("float32", whole)):
+        graphs = {name: each.SerializeToString(deterministic=True) for name, each in kept.items()}
+        difference = np.abs(_levels(drawn(graphs, z.numpy())) - wanted).max()
+        if difference <= 1:
+            return Networks(graphs, precision)
+    raise UsageError(f"{model.family()} as ONNX differs from the model by {difference:.0f} levels; nothing was written")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A function of a model, examples of its inputs (two rows each), and the name of its output."""
+
+    function: Callable[..., Tensor]
+    inputs: Mapping[str, Tensor]
+    output: str
+
+    def graph(self, model: Latent) -> Any:
+        """The function as an ONNX graph."""
+        return onnx.graph(model, self.function, self.inputs, self.output)
+
+
+@torch.no_grad()
+def steps_of(model: Latent, z: Tensor) -> dict[str, Step]:
+    """The networks from a latent (2 ...) to a picture, in their order."""
+    if isinstance(model, StyleBased):
+        w = model.mapping(z)
+        return {"mapping": Step(model.mapping, {"z": z}, "w"), "decoder": Step(model.synthesize, {"z": w}, "image")}
+    return {"decoder": Step(model.decode, {"z": z}, "image")}
+
+
+def drawn(graphs: Mapping[str, bytes], z: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Pictures (n c h w) of latents (n ...), each network after the other, by onnxruntime."""
+    runtime = onnx.package("onnxruntime")
+    values = z
+    for content in graphs.values():
+        session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        values = session.run(None, {"z": values})[0]
+    return values
+
+
+def halved(proto: Any) -> Any:
+    """The graph with large float32 weights stored as float16; a cast, folded as a session starts, brings them back."""
+    library, half = onnx.package("onnx"), copy.deepcopy(proto)
+    casts = []
+    for tensor in half.graph.initializer:
+        if tensor.data_type != library.TensorProto.FLOAT:
+            continue
+        values = library.numpy_helper.to_array(tensor)
+        if values.size < FEWEST or not np.abs(values).max() < LARGEST_HALF:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(library.numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+        casts.append(library.helper.make_node("Cast", [f"{name}_half"], [name], to=library.TensorProto.FLOAT))
+    nodes = [*casts, *half.graph.node]
+    del half.graph.node[:]
+    half.graph.node.extend(nodes)
+    library.checker.check_model(half)
+    return half
+
+
+def _levels(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Images in [-1, 1] as 8-bit levels."""
+    levels: np.ndarray[Any, Any] = ((images.astype(np.float64) + 1) * 127.5 + 0.5).clip(0, 255).astype(np.uint8).astype(int)
+    return levels
