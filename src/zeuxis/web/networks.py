@@ -13,9 +13,13 @@ from torch import Tensor
 
 from zeuxis import onnx
 from zeuxis.errors import UsageError
+from zeuxis.mechanisms import Denoising
 from zeuxis.model import Latent, StyleBased
+from zeuxis.samplers import STEPPERS, result
 
-SEEDS = range(64)  # whose pictures are compared before anything is written
+COMPARED, DENOISED = 64, 8  # seeds whose pictures are compared before anything is written, and of a denoiser
+DENOISING_STEPS, ROUGH_STEPS = 12, 4  # of a denoiser in the browser, and of its first pictures
+SAMPLER = "dpm++2m"  # that the browser has
 LARGEST_HALF = 65504.0  # the largest float16
 FEWEST = 64  # values of a tensor that is stored in float16; smaller ones save nothing
 
@@ -36,16 +40,15 @@ def networks_of(model: Latent) -> Networks:
     for name in onnx.PACKAGES:
         onnx.package(name)
     plain = copy.deepcopy(model).cpu().eval()
-    z = plain.prior(SEEDS)
-    with torch.no_grad():
-        wanted = _levels(plain.decode(z).numpy())
+    z = plain.prior(range(DENOISED if isinstance(plain, Denoising) else COMPARED))
+    wanted = _levels(_pictures(plain, z))
     whole = {name: step.graph(plain) for name, step in steps_of(plain, z[:2]).items()}
     for precision, kept in (("float16", {name: halved(each) for name, each in whole.items()}), ("float32", whole)):
         graphs = {name: each.SerializeToString(deterministic=True) for name, each in kept.items()}
-        difference = np.abs(_levels(drawn(graphs, z.numpy())) - wanted).max()
+        difference = int((_levels(drawn(plain, graphs, z)) - wanted).abs().max())
         if difference <= 1:
             return Networks(graphs, precision)
-    raise UsageError(f"{model.family()} as ONNX differs from the model by {difference:.0f} levels; nothing was written")
+    raise UsageError(f"{model.family()} as ONNX differs from the model by {difference} levels; nothing was written")
 
 
 @dataclass(frozen=True)
@@ -63,21 +66,45 @@ class Step:
 
 @torch.no_grad()
 def steps_of(model: Latent, z: Tensor) -> dict[str, Step]:
-    """The networks from a latent (2 ...) to a picture, in their order."""
+    """The networks from a latent (2 ...) to a picture, in their order; of a denoiser one step of the way."""
+    if isinstance(model, Denoising):
+        return {"denoiser": Step(model.denoiser(), {"z": z, "sigma": torch.ones(2)}, "image")}
     if isinstance(model, StyleBased):
-        w = model.mapping(z)
-        return {"mapping": Step(model.mapping, {"z": z}, "w"), "decoder": Step(model.synthesize, {"z": w}, "image")}
+        return {
+            "mapping": Step(model.mapping, {"z": z}, "w"),
+            "decoder": Step(model.synthesize, {"z": model.mapping(z)}, "image"),
+        }
     return {"decoder": Step(model.decode, {"z": z}, "image")}
 
 
-def drawn(graphs: Mapping[str, bytes], z: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Pictures (n c h w) of latents (n ...), each network after the other, by onnxruntime."""
-    runtime = onnx.package("onnxruntime")
-    values = z
-    for content in graphs.values():
-        session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        values = session.run(None, {"z": values})[0]
-    return values
+@torch.no_grad()
+def _pictures(model: Latent, z: Tensor) -> Tensor:
+    """What the model draws; a denoiser in the few steps of a browser."""
+    if isinstance(model, Denoising):
+        return result(model.denoising(z, steps=DENOISING_STEPS, sampler=SAMPLER)).clamp(-1, 1)
+    return model.decode(z)
+
+
+def drawn(model: Latent, graphs: Mapping[str, bytes], z: Tensor) -> Tensor:
+    """Pictures (n c h w) of latents (n ...) by onnxruntime, each network after the other, or the denoiser step by step."""
+    run = {name: _session(content) for name, content in graphs.items()}
+    if isinstance(model, Denoising):
+        levels = model.noise_levels(DENOISING_STEPS)
+        return result(STEPPERS[SAMPLER](run["denoiser"], levels[0] * z, levels)).clamp(-1, 1)
+    for each in run.values():
+        z = each(z)
+    return z
+
+
+def _session(content: bytes) -> Callable[..., Tensor]:
+    session = onnx.package("onnxruntime").InferenceSession(content, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+
+    def run(*inputs: Tensor) -> Tensor:
+        given = {name: value.numpy() for name, value in zip(names, inputs)}
+        return torch.from_numpy(session.run(None, given)[0])
+
+    return run
 
 
 def halved(proto: Any) -> Any:
@@ -100,7 +127,6 @@ def halved(proto: Any) -> Any:
     return half
 
 
-def _levels(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _levels(images: Tensor) -> Tensor:
     """Images in [-1, 1] as 8-bit levels."""
-    levels: np.ndarray[Any, Any] = ((images.astype(np.float64) + 1) * 127.5 + 0.5).clip(0, 255).astype(np.uint8).astype(int)
-    return levels
+    return ((images.double() + 1) * 127.5 + 0.5).clamp(0, 255).floor().int()

@@ -23,7 +23,9 @@ _ORIGINS = [
     downloads.web(f"https://cdn.jsdelivr.net/npm/onnxruntime-web@{VERSION}/dist/", list(_SUMS)),
     downloads.npm(f"onnxruntime-web@{VERSION}", [f"dist/{name}" for name in _SUMS]),
 ]
-_HINT = f"connect to the web, install npm, or give --runtime FOLDER with {_SCRIPT} and {_WASM} of onnxruntime-web {VERSION}"
+_HINT = (
+    f"connect to the web, install npm, or give --runtime FOLDER with {_SCRIPT} and {_WASM} of onnxruntime-web {VERSION}"
+)
 NOTICE = f"Contains onnxruntime-web {VERSION}, Copyright (c) Microsoft Corporation, MIT License."
 
 

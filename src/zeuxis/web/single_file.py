@@ -53,9 +53,14 @@ class Held:
         return {"worker": worker, "runtime": script, "wasm": self.runtime.wasm, **graphs, **self.extra}
 
 
+def is_file(out: Path) -> bool:
+    """Whether a page goes into one file, by its name; else into a folder."""
+    return out.suffix in (".html", ".htm")
+
+
 def write_page(held: Held, out: Path) -> int:
     """Write the page as one .html file, or as a folder for a web host; its size in bytes."""
-    if out.suffix == ".html":
+    if is_file(out):
         content = single_file(held).encode()
         files.make_folder(out.parent)
         files.write_file(out, content)
@@ -82,10 +87,13 @@ def _assembled(held: Held, packed: str) -> str:
     imports = {f"zeuxis/{name}": _data_address(content, ".js") for name, content in modules.items()}
     head = f"<head>\n<!-- {ort_web.NOTICE} -->\n{_policy(POLICY)}"
     text = text.replace("<head>", head, 1).replace("</head>", f"<style>{styles}</style>\n</head>", 1)
-    text = _IMPORTS.sub(lambda _: f'<script type="importmap">{_in_script(json.dumps({"imports": imports}))}</script>', text)
+    text = _IMPORTS.sub(
+        lambda _: f'<script type="importmap">{_in_script(json.dumps({"imports": imports}))}</script>', text
+    )
     text = _START.sub("", text)
     facts = _in_script(json.dumps(held.info))
-    body = f'<script type="application/json" id="held-info">{facts}</script>\n{packed}\n<script type="module">import "zeuxis/start_file.js";</script>\n'
+    held_facts = f'<script type="application/json" id="held-info">{facts}</script>'
+    body = f'{held_facts}\n{packed}\n<script type="module">import "zeuxis/start_file.js";</script>\n'
     return text.replace("</body>", f"{body}</body>", 1)
 
 

@@ -14,7 +14,7 @@ import { randn } from "zeuxis/random.js";
  * @typedef {object} Carried
  * @property {Info[]} models
  * @property {string[]} graphs names of the networks
- * @property {{low: number, high: number, steps: number} | null} noise levels of a denoiser
+ * @property {{levels: number[], rough: number[]} | null} noise levels of a denoiser, falling to 0
  * @property {{shape: number[], seeds: number, values: "bits" | "float16"} | null} table latents of the first seeds
  * @property {number[]} z shape of a latent z, from which a mapping network makes w
  * @property {Record<string, string[]>} directions names by kind; their steps stand in `directions-KIND` */
@@ -51,8 +51,8 @@ function lane(name, { carried, worker, held, rounds }) {
   return {
     decode(z, n, options = {}) {
       return queue(async () => {
-        const began = performance.now(), steps = options.steps;
-        const { out, ...form } = await worker.ask(name, { kind: "decode", z, n, shape, steps });
+        const began = performance.now(), rough = options.op === "decode.preview";
+        const { out, ...form } = await worker.ask(name, { kind: "decode", z, n, shape, rough });
         rounds.push(performance.now() - began);
         if (rounds.length > 1000) rounds.shift();
         return fromRaw(out, form);

@@ -3,11 +3,11 @@
 
 /* global ort */
 
-/** @typedef {{n: number, shape: number[], z: Float32Array, space?: string, steps?: number}} Wanted */
+/** @typedef {{n: number, shape: number[], z: Float32Array, rough?: boolean}} Wanted */
 
 /** @type {Record<string, any>} */
 const sessions = {};
-/** @type {{low: number, high: number, steps: number} | null} */
+/** @type {{levels: number[], rough: number[]} | null} noise levels, falling to 0, and those of rough pictures */
 let noise = null;
 
 /** Open the networks. @param {{wasm: ArrayBuffer, graphs: Record<string, ArrayBuffer>, noise: typeof noise}} given */
@@ -29,17 +29,10 @@ async function run(name, z, shape, more = {}) {
   return results[session.outputNames[0]];
 }
 
-/** The noise levels of Karras 2022, equation 5, then 0. @param {number} steps */
-function levels(steps) {
-  const { low, high } = /** @type {{low: number, high: number}} */ (noise);
-  const start = high ** (1 / 7), end = low ** (1 / 7);
-  const found = Array.from({ length: steps }, (_, i) => (start + (i / Math.max(steps - 1, 1)) * (end - start)) ** 7);
-  return [...found, 0];
-}
-
 /** Images from noise by DPM-Solver++ 2M (Lu 2022, algorithm 2). @param {Wanted} wanted */
-async function denoised({ z, n, shape, steps }) {
-  const sigmas = levels(steps ?? /** @type {{steps: number}} */ (noise).steps), size = z.length / n;
+async function denoised({ z, n, shape, rough }) {
+  const { levels, rough: few } = /** @type {{levels: number[], rough: number[]}} */ (noise);
+  const sigmas = rough ? few : levels, size = z.length / n;
   const x = z.map((value) => value * sigmas[0]);
   /** @type {Float32Array | null} */
   let before = null;
