@@ -50,9 +50,9 @@ def export_command(
     if page is not None:
         if out is not None:
             raise UsageError("--page and --out name two exports; ask for one at a time")
-        _export_page(
-            model, page, [word.strip() for word in directions.split(",")] if directions else [], runtime, family
-        )
+        words = [word.strip() for word in directions.split(",")] if directions else []
+        _export_page(model, page, words, runtime, family)
+        return
     if directions is not None or runtime is not None:
         raise UsageError(
             f"--{'directions' if directions is not None else 'runtime'} belongs to --page; give --page too"
