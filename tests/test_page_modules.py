@@ -133,7 +133,9 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "moved": moved_vectors(),
         "arithmetic": arithmetic_vectors(),
         "atlas": atlas_vectors(),
-        "places": [{"seed": seed, "place": atlas.place_of(seed)} for seed in (*range(50), 2**31, 67108863**2 - 1, 2**53 - 1)],
+        "places": [
+            {"seed": seed, "place": atlas.place_of(seed)} for seed in (*range(50), 2**31, 67108863**2 - 1, 2**53 - 1)
+        ],
         "deviation": {"latents": many.tolist(), "numbers": many.std(0).tolist()},
     }
     path = tmp_path_factory.mktemp("page") / "vectors.json"

@@ -55,6 +55,7 @@ class Explore {
     this.bar = this.controls();
     this.edges = ["left", "right", "top", "bottom"].map((side) => make("span", { className: `edge ${side}`, hidden: true }));
     this.wall = this.walled();
+    page.walls.push(this.wall);
     root.classList.add("explore");
     root.append(...Object.values(this.parts));
     this.axes = mountAxes(this.bar.axes, page, () => this.mode === "around" && this.chart());
