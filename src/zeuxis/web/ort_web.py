@@ -14,17 +14,17 @@ from zeuxis.io import files
 from zeuxis.io.paths import expanded
 
 VERSION = "1.30.0"
-_SCRIPT, _WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"  # the build for processors alone
-_SUMS = {
-    _SCRIPT: "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
-    _WASM: "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
+SCRIPT, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"  # the build for processors alone
+SUMS = {
+    SCRIPT: "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
+    WASM: "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
 }
 _ORIGINS = [
-    downloads.web(f"https://cdn.jsdelivr.net/npm/onnxruntime-web@{VERSION}/dist/", list(_SUMS)),
-    downloads.npm(f"onnxruntime-web@{VERSION}", [f"dist/{name}" for name in _SUMS]),
+    downloads.web(f"https://cdn.jsdelivr.net/npm/onnxruntime-web@{VERSION}/dist/", list(SUMS)),
+    downloads.npm(f"onnxruntime-web@{VERSION}", [f"dist/{name}" for name in SUMS]),
 ]
 _HINT = (
-    f"connect to the web, install npm, or give --runtime FOLDER with {_SCRIPT} and {_WASM} of onnxruntime-web {VERSION}"
+    f"connect to the web, install npm, or give --runtime FOLDER with {SCRIPT} and {WASM} of onnxruntime-web {VERSION}"
 )
 NOTICE = f"Contains onnxruntime-web {VERSION}, Copyright (c) Microsoft Corporation, MIT License."
 
@@ -38,35 +38,35 @@ class OrtWeb:
 
 
 def runtime(folder: str | Path | None = None) -> OrtWeb:
-    """The pinned runtime, from a folder (or the .tgz of the npm package beside nothing else) or fetched once.
+    """The pinned runtime, from a folder, from .tgz of the npm package, or fetched once.
 
     `UsageError` where the folder's files are not those of the pinned version.
     """
     if folder is None:
-        found: Mapping[str, bytes] = downloads.fetched(f"onnxruntime-web-{VERSION}", _SUMS, _ORIGINS, hint=_HINT)
+        found: Mapping[str, bytes] = downloads.fetched(f"onnxruntime-web-{VERSION}", SUMS, _ORIGINS, hint=_HINT)
     else:
         found = _given(Path(expanded(str(folder))))
-    return OrtWeb(as_object(found[_SCRIPT].decode()), found[_WASM])
+    return OrtWeb(as_object(found[SCRIPT].decode()), found[WASM])
 
 
 def _given(place: Path) -> dict[str, bytes]:
     """The files of a folder, or of the npm package as a .tgz."""
     if place.is_dir():
         found = {}
-        for name in _SUMS:
+        for name in SUMS:
             if not (place / name).is_file():
                 raise UsageError(f"--runtime {place} has no {name}; {_HINT}")
             found[name] = files.read_bytes(place / name, max_bytes=downloads.MOST_DOWNLOADED)
     elif place.is_file():
         data = files.read_bytes(place, max_bytes=downloads.MOST_DOWNLOADED)
         try:
-            contents = downloads.in_tar(data, [f"package/dist/{name}" for name in _SUMS])
+            contents = downloads.in_tar(data, [f"package/dist/{name}" for name in SUMS])
         except downloads.Refused as error:
             raise UsageError(f"--runtime {place}: {error}; {_HINT}") from None
-        found = dict(zip(_SUMS, contents))
+        found = dict(zip(SUMS, contents))
     else:
         raise UsageError(f"--runtime {place} does not exist; {_HINT}")
-    for name, wanted in _SUMS.items():
+    for name, wanted in SUMS.items():
         if sha256(found[name]).hexdigest() != wanted:
             raise UsageError(f"--runtime {place}: {name} is not that of onnxruntime-web {VERSION} (SHA-256); {_HINT}")
     return found
@@ -79,7 +79,7 @@ def as_object(source: str) -> str:
     """
     whole = re.fullmatch(r"(.*)export\{([^{}]*)\};\s*(?://[^\n]*)?\s*", source, re.DOTALL)
     if whole is None:
-        raise UsageError(f"{_SCRIPT} ends in no list of exports; this version of onnxruntime-web cannot be used here")
+        raise UsageError(f"{SCRIPT} ends in no list of exports; this version of onnxruntime-web cannot be used here")
     head, names = whole.groups()
     pairs = [pair.split(" as ") for pair in names.split(",")]
     properties = ",".join(f'"{public}":{private}' for private, public in pairs)
