@@ -32,7 +32,7 @@ def folder(place: Path) -> Path:
 
 def test_exports_become_properties_of_an_object(tmp_path: Path) -> None:
     found = ort_web.runtime(folder(tmp_path / "given"))
-    assert found.script == 'var a=self.location.href,b=2;const ort={"env":a,"default":b};' and found.wasm == b"\0asm"
+    assert found.script == 'var a=self.location.href,b=2;self.ort={"env":a,"default":b};' and found.wasm == b"\0asm"
 
 
 def test_the_package_as_it_is_packed_will_do(tmp_path: Path) -> None:

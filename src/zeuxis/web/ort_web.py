@@ -31,7 +31,7 @@ NOTICE = f"Contains onnxruntime-web {VERSION}, Copyright (c) Microsoft Corporati
 
 @dataclass(frozen=True)
 class OrtWeb:
-    """The runtime: a classic script that defines `ort`, and its WebAssembly."""
+    """The runtime: a classic script that defines `self.ort`, and its WebAssembly."""
 
     script: str
     wasm: bytes
@@ -73,7 +73,7 @@ def _given(place: Path) -> dict[str, bytes]:
 
 
 def as_object(source: str) -> str:
-    """The runtime's module as a classic script that defines `ort`.
+    """The runtime's module as a classic script that defines `self.ort`.
 
     A page opened from disk can start no module worker (Chromium), so the exports become the properties of an object.
     """
@@ -83,4 +83,4 @@ def as_object(source: str) -> str:
     head, names = whole.groups()
     pairs = [pair.split(" as ") for pair in names.split(",")]
     properties = ",".join(f'"{public}":{private}' for private, public in pairs)
-    return f"{head.replace('import.meta.url', 'self.location.href')}const ort={{{properties}}};"
+    return f"{head.replace('import.meta.url', 'self.location.href')}self.ort={{{properties}}};"

@@ -1,7 +1,8 @@
 // The engine of a page without a server: the model's networks run in a worker, and what they need stands in the page.
 
+import { note } from "zeuxis/engine.js";
 import { fromRaw } from "zeuxis/frames.js";
-import { newest } from "zeuxis/lanes.js";
+import { Newest } from "zeuxis/lanes.js";
 import { latentsOfSeeds } from "zeuxis/priors.js";
 import { randn } from "zeuxis/random.js";
 
@@ -35,26 +36,29 @@ export async function opened(carried, held) {
     live: false, infos: carried.models, rounds, heard: new EventTarget(),
     lane(name) {
       let found = lanes.get(name);
-      if (!found) lanes.set(name, (found = lane(name, { carried, worker, held, rounds: (rounds[name] ??= []) })));
+      if (!found) lanes.set(name, (found = lane(name, { carried, worker, held, measured: (ms) => note(rounds, name, ms) })));
       return found;
     },
+    lanes: () => [...lanes.values()],
     latents: latentsOfSeeds(info.latent, table ? async (seeds) => table.rows(seeds) : (seeds) => styles(seeds, carried.z, worker)),
   };
 }
 
 /** One lane, as a server's: one request under way, and the newest takes the place of those that wait.
  * @param {string} name
- * @param {{carried: Carried, worker: Desk, held: Held, rounds: number[]}} parts
+ * @param {{carried: Carried, worker: Desk, held: Held, measured: (ms: number) => void}} parts
  * @returns {Lane} */
-function lane(name, { carried, worker, held, rounds }) {
-  const queue = newest(), shape = carried.models[0].latent?.shape ?? [];
+function lane(name, { carried, worker, held, measured }) {
+  const queue = new Newest(), shape = carried.models[0].latent?.shape ?? [];
   return {
+    get busy() {
+      return queue.busy;
+    },
     decode(z, n, options = {}) {
-      return queue(async () => {
+      return queue.do(async () => {
         const began = performance.now(), rough = options.op === "decode.preview";
         const { out, ...form } = await worker.ask(name, { kind: "decode", z, n, shape, rough });
-        rounds.push(performance.now() - began);
-        if (rounds.length > 1000) rounds.shift();
+        measured(performance.now() - began);
         return fromRaw(out, form);
       });
     },

@@ -3,14 +3,15 @@
 import { start } from "zeuxis/app.js";
 import { opened } from "zeuxis/engine_file.js";
 
-/** @param {ReadableStream<Uint8Array>} stream */
+/** @param {ReadableStream} stream
+ * @returns {Promise<ArrayBuffer>} */
 const unpacked = (stream) => new Response(stream.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
 
 /** @param {string} name
  * @returns {Promise<ArrayBuffer>} */
 async function held(name) {
   const inside = document.getElementById(`held-${name}`);
-  if (!inside) return unpacked(/** @type {ReadableStream<Uint8Array>} */ ((await fetch(`held/${name}.gz`)).body));
+  if (!inside) return unpacked(/** @type {ReadableStream} */ ((await fetch(`held/${name}.gz`)).body));
   const bytes = Uint8Array.from(atob(inside.textContent ?? ""), (letter) => letter.charCodeAt(0));
   inside.remove();
   return unpacked(new Blob([bytes]).stream());
