@@ -14,6 +14,7 @@ Operation = Callable[[Served, Client, Request], Steps]
 OPERATIONS: dict[str, Operation] = {
     "decode": latents.answer_decode,
     "prior": latents.answer_prior,
+    "engine": latents.answer_engine,
 }
 # These read files only: a thread of their own runs them, so that a run's state never waits for the model.
 FILES_ONLY: frozenset[str] = frozenset()
