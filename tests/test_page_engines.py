@@ -15,9 +15,9 @@ from page_client import PATIENCE, floats, opened, serving
 from zeuxis.families import find
 from zeuxis.io.images import to_uint8
 from zeuxis.onnx import PACKAGES
-from zeuxis.web import engines
-from zeuxis.web.engines import exchange, faster
-from zeuxis.web.exporting import main, write
+from zeuxis.web import exports
+from zeuxis.web.exporting import export_main, write_decoder
+from zeuxis.web.exports import exchange, faster
 from zeuxis.web.served import Served, open_served
 
 needs_export = pytest.mark.skipif(
@@ -46,7 +46,7 @@ def test_an_exported_decoder_takes_over(tmp_path: Path) -> None:
     assert served.space is not None and served.engine is not None
     z = served.space.prior(range(100, 170))
     by_torch = to_uint8(served.engine.decode(z)).astype(int)
-    write(served.folder, tmp_path / "model.onnx", None)
+    write_decoder(served.folder, tmp_path / "model.onnx", None)
     assert exchange(served, tmp_path / "model.onnx") and served.info["engine"] == "onnxruntime"
     by_onnx = to_uint8(served.engine.decode(z)).astype(int)
     assert np.abs(by_onnx - by_torch).max() <= 1 and by_onnx.shape == (70, 8, 8, 1)
@@ -55,7 +55,7 @@ def test_an_exported_decoder_takes_over(tmp_path: Path) -> None:
 @needs_export
 def test_another_model_does_not_take_over(tmp_path: Path) -> None:
     served, other = small(tmp_path / "model", "rbm"), small(tmp_path / "other", "rbm", seed=1)
-    write(other.folder, tmp_path / "other.onnx", None)
+    write_decoder(other.folder, tmp_path / "other.onnx", None)
     assert not exchange(served, tmp_path / "other.onnx") and served.info["engine"] == "torch"
 
 
@@ -75,9 +75,9 @@ def test_the_page_is_drawn_by_torch_until_the_export_is_ready(tmp_path: Path) ->
 @needs_export
 def test_an_export_ends_with_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
-    popen = engines.subprocess.Popen
+    popen = exports.subprocess.Popen
     monkeypatch.setattr(
-        engines.subprocess, "Popen", lambda *words, **how: started.append(popen(*words, **how)) or started[0]
+        exports.subprocess, "Popen", lambda *words, **how: started.append(popen(*words, **how)) or started[0]
     )
     served = small(tmp_path / "model", "rbm")
     with faster([served, served]):
@@ -90,16 +90,16 @@ def test_where_an_export_gains_nothing_none_begins(tmp_path: Path, monkeypatch: 
     def fails(*words: object, **how: object) -> None:
         raise AssertionError("a process was started")
 
-    monkeypatch.setattr(engines.subprocess, "Popen", fails)
+    monkeypatch.setattr(exports.subprocess, "Popen", fails)
     of_many_passes, plain = small(tmp_path / "diffusion", "diffusion"), small(tmp_path / "rbm", "rbm")
     with faster([of_many_passes]), faster([plain], "torch"):
         pass
-    monkeypatch.setattr(engines, "PACKAGES", ("a_package_that_is_not_there",))
+    monkeypatch.setattr(exports, "PACKAGES", ("a_package_that_is_not_there",))
     with faster([plain]):
         pass
     assert plain.info["engine"] == of_many_passes.info["engine"] == "torch"
 
 
 def test_what_cannot_be_exported_is_no_error(tmp_path: Path) -> None:
-    assert main([str(tmp_path / "no such model"), str(tmp_path / "out.onnx")]) == 1
+    assert export_main([str(tmp_path / "no such model"), str(tmp_path / "out.onnx")]) == 1
     assert not (tmp_path / "out.onnx").exists()

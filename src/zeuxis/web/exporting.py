@@ -41,7 +41,7 @@ class InPageSpace(nn.Module):
         return self.space.decode(z)
 
 
-def write(folder: Path, out: Path, family: str | None) -> None:
+def write_decoder(folder: Path, out: Path, family: str | None) -> None:
     """Write the decoder of the model in a folder, from the page's space."""
     torch.set_num_threads(1)
     model = loading.load_model(folder, family=family)
@@ -50,17 +50,17 @@ def write(folder: Path, out: Path, family: str | None) -> None:
         onnx.export_onnx(cast(Latent, InPageSpace(model, space)), out)
 
 
-def main(words: Sequence[str]) -> int:
+def export_main(words: Sequence[str]) -> int:
     """The exit code: 0 where the file is written."""
     if sys.platform != "win32":
         psutil.Process().nice(_NICE)
     family: Any = words[2] if len(words) > 2 else None
     try:
-        write(Path(words[0]), Path(words[1]), family)
+        write_decoder(Path(words[0]), Path(words[1]), family)
     except ZeuxisError:
         return 1  # the model itself goes on drawing
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(export_main(sys.argv[1:]))

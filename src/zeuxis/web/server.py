@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.escaping import printable
 from zeuxis.web.app import Application
-from zeuxis.web.engines import EngineName, faster
+from zeuxis.web.exports import EngineName, faster
 from zeuxis.web.operations import MORE_BYTES, REQUEST_BYTES
 from zeuxis.web.security import Door, is_loopback
 from zeuxis.web.served import Served
