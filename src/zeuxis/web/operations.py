@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zeuxis.web import latents
+from zeuxis.web import directions, latents
 from zeuxis.web.clients import Client
 from zeuxis.web.requests import Request, Steps
 from zeuxis.web.served import Served
@@ -14,10 +14,13 @@ Operation = Callable[[Served, Client, Request], Steps]
 OPERATIONS: dict[str, Operation] = {
     "decode": latents.answer_decode,
     "prior": latents.answer_prior,
+    "engine": latents.answer_engine,
+    "directions": directions.answer_directions,
+    "local": directions.answer_local,
 }
 # These read files only: a thread of their own runs them, so that a run's state never waits for the model.
 FILES_ONLY: frozenset[str] = frozenset()
 # These compute for seconds, and their answers are kept: a third thread runs them.
-IN_BACKGROUND: frozenset[str] = frozenset()
+IN_BACKGROUND: frozenset[str] = frozenset({"directions", "local"})
 REQUEST_BYTES = 1 << 20  # of a request
 MORE_BYTES: dict[str, int] = {}  # of the operations that take larger ones
