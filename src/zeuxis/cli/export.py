@@ -15,6 +15,21 @@ from zeuxis.cli.sampling import Code
 from zeuxis.errors import UsageError
 
 
+OnnxFile = Annotated[Path | None, Parameter(help="the .onnx file (default: model.onnx in its run's folder, or here)")]
+PageFile = Annotated[
+    Path | None,
+    Parameter(help="a page that needs no server: an .html file that opens by itself, or a folder for a web host"),
+]
+Sliders = Annotated[
+    str | None,
+    Parameter(help="sliders of the page: attributes of the data, as in smiling,glasses, or components (default: none)"),
+]
+RuntimeFiles = Annotated[
+    Path | None,
+    Parameter(help="folder or .tgz of onnxruntime-web for the page, without the network (default: fetched once)"),
+]
+
+
 def register(app: App) -> None:
     """Add the command."""
     app.command(export_command, name=verb(export_command))
@@ -24,23 +39,10 @@ def export_command(
     model: ModelName,
     /,
     *,
-    out: Annotated[
-        Path | None, Parameter(help="the .onnx file (default: model.onnx in its run's folder, or here)")
-    ] = None,
-    page: Annotated[
-        Path | None,
-        Parameter(help="a page that needs no server: an .html file that opens by itself, or a folder for a web host"),
-    ] = None,
-    directions: Annotated[
-        str | None,
-        Parameter(
-            help="sliders of the page: attributes of the data, as in smiling,glasses, or components (default: none)"
-        ),
-    ] = None,
-    runtime: Annotated[
-        Path | None,
-        Parameter(help="folder or .tgz of onnxruntime-web for the page, without the network (default: fetched once)"),
-    ] = None,
+    out: OnnxFile = None,
+    page: PageFile = None,
+    directions: Sliders = None,
+    runtime: RuntimeFiles = None,
     family: Code = None,
 ) -> None:
     """Export the generator to ONNX, or to a page that anyone can open.

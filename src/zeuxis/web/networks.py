@@ -25,14 +25,14 @@ FEWEST = 64  # values of a tensor that is stored in float16; smaller ones save n
 
 
 @dataclass(frozen=True)
-class Networks:
+class Graphs:
     """The graphs of a model by name, their bytes, and how their weights are stored."""
 
     graphs: dict[str, bytes]
     precision: str  # "float16" or "float32"
 
 
-def networks_of(model: Latent) -> Networks:
+def networks_of(model: Latent) -> Graphs:
     """The graphs that turn a seed's latent into a picture, in float16 where that changes no pixel by more than one level.
 
     `UsageError` where a package is missing, the family has operations outside ONNX, or the pictures differ.
@@ -47,7 +47,7 @@ def networks_of(model: Latent) -> Networks:
         graphs = {name: each.SerializeToString(deterministic=True) for name, each in kept.items()}
         difference = int((_levels(drawn(plain, graphs, z)) - wanted).abs().max())
         if difference <= 1:
-            return Networks(graphs, precision)
+            return Graphs(graphs, precision)
     raise UsageError(f"{model.family()} as ONNX differs from the model by {difference} levels; nothing was written")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from zeuxis.io import files
 from zeuxis.web import ort_web
-from zeuxis.web.networks import Networks
+from zeuxis.web.networks import Graphs
 from zeuxis.web.typeface import aileron
 
 # Whoever opens the page sends nothing anywhere: there is no address that a request could go to.
@@ -41,7 +41,7 @@ class Held:
     """What the page carries beside its own code: the model's networks and facts, the runtime, and a table of latents."""
 
     info: Mapping[str, Any]
-    networks: Networks
+    networks: Graphs
     runtime: ort_web.OrtWeb
     extra: Mapping[str, bytes]  # numbers by name: latents of seeds, steps of directions
 

@@ -69,6 +69,7 @@ function lane(name, { carried, worker, held, measured }) {
       return { fields: { names }, pictures: [], numbers, bytes: new Uint8Array() };
     },
     stream: () => Promise.reject(new Error("this page has no server to ask")),
+    stop() {},
   };
 }
 
