@@ -89,7 +89,7 @@ def test_the_file_of_every_family_draws_what_the_model_draws(name: str, tmp_path
     facts = json.loads(page.scripts["held-info"])
     graphs = {each: page.held(f"graph-{each}") for each in facts["graphs"]}
     z = model.prior(range(100, 108))
-    levels = [(images.double() + 1) * 127.5 for images in (networks.drawn(model, graphs, z), wanted(model, z))]
+    levels = [(images.double() + 1) * 127.5 for images in (networks.run_graphs(model, graphs, z), wanted(model, z))]
     assert (levels[0].round() - levels[1].round()).abs().max() <= 1 and levels[1].std() > 0.1
     assert held.networks.precision == "float16"
     assert facts["models"][0]["latent"]["shape"] == list(open_served(tmp_path / "model", device="cpu").shape)
@@ -171,7 +171,7 @@ def test_a_weight_that_no_half_can_hold_stays_whole() -> None:
         first[0, 0] = 1e6
     (step,) = networks.steps_of(model, model.prior([0, 1])).values()
     whole = step.graph(model)
-    kinds = {each.name: each.data_type for each in networks.halved(whole).graph.initializer if len(each.dims) == 2}
+    kinds = {each.name: each.data_type for each in networks.in_float16(whole).graph.initializer if len(each.dims) == 2}
     assert sorted(kinds.values())[0] == onnx.TensorProto.FLOAT and onnx.TensorProto.FLOAT16 in kinds.values()
     kept = {each.name: onnx.numpy_helper.to_array(each) for each in whole.graph.initializer}
     (large,) = [name for name, kind in kinds.items() if kind == onnx.TensorProto.FLOAT]

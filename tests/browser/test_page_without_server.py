@@ -131,9 +131,9 @@ def test_every_family_opens_from_disk(family: str, opened: Any, runtime: ort_web
     driver.find(seed)
     model = zeuxis.load(tmp_path / "model", device="cpu")
     if family == "diffusion":
-        from zeuxis.web.networks import drawn
+        from zeuxis.web.networks import run_graphs
 
-        wanted = to_uint8(drawn(model, held.networks.graphs, model.prior([seed])))[0]
+        wanted = to_uint8(run_graphs(model, held.networks.graphs, model.prior([seed])))[0]
     else:
         wanted = to_uint8(zeuxis.sample(model, seeds=[seed]))[0]
     assert apart(driver.picture(), wanted) <= 1

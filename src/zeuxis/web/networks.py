@@ -43,9 +43,9 @@ def networks_of(model: Latent) -> Graphs:
     z = plain.prior(range(DENOISED if isinstance(plain, Denoising) else COMPARED))
     wanted = _levels(_pictures(plain, z))
     whole = {name: step.graph(plain) for name, step in steps_of(plain, z[:2]).items()}
-    for precision, kept in (("float16", {name: halved(each) for name, each in whole.items()}), ("float32", whole)):
+    for precision, kept in (("float16", {name: in_float16(each) for name, each in whole.items()}), ("float32", whole)):
         graphs = {name: each.SerializeToString(deterministic=True) for name, each in kept.items()}
-        difference = int((_levels(drawn(plain, graphs, z)) - wanted).abs().max())
+        difference = int((_levels(run_graphs(plain, graphs, z)) - wanted).abs().max())
         if difference <= 1:
             return Graphs(graphs, precision)
     raise UsageError(f"{model.family()} as ONNX differs from the model by {difference} levels; nothing was written")
@@ -85,7 +85,7 @@ def _pictures(model: Latent, z: Tensor) -> Tensor:
     return model.decode(z)
 
 
-def drawn(model: Latent, graphs: Mapping[str, bytes], z: Tensor) -> Tensor:
+def run_graphs(model: Latent, graphs: Mapping[str, bytes], z: Tensor) -> Tensor:
     """Pictures (n c h w) of latents (n ...) by onnxruntime, each network after the other, or the denoiser step by step."""
     run = {name: _session(content) for name, content in graphs.items()}
     if isinstance(model, Denoising):
@@ -107,7 +107,7 @@ def _session(content: bytes) -> Callable[..., Tensor]:
     return run
 
 
-def halved(proto: Any) -> Any:
+def in_float16(proto: Any) -> Any:
     """The graph with large float32 weights stored as float16; a cast, folded as a session starts, brings them back."""
     library, half = onnx.package("onnx"), copy.deepcopy(proto)
     casts = []

@@ -20,7 +20,7 @@ from zeuxis.web.networks import Graphs
 from zeuxis.web.typeface import aileron
 
 # Whoever opens the page sends nothing anywhere: there is no address that a request could go to.
-POLICY = (
+FILE_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval' data: blob:; worker-src blob:; "
     "style-src 'unsafe-inline'; img-src data: blob:; media-src blob:; font-src data:; connect-src 'none'; "
     "base-uri 'none'; form-action 'none'"
@@ -85,7 +85,7 @@ def _assembled(held: Held, packed: str) -> str:
     text = _STYLESHEET.sub("", text)
     modules = {name: content for name, content in _page_files(page).items() if name.endswith(".js")}
     imports = {f"zeuxis/{name}": _data_address(content, ".js") for name, content in modules.items()}
-    head = f"<head>\n<!-- {ort_web.NOTICE} -->\n{_policy(POLICY)}"
+    head = f"<head>\n<!-- {ort_web.NOTICE} -->\n{_policy(FILE_POLICY)}"
     text = text.replace("<head>", head, 1).replace("</head>", f"<style>{styles}</style>\n</head>", 1)
     text = _IMPORTS.sub(
         lambda _: f'<script type="importmap">{_in_script(json.dumps({"imports": imports}))}</script>', text
