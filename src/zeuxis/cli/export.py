@@ -14,7 +14,6 @@ from zeuxis.cli.output import say
 from zeuxis.cli.sampling import Code
 from zeuxis.errors import UsageError
 
-
 OnnxFile = Annotated[Path | None, Parameter(help="the .onnx file (default: model.onnx in its run's folder, or here)")]
 PageFile = Annotated[
     Path | None,
