@@ -13,7 +13,7 @@ from zeuxis.data.batches import PackSource, PairSource, open_data, open_pairs_of
 from zeuxis.data.pairs import Pairs
 from zeuxis.data.places import missing, paths_of
 from zeuxis.errors import DataError, UsageError
-from zeuxis.io.parsing import quote
+from zeuxis.escaping import quote
 from zeuxis.io.paths import check_apart
 from zeuxis.judging.periodic import PeriodicEvaluation
 from zeuxis.judging.reference import choose_reference
