@@ -66,9 +66,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    print(
-        "| family | listening s | whole wall s | new pictures/s | round trip ms p50, p95 | frame ms p50, p95 | network ms | p50 / network |"
-    )
+    print(HEAD)
+    print("|---" * 8 + "|")
     for family in given.families:
         row = measured(family, given.size, given.seconds)
         print(line(row), flush=True)
