@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from websockets.exceptions import ConnectionClosed
 
 from page_client import Page, opened, serving
 from waiting import PATIENCE, wait_for
 from zeuxis.errors import UsageError
 from zeuxis.families import find
 from zeuxis.web import operations
+from zeuxis.web.app import MOST_CLIENTS
 from zeuxis.web.clients import Client
 from zeuxis.web.requests import Reply, Request, Steps
 from zeuxis.web.served import Served, open_served
@@ -118,6 +122,32 @@ def test_a_client_that_leaves_is_no_error(
     with opened(link) as other:
         assert other.ask("prior", seeds=[0]).fields["ok"]
     assert capfd.readouterr().err == ""
+
+
+def test_clients_leave_with_more_under_way_than_they_may(link: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their readers wait for room while their answers wait to be read: none waits for ever, and each place is free again."""
+
+    def forever(request: Request) -> Steps:
+        while True:
+            yield Reply(numbers=MEGABYTE, more=True)
+
+    def answered() -> bool:
+        with opened(link) as other:
+            try:
+                return bool(other.ask("prior", seeds=[0]).fields["ok"])
+            except ConnectionClosed:  # there are sixteen yet
+                return False
+
+    offer(monkeypatch, "forever", forever)
+    with contextlib.ExitStack() as stack:
+        for _ in range(MOST_CLIENTS):
+            leaving = stack.enter_context(opened(link))
+            stack.callback(leaving.socket.socket.shutdown, socket.SHUT_RDWR)  # without a word
+            for lane in range(40):
+                leaving.send("forever", lane=f"lane {lane}")
+            leaving.receive()
+        assert not answered()
+    wait_for(answered, "a place for another client")
 
 
 def test_a_slow_reader_hurts_itself_alone(link: str, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
