@@ -74,13 +74,15 @@ class Moment(NamedTuple):
     images: Tensor
 
 
-def nearest(model: Space, images: Tensor, drawn: Tensor, count: int) -> Iterator[Tensor]:
+def nearest(
+    model: Space, images: Tensor, drawn: Tensor, count: int, *, together: int = TOGETHER
+) -> Iterator[Tensor]:
     """The latents (n count ...) among those drawn (m ...) whose images are nearest to each image (n c h w).
 
-    They are yielded each time that a part of those drawn has been decoded; at first there may be fewer of them.
+    They are yielded each time that `together` of those drawn have been decoded; at first there may be fewer of them.
     """
     wanted, looks = _coarse(images.to(model.device)).cpu(), torch.empty(0)
-    for part in torch.split(drawn, TOGETHER):
+    for part in torch.split(drawn, together):
         made = _coarse(decode_latents(model, part))
         looks = torch.cat([looks, made]) if len(looks) else made
         chosen = torch.cdist(wanted, looks).topk(min(count, len(looks)), largest=False).indices
