@@ -49,7 +49,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opened(by: Any, image: Image.Image, kind: str = "PNG") -> Reply:
-    return only(ask(photos.open_photo, served(toy(SoundEncoder)), by, encoded(image, kind)))
+    return only(ask(photos.answer_open, served(toy(SoundEncoder)), by, encoded(image, kind)))
 
 
 # Opening
@@ -71,13 +71,13 @@ def test_a_photograph_is_upright_on_white_and_bounded() -> None:
     exif[0x0112] = 6  # it was held on its side
     wide = Image.new("RGBA", (3000, 300), (255, 0, 0, 0))
     turned = photos.read_photo(encoded(wide, exif=exif))
-    assert turned.size == (round(300 * photos.MOST_SIDE / 3000), photos.MOST_SIDE)
-    assert photos.read_photo(encoded(Image.new("L", (40_000, 1)))).size == (photos.MOST_SIDE, 1)
+    assert turned.size == (round(300 * photos.PHOTO_SIDE / 3000), photos.PHOTO_SIDE)
+    assert photos.read_photo(encoded(Image.new("L", (40_000, 1)))).size == (photos.PHOTO_SIDE, 1)
     assert turned.mode == "RGB" and turned.getextrema() == ((255, 255),) * 3
     assert photos.read_photo(png(noise(5, 4, 1)[..., 0], 8)).mode == "L"
     by = client()
     shown = np.asarray(opened(by, Image.new("RGB", (1500, 20))).pictures)
-    assert shown.shape == (1, 14, photos.PREVIEW, 3), "the preview is smaller than what is kept"
+    assert shown.shape == (1, 14, photos.PREVIEW_SIDE, 3), "the preview is smaller than what is kept"
 
 
 BAD = {
@@ -96,7 +96,7 @@ BAD = {
 def test_a_bad_file_is_refused_in_one_line(reason: str) -> None:
     by = client()
     with pytest.raises(UsageError, match=f"this file cannot be used: .*{reason}.*; give a PNG") as error:
-        ask(photos.open_photo, served(toy(Sound)), by, BAD[reason])
+        ask(photos.answer_open, served(toy(Sound)), by, BAD[reason])
     assert "\n" not in str(error.value) and len(by.photos) == 0
 
 
@@ -108,7 +108,7 @@ def test_bombs_are_refused_before_they_are_decoded() -> None:
         side = (9000 + 257 * i).to_bytes(4, "big")
         bomb = with_chunks((b"IHDR", side + side + b"\x08\2\0\0\0"), (b"IDAT", zlib.compress(bytes(1000))))
         with pytest.raises(UsageError, match="over 64 megapixels"):
-            ask(photos.open_photo, asked, by, bomb)
+            ask(photos.answer_open, asked, by, bomb)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 8 << 20
@@ -131,8 +131,8 @@ def test_a_client_keeps_a_few_photographs() -> None:
     first, *_, last = (opened(by, Image.new("RGB", (8, 8), (i, 0, 0))).fields["photo"] for i in range(9))
     assert len(by.photos) < 9
     with pytest.raises(UsageError, match="no longer here; open it again"):
-        ask(photos.encode, served(toy(SoundEncoder)), by, photo=first, crop=[0, 0, 8])
-    ask(photos.encode, served(toy(SoundEncoder)), by, photo=last, crop=[0, 0, 8])
+        ask(photos.answer_encode, served(toy(SoundEncoder)), by, photo=first, crop=[0, 0, 8])
+    ask(photos.answer_encode, served(toy(SoundEncoder)), by, photo=last, crop=[0, 0, 8])
 
 
 # Encoding and inversion
@@ -143,7 +143,7 @@ def test_a_square_is_encoded_at_once(channels: int) -> None:
     model, by = toy(SoundEncoder, channels=channels), client()
     pixels = noise(40, 60)
     photo = opened(by, Image.fromarray(pixels)).fields["photo"]
-    reply = only(ask(photos.encode, served(model), by, photo=photo, crop=[20, 10, 16]))
+    reply = only(ask(photos.answer_encode, served(model), by, photo=photo, crop=[20, 10, 16]))
     square = Image.fromarray(pixels[10:26, 20:36]).convert("RGB" if channels == 3 else "L")
     wanted = from_uint8(np.asarray(square).reshape(1, 16, 16, channels))
     assert torch.allclose(reply.pictures[0], wanted[0], atol=1e-6)
@@ -162,7 +162,7 @@ def test_descent_finds_a_picture_of_the_model_itself(kind: type[Sound], quick: N
     asked = served(model)
     truth = asked.drawn_by.decode(asked.space.prior([99_999]))
     photo = opened(by, Image.fromarray(to_uint8(truth)[0])).fields["photo"]
-    replies = ask(photos.invert, asked, by, photo=photo, crop=[0, 0, 16])
+    replies = ask(photos.answer_invert, asked, by, photo=photo, crop=[0, 0, 16])
     assert [reply.fields["stage"] for reply in replies[:: len(replies) - 1]] == ["search", "descent"]
     assert all(reply.more for reply in replies[:-1]) and not replies[-1].more
     steps = [reply.fields["step"] for reply in replies if reply.fields["stage"] == "descent"]
@@ -182,7 +182,7 @@ def test_descent_does_without_features_that_cannot_be_fetched(monkeypatch: pytes
     monkeypatch.setattr(extractors, "vgg16", offline)
     by = client()
     photo = opened(by, Image.fromarray(noise(16, 16))).fields["photo"]
-    last = ask(photos.invert, served(toy(Sound)), by, photo=photo, crop=[0, 0, 16])[-1]
+    last = ask(photos.answer_invert, served(toy(Sound)), by, photo=photo, crop=[0, 0, 16])[-1]
     assert last.fields["perceptual"] is False and last.fields["step"] == 60
 
 
@@ -191,7 +191,7 @@ def test_a_descent_that_nobody_watches_leaves_gradients_as_they_were(quick: None
     photo = opened(by, Image.fromarray(noise(16, 16))).fields["photo"]
     request = photos.Request.read({"op": "photo.invert", "photo": photo, "crop": [0, 0, 16]}, b"", models=1)
     with torch.no_grad():
-        steps = photos.invert(served(toy(Sound)), by, request)
+        steps = photos.answer_invert(served(toy(Sound)), by, request)
         while (reply := next(steps)) is None or isinstance(reply, float) or reply.fields["stage"] == "search":
             assert not torch.is_grad_enabled()
         steps.close()
@@ -205,11 +205,11 @@ def test_larger_images_are_searched_among_fewer_samples() -> None:
 def test_a_model_without_latents_says_so() -> None:
     by = client()
     photo = opened(by, Image.fromarray(noise(16, 16))).fields["photo"]
-    for operation in (photos.encode, photos.invert):
+    for operation in (photos.answer_encode, photos.answer_invert):
         with pytest.raises(UsageError, match="these families"):
             ask(operation, served(toy(SoundTranslator)), by, photo=photo, crop=[0, 0, 16])
     with pytest.raises(UsageError, match="cannot encode"):
-        ask(photos.encode, served(toy(Sound)), by, photo=photo, crop=[0, 0, 16])
+        ask(photos.answer_encode, served(toy(Sound)), by, photo=photo, crop=[0, 0, 16])
 
 
 CROPS = [None, 3, "0,0,8", [], [0], [0, 0], [0, 0, 0], [0, 0, 9], [1, 0, 8], [0, 0, 8, 7], [0, 0, 8, 8, 8], [-1, 0, 4]]
@@ -220,7 +220,7 @@ CROPS += [[0.5, 0, 4], [0, 0, "8"], [0, 0, True], [0, 0, 1 << 40], [0, 0, 8, 0],
 def test_a_malformed_crop_is_no_error_of_the_server(crop: Any) -> None:
     by = client()
     photo = opened(by, Image.fromarray(noise(8, 8))).fields["photo"]
-    for operation, kind in ((photos.encode, SoundEncoder), (photos.invert, Sound)):
+    for operation, kind in ((photos.answer_encode, SoundEncoder), (photos.answer_invert, Sound)):
         with pytest.raises(BadRequest):
             ask(operation, served(toy(kind)), by, photo=photo, crop=crop)
 
@@ -228,7 +228,7 @@ def test_a_malformed_crop_is_no_error_of_the_server(crop: Any) -> None:
 @pytest.mark.parametrize("photo", WRONG, ids=str)
 def test_a_malformed_photograph_is_no_error_of_the_server(photo: Any) -> None:
     with pytest.raises(BadRequest):
-        ask(photos.encode, served(toy(SoundEncoder)), client(), photo=photo, crop=[0, 0, 8])
+        ask(photos.answer_encode, served(toy(SoundEncoder)), client(), photo=photo, crop=[0, 0, 8])
 
 
 # Upscaling
@@ -239,7 +239,7 @@ def test_tiles_are_the_upscaled_photograph(channels: int, mode: str) -> None:
     model, by = toy(SoundSuperResolution, channels=channels, source_channels=channels), client()
     image = Image.fromarray(noise(150, 90)).convert(mode)
     photo = opened(by, image).fields["photo"]
-    replies = ask(upscaling.upscale, served(model), by, photo=photo, crop=[3, 5, 80, 140])
+    replies = ask(upscaling.answer_upscale, served(model), by, photo=photo, crop=[3, 5, 80, 140])
     part = image.crop((3, 5, 83, 145))
     wanted, scale = np.asarray(api.enlarge(model, part)), model.scale
     assert len(replies) == replies[0].fields["tiles"] == 6 and [reply.more for reply in replies] == [True] * 5 + [False]
@@ -258,8 +258,8 @@ def test_only_so_much_is_upscaled_on_the_page() -> None:
     model, by = toy(SoundSuperResolution), client()
     photo = opened(by, Image.new("RGB", (600, 20))).fields["photo"]
     with pytest.raises(UsageError, match=r"513 x 20 pixels are more than the page upscales \(512 x 512\)"):
-        ask(upscaling.upscale, served(model), by, photo=photo, crop=[0, 0, 513, 20])
+        ask(upscaling.answer_upscale, served(model), by, photo=photo, crop=[0, 0, 513, 20])
     with pytest.raises(UsageError, match="cannot do super-resolution"):
-        ask(upscaling.upscale, served(toy(Sound)), by, photo=photo, crop=[0, 0, 20])
+        ask(upscaling.answer_upscale, served(toy(Sound)), by, photo=photo, crop=[0, 0, 20])
     with pytest.raises(BadRequest):
-        ask(upscaling.upscale, served(model), by, photo=photo, crop=[0, 0, 21])
+        ask(upscaling.answer_upscale, served(model), by, photo=photo, crop=[0, 0, 21])

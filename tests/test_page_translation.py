@@ -39,7 +39,7 @@ def drawn(model: Model, pixels: np.ndarray[Any, Any], **fields: Any) -> torch.Te
     h, w, c = pixels.shape
     fields = {"h": h, "w": w, "c": c, **fields}
     return torch.as_tensor(
-        only(ask(translation.translate, served(model), client(), pixels.tobytes(), **fields)).pictures
+        only(ask(translation.answer_translate, served(model), client(), pixels.tobytes(), **fields)).pictures
     )
 
 
@@ -105,30 +105,30 @@ def test_a_model_of_another_kind_says_what_can_be_done() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_photograph_becomes_a_source_in_the_way_of_the_data(way: str, channels: int) -> None:
     model, by = made("pix2pix", source_channels=channels), client()
-    photo = only(ask(photos.open_photo, served(model), by, encoded(Image.fromarray(noise(50, 70)))))
+    photo = only(ask(photos.answer_open, served(model), by, encoded(Image.fromarray(noise(50, 70)))))
     fields = {"photo": photo.fields["photo"], "crop": [4, 6, 40], "way": way}
-    found = np.asarray(only(ask(translation.from_photo, served(model), by, **fields)).pictures)
+    found = np.asarray(only(ask(translation.answer_photo, served(model), by, **fields)).pictures)
     square = Image.fromarray(noise(50, 70)[6:46, 4:44])
     small = Image.fromarray(to_uint8(photos.cropped(square, (0, 0, 40, 40), SIZE, 3))[0])
     wanted = small if way == "photo" else getattr(derived_sources, way)(small)
     assert np.array_equal(found[0].squeeze(), np.asarray(wanted.convert("L" if channels == 1 else "RGB")))
     with pytest.raises(BadRequest):
-        ask(translation.from_photo, served(model), by, **fields | {"way": "small"})
+        ask(translation.answer_photo, served(model), by, **fields | {"way": "small"})
     with pytest.raises(BadRequest):
-        ask(translation.from_photo, served(model), by, **fields | {"crop": [4, 6, 40, 39]})
+        ask(translation.answer_photo, served(model), by, **fields | {"crop": [4, 6, 40, 39]})
 
 
 def test_regions_of_a_photograph_take_the_colours_of_the_palette() -> None:
     model, by, palette = made("pix2pix"), client(), [10, 20, 30, 200, 100, 50]
     halves = noise(50, 70) // 4
     halves[:25] += 190
-    photo = only(ask(photos.open_photo, served(model), by, encoded(Image.fromarray(halves))))
+    photo = only(ask(photos.answer_open, served(model), by, encoded(Image.fromarray(halves))))
     fields = {"photo": photo.fields["photo"], "crop": [0, 0, 50], "way": "labels"}
-    found = np.asarray(only(ask(translation.from_photo, served(model), by, **fields, palette=palette)).pictures)
+    found = np.asarray(only(ask(translation.answer_photo, served(model), by, **fields, palette=palette)).pictures)
     assert {tuple(colour) for colour in found.reshape(-1, 3).tolist()} == {(10, 20, 30), (200, 100, 50)}
     for wrong in ([], [1, 2], [1, 2, 256], [1, 2, 3.5], [1, 2, True], [0] * 600, "red"):
         with pytest.raises(BadRequest):
-            ask(translation.from_photo, served(model), by, **fields, palette=wrong)
+            ask(translation.answer_photo, served(model), by, **fields, palette=wrong)
 
 
 # Sources of the data
@@ -149,30 +149,30 @@ def scenes(folder: Path, count: int = 20) -> None:
 def test_sources_of_the_data_are_shown_with_their_palette(tmp_path: Path) -> None:
     scenes(tmp_path / "scenes")
     model = served(made("pix2pix"), f"labels -> {tmp_path / 'scenes'}")
-    reply = only(ask(translation.sources, model, client()))
+    reply = only(ask(translation.answer_sources, model, client()))
     assert (reply.fields["kind"], reply.fields["way"], reply.fields["count"]) == ("labels", "labels", 20)
     palette = [tuple(colour) for colour in reply.fields["palette"]]
     assert set(palette) <= set(derived_sources.PALETTE) and palette[0] in ((110, 200, 255), (90, 180, 60))
     pictures = np.asarray(reply.pictures)
-    assert pictures.shape == (translation.SHOWN, SIZE, SIZE, 3)
-    later = np.asarray(only(ask(translation.sources, model, client(), start=18)).pictures)
+    assert pictures.shape == (translation.SOURCES_SHOWN, SIZE, SIZE, 3)
+    later = np.asarray(only(ask(translation.answer_sources, model, client(), start=18)).pictures)
     assert np.array_equal(later[2:], pictures[:10]), "after the last comes the first"
 
 
 def test_the_images_are_the_sources_of_the_way_back(tmp_path: Path) -> None:
     scenes(tmp_path / "scenes")
     model = served(made("cyclegan", source_channels=1), f"edges -> {tmp_path / 'scenes'}")
-    forward = only(ask(translation.sources, model, client(), direction="forward"))
+    forward = only(ask(translation.answer_sources, model, client(), direction="forward"))
     assert (forward.fields["kind"], forward.fields["way"]) == ("edges", "edges")
     assert np.asarray(forward.pictures).shape[3] == 1 and forward.fields["palette"] == [[255] * 3, [0] * 3]
-    back = only(ask(translation.sources, model, client(), direction="back"))
+    back = only(ask(translation.answer_sources, model, client(), direction="back"))
     assert (back.fields["kind"], back.fields["way"]) == ("photo", "photo")
     assert np.asarray(back.pictures).shape[3] == 3
 
 
 @pytest.mark.parametrize("data", [None, "no-such-folder -> none-either"])
 def test_data_that_is_not_here_leaves_a_pad_and_a_palette(data: str | None) -> None:
-    reply = only(ask(translation.sources, served(made("pix2pix"), data), client()))
+    reply = only(ask(translation.answer_sources, served(made("pix2pix"), data), client()))
     assert reply.pictures is None and reply.fields["count"] == 0
     assert reply.fields["palette"][0] == [255, 255, 255] and len(reply.fields["palette"]) > 8
 
@@ -180,7 +180,7 @@ def test_data_that_is_not_here_leaves_a_pad_and_a_palette(data: str | None) -> N
 @pytest.mark.parametrize("start", [-1, 2**62 + 1, 0.5, "0", [1]], ids=str)
 def test_a_malformed_start_is_no_error_of_the_server(start: Any) -> None:
     with pytest.raises(BadRequest):
-        ask(translation.sources, served(made("pix2pix")), client(), start=start)
+        ask(translation.answer_sources, served(made("pix2pix")), client(), start=start)
 
 
 def test_kinds_of_sources_are_told_apart() -> None:

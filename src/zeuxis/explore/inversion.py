@@ -56,17 +56,17 @@ def invert_by_descent(
     if how.steps < 1 or how.restarts < 1:
         raise UsageError(f"inversion has {how.steps} steps and {how.restarts} restarts; give at least 1 of each")
     drawn = model.prior(range(seed, seed + DRAWN))
-    restarts = begin[:, None] if begin is not None else list(nearest(model, images, drawn, how.restarts))[-1]
+    restarts = begin[:, None] if begin is not None else list(nearest_samples(model, images, drawn, how.restarts))[-1]
     length = max(1, TOGETHER // restarts.shape[1])
     chunks = list(zip(torch.split(images, length), torch.split(restarts, length)))
     found = []
     for place, (truth, start) in enumerate(chunks):
-        moments = descend(model, truth, start, drawn, distance=distance, how=how)
-        found.append(_last(moments, progress, place * how.steps, len(chunks) * how.steps))
+        iterates = descend(model, truth, start, drawn, distance=distance, how=how)
+        found.append(_last(iterates, progress, place * how.steps, len(chunks) * how.steps))
     return torch.cat(found)
 
 
-class Moment(NamedTuple):
+class Iterate(NamedTuple):
     """Steps of descent done, and of each image the best latent of now (n ...) and what it decodes to (n c h w)."""
 
     done: int
@@ -74,7 +74,7 @@ class Moment(NamedTuple):
     images: Tensor
 
 
-def nearest(
+def nearest_samples(
     model: Space, images: Tensor, drawn: Tensor, count: int, *, together: int = TOGETHER
 ) -> Iterator[Tensor]:
     """The latents (n count ...) among those drawn (m ...) whose images are nearest to each image (n c h w).
@@ -91,8 +91,8 @@ def nearest(
 
 def descend(
     model: Space, images: Tensor, restarts: Tensor, drawn: Tensor, *, distance: Distance, how: Search
-) -> Iterator[Moment]:
-    """The descent from initial latents (n restarts ...) to images (n c h w), moment by moment; the last has the answer.
+) -> Iterator[Iterate]:
+    """The descent from initial latents (n restarts ...) to images (n c h w), iterate by iterate; the last has the answer.
 
     Latents `drawn` (m ...) from the prior say where it lies.
     """
@@ -111,10 +111,10 @@ def descend(
     first = _move(model, restarts.flatten(0, 1), squared(every), steps=how.steps - last, lr=how.lr)
     for done, (z, made) in enumerate(first):
         best = _error(made, every).view(-1, many).argmin(1) + rows
-        yield Moment(done, z[best], made[best])
+        yield Iterate(done, z[best], made[best])
     second = _move(model, z[best], seen(truth), steps=last, lr=how.lr / 2)
     for done, (z, made) in enumerate(second, how.steps - last):
-        yield Moment(done, z, made)
+        yield Iterate(done, z, made)
 
 
 def _move(model: Space, start: Tensor, far: Far, *, steps: int, lr: float) -> Iterator[tuple[Tensor, Tensor]]:
@@ -124,7 +124,7 @@ def _move(model: Space, start: Tensor, far: Far, *, steps: int, lr: float) -> It
     for step in range(steps):
         for group in adam.param_groups:
             group["lr"] = lr * min(1.0, 0.05 + math.cos(math.pi / 2 * step / steps))
-        with torch.enable_grad():  # whoever asks for the next moment may have turned gradients off
+        with torch.enable_grad():  # whoever asks for the next iterate may have turned gradients off
             made = model.decode(z)
             (z.grad,) = torch.autograd.grad(far(z, made).sum(), z)
         yield z.detach().clone(), made.detach()
@@ -134,14 +134,14 @@ def _move(model: Space, start: Tensor, far: Far, *, steps: int, lr: float) -> It
     yield z.detach(), made
 
 
-def _last(moments: Iterator[Moment], progress: ProgressCallback | None, before: int, total: int) -> Tensor:
-    """The latents (n ..., on the CPU) of the last moment; each step is told."""
+def _last(iterates: Iterator[Iterate], progress: ProgressCallback | None, before: int, total: int) -> Tensor:
+    """The latents (n ..., on the CPU) of the last iterate; each step is told."""
     told = 0
-    for moment in moments:
-        if progress and moment.done > told:
-            told = moment.done
+    for iterate in iterates:
+        if progress and iterate.done > told:
+            told = iterate.done
             progress(before + told, total)
-    return moment.latents.cpu()
+    return iterate.latents.cpu()
 
 
 def _coarse(images: Tensor) -> Tensor:

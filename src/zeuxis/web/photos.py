@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -16,18 +16,18 @@ from torch import Tensor
 
 from zeuxis.capabilities import encoder, latent
 from zeuxis.errors import UsageError, ZeuxisError
-from zeuxis.explore.inversion import DRAWN, Distance, Search, descend, nearest
+from zeuxis.explore.inversion import DRAWN, Distance, Search, descend, nearest_samples
 from zeuxis.explore.spaces import Space, StyleSpace
 from zeuxis.io import geometry, images
 from zeuxis.io.pixel_modes import on_white
 from zeuxis.metrics import extractors, paired, vgg
 from zeuxis.web.clients import Client
-from zeuxis.web.requests import BadRequest, Reply, Request
+from zeuxis.web.requests import BadRequest, Reply, Request, Steps
 from zeuxis.web.served import Served
 
-MOST_BYTES = 32 << 20  # of a file
-MOST_SIDE = 2048  # pixels of the longer side that are kept: a client may hold several photographs
-PREVIEW = 1024  # pixels of the longer side that the page shows
+PHOTO_BYTES = 32 << 20  # of a file
+PHOTO_SIDE = 2048  # pixels of the longer side that are kept: a client may hold several photographs
+PREVIEW_SIDE = 1024  # pixels of the longer side that the page shows
 _TOGETHER = 16  # samples that are decoded in one step, so that nobody else waits long
 _FEW = 128  # samples that are drawn at least
 _MANY_PIXELS = 64 * 64  # of an image: of larger ones fewer samples are drawn
@@ -36,16 +36,16 @@ _MOST_DECIBELS = 99.0  # of a PSNR, which is infinite for the same picture
 
 
 def read_photo(data: bytes) -> Image.Image:
-    """The picture of a file in memory (L or RGB), upright, in sRGB, on white, its longer side at most `MOST_SIDE` pixels.
+    """The picture of a file in memory (L or RGB), upright, in sRGB, on white, its longer side at most `PHOTO_SIDE` pixels.
 
     `UsageError` says in one line why the file cannot be used.
     """
     try:
         with images.opened(data) as image:
             shorter, longer = min(image.size), max(image.size)
-        scale = min(1.0, MOST_SIDE / longer)
+        scale = min(1.0, PHOTO_SIDE / longer)
         found = images.whole(data, shorter=max(1, math.ceil(shorter * scale)))
-        found.thumbnail((MOST_SIDE, MOST_SIDE))  # by a pixel or two; or by more, of a picture that is all width
+        found.thumbnail((PHOTO_SIDE, PHOTO_SIDE))  # by a pixel or two; or by more, of a picture that is all width
     except (images.Unusable, OSError, ValueError, MemoryError) as error:
         reason = str(error) or "too large for the memory"
         raise UsageError(f"this file cannot be used: {reason}; give a PNG, JPEG, WebP, GIF, BMP or TIFF") from None
@@ -53,16 +53,16 @@ def read_photo(data: bytes) -> Image.Image:
     return flat if flat.mode == "L" else flat.convert("RGB")
 
 
-def open_photo(served: Served, client: Client, request: Request) -> Iterator[Reply]:
+def answer_open(served: Served, client: Client, request: Request) -> Steps:
     """The file in the payload as a photograph that the client keeps: its id, width, height, and a preview."""
     photo = read_photo(request.payload)
     shown = photo.copy()
-    shown.thumbnail((PREVIEW, PREVIEW), Image.Resampling.LANCZOS)
+    shown.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.LANCZOS)
     about = {"photo": client.photos.add(photo), "width": photo.width, "height": photo.height}
     yield Reply(about, pictures=as_array(shown)[None])
 
 
-def encode(served: Served, client: Client, request: Request) -> Iterator[Reply]:
+def answer_encode(served: Served, client: Client, request: Request) -> Steps:
     """The latent of a square of a photograph by the encoder; the square and its reconstruction."""
     model, truth = encoder(served.model), _square(served, client, request)
     found = model.encode(truth.to(model.device))
@@ -71,7 +71,7 @@ def encode(served: Served, client: Client, request: Request) -> Iterator[Reply]:
     yield _found(truth, found, served.drawn_by.decode(found), {"stage": "encoder"})
 
 
-def invert(served: Served, client: Client, request: Request) -> Iterator[Reply | float | None]:
+def answer_invert(served: Served, client: Client, request: Request) -> Steps:
     """The latent of a square of a photograph by gradient descent: a stream of the best so far."""
     space, truth = _space(served), _square(served, client, request)
     with contextlib.closing(_Distance(str(space.device))) as distance:  # it holds no state of torch
@@ -81,12 +81,12 @@ def invert(served: Served, client: Client, request: Request) -> Iterator[Reply |
             yield _PAUSE
         how = Search(perceptual=Search.perceptual if distance.found else 0.0)
         about = {"stage": "descent", "steps": how.steps, "perceptual": distance.found is not None}
-        for moment in descend(space, truth, begin, drawn, distance=distance.found or _nothing, how=how):
-            more = moment.done < how.steps
-            yield replace(_found(truth, moment.latents, moment.images, {**about, "step": moment.done}), more=more)
+        for iterate in descend(space, truth, begin, drawn, distance=distance.found or _nothing, how=how):
+            more = iterate.done < how.steps
+            yield replace(_found(truth, iterate.latents, iterate.images, {**about, "step": iterate.done}), more=more)
 
 
-def stop(served: Served, client: Client, request: Request) -> Iterator[Reply]:
+def answer_stop(served: Served, client: Client, request: Request) -> Steps:
     """Nothing: as the newest request of its lane it ends the stream before it."""
     yield Reply()
 
@@ -94,7 +94,7 @@ def stop(served: Served, client: Client, request: Request) -> Iterator[Reply]:
 def _search(space: Space, truth: Tensor, drawn: Tensor) -> Generator[Reply | float | None, None, Tensor]:
     """The samples nearest to a picture (1 restarts ...), found part by part; the nearest so far is shown."""
     shown, begin = torch.empty(0), drawn[None, :1]
-    for place, begin in enumerate(nearest(space, truth, drawn, Search.restarts, together=_TOGETHER)):
+    for place, begin in enumerate(nearest_samples(space, truth, drawn, Search.restarts, together=_TOGETHER)):
         best = begin[:, 0]
         if torch.equal(best, shown):
             yield None
@@ -172,7 +172,7 @@ def kept_photo(client: Client, request: Request) -> Image.Image:
 
 def crop_of(request: Request, photo: Image.Image) -> tuple[int, int, int, int]:
     """Left, top, width and height, in pixels, of the field `crop`: three numbers give a square; it lies in the photograph."""
-    numbers = request.wholes("crop", most=4, low=0, high=MOST_SIDE)
+    numbers = request.wholes("crop", most=4, low=0, high=PHOTO_SIDE)
     if len(numbers) not in (3, 4):
         raise BadRequest("crop is neither left, top, side nor left, top, width, height")
     left, top, width, height = numbers[0], numbers[1], numbers[2], numbers[-1]

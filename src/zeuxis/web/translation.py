@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,16 +18,17 @@ from zeuxis.data.pairs import Pairs
 from zeuxis.data.specs import PairSpec
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io.images import Array, from_uint8, to_uint8
+from zeuxis.judging.training_data import selected
 from zeuxis.model import SuperResolution, Translator
 from zeuxis.web.clients import Client
 from zeuxis.web.photos import as_array, crop_of, cropped, kept_photo
-from zeuxis.web.requests import BadRequest, Reply, Request
+from zeuxis.web.requests import BadRequest, Reply, Request, Steps
 from zeuxis.web.served import Served
 
-MOST_SIDE = 512  # pixels, height and width, of a source, but where a model was trained on larger ones
-LEAST_SIDE = 32  # the same, but where a model was trained on smaller ones
-MOST_BYTES = 4 << 20  # of a request: 1024 x 1024 pixels in colour
-SHOWN = 12  # sources of the data at once
+SOURCE_SIDE = 512  # pixels, height and width, of a source, but where a model was trained on larger ones
+LEAST_SOURCE_SIDE = 32  # the same, but where a model was trained on smaller ones
+SOURCE_BYTES = 4 << 20  # of a request: 1024 x 1024 pixels in colour
+SOURCES_SHOWN = 12  # sources of the data at once
 _STUDIED = 64  # sources by which the kind and the palette are known
 _MOST_COLOURS = 16  # of a palette
 _FEW_COLOURS = 0.8  # share of the pixels that so many colours cover where sources are labels or lines
@@ -58,18 +59,18 @@ class SourceKind(NamedTuple):
 UNKNOWN = SourceKind("photo", [(255, 255, 255), *(colour for colour in derived_sources.PALETTE if min(colour) < 255)])
 
 
-def translate(served: Served, client: Client, request: Request) -> Iterator[Reply]:
+def answer_translate(served: Served, client: Client, request: Request) -> Steps:
     """The translation of the source in the payload (h w c)."""
     model, direction = _asked(served, request)
     size = model.source_size
-    pixels = request.pixels(most_side=max(MOST_SIDE, size))
-    if pixels.shape[2] != model.in_channels(direction) or min(pixels.shape[:2]) < min(LEAST_SIDE, size):
+    pixels = request.pixels(most_side=max(SOURCE_SIDE, size))
+    if pixels.shape[2] != model.in_channels(direction) or min(pixels.shape[:2]) < min(LEAST_SOURCE_SIDE, size):
         raise BadRequest(f"the source has the shape {pixels.shape}, which {direction} does not take")
     seed = request.whole("seed", low=0, high=_LAST_SEED, default=0) if model.stochastic else None
     yield Reply(pictures=api.translate(model, from_uint8(pixels[None]), direction=direction, seed=seed))
 
 
-def from_photo(served: Served, client: Client, request: Request) -> Iterator[Reply]:
+def answer_photo(served: Served, client: Client, request: Request) -> Steps:
     """A square of a photograph as a source: as it is, or its edges, its grey, a blur, or regions of a palette."""
     model, direction = _asked(served, request)
     photo, way = kept_photo(client, request), request.word("way", PHOTO_AS, default="photo")
@@ -85,7 +86,7 @@ def from_photo(served: Served, client: Client, request: Request) -> Iterator[Rep
     yield Reply(pictures=as_array(image.convert("L" if model.in_channels(direction) == 1 else "RGB"))[None])
 
 
-def sources(served: Served, client: Client, request: Request) -> Iterator[Reply]:
+def answer_sources(served: Served, client: Client, request: Request) -> Steps:
     """Some sources of the run's data, their kind and their palette; no pictures where the data is not here."""
     model, direction = _asked(served, request)
     start = request.whole("start", low=0, high=_LAST_SEED, default=0)
@@ -99,7 +100,7 @@ def sources(served: Served, client: Client, request: Request) -> Iterator[Reply]
     column = 0 if direction == model.directions[0] else 1
     pack, places = (opened.source, opened.image)[column], opened.places[column]
     found = _kind_in(served, column)
-    chosen = places[(start + np.arange(min(SHOWN, len(places)))) % len(places)]
+    chosen = places[(start + np.arange(min(SOURCES_SHOWN, len(places)))) % len(places)]
     yield Reply({**found.as_fields(), "way": way, "count": len(places)}, pictures=pack.rows(chosen))
 
 
@@ -109,7 +110,8 @@ def _opened(served: Served) -> Pairs:
     model = translator(served.model)
     if served.data is None:
         raise UsageError(f"{served.name} is no run and names no data")
-    return open_pairs_of(served.data.with_source(model.degradation), model, paired=model.paired)
+    data = selected(served.run.path, served.data) if served.run else served.data
+    return open_pairs_of(data.with_source(model.degradation), model, paired=model.paired)
 
 
 @functools.lru_cache(maxsize=16)
