@@ -14,6 +14,7 @@ Operation = Callable[[Served, Client, Request], Steps]
 OPERATIONS: dict[str, Operation] = {
     "decode": latents.answer_decode,
     "prior": latents.answer_prior,
+    "engine": latents.answer_engine,
     "photo.open": photos.answer_open,
     "photo.encode": photos.answer_encode,
     "photo.invert": photos.answer_invert,

@@ -47,7 +47,19 @@ class Served:
     shape: tuple[int, ...]  # of a latent there
     run: Run | None
     data: DataSpec | None  # of the run
-    info: dict[str, Any]
+    folder: Path  # of the model
+    family: str | None  # named by the user, where it is one from outside
+    facts: dict[str, Any]
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What `/api/model` says of it, at this time."""
+        return {**self.facts, "engine": self.engine.name if self.engine else None}
+
+    @property
+    def passes(self) -> int:
+        """Network evaluations of a picture; 0 where there is no latent space."""
+        return self.model.decode_nfe if isinstance(self.model, Latent) else 0
 
     @property
     def drawn_by(self) -> Engine:
@@ -68,7 +80,7 @@ def open_served(path: str | Path, *, device: str = "auto", family: str | None = 
     shape = tuple(space.prior([0]).shape[1:]) if space else ()
     about = {**_described(model, run, name, folder), "latent": _latent(model, space, shape)}
     engine = TorchEngine(space) if space else None
-    return Served(model, name, engine, space, shape, run, loading.data_of(path), about)
+    return Served(model, name, engine, space, shape, run, loading.data_of(path), folder.resolve(), family, about)
 
 
 def page_space(model: Model) -> Space | None:
@@ -105,7 +117,7 @@ def _latent(model: Model, space: Space | None, shape: tuple[int, ...]) -> Mappin
         "shape": list(shape),
         "space": "w" if isinstance(space, StyleSpace) else "z",
         "prior": "normal" if plain else "server",
-        "mixture": "sum" if isinstance(space, StyleSpace) else "norm",
+        "mixture": space.mixture,
         "length": round(math.sqrt(math.prod(shape)) if plain else float(squares.mean().sqrt()), 4),
     }
 

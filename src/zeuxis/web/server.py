@@ -16,12 +16,14 @@ from starlette.types import ASGIApp
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.escaping import printable
 from zeuxis.web.app import Application
+from zeuxis.web.exports import EngineName, faster
 from zeuxis.web.operations import MORE_BYTES, REQUEST_BYTES
 from zeuxis.web.security import Door, is_loopback
 from zeuxis.web.served import Served
 
 PORT = 8765
 _TRIED = 20  # ports, where nobody asks for one
+_MOST_CONNECTIONS = 200  # open at once; each has at most one task
 _GRACE = 2  # seconds that open requests may still take at the end
 
 
@@ -45,9 +47,16 @@ def listen(host: str, port: int | None) -> socket.socket:
     raise UsageError(f"cannot listen on {where} of {host!a}: {reason}; name another with --port or --host")
 
 
-def serve_page(served: Sequence[Served], listening: socket.socket, host: str, told: Callable[[str], None]) -> None:
+def serve_page(
+    served: Sequence[Served],
+    listening: socket.socket,
+    host: str,
+    told: Callable[[str], None],
+    *,
+    engine: EngineName = "auto",
+) -> None:
     """Serve until a signal ends it; `told` gets the link once the page can be opened."""
-    with running(served, listening, host) as (address, thread):
+    with running(served, listening, host) as (address, thread), faster(served, engine):
         told(address)
         while thread.is_alive():  # in short waits, as some systems interrupt no long one
             thread.join(0.5)
@@ -85,6 +94,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         ws_max_size=max(REQUEST_BYTES, *MORE_BYTES.values(), 0),
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=_GRACE,
+        limit_concurrency=_MOST_CONNECTIONS,
     )
 
 
@@ -108,5 +118,5 @@ def _log_in_lines() -> None:
     for name in ("uvicorn", "uvicorn.error", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], False
-        logger.setLevel(logging.WARNING)
+        logger.setLevel(logging.ERROR)  # below it: what clients do wrong
         logger.addHandler(_Lines())
