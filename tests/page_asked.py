@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -20,7 +21,9 @@ def served(model: Model, data: str | None = None) -> Served:
     space = page_space(model)
     shape = tuple(space.prior([0]).shape[1:]) if space else ()
     spec = None if data is None else DataSpec.parse(data)
-    return Served(model, "toy", TorchEngine(space) if space else None, space, shape, None, spec, {})
+    engine = TorchEngine(space) if space else None
+    known = {"model": model, "name": "toy", "engine": engine, "space": space, "shape": shape, "data": spec}
+    return Served(**{field.name: known.get(field.name) for field in dataclasses.fields(Served)})
 
 
 def client() -> Client:
