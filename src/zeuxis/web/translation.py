@@ -46,7 +46,7 @@ PHOTO_AS = ("photo", *_WAYS)
 
 
 class SourceKind(NamedTuple):
-    """What sources look like: labels, edges, grey or photo; their colours by frequency, the first the background."""
+    """What sources look like: labels, edges, grey or photo; their colours, the background first, then by frequency."""
 
     kind: str
     palette: list[tuple[int, int, int]]
@@ -137,7 +137,15 @@ def kind_of(pixels: Array) -> SourceKind:
     if grey and shares[0] >= _BACKGROUND:
         ink = (0, 0, 0) if frequent[0][0] > 127 else (255, 255, 255)
         return SourceKind("edges", [frequent[0], ink])
-    return SourceKind("labels", [colour for colour, share in zip(frequent, shares) if share >= _SELDOM])
+    found = [colour for colour, share in zip(frequent, shares) if share >= _SELDOM]
+    background = max(found, key=lambda colour: _along_border(pixels, colour))
+    return SourceKind("labels", [background, *(colour for colour in found if colour != background)])
+
+
+def _along_border(pixels: Array, colour: tuple[int, int, int]) -> int:
+    """How many pixels along the borders of sources (n h w c) have a colour."""
+    alike = (pixels == np.array(colour, np.uint8)).all(3)
+    return int(alike[:, [0, -1]].sum() + alike[:, :, [0, -1]].sum())
 
 
 def _reduced_palette(levels: Array) -> list[tuple[int, int, int]]:

@@ -16,19 +16,11 @@ const WAYS = /** @type {const} */ ({ photo: "as it is", edges: "its edges", grey
 const HELP = "Arrow keys move the pen, Space puts it down or lifts it, Enter draws a dot, 1 to 9 choose a colour, the brackets the width, " +
   "B brush, F fill, P picks a colour, Control Z undoes.";
 
-/** @param {HTMLElement} root
- * @param {Page} page
- * @param {HTMLElement} direction the choice of it
- * @param {() => void} changed
- * @returns {Source} */
-export function mountSource(root, page, direction, changed) {
-  return new Source(root, page, direction, changed);
-}
-
-class Source {
-  /** @param {HTMLElement} root
+/** The pad with its tools, and what there is to begin with. */
+export class Source {
+  /** @param {HTMLElement} root of the view
    * @param {Page} page
-   * @param {HTMLElement} direction
+   * @param {HTMLElement} direction the choice of it
    * @param {() => void} changed */
   constructor(root, page, direction, changed) {
     this.page = page;
@@ -44,25 +36,31 @@ class Source {
     this.photo = new Photograph(page);
     this.crop = new Crop({ changed: () => this.fromPhoto(), settled: () => this.fromPhoto() });
     this.crop.root.hidden = true;
+    this.select = make("select", { id: "photo-way" });
     this.examples = make("div", { className: "row", role: "group", "aria-label": "Sources of the training data" });
     this.more = make("button", { textContent: "More", className: "outlined", onclick: () => this.load(this.first + this.examples.children.length) });
-    this.frame(root, direction);
+    this.ways = this.choice();
+    this.data = make("div", { className: "examples", hidden: true }, make("div", { className: "bar" }, make("h3", { textContent: "From the data" }), this.more), this.examples);
+    this.drawing = this.framed(direction);
+    this.beginning = make("section", { className: "part beginning", "aria-label": "Begin with" }, this.data,
+      make("div", { className: "photographed" }, picker(root, "or drop a photograph here, or paste it.", (file) => this.open(file)), this.ways, this.crop.root));
     page.on("theme", () => this.crop.draw());
   }
 
-  /** @param {HTMLElement} root
-   * @param {HTMLElement} direction */
-  frame(root, direction) {
-    const button = (/** @type {string} */ text, /** @type {() => void} */ onclick) => make("button", { textContent: text, onclick });
-    this.select = make("select", { id: "photo-way" }, ...Object.entries(WAYS).map(([value, text]) => new Option(text, value)));
+  /** What of a photograph becomes the source. */
+  choice() {
+    this.select.append(...Object.entries(WAYS).map(([value, text]) => new Option(text, value)));
     this.select.onchange = () => this.fromPhoto();
-    this.ways = make("div", { className: "find", hidden: true }, make("label", { htmlFor: this.select.id, textContent: "The photograph" }), this.select);
-    root.append(
+    return make("div", { className: "find", hidden: true }, make("label", { htmlFor: this.select.id, textContent: "The photograph" }), this.select);
+  }
+
+  /** @param {HTMLElement} direction */
+  framed(direction) {
+    const button = (/** @type {string} */ text, /** @type {() => void} */ onclick) => make("button", { textContent: text, onclick });
+    return make("section", { className: "part drawing", "aria-label": "Source" },
       make("div", { className: "bar" }, make("h2", { textContent: "Source" }), direction, make("span", { className: "push" }),
         button("Undo", () => this.undo()), button("Clear", () => this.clear())),
-      this.pad.root, this.tools.root,
-      (this.data = make("div", { className: "examples", hidden: true }, make("div", { className: "bar" }, make("h3", { textContent: "From the data" }), make("span", { className: "push" }), this.more), this.examples)),
-      picker(/** @type {HTMLElement} */ (root.parentElement), "or drop a photograph here, or paste it.", (file) => this.open(file)), this.ways, this.crop.root);
+      this.pad.root, this.tools.root);
   }
 
   /** @param {string} key
@@ -118,9 +116,9 @@ class Source {
       const { kind, palette, count } = told.fields;
       this.first = from;
       this.count = count;
-      this.kind = kind;
+      this.kind = this.pad.canvas.dataset.kind = kind;
       this.tools.colours(palette, kind, way?.size ?? 64, !start);
-      if (this.select && !start) this.select.value = told.fields.way !== "photo" ? told.fields.way : ["labels", "edges"].includes(kind) ? kind : "photo";
+      if (!start) this.select.value = told.fields.way !== "photo" ? told.fields.way : ["labels", "edges"].includes(kind) ? kind : "photo";
       this.list(told.pictures);
       return told.pictures;
     } catch (error) {
@@ -131,7 +129,7 @@ class Source {
 
   /** @param {ImageData[]} pictures */
   list(pictures) {
-    if (this.data) this.data.hidden = !pictures.length;
+    this.data.hidden = !pictures.length;
     this.more.hidden = this.count <= pictures.length;
     this.examples.replaceChildren(...pictures.map((picture, k) => {
       const number = (this.first + k) % this.count, canvas = make("canvas");
@@ -143,7 +141,7 @@ class Source {
 
   /** @param {Blob} file */
   async open(file) {
-    if (!(await this.photo.open(file)) || !this.ways) return;
+    if (!(await this.photo.open(file))) return;
     this.crop.root.hidden = this.ways.hidden = false;
     this.crop.take(this.photo);
     this.fromPhoto();
@@ -151,7 +149,7 @@ class Source {
 
   /** The square of the photograph becomes the source. */
   async fromPhoto() {
-    const photo = await this.photo.held(), way = this.select?.value ?? "photo";
+    const photo = await this.photo.held(), way = this.select.value;
     if (!photo) return;
     const palette = way === "labels" && this.kind === "labels" ? { palette: this.tools.palette.flat() } : {};
     try {

@@ -61,8 +61,8 @@ class Tools {
     this.width.max = String(Math.max(2, Math.floor(size / WIDEST)));
     this.other.hidden = kind === "edges";
     this.swatches.replaceChildren(...palette.map((colour, k) => {
-      const word = kind === "edges" ? ["rubber", "pen"][k] : wordFor(colour);
-      const swatch = make("button", { role: "radio", className: "swatch", title: `${k + 1}: ${word}`, "aria-label": word, onclick: () => this.choose(colour) });
+      const word = kind === "edges" ? ["rubber", "pen"][k] : `${wordFor(colour)}, colour ${k + 1}`;
+      const swatch = make("button", { role: "radio", className: "swatch", title: word, "aria-label": word, onclick: () => this.choose(colour) });
       swatch.style.setProperty("--colour", `rgb(${colour.join(" ")})`);
       return swatch;
     }));

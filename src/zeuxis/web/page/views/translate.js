@@ -1,7 +1,7 @@
 // Translate: a source is drawn, dropped or taken from the data, and the model's translation of it follows.
 
 import { make, savePng, show } from "zeuxis/pictures.js";
-import { mountSource } from "zeuxis/views/source.js";
+import { Source } from "zeuxis/views/source.js";
 
 /** @typedef {import("zeuxis/page.js").Page} Page */
 /** @typedef {import("zeuxis/engine.js").Translation} Translation */
@@ -34,11 +34,10 @@ class Translate {
     const { size } = page.info;
     this.canvas = make("canvas", { className: "translation", role: "img", width: size, height: size, "aria-label": "Translation" });
     this.choices = this.ways.map((way) => make("button", { textContent: titleOf(way.name), role: "radio", onclick: () => this.turn(way) }));
-    this.result = make("section", { className: "part", "aria-label": "Translation" }, this.bar(), this.canvas);
-    const part = make("section", { className: "part", "aria-label": "Source" });
+    const result = make("section", { className: "part result", "aria-label": "Translation" }, this.bar(), this.canvas);
+    this.source = new Source(root, page, this.direction(), () => this.draw());
     root.classList.add("translate");
-    root.append(part, this.result);
-    this.source = mountSource(part, page, this.direction(), () => this.draw());
+    root.append(this.source.drawing, result, this.source.beginning);
     this.turn(this.way, true);
   }
 
@@ -59,7 +58,7 @@ class Translate {
     const seed = make("input", { id: "noise-seed", inputMode: "numeric", size: 6, value: "0", autocomplete: "off" });
     seed.onchange = () => this.sow(Number(seed.value));
     const next = make("button", { textContent: "Next seed", className: "outlined", onclick: () => this.sow(this.seed + 1) });
-    const noise = make("span", { className: "find", hidden: !this.way?.stochastic }, make("label", { htmlFor: seed.id, textContent: "Seed of the noise" }), seed, next);
+    const noise = make("span", { className: "find", hidden: !this.way?.stochastic }, make("label", { htmlFor: seed.id, textContent: "Seed", title: "of the noise" }), seed, next);
     this.input = seed;
     this.back = make("button", { textContent: "Translate it back", className: "outlined", hidden: this.ways.length < 2, onclick: () => this.turnRound() });
     return make("div", { className: "bar" }, make("h2", { textContent: "Translation" }), noise, make("span", { className: "push" }), this.back,

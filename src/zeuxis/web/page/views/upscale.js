@@ -8,7 +8,7 @@ import { Photograph, picker } from "zeuxis/photograph.js";
 /** @typedef {import("zeuxis/frames.js").Answer} Answer */
 
 const MOST = 512; // pixels, height and width, of what the server upscales on the page
-const SCALES = /** @type {const} */ ({ fit: "Fit", 1: "1 : 1", 2: "2 : 1", 4: "4 : 1" });
+const SCALES = /** @type {[string, string][]} */ ([["fit", "Fit"], ["1", "1 : 1"], ["2", "2 : 1"], ["4", "4 : 1"]]);
 
 /** @type {import("zeuxis/app.js").View} */
 export const view = {
@@ -75,10 +75,10 @@ class Upscale {
     const hint = "or drop one here, or paste it. It stays on this machine, in memory alone.";
     this.source.append(make("div", { className: "bar" }, make("h2", { textContent: "Upscale" }), make("p", { className: "hint", textContent: `${this.times} times as high and as wide` })),
       picker(root, hint, (file) => this.open(file)), this.crop.root);
-    this.scales = Object.entries(SCALES).map(([scale, textContent]) => make("button", { textContent, role: "radio", value: scale, onclick: () => this.zoom(scale) }));
+    this.scales = SCALES.map(([scale, textContent]) => make("button", { textContent, role: "radio", value: scale, onclick: () => this.zoom(scale) }));
     const zoom = make("div", { className: "choice", role: "radiogroup", "aria-label": "Size on the screen" }, ...this.scales);
     zoom.onkeydown = ({ key }) => {
-      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[key], all = ["fit", "1", "2", "4"];
+      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[key], all = SCALES.map(([scale]) => scale);
       if (!step) return;
       this.zoom(all[(all.indexOf(this.scale) + step + all.length) % all.length]);
       this.scales?.[all.indexOf(this.scale)].focus();
@@ -104,7 +104,7 @@ class Upscale {
 
   /** @param {string} scale */
   zoom(scale) {
-    this.scale = scale in SCALES ? scale : "fit";
+    this.scale = SCALES.some(([one]) => one === scale) ? scale : "fit";
     this.lens.dataset.scale = this.scale;
     this.lens.style.setProperty("--scale", this.scale === "fit" ? "1" : this.scale);
     this.scales?.forEach((button) => {
@@ -148,7 +148,8 @@ class Upscale {
     }
   }
 
-  /** @param {number} width
+  /** What the photograph shows, smoothed by the browser, until the tiles come.
+   * @param {number} width
    * @param {number} height */
   blank(width, height) {
     Object.assign(this.before, { width, height });
@@ -159,6 +160,8 @@ class Upscale {
     if (this.wiping) this.wiping.hidden = false;
     this.bar.value = 0;
     this.saving.disabled = true;
+    const { picture } = this.crop, per = (picture?.width ?? 0) / this.photo.width, [left, top, wide, high] = this.box.map((value) => value * per);
+    for (const canvas of [this.before, this.after]) if (picture) canvas.getContext("2d")?.drawImage(picture, left, top, wide, high, 0, 0, width, height);
   }
 
   /** @param {Answer} answer a tile: bicubic, and the model's */
