@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zeuxis.web import latents, photos, translation, upscaling
+from zeuxis.web import directions, latents, photos, translation, upscaling
 from zeuxis.web.clients import Client
 from zeuxis.web.requests import Request, Steps
 from zeuxis.web.served import Served
@@ -23,11 +23,13 @@ OPERATIONS: dict[str, Operation] = {
     "translate.photo": translation.answer_photo,
     "translate.sources": translation.answer_sources,
     "upscale": upscaling.answer_upscale,
+    "directions": directions.answer_directions,
+    "local": directions.answer_local,
 }
 # These read files only: a thread of their own runs them, so that a run's state never waits for the model.
 FILES_ONLY: frozenset[str] = frozenset({"photo.open"})
 # These compute for seconds, and their answers are kept: a third thread runs them.
-IN_BACKGROUND: frozenset[str] = frozenset({"translate.sources"})
+IN_BACKGROUND: frozenset[str] = frozenset({"directions", "local", "translate.sources"})
 REQUEST_BYTES = 1 << 20  # of a request
 # Of the operations that take larger ones.
 MORE_BYTES: dict[str, int] = {"photo.open": photos.PHOTO_BYTES + (1 << 12), "translate": translation.SOURCE_BYTES}

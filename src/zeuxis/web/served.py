@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,17 @@ class Served:
     folder: Path  # of the model
     family: str | None  # named by the user, where it is one from outside
     facts: dict[str, Any]
+    kept: dict[str, Any] = field(default_factory=dict)  # what took long to compute, by name
 
     @property
     def info(self) -> dict[str, Any]:
         """What `/api/model` says of it, at this time."""
         return {**self.facts, "engine": self.engine.name if self.engine else None}
+
+    @functools.cached_property
+    def spread(self) -> float:
+        """The mean standard deviation of the numbers of latents in the page's space."""
+        return float(self.space.prior(list(_LENGTHS)).flatten(1).std(0).mean()) if self.space else 0.0
 
     @property
     def passes(self) -> int:

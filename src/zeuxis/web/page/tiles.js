@@ -11,7 +11,6 @@ const GRID = 48; // every zoom has a whole part of it between two seeds, so that
 const MOST_KEPT = 3000;
 const QUICK = 14, LEISURE = 60; // ms a batch may take, while the picture in hand changes and while it does not
 const HURRY = 500; // ms for which the last change of the picture in hand counts
-const AGAIN = 400; // ms after a request that failed
 
 /** Pictures by place. */
 export class Tiles {
@@ -39,6 +38,7 @@ export class Tiles {
    * @param {LatentAt} latentAt */
   reset(latentAt) {
     this.latentAt = latentAt;
+    for (const { bitmap } of this.known.values()) bitmap.close();
     this.known = new Map();
   }
 
@@ -85,9 +85,9 @@ export class Tiles {
       const time = performance.now() - this.hurried < HURRY ? QUICK : LEISURE;
       const spots = this.missing(Math.max(1, Math.min(this.most, Math.round(time / this.pace))));
       if (!spots.length || !this.latentAt) return;
-      await this.fill(spots, this.latentAt, this.per).catch(async (error) => {
+      await this.fill(spots, this.latentAt, this.per).catch((error) => {
         this.failed(error);
-        await new Promise((go) => setTimeout(go, AGAIN));
+        this.wanted = []; // what the engine refuses once, it refuses again; the next wish may be another
       });
     }
   }
