@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from websockets.exceptions import ConnectionClosed
 
 from page_asked import ask, client, only, served
+from page_client import PATIENCE, serving
+from page_client import opened as connected
 from picture_files import encoded, png, with_chunks
 from toys import Sound, SoundEncoder, SoundStyleBased, SoundSuperResolution, SoundTranslator
-from zeuxis import api
+from zeuxis import api, families
 from zeuxis.errors import UsageError
 from zeuxis.explore.inversion import Search
 from zeuxis.io.images import from_uint8, to_uint8
@@ -25,6 +30,7 @@ from zeuxis.model import Model
 from zeuxis.web import photos, upscaling
 from zeuxis.web.protocol import write_reply
 from zeuxis.web.requests import BadRequest, Reply
+from zeuxis.web.served import open_served
 
 WRONG = [None, True, "1", 1.5, -1, 1 << 70, [], {}]  # where a whole number is expected
 
@@ -263,3 +269,45 @@ def test_only_so_much_is_upscaled_on_the_page() -> None:
         ask(upscaling.answer_upscale, served(toy(Sound)), by, photo=photo, crop=[0, 0, 20])
     with pytest.raises(BadRequest):
         ask(upscaling.answer_upscale, served(model), by, photo=photo, crop=[0, 0, 21])
+
+
+# Over the socket
+
+
+def test_photographs_come_over_the_socket_and_larger_ones_end_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    families.find("vae")(size=16, latent_dim=8).save(tmp_path / "model")
+    with serving(open_served(tmp_path / "model", device="cpu")) as link:
+        with connected(link) as page:
+            told = page.ask("photo.open", encoded(Image.fromarray(noise(300, 300)), "BMP"), lane="photo")
+            assert told.fields["ok"] and told.fields["pictures"]["coding"] == "jpeg"
+            found = page.ask("photo.encode", lane="found", photo=told.fields["photo"], crop=[0, 0, 300])
+            assert found.pictures.shape == (2, 16, 16, 3) and found.numbers.shape == (1, 8)
+            bad = page.ask("photo.open", b"no picture", lane="photo")
+            assert not bad.fields["ok"] and bad.fields["error"].startswith("this file cannot be used: not an image")
+        for op, size in (("photo.open", photos.PHOTO_BYTES + (1 << 13)), ("photo.encode", 1 << 21)):
+            with connected(link) as page, pytest.raises(ConnectionClosed) as closed:
+                page.ask(op, bytes(size), lane="photo")
+            assert closed.value.rcvd is not None and closed.value.rcvd.code in (1007, 1009)
+        with connected(link) as page:
+            assert page.ask("prior", seeds=[1]).fields["ok"], "the server goes on"
+
+
+def test_pictures_are_drawn_while_a_large_photograph_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The photograph is read by another thread: it is let go on only when a picture has been drawn meanwhile."""
+    drawn = threading.Event()
+
+    def slow(data: bytes) -> Image.Image:
+        assert drawn.wait(PATIENCE)
+        return Image.new("RGB", (8, 8))
+
+    monkeypatch.setattr(photos, "read_photo", slow)
+    torch.manual_seed(0)
+    families.find("vae")(size=16, latent_dim=8).save(tmp_path / "model")
+    with serving(open_served(tmp_path / "model", device="cpu")) as link, connected(link) as page:
+        opening = page.send("photo.open", bytes(100), lane="photo")
+        page.send("decode", bytes(4 * 8), lane="hand", n=1)
+        assert page.receive()[1].fields["pictures"]["n"] == 1
+        drawn.set()
+        number, told = page.receive()
+        assert number == opening and told.fields["width"] == 8

@@ -160,8 +160,10 @@ def test_the_square_is_moved_by_keys_mouse_and_wheel(visit: Visit, encoder: tupl
     driver.page.mouse.wheel(0, 2000)
     driver.settle()
     assert len({tuple(colour) for colour in driver.pictures(FIGURES)[0][::15, ::15, :3].reshape(-1, 3).tolist()}) == 4
+    driver.page.evaluate("zeuxis.engine.heard.dispatchEvent(new Event('closed'))")  # what this server held is lost
     driver.page.click("button[aria-label='Smaller square']")
     driver.settle()
+    assert driver.page.evaluate("document.querySelector('.told').textContent").startswith("Encoded")
 
 
 def test_two_fingers_resize_the_square(visit: Visit, encoder: tuple[Encoder, str], file: Path) -> None:

@@ -40,7 +40,8 @@ class YourPhoto {
     this.photo = new Photograph(page);
     this.found = /** @type {Found | null} */ (null);
     this.turn = 0; // of the search that is under way
-    this.crop = new Crop({ changed: () => this.encodes && this.find(), settled: () => this.find() });
+    // An encoder that takes many evaluations (diffusion) waits until the square rests.
+    this.crop = new Crop({ changed: () => this.encodes && !page.rough && this.find(), settled: () => this.find() });
     this.shown = TITLES.map((title) => make("canvas", { role: "img", width: page.info.size, height: page.info.size, "aria-label": `${title}: none yet` }));
     this.told = make("p", { className: "told" });
     this.bar = make("progress", { max: 1, value: 0, hidden: true, "aria-label": "Progress of the search" });
