@@ -55,7 +55,7 @@ class YourPhoto {
 
   /** @param {HTMLElement} root */
   frame(root) {
-    const hint = "or drop one here, or paste it. It stays on this machine, in memory alone.";
+    const hint = "or drop one here, or paste it. It is held in memory and never written.";
     this.source.append(make("div", { className: "bar" }, make("h2", { textContent: "Your photo" })), picker(root, hint, (file) => this.open(file)), this.crop.root);
     const figures = TITLES.map((title, i) => make("figure", {}, this.shown[i], make("figcaption", { textContent: title })));
     const result = make("section", { className: "part", "aria-label": "Latent" }, make("div", { className: "bar" }, make("h2", { textContent: "In latent space" })),

@@ -78,10 +78,15 @@ export class Source {
   }
 
   clear() {
-    const { size } = this.pad, plain = new ImageData(size, size), [r, g, b] = this.tools.background;
-    for (let i = 0; i < plain.data.length; i += 4) plain.data.set([r, g, b, 255], i);
-    this.put(plain, "plain");
+    this.blank();
     this.page.say("The pad is plain");
+  }
+
+  /** @param {import("zeuxis/pad.js").Stroke[]} [strokes] */
+  blank(strokes) {
+    const size = this.way?.size ?? this.page.info.size, plain = new ImageData(size, size), [r, g, b] = this.tools.background;
+    for (let i = 0; i < plain.data.length; i += 4) plain.data.set([r, g, b, 255], i);
+    this.put(plain, "plain", strokes);
   }
 
   /** @param {ImageData} picture
@@ -98,11 +103,11 @@ export class Source {
   async turn(way, picture = null) {
     this.way = way;
     if (picture) this.put(picture, "photo");
-    else this.pad.size = way.size;
+    else this.blank();
     const shown = await this.load(0);
-    if (!shown || way !== this.way || picture) return;
+    if (!shown || way !== this.way || picture || this.pad.strokes.length || this.base !== "plain") return;
     if (shown.length) this.put(shown[0], { example: 0 });
-    else this.clear();
+    else this.blank();
   }
 
   /** Sources of the data from one on.
@@ -176,10 +181,8 @@ export class Source {
     const { base } = state, strokes = unpackedStrokes(state.strokes, way.size), example = Number.isSafeInteger(base?.example) ? base.example : -1;
     const shown = await this.load(Math.max(0, example));
     if (!shown || way !== this.way) return;
-    this.pad.size = way.size;
     if (example >= 0 && shown.length) return this.put(shown[0], { example }, strokes);
-    this.clear();
-    if (base === "photo") return this.page.say("The photograph is not in the link; the pad is plain");
-    this.put(this.pad.base, "plain", strokes);
+    this.blank(base === "photo" ? [] : strokes);
+    if (base === "photo") this.page.say("The photograph is not in the link; the pad is plain");
   }
 }

@@ -72,7 +72,7 @@ class Upscale {
 
   /** @param {HTMLElement} root */
   layout(root) {
-    const hint = "or drop one here, or paste it. It stays on this machine, in memory alone.";
+    const hint = "or drop one here, or paste it. It is held in memory and never written.";
     this.source.append(make("div", { className: "bar" }, make("h2", { textContent: "Upscale" }), make("p", { className: "hint", textContent: `${this.times} times as high and as wide` })),
       picker(root, hint, (file) => this.open(file)), this.crop.root);
     this.scales = SCALES.map(([scale, textContent]) => make("button", { textContent, role: "radio", value: scale, onclick: () => this.zoom(scale) }));
@@ -91,7 +91,7 @@ class Upscale {
       this.lens, wipe, make("div", { className: "finding" }, this.bar, this.told, this.ending)));
     this.zoom("fit");
     this.part(0.5);
-    this.told.textContent = "Drag over the picture to compare.";
+    this.told.textContent = "The upscaled picture comes here, tile by tile.";
   }
 
   /** @param {number} at share of the width that shows bicubic */
@@ -107,6 +107,7 @@ class Upscale {
     this.scale = SCALES.some(([one]) => one === scale) ? scale : "fit";
     this.lens.dataset.scale = this.scale;
     this.lens.style.setProperty("--scale", this.scale === "fit" ? "1" : this.scale);
+    this.lens.scrollTo((this.lens.scrollWidth - this.lens.clientWidth) / 2, (this.lens.scrollHeight - this.lens.clientHeight) / 2);
     this.scales?.forEach((button) => {
       const chosen = button.value === this.scale;
       button.setAttribute("aria-checked", String(chosen));
