@@ -28,8 +28,10 @@ OPERATIONS: dict[str, Operation] = {
 }
 # These read files only: a thread of their own runs them, so that a run's state never waits for the model.
 FILES_ONLY: frozenset[str] = frozenset({"photo.open"})
-# These compute for seconds, and their answers are kept: a third thread runs them.
-IN_BACKGROUND: frozenset[str] = frozenset({"directions", "local", "translate.sources"})
+# These compute for seconds: a third thread runs them.
+IN_BACKGROUND: frozenset[str] = frozenset({"local", "translate.sources"})
+# These may compute for minutes, as when a classifier is trained: a fourth thread runs them.
+FOR_MINUTES: frozenset[str] = frozenset({"directions"})
 REQUEST_BYTES = 1 << 20  # of a request
 # Of the operations that take larger ones.
 MORE_BYTES: dict[str, int] = {"photo.open": photos.PHOTO_BYTES + (1 << 12), "translate": translation.SOURCE_BYTES}
