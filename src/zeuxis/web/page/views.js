@@ -1,8 +1,14 @@
 // The views in the order of their tabs. Modules are named "zeuxis/FILE.js": the server serves them as they are.
 
 import { view as explore } from "zeuxis/views/explore.js";
+import { view as photo } from "zeuxis/views/photo.js";
+import { view as translate } from "zeuxis/views/translate.js";
+import { view as upscale } from "zeuxis/views/upscale.js";
 
 /** @type {import("zeuxis/app.js").View[]} */
 export const VIEWS = [
   explore,
+  photo,
+  translate,
+  upscale,
 ];
