@@ -219,7 +219,7 @@ def test_latents_that_are_not_used_are_told_apart(vae: Served) -> None:
     z = model.prior(range(256))
     kl = encodings.latent_kl(*model.posterior(model.decode(z))).mean(0)
     torch.testing.assert_close(found[-1].numbers, kl, atol=1e-5, rtol=1e-3)
-    assert found[-1].fields == {"active": 0.01, "pictures": 256}
+    assert found[-1].fields == {"active": 0.01, "measured": 256}
 
 
 def test_two_latents_are_the_map_themselves_and_one_lies_on_a_line() -> None:
