@@ -53,6 +53,7 @@ CHECKS: tuple[tuple[Check, type[Any]], ...] = (
     (mechanisms.posterior_is_a_gaussian, HasPosterior),
     (mechanisms.gibbs_sampling_fits_the_images, GibbsSampling),
     (abilities.an_image_depends_on_its_seed_alone, Latent),
+    (abilities.mixtures_are_draws_of_the_prior, Latent),
     (abilities.encode_gives_latents, Encoder),
     (abilities.synthesize_agrees_with_decode, StyleBased),
     (abilities.likelihood_scores_are_finite, HasLikelihood),
