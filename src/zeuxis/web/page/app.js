@@ -8,7 +8,6 @@ import { VIEWS } from "zeuxis/views.js";
 
 /** @typedef {import("zeuxis/engine.js").Engine} Engine */
 /** @typedef {import("zeuxis/engine.js").Info} Info */
-/** @typedef {Page} PageType */
 /** @typedef {{show: () => void, hide: () => void, state: () => unknown, restore: (state: any) => void}} Mounted */
 /** @typedef {{id: string, title: string, available: (info: Info, engine: Engine) => boolean,
  *   mount: (root: HTMLElement, page: Page) => Mounted}} View */
@@ -46,6 +45,7 @@ class Tabs {
     this.views = views;
     this.states = state.views && typeof state.views === "object" ? state.views : {};
     this.mounted = /** @type {Map<string, Mounted>} */ (new Map());
+    this.now = "";
     $("tabs").append(...views.map((view) => this.tab(view)));
     $("tabs").hidden = views.length < 2;
     $("tabs").onkeydown = (event) => this.key(event);
@@ -54,7 +54,8 @@ class Tabs {
     this.open(state.tab, false);
   }
 
-  /** @param {View} view */
+  /** @param {View} view
+   * @returns {HTMLElement} */
   tab(view) {
     const tab = make("button", { id: `tab-${view.id}`, role: "tab", textContent: view.title, "aria-controls": `view-${view.id}` });
     tab.onclick = () => this.open(view.id, true);
@@ -77,7 +78,7 @@ class Tabs {
   open(id, push) {
     const view = this.views.find((one) => one.id === id) ?? this.views[0];
     if (!view || view.id === this.now) return;
-    this.mounted.get(this.now ?? "")?.hide();
+    this.mounted.get(this.now)?.hide();
     this.now = view.id;
     for (const one of this.views) {
       const chosen = one === view, tab = $(`tab-${one.id}`);

@@ -3,7 +3,7 @@
 /** @typedef {{n: number, h: number, w: number, c: number, coding: "raw" | "jpeg"}} Pictures */
 /** @typedef {{ok: boolean, done: boolean, error?: string, pictures?: Pictures, lengths?: number[],
  *   numbers?: {shape: number[]}} & Record<string, any>} Head */
-/** @typedef {{id: number, head: Head, payload: Uint8Array}} Frame */
+/** @typedef {{id: number, head: Head, payload: Uint8Array<ArrayBuffer>}} Frame */
 /** @typedef {{fields: Record<string, any>, pictures: ImageData[], numbers: Float32Array, bytes: Uint8Array}} Answer */
 
 /** @param {number} id

@@ -3,7 +3,7 @@
 import { isRecipe, nameOf, shortName } from "zeuxis/recipes.js";
 
 /** @typedef {import("zeuxis/recipes.js").Recipe} Recipe */
-/** @typedef {import("zeuxis/app.js").Page} Page */
+/** @typedef {import("zeuxis/page.js").Page} Page */
 
 const KIND = "application/json"; // of a recipe that is dragged
 

@@ -26,10 +26,13 @@ export function isRecipe(it, depth = 0) {
   const inner = (/** @type {unknown} */ one) => isRecipe(one, depth + 1);
   if (Array.isArray(it.at)) return it.at.length === 2 && it.at.every((/** @type {unknown} */ v) => Number.isFinite(v) && Math.abs(Number(v)) < 5e7);
   if (it.from) return inner(it.from) && !!it.edits && Object.values(it.edits).every(Number.isFinite);
-  if (Array.isArray(it.sum)) return it.sum.length === 3 && it.sum.every((/** @type {unknown} */ term) => Array.isArray(term) && term.every(inner));
+  if (Array.isArray(it.sum)) return it.sum.length === 3 && it.sum.every((/** @type {unknown} */ term) => Array.isArray(term) && term.every(inner)) && isNeighbour(it.beside);
   if (Array.isArray(it.between)) return it.between.length === 2 && it.between.every(inner) && Number.isFinite(it.weight);
   return typeof it.latent === "string" && typeof it.name === "string";
 }
+
+/** @param {unknown} beside */
+const isNeighbour = (beside) => beside === undefined || (Number.isInteger(beside) && Number(beside) >= 0 && Number(beside) < 9);
 
 /** What a caption says of a recipe.
  * @param {Recipe} recipe

@@ -23,6 +23,7 @@ export class LatentSpace {
     this.size = latent.shape.reduce((a, b) => a * b, 1);
     this.latents = latents;
     this.stepOf = stepOf;
+    this.deviation = /** @type {Promise<Float32Array> | null} */ (null);
     this.known = /** @type {WeakMap<Recipe, Promise<Float32Array>>} */ (new WeakMap());
   }
 

@@ -39,7 +39,9 @@ export class Wall {
     this.ratio = 1;
     this.under = /** @type {number | null} */ (null); // the zoom before, seen until this one is whole
     this.calm = matchMedia("(prefers-reduced-motion: reduce)");
-    this.restyle();
+    this.colours = { wall: "", paper: "", ink: "" };
+    this.font = "";
+    this.frame = 0;
     new ResizeObserver(() => this.resize()).observe(canvas);
     listen(this);
   }
@@ -55,6 +57,7 @@ export class Wall {
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
     this.tiles.side = Math.round(this.tile * ratio);
+    this.restyle();
     this.changed();
     this.paint(performance.now()); // a canvas that was resized is blank until the next frame
   }
@@ -171,7 +174,7 @@ export class Wall {
 
   /** @param {number} now */
   paint(now) {
-    if (!this.width || !this.colours) return;
+    if (!this.width) return;
     const { context, ratio } = this;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.fillStyle = this.colours.wall;
@@ -210,7 +213,6 @@ export class Wall {
   /** The seeds, in the corners of their pictures. */
   paintLabels() {
     const { context, tile, per, colours } = this, x0 = this.toScreen({ x: 0, y: 0 });
-    if (!colours) return;
     context.font = this.font;
     for (const { i, j } of this.sight()) {
       const name = i % per || j % per ? null : this.label(i / per, j / per);

@@ -14,7 +14,7 @@ import { Wall } from "zeuxis/wall.js";
 /** @typedef {import("zeuxis/recipes.js").Recipe} Recipe */
 
 const AROUND_ZOOM = 3; // a step of 1 along an axis is four pictures
-const HOME = "Arrow keys move, with Shift by a whole picture; plus and minus zoom; Home goes to seed 0; Enter keeps the picture.";
+const KEYS = "Arrow keys move, with Shift by a whole picture; plus and minus zoom; Home goes to seed 0; Enter keeps the picture.";
 
 /** @type {import("zeuxis/app.js").View} */
 export const view = {
@@ -32,6 +32,14 @@ export const view = {
   },
 };
 
+function sections() {
+  const section = (/** @type {string} */ name, /** @type {string} */ title) => make("section", { className: `part ${name}`, "aria-label": title });
+  return {
+    wall: section("walls", "Wall"), hand: section("hand", "Picture in hand"), kept: section("kept", "Kept pictures"),
+    arithmetic: section("arithmetic", "Arithmetic"), interpolate: section("interpolate", "Interpolate"),
+  };
+}
+
 /** @param {number} value */
 const rounded = (value) => Math.round(value * 1e4) / 1e4;
 
@@ -43,7 +51,13 @@ class Explore {
     this.mode = /** @type {"atlas" | "around"} */ ("atlas");
     this.base = /** @type {Recipe} */ ({ at: [0, 0] });
     this.back = { x: 0, y: 0, zoom: 2 }; // where the atlas was left
-    this.frame(root);
+    this.parts = sections();
+    this.bar = this.controls();
+    this.edges = ["left", "right", "top", "bottom"].map((side) => make("span", { className: `edge ${side}`, hidden: true }));
+    this.wall = this.walled();
+    page.walls.push(this.wall);
+    root.classList.add("explore");
+    root.append(...Object.values(this.parts));
     this.axes = mountAxes(this.bar.axes, page, () => this.mode === "around" && this.chart());
     this.hand = mountHand(this.parts.hand, page, () => this.look());
     this.arithmetic = mountArithmetic(this.parts.arithmetic, page);
@@ -54,28 +68,12 @@ class Explore {
     this.chart();
   }
 
-  /** @param {HTMLElement} root */
-  frame(root) {
-    const section = (/** @type {string} */ name, /** @type {string} */ title) =>
-      make("section", { className: `part ${name}`, "aria-label": title });
-    this.parts = {
-      wall: section("walls", "Wall"), hand: section("hand", "Picture in hand"), kept: section("kept", "Kept pictures"),
-      arithmetic: section("arithmetic", "Arithmetic"), interpolate: section("interpolate", "Interpolate"),
-    };
-    root.classList.add("explore");
-    root.append(...Object.values(this.parts));
-    this.bar = this.controls();
-    const canvas = make("canvas", { className: "wall", tabIndex: 0, role: "application", "aria-label": `Wall of pictures. ${HOME}` });
-    const pin = make("span", { className: "pin", "aria-hidden": "true" });
-    this.edges = ["left", "right", "top", "bottom"].map((side) => make("span", { className: `edge ${side}`, hidden: true }));
-    this.parts.wall.append(this.bar.row, make("div", { className: "frame" }, canvas, pin, ...this.edges));
-    this.wall = this.walled(canvas, pin);
-  }
-
-  /** @param {HTMLCanvasElement} canvas
-   * @param {HTMLElement} pin */
-  walled(canvas, pin) {
+  /** The wall, with its pin and the words at its edges. */
+  walled() {
     const { page } = this, narrow = innerWidth < 700;
+    const canvas = make("canvas", { className: "wall", tabIndex: 0, role: "application", "aria-label": `Wall of pictures. ${KEYS}` });
+    const pin = make("span", { className: "pin", "aria-hidden": "true" });
+    this.parts.wall.append(this.bar.row, make("div", { className: "frame" }, canvas, pin, ...this.edges));
     return new Wall({
       canvas, pin, lane: page.engine.lane("wall"), size: page.space?.size ?? 1, rough: page.rough,
       tile: page.rough ? (narrow ? 96 : 128) : narrow ? 56 : 72,
@@ -90,7 +88,9 @@ class Explore {
     const mode = (/** @type {string} */ text, /** @type {() => void} */ onclick) => make("button", { textContent: text, role: "radio", onclick });
     const modes = [mode("All seeds", () => this.turn("atlas")), mode("Around this one", () => this.turn("around"))];
     const choice = make("div", { className: "choice", role: "radiogroup", "aria-label": "What the wall shows" }, ...modes);
-    choice.onkeydown = ({ key }) => key.startsWith("Arrow") && this.turn(this.mode === "atlas" ? "around" : "atlas", true);
+    choice.onkeydown = ({ key }) => {
+      if (key.startsWith("Arrow")) this.turn(this.mode === "atlas" ? "around" : "atlas", true);
+    };
     const axes = make("span", { className: "axes", hidden: true });
     const seed = make("input", { id: "seed", inputMode: "numeric", size: 6, value: "0", autocomplete: "off" });
     const find = make("form", { className: "find" }, make("label", { htmlFor: "seed", textContent: "Seed" }), seed);
