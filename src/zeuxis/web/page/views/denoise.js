@@ -5,6 +5,7 @@ import { latentText } from "zeuxis/link.js";
 import { draggable, droppable, make, show } from "zeuxis/pictures.js";
 import { isRecipe, nameOf, ofSeed, same } from "zeuxis/recipes.js";
 import { Strip } from "zeuxis/views/denoise_strip.js";
+import { pixelsOf } from "zeuxis/views/own_pixels.js";
 import { seedField } from "zeuxis/views/seed_field.js";
 
 /** @typedef {import("zeuxis/page.js").Page} Page */
@@ -47,6 +48,7 @@ class Denoise {
     this.fork = /** @type {Fork | null} */ (null);
     this.ways = { plain: /** @type {Moment[]} */ ([]), fork: /** @type {Moment[]} */ ([]) };
     this.playing = 0;
+    this.begun = false;
     this.bar = this.controls();
     this.branching = this.forking();
     this.plain = this.future("plain", "Take this picture into hand");
@@ -91,7 +93,7 @@ class Denoise {
   /** The bar over the strips: playing, and the fork. */
   forking() {
     const play = make("button", { textContent: "Play", onclick: () => this.play(!this.playing) });
-    const seed = seedField(this.page, "with the noise of seed", (value) => this.branch(value));
+    const seed = seedField(this.page, "noise of seed", (value) => this.branch(value));
     seed.input.value = "1";
     const go = make("button", { textContent: "Fork at this level", className: "strong" });
     go.onclick = () => seed.form.requestSubmit();
@@ -121,7 +123,7 @@ class Denoise {
     if (hand && !(this.seen && same(hand, this.seen))) {
       this.seen = hand;
       this.set(hand);
-    } else if (!this.ways.plain.length) this.run();
+    } else if (!this.begun) this.run();
     this.strip.resize();
   }
 
@@ -135,6 +137,7 @@ class Denoise {
   /** Ask for the whole way; a newer call ends the older stream. */
   async run() {
     const { page, recipe } = this, lane = page.engine.lane("denoise");
+    this.begun = true;
     this.clear("plain");
     this.level = Infinity;
     this.caption();
@@ -175,7 +178,7 @@ class Denoise {
    * @param {Answer} answer */
   add(which, { fields, pictures }) {
     if (fields.level === undefined) return; // ended by a newer request
-    if (which === "plain" && fields.level === 0) this.begun(fields.steps, fields.sampler);
+    if (which === "plain" && fields.level === 0) this.first(fields.steps, fields.sampler);
     if (pictures.length < 2) return;
     const [noisy, expected] = pictures;
     this.ways[which][fields.level] = { sigma: fields.sigma, noisy, expected };
@@ -190,7 +193,7 @@ class Denoise {
 
   /** @param {number} steps
    * @param {string} sampler the model's own, unless another was chosen */
-  begun(steps, sampler) {
+  first(steps, sampler) {
     this.bar.steps.value = String(steps);
     this.bar.sampler.value = sampler;
     this.strip.begin(steps);
@@ -232,10 +235,9 @@ class Denoise {
   /** Another future of the level that is looked at; null: none.
    * @param {number | null} seed */
   async branch(seed) {
-    const last = this.ways.plain.length - 1;
-    this.fork = seed === null || last < 0 ? null : { from: this.fork && this.level === Infinity ? this.fork.from : Math.min(this.level, Math.max(0, last - 1)), seed };
-    if (this.fork && this.level === Infinity) this.fork.from = Math.round(last / 2);
-    if (this.fork) this.level = Math.min(this.level, last);
+    const { steps } = this.strip, half = Math.round(steps / 2);
+    if (this.level >= steps) this.level = this.fork?.from ?? half; // at the end nothing is left to fork
+    this.fork = seed === null ? null : { from: this.level, seed };
     this.caption();
     this.page.remember();
     if (!this.fork) this.clear("fork");
@@ -289,13 +291,4 @@ class Denoise {
     this.run();
     this.level = level;
   }
-}
-
-/** The pixels of a picture, without the alpha that a canvas adds.
- * @param {ImageData} image
- * @param {number} channels */
-export function pixelsOf({ data }, channels) {
-  const count = data.length / 4, out = new Uint8Array(count * channels);
-  for (let i = 0; i < count; i++) for (let c = 0; c < channels; c++) out[i * channels + c] = data[4 * i + c];
-  return out;
 }

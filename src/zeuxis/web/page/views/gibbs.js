@@ -44,7 +44,7 @@ class Gibbs {
     this.seed = 0; // of the noise
     this.hidden = /** @type {Float32Array | null} */ (null);
     this.position = 0;
-    this.running = false;
+    this.running = this.begun = false;
     this.turn = 0; // a newer one ends what an older one waits for
     const { size } = page.info;
     this.visible = make("canvas", { className: "visible", width: size, height: size });
@@ -111,12 +111,13 @@ class Gibbs {
   show() {
     this.told();
     this.filters.show();
-    if (!this.position) this.restart(this.page.hand ?? this.start);
+    if (!this.begun) this.restart(this.page.hand ?? this.start);
   }
 
   /** @param {Recipe | null} recipe the picture that the chain starts from; null: independent pixels */
   async restart(recipe) {
     const turn = ++this.turn;
+    this.begun = true;
     this.start = recipe;
     this.seed = recipe && "at" in recipe && recipe.at.every(Number.isInteger) ? seedAt(...recipe.at) : Math.floor(Math.random() * 2 ** 31);
     this.tools.seed.value = recipe && "at" in recipe && recipe.at.every(Number.isInteger) ? String(this.seed) : "";

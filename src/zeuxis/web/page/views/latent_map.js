@@ -2,17 +2,16 @@
 
 import { make } from "zeuxis/pictures.js";
 import { hue } from "zeuxis/views/hues.js";
+import { listen, STEP } from "zeuxis/views/latent_map_gestures.js";
 
 /** @typedef {import("zeuxis/page.js").Page} Page */
 /** @typedef {{name: string, groups: string[]}} Grouping */
 
 const ROOM = 1.08; // around all points at first
-const STEP = 1.5; // of one zoom
 const MOST = 60; // how far it zooms in
-const NEAR = 24; // pixels from a click to the picture that it means
 const SHEET = 8; // thumbnails in a row of a sheet
 const THUMB = 44; // pixels of a thumbnail on the map
-const APART = 26; // pixels between neighbours from which thumbnails have room
+const APART = 30; // pixels between neighbours from which thumbnails have room
 
 export class EncodedMap {
   /** @param {Page} page
@@ -36,7 +35,7 @@ export class EncodedMap {
     this.groups = make("select", { id: "map-grouping", hidden: true, "aria-label": "Coloured by" });
     this.groups.onchange = () => this.colour(this.groups.selectedIndex);
     this.root = this.framed();
-    this.listen();
+    listen(this);
     page.on("theme", () => this.restyle());
     new ResizeObserver(() => this.draw()).observe(this.canvas);
   }
@@ -146,55 +145,6 @@ export class EncodedMap {
     this.page.remember();
   }
 
-  listen() {
-    const { canvas } = this, touching = /** @type {Map<number, PointerEvent>} */ (new Map());
-    let went = 0;
-    canvas.onpointerdown = (event) => {
-      canvas.setPointerCapture(event.pointerId);
-      touching.set(event.pointerId, event);
-      if (touching.size === 1) went = 0;
-    };
-    canvas.onpointermove = (event) => {
-      const before = touching.get(event.pointerId);
-      if (!before) return;
-      const others = [...touching.values()].filter((one) => one.pointerId !== event.pointerId);
-      if (others.length) this.pinch(before, event, others[0]);
-      else this.move(before.clientX - event.clientX, before.clientY - event.clientY);
-      went += Math.hypot(before.clientX - event.clientX, before.clientY - event.clientY);
-      touching.set(event.pointerId, event);
-    };
-    canvas.onpointerup = canvas.onpointercancel = (event) => {
-      const clicked = touching.delete(event.pointerId) && event.type === "pointerup" && went < 4 && !touching.size;
-      if (clicked) this.pick(event.offsetX, event.offsetY, NEAR);
-    };
-    canvas.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      this.zoom(Math.exp(-event.deltaY / 300), event.offsetX, event.offsetY);
-    }, { passive: false });
-    canvas.onkeydown = (event) => this.key(event);
-  }
-
-  /** @param {PointerEvent} before
-   * @param {PointerEvent} now
-   * @param {PointerEvent} still */
-  pinch(before, now, still) {
-    const apart = (/** @type {PointerEvent} */ one) => Math.hypot(one.clientX - still.clientX, one.clientY - still.clientY);
-    const { left, top } = this.canvas.getBoundingClientRect();
-    this.zoom(apart(now) / Math.max(1, apart(before)), (now.clientX + still.clientX) / 2 - left, (now.clientY + still.clientY) / 2 - top);
-  }
-
-  /** @param {KeyboardEvent} event */
-  key(event) {
-    const step = 40, moves = /** @type {Record<string, () => void>} */ ({
-      ArrowLeft: () => this.move(-step, 0), ArrowRight: () => this.move(step, 0), ArrowUp: () => this.move(0, -step), ArrowDown: () => this.move(0, step),
-      "+": () => this.zoom(STEP), "=": () => this.zoom(STEP), "-": () => this.zoom(1 / STEP), Home: () => this.fit(),
-      Enter: () => this.pick(this.canvas.clientWidth / 2, this.canvas.clientHeight / 2, Infinity),
-    });
-    if (!moves[event.key] || event.ctrlKey || event.metaKey) return;
-    event.preventDefault();
-    moves[event.key]();
-  }
-
   /** @param {number} x
    * @param {number} y
    * @param {number} most pixels away */
@@ -233,9 +183,17 @@ export class EncodedMap {
     if (!this.count) return;
     this.fitted(width, height);
     const seen = Array.from({ length: this.count }, (_, i) => ({ i, at: this.pixel(i) })).filter(({ at: [x, y] }) => x > -THUMB && y > -THUMB && x < width + THUMB && y < height + THUMB);
-    if (seen.length && Math.sqrt(width * height / seen.length) > APART) this.pictures(brush, seen);
-    else this.points(brush, seen);
-    if (this.chosen !== null && this.chosen < this.count) this.ring(brush, ...this.pixel(this.chosen));
+    if (seen.length && Math.sqrt(width * height / seen.length) > APART) this.pictures(brush, seen.sort((a, b) => this.isChosen(a.i) - this.isChosen(b.i)));
+    else {
+      this.points(brush, seen);
+      if (this.chosen !== null && this.chosen < this.count) this.ring(brush, ...this.pixel(this.chosen));
+    }
+  }
+
+  /** The chosen picture lies on top of the others.
+   * @param {number} i */
+  isChosen(i) {
+    return Number(i === this.chosen);
   }
 
   /** @param {CanvasRenderingContext2D} brush
@@ -254,13 +212,12 @@ export class EncodedMap {
    * @param {{i: number, at: [number, number]}[]} seen */
   pictures(brush, seen) {
     brush.imageSmoothingEnabled = this.side >= THUMB / 2;
+    const accent = getComputedStyle(this.canvas).getPropertyValue("--accent");
     for (const { i, at: [x, y] } of seen) {
-      const sheet = this.thumbs[Math.floor(i / SHEET ** 2)], k = i % SHEET ** 2, colour = this.colourOf(i);
+      const sheet = this.thumbs[Math.floor(i / SHEET ** 2)], k = i % SHEET ** 2, chosen = i === this.chosen, frame = chosen ? 4 : 2;
       if (!sheet) continue;
-      if (colour) {
-        brush.fillStyle = colour;
-        brush.fillRect(x - THUMB / 2 - 2, y - THUMB / 2 - 2, THUMB + 4, THUMB + 4);
-      }
+      brush.fillStyle = chosen ? accent : this.colourOf(i) ?? "transparent";
+      brush.fillRect(x - THUMB / 2 - frame, y - THUMB / 2 - frame, THUMB + 2 * frame, THUMB + 2 * frame);
       brush.drawImage(sheet, (k % SHEET) * this.side, Math.floor(k / SHEET) * this.side, this.side, this.side, x - THUMB / 2, y - THUMB / 2, THUMB, THUMB);
     }
   }

@@ -1,6 +1,7 @@
-// A picture file of the person's own as the pixels that a model takes: the middle square, at the model's size.
+// Pictures as the pixels that a model takes: of a canvas, or of a file of the person's own.
 
-/** @param {Blob} file
+/** The middle square of a file, at the model's size.
+ * @param {Blob} file
  * @param {number} size
  * @param {number} channels 1: grey, 3: RGB */
 export async function pixelsOfFile(file, size, channels) {
@@ -16,5 +17,14 @@ export async function pixelsOfFile(file, size, channels) {
     if (channels === 1) out[i] = Math.round(0.299 * red + 0.587 * green + 0.114 * blue);
     else out.set([red, green, blue, alpha].slice(0, channels), i * channels);
   }
+  return out;
+}
+
+/** The pixels of a picture, without the alpha that a canvas adds.
+ * @param {ImageData} image
+ * @param {number} channels */
+export function pixelsOf({ data }, channels) {
+  const count = data.length / 4, out = new Uint8Array(count * channels);
+  for (let i = 0; i < count; i++) for (let c = 0; c < channels; c++) out[i * channels + c] = data[4 * i + c];
   return out;
 }
