@@ -54,7 +54,7 @@ def answer_preview(served: Served, client: Client, request: Request) -> Steps:
 def decode_by_steps(model: Denoising, z: Tensor) -> Steps:
     """The pictures of `decode`, with a turn for others after each step."""
     x = yield from _sampled(model.denoising(z.to(model.device)))
-    yield Reply(pictures=x.clamp(-1, 1))
+    yield Reply({"engine": "torch"}, x.clamp(-1, 1))
 
 
 def answer_noise(served: Served, client: Client, request: Request) -> Steps:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zeuxis.web import denoising, encodings, gibbs, latents
+from zeuxis.web import denoising, directions, encodings, gibbs, latents
 from zeuxis.web.clients import Client
 from zeuxis.web.requests import Request, Steps
 from zeuxis.web.served import Served
@@ -24,10 +24,13 @@ OPERATIONS: dict[str, Operation] = {
     "gibbs": gibbs.answer_gibbs,
     "gibbs.filters": gibbs.answer_filters,
     "gibbs.unit": gibbs.answer_unit,
+    "engine": latents.answer_engine,
+    "directions": directions.answer_directions,
+    "local": directions.answer_local,
 }
 # These read files only: a thread of their own runs them, so that a run's state never waits for the model.
 FILES_ONLY: frozenset[str] = frozenset()
 # These compute for seconds, and their answers are kept: a third thread runs them.
-IN_BACKGROUND: frozenset[str] = frozenset({"encodings", "encodings.look", "gibbs.unit"})
+IN_BACKGROUND: frozenset[str] = frozenset({"directions", "local", "encodings", "encodings.look", "gibbs.unit"})
 REQUEST_BYTES = 1 << 20  # of a request
 MORE_BYTES: dict[str, int] = {}  # of the operations that take larger ones
