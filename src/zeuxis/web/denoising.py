@@ -52,7 +52,11 @@ def answer_preview(served: Served, client: Client, request: Request) -> Steps:
 
 
 def decode_by_steps(model: Denoising, z: Tensor) -> Steps:
-    """The pictures of `decode`, with a turn for others after each step."""
+    """The pictures of `decode`, with a turn for others after each step.
+
+    An answer without pictures comes first: from then on a newer request of the same lane ends this one.
+    """
+    yield Reply({"engine": "torch"}, more=True)
     x = yield from _sampled(model.denoising(z.to(model.device)))
     yield Reply({"engine": "torch"}, x.clamp(-1, 1))
 

@@ -1,12 +1,12 @@
 // Denoise: a picture's way from noise, level by level, and beside it another future from any level on.
 
-import { seedAt } from "zeuxis/atlas.js";
 import { latentText } from "zeuxis/link.js";
 import { draggable, droppable, make, show } from "zeuxis/pictures.js";
 import { isRecipe, nameOf, ofSeed, same } from "zeuxis/recipes.js";
+import { futureOf } from "zeuxis/views/denoise_future.js";
 import { Strip } from "zeuxis/views/denoise_strip.js";
 import { pixelsOf } from "zeuxis/views/own_pixels.js";
-import { seedField } from "zeuxis/views/seed_field.js";
+import { seedField, seedOf } from "zeuxis/views/seed_field.js";
 
 /** @typedef {import("zeuxis/page.js").Page} Page */
 /** @typedef {import("zeuxis/recipes.js").Recipe} Recipe */
@@ -51,9 +51,10 @@ class Denoise {
     this.begun = false;
     this.bar = this.controls();
     this.branching = this.forking();
-    this.plain = this.future("plain", "Take this picture into hand");
-    this.other = this.future("fork", "Take the fork's picture into hand");
+    this.plain = futureOf(page.info.size, "Take this picture into hand", () => this.take("plain"));
+    this.other = futureOf(page.info.size, "Take the fork's picture into hand", () => this.take("fork"));
     this.strip = new Strip(page, (level) => this.look(level));
+    this.other.box.hidden = true;
     this.frame(root);
   }
 
@@ -103,21 +104,6 @@ class Denoise {
     return { row, play, drop, told };
   }
 
-  /** One future: the noisy image, the expected one, and what comes of them.
-   * @param {"plain" | "fork"} which
-   * @param {string} label */
-  future(which, label) {
-    const { size } = this.page.info, picture = (/** @type {string} */ name) => make("canvas", { role: "img", width: size, height: size, "aria-label": name });
-    const noisy = picture("Noisy image x_t"), expected = picture("Expected image x_0"), result = make("canvas", { width: size, height: size });
-    const button = make("button", { className: "result", "aria-label": label, disabled: true, onclick: () => this.take(which) }, result);
-    const named = (/** @type {HTMLElement} */ shown, /** @type {string} */ name, /** @type {string} */ index) =>
-      make("figure", {}, shown, make("figcaption", {}, name, ...(index ? [" x", make("sub", { textContent: index })] : [])));
-    const title = make("h3");
-    const box = make("div", { className: "future", hidden: which === "fork" }, title,
-      make("div", { className: "trio" }, named(noisy, "noisy", "t"), named(expected, "expected", "0"), named(button, "result", "")));
-    return { box, title, noisy, expected, result, button };
-  }
-
   show() {
     const { hand } = this.page;
     if (hand && !(this.seen && same(hand, this.seen))) {
@@ -142,11 +128,10 @@ class Denoise {
     this.level = Infinity;
     this.caption();
     page.remember();
-    const fields = { ...(this.steps && { steps: this.steps }), ...(this.sampler && { sampler: this.sampler }) };
     try {
-      const z = await page.latent(recipe);
+      const { fields, z } = await this.source();
       if (recipe !== this.recipe) return;
-      if (this.fork) this.runFork(z);
+      if (this.fork) this.runFork();
       else this.clear("fork");
       await lane.stream("denoise", fields, z, (answer) => this.add("plain", answer));
     } catch (error) {
@@ -154,14 +139,23 @@ class Denoise {
     }
   }
 
-  /** @param {Float32Array} z */
-  async runFork(z) {
+  async runFork() {
     const { page, fork } = this;
     if (!fork) return;
     this.clear("fork");
-    const fields = { from: fork.from, fork_seed: fork.seed, ...(this.steps && { steps: this.steps }), ...(this.sampler && { sampler: this.sampler }) };
-    await page.engine.lane("denoise fork").stream("denoise", fields, z, (answer) => this.add("fork", answer))
-      .catch((error) => page.trouble(error.message));
+    try {
+      const { fields, z } = await this.source();
+      if (fork !== this.fork) return;
+      await page.engine.lane("denoise fork").stream("denoise", { ...fields, from: fork.from, fork_seed: fork.seed }, z, (answer) => this.add("fork", answer));
+    } catch (error) {
+      page.trouble(/** @type {Error} */ (error).message);
+    }
+  }
+
+  /** What the server starts from: a seed by its number, any other picture by its latent. */
+  async source() {
+    const chosen = { ...(this.steps && { steps: this.steps }), ...(this.sampler && { sampler: this.sampler }) }, seed = seedOf(this.recipe);
+    return seed === null ? { fields: chosen, z: await this.page.latent(this.recipe) } : { fields: { ...chosen, seed }, z: null };
   }
 
   /** @param {"plain" | "fork"} which */
@@ -228,20 +222,20 @@ class Denoise {
     const { recipe, fork } = this;
     this.plain.title.textContent = nameOf(recipe).replace(/^./, (letter) => letter.toUpperCase());
     this.other.title.textContent = fork ? `Fork at level ${fork.from}, noise of seed ${fork.seed}` : "";
-    this.bar.seed.value = "at" in recipe && recipe.at.every(Number.isInteger) ? String(seedAt(...recipe.at)) : "";
+    this.bar.seed.value = String(seedOf(recipe) ?? "");
     this.branching.drop.hidden = !fork;
   }
 
-  /** Another future of the level that is looked at; null: none.
+  /** Another future of the level that is looked at; null: none. At the end nothing is left to fork.
    * @param {number | null} seed */
-  async branch(seed) {
-    const { steps } = this.strip, half = Math.round(steps / 2);
-    if (this.level >= steps) this.level = this.fork?.from ?? half; // at the end nothing is left to fork
+  branch(seed) {
+    const { steps } = this.strip;
+    if (this.level >= steps) this.level = this.fork?.from ?? Math.round(steps / 2);
     this.fork = seed === null ? null : { from: this.level, seed };
     this.caption();
     this.page.remember();
     if (!this.fork) this.clear("fork");
-    else this.runFork(await this.page.latent(this.recipe));
+    else this.runFork();
     this.page.say(this.other.title.textContent || "The fork is removed");
   }
 

@@ -1,13 +1,12 @@
 // Gibbs: the Markov chain of a Boltzmann machine running, with held pixels, and the wall of its filters.
 
-import { seedAt } from "zeuxis/atlas.js";
 import { latentText } from "zeuxis/link.js";
 import { draggable, droppable, make, show } from "zeuxis/pictures.js";
 import { isRecipe, nameOf, ofSeed } from "zeuxis/recipes.js";
 import { Filters } from "zeuxis/views/gibbs_filters.js";
 import { HeldPixels } from "zeuxis/views/gibbs_held.js";
 import { hiddenPicture, Trace } from "zeuxis/views/gibbs_pictures.js";
-import { seedField } from "zeuxis/views/seed_field.js";
+import { seedField, seedOf } from "zeuxis/views/seed_field.js";
 
 /** @typedef {import("zeuxis/page.js").Page} Page */
 /** @typedef {import("zeuxis/recipes.js").Recipe} Recipe */
@@ -45,6 +44,7 @@ class Gibbs {
     this.hidden = /** @type {Float32Array | null} */ (null);
     this.position = 0;
     this.running = this.begun = false;
+    this.drawn = 0; // 2: pixels were drawn and no step has shown it, 1: one is under way
     this.turn = 0; // a newer one ends what an older one waits for
     const { size } = page.info;
     this.visible = make("canvas", { className: "visible", width: size, height: size });
@@ -119,8 +119,9 @@ class Gibbs {
     const turn = ++this.turn;
     this.begun = true;
     this.start = recipe;
-    this.seed = recipe && "at" in recipe && recipe.at.every(Number.isInteger) ? seedAt(...recipe.at) : Math.floor(Math.random() * 2 ** 31);
-    this.tools.seed.value = recipe && "at" in recipe && recipe.at.every(Number.isInteger) ? String(this.seed) : "";
+    const seed = recipe && seedOf(recipe);
+    this.seed = seed ?? Math.floor(Math.random() * 2 ** 31);
+    this.tools.seed.value = String(seed ?? "");
     this.page.remember();
     this.page.say(`The chain starts again from ${recipe ? nameOf(recipe) : "noise"}`);
     try {
@@ -181,9 +182,14 @@ class Gibbs {
     this.tools.told.textContent = `Step ${this.position.toLocaleString("en")}, free energy ${fields.free_energy.toFixed(1)} nats`;
   }
 
-  /** Pixels are held or let go: without a running chain one step shows it. */
-  changed() {
-    if (!this.running) this.step(1);
+  /** Pixels are held or let go: without a running chain a step shows it, and one more what was drawn meanwhile. */
+  async changed() {
+    const busy = this.drawn !== 0;
+    this.drawn = 2;
+    while (!busy && this.drawn) {
+      this.drawn -= 1;
+      if (this.drawn && !this.running) await this.step(1);
+    }
   }
 
   /** @returns {Recipe | null} */

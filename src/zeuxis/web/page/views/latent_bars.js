@@ -4,6 +4,7 @@ import { make } from "zeuxis/pictures.js";
 
 const REACH = 4; // standard deviations of the prior on both sides
 const FIRST = 24; // bars in sight before the others are asked for
+const MOST = 512; // bars in sight
 
 /** @typedef {{row: HTMLElement, slider: HTMLInputElement, said: HTMLElement}} Bar */
 
@@ -12,7 +13,8 @@ export class Bars {
   constructor(moved) {
     this.moved = moved;
     this.z = new Float32Array();
-    this.bars = /** @type {Bar[]} */ ([]);
+    this.bars = /** @type {Map<number, Bar>} */ (new Map()); // made when they come in sight
+    this.given = /** @type {{mean: Float32Array, spread: Float32Array, kl: Float32Array}} */ ({ mean: this.z, spread: this.z, kl: this.z });
     this.sorted = /** @type {number[]} */ ([]); // latents, the most used first
     this.used = Infinity; // how many of them are used
     this.list = make("div", { className: "bars" });
@@ -41,26 +43,40 @@ export class Bars {
   fill(mean, spread, kl) {
     const fresh = this.z.length !== mean.length;
     this.z = mean.slice();
-    if (fresh) {
-      this.bars = Array.from(mean.keys(), (latent) => this.bar(latent));
-      if (this.sorted.length !== mean.length) this.sorted = Array.from(mean.keys());
-      this.arrange();
-    }
-    this.bars.forEach(({ row, said }, latent) => {
-      const share = (/** @type {number} */ value) => `${Math.max(0, Math.min(100, 50 + 50 * value / REACH))}%`;
-      row.style.setProperty("--low", share(mean[latent] - spread[latent]));
-      row.style.setProperty("--high", share(mean[latent] + spread[latent]));
-      said.textContent = kl[latent].toFixed(2);
-      said.title = `KL divergence from the prior: ${kl[latent].toFixed(3)} nats; mean ${mean[latent].toFixed(2)}, spread ${spread[latent].toFixed(2)}`;
-      this.place(latent);
-    });
+    this.given = { mean, spread, kl };
+    if (fresh && this.sorted.length !== mean.length) this.sorted = Array.from(mean.keys());
+    for (const latent of this.bars.keys()) this.dress(latent);
+    if (fresh) this.arrange();
+  }
+
+  /** The band, the number and the place of a bar.
+   * @param {number} latent */
+  dress(latent) {
+    const { mean, spread, kl } = this.given, bar = this.bars.get(latent);
+    if (!bar) return;
+    const share = (/** @type {number} */ value) => `${Math.max(0, Math.min(100, 50 + 50 * value / REACH))}%`;
+    bar.row.style.setProperty("--low", share(mean[latent] - spread[latent]));
+    bar.row.style.setProperty("--high", share(mean[latent] + spread[latent]));
+    bar.said.textContent = kl[latent].toFixed(2);
+    bar.said.title = `KL divergence from the prior: ${kl[latent].toFixed(3)} nats; mean ${mean[latent].toFixed(2)}, spread ${spread[latent].toFixed(2)}`;
+    this.place(latent);
   }
 
   /** @param {Float32Array} z */
   set(z) {
     this.z = z.slice();
-    this.bars.forEach((_, latent) => this.place(latent));
+    for (const latent of this.bars.keys()) this.place(latent);
     this.moved(this.z);
+  }
+
+  /** @param {number} latent */
+  row(latent) {
+    let bar = this.bars.get(latent);
+    if (!bar) {
+      this.bars.set(latent, (bar = this.bar(latent)));
+      this.dress(latent);
+    }
+    return bar.row;
   }
 
   /** @param {number} latent
@@ -79,8 +95,9 @@ export class Bars {
 
   /** @param {number} latent */
   place(latent) {
-    this.bars[latent].slider.value = String(this.z[latent]);
-    this.bars[latent].slider.setAttribute("aria-valuetext", this.z[latent].toFixed(2));
+    const slider = this.bars.get(latent)?.slider;
+    if (slider) slider.value = String(this.z[latent]);
+    slider?.setAttribute("aria-valuetext", this.z[latent].toFixed(2));
   }
 
   open() {
@@ -89,13 +106,14 @@ export class Bars {
   }
 
   arrange() {
-    if (!this.bars.length) return;
-    const used = this.sorted.slice(0, this.used), unused = this.sorted.slice(this.used), first = this.all ? used : used.slice(0, FIRST);
-    this.list.replaceChildren(...first.map((latent) => this.bars[latent].row));
-    this.rest.replaceChildren(...unused.map((latent) => this.bars[latent].row));
-    this.rest.hidden = !this.all || !unused.length;
-    const hidden = used.length - first.length;
-    this.more.hidden = !this.all && !hidden && !unused.length;
+    if (!this.count) return;
+    const used = this.sorted.slice(0, this.used), unused = this.sorted.slice(this.used), shown = used.slice(0, this.all ? MOST : FIRST);
+    const beside = this.all ? unused.slice(0, MOST - shown.length) : [];
+    this.list.replaceChildren(...shown.map((latent) => this.row(latent)));
+    this.rest.replaceChildren(...beside.map((latent) => this.row(latent)));
+    this.rest.hidden = !beside.length;
+    const hidden = used.length - Math.min(FIRST, used.length);
+    this.more.hidden = !hidden && !unused.length;
     const words = [hidden && `${hidden} more`, unused.length && `${unused.length} that are not used`].filter(Boolean);
     this.more.textContent = this.all ? "Show fewer" : `Show ${words.join(", and ")}`;
   }

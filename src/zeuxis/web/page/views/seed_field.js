@@ -1,10 +1,15 @@
 // A field for a seed, with its label: what is entered and is no seed is said to be none.
 
+import { seedAt } from "zeuxis/atlas.js";
 import { make } from "zeuxis/pictures.js";
 
 /** @typedef {import("zeuxis/page.js").Page} Page */
 
 let count = 0;
+
+/** The seed whose picture a recipe is; null where it is another.
+ * @param {import("zeuxis/recipes.js").Recipe} recipe */
+export const seedOf = (recipe) => ("at" in recipe && recipe.at.every(Number.isInteger) ? seedAt(...recipe.at) : null);
 
 /** @param {Page} page
  * @param {string} label
