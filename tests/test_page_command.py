@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,8 @@ import pytest
 import torch
 
 from commandline import refused
-from page_client import PATIENCE, floats, opened
+from page_client import floats, opened
+from waiting import PATIENCE, wait_for
 from zeuxis.families import find
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -62,6 +62,18 @@ def test_a_signal_ends_it(model: Path, name: str) -> None:
         process.send_signal(number)
         _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number and told == f"zeuxis: ended by {name}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+def test_it_ends_cleanly_while_it_draws(model: Path) -> None:
+    latents = floats(np.zeros((64, 8)))
+    with exploring(model, "--port", "0") as (process, link), opened(link) as page:
+        for lane in range(30):
+            page.send("decode", latents, lane=f"lane {lane}")
+        page.receive()
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130 and told == "zeuxis: ended by SIGINT\n"
 
 
 def test_a_page_goes_on_after_its_server_was_killed(model: Path) -> None:
@@ -125,9 +137,7 @@ def test_a_browser_opens_where_there_is_a_screen(model: Path, monkeypatch: pytes
         monkeypatch.setenv("DISPLAY", screen)
         monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
         page.explore_command(str(model), port=0, no_browser=no_browser)
-    end = time.monotonic() + PATIENCE
-    while not links and time.monotonic() < end:
-        time.sleep(0.01)
+    wait_for(lambda: links, "the browser")
     assert links == ["http://here/"]
 
 

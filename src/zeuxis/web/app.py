@@ -79,10 +79,10 @@ class Application:
         yield
         self.end()
 
-    def end(self) -> None:
-        """End the threads, each after the step it is at."""
+    def end(self, patience: float = 0.0) -> None:
+        """End the threads, each after the step it is at; so many seconds are waited for each."""
         for worker in self._workers.values():
-            worker.end()
+            worker.end(patience)
 
     async def _file(self, request: HttpRequest) -> Response:
         file = self.files.get(request.path_params["path"])
@@ -119,25 +119,29 @@ class Application:
             await asyncio.wait([sender], timeout=_FAREWELL)
         finally:
             self.clients.discard(client)
-            client.gone = True
-            for worker in self._workers.values():
-                worker.look()
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
 
     async def _send(self, socket: WebSocket, client: Client) -> None:
         """Send a client's answers as fast as it reads them."""
-        with contextlib.suppress(Exception):  # gone while we drew; the reader sees it too
+        try:
             while not client.gone:
                 item = await client.outbox.get()
                 if isinstance(item, int):
-                    client.gone = True
                     await socket.close(item)
                     return
                 await socket.send_bytes(item)
                 client.sent(item)
-                for worker in self._workers.values():
-                    worker.look()
+                self._look()
+        except (WebSocketDisconnect, RuntimeError):
+            pass  # gone while we drew: the reader sees it too
+        finally:  # what it waits for ends, also where the reader itself waits for that
+            client.gone = True
+            self._look()
+
+    def _look(self) -> None:
+        for worker in self._workers.values():
+            worker.look()
 
     def _take(self, client: Client, message: Message) -> None:
         """Check a message and queue what it asks for; a stream in its lane ends."""

@@ -65,12 +65,13 @@ class Worker:
         with self._changed:
             self._changed.notify()
 
-    def end(self) -> None:
-        """End the thread after the step it is at."""
+    def end(self, patience: float = 0.0) -> None:
+        """End the thread after the step it is at, and wait for that so many seconds."""
         with self._changed:
             self._ended = True
             self._waiting.clear()
             self._changed.notify()
+        self._thread.join(patience)
 
     def _work(self) -> None:
         torch.set_grad_enabled(False)  # of this thread; a descent enables it for itself
