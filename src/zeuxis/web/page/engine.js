@@ -41,7 +41,7 @@ import { latentsOfSeeds } from "zeuxis/priors.js";
  * @property {EventTarget} heard "open" and "closed": the socket
  * @property {Record<string, number[]>} rounds the last round trips of each lane, in ms
  * @property {(name: string) => Lane} lane
- * @property {() => Lane[]} lanes all that were used
+ * @property {() => Map<string, Lane>} lanes all that were used, by name
  * @property {(seeds: number[], model?: number) => Promise<Float32Array[]>} latents */
 
 /** The engine of the server that this page comes from.
@@ -62,7 +62,7 @@ export async function connect() {
       if (!found) lanes.set(name, (found = lane(channel, name, (ms) => note(rounds, name, ms))));
       return found;
     },
-    lanes: () => [...lanes.values()],
+    lanes: () => lanes,
     latents: (seeds, model = 0) => priors[model](seeds),
   };
 }
