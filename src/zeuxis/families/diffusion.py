@@ -59,7 +59,9 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
         "dpm++2m", "sampler; ddpm is stochastic, the others follow the probability-flow ODE", at_sampling=True
     )
     num_inference_steps: int = option(24, "sampling steps", low=1, high=10_000, at_sampling=True)
-    label: int = option(-1, "class to sample; -1: unconditional", low=-1, high=65535, at_sampling=True)
+    label: int = option(
+        -1, "class to sample, by number or name; -1: unconditional", low=-1, high=65535, at_sampling=True, of_class=True
+    )
     guidance_scale: float = option(1.0, "classifier-free guidance scale; 1: off", at_sampling=True)
 
     batch_size = 32

@@ -31,6 +31,6 @@ OPERATIONS: dict[str, Operation] = {
 # These read files only: a thread of their own runs them, so that a run's state never waits for the model.
 FILES_ONLY: frozenset[str] = frozenset()
 # These compute for seconds, and their answers are kept: a third thread runs them.
-IN_BACKGROUND: frozenset[str] = frozenset({"directions", "local", "encodings", "encodings.look", "gibbs.unit"})
+IN_BACKGROUND: frozenset[str] = frozenset({"directions", "encodings", "encodings.look", "gibbs.unit", "local"})
 REQUEST_BYTES = 1 << 20  # of a request
 MORE_BYTES: dict[str, int] = {}  # of the operations that take larger ones
