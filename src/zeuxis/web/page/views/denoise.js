@@ -2,11 +2,11 @@
 
 import { latentText } from "zeuxis/link.js";
 import { draggable, droppable, make, show } from "zeuxis/pictures.js";
-import { isRecipe, nameOf, ofSeed, same } from "zeuxis/recipes.js";
+import { isRecipe, nameOf, ofSeed } from "zeuxis/recipes.js";
 import { futureOf } from "zeuxis/views/denoise_future.js";
 import { Strip } from "zeuxis/views/denoise_strip.js";
 import { pixelsOf } from "zeuxis/views/own_pixels.js";
-import { seedField, seedOf } from "zeuxis/views/seed_field.js";
+import { same, seedField, seedOf } from "zeuxis/views/seed_field.js";
 
 /** @typedef {import("zeuxis/page.js").Page} Page */
 /** @typedef {import("zeuxis/recipes.js").Recipe} Recipe */
@@ -106,7 +106,7 @@ class Denoise {
 
   show() {
     const { hand } = this.page;
-    if (hand && !(this.seen && same(hand, this.seen))) {
+    if (hand && !same(hand, this.seen)) {
       this.seen = hand;
       this.set(hand);
     } else if (!this.begun) this.run();

@@ -3,10 +3,11 @@
 import { painter } from "zeuxis/decoding.js";
 import { latentText } from "zeuxis/link.js";
 import { draggable, droppable, make, show } from "zeuxis/pictures.js";
-import { isRecipe, nameOf, ofSeed, same } from "zeuxis/recipes.js";
+import { isRecipe, nameOf, ofSeed } from "zeuxis/recipes.js";
 import { Bars } from "zeuxis/views/latent_bars.js";
 import { EncodedMap } from "zeuxis/views/latent_map.js";
 import { pixelsOfFile } from "zeuxis/views/own_pixels.js";
+import { same } from "zeuxis/views/seed_field.js";
 
 /** @typedef {import("zeuxis/page.js").Page} Page */
 /** @typedef {import("zeuxis/recipes.js").Recipe} Recipe */
@@ -106,7 +107,7 @@ class LatentSpaceView {
 
   show() {
     const { hand } = this.page;
-    if (hand && !(this.seen && same(hand, this.seen))) {
+    if (hand && !same(hand, this.seen)) {
       this.seen = hand;
       this.set(hand);
     } else if (!this.recipe && this.index === null) this.set(ofSeed(0));

@@ -11,6 +11,11 @@ let count = 0;
  * @param {import("zeuxis/recipes.js").Recipe} recipe */
 export const seedOf = (recipe) => ("at" in recipe && recipe.at.every(Number.isInteger) ? seedAt(...recipe.at) : null);
 
+/** Whether two recipes make the same picture.
+ * @param {import("zeuxis/recipes.js").Recipe | null} one
+ * @param {import("zeuxis/recipes.js").Recipe | null} other */
+export const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+
 /** @param {Page} page
  * @param {string} label
  * @param {(seed: number) => void} chosen */
