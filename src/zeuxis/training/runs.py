@@ -197,7 +197,8 @@ def _train(
     folder = run.path / "tensorboard" if recipe.settings.tensorboard else None
     rows, saved = run.metrics()[-100:], step if checkpoint else -1
     with memory_kept(), contextlib.closing(Events(folder, step=step)) as events:
-        Training(run, recipe, source, state, stop, display, events, reals, budget, scorer, settled, rows, saved).go()
+        parts = run, recipe, source, state, stop, display, events, reals, budget, scorer
+        Training(*parts, settled, rows, saved, resumed.owed).go()
 
 
 def _batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | PairSource:
