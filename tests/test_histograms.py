@@ -50,7 +50,7 @@ def recorded(name: str, **options: Any) -> dict[str, Any]:
 def test_counts_are_those_of_the_batch(name: str) -> None:
     found = recorded(name)
     assert found.keys() == RECORDED[name]
-    assert histograms.checked(json.loads(json.dumps(found))) == found
+    assert histograms.checked_rows(json.loads(json.dumps(found))) == found
     for term, row in found.items():
         patches, left = divmod(sum(row["counts"]), 8)
         assert left == 0 and (patches == 1 or name in ("pix2pix", "cyclegan")), (term, row)
@@ -117,9 +117,9 @@ ROW = {"low": 0.0, "high": 1.0, "counts": [0] * histograms.BINS}
     ],
 )
 def test_other_things_are_no_histograms(value: Any) -> None:
-    assert histograms.checked({"a": ROW}) == {"a": ROW}
+    assert histograms.checked_rows({"a": ROW}) == {"a": ROW}
     with pytest.raises(ValueError, match="histograms is"):
-        histograms.checked(value)
+        histograms.checked_rows(value)
 
 
 def test_rows_are_appended_and_truncated_beside_those_of_metrics(tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ from zeuxis.storage.models import read_model_folder as read_model_folder
 _NUMBERED = re.compile(r"(\d{5,9})-.+")
 _CHECKPOINT = re.compile(r"step-(\d{8,12})(\.old)?")
 _LONGEST = 1 << 20  # bytes of a row of metrics
-METRICS, HISTOGRAMS = "metrics.jsonl", "histograms.jsonl"  # a row a line
-_APPENDED = ("log.txt", METRICS, HISTOGRAMS)
+METRICS_FILE, HISTOGRAMS_FILE = "metrics.jsonl", "histograms.jsonl"  # a row a line
+_APPENDED = ("log.txt", METRICS_FILE, HISTOGRAMS_FILE)
 
 
 @dataclass(frozen=True)
@@ -170,21 +170,21 @@ class Run:
         """Add a row to metrics.jsonl, as strict JSON: what is not finite becomes null."""
         plain = {name: value if math.isfinite(value) else None for name, value in row.items()}
         line = json.dumps(plain, allow_nan=False) + "\n"
-        _append(self.path / METRICS, line.encode(), patience)
+        _append(self.path / METRICS_FILE, line.encode(), patience)
 
     def append_histograms(self, row: Mapping[str, Any], *, patience: float = 2.0) -> None:
         """Add a row to histograms.jsonl, as strict JSON."""
         line = json.dumps(dict(row), allow_nan=False, separators=(",", ":")) + "\n"
-        _append(self.path / HISTOGRAMS, line.encode(), patience)
+        _append(self.path / HISTOGRAMS_FILE, line.encode(), patience)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl; one that is torn, or has other than numbers, is left out."""
-        return [renamed.metrics(row) for _, row in self._rows(METRICS) if all(map(_is_number, row.values()))]
+        return [renamed.metrics(row) for _, row in self._rows(METRICS_FILE) if all(map(_is_number, row.values()))]
 
     def truncate_metrics(self, step: int) -> None:
         """Take the rows after the step out of metrics.jsonl and histograms.jsonl, and torn ones: a resumed run writes them
         again."""
-        for name in (METRICS, HISTOGRAMS):
+        for name in (METRICS_FILE, HISTOGRAMS_FILE):
             kept = b"".join(line for line, row in self._rows(name) if not _later(row.get("step"), step))
             path = self.path / name
             if path.exists() and path.stat().st_size != len(kept):
@@ -205,7 +205,7 @@ class Run:
 
     def _sync_metrics(self) -> None:
         """Make the metrics durable: a checkpoint must not outlive the rows that came before it."""
-        for path in (self.path / METRICS, self.path / HISTOGRAMS):
+        for path in (self.path / METRICS_FILE, self.path / HISTOGRAMS_FILE):
             if path.exists():
                 with files.explained(path, 0):
                     descriptor = open_guarded(path, os.O_RDWR)

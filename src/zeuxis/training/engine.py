@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import torch
@@ -128,22 +129,14 @@ def train(
     """
     state = resume or State.start(model)
     watch = FiniteCheck(eager=model.device.type == "cpu")
+    play = partial(train_step, model, state.optimizers, micro_batches=micro_batches, precision=precision)
     while state.clock.step < steps:
-        clock = state.clock
+        clock, values = state.clock, Values()
         batch = data.batch(clock.images, batch_size)
         _seed(hash_seed(seed, clock.step), model.device)
         with Using(kernels) if kernels else contextlib.nullcontext():
-            state.values = {}
-            report = train_step(
-                model,
-                state.optimizers,
-                batch,
-                clock,
-                micro_batches=micro_batches,
-                precision=precision,
-                values=state.values,
-            )
-        state.clock = Clock(clock.step + 1, clock.images + batch_size)
+            report = play(batch, clock, values=values)
+        state.clock, state.values = Clock(clock.step + 1, clock.images + batch_size), values
         update_average(state.average, model, average_weight(state.clock, batch_size, ema_half_life))
         watch.see(clock.step, report)
         state.add(report)

@@ -28,7 +28,7 @@ def of(values: Mapping[str, Sequence[Tensor]]) -> dict[str, Any]:
     return {name: _histogram(numbers, *ranges[name]) for name, numbers in found.items() if len(numbers)}
 
 
-def checked(value: Any) -> dict[str, Any]:
+def checked_rows(value: Any) -> dict[str, Any]:
     """Histograms as `of` gives them, from a file; `ValueError` where it is something else."""
     if not isinstance(value, dict) or len(value) > _MOST or not all(map(_is_histogram, value.values())):
         raise ValueError(f"histograms is {quote(value)}, expected a range and {BINS} counts for each name")

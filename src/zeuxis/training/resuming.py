@@ -54,7 +54,7 @@ def take_up(run: Run, recipe: Recipe, family: type[Model], display: Display) -> 
         state.restore(checkpoint.tensors, checkpoint.state)
         Budget(recipe.settings).resumed(checkpoint.state)
         settled = _checked(checkpoint, batch_size)
-        owed = histograms.checked(checkpoint.state.get("histograms", {}))
+        owed = histograms.checked_rows(checkpoint.state.get("histograms", {}))
     except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
         raise UsageError(f"{checkpoint.path}: {_misfit(error)}") from None
     return Resumed(state, checkpoint, settled, owed)

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from zeuxis.io import files
 
-Row = TypeVar("Row")
+_Row = TypeVar("_Row")
 
 PART = 1 << 20  # bytes that one step reads
 LONGEST = 1 << 16  # bytes of a line; longer ones are passed over
@@ -75,15 +75,15 @@ class GrowingLines:
             start += len(line) + 1
 
 
-class Thinned(Generic[Row]):
+class Thinned(Generic[_Row]):
     """Rows of which at most `most` are kept: where there are more, every second, then every fourth."""
 
     def __init__(self, most: int = MOST_ROWS) -> None:
-        self.rows: list[Row] = []
+        self.rows: list[_Row] = []
         self.epoch = 0  # changes where rows before the newest were taken out
         self._most, self._every, self._seen = most, 1, 0
 
-    def add(self, row: Row) -> None:
+    def add(self, row: _Row) -> None:
         """Take a row in, or pass it over."""
         if self._seen % self._every == 0:
             self.rows.append(row)

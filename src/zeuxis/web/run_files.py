@@ -18,7 +18,7 @@ from zeuxis.errors import UsageError
 from zeuxis.escaping import printable
 from zeuxis.io import files
 from zeuxis.io.parsing import parse_json
-from zeuxis.storage import HISTOGRAMS, METRICS, Run
+from zeuxis.storage import HISTOGRAMS_FILE, METRICS_FILE, Run
 from zeuxis.training import config, diagnostics, histograms
 from zeuxis.training.config import Recipe
 from zeuxis.web.growing import GrowingLines, Sheets, Thinned
@@ -32,7 +32,7 @@ _MOST_STEP = 10**12
 _SURE = 2.0  # seconds of log that a pace needs
 _STALE = 2.0  # seconds after which is asked again whether somebody trains
 
-Row = dict[str, float]
+_Row = dict[str, float]
 
 
 class Pace(NamedTuple):
@@ -47,12 +47,12 @@ class RunFiles:
 
     def __init__(self, run: Run) -> None:
         self.run, self.sheets = run, Sheets(run.path)
-        self.metrics: Thinned[Row] = Thinned()
-        self.evaluations: Thinned[Row] = Thinned()
+        self.metrics: Thinned[_Row] = Thinned()
+        self.evaluations: Thinned[_Row] = Thinned()
         self.answers: Thinned[tuple[int, int]] = Thinned()  # step, offset in the file
         self.names: list[str] = []  # of metrics, in the order in which they came
-        self.newest: deque[Row] = deque(maxlen=100)
-        self._rows, self._answers = GrowingLines(run.path / METRICS), GrowingLines(run.path / HISTOGRAMS)
+        self.newest: deque[_Row] = deque(maxlen=100)
+        self._rows, self._answers = GrowingLines(run.path / METRICS_FILE), GrowingLines(run.path / HISTOGRAMS_FILE)
         self._live, self._asked = False, -math.inf
 
     @property
@@ -69,13 +69,15 @@ class RunFiles:
     def _read_rows(self) -> bool:
         begun, lines = self._rows.begun, self._rows.more()
         if self._rows.begun != begun:
-            self.metrics.clear(), self.evaluations.clear(), self.newest.clear()
+            self.metrics.clear()
+            self.evaluations.clear()
+            self.newest.clear()
         for _, line in lines:
             if (row := _row(line)) is not None:
                 self._take(row)
         return bool(lines)
 
-    def _take(self, row: Row) -> None:
+    def _take(self, row: _Row) -> None:
         self.names += [name for name in row if name not in self.names and name not in ("step", "images")]
         del self.names[_MOST_NAMES:]
         self.metrics.add(row)
@@ -99,10 +101,10 @@ class RunFiles:
             return None
         at, offset = rows[max(0, bisect_right(rows, (step, math.inf)) - 1)]
         with contextlib.suppress(UsageError, ValueError):
-            row = parse_json(self._answers.at(offset), self.run.path / HISTOGRAMS)
+            row = parse_json(self._answers.at(offset), self.run.path / HISTOGRAMS_FILE)
             if isinstance(row, dict) and row.get("step") == at:
                 values = {name[:_NAME]: value for name, value in row.items() if name not in ("step", "images")}
-                return at, histograms.checked(values)
+                return at, histograms.checked_rows(values)
         return None
 
     @property
@@ -147,12 +149,14 @@ def seconds_left(recipe: Recipe, row: Mapping[str, float], pace: Pace) -> float 
     return max(0.0, min(lefts)) if lefts else None
 
 
-def _row(line: bytes) -> Row | None:
+def _row(line: bytes) -> _Row | None:
     """A row of metrics; None where it is something else. What was not finite is left out."""
     with contextlib.suppress(UsageError):
-        row = parse_json(line, METRICS)
+        row = parse_json(line, METRICS_FILE)
         if isinstance(row, dict) and all(value is None or _is_number(value) for value in row.values()):
-            named = renamed.metrics({name: value for name, value in row.items() if value is not None and len(name) <= _NAME})
+            named = renamed.metrics(
+                {name: value for name, value in row.items() if value is not None and len(name) <= _NAME}
+            )
             if _is_step(named.get("step")) and _is_step(named.get("images")):
                 return named
     return None
