@@ -13,7 +13,8 @@ from zeuxis.io import files
 
 _Row = TypeVar("_Row")
 
-PART = 1 << 20  # bytes that one step reads
+PART = 1 << 20  # bytes that are read at once
+_PARTS = 8  # that one step reads of a line that is too long
 LONGEST = 1 << 16  # bytes of a line; longer ones are passed over
 MOST_ROWS = 2000  # that are kept of a file, evenly spaced
 MOST_SHEETS = 2000  # of a kind
@@ -37,10 +38,14 @@ class GrowingLines:
 
         `UsageError` where the file is a link, or no regular file.
         """
-        found: list[tuple[int, bytes]] = []
-        while not found and (data := self._read()):
-            found = [*self._lines(data)]
-        return found
+        at = -1
+        for _ in range(_PARTS):
+            if not (data := self._read()) or self._offset == at:  # it stays at a torn line
+                break
+            at = self._offset
+            if found := [*self._lines(data)]:
+                return found
+        return []
 
     def at(self, offset: int) -> bytes:
         """The line that begins at an offset."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zeuxis.web import latents
+from zeuxis.web import evaluation, latents, runs
 from zeuxis.web.clients import Client
 from zeuxis.web.requests import Request, Steps
 from zeuxis.web.served import Served
@@ -14,10 +14,19 @@ Operation = Callable[[Served, Client, Request], Steps]
 OPERATIONS: dict[str, Operation] = {
     "decode": latents.answer_decode,
     "prior": latents.answer_prior,
+    "run.state": runs.answer_state,
+    "run.follow": runs.answer_follow,
+    "run.sheet": runs.answer_sheet,
+    "run.answers": runs.answer_answers,
+    "run.game": runs.answer_game,
+    "evaluate.history": evaluation.answer_history,
+    "evaluate.nearest": evaluation.answer_nearest,
 }
 # These read files only: a thread of their own runs them, so that a run's state never waits for the model.
-FILES_ONLY: frozenset[str] = frozenset()
+FILES_ONLY: frozenset[str] = frozenset(
+    {"run.state", "run.follow", "run.sheet", "run.answers", "run.game", "evaluate.history"}
+)
 # These compute for seconds, and their answers are kept: a third thread runs them.
-IN_BACKGROUND: frozenset[str] = frozenset()
+IN_BACKGROUND: frozenset[str] = frozenset({"evaluate.nearest"})
 REQUEST_BYTES = 1 << 20  # of a request
 MORE_BYTES: dict[str, int] = {}  # of the operations that take larger ones

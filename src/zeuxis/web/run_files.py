@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import math
 import re
+import stat
 import time
 from bisect import bisect_right
 from collections import deque
@@ -187,10 +188,12 @@ def _logged(path: Path) -> Iterator[tuple[float, int | None]]:
 
 def _in_use(path: Path) -> bool:
     """Whether another process writes the run."""
-    if (path / ".lock").is_symlink():
-        return False
     try:
+        if not stat.S_ISREG((path / ".lock").lstat().st_mode):
+            return False
         with files.unlocked(path, wait=0.0):
             return False
+    except OSError:
+        return False  # nobody ever did
     except UsageError:
         return True
