@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from zeuxis.explore import arithmetic, directions, paths
+from zeuxis.explore import arithmetic, atlas, directions, paths
+from zeuxis.mixtures import Mixture, mix_latents
 
 HERE = Path(__file__).parent / "page"
 PAGE = Path(__file__).parent.parent / "src" / "zeuxis" / "web" / "page"
@@ -96,6 +97,30 @@ def arithmetic_vectors() -> list[dict]:
     return found
 
 
+class NormalSpace:
+    """The latent space of a normal prior, with the mixture of a Gaussian prior or another."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, mixture: Mixture) -> None:
+        self.mixture = mixture
+
+    def prior(self, seeds):
+        return torch.stack([drawn(seed, 24) for seed in seeds])
+
+    def mix(self, latents, weights):
+        return mix_latents(latents, weights, self.mixture)
+
+
+def atlas_vectors() -> list[dict]:
+    places = [(0.0, 0.0), (-2.0, 1.0), (0.5, 0.0), (0.25, -3.75), (-1.1, 2.6), (1000.3, -7.0)]
+    return [
+        {"x": x, "y": y, "mixture": mixture, "numbers": atlas.atlas_latents(NormalSpace(mixture), [(x, y)])[0].tolist()}
+        for x, y in places
+        for mixture in MIXTURES
+    ]
+
+
 @pytest.fixture(scope="module")
 def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What PyTorch and `zeuxis.explore` give, for the browser's functions to equal."""
@@ -107,6 +132,10 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "loops": loop_vectors(),
         "moved": moved_vectors(),
         "arithmetic": arithmetic_vectors(),
+        "atlas": atlas_vectors(),
+        "places": [
+            {"seed": seed, "place": atlas.place_of(seed)} for seed in (*range(50), 2**31, 67108863**2 - 1, 2**53 - 1)
+        ],
         "deviation": {"latents": many.tolist(), "numbers": many.std(0).tolist()},
     }
     path = tmp_path_factory.mktemp("page") / "vectors.json"

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from zeuxis.adversarial import adam
 from zeuxis.likelihood import Likelihoods, LikelihoodScore, silent
+from zeuxis.mixtures import mix_latents
 from zeuxis.model import (
     Batch,
     Clock,
@@ -508,6 +509,27 @@ class ByOrder(Sound):
 class Mixes(Sound):
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return super().decode(z + torch.randn_like(z))
+
+
+@broken("mixtures_are_draws_of_the_prior", 'a mean .* from that of prior; try mixture = "sum"')
+class BitsByNorm(Sound):
+    def prior(self, seeds: Sequence[int]) -> Tensor:
+        return (super().prior(seeds) > 0).float()
+
+
+@broken(
+    "mixtures_are_draws_of_the_prior",
+    r"0\.4\d times the standard deviation of prior; scale the weights of mix to norm 1",
+)
+class Averages(Sound):
+    def mix(self, latents: Tensor, weights: Tensor) -> Tensor:
+        return mix_latents(latents, weights, "sum")
+
+
+@broken("mixtures_are_draws_of_the_prior", "mix of one latent with weight 1 is another latent")
+class MixesInHalf(Sound):
+    def mix(self, latents: Tensor, weights: Tensor) -> Tensor:
+        return super().mix(latents, weights).half().float()
 
 
 @broken("encode_gives_latents", r"encode gives the shape \(3, 1\); expected that of prior, \(3, 4\)")

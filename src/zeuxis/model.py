@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, get_type_hints
+from typing import Any, ClassVar, Literal, get_type_hints
 
 import safetensors.torch
 import torch
@@ -16,9 +16,11 @@ from torch.optim import Optimizer
 
 from zeuxis import registry
 from zeuxis.errors import UsageError
+from zeuxis.game import Batch, Clock, Turn
 from zeuxis.io import files
 from zeuxis.io.paths import expanded
 from zeuxis.likelihood import HasLikelihood
+from zeuxis.mixtures import Mixture, mix_latents
 from zeuxis.options import ResizeMode, checked, checked_options, derived, option, options_of
 
 __all__ = [
@@ -37,26 +39,6 @@ __all__ = [
     "option",
     "options_of",
 ]
-
-
-class Batch(NamedTuple):
-    """A training batch; `Model.needs` names the columns that the losses read."""
-
-    image: Tensor  # n c h w, in [-1, 1]: what it should make
-    source: Tensor | None = None  # n c h w: what it is given (translation, super-resolution)
-    label: Tensor | None = None  # n, a class; or n k, attributes in {0, 1}
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Training progress: steps done, and images seen."""
-
-    step: int = 0
-    images: int = 0
-
-
-# A player and its loss as named terms. The player None only reports: scalars, or values for each image (n ...).
-Turn = tuple[str | None, dict[str, Tensor]]
 
 
 @dataclass(eq=False)
@@ -164,6 +146,10 @@ class Latent(Model):
 
     latent_dim: int = option(100, "dimension of the latent space", low=1, high=65536)
 
+    mixture: ClassVar[Mixture] = (
+        "norm"  # how the weights of a mixture are scaled: "norm" for a Gaussian prior, else "sum"
+    )
+
     @property
     def decode_nfe(self) -> int:
         """Network function evaluations (NFE) of `decode`; evaluations use fewer images where it is high."""
@@ -173,6 +159,10 @@ class Latent(Model):
         """Latents for the seeds (n latent_dim), drawn on the CPU so that a seed means one latent on every device."""
         rows = [torch.randn(self.latent_dim, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.stack(rows).to(self.device)
+
+    def mix(self, latents: Tensor, weights: Tensor) -> Tensor:
+        """Mixtures (n ...) of latents (n k ...), with weights (n k) that are scaled so that the prior keeps its mean."""
+        return mix_latents(latents, weights, self.mixture)
 
     @abstractmethod
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:

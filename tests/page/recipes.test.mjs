@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { animated, chunks } from "zeuxis/animation.js";
 import { placeOf } from "zeuxis/atlas.js";
 import { interpolated, moved, toNorm } from "zeuxis/latent.js";
 import { latentText, packed, textLatent, unpacked } from "zeuxis/link.js";
@@ -79,4 +80,15 @@ test("a prior that failed is asked again", async () => {
   await assert.rejects(latents([5]), /gone/);
   broken = false;
   assert.deepEqual(await latents([5]), [Float32Array.of(5)]);
+});
+
+test("an animated WebP is a RIFF file with a frame for each still", () => {
+  const still = Uint8Array.of(...Buffer.from("RIFF\x10\0\0\0WEBPVP8 \x03\0\0\0abc\0", "latin1"));
+  const file = animated([still, still], 300, 20, 50), found = chunks(file);
+  assert.deepEqual(found.map(({ tag }) => tag), ["VP8X", "ANIM", "ANMF", "ANMF"]);
+  assert.equal(found.at(-1).end, file.length);
+  assert.equal(new DataView(file.buffer).getUint32(4, true), file.length - 8);
+  const frame = file.subarray(found[2].start + 8, found[2].end);
+  assert.deepEqual([...frame.subarray(6, 15)], [43, 1, 0, 19, 0, 0, 50, 0, 0]);
+  assert.equal(Buffer.from(frame.subarray(16, 20)).toString("latin1"), "VP8 ");
 });

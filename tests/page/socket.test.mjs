@@ -4,7 +4,7 @@ import test from "node:test";
 
 import { Channel } from "zeuxis/channel.js";
 import { answer, frame, unframed } from "zeuxis/frames.js";
-import { newest } from "zeuxis/lanes.js";
+import { Newest } from "zeuxis/lanes.js";
 
 globalThis.ImageData = class {
   constructor(width, height) {
@@ -52,7 +52,7 @@ test("pictures of one, three and four channels, and the numbers behind them", as
 });
 
 test("in a lane the newest wins, and those between get null", async () => {
-  const lane = newest(), began = [], ends = [];
+  const queue = new Newest(), lane = (run) => queue.do(run), began = [], ends = [];
   const job = (name) => () => new Promise((done) => { began.push(name); ends.push(() => done(name)); });
   const results = [lane(job("a")), lane(job("b")), lane(job("c"))];
   ends[0]();
@@ -65,7 +65,7 @@ test("in a lane the newest wins, and those between get null", async () => {
 });
 
 test("a lane goes on after an error", async () => {
-  const lane = newest();
+  const queue = new Newest(), lane = (run) => queue.do(run);
   await assert.rejects(lane(() => Promise.reject(new Error("broken"))), /broken/);
   assert.equal(await lane(async () => 5), 5);
 });

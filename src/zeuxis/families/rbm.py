@@ -56,6 +56,7 @@ class RBM(Encoder, HasLikelihood):
     min_beta: float = option(0.8, "smallest inverse temperature of parallel tempering", low=0, high=1, at_sampling=True)
 
     batch_size = 64
+    mixture = "sum"  # of hidden states: p(h)
 
     def build(self) -> None:
         pixels = self.channels * self.size**2

@@ -49,6 +49,7 @@ CHECKS: tuple[tuple[Check, type[Any]], ...] = (
     (learning.chosen_kernels_change_nothing, Model),
     (learning.schedule_breakpoints_are_complete, Model),
     (abilities.an_image_depends_on_its_seed_alone, Latent),
+    (abilities.mixtures_are_draws_of_the_prior, Latent),
     (abilities.encode_gives_latents, Encoder),
     (abilities.synthesize_agrees_with_decode, StyleBased),
     (abilities.likelihood_scores_are_finite, HasLikelihood),

@@ -14,7 +14,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from zeuxis.web.clients import LATER, MALFORMED, POLICY, Client
 from zeuxis.web.operations import FILES_ONLY, IN_BACKGROUND, MORE_BYTES, OPERATIONS, REQUEST_BYTES
@@ -25,6 +25,7 @@ from zeuxis.web.served import Served
 from zeuxis.web.worker import Job, Worker
 
 MOST_CLIENTS = 16
+_FAREWELL = 5.0  # seconds for a client to read what it asked for before its malformed message
 PAGE = Path(__file__).parent / "page"
 _KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -76,6 +77,10 @@ class Application:
     @contextlib.asynccontextmanager
     async def _life(self, app: Starlette) -> AsyncIterator[None]:
         yield
+        self.end()
+
+    def end(self) -> None:
+        """End the threads, each after the step it is at."""
         for worker in self._workers.values():
             worker.end()
 
@@ -89,16 +94,16 @@ class Application:
         return JSONResponse({"version": 1, "models": [each.info for each in self.served]})
 
     async def _socket(self, socket: WebSocket) -> None:
-        headers = socket.headers
-        ours = self.door.from_here(headers.get("host"), headers.get("origin"))
-        if not ours or not self.door.opens(socket.query_params.get("key")):
+        hosts, origins = (socket.headers.getlist(name) for name in ("host", "origin"))
+        if not self.door.is_ours(hosts, origins) or not self.door.opens(socket.query_params.get("key")):
             await socket.close(POLICY)  # before it is accepted: the handshake fails
             return
-        await socket.accept()
-        if len(self.clients) >= MOST_CLIENTS:
-            await socket.close(LATER)
-            return
-        await self._serve(socket)
+        with contextlib.suppress(WebSocketDisconnect):  # it has left already
+            await socket.accept()
+            if len(self.clients) < MOST_CLIENTS:
+                await self._serve(socket)
+            else:
+                await socket.close(LATER)
 
     async def _serve(self, socket: WebSocket) -> None:
         """Talk to a client until it leaves; one that leaves is no error."""
@@ -111,7 +116,7 @@ class Application:
                 await client.room()
         except BadRequest:
             client.close(MALFORMED)
-            await asyncio.wait([sender])
+            await asyncio.wait([sender], timeout=_FAREWELL)
         finally:
             self.clients.discard(client)
             client.gone = True
@@ -174,7 +179,6 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", []), *self._headers]}
             await send(message)
 
-        hosts = [value for name, value in scope["headers"] if name == b"host"]
-        known = len(hosts) == 1 and self._door.knows(hosts[0].decode("latin-1"))
-        app = self._app if known else Response("this server has another name", 400)
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        app = self._app if self._door.knows(hosts) else Response("this server has another name", 400)
         await app(scope, receive, with_headers)

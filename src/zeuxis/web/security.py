@@ -8,7 +8,7 @@ import ipaddress
 import re
 import secrets
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -37,15 +37,13 @@ class Door:
         hosts = frozenset(f"{name}{suffix}".lower() for name in names for suffix in ports)
         return cls(hosts, secrets.token_urlsafe(16) if beyond else "")
 
-    def knows(self, host: str | None) -> bool:
-        """Whether a request's Host is one of ours: a foreign name may lead here by DNS rebinding."""
-        return host is not None and host.lower() in self.hosts
+    def knows(self, hosts: Sequence[str]) -> bool:
+        """Whether a request's Host headers are one, and ours: a foreign name may lead here by DNS rebinding."""
+        return len(hosts) == 1 and hosts[0].lower() in self.hosts
 
-    def from_here(self, host: str | None, origin: str | None) -> bool:
-        """Whether a socket is opened by our own page: its Origin is the host that it addresses."""
-        return (
-            self.knows(host) and host is not None and origin is not None and origin.lower() == f"http://{host.lower()}"
-        )
+    def is_ours(self, hosts: Sequence[str], origins: Sequence[str]) -> bool:
+        """Whether a socket is opened by our own page: its one Origin is the host that it addresses."""
+        return self.knows(hosts) and [origin.lower() for origin in origins] == [f"http://{hosts[0].lower()}"]
 
     def opens(self, key: str | None) -> bool:
         """Whether the key is right, or none is needed; the comparison takes the same time for any."""

@@ -105,7 +105,7 @@ def _latent(model: Model, space: Space | None, shape: tuple[int, ...]) -> Mappin
         "shape": list(shape),
         "space": "w" if isinstance(space, StyleSpace) else "z",
         "prior": "normal" if plain else "server",
-        "mixture": "sum" if isinstance(space, StyleSpace) else "norm",
+        "mixture": space.mixture,
         "length": round(math.sqrt(math.prod(shape)) if plain else float(squares.mean().sqrt()), 4),
     }
 

@@ -22,6 +22,7 @@ from zeuxis.web.served import Served
 
 PORT = 8765
 _TRIED = 20  # ports, where nobody asks for one
+_MOST_CONNECTIONS = 200  # open at once; each has at most one task
 _GRACE = 2  # seconds that open requests may still take at the end
 
 
@@ -85,6 +86,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         ws_max_size=max(REQUEST_BYTES, *MORE_BYTES.values(), 0),
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=_GRACE,
+        limit_concurrency=_MOST_CONNECTIONS,
     )
 
 
@@ -108,5 +110,5 @@ def _log_in_lines() -> None:
     for name in ("uvicorn", "uvicorn.error", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], False
-        logger.setLevel(logging.WARNING)
+        logger.setLevel(logging.ERROR)  # below it: what clients do wrong
         logger.addHandler(_Lines())

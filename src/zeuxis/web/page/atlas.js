@@ -24,8 +24,9 @@ export function seedAt(x, y) {
  * @returns {[number, number]} */
 export function placeOf(seed) {
   if (seed === 0) return [0, 0];
-  let ring = Math.ceil((Math.sqrt(seed + 1) - 1) / 2);
-  if ((2 * ring - 1) ** 2 > seed) ring -= 1; // the square root of a large seed is rounded
+  let root = Math.floor(Math.sqrt(seed));
+  if (root * root > seed) root -= 1; // of a large seed the root is rounded
+  const ring = Math.floor((root + 1) / 2);
   const side = 2 * ring, k = seed - (2 * ring - 1) ** 2, done = k % side;
   switch (Math.floor(k / side)) {
     case 0: return [ring, ring - done];

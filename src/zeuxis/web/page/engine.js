@@ -1,7 +1,7 @@
 // The engine that is a server: requests by lane over one socket, and streams.
 
 import { Channel } from "zeuxis/channel.js";
-import { newest } from "zeuxis/lanes.js";
+import { Newest } from "zeuxis/lanes.js";
 import { latentsOfSeeds } from "zeuxis/priors.js";
 
 /** @typedef {import("zeuxis/frames.js").Answer} Answer */
@@ -29,6 +29,7 @@ import { latentsOfSeeds } from "zeuxis/priors.js";
  * @property {string} card */
 
 /** @typedef {object} Lane
+ * @property {boolean} busy whether a request is under way
  * @property {(z: Float32Array, n: number, options?: DecodeOptions) => Promise<ImageData[] | null>} decode
  * @property {(op: string, fields?: object, payload?: ArrayBufferView | null) => Promise<Answer | null>} ask
  * @property {(op: string, fields: object, payload: ArrayBufferView | null, each: (answer: Answer) => void) => Promise<void>} stream */
@@ -39,6 +40,7 @@ import { latentsOfSeeds } from "zeuxis/priors.js";
  * @property {EventTarget} heard "open" and "closed": the socket
  * @property {Record<string, number[]>} rounds the last round trips of each lane, in ms
  * @property {(name: string) => Lane} lane
+ * @property {() => Lane[]} lanes all that were used
  * @property {(seeds: number[], model?: number) => Promise<Float32Array[]>} latents */
 
 /** The engine of the server that this page comes from.
@@ -59,6 +61,7 @@ export async function connect() {
       if (!found) lanes.set(name, (found = lane(channel, name, (ms) => note(rounds, name, ms))));
       return found;
     },
+    lanes: () => [...lanes.values()],
     latents: (seeds, model = 0) => priors[model](seeds),
   };
 }
@@ -69,12 +72,12 @@ export async function connect() {
  * @param {(ms: number) => void} measured
  * @returns {Lane} */
 function lane(channel, name, measured) {
-  const queue = newest();
+  const queue = new Newest();
   let running = 0; // the id of a stream
   /** @type {Lane["ask"]} */
   const ask = (op, fields = {}, payload = null) => {
     channel.forget(running);
-    return queue(async () => {
+    return queue.do(async () => {
       const began = performance.now();
       const said = await channel.send({ op, model: 0, lane: name, ...fields }, payload).answered;
       measured(performance.now() - began);
@@ -82,6 +85,7 @@ function lane(channel, name, measured) {
     });
   };
   return {
+    get busy() { return queue.busy; },
     ask,
     async decode(z, n, { op = "decode", ...fields } = {}) {
       return (await ask(op, { n, ...fields }, z))?.pictures ?? null;

@@ -3,24 +3,32 @@
 /** @template T
  * @typedef {{run: () => Promise<T>, done: (result: T | null) => void, failed: (error: unknown) => void}} Job */
 
-/** A lane as a function of jobs. A job's promise resolves to null where a newer job took its place.
- * @returns {<T>(run: () => Promise<T>) => Promise<T | null>} */
-export function newest() {
-  let busy = false, next = /** @type {Job<any> | null} */ (null);
+/** A queue in which the newest job waits. */
+export class Newest {
+  busy = false;
+  next = /** @type {Job<any> | null} */ (null);
+
+  /** What a job gives; null where a newer one took its place.
+   * @template T
+   * @param {() => Promise<T>} run
+   * @returns {Promise<T | null>} */
+  do(run) {
+    return new Promise((done, failed) => {
+      const job = { run, done, failed };
+      if (!this.busy) return void this.work(job);
+      this.next?.done(null);
+      this.next = job;
+    });
+  }
+
   /** @param {Job<any>} first */
-  const work = async (first) => {
-    busy = true;
+  async work(first) {
+    this.busy = true;
     for (let job = /** @type {Job<any> | null} */ (first); job; ) {
       await job.run().then(job.done, job.failed);
-      job = next;
-      next = null;
+      job = this.next;
+      this.next = null;
     }
-    busy = false;
-  };
-  return (run) => new Promise((done, failed) => {
-    const job = { run, done, failed };
-    if (!busy) return void work(job);
-    next?.done(null);
-    next = job;
-  });
+    this.busy = false;
+  }
 }

@@ -19,6 +19,7 @@ export class Page {
     this.rough = this.info.capabilities.includes("diffusion");
     this.hand = /** @type {Recipe | null} */ (null);
     this.kept = /** @type {Recipe[]} */ ([]);
+    this.walls = /** @type {import("zeuxis/wall.js").Wall[]} */ ([]); // for whoever measures or drives the page
     this.events = new EventTarget();
     this.space = this.info.latent && new LatentSpace(this.info.latent, engine.latents, (name, from) => this.directions.step(name, from));
     this.directions = new Directions(engine, (recipe) => this.latent(recipe));

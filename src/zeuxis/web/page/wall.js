@@ -42,7 +42,6 @@ export class Wall {
     this.colours = { wall: "", paper: "", ink: "" };
     this.font = "";
     this.frame = 0;
-    this.restyle();
     new ResizeObserver(() => this.resize()).observe(canvas);
     listen(this);
   }
@@ -58,6 +57,7 @@ export class Wall {
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
     this.tiles.side = Math.round(this.tile * ratio);
+    this.restyle();
     this.changed();
     this.paint(performance.now()); // a canvas that was resized is blank until the next frame
   }

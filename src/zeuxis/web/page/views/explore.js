@@ -55,6 +55,7 @@ class Explore {
     this.bar = this.controls();
     this.edges = ["left", "right", "top", "bottom"].map((side) => make("span", { className: `edge ${side}`, hidden: true }));
     this.wall = this.walled();
+    page.walls.push(this.wall);
     root.classList.add("explore");
     root.append(...Object.values(this.parts));
     this.axes = mountAxes(this.bar.axes, page, () => this.mode === "around" && this.chart());
@@ -87,7 +88,9 @@ class Explore {
     const mode = (/** @type {string} */ text, /** @type {() => void} */ onclick) => make("button", { textContent: text, role: "radio", onclick });
     const modes = [mode("All seeds", () => this.turn("atlas")), mode("Around this one", () => this.turn("around"))];
     const choice = make("div", { className: "choice", role: "radiogroup", "aria-label": "What the wall shows" }, ...modes);
-    choice.onkeydown = ({ key }) => key.startsWith("Arrow") && this.turn(this.mode === "atlas" ? "around" : "atlas", true);
+    choice.onkeydown = ({ key }) => {
+      if (key.startsWith("Arrow")) this.turn(this.mode === "atlas" ? "around" : "atlas", true);
+    };
     const axes = make("span", { className: "axes", hidden: true });
     const seed = make("input", { id: "seed", inputMode: "numeric", size: 6, value: "0", autocomplete: "off" });
     const find = make("form", { className: "find" }, make("label", { htmlFor: "seed", textContent: "Seed" }), seed);
