@@ -82,7 +82,9 @@ def opened(link: str, **headers: str | None) -> Iterator[Page]:
     """A socket to the server of a link; `Origin` and `Host` as a browser sends them, unless given."""
     address, _, query = link.removeprefix("http://").partition("/")
     url = f"ws://{address}/api/socket{query}"
-    with connect(url, origin=headers.get("origin", f"http://{address}"), compression=None, max_size=None) as socket:  # type: ignore[arg-type]
+    with connect(
+        url, origin=headers.get("origin", f"http://{address}"), compression=None, max_size=None, ping_interval=None
+    ) as socket:  # type: ignore[arg-type]
         yield Page(socket)
 
 

@@ -121,7 +121,7 @@ class Application:
             self.clients.discard(client)
             client.gone = True
             for worker in self._workers.values():
-                worker.drop(client)
+                worker.look()
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
 

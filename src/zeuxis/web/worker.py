@@ -60,13 +60,8 @@ class Worker:
             self._waiting.append(job)
             self._changed.notify()
 
-    def drop(self, client: Client) -> None:
-        """Take a client's jobs out of the queue, as it has gone; one that runs ends at its next step."""
-        with self._changed:
-            self._waiting = [job for job in self._waiting if job.client is not client]
-
     def look(self) -> None:
-        """Look for a job again: a client has read its answers."""
+        """Look for a job again: a client has read its answers, or has gone."""
         with self._changed:
             self._changed.notify()
 
@@ -84,13 +79,14 @@ class Worker:
                 self.submit(job)
             else:
                 job.client.finish(job)
+            del job  # with its request, which may hold a photograph
 
     def _next(self) -> Job | None:
         """The job whose turn it is; None at the end."""
         with self._changed:
             while not self._ended:
                 now = time.monotonic()
-                ready = [job for job in self._waiting if job.client.keeps_up and job.not_before <= now]
+                ready = [job for job in self._waiting if _is_ready(job, now)]
                 if ready:
                     turn = next(self._turns)
                     job = min(ready, key=_age if turn % _OLDEST_EVERY == 0 else _place)
@@ -137,6 +133,11 @@ def _advance(job: Job) -> bool:
             _answer(job, found, done=False)
     job.not_before = time.monotonic() + found if isinstance(found, float | int) else 0.0
     return True
+
+
+def _is_ready(job: Job, now: float) -> bool:
+    """Whether a job may have its turn; one of a client that has gone ends in it."""
+    return job.client.gone or (job.client.keeps_up and job.not_before <= now)
 
 
 def _age(job: Job) -> int:
