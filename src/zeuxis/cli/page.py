@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import webbrowser
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -31,6 +31,10 @@ def explore_command(
         str, Parameter(help="address to listen on; beyond this machine the link holds a key")
     ] = "127.0.0.1",
     no_browser: Annotated[bool, Parameter(help="print the link, and open no browser", negative=())] = False,
+    engine: Annotated[
+        Literal["auto", "torch"],
+        Parameter(help="what draws; auto: onnxruntime on a CPU where it is installed, else torch"),
+    ] = "auto",
     device: sampling.Place = "auto",
     family: sampling.Code = None,
 ) -> None:
@@ -53,7 +57,7 @@ def explore_command(
                 # Beside the server, as a browser may keep whoever starts it waiting.
                 threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
 
-        serve_page(served, listening, host, told)
+        serve_page(served, listening, host, told, engine=engine)
 
 
 def _has_display() -> bool:

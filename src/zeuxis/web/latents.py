@@ -17,9 +17,9 @@ def answer_decode(served: Served, client: Client, request: Request) -> Steps:
     engine, model = served.drawn_by, served.model
     if request.word("space", ("z", "w", "page"), default="page") == "z" and isinstance(model, StyleBased):
         z = request.latents(tuple(model.prior([0]).shape[1:]))
-        yield Reply(pictures=engine.decode(model.mapping(z.to(model.device))))
+        yield Reply({"engine": engine.name}, engine.decode(model.mapping(z.to(model.device))))
         return
-    yield Reply(pictures=engine.decode(request.latents(served.shape)))
+    yield Reply({"engine": engine.name}, engine.decode(request.latents(served.shape)))
 
 
 def answer_prior(served: Served, client: Client, request: Request) -> Steps:
@@ -29,3 +29,8 @@ def answer_prior(served: Served, client: Client, request: Request) -> Steps:
         api.latent(served.model)
         raise UsageError(f"{served.name} has no latents")
     yield Reply(numbers=served.space.prior(seeds).cpu())
+
+
+def answer_engine(served: Served, client: Client, request: Request) -> Steps:
+    """What draws just now: torch or onnxruntime."""
+    yield Reply({"engine": served.drawn_by.name})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zeuxis.web import evaluation, latents, runs
+from zeuxis.web import directions, evaluation, latents, runs
 from zeuxis.web.clients import Client
 from zeuxis.web.requests import Request, Steps
 from zeuxis.web.served import Served
@@ -21,12 +21,15 @@ OPERATIONS: dict[str, Operation] = {
     "run.game": runs.answer_game,
     "evaluate.history": evaluation.answer_history,
     "evaluate.nearest": evaluation.answer_nearest,
+    "engine": latents.answer_engine,
+    "directions": directions.answer_directions,
+    "local": directions.answer_local,
 }
 # These read files only: a thread of their own runs them, so that a run's state never waits for the model.
 FILES_ONLY: frozenset[str] = frozenset(
     {"run.state", "run.follow", "run.sheet", "run.answers", "run.game", "evaluate.history"}
 )
 # These compute for seconds, and their answers are kept: a third thread runs them.
-IN_BACKGROUND: frozenset[str] = frozenset({"evaluate.nearest"})
+IN_BACKGROUND: frozenset[str] = frozenset({"directions", "local", "evaluate.nearest"})
 REQUEST_BYTES = 1 << 20  # of a request
 MORE_BYTES: dict[str, int] = {}  # of the operations that take larger ones

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,25 @@ class Served:
     shape: tuple[int, ...]  # of a latent there
     run: Run | None
     data: DataSpec | None  # of the run
-    info: dict[str, Any]
+    folder: Path  # of the model
+    family: str | None  # named by the user, where it is one from outside
+    facts: dict[str, Any]
+    kept: dict[str, Any] = field(default_factory=dict)  # what took long to compute, by name
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What `/api/model` says of it, at this time."""
+        return {**self.facts, "engine": self.engine.name if self.engine else None}
+
+    @functools.cached_property
+    def spread(self) -> float:
+        """The mean standard deviation of the numbers of latents in the page's space."""
+        return float(self.space.prior(list(_LENGTHS)).flatten(1).std(0).mean()) if self.space else 0.0
+
+    @property
+    def passes(self) -> int:
+        """Network evaluations of a picture; 0 where there is no latent space."""
+        return self.model.decode_nfe if isinstance(self.model, Latent) else 0
 
     @property
     def drawn_by(self) -> Engine:
@@ -68,7 +87,7 @@ def open_served(path: str | Path, *, device: str = "auto", family: str | None = 
     shape = tuple(space.prior([0]).shape[1:]) if space else ()
     about = {**_described(model, run, name, folder), "latent": _latent(model, space, shape)}
     engine = TorchEngine(space) if space else None
-    return Served(model, name, engine, space, shape, run, loading.data_of(path), about)
+    return Served(model, name, engine, space, shape, run, loading.data_of(path), folder.resolve(), family, about)
 
 
 def page_space(model: Model) -> Space | None:

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.escaping import printable
 from zeuxis.web.app import Application
+from zeuxis.web.exports import EngineName, faster
 from zeuxis.web.operations import MORE_BYTES, REQUEST_BYTES
 from zeuxis.web.security import Door, is_loopback
 from zeuxis.web.served import Served
@@ -46,9 +47,16 @@ def listen(host: str, port: int | None) -> socket.socket:
     raise UsageError(f"cannot listen on {where} of {host!a}: {reason}; name another with --port or --host")
 
 
-def serve_page(served: Sequence[Served], listening: socket.socket, host: str, told: Callable[[str], None]) -> None:
+def serve_page(
+    served: Sequence[Served],
+    listening: socket.socket,
+    host: str,
+    told: Callable[[str], None],
+    *,
+    engine: EngineName = "auto",
+) -> None:
     """Serve until a signal ends it; `told` gets the link once the page can be opened."""
-    with running(served, listening, host) as (address, thread):
+    with running(served, listening, host) as (address, thread), faster(served, engine):
         told(address)
         while thread.is_alive():  # in short waits, as some systems interrupt no long one
             thread.join(0.5)
