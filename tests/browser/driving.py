@@ -24,8 +24,10 @@ PIXELS = """(selector) => [...document.querySelectorAll(selector)].filter((canva
 # Moves at each frame, inside the page: the driver's own delays are not part of it.
 MOVES = """async ([frames, held]) => {
   const wall = document.querySelector("canvas.wall"), box = wall.getBoundingClientRect();
-  const at = (type, k) => wall.dispatchEvent(new PointerEvent(type, { pointerId: 1, pointerType: "mouse", bubbles: true, buttons: held ? 1 : 0,
-    clientX: box.left + box.width * (0.5 + 0.35 * Math.cos(k / 20)), clientY: box.top + box.height * (0.5 + 0.35 * Math.sin(k / 13)) }));
+  const place = (k) => ({ clientX: box.left + box.width * (0.5 + 0.35 * Math.cos(k / 20)),
+    clientY: box.top + box.height * (0.5 + 0.35 * Math.sin(k / 13)) });
+  const form = { pointerId: 1, pointerType: "mouse", bubbles: true, buttons: held ? 1 : 0 };
+  const at = (type, k) => wall.dispatchEvent(new PointerEvent(type, { ...form, ...place(k) }));
   wall.setPointerCapture = () => {};
   if (held) at("pointerdown", 0);
   for (let k = 0; k < frames; k++) {

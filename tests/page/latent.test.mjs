@@ -52,7 +52,7 @@ test("arithmetic and its neighbours are those of zeuxis.explore.arithmetic", asy
     const space = new LatentSpace(info, async () => [], async () => spread);
     space.of = async (recipe) => drawn[recipe.seed];
     space.spread = async () => floats(spread);
-    for (const [i, term] of recipes.entries()) near(await space.average(term), averages[i]);
+    for (const [i, term] of recipes.entries()) near(await space.average(term), term.length > 1 ? averages[i] : terms[i][0]);
     for (let k = 0; k < 9; k++) near(await space.sum(recipes, k), neighbourhood[k]);
   }
 });

@@ -13,6 +13,7 @@ import { VIEWS } from "zeuxis/views.js";
  *   mount: (root: HTMLElement, page: Page) => Mounted}} View */
 
 const VERSION = 1; // of links
+const LOST = "The server does not answer; the page goes on when it does.";
 const WRITTEN = 250; // ms after the last change
 const KEPT_AT_FIRST = [0, 3, 8, 12, 20, 27];
 
@@ -27,11 +28,11 @@ export function start(engine) {
   dress(page, state.theme);
   head(page);
   page.kept = (Array.isArray(state.kept) ? state.kept.filter((/** @type {unknown} */ one) => isRecipe(one)) : null) ?? KEPT_AT_FIRST.map(ofSeed);
-  if (state.model && state.model !== page.info.hash) page.trouble("This link was made with another model; the same recipes look different here.");
+  if (state.model && state.model !== page.info.hash) page.trouble("This link was made with another model: here its recipes give other pictures.");
   const tabs = new Tabs(page, VIEWS.filter((view) => view.available(page.info, engine)), state);
   linked(page, tabs, state.theme);
-  engine.heard.addEventListener("closed", () => page.trouble("The server does not answer; this page goes on when it does."));
-  engine.heard.addEventListener("open", () => page.trouble(""));
+  engine.heard.addEventListener("closed", () => page.trouble(LOST));
+  engine.heard.addEventListener("open", () => $("trouble-text").textContent === LOST && page.trouble(""));
   return page;
 }
 
@@ -49,8 +50,10 @@ class Tabs {
     $("tabs").append(...views.map((view) => this.tab(view)));
     $("tabs").hidden = views.length < 2;
     $("tabs").onkeydown = (event) => this.key(event);
-    addEventListener("popstate", (event) => this.open(event.state?.tab ?? unpacked(location.hash)?.tab, false));
-    page.on("take", () => this.now !== "explore" && this.open("explore", true));
+    // A state that is not ours: somebody has put another link into the address.
+    addEventListener("popstate", (event) => (event.state ? this.open(event.state.tab, false) : location.reload()));
+    page.on("open", (id) => this.open(id, true));
+    page.on("mount", (id) => this.get(id));
     this.open(state.tab, false);
   }
 
@@ -76,7 +79,7 @@ class Tabs {
   /** @param {string | undefined} id
    * @param {boolean} push a step of the browser's history */
   open(id, push) {
-    const view = this.views.find((one) => one.id === id) ?? this.views[0];
+    const view = this.views.find((one) => one.id === id) ?? (this.now ? null : this.views[0]);
     if (!view || view.id === this.now) return;
     this.mounted.get(this.now)?.hide();
     this.now = view.id;
@@ -87,18 +90,20 @@ class Tabs {
       $(`view-${one.id}`).hidden = !chosen;
     }
     if (push) history.pushState({ tab: view.id }, "", location.href);
-    const mounted = this.mounted.get(view.id) ?? this.mount(view);
-    mounted.show();
+    this.get(view.id)?.show();
     this.page.tell("tab", view.id);
     this.page.remember();
   }
 
-  /** @param {View} view
-   * @returns {Mounted} */
-  mount(view) {
-    const mounted = view.mount($(`view-${view.id}`), this.page);
-    this.mounted.set(view.id, mounted);
-    if (this.states[view.id]) mounted.restore(this.states[view.id]);
+  /** A view, mounted at the first time.
+   * @param {string} id
+   * @returns {Mounted | undefined} */
+  get(id) {
+    const view = this.views.find((one) => one.id === id);
+    if (!view || this.mounted.has(id)) return this.mounted.get(id);
+    const mounted = view.mount($(`view-${id}`), this.page);
+    this.mounted.set(id, mounted);
+    if (this.states[id]) mounted.restore(this.states[id]);
     return mounted;
   }
 

@@ -74,6 +74,11 @@ export class Channel {
     return { id, answered };
   }
 
+  /** @param {number} id */
+  asks(id) {
+    return this.waiting.has(id);
+  }
+
   /** A stream that nobody looks at any more; its promise ends with an empty answer.
    * @param {number} id */
   forget(id) {

@@ -6,7 +6,8 @@ import { joined } from "zeuxis/space.js";
 /** @typedef {import("zeuxis/recipes.js").Recipe} Recipe */
 /** @typedef {(images: ImageData[], rough: boolean) => void} Shown */
 
-const ROUGH_STEPS = 4;
+/** What asks for a rough picture. */
+export const PREVIEW = { op: "decode.preview", steps: 4 };
 const STILL = 250; // ms without a newer request, after which a rough picture is replaced by the full one
 const BYTES = 900_000; // of latents in one request; the server takes a megabyte
 const MOST = 16;
@@ -24,16 +25,12 @@ export function painter(engine, name, rough) {
   const lane = engine.lane(name);
   let newest = 0;
   return async (z, n, shown) => {
-    const turn = ++newest;
-    if (rough) {
-      const first = await lane.decode(z, n, { op: "decode.preview", steps: ROUGH_STEPS });
-      if (!first) return;
-      shown(first, true);
-      await new Promise((go) => setTimeout(go, STILL));
-      if (turn !== newest) return;
-    }
-    const images = await lane.decode(z, n);
-    if (images) shown(images, false);
+    const turn = ++newest, images = await lane.decode(z, n, rough ? PREVIEW : {});
+    if (images) shown(images, rough);
+    if (!images || !rough) return;
+    await new Promise((go) => setTimeout(go, STILL));
+    // As a stream, since a newer request then ends it at once instead of waiting for it.
+    if (turn === newest) await lane.stream("decode", { n }, z, ({ pictures }) => pictures.length && shown(pictures, false));
   };
 }
 
@@ -43,7 +40,7 @@ export function painter(engine, name, rough) {
  * @param {boolean} rough
  * @returns {(recipe: Recipe) => Promise<ImageData>} */
 export function pictureOf(engine, space, rough) {
-  const lane = engine.lane("thumbs"), options = rough ? { op: "decode.preview", steps: ROUGH_STEPS } : {};
+  const lane = engine.lane("thumbs"), options = rough ? PREVIEW : {};
   const known = /** @type {WeakMap<Recipe, Promise<ImageData>>} */ (new WeakMap());
   let waiting = /** @type {{z: Float32Array, done: (image: ImageData) => void, failed: (error: unknown) => void}[]} */ ([]);
   let asking = false;

@@ -30,6 +30,7 @@ import { latentsOfSeeds } from "zeuxis/priors.js";
 
 /** @typedef {object} Lane
  * @property {boolean} busy whether a request is under way
+ * @property {() => void} stop ends its stream
  * @property {(z: Float32Array, n: number, options?: DecodeOptions) => Promise<ImageData[] | null>} decode
  * @property {(op: string, fields?: object, payload?: ArrayBufferView | null) => Promise<Answer | null>} ask
  * @property {(op: string, fields: object, payload: ArrayBufferView | null, each: (answer: Answer) => void) => Promise<void>} stream */
@@ -85,7 +86,8 @@ function lane(channel, name, measured) {
     });
   };
   return {
-    get busy() { return queue.busy; },
+    get busy() { return queue.busy || channel.asks(running); },
+    stop: () => channel.forget(running),
     ask,
     async decode(z, n, { op = "decode", ...fields } = {}) {
       return (await ask(op, { n, ...fields }, z))?.pictures ?? null;

@@ -8,7 +8,8 @@ import { LatentSpace } from "zeuxis/space.js";
 /** @typedef {import("zeuxis/engine.js").Engine} Engine */
 /** @typedef {import("zeuxis/recipes.js").Recipe} Recipe */
 /** @typedef {"A" | "B" | "C" | "Start" | "End"} Place where a picture can be used */
-/** @typedef {{hand: Recipe, kept: null, take: Recipe, use: {place: Place, recipe: Recipe}, theme: null, tab: string, changed: null}} Events */
+/** @typedef {{hand: Recipe, kept: null, take: Recipe, use: {place: Place, recipe: Recipe}, theme: null, tab: string, changed: null,
+ *   open: string, mount: string}} Events */
 
 export class Page {
   /** @param {Engine} engine */
@@ -58,6 +59,7 @@ export class Page {
   /** Show a picture on the wall and take it into hand.
    * @param {Recipe} recipe */
   take(recipe) {
+    this.tell("open", "explore");
     this.tell("take", recipe);
   }
 
@@ -82,6 +84,7 @@ export class Page {
    * @param {Place} place
    * @param {Recipe} recipe */
   use(place, recipe) {
+    this.tell("mount", "explore");
     this.tell("use", { place, recipe });
   }
 

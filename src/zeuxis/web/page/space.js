@@ -61,9 +61,10 @@ export class LatentSpace {
     return combine(latents, corners.map((corner) => corner.weight));
   }
 
-  /** The average of a term, as it is shown: as long as a latent is, where the prior is normal.
+  /** The average of a term, as it is shown: as long as a latent is, where the prior is normal. One picture is itself.
    * @param {Recipe[]} term */
   async average(term) {
+    if (term.length === 1) return this.of(term[0]);
     return this.rescaled(mean(await Promise.all(term.map((one) => this.of(one)))));
   }
 

@@ -1,6 +1,6 @@
 // The pictures of a wall: fetched nearest to the middle first, in batches as long as their measured pace allows.
 
-import { mostAtOnce } from "zeuxis/decoding.js";
+import { PREVIEW, mostAtOnce } from "zeuxis/decoding.js";
 import { joined } from "zeuxis/space.js";
 
 /** @typedef {{i: number, j: number}} Spot a place of the wall's lattice, in pictures */
@@ -11,7 +11,6 @@ const GRID = 48; // every zoom has a whole part of it between two seeds, so that
 const MOST_KEPT = 3000;
 const QUICK = 14, LEISURE = 60; // ms a batch may take, while the picture in hand changes and while it does not
 const HURRY = 500; // ms for which the last change of the picture in hand counts
-const AGAIN = 400; // ms after a request that failed
 
 /** Pictures by place. */
 export class Tiles {
@@ -31,12 +30,15 @@ export class Tiles {
     this.per = 1;
     this.known = /** @type {Map<string, Tile>} */ (new Map());
     this.latentAt = /** @type {LatentAt | null} */ (null);
+    this.working = /** @type {Promise<void> | null} */ (null);
+    this.refining = false; // a rough picture is being replaced by the full one
   }
 
   /** The places mean something else from now on.
    * @param {LatentAt} latentAt */
   reset(latentAt) {
     this.latentAt = latentAt;
+    for (const { bitmap } of this.known.values()) bitmap.close();
     this.known = new Map();
   }
 
@@ -53,7 +55,11 @@ export class Tiles {
   want(spots, per) {
     this.wanted = spots;
     this.per = per;
-    if (!this.working) this.working = this.work().finally(() => (this.working = null));
+    if (this.refining) this.lane.stop();
+    if (!this.working) this.working = this.work().finally(() => {
+      this.working = null;
+      if (this.latentAt && this.missing(1).length) this.want(this.wanted, this.per); // wished for at the last moment
+    });
   }
 
   /** Whether every place wished for has its final picture. */
@@ -79,9 +85,9 @@ export class Tiles {
       const time = performance.now() - this.hurried < HURRY ? QUICK : LEISURE;
       const spots = this.missing(Math.max(1, Math.min(this.most, Math.round(time / this.pace))));
       if (!spots.length || !this.latentAt) return;
-      await this.fill(spots, this.latentAt, this.per).catch(async (error) => {
+      await this.fill(spots, this.latentAt, this.per).catch((error) => {
         this.failed(error);
-        await new Promise((go) => setTimeout(go, AGAIN));
+        this.wanted = []; // what the engine refuses once, it refuses again; the next wish may be another
       });
     }
   }
@@ -90,19 +96,36 @@ export class Tiles {
    * @param {LatentAt} latentAt
    * @param {number} per */
   async fill(spots, latentAt, per) {
-    const { known } = this, rough = this.rough && !this.at(spots[0].i, spots[0].j, per);
+    const { known } = this, refine = !!this.at(spots[0].i, spots[0].j, per);
     const z = joined(await Promise.all(spots.map(({ i, j }) => latentAt(i / per, j / per))));
-    const began = performance.now(), images = await this.lane.decode(z, spots.length, rough ? { op: "decode.preview", steps: 4 } : {});
-    this.pace += 0.3 * ((performance.now() - began) / spots.length - this.pace);
+    const images = await (refine ? this.refined(z) : this.drawn(z, spots.length));
     if (!images) return;
     const bitmaps = await Promise.all(images.map((image) => this.scaled(image)));
     spots.forEach(({ i, j }, k) => {
       const key = `${(i * GRID) / per},${(j * GRID) / per}`, before = known.get(key);
-      known.set(key, { bitmap: bitmaps[k], born: before ? -Infinity : performance.now(), rough });
+      known.set(key, { bitmap: bitmaps[k], born: before ? -Infinity : performance.now(), rough: this.rough && !refine });
       before?.bitmap.close();
     });
     this.forget();
     this.arrived();
+  }
+
+  /** @param {Float32Array} z
+   * @param {number} n */
+  async drawn(z, n) {
+    const began = performance.now(), images = await this.lane.decode(z, n, this.rough ? PREVIEW : {});
+    this.pace += 0.3 * ((performance.now() - began) / n - this.pace);
+    return images;
+  }
+
+  /** The full picture of one place; a newer wish ends it.
+   * @param {Float32Array} z */
+  async refined(z) {
+    let images = /** @type {ImageData[] | null} */ (null);
+    this.refining = true;
+    await this.lane.stream("decode", { n: 1 }, z, ({ pictures }) => (images = pictures.length ? pictures : null))
+      .finally(() => (this.refining = false));
+    return images;
   }
 
   /** Scaled once, when it arrives: painting while the wall moves is then a plain copy.

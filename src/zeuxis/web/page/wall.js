@@ -16,6 +16,7 @@ import { Tiles } from "zeuxis/tiles.js";
  * @property {(error: Error) => void} failed */
 
 export const PER = [1, 2, 3, 4, 6, 8, 12, 16]; // pictures from one seed to the next
+const MARGIN = 1; // pictures beyond the edges that are there before the wall moves
 const FADE = 160; // ms in which a picture appears
 
 /** An endless plane of pictures. */
@@ -26,6 +27,7 @@ export class Wall {
     this.canvas = canvas;
     this.pin = pin;
     this.tile = tile;
+    this.margin = given.rough ? 0 : MARGIN;
     this.pinned = pinned;
     this.entered = entered;
     this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: false }));
@@ -93,6 +95,7 @@ export class Wall {
   /** @param {Place | null} place */
   look(place) {
     this.hover = place;
+    this.tiles.hurry();
     this.movePin();
     this.pinned(this.place.x, this.place.y);
   }
@@ -107,6 +110,7 @@ export class Wall {
    * @param {number} dy css pixels */
   drag(dx, dy) {
     this.centre = { x: this.centre.x - dx / this.unit, y: this.centre.y - dy / this.unit };
+    this.tiles.hurry();
     this.held = null;
     this.changed();
   }
@@ -118,7 +122,7 @@ export class Wall {
 
   changed() {
     if (!this.width) return;
-    this.tiles.want(this.sight(), this.per);
+    this.tiles.want(this.sight(this.tile, this.per, this.margin), this.per);
     this.draw();
     this.movePin();
   }
@@ -141,15 +145,24 @@ export class Wall {
     return { x: (left - this.width / 2) / this.unit + this.centre.x, y: (top - this.height / 2) / this.unit + this.centre.y };
   }
 
-  /** The pictures in sight at a size, nearest to the middle first.
+  /** The pictures in sight at a size, nearest to the middle first; then those in a margin around them.
    * @param {number} [tile]
-   * @param {number} [per] */
-  sight(tile = this.tile, per = this.per) {
+   * @param {number} [per]
+   * @param {number} [margin] */
+  sight(tile = this.tile, per = this.per, margin = 0) {
     const x = this.centre.x * per, y = this.centre.y * per, found = [];
-    const right = this.width / 2 / tile + 0.5, down = this.height / 2 / tile + 0.5;
-    for (let i = Math.ceil(x - right); i <= x + right; i++)
-      for (let j = Math.ceil(y - down); j <= y + down; j++) found.push({ i, j, far: Math.hypot(i - x, j - y) });
+    const right = this.width / 2 / tile + 0.5, down = this.height / 2 / tile + 0.5, most = right + down;
+    for (let i = Math.ceil(x - right - margin); i <= x + right + margin; i++)
+      for (let j = Math.ceil(y - down - margin); j <= y + down + margin; j++) {
+        const beyond = Math.abs(i - x) > right || Math.abs(j - y) > down;
+        found.push({ i, j, far: Math.hypot(i - x, j - y) + (beyond ? most : 0) });
+      }
     return found.sort((a, b) => a.far - b.far);
+  }
+
+  /** Whether every picture in sight is there. */
+  get whole() {
+    return this.width > 0 && this.sight().every(({ i, j }) => this.tiles.at(i, j, this.per));
   }
 
   /** Nearer or farther by so many steps; the place under the pointer stays where it is.
