@@ -53,11 +53,17 @@ def explore_command(
         def told(link: str) -> None:
             say(f"exploring {', '.join(each.name for each in served)} at {link}", "Ctrl-C ends the server")
             sys.stdout.flush()
-            if not no_browser and _has_display():
-                # Beside the server, as a browser may keep whoever starts it waiting.
-                threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
+            if not no_browser:
+                open_browser(link)
 
         serve_page(served, listening, host, told, engine=engine)
+
+
+def open_browser(link: str) -> None:
+    """Open the link in a browser, where there is a screen for one."""
+    if _has_display():
+        # Beside what goes on here, as a browser may keep whoever starts it waiting.
+        threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
 
 
 def _has_display() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from zeuxis.loading import trusted
 from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
 from zeuxis.runtime import signals
+from zeuxis.runtime.callbacks import MessageCallback
 from zeuxis.runtime.device import choose_device, choose_precision, memory_kept
 from zeuxis.runtime.progress import Display, noting, open_display
 from zeuxis.runtime.signals import Interrupt, Stop, Stopped
@@ -37,7 +38,9 @@ from zeuxis.training.loop import Training
 from zeuxis.training.resuming import Resumed, check_identity, take_up
 from zeuxis.training.settings import TrainSettings
 
-__all__ = ["Plan", "Stopped", "choose_device", "choose_precision", "plan_run", "resume_run", "start"]
+Began = Callable[[Path, MessageCallback], None]
+
+__all__ = ["Began", "Plan", "Stopped", "choose_device", "choose_precision", "plan_run", "resume_run", "start"]
 
 
 def start(
@@ -47,9 +50,11 @@ def start(
     *,
     data: DataSpec,
     display: Display | None = None,
+    began: Began | None = None,
 ) -> Path:
     """Train a model of the family on the data in a new run folder; that folder, once the run is done.
 
+    `began` is told the folder before the first step, and how to say something to the user.
     Raises `UsageError`, `DataError`, `DivergedError`, `DiskFullError`, or `Stopped` after a signal; the newest
     checkpoint then remains.
     """
@@ -72,7 +77,7 @@ def start(
                 settings.out, settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}", recipe.values()
             )
         with run.lock():
-            _announce(run, pack, shown)
+            _announce(run, pack, shown, began)
             _train(run, recipe, Resumed(State.start(model)), source, scorer, stop=stop, display=shown)
     return run.path
 
@@ -125,9 +130,11 @@ def _open(data: DataSpec, model: Model, display: Display) -> Pack | Pairs:
     return open_data(data, model, progress=lambda done, total: display.work("reading images", done, total))
 
 
-def _announce(run: Run, data: Pack | Pairs, display: Display) -> None:
-    """Name the run, and say what of its data is passed over."""
+def _announce(run: Run, data: Pack | Pairs, display: Display, began: Began | None) -> None:
+    """Name the run, also to whom it may concern, and say what of its data is passed over."""
     display.note(f"run {run.path}")
+    if began:
+        began(run.path, display.note)
     packs = [data] if isinstance(data, Pack) else [data.source, data.image]
     for line in dict.fromkeys(line for pack in packs for line in pack.passed_over):
         display.note(line)

@@ -36,7 +36,7 @@ _STALE = 2.0  # seconds after which is asked again whether somebody trains
 _Row = dict[str, float]
 
 
-class Pace(NamedTuple):
+class TrainingPace(NamedTuple):
     """Images a second, and the time of the log's newest beginning, in seconds since 1970; None where unknown."""
 
     speed: float | None
@@ -127,7 +127,7 @@ class RunFiles:
         found = diagnostics.findings([*self.newest], recipe.options if recipe else {})
         return [printable(finding.message) for finding in found]
 
-    def pace(self) -> Pace:
+    def pace(self) -> TrainingPace:
         """The pace of training, by the times in the log."""
         logged = list(_logged(self.run.path / "log.txt"))
         starts = [i for i, (_, step) in enumerate(logged) if step is None]
@@ -135,12 +135,12 @@ class RunFiles:
         began = logged[starts[-1]][0] if starts else None
         row = self.newest[-1] if self.newest else {}
         if len(steps) < 2 or steps[-1][0] - steps[0][0] < _SURE or not row.get("step"):
-            return Pace(None, began)
+            return TrainingPace(None, began)
         each = row["images"] / row["step"]
-        return Pace(each * (steps[-1][1] - steps[0][1]) / (steps[-1][0] - steps[0][0]), began)
+        return TrainingPace(each * (steps[-1][1] - steps[0][1]) / (steps[-1][0] - steps[0][0]), began)
 
 
-def seconds_left(recipe: Recipe, row: Mapping[str, float], pace: Pace) -> float | None:
+def seconds_left(recipe: Recipe, row: Mapping[str, float], pace: TrainingPace) -> float | None:
     """Seconds until a run ends, by its steps or its minutes; None where that is unknown."""
     settings, lefts = recipe.settings, []
     if not settings.endless and pace.speed and row.get("step"):

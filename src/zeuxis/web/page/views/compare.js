@@ -32,7 +32,7 @@ class Compare {
     this.caption = make("p", { className: "hint", "aria-live": "polite" });
     this.seed = make("input", { id: "compare-seed", inputMode: "numeric", size: 6, autocomplete: "off" });
     this.rows = /** @type {Row[]} */ ([]);
-    this.grid = make("div", { className: "compared", role: "application", tabIndex: 0, "aria-label": "The same places of latent space in each model: arrows move, plus and minus zoom, Home goes to seed 0" });
+    this.grid = make("div", { className: "compared", role: "application", tabIndex: 0, "aria-label": "The same places of latent space in each model: arrows move, plus and minus zoom, Home goes to seed 0, Enter takes the picture into hand" });
     page.infos.forEach((info, model) => info.latent && this.add(info, model));
     root.classList.add("compare");
     root.append(make("section", { className: "part", "aria-label": "Compare" }, this.bar(), this.grid));
@@ -117,8 +117,9 @@ class Compare {
   key(event) {
     const { x, y } = this.pin, far = (event.shiftKey ? 1 : 1 / this.per);
     const move = { ArrowLeft: [-far, 0], ArrowRight: [far, 0], ArrowUp: [0, -far], ArrowDown: [0, far] }[event.key];
-    if (!move && !["+", "-", "Home"].includes(event.key)) return;
+    if (!move && !["+", "-", "Home", "Enter"].includes(event.key)) return;
     event.preventDefault();
+    if (event.key === "Enter") return this.page.take({ at: [x, y] });
     if (move) this.go(x + move[0], y + move[1]);
     else if (event.key === "Home") this.go(0, 0);
     else this.near(event.key === "+" ? 1 : -1);

@@ -40,6 +40,7 @@ class Training {
     root.classList.add("training");
     root.append(bar, shown, this.gameRoot, this.plots);
     page.on("theme", () => this.restyle());
+    if (!page.info.hash) page.engine.heard.addEventListener("open", reloaded);
   }
 
   show() {
@@ -95,6 +96,12 @@ class Training {
     for (const chart of this.charts.values()) chart.restyle();
     this.game.paint();
   }
+}
+
+/** Where training was shown before there was a model, the same address serves the model afterwards: all views are there then. */
+async function reloaded() {
+  const about = await fetch("api/model").then((said) => said.json(), () => null);
+  if (about?.models?.[0]?.hash) location.reload();
 }
 
 /** What the head says of a run.
