@@ -72,10 +72,9 @@ def start(
         recipe = Recipe(*about, model.options, settings, pack.fingerprint, len(pack), chosen_kernels=chosen)
         source = _batches(recipe, model, pack)
         scorer = _periodic_evaluation(recipe, model, shown)
+        name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
         with stop.later():
-            run = Run.create(
-                settings.out, settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}", recipe.values()
-            )
+            run = Run.create(settings.out, name, recipe.values())
         with run.lock():
             _announce(run, pack, shown, began)
             _train(run, recipe, Resumed(State.start(model)), source, scorer, stop=stop, display=shown)

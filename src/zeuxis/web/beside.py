@@ -34,6 +34,10 @@ class AwaitedModel(Model):
     def optimizers(self) -> dict[str, Optimizer]:
         return {}
 
+    @classmethod
+    def family(cls) -> str:
+        return "a run in training"
+
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         return iter(())
 

@@ -44,7 +44,7 @@ def answer_state(served: Served, client: Client, request: Request) -> Steps:
     run = files_of(served)
     while run.read():
         yield None
-    yield _told(run, from_epoch=-1, rows=0)
+    yield _told(run, from_epoch=-1, rows=0, more=False)
 
 
 def answer_follow(served: Served, client: Client, request: Request) -> Steps:
@@ -57,13 +57,13 @@ def answer_follow(served: Served, client: Client, request: Request) -> Steps:
             yield None
         due = run.live and time.monotonic() - told > _TOLD
         if run.version != version or due:
-            reply = _told(run, from_epoch=epoch, rows=rows)
+            reply = _told(run, from_epoch=epoch, rows=rows, more=True)
             version, epoch, rows, told = run.version, run.metrics.epoch, len(run.metrics.rows), time.monotonic()
             yield reply
         yield _EVERY
 
 
-def _told(run: RunFiles, *, from_epoch: int, rows: int) -> Reply:
+def _told(run: RunFiles, *, from_epoch: int, rows: int, more: bool) -> Reply:
     """The state of a run; of its rows those that were not told before."""
     start = rows if run.metrics.epoch == from_epoch else 0
     fresh, recipe = run.metrics.rows[start:], run.recipe
@@ -84,7 +84,7 @@ def _told(run: RunFiles, *, from_epoch: int, rows: int) -> Reply:
         "sheets": run.sheets.steps(),
         "answers": [step for step, _ in run.answers.rows],
     }
-    return Reply(fields, numbers=np.array(table, np.float32).reshape(len(fresh), len(run.names)), more=True)
+    return Reply(fields, numbers=np.array(table, np.float32).reshape(len(fresh), len(run.names)), more=more)
 
 
 def _asked(recipe: Recipe) -> dict[str, Any]:

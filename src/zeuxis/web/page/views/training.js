@@ -9,7 +9,7 @@ import { Sheets } from "zeuxis/views/sheets.js";
 /** @typedef {import("zeuxis/charts.js").Histogram} Histogram */
 /** @typedef {{steps: number[], names: string[], shares: Float32Array, bins: number}} Game */
 
-const AGAIN = 30; // new records after which the picture of all steps is drawn anew
+const AGAIN = 0.05; // of the records are new: the picture of all steps is drawn anew
 
 /** @type {import("zeuxis/app.js").View} */
 export const view = {
@@ -142,7 +142,7 @@ class Answers {
   /** @param {number[]} steps that have a record */
   hear(steps) {
     this.root.hidden = !steps.length;
-    const fresh = steps.length && (!this.records || Math.abs(steps.length - this.drawn) >= AGAIN);
+    const fresh = steps.length && (!this.records || Math.abs(steps.length - this.drawn) >= Math.max(1, AGAIN * this.drawn));
     if (steps.length !== this.records) this.look(this.step, true);
     this.records = steps.length;
     if (fresh) this.fetchAll();
