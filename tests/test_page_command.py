@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,8 @@ import pytest
 import torch
 
 from commandline import refused
-from page_client import PATIENCE, floats, opened
+from page_client import floats, opened
+from waiting import PATIENCE, wait_for
 from zeuxis.families import find
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -125,9 +125,7 @@ def test_a_browser_opens_where_there_is_a_screen(model: Path, monkeypatch: pytes
         monkeypatch.setenv("DISPLAY", screen)
         monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
         page.explore_command(str(model), port=0, no_browser=no_browser)
-    end = time.monotonic() + PATIENCE
-    while not links and time.monotonic() < end:
-        time.sleep(0.01)
+    wait_for(lambda: links, "the browser")
     assert links == ["http://here/"]
 
 

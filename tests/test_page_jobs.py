@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from page_client import PATIENCE, Page, opened, serving
+from page_client import Page, opened, serving
+from waiting import PATIENCE, wait_for
 from zeuxis.errors import UsageError
 from zeuxis.families import find
 from zeuxis.web import operations
@@ -46,13 +46,6 @@ def offer(monkeypatch: pytest.MonkeyPatch, name: str, steps: Callable[[Request],
 
 def happens(event: threading.Event) -> bool:
     return event.wait(PATIENCE)
-
-
-def becomes(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + PATIENCE
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
-    return condition()
 
 
 @pytest.mark.parametrize("more", [True, False])
@@ -138,7 +131,7 @@ def test_a_slow_reader_hurts_itself_alone(link: str, page: Page, monkeypatch: py
     offer(monkeypatch, "flood", flood)
     with opened(link) as slow:
         wanted = slow.send("flood")
-        assert becomes(lambda: len(made) > 2)
+        wait_for(lambda: len(made) > 2, "the first answers")
         for seed in range(50):
             assert page.ask("prior", seeds=[seed]).numbers.shape == (1, 8)
         assert len(made) < 60, "what it does not read is not computed"
@@ -187,7 +180,7 @@ class Order:
         self.loop = asyncio.new_event_loop()
         self.worker, self.turns, self.begin = Worker("test"), list[str](), threading.Event()
         self.add(self.client(), "others", "first", wait=self.begin)
-        assert becomes(lambda: bool(self.turns))
+        wait_for(lambda: self.turns, "the first turn")
 
     def client(self) -> Client:
         return Client(self.loop, raw=True)
@@ -204,7 +197,7 @@ class Order:
 
     def found(self, count: int) -> list[str]:
         self.begin.set()
-        assert becomes(lambda: len(self.turns) > count)
+        wait_for(lambda: len(self.turns) > count, "all turns")
         self.worker.end()
         self.loop.close()
         return self.turns[1:]

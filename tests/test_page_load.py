@@ -14,7 +14,8 @@ import pytest
 import torch
 from websockets.asyncio.client import connect
 
-from page_client import PATIENCE, floats, serving
+from page_client import floats, serving
+from waiting import PATIENCE
 from zeuxis.families import find
 from zeuxis.web.protocol import read_frame, write_frame
 from zeuxis.web.served import Served, open_served
