@@ -1,6 +1,7 @@
 # make demo    from nothing to faces: sets everything up, trains a DCGAN, draws the three figures into demo/
 # make test    sets the same up and runs the tests        make lint    ruff and mypy --strict
 # make docs    the documentation as a site in build/docs  make clean   removes what make has made
+# make browser runs all tests of the page in Chromium, once with axe and TypeScript by npm
 # make setup   only the virtual environment, .venv        make constraints    resolves the newest versions anew
 # PYTHON=python3.12 names another interpreter than the newest
 
@@ -15,7 +16,7 @@ EXTRAS := data,export,video,tensorboard,dev
 BUILD := hatchling editables
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint format docs setup constraints clean
+.PHONY: demo test browser lint format docs setup constraints clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -59,6 +60,12 @@ demo: $(STAMP)
 # One thread for each test process: more only fight over the cores.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
+
+# The checks of its modules need node, and of its look Chromium; the page itself is served as it is written.
+browser: $(STAMP)
+	@if command -v npm >/dev/null; then npm ci --prefix tests/page --silent --no-audit --no-fund; \
+	else echo "There is no npm here; types and accessibility are not checked."; fi
+	ZEUXIS_BROWSER=all OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser tests/test_page_modules.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
