@@ -18,8 +18,9 @@ import pytest
 from page_client import PATIENCE, opened
 from test_page_runs import CONFIG
 from zeuxis.errors import UsageError
+from zeuxis.families import find
 from zeuxis.storage import Run
-from zeuxis.web.beside import followed
+from zeuxis.web.beside import followed, open_model_or_run
 
 TRAIN = ["train", "gan", "zeuxis:digits", "--size", "8", "--channels", "1", "--hidden-dim", "8", "--latent-dim", "4"]
 OFTEN = [
@@ -147,6 +148,15 @@ def test_a_run_is_followed_without_its_model(tmp_path: Path) -> None:
     assert served.info["hash"] == "" and served.name == run.path.name
     with pytest.raises(UsageError, match="draws no latents|has no latent"):
         _ = served.drawn_by
+
+
+def test_explore_follows_a_run_until_it_has_a_model(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "a", {**CONFIG, "family": "gan", "options": {"size": 16, "channels": 1}})
+    assert open_model_or_run(run.path).info["capabilities"] == ["run"]
+    find("gan")(size=16, channels=1, latent_dim=4, hidden_dim=8).save(run.model_path)
+    assert {"latent", "run"} <= {*open_model_or_run(run.path, device="cpu").info["capabilities"]}
+    with pytest.raises(UsageError, match="there is no run"):
+        open_model_or_run(tmp_path / "nothing")
 
 
 def test_a_folder_with_a_link_is_not_followed(tmp_path: Path) -> None:

@@ -44,11 +44,11 @@ def explore_command(
     """
     if not models:
         raise UsageError("name a run or a model, as in: zeuxis explore runs/00001-faces")
-    from zeuxis.web.served import open_served
+    from zeuxis.web.beside import open_model_or_run
     from zeuxis.web.server import listen, serve_page
 
     with listen(host, port) as listening:
-        served = [open_served(model, device=device, family=family) for model in models]
+        served = [open_model_or_run(model, device=device, family=family) for model in models]
 
         def told(link: str) -> None:
             say(f"exploring {', '.join(each.name for each in served)} at {link}", "Ctrl-C ends the server")

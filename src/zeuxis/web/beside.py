@@ -12,12 +12,13 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from zeuxis.errors import ZeuxisError
+from zeuxis import loading
+from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.escaping import printable
 from zeuxis.model import Batch, Clock, Model, Turn
 from zeuxis.storage import Run
 from zeuxis.training import config
-from zeuxis.web.served import Served
+from zeuxis.web.served import Served, open_served
 from zeuxis.web.server import listen, running
 
 _HOST = "127.0.0.1"
@@ -52,6 +53,15 @@ def followed(path: str | Path) -> Served:
     about: dict[str, Any] = {"name": name, "hash": "", "family": recipe.family, "capabilities": ["run"], "card": ""}
     about |= {"size": model.size, "channels": model.channels, **nothing}
     return Served(model, name, None, None, (), run, None, run.path, None, about)
+
+
+def open_model_or_run(path: str | Path, *, device: str = "auto", family: str | None = None) -> Served:
+    """The model in a folder or of a run, ready to be served; of a run that has no model yet, its files alone."""
+    with contextlib.suppress(UsageError):
+        run = loading.find_run(path)
+        if not (run / "model" / "config.json").exists():
+            return followed(run)
+    return open_served(path, device=device, family=family)
 
 
 def serve_beside() -> None:
