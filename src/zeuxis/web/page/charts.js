@@ -9,6 +9,8 @@ import uPlot from "zeuxis/vendor/uPlot.esm.js";
 /** @typedef {{low: number, high: number, counts: number[]}} Histogram */
 
 const HEIGHT = 170; // css pixels of a chart's plane
+const EARLY = 0.03; // of the steps may leave the plane, where FEW rows or more come after them
+const FEW = 10;
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 const exact = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
 export const grouped = new Intl.NumberFormat("en");
@@ -32,7 +34,7 @@ export function stepChart(root, title, chosen) {
   const rebuild = () => {
     plot?.destroy();
     const { curves } = newest, told = (/** @type {number | null | undefined} */ at) => tell(legend, curves, at);
-    plot = place.clientWidth ? new uPlot(options(place, newest, () => marked, told), data(newest), place) : null;
+    plot = place.clientWidth ? new uPlot(options(place, () => newest, () => marked, told), data(newest), place) : null;
     dressed(legend, curves, colours(place));
     if (plot && chosen) plot.over.addEventListener("click", () => pick(plot, newest.steps, chosen));
   };
@@ -109,6 +111,20 @@ function data({ steps, curves }) {
   return [steps, ...curves.map(({ values }) => values.map((value) => (value === null || Number.isFinite(value) ? value : null)))];
 }
 
+/** The range of the values. What the first steps alone reach is left out of sight: nothing could be seen of the others.
+ * @param {Chart} chart
+ * @param {number | null} low
+ * @param {number | null} high of all values
+ * @returns {[number, number]} */
+function spread({ steps, curves }, low, high) {
+  const start = steps.findIndex((step) => step >= EARLY * (steps.at(-1) ?? 0));
+  const later = curves.flatMap(({ values }) => values.slice(start)).filter((value) => value !== null && Number.isFinite(value));
+  const few = steps.length - start < FEW || !later.length, all = /** @type {number[]} */ (later);
+  const [least, most] = few ? [low ?? 0, high ?? 1] : [all.reduce((a, b) => Math.min(a, b)), all.reduce((a, b) => Math.max(a, b))];
+  const wide = most - least || Math.abs(most) || 1, floor = least - 0.08 * wide;
+  return [least >= 0 && floor < 0 ? 0 : floor, most + 0.08 * wide];
+}
+
 /** @param {uPlot | null} plot
  * @param {number[]} steps
  * @param {(step: number) => void} chosen */
@@ -118,18 +134,19 @@ function pick(plot, steps, chosen) {
 }
 
 /** @param {HTMLElement} place
- * @param {Chart} chart
+ * @param {() => Chart} chart as it is now
  * @param {() => number} marked
  * @param {(at: number | null | undefined) => void} told which step is under the pointer
  * @returns {uPlot.Options} */
-function options(place, { curves, band, range }, marked, told) {
+function options(place, chart, marked, told) {
+  const { curves, band, range } = chart();
   const tone = colours(place), { soft, line, edge, font } = tone, drawn = strokes(curves, tone);
   const axis = { stroke: soft, font, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 } };
   return {
     width: place.clientWidth, height: HEIGHT, padding: [8, 12, 0, 0],
     legend: { show: false },
     cursor: { points: { size: 5 }, drag: { x: false, y: false }, y: false },
-    scales: { x: { time: false }, y: range ? { range } : {} },
+    scales: { x: { time: false }, y: { range: range ?? ((_, low, high) => spread(chart(), low, high)) } },
     axes: [
       { ...axis, size: 30, values: (_, all) => all.map((v) => (Number.isInteger(v) ? short.format(v) : "")) },
       { ...axis, size: 52, values: (_, all) => all.map((v) => short.format(v)) },

@@ -10,6 +10,7 @@ import { make, show } from "zeuxis/pictures.js";
 
 const COLUMNS = 7; // odd: the pin is the one in the middle
 const PER = [1, 2, 3, 4, 6, 8]; // pictures from one seed to the next
+const HEAD = /^(FID|precision|recall)\[/; // the scores at the head of a row
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
 /** @type {import("zeuxis/app.js").View} */
@@ -70,7 +71,8 @@ class Compare {
   async score(model, place) {
     const said = await this.page.engine.lane(`scores ${model % 4}`).ask("evaluate.history", { model }).catch(() => null);
     const scores = said?.fields.report?.scores ?? [], last = said?.fields.series?.[0];
-    const shown = scores.slice(0, 3).map((/** @type {any} */ one) => `${one.name} ${number.format(one.value)}${one.low === null ? "" : ` (${number.format(one.low)} to ${number.format(one.high)})`}`);
+    const named = scores.filter((/** @type {any} */ one) => HEAD.test(one.name)), first = named.length ? named : scores.slice(0, 3);
+    const shown = first.map((/** @type {any} */ one) => `${one.name} ${number.format(one.value)}${one.low === null ? "" : ` (${number.format(one.low)} to ${number.format(one.high)})`}`);
     if (!shown.length && last) shown.push(`${last.name} ${number.format(last.values.at(-1))} at step ${last.steps.at(-1)}`);
     place.replaceChildren(...shown.map((/** @type {string} */ text) => make("span", { textContent: text })));
   }

@@ -25,7 +25,7 @@ export class Sheets {
     this.known = /** @type {Map<string, Promise<ImageData | null>>} */ (new Map());
     this.playing = 0;
     this.marked = -1;
-    this.title = make("h2", { textContent: "Samples of fixed seeds" });
+    this.title = make("h2", { textContent: titleFor(page) });
     this.choice = make("div", { className: "choice", role: "radiogroup", "aria-label": "Which contact sheet", hidden: true });
     this.when = make("p", { className: "hint" });
     this.canvas = make("canvas", { className: "sheet", role: "img" });
@@ -192,6 +192,13 @@ export class Sheets {
     if (typeof state.kind === "string") this.kind = state.kind;
     if (Number.isInteger(state.step)) this.chosen = state.step;
   }
+}
+
+/** What the contact sheets show.
+ * @param {Page} page */
+function titleFor({ info }) {
+  if (info.capabilities.includes("translator")) return "Source, translation, target";
+  return info.latent ? "Samples of fixed seeds" : "Samples";
 }
 
 /** The sheet with its white gaps seen through, so that it stands on the page's own paper.
