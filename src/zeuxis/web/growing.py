@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -20,6 +21,7 @@ MOST_ROWS = 2000  # that are kept of a file, evenly spaced
 MOST_SHEETS = 2000  # of a kind
 MOST_KINDS = 12
 _MOST_FILE = 1 << 40
+_COARSEST = 3 * 10**9  # nanoseconds between two times that a file system tells apart
 _SHEET = re.compile(r"(\d{8,12})\.png")
 _KIND = re.compile(r"\w[\w-]{0,39}", re.ASCII)
 _OTHERS = frozenset({"checkpoints", "model", "tensorboard"})  # folders of a run without sheets
@@ -105,7 +107,7 @@ class Sheets:
     """The contact sheets of a run by kind; a folder is listed again only after it has changed."""
 
     def __init__(self, run: Path) -> None:
-        self._run, self._changed = run, 0
+        self._run, self._kinds_at = run, (-1, list[str]())
         self._listed: dict[str, tuple[int, list[int]]] = {}
 
     def steps(self) -> Mapping[str, list[int]]:
@@ -125,18 +127,31 @@ class Sheets:
 
     def _kinds(self) -> list[str]:
         with files.explained(self._run):
-            entries = [entry for entry in os.scandir(self._run) if entry.is_dir(follow_symlinks=False)]
-        return [entry.name for entry in entries if _KIND.fullmatch(entry.name) and entry.name not in _OTHERS]
+            changed = _settled(os.lstat(self._run))
+            if changed is None or changed != self._kinds_at[0]:
+                entries = [entry for entry in os.scandir(self._run) if entry.is_dir(follow_symlinks=False)]
+                names = [entry.name for entry in entries if _KIND.fullmatch(entry.name) and entry.name not in _OTHERS]
+                self._kinds_at = -1 if changed is None else changed, names
+        return self._kinds_at[1]
 
     def _folder(self, kind: str) -> tuple[int, list[int]]:
         path, before = self._run / kind, self._listed.get(kind, (-1, []))
         with files.explained(path):
             about = os.lstat(path)
-            if not stat.S_ISDIR(about.st_mode) or about.st_mtime_ns == before[0]:
+            changed = _settled(about)
+            if not stat.S_ISDIR(about.st_mode) or changed == before[0]:
                 return before
             matches = [match for entry in os.scandir(path) if (match := _SHEET.fullmatch(entry.name))]
         steps: Thinned[int] = Thinned(MOST_SHEETS)
         for step in sorted({int(match[1]) for match in matches}):
             steps.add(step)
         newest = max((int(match[1]) for match in matches), default=0)
-        return about.st_mtime_ns, steps.rows if newest in steps.rows or not matches else [*steps.rows, newest]
+        return -1 if changed is None else changed, steps.rows if newest in steps.rows or not matches else [
+            *steps.rows,
+            newest,
+        ]
+
+
+def _settled(folder: os.stat_result) -> int | None:
+    """When a folder was changed; None where that was just now, as another change may have the same time."""
+    return folder.st_mtime_ns if time.time_ns() - folder.st_mtime_ns > _COARSEST else None

@@ -31,7 +31,7 @@ _COLUMNS = 120  # records in a picture of the game, at most
 _MOST_NAMES = 16  # histograms of each
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=64)
 def files_of(served: Served) -> RunFiles:
     """The files of the run that a model comes from; `UsageError` where it comes from none."""
     if served.run is None:
