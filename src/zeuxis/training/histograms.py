@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeuxis.io.parsing import quote
+from zeuxis.escaping import quote
 
 BINS = 40
 PROBABILITY = "prob_"  # begins the name of a term between 0 and 1

@@ -199,7 +199,7 @@ class Training:
         with self.stop.later():
             tensors = self.state.tensors()
             check_finite(tensors, self.step)
-            own = {"settled": self.settled, "run": self.recipe.identity()}
+            own = {"settled": self.settled, "run": self.recipe.identity(), "kernels": self.recipe.chosen_kernels}
             own |= {} if self.settled else {"histograms": histograms.of(self.state.values) or self.owed}
             scalars = self.state.scalars() | self.budget.saved() | own
             self.run.save_checkpoint(self.step, tensors, scalars)

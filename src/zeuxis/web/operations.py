@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zeuxis.web import directions, evaluation, latents, runs
+from zeuxis.web import denoising, directions, encodings, evaluation, gibbs, latents, runs
 from zeuxis.web.clients import Client
 from zeuxis.web.requests import Request, Steps
 from zeuxis.web.served import Served
@@ -21,6 +21,16 @@ OPERATIONS: dict[str, Operation] = {
     "run.game": runs.answer_game,
     "evaluate.history": evaluation.answer_history,
     "evaluate.nearest": evaluation.answer_nearest,
+    "decode.preview": denoising.answer_preview,
+    "denoise": denoising.answer_denoise,
+    "denoise.noise": denoising.answer_noise,
+    "posterior": encodings.answer_posterior,
+    "posterior.usage": encodings.answer_usage,
+    "encodings": encodings.answer_encodings,
+    "encodings.look": encodings.answer_look,
+    "gibbs": gibbs.answer_gibbs,
+    "gibbs.filters": gibbs.answer_filters,
+    "gibbs.unit": gibbs.answer_unit,
     "engine": latents.answer_engine,
     "directions": directions.answer_directions,
     "local": directions.answer_local,
@@ -30,6 +40,8 @@ FILES_ONLY: frozenset[str] = frozenset(
     {"run.state", "run.follow", "run.sheet", "run.answers", "run.game", "evaluate.history"}
 )
 # These compute for seconds, and their answers are kept: a third thread runs them.
-IN_BACKGROUND: frozenset[str] = frozenset({"directions", "local", "evaluate.nearest"})
+IN_BACKGROUND: frozenset[str] = frozenset(
+    {"directions", "encodings", "encodings.look", "evaluate.nearest", "gibbs.unit", "local"}
+)
 REQUEST_BYTES = 1 << 20  # of a request
 MORE_BYTES: dict[str, int] = {}  # of the operations that take larger ones
