@@ -64,6 +64,18 @@ def test_a_signal_ends_it(model: Path, name: str) -> None:
     assert process.returncode == 128 + number and told == f"zeuxis: ended by {name}\n"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+def test_it_ends_cleanly_while_it_draws(model: Path) -> None:
+    latents = floats(np.zeros((64, 8)))
+    with exploring(model, "--port", "0") as (process, link), opened(link) as page:
+        for lane in range(30):
+            page.send("decode", latents, lane=f"lane {lane}")
+        page.receive()
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130 and told == "zeuxis: ended by SIGINT\n"
+
+
 def test_a_page_goes_on_after_its_server_was_killed(model: Path) -> None:
     port = free_port()
     z = floats(np.random.default_rng(0).normal(size=(3, 8)))

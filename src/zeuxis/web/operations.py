@@ -39,9 +39,9 @@ OPERATIONS: dict[str, Operation] = {
 FILES_ONLY: frozenset[str] = frozenset(
     {"run.state", "run.follow", "run.sheet", "run.answers", "run.game", "evaluate.history"}
 )
-# These compute for seconds, and their answers are kept: a third thread runs them.
-IN_BACKGROUND: frozenset[str] = frozenset(
-    {"directions", "encodings", "encodings.look", "evaluate.nearest", "gibbs.unit", "local"}
-)
+# These compute for seconds, or in short steps: a third thread runs them.
+IN_BACKGROUND: frozenset[str] = frozenset({"encodings", "encodings.look", "evaluate.nearest", "gibbs.unit", "local"})
+# These may compute for minutes, as when a classifier is trained: a fourth thread runs them.
+FOR_MINUTES: frozenset[str] = frozenset({"directions"})
 REQUEST_BYTES = 1 << 20  # of a request
 MORE_BYTES: dict[str, int] = {}  # of the operations that take larger ones
