@@ -57,6 +57,17 @@ def test_a_neighbour_is_taken_on(visit: Visit) -> None:
     assert driver.caption() == "Seed 0"
 
 
+def test_pictures_are_kept_and_removed_by_one_button(visit: Visit) -> None:
+    driver = visit()
+    thumbs = driver.page.locator(".thumb")
+    driver.find(12)
+    assert "current" in (thumbs.nth(3).get_attribute("class") or "")
+    driver.page.click("button:text-is('Remove')")
+    assert thumbs.count() == 5
+    driver.page.click("button:text-is('Keep')")
+    assert thumbs.count() == 6 and "current" in (thumbs.nth(0).get_attribute("class") or "")
+
+
 def test_the_mouse_moves_the_wall(visit: Visit) -> None:
     driver = visit()
     box = driver.page.locator("canvas.wall").bounding_box()
@@ -168,6 +179,8 @@ def explored(folder: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[str
         "--no-browser",
         "--device",
         "cpu",
+        "--engine",
+        "torch",
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

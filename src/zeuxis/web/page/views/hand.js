@@ -58,9 +58,17 @@ export function mountHand(root, page, look) {
  * @param {HTMLCanvasElement} live
  * @param {ReturnType<typeof mountSliders>} sliders */
 function bar(page, live, sliders) {
+  const keep = make("button", { className: "strong" });
+  const mark = () => {
+    const kept = page.keptAs(page.hand);
+    keep.textContent = kept ? "Remove" : "Keep";
+    keep.onclick = () => (kept ? page.discard(kept) : page.hand && page.keep(page.hand));
+  };
+  page.on("hand", mark);
+  page.on("kept", mark);
+  mark();
   return make("div", { className: "bar" }, make("h2", { textContent: "In hand" }), make("span", { className: "push" }), sliders.reset,
-    make("button", { textContent: "Save PNG", onclick: () => page.hand && savePng(live, `${page.info.name} ${nameOf(page.hand)}`) }),
-    make("button", { textContent: "Keep", className: "strong", onclick: () => page.hand && page.keep(page.hand) }));
+    make("button", { textContent: "Save PNG", onclick: () => page.hand && savePng(live, `${page.info.name} ${nameOf(page.hand)}`) }), keep);
 }
 
 /** Every drop can be done by a button: nothing needs a drag.
