@@ -178,6 +178,41 @@ def test_components_are_where_the_features_vary() -> None:
         directions.components(linear, lambda images: images.flatten(1), count=5, seeds=range(3))
 
 
+def test_local_components_are_singular_vectors_of_the_jacobian() -> None:
+    linear, z = model(), torch.randn(LATENT, generator=torch.Generator().manual_seed(3))
+    found = directions.local_components(linear, z, count=4)
+    steps = torch.stack([each.step for each in found])
+    assert torch.allclose(steps @ steps.T, torch.eye(4), atol=1e-5)
+    _, _, axes = np.linalg.svd(linear.layer.weight.numpy())
+    for step, axis in zip(steps, axes):
+        assert abs(np.dot(step.numpy(), axis)) == pytest.approx(1, abs=1e-3)
+    again = directions.local_components(linear, z, count=4)
+    assert all(torch.equal(one.step, other.step) for one, other in zip(found, again))
+    assert [each.name for each in found] == ["local 1", "local 2", "local 3", "local 4"]
+
+
+def test_local_components_of_a_curved_decoder_belong_to_its_latent() -> None:
+    """They explain the change of its picture better than those of another latent do."""
+    twisted = model(Twisted)
+    here, there = twisted.prior([1])[0], twisted.prior([2])[0]
+    jacobian = torch.autograd.functional.jacobian(lambda z: twisted.decode(z[None]).flatten(), here)
+
+    def explained(z: torch.Tensor) -> float:
+        steps = torch.stack([each.step for each in directions.local_components(twisted, z, count=3)])
+        return float((jacobian @ steps.T).square().sum())
+
+    best = float(torch.linalg.svdvals(jacobian)[:3].square().sum())
+    assert explained(here) == pytest.approx(best, rel=0.01) and explained(there) < 0.95 * best
+
+
+def test_local_components_of_a_large_latent_lie_in_random_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    linear, z = model(), torch.zeros(LATENT)
+    monkeypatch.setattr(directions, "MOST_PROBED", LATENT - 1)
+    monkeypatch.setattr(directions, "PROBES", 6)
+    steps = torch.stack([each.step for each in directions.local_components(linear, z, count=3)])
+    assert torch.allclose(steps @ steps.T, torch.eye(3), atol=1e-5)
+
+
 def test_factors_are_the_singular_vectors_of_the_first_layer() -> None:
     linear = model()
     _, values, axes = np.linalg.svd(linear.layer.weight.numpy())

@@ -33,7 +33,7 @@ from faults import LONG, SCALE, mutate, renew
 from waiting import least_seconds, quick
 from zeuxis.errors import DiskFullError, UsageError, ZeuxisError
 from zeuxis.escaping import quote
-from zeuxis.io import files
+from zeuxis.io import files, guard
 from zeuxis.io.parsing import MAX_HEADER, dump_yaml, parse_json, parse_yaml
 from zeuxis.storage import Run
 from zeuxis.training.settings import TrainSettings
@@ -324,6 +324,42 @@ def test_only_regular_files_of_a_bounded_size_are_read(tmp_path: Path, monkeypat
         assert "\n" not in str(caught.value)
         str(caught.value).encode()
     server.close()
+
+
+def test_a_fifo_is_known_before_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To open a device can already do something to it, as to rewind a tape."""
+    os.mkfifo(tmp_path / "fifo")
+    tried: list[str] = []
+    monkeypatch.setattr(os, "open", lambda path, *_: tried.append(str(path)))
+    for path in (tmp_path / "fifo", Path("/dev/zero")):
+        for flags in (os.O_RDONLY, os.O_WRONLY | os.O_APPEND):
+            with pytest.raises(UsageError, match="is not a regular file"):
+                guard.open_guarded(path, flags)
+    assert tried == []
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="needs O_NOFOLLOW")
+def test_a_link_that_appears_after_the_look_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "thesis").write_bytes(b"ten years")
+    (tmp_path / "x").symlink_to(tmp_path / "thesis")
+    monkeypatch.setattr(guard, "_kind", lambda *_, **__: None)  # as where it was not there yet
+    for flags in (os.O_RDONLY, os.O_RDWR | os.O_CREAT, os.O_WRONLY | os.O_APPEND | os.O_CREAT):
+        with pytest.raises(OSError, match="symbolic links"):
+            guard.open_guarded(tmp_path / "x", flags)
+    with pytest.raises(UsageError, match="x: .*symbolic links"):
+        files.read_bytes(tmp_path / "x", max_bytes=100, follow=False)
+    assert files.read_bytes(tmp_path / "x", max_bytes=100) == b"ten years", "a link that is the user's is followed"
+
+
+def test_a_device_that_appears_after_the_look_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    monkeypatch.setattr(guard, "_kind", lambda *_, **__: None)
+    closed, close = list[int](), os.close
+    monkeypatch.setattr(os, "close", lambda descriptor: closed.append(descriptor) or close(descriptor))
+    for path in (tmp_path / "fifo", Path("/dev/zero")):
+        with pytest.raises(UsageError, match="is not a regular file"):
+            files.read_bytes(path, max_bytes=10)
+    assert len(closed) >= 2, "what was opened is closed again"
 
 
 plain = st.recursive(

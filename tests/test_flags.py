@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -16,7 +17,7 @@ from commandline import refused, typed
 from zeuxis import families
 from zeuxis.cli import flags
 from zeuxis.errors import UsageError
-from zeuxis.options import checked, flag_of, options_of
+from zeuxis.options import checked, checked_options, flag_of, option, options_of
 from zeuxis.training.settings import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -142,6 +143,39 @@ def test_missing_config() -> None:
 )
 def test_wrong_words(tokens: list[str], told: str) -> None:
     assert told in refused(*tokens)
+
+
+@pytest.mark.parametrize(
+    ("words", "flag", "value", "told"),
+    [
+        ("sample x", "--columns", "0", "1 to 1000"),
+        ("interpolate x", "--rows", "101", "1 to 100"),
+        ("edit x a +b", "--strength", "100.5", "-100 to 100"),
+        ("edit x a +b", "--strength", "nan", "a finite number"),
+        ("translate x y", "--size", "16385", "1 to 16384"),
+        ("evaluate x", "--images", "19", "20 to 1000000"),
+        ("data x", "--size", "7", "8 to 1024"),
+        ("resume x", "--minutes", "-0.5", "at least 0"),
+        ("resume x", "--minutes", "nan", "a finite number"),
+        ("resume x", "--cpu-minutes", "inf", "a finite number"),
+        ("train dcgan x", "--lr", "nan", "a finite number"),
+    ],
+)
+def test_a_flag_says_what_it_takes(words: str, flag: str, value: str, told: str) -> None:
+    """Also where it is no option of a model, which would be checked once more."""
+    message = refused(*words.split(), f"{flag}={value}")
+    assert flag in message and f"expected {told}" in message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_an_option_without_bounds_is_finite_too(value: float) -> None:
+    @dataclass(eq=False)
+    class Free:
+        some_value: float = option(0.5, "any number")
+
+    assert list(checked_options(Free(-1e300))) == [("some_value", -1e300)]
+    with pytest.raises(UsageError, match=f"--some-value is {value}; expected a finite number"):
+        list(checked_options(Free(value)))
 
 
 def _wrong_values(kind: str) -> st.SearchStrategy[str]:

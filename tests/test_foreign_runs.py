@@ -25,7 +25,8 @@ from torch import Tensor
 from commandline import refused, typed
 from faults import LONG, SCALE, mutate, renew, sign
 from waiting import quick
-from zeuxis import loading
+from zeuxis import loading, storage
+from zeuxis.adversarial import ImagePool
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.explore import latent_files
 from zeuxis.families.vae import VAE
@@ -33,6 +34,7 @@ from zeuxis.io import files
 from zeuxis.metrics import extractors
 from zeuxis.runtime.progress import Lines
 from zeuxis.storage import Run
+from zeuxis.storage.checkpoints import read_checkpoint
 from zeuxis.training import resuming, runs
 from zeuxis.training.build import build, check_options
 from zeuxis.training.config import read
@@ -166,6 +168,54 @@ def test_nothing_in_a_run_leads_out_of_it(
         assert tree(run) == was and tree(home) == before
         shutil.rmtree(run)
     assert tried > 2 * (len(places) + len(NEW)) - 4 > 50
+
+
+def test_a_run_that_is_found_by_its_name_is_looked_through(run: Path, home: Path, tmp_path: Path) -> None:
+    for name in ("1", "gift", "00001-gift", str(run)):
+        assert loading.find_run(name, runs=tmp_path) == run
+    lead(run / "samples" / "00000002.png", "file", home)
+    for name in ("1", "gift", "00001-gift", str(run)):
+        with pytest.raises(UsageError, match=r"00000002\.png is a symbolic link"):
+            loading.find_run(name, runs=tmp_path)
+
+
+def test_a_run_that_is_opened_is_looked_through(run: Path, home: Path) -> None:
+    """Whoever opens it, from outside or from inside; a command has looked through it when it found it."""
+    assert Run.open(run / "checkpoints").path == run
+    lead(run / "samples" / "00000002.png", "file", home)
+    for path in (run, run / "checkpoints"):
+        with pytest.raises(UsageError, match=r"00000002\.png is a symbolic link"):
+            Run.open(path)
+    with pytest.raises(UsageError, match=r"00000002\.png is a symbolic link"):
+        runs.resume_run(run, steps=6, display=Lines(io.StringIO()))
+
+
+CHECKPOINT = "checkpoints/step-00000004"
+READERS: dict[str, Callable[[Path], Any]] = {
+    "config.yaml": lambda run: Run(run).config,
+    "metrics.jsonl": lambda run: Run(run).metrics(),
+    "model/config.json": lambda run: storage.read_model_folder(run / "model"),
+    "model/model.safetensors": lambda run: storage.read_model_folder(run / "model"),
+    f"{CHECKPOINT}/manifest.json": lambda run: files.read_folder(run / CHECKPOINT),
+    f"{CHECKPOINT}/state.json": lambda run: files.read_folder(run / CHECKPOINT),
+    f"{CHECKPOINT}/average.safetensors": lambda run: read_checkpoint(run / CHECKPOINT, [], nothing_read),
+}
+
+
+def nothing_read(layouts: object) -> None:
+    pytest.fail("the headers were read")
+
+
+@pytest.mark.parametrize("place", READERS)
+def test_no_reader_of_a_run_follows_a_link(place: str, run: Path, home: Path) -> None:
+    """Each by itself: the link may appear after all of the run was looked through."""
+    path = run / place
+    if "average" not in place:
+        assert READERS[place](run)
+    path.rename(home / "kept")
+    path.symlink_to(home / "kept")
+    with pytest.raises(UsageError, match=rf"{path.name} is a symbolic link, which is not followed here"):
+        READERS[place](run)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -444,6 +494,17 @@ def test_an_older_checkpoint_is_taken_where_the_newest_is_of_another_shape(run: 
     found = take_up(run)
     assert found.checkpoint and found.checkpoint.step == 2
     assert "does not fit the run's options: average: " in found.checkpoint.skipped[0]
+
+
+@pytest.mark.parametrize("count", [-1, -(2**62), 3, 5, 10**12, 2**62])
+def test_a_count_in_a_buffer_leads_into_no_other_memory(count: int) -> None:
+    pool = ImagePool(4, (1, 2, 2))
+    pool.filled.fill_(count)
+    for _ in range(3):
+        made = torch.ones(3, 1, 2, 2)
+        shown, places = pool.draw(made)
+        pool.keep(made, places)
+        assert shown.shape == made.shape and 0 <= int(places[0].min()) <= int(places[0].max()) < 4
 
 
 @pytest.mark.parametrize(("what", "change"), [("seed", {"seed": 5}), ("fingerprint", {"shade": 3})])

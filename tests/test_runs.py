@@ -260,6 +260,23 @@ def test_resuming_takes_the_kernels_that_the_run_began_with(
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
+def test_another_table_of_kernels_than_that_of_the_checkpoint_is_said(
+    tmp_path: Path, data: DataSpec, quiet: Lines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = runs.start(settings(tmp_path, steps=5), Toy, {}, data=data, display=quiet)
+    found = storage.Run.open(run)
+    runs.resume_run(run, steps=6, family=Toy, display=Lines(sys.stdout))
+    assert "chosen_kernels" not in capsys.readouterr().out
+    found.write_config({**found.config, "chosen_kernels": {"4x64 to 4x1 by 1x64": "blas standard blas"}})
+    runs.resume_run(run, steps=7, family=Toy, display=Lines(sys.stdout))
+    assert "chosen_kernels of config.yaml are not those of the checkpoint" in capsys.readouterr().out
+    for hostile in ({"a": 5}, {"a": "standard blas"}, {5: "blas blas blas"}, ["blas"], "blas", {"a": "x " * 5000}):
+        found.write_config({**found.config, "chosen_kernels": hostile})
+        with pytest.raises(UsageError, match="restore") as refusal:
+            runs.resume_run(run, steps=8, family=Toy, display=quiet)
+        assert len(str(refusal.value)) < 500
+
+
 def test_what_is_inside_is_drawn_beside_the_samples(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:
     asked = settings(tmp_path, steps=12, batch_size=8, sample_every=6)
     run = runs.start(asked, families.find("rbm"), {"size": 16, "latent_dim": 8}, data=data, display=quiet)

@@ -43,6 +43,7 @@ def load_model(
     kind = trusted(config["family"], family)
     model = kind(**config["options"]).drop_training_only()
     storage.fill(model, weights)
+    model.class_names = config["classes"]
     model.adjust(options or {})
     return model.to(device).eval().requires_grad_(False)
 

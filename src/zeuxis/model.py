@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, get_type_hints
+from typing import Any, ClassVar, Literal, get_type_hints
 
 import safetensors.torch
 import torch
@@ -16,10 +16,12 @@ from torch.optim import Optimizer
 
 from zeuxis import registry
 from zeuxis.errors import UsageError
+from zeuxis.game import Batch, Clock, Turn
 from zeuxis.io import files
 from zeuxis.io.paths import expanded
 from zeuxis.likelihood import HasLikelihood
-from zeuxis.options import ResizeMode, checked, checked_options, derived, option, options_of
+from zeuxis.mixtures import Mixture, mix_latents
+from zeuxis.options import ResizeMode, checked, checked_options, derived, numbered, option, options_of
 
 __all__ = [
     "Batch",
@@ -39,26 +41,6 @@ __all__ = [
 ]
 
 
-class Batch(NamedTuple):
-    """A training batch; `Model.needs` names the columns that the losses read."""
-
-    image: Tensor  # n c h w, in [-1, 1]: what it should make
-    source: Tensor | None = None  # n c h w: what it is given (translation, super-resolution)
-    label: Tensor | None = None  # n, a class; or n k, attributes in {0, 1}
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Training progress: steps done, and images seen."""
-
-    step: int = 0
-    images: int = 0
-
-
-# A player and its loss as named terms. The player None learns nothing: its terms are only reported.
-Turn = tuple[str | None, dict[str, Tensor]]
-
-
 @dataclass(eq=False)
 class Model(nn.Module, ABC):
     """A generative model: its fields are its options, its submodules its networks.
@@ -71,6 +53,7 @@ class Model(nn.Module, ABC):
     size: int = option(64, "height and width of the images, in pixels (named sets: their own)", low=8, high=1024)
     channels: int = option(3, "image channels: 1 greyscale, 3 RGB (named sets: their own)", low=1, high=4)
 
+    class_names: tuple[str, ...] = field(init=False, default=(), repr=False)  # of labels, in their order, where known
     training_only: ClassVar[tuple[str, ...]] = ()  # submodules that only training uses
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # other defaults of options, by name: "paper"
     resize_mode: ClassVar[ResizeMode] = "crop"  # how a person's own photographs become squares, if nobody says
@@ -124,7 +107,7 @@ class Model(nn.Module, ABC):
         for name in options.keys() - free.keys():
             some = f"choose from {', '.join(free)}" if free else "it has no sampling options"
             raise UsageError(f"{name} of {self.family()} cannot be changed at sampling; {some}")
-        for name, value in options.items():
+        for name, value in numbered(free, options, self.class_names).items():
             setattr(self, name, checked(free[name], get_type_hints(type(self))[name], value))
 
     @classmethod
@@ -151,11 +134,12 @@ class Model(nn.Module, ABC):
             for name, value in self.state_dict().items()
             if name.split(".")[0] not in self.training_only
         }
-        config = {"family": self.family(), "options": self.options}
         files.make_folder(folder)
         files.write_file(folder / "model.safetensors", safetensors.torch.save(weights))
         # The description goes last: a folder that has one is whole.
-        files.write_file(folder / "config.json", json.dumps(config, indent=2).encode())
+        known = {"classes": self.class_names} if self.class_names else {}
+        about = {"family": self.family(), "options": self.options, **known}
+        files.write_file(folder / "config.json", json.dumps(about, indent=2).encode())
 
 
 @dataclass(eq=False)
@@ -163,6 +147,10 @@ class Latent(Model):
     """A model with a latent space: a prior to draw from and a decoder to images."""
 
     latent_dim: int = option(100, "dimension of the latent space", low=1, high=65536)
+
+    mixture: ClassVar[Mixture] = (
+        "norm"  # how the weights of a mixture are scaled: "norm" for a Gaussian prior, else "sum"
+    )
 
     @property
     def decode_nfe(self) -> int:
@@ -173,6 +161,10 @@ class Latent(Model):
         """Latents for the seeds (n latent_dim), drawn on the CPU so that a seed means one latent on every device."""
         rows = [torch.randn(self.latent_dim, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.stack(rows).to(self.device)
+
+    def mix(self, latents: Tensor, weights: Tensor) -> Tensor:
+        """Mixtures (n ...) of latents (n k ...), with weights (n k) that are scaled so that the prior keeps its mean."""
+        return mix_latents(latents, weights, self.mixture)
 
     @abstractmethod
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
@@ -188,8 +180,7 @@ class Latent(Model):
 class StyleBased(Latent):
     """A style-based model: a mapping network from z to w, and a synthesis network with a style w per layer.
 
-    The space w is less entangled than z and interpolates linearly; layers can mix the styles of different images
-    (Karras 2019, https://arxiv.org/abs/1812.04948).
+    The space w is less entangled than z and interpolates linearly; layers can mix styles of images (arXiv:1812.04948).
     """
 
     @property
@@ -278,8 +269,7 @@ Features = Callable[[Tensor, int], Tensor]  # images (n c h w, in [-1, 1]) and a
 
 
 class UsesFeatures(Model):
-    """A model with a perceptual loss on a frozen feature network. The network is set from outside: it is neither among
-    the parameters nor in the saved weights."""
+    """A model with a perceptual loss on a frozen feature network, set from outside: no parameter, and not saved."""
 
     feature_network: Features | None = None
 

@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError, Group
 from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
-from zeuxis.cli import edit, explore, export, judge, look, mix, new_family, sampling, train, translate
+from zeuxis.cli import edit, explore, export, judge, look, mix, new_family, page, sampling, train, translate
 from zeuxis.cli.output import say_aside
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io.paths import expanded_word
@@ -28,6 +28,7 @@ ORDER = (
     "families",
     "new-family",
     "data",
+    "explore",
     "sample",
     "interpolate",
     "arithmetic",
@@ -89,6 +90,7 @@ def build(tokens: Sequence[str]) -> App:
         app.command(sampling.accepting(command, tokens))
     judge.register(app, tokens)
     export.register(app)
+    page.register(app)
     look.register(app)
     new_family.register(app)
     for place, name in enumerate(ORDER):

@@ -9,6 +9,7 @@ from zeuxis.explore.arithmetic import (
     pictures,
     score_arithmetic,
 )
+from zeuxis.explore.atlas import atlas_latents, corners_at, place_of, seed_at
 from zeuxis.explore.candidates import Candidates, ReadsAttributes, candidates, encoded, reencoded, sampled
 from zeuxis.explore.equation import Equation, solve_equation
 from zeuxis.explore.examples import examples, is_picture
@@ -34,7 +35,9 @@ __all__ = [
     "Term",
     "Vocabulary",
     "arithmetic_figure",
+    "atlas_latents",
     "candidates",
+    "corners_at",
     "encoded",
     "examples",
     "from_seeds",
@@ -52,9 +55,11 @@ __all__ = [
     "path_in",
     "path_strip",
     "pictures",
+    "place_of",
     "reencoded",
     "sampled",
     "score_arithmetic",
+    "seed_at",
     "slerp",
     "solve_equation",
     "target",

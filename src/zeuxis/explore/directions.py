@@ -12,6 +12,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zeuxis.errors import UsageError
 from zeuxis.explore.arithmetic import to_norm
@@ -24,6 +25,8 @@ Supervised = Literal["means", "boundary"]
 Unsupervised = Literal["components", "factors"]
 
 RIDGE = 1e-3  # of the regressions, beside standardised latents
+DIFFERENCE = 0.03  # of the differences of a Jacobian, in root mean squares of the latent
+MOST_PROBED, PROBES = 1024, 128  # numbers of a latent that are each probed; random directions where there are more
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,25 @@ def factors(model: Model, space: Space, *, count: int = 5) -> list[Direction]:
     ]
 
 
+def local_components(space: Space, z: Tensor, *, count: int = 8) -> list[Direction]:
+    """The directions in which the picture of one latent (...) changes most: orthonormal steps (...), the strongest first.
+
+    They are the leading right singular vectors of the decoder's Jacobian (Ramesh 2018), by central differences along
+    each number of the latent, or along 128 random directions where it has over 1,024. The same latent always gives
+    the same steps.
+    """
+    flat = z.detach().flatten().double().cpu()
+    probes = _probes(len(flat))  # m d
+    reach = DIFFERENCE * max(float(flat.square().mean().sqrt()), 1e-3)
+    ends = [_small(decode_latents(space, _at(z, flat + sign * reach * probes))) for sign in (1, -1)]
+    change = (ends[0] - ends[1]).flatten(1).double()  # m pixels
+    _, axes = torch.linalg.eigh(change @ change.T)  # in ascending order
+    steps = axes.flip(1)[:, :count].T @ probes
+    largest = steps.gather(1, steps.abs().argmax(1, keepdim=True))
+    signed = (steps * largest.sign()).float()  # of a singular vector only the line is known
+    return [Direction(f"local {i + 1}", row.reshape(z.shape)) for i, row in enumerate(signed.unbind())]
+
+
 def moved(latents: Tensor, steps: Sequence[tuple[float, Direction]], strength: float, *, keep: bool = True) -> Tensor:
     """Latents (n ...) after weighted steps; with `keep` each rescaled to its own norm, as Gaussian latents need."""
     done = latents
@@ -100,6 +122,26 @@ def moved(latents: Tensor, steps: Sequence[tuple[float, Direction]], strength: f
     norms = latents.flatten(1).norm(dim=1).reshape(-1, *(1 for _ in latents.shape[1:]))
     kept: Tensor = to_norm(done, 1.0) * norms
     return kept
+
+
+def _probes(size: int) -> Tensor:
+    """Orthonormal directions (m d) of a latent with so many numbers."""
+    if size <= MOST_PROBED:
+        return torch.eye(size, dtype=torch.float64)
+    noise = torch.randn(size, PROBES, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    basis: Tensor = torch.linalg.qr(noise).Q
+    return basis.T
+
+
+def _at(like: Tensor, rows: Tensor) -> Tensor:
+    return rows.to(like.dtype).reshape(-1, *like.shape)
+
+
+def _small(images: Tensor) -> Tensor:
+    """Images of at most 64 pixels a side: finer detail changes no direction, but fills the memory."""
+    side = min(images.shape[-1], 64)
+    small: Tensor = F.adaptive_avg_pool2d(images, side)
+    return small
 
 
 def _surest(among: Candidates, terms: Sequence[Term]) -> float:

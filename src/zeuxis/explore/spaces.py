@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from zeuxis.capabilities import latent, style_based
 from zeuxis.explore.paths import PathKind
+from zeuxis.mixtures import Mixture, mix_latents
 from zeuxis.model import Encoder, Model, StyleBased
 
 SpaceName = Literal["z", "w"]
@@ -21,8 +22,11 @@ class Space(Protocol):
     """A latent space: latents for seeds, and images for latents. A `Latent` model is its own space z."""
 
     @property
+    def mixture(self) -> Mixture: ...
+    @property
     def device(self) -> torch.device: ...
     def prior(self, seeds: Sequence[int]) -> Tensor: ...
+    def mix(self, latents: Tensor, weights: Tensor) -> Tensor: ...
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor: ...
 
 
@@ -32,6 +36,8 @@ class StyleSpace:
 
     model: StyleBased
 
+    mixture: ClassVar[Mixture] = "sum"
+
     @property
     def device(self) -> torch.device:
         return self.model.device
@@ -40,6 +46,10 @@ class StyleSpace:
     def prior(self, seeds: Sequence[int]) -> Tensor:
         """The styles of the seeds' latents (n d)."""
         return self.model.mapping(self.model.prior(seeds))
+
+    def mix(self, latents: Tensor, weights: Tensor) -> Tensor:
+        """Weighted averages (n d) of styles (n k d), with weights (n k)."""
+        return mix_latents(latents, weights, self.mixture)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """Images (n c h w, in [-1, 1]) for styles."""

@@ -115,6 +115,26 @@ def _alike(one: Tensor, other: Tensor, message: str, *, within: float = 1e-5) ->
     demand(apart <= within, f"{message} (apart by {apart:.2g}); does it draw at random, or normalise over the batch?")
 
 
+def mixtures_are_draws_of_the_prior(case: Case) -> None:
+    """A mixture of one latent is that latent; mixtures of four keep the prior's mean, and for a norm its variance."""
+    model = _latent(case)
+    z = model.prior(range(256)).cpu()
+    alone = model.mix(z[None, :2], torch.tensor([[1.0, 0.0]]))
+    demand(torch.equal(alone, z[:1]), "mix of one latent with weight 1 is another latent")
+    mixed = model.mix(z.reshape(-1, 4, *z.shape[1:]), torch.ones(len(z) // 4, 4))
+    spread = z.std().item()
+    moved = abs(mixed.mean().item() - z.mean().item()) / spread
+    other = "sum" if model.mixture == "norm" else "norm"
+    demand(
+        moved < 0.4, f'mixtures have a mean {moved:.2g} standard deviations from that of prior; try mixture = "{other}"'
+    )
+    ratio = mixed.std().item() / spread
+    demand(
+        model.mixture == "sum" or 0.7 < ratio < 1.4,
+        f"mixtures have {ratio:.2g} times the standard deviation of prior; scale the weights of mix to norm 1",
+    )
+
+
 def encode_gives_latents(case: Case) -> None:
     """`encode` gives images latents of the shape that `prior` has, each by itself."""
     model = _latent(case)

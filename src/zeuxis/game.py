@@ -1,0 +1,28 @@
+"""What the game of losses is played with: a batch, a clock, and turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """A training batch; `Model.needs` names the columns that the losses read."""
+
+    image: Tensor  # n c h w, in [-1, 1]: what it should make
+    source: Tensor | None = None  # n c h w: what it is given (translation, super-resolution)
+    label: Tensor | None = None  # n, a class; or n k, attributes in {0, 1}
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Training progress: steps done, and images seen."""
+
+    step: int = 0
+    images: int = 0
+
+
+# A player and its loss as named terms. The player None learns nothing: its terms are only reported.
+Turn = tuple[str | None, dict[str, Tensor]]
