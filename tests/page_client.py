@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
+from waiting import PATIENCE
 from zeuxis.web.protocol import read_frame, write_frame
 from zeuxis.web.served import Served
 from zeuxis.web.server import listen, running
-
-PATIENCE = 120.0  # seconds; for what hangs
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from commandline import typed
+from page_client import floats, opened, serving
 from waiting import PATIENCE
 from zeuxis import api, capabilities, families, registry
 from zeuxis.errors import UsageError
 from zeuxis.io import files
+from zeuxis.io.images import to_uint8
 from zeuxis.likelihood import partition
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
 from zeuxis.metrics.vgg import VGG
-from zeuxis.model import Batch, Clock, Model, Translator, options_of
+from zeuxis.model import Batch, Clock, Latent, Model, Translator, options_of
 from zeuxis.nets import kernels as choosing
 from zeuxis.testing import family_checks
 from zeuxis.testing.abilities import SHAPES
@@ -33,6 +35,7 @@ from zeuxis.testing.case import trained as trained_on
 from zeuxis.training import engine
 from zeuxis.training.engine import State, train
 from zeuxis.training.settings import TrainSettings
+from zeuxis.web.served import open_served
 
 TINY = {
     "base_channels": 8,
@@ -207,6 +210,20 @@ def asked_to_evaluate(run: Path, model: Model, folder: Path) -> None:
     assert found.rows and all(np.isfinite(row.score.value) for row in found.rows if row.name != "log Z by AIS (nats)")
 
 
+def asked_to_explore(run: Path, model: Model, folder: Path) -> None:
+    served = open_served(run, device="cpu")
+    assert served.run is not None and served.run.path == run and served.name == run.name and served.data is not None
+    assert {"latent", "translator"} & set(served.info["capabilities"]) and "run" in served.info["capabilities"]
+    with serving(served) as link, opened(link) as page:
+        answer = page.ask("prior", seeds=[3, 1])
+        if isinstance(model, Latent):
+            drawn = page.ask("decode", floats(answer.numbers)).pictures
+            wanted = to_uint8(api.sample(model, seeds=[3, 1]))
+            assert np.abs(drawn.astype(int) - wanted).max() <= 1
+        else:
+            assert "has no latent space" in answer.fields["error"]
+
+
 def asked_to_load(run: Path, model: Model, folder: Path) -> None:
     model.save(folder / "again")
     again = api.load(folder / "again", device="cpu").state_dict()
@@ -222,6 +239,7 @@ ASKED: dict[str, Callable[[Path, Model, Path], None]] = {
     "encode": asked_to_encode,
     "translate": asked_to_translate,
     "evaluate": asked_to_evaluate,
+    "explore": asked_to_explore,
     "save and load": asked_to_load,
 }
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from page_client import PATIENCE, floats, opened, serving
+from page_client import floats, opened, serving
+from waiting import wait_for
 from zeuxis.families import find
 from zeuxis.io.images import to_uint8
 from zeuxis.onnx import PACKAGES
@@ -30,13 +29,6 @@ def small(folder: Path, family: str, *, seed: int = 0) -> Served:
     sizes = {} if family == "diffusion" else {"latent_dim": 8}
     find(family)(size=8, channels=1, **sizes).save(folder)
     return open_served(folder, device="cpu")
-
-
-def becomes(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + PATIENCE
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    return condition()
 
 
 @needs_export
@@ -66,7 +58,7 @@ def test_the_page_is_drawn_by_torch_until_the_export_is_ready(tmp_path: Path) ->
         z = page.ask("prior", seeds=[3]).numbers
         before = page.ask("decode", floats(z))
         assert before.fields["engine"] == "torch"
-        assert becomes(lambda: page.ask("engine").fields["engine"] == "onnxruntime")
+        wait_for(lambda: page.ask("engine").fields["engine"] == "onnxruntime", "the export")
         after = page.ask("decode", floats(z))
     assert after.fields["engine"] == "onnxruntime"
     assert np.abs(after.pictures.astype(int) - before.pictures).max() <= 1
@@ -81,7 +73,7 @@ def test_an_export_ends_with_the_server(tmp_path: Path, monkeypatch: pytest.Monk
     )
     served = small(tmp_path / "model", "rbm")
     with faster([served, served]):
-        assert becomes(lambda: bool(started))
+        wait_for(lambda: started, "the process")
     assert started[0].returncode != 0 and len(started) == 1, "killed, and no second one begun"
     assert served.info["engine"] == "torch"
 

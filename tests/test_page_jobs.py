@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from websockets.exceptions import ConnectionClosed
 
-from page_client import PATIENCE, Page, opened, serving
+from page_client import Page, opened, serving
+from waiting import PATIENCE, wait_for
 from zeuxis.errors import UsageError
 from zeuxis.families import find
 from zeuxis.web import operations
+from zeuxis.web.app import MOST_CLIENTS
 from zeuxis.web.clients import Client
 from zeuxis.web.requests import Reply, Request, Steps
 from zeuxis.web.served import Served, open_served
@@ -46,13 +50,6 @@ def offer(monkeypatch: pytest.MonkeyPatch, name: str, steps: Callable[[Request],
 
 def happens(event: threading.Event) -> bool:
     return event.wait(PATIENCE)
-
-
-def becomes(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + PATIENCE
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
-    return condition()
 
 
 @pytest.mark.parametrize("more", [True, False])
@@ -127,6 +124,32 @@ def test_a_client_that_leaves_is_no_error(
     assert capfd.readouterr().err == ""
 
 
+def test_clients_leave_with_more_under_way_than_they_may(link: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their readers wait for room while their answers wait to be read: none waits for ever, and each place is free again."""
+
+    def forever(request: Request) -> Steps:
+        while True:
+            yield Reply(numbers=MEGABYTE, more=True)
+
+    def answered() -> bool:
+        with opened(link) as other:
+            try:
+                return bool(other.ask("prior", seeds=[0]).fields["ok"])
+            except ConnectionClosed:  # there are sixteen yet
+                return False
+
+    offer(monkeypatch, "forever", forever)
+    with contextlib.ExitStack() as stack:
+        for _ in range(MOST_CLIENTS):
+            leaving = stack.enter_context(opened(link))
+            stack.callback(leaving.socket.socket.shutdown, socket.SHUT_RDWR)  # without a word
+            for lane in range(40):
+                leaving.send("forever", lane=f"lane {lane}")
+            leaving.receive()
+        assert not answered()
+    wait_for(answered, "a place for another client")
+
+
 def test_a_slow_reader_hurts_itself_alone(link: str, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
@@ -138,7 +161,7 @@ def test_a_slow_reader_hurts_itself_alone(link: str, page: Page, monkeypatch: py
     offer(monkeypatch, "flood", flood)
     with opened(link) as slow:
         wanted = slow.send("flood")
-        assert becomes(lambda: len(made) > 2)
+        wait_for(lambda: len(made) > 2, "the first answers")
         for seed in range(50):
             assert page.ask("prior", seeds=[seed]).numbers.shape == (1, 8)
         assert len(made) < 60, "what it does not read is not computed"
@@ -187,7 +210,7 @@ class Order:
         self.loop = asyncio.new_event_loop()
         self.worker, self.turns, self.begin = Worker("test"), list[str](), threading.Event()
         self.add(self.client(), "others", "first", wait=self.begin)
-        assert becomes(lambda: bool(self.turns))
+        wait_for(lambda: self.turns, "the first turn")
 
     def client(self) -> Client:
         return Client(self.loop, raw=True)
@@ -204,7 +227,7 @@ class Order:
 
     def found(self, count: int) -> list[str]:
         self.begin.set()
-        assert becomes(lambda: len(self.turns) > count)
+        wait_for(lambda: len(self.turns) > count, "all turns")
         self.worker.end()
         self.loop.close()
         return self.turns[1:]
@@ -247,8 +270,8 @@ def test_the_oldest_photograph_goes() -> None:
     order.found(0)
 
 
-def test_the_files_thread_is_another(link: str, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What reads files alone does not wait for the model."""
+def test_what_takes_long_has_threads_of_its_own(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reads files alone does not wait for the model, nor a picture for what takes minutes."""
     names = []
 
     def tells(request: Request) -> Steps:
@@ -257,12 +280,12 @@ def test_the_files_thread_is_another(link: str, page: Page, monkeypatch: pytest.
 
     from zeuxis.web import app
 
-    offer(monkeypatch, "here", tells)
-    offer(monkeypatch, "there", tells)
-    monkeypatch.setattr(app, "FILES_ONLY", frozenset({"there"}))
-    page.ask("here")
-    page.ask("there")
-    assert names == ["zeuxis-model", "zeuxis-files"]
+    for name in ("model", "FILES_ONLY", "IN_BACKGROUND", "FOR_MINUTES"):
+        offer(monkeypatch, name, tells)
+        if name != "model":
+            monkeypatch.setattr(app, name, frozenset({name}))
+        page.ask(name)
+    assert names == ["zeuxis-model", "zeuxis-files", "zeuxis-background", "zeuxis-minutes"]
 
 
 def test_a_served_model_has_a_name(tmp_path: Path) -> None:

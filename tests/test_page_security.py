@@ -20,7 +20,8 @@ import torch
 from starlette.types import ASGIApp
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from page_client import PATIENCE, floats, opened, raw_frame, serving
+from page_client import floats, opened, raw_frame, serving
+from waiting import PATIENCE
 from zeuxis.families import find
 from zeuxis.web.app import MOST_CLIENTS, Application, page_files
 from zeuxis.web.operations import MORE_BYTES, REQUEST_BYTES

@@ -26,6 +26,7 @@ ABILITIES: dict[str, tuple[type[Any], ...]] = {
     "encode": (Encoder,),
     "translate": (Translator,),
     "evaluate": (Latent, Translator),
+    "explore": (Latent, Translator),
     "save and load": (Model,),
 }
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from zeuxis.web.clients import LATER, MALFORMED, POLICY, Client
-from zeuxis.web.operations import FILES_ONLY, IN_BACKGROUND, MORE_BYTES, OPERATIONS, REQUEST_BYTES
+from zeuxis.web.operations import FILES_ONLY, FOR_MINUTES, IN_BACKGROUND, MORE_BYTES, OPERATIONS, REQUEST_BYTES
 from zeuxis.web.protocol import read_frame, write_error
 from zeuxis.web.requests import BadRequest, Request
 from zeuxis.web.security import Door, headers_for
@@ -62,7 +62,12 @@ class Application:
         self.served, self.door, self._raw = served, door, raw
         self.files = page_files()
         self.clients: set[Client] = set()
-        self._workers = {name: Worker(f"zeuxis-{name}") for name in ("model", "files", "background")}
+        self._workers = {
+            "model": Worker("zeuxis-model"),
+            "files": Worker("zeuxis-files"),
+            "background": Worker("zeuxis-background", nice=True),
+            "minutes": Worker("zeuxis-minutes", nice=True),
+        }
 
     def starlette(self) -> ASGIApp:
         """The ASGI application."""
@@ -79,10 +84,10 @@ class Application:
         yield
         self.end()
 
-    def end(self) -> None:
-        """End the threads, each after the step it is at."""
+    def end(self, patience: float = 0.0) -> None:
+        """End the threads, each after the step it is at; so many seconds are waited for each."""
         for worker in self._workers.values():
-            worker.end()
+            worker.end(patience)
 
     async def _file(self, request: HttpRequest) -> Response:
         file = self.files.get(request.path_params["path"])
@@ -119,25 +124,29 @@ class Application:
             await asyncio.wait([sender], timeout=_FAREWELL)
         finally:
             self.clients.discard(client)
-            client.gone = True
-            for worker in self._workers.values():
-                worker.look()
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
 
     async def _send(self, socket: WebSocket, client: Client) -> None:
         """Send a client's answers as fast as it reads them."""
-        with contextlib.suppress(Exception):  # gone while we drew; the reader sees it too
+        try:
             while not client.gone:
                 item = await client.outbox.get()
                 if isinstance(item, int):
-                    client.gone = True
                     await socket.close(item)
                     return
                 await socket.send_bytes(item)
                 client.sent(item)
-                for worker in self._workers.values():
-                    worker.look()
+                self._look()
+        except (WebSocketDisconnect, RuntimeError):
+            pass  # gone while we drew: the reader sees it too
+        finally:  # what it waits for ends, also where the reader itself waits for that
+            client.gone = True
+            self._look()
+
+    def _look(self) -> None:
+        for worker in self._workers.values():
+            worker.look()
 
     def _take(self, client: Client, message: Message) -> None:
         """Check a message and queue what it asks for; a stream in its lane ends."""
@@ -159,7 +168,8 @@ class Application:
         self._worker(request.op).submit(job)
 
     def _worker(self, op: str) -> Worker:
-        return self._workers["files" if op in FILES_ONLY else "background" if op in IN_BACKGROUND else "model"]
+        places = {"files": FILES_ONLY, "background": IN_BACKGROUND, "minutes": FOR_MINUTES}
+        return self._workers[next((name for name, ops in places.items() if op in ops), "model")]
 
 
 class Guard:

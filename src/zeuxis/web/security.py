@@ -63,7 +63,7 @@ def _own_names(host: str) -> Iterable[str]:
     yield f"[{host}]" if ":" in host else host
     if host not in ("0.0.0.0", "::"):
         return
-    yield from (socket.gethostname(), socket.getfqdn())
+    yield from (socket.gethostname(), f"{socket.gethostname()}.local")
     for addresses in psutil.net_if_addrs().values():
         for each in addresses:
             if each.family == socket.AF_INET:

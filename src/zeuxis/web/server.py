@@ -68,9 +68,9 @@ def running(served: Sequence[Served], listening: socket.socket, host: str) -> It
     """The server at work in a thread, on a socket that `listen` has made: its link, and the thread."""
     port = listening.getsockname()[1]
     door = Door.at(host, port)
-    app = Application(served, door, raw=is_loopback(host)).starlette()
+    app = Application(served, door, raw=is_loopback(host))
     _log_in_lines()
-    server = uvicorn.Server(_config(app))
+    server = uvicorn.Server(_config(app.starlette()))
     thread = threading.Thread(target=server.run, args=([listening],), name="zeuxis-server", daemon=True)
     thread.start()
     try:
@@ -80,6 +80,7 @@ def running(served: Sequence[Served], listening: socket.socket, host: str) -> It
     finally:
         server.should_exit = True
         thread.join(_GRACE + 3)
+        app.end(_GRACE)  # a thread inside a network must not meet the end of the interpreter
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:

@@ -2,7 +2,6 @@
 
 import { pictureOf } from "zeuxis/decoding.js";
 import { Directions } from "zeuxis/directions.js";
-import { same } from "zeuxis/recipes.js";
 import { LatentSpace } from "zeuxis/space.js";
 
 /** @typedef {import("zeuxis/engine.js").Engine} Engine */
@@ -63,9 +62,16 @@ export class Page {
     this.tell("take", recipe);
   }
 
+  /** The kept recipe that is equal to one, if there is one.
+   * @param {Recipe | null} recipe */
+  keptAs(recipe) {
+    const text = JSON.stringify(recipe);
+    return this.kept.find((one) => one === recipe || JSON.stringify(one) === text);
+  }
+
   /** @param {Recipe} recipe */
   keep(recipe) {
-    if (this.kept.some((one) => same(one, recipe))) return this.say("Already kept");
+    if (this.keptAs(recipe)) return this.say("Already kept");
     this.kept.unshift(recipe);
     this.tell("kept", null);
     this.say("Kept");

@@ -9,20 +9,18 @@ import { nameOfPlace, placeOf } from "zeuxis/atlas.js";
  * @typedef {{latent: string, name: string}} Found
  * @typedef {At | Edited | Sum | Between | Found} Recipe */
 
+const MOST_DEPTH = 60; // of recipes in recipes
+
 /** @param {number} seed
  * @returns {At} */
 export const ofSeed = (seed) => ({ at: placeOf(seed) });
-
-/** @param {unknown} a
- * @param {unknown} b */
-export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 /** Whether something from outside (a link, a drop) is a recipe.
  * @param {any} it
  * @param {number} [depth]
  * @returns {it is Recipe} */
 export function isRecipe(it, depth = 0) {
-  if (!it || typeof it !== "object" || depth > 20) return false;
+  if (!it || typeof it !== "object" || depth > MOST_DEPTH) return false;
   const inner = (/** @type {unknown} */ one) => isRecipe(one, depth + 1);
   if (Array.isArray(it.at)) return it.at.length === 2 && it.at.every((/** @type {unknown} */ v) => Number.isFinite(v) && Math.abs(Number(v)) < 5e7);
   if (it.from) return inner(it.from) && !!it.edits && Object.values(it.edits).every(Number.isFinite);
@@ -39,7 +37,7 @@ const isNeighbour = (beside) => beside === undefined || (Number.isInteger(beside
  * @returns {string} */
 export function nameOf(recipe) {
   if ("at" in recipe) return nameOfPlace(...recipe.at);
-  if ("from" in recipe) return `${nameOf(recipe.from)}, edited`;
+  if ("from" in recipe) return `${nameOf(recipe.from).replace(/, edited$/, "")}, edited`;
   if ("between" in recipe) return `${Math.round(100 * (1 - recipe.weight))} % of the way`;
   if ("latent" in recipe) return recipe.name;
   return recipe.beside === undefined ? "A − B + C" : "neighbour of A − B + C";

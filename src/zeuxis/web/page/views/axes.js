@@ -17,17 +17,23 @@ export function mountAxes(root, page, changed) {
       changed();
       page.remember();
     };
-    root.append(make("label", { textContent: `${word} ` }, select));
+    root.append(make("label", { textContent: `${word} `, hidden: true }, select));
     return select;
   });
+  const state = make("span", { className: "hint" });
+  root.append(state);
   let wished = /** @type {string[]} */ ([]), names = /** @type {Map<string, string>} */ (new Map()), newest = 0;
   /** The choices for a picture: its local components are its own.
    * @param {Recipe} base */
   const about = (base) => {
     const turn = ++newest, groups = KINDS.map(() => /** @type {Direction[]} */ ([]));
+    let left = KINDS.length;
+    state.textContent = "Finding directions ...";
     KINDS.forEach(async (kind, i) => {
       groups[i] = await page.directions.of(kind, base);
-      if (turn === newest && groups[i].length) fill(groups);
+      if (turn !== newest) return;
+      if (groups[i].length) fill(groups);
+      if (--left === 0) state.textContent = groups.some((group) => group.length) ? "" : "This model has no directions here.";
     });
   };
   /** @param {Direction[][]} groups */
@@ -35,6 +41,7 @@ export function mountAxes(root, page, changed) {
     const before = selects.map((select) => select.value), all = groups.flat();
     names = new Map(all.map(({ key, name }) => [key, name]));
     selects.forEach((select, i) => {
+      if (select.parentElement) select.parentElement.hidden = false;
       select.replaceChildren(...groups.map((group, k) => choices(TITLES[KINDS[k]], group)).filter((group) => group.children.length));
       const found = [wished[i], before[i], all[i + (all.length > 3 && kindOf(all[0].key) === "attributes" ? 1 : 0)]?.key];
       select.value = found.find((key) => key && names.has(key)) ?? "";

@@ -101,8 +101,9 @@ class Explore {
     const zoom = make("span", { className: "zoom" },
       make("button", { textContent: "−", "aria-label": "Zoom out", onclick: () => this.wall.zoomBy(-1) }),
       make("button", { textContent: "+", "aria-label": "Zoom in", onclick: () => this.wall.zoomBy(1) }));
-    const row = make("div", { className: "bar" }, choice, axes, make("span", { className: "push" }), find, zoom);
-    return { row, modes, axes, seed };
+    const hint = make("p", { className: "hint wide", textContent: "Drag to move, wheel to zoom, click to hold." });
+    const row = make("div", { className: "bar" }, choice, axes, hint, make("span", { className: "push" }), find, zoom);
+    return { row, modes, axes, hint };
   }
 
   /** @param {string} text a seed */
@@ -124,8 +125,8 @@ class Explore {
   recipeAt(x, y) {
     const [across, down] = this.axes.keys;
     if (this.mode === "atlas") return { at: [rounded(x), rounded(y)] };
-    const edits = { ...(across && { [across]: rounded(x) }), ...(down && { [down]: rounded(y) }) };
-    return { from: this.base, edits };
+    const steps = [[across, rounded(x)], [down, rounded(y)]].filter(([key, weight]) => key && weight);
+    return steps.length ? { from: this.base, edits: Object.fromEntries(steps) } : this.base;
   }
 
   /** @param {"atlas" | "around"} mode
@@ -183,6 +184,7 @@ class Explore {
       button.tabIndex = chosen ? 0 : -1;
     });
     this.bar.axes.hidden = !around;
+    this.bar.hint.hidden = around;
     const words = around ? this.axes.names.flatMap((name) => (name ? [`less ${name}`, `more ${name}`] : ["", ""])) : [];
     this.edges.forEach((edge, i) => Object.assign(edge, { hidden: !words[i], textContent: words[i] ?? "" }));
     this.wall.reset(

@@ -58,9 +58,18 @@ export function mountHand(root, page, look) {
  * @param {HTMLCanvasElement} live
  * @param {ReturnType<typeof mountSliders>} sliders */
 function bar(page, live, sliders) {
+  const keep = make("button", { className: "strong" });
+  const mark = () => {
+    const kept = page.keptAs(page.hand);
+    keep.textContent = kept ? "Remove" : "Keep";
+    keep.classList.toggle("strong", !kept);
+    keep.onclick = () => (kept ? page.discard(kept) : page.hand && page.keep(page.hand));
+  };
+  page.on("hand", mark);
+  page.on("kept", mark);
+  mark();
   return make("div", { className: "bar" }, make("h2", { textContent: "In hand" }), make("span", { className: "push" }), sliders.reset,
-    make("button", { textContent: "Save PNG", onclick: () => page.hand && savePng(live, `${page.info.name} ${nameOf(page.hand)}`) }),
-    make("button", { textContent: "Keep", className: "strong", onclick: () => page.hand && page.keep(page.hand) }));
+    make("button", { textContent: "Save PNG", onclick: () => page.hand && savePng(live, `${page.info.name} ${nameOf(page.hand)}`) }), keep);
 }
 
 /** Every drop can be done by a button: nothing needs a drag.
@@ -92,8 +101,11 @@ function mountSliders(page, changed) {
     mark();
     if (told) changed();
   };
-  page.directions.of("attributes").then((found) => {
-    for (const { key } of found) {
+  const state = make("p", { className: "hint", textContent: "Finding the attributes of the data ..." });
+  root.append(state);
+  attributesOrComponents(page).then((found) => {
+    state.remove();
+    for (const { key, name } of found) {
       const input = make("input", { type: "range", id: `edit-${key}`, min: String(-REACH), max: String(REACH), step: "0.05", value: "0" });
       input.oninput = () => {
         const weight = Number(input.value), { [key]: _, ...others } = edits;
@@ -104,9 +116,16 @@ function mountSliders(page, changed) {
       };
       input.ondblclick = () => set({ ...edits, [key]: 0 }, true);
       inputs.set(key, input);
-      root.append(make("label", { htmlFor: input.id, textContent: key }), input);
+      root.append(make("label", { htmlFor: input.id, textContent: name }), input);
     }
     mark();
   });
   return { root, reset, set, get edits() { return edits; } };
+}
+
+/** What the sliders move: the words of the data, or where it has none the components of features.
+ * @param {Page} page */
+async function attributesOrComponents(page) {
+  const attributes = await page.directions.of("attributes");
+  return attributes.length ? attributes : page.directions.of("components");
 }

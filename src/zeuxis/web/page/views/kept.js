@@ -24,7 +24,15 @@ export function mountKept(root, page) {
       return button;
     }));
   };
-  page.on("kept", fill);
+  const mark = () => {
+    const current = page.keptAs(page.hand);
+    page.kept.forEach((recipe) => drawn.get(recipe)?.classList.toggle("current", recipe === current));
+  };
+  page.on("hand", mark);
+  page.on("kept", () => {
+    fill();
+    mark();
+  });
   fill();
 }
 
