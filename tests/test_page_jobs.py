@@ -270,8 +270,8 @@ def test_the_oldest_photograph_goes() -> None:
     order.found(0)
 
 
-def test_the_files_thread_is_another(link: str, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What reads files alone does not wait for the model."""
+def test_what_takes_long_has_threads_of_its_own(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reads files alone does not wait for the model, nor a picture for what takes minutes."""
     names = []
 
     def tells(request: Request) -> Steps:
@@ -280,12 +280,12 @@ def test_the_files_thread_is_another(link: str, page: Page, monkeypatch: pytest.
 
     from zeuxis.web import app
 
-    offer(monkeypatch, "here", tells)
-    offer(monkeypatch, "there", tells)
-    monkeypatch.setattr(app, "FILES_ONLY", frozenset({"there"}))
-    page.ask("here")
-    page.ask("there")
-    assert names == ["zeuxis-model", "zeuxis-files"]
+    for name in ("model", "FILES_ONLY", "IN_BACKGROUND", "FOR_MINUTES"):
+        offer(monkeypatch, name, tells)
+        if name != "model":
+            monkeypatch.setattr(app, name, frozenset({name}))
+        page.ask(name)
+    assert names == ["zeuxis-model", "zeuxis-files", "zeuxis-background", "zeuxis-minutes"]
 
 
 def test_a_served_model_has_a_name(tmp_path: Path) -> None:

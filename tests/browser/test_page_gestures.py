@@ -179,6 +179,8 @@ def explored(folder: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[str
         "--no-browser",
         "--device",
         "cpu",
+        "--engine",
+        "torch",
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

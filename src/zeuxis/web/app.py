@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from zeuxis.web.clients import LATER, MALFORMED, POLICY, Client
-from zeuxis.web.operations import FILES_ONLY, IN_BACKGROUND, MORE_BYTES, OPERATIONS, REQUEST_BYTES
+from zeuxis.web.operations import FILES_ONLY, FOR_MINUTES, IN_BACKGROUND, MORE_BYTES, OPERATIONS, REQUEST_BYTES
 from zeuxis.web.protocol import read_frame, write_error
 from zeuxis.web.requests import BadRequest, Request
 from zeuxis.web.security import Door, headers_for
@@ -62,7 +62,12 @@ class Application:
         self.served, self.door, self._raw = served, door, raw
         self.files = page_files()
         self.clients: set[Client] = set()
-        self._workers = {name: Worker(f"zeuxis-{name}") for name in ("model", "files", "background")}
+        self._workers = {
+            "model": Worker("zeuxis-model"),
+            "files": Worker("zeuxis-files"),
+            "background": Worker("zeuxis-background", nice=True),
+            "minutes": Worker("zeuxis-minutes", nice=True),
+        }
 
     def starlette(self) -> ASGIApp:
         """The ASGI application."""
@@ -163,7 +168,8 @@ class Application:
         self._worker(request.op).submit(job)
 
     def _worker(self, op: str) -> Worker:
-        return self._workers["files" if op in FILES_ONLY else "background" if op in IN_BACKGROUND else "model"]
+        places = {"files": FILES_ONLY, "background": IN_BACKGROUND, "minutes": FOR_MINUTES}
+        return self._workers[next((name for name, ops in places.items() if op in ops), "model")]
 
 
 class Guard:

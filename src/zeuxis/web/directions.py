@@ -75,12 +75,13 @@ def _space(served: Served) -> Space:
 
 
 def _found(served: Served, name: str, compute: Callable[[], list[Direction]]) -> list[Direction]:
-    """What was computed once for a name; only the background thread comes here."""
-    if name not in served.kept:
-        if len(served.kept) > _REMEMBERED:
-            served.kept = {key: value for key, value in served.kept.items() if not key.startswith("local ")}
-        served.kept[name] = compute()
-    found: list[Direction] = served.kept[name]
+    """What was computed once for a name; one thread asks for each kind."""
+    found: list[Direction] | None = served.kept.get(name)
+    if found is None:
+        nearby = [key for key in list(served.kept) if key.startswith("local ")]
+        for key in nearby if len(nearby) >= _REMEMBERED else ():
+            served.kept.pop(key, None)
+        found = served.kept[name] = compute()
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from zeuxis.web.protocol import write_cancelled, write_error, write_reply
 from zeuxis.web.requests import BadRequest, Reply, Steps
 
 LANES = ("hand", "sum", "line", "wall")  # the first goes first; any other comes after them
+_NICE = 10
 _OLDEST_EVERY = 4  # turns: one of so many goes to the job that has waited longest, whatever its lane
 
 
@@ -43,13 +45,13 @@ class Job:
 
 
 class Worker:
-    """A thread and the jobs that wait for it."""
+    """A thread and the jobs that wait for it; a `nice` one leaves the processor to the others, where the system can."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, nice: bool = False) -> None:
         self._changed = threading.Condition()
         self._waiting: list[Job] = []
         self._arrivals, self._turns = itertools.count(1), itertools.count(1)
-        self._ended = False
+        self._ended, self._nice = False, nice
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -75,6 +77,10 @@ class Worker:
 
     def _work(self) -> None:
         torch.set_grad_enabled(False)  # of this thread; a descent enables it for itself
+        if (
+            self._nice and sys.platform == "linux"
+        ):  # where each thread has a priority, which those that it starts inherit
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         while (job := self._next()) is not None:
             if self._step(job):
                 self.submit(job)

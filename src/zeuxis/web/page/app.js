@@ -14,6 +14,10 @@ import { VIEWS } from "zeuxis/views.js";
 
 const VERSION = 1; // of links
 const LOST = "The server does not answer; the page goes on when it does.";
+const ENDS = /** @type {Record<number, string>} */ ({ // by the code with which the server closed the socket
+  1008: "The server refuses this page; open the link that the terminal shows.",
+  1013: "The server has as many pages open as it serves; close another one.",
+});
 const WRITTEN = 250; // ms after the last change
 const KEPT_AT_FIRST = [0, 3, 8, 12, 20, 27];
 
@@ -31,8 +35,9 @@ export function start(engine) {
   if (state.model && state.model !== page.info.hash) page.trouble("This link was made with another model: here its recipes give other pictures.");
   const tabs = new Tabs(page, VIEWS.filter((view) => view.available(page.info, engine)), state);
   linked(page, tabs, state.theme);
-  engine.heard.addEventListener("closed", () => page.trouble(LOST));
-  engine.heard.addEventListener("open", () => $("trouble-text").textContent === LOST && page.trouble(""));
+  let lost = "";
+  engine.heard.addEventListener("closed", (event) => page.trouble((lost = ENDS[/** @type {CustomEvent} */ (event).detail] ?? LOST)));
+  engine.heard.addEventListener("open", () => $("trouble-text").textContent === lost && page.trouble(""));
   return page;
 }
 

@@ -15,7 +15,7 @@ export class Refused extends Error {}
 /** Requests by id over a socket that comes back. */
 export class Channel {
   /** @param {string} address
-   * @param {(open: boolean) => void} changed */
+   * @param {(open: boolean, code: number) => void} changed is told of the socket's state, and why it was closed */
   constructor(address, changed) {
     this.address = address;
     this.changed = changed;
@@ -28,12 +28,12 @@ export class Channel {
     const socket = (this.socket = new WebSocket(this.address));
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
-      this.changed(true);
+      this.changed(true, 0);
       for (const [id, { head, payload }] of this.waiting) socket.send(frame(id, head, payload));
     };
     socket.onmessage = ({ data }) => this.received(unframed(data));
     socket.onclose = ({ code, reason }) => {
-      this.changed(false);
+      this.changed(false, code);
       if (code === 1007) this.refuse(reason || "the server could not read a request of this page");
       setTimeout(() => this.connect(), AGAIN);
     };

@@ -1,6 +1,6 @@
 // The engine that is a server: requests by lane over one socket, and streams.
 
-import { Channel } from "zeuxis/channel.js";
+import { Channel, Refused } from "zeuxis/channel.js";
 import { Newest } from "zeuxis/lanes.js";
 import { latentsOfSeeds } from "zeuxis/priors.js";
 
@@ -38,7 +38,7 @@ import { latentsOfSeeds } from "zeuxis/priors.js";
 /** @typedef {object} Engine
  * @property {boolean} live false in the single file, which has no server
  * @property {Info[]} infos
- * @property {EventTarget} heard "open" and "closed": the socket
+ * @property {EventTarget} heard "open" and "closed": the socket, with the code of its end
  * @property {Record<string, number[]>} rounds the last round trips of each lane, in ms
  * @property {(name: string) => Lane} lane
  * @property {() => Map<string, Lane>} lanes all that were used, by name
@@ -48,10 +48,12 @@ import { latentsOfSeeds } from "zeuxis/priors.js";
  * @returns {Promise<Engine>} */
 export async function connect() {
   const key = accessKey();
-  const about = await (await fetch(`api/model${key}`)).json();
+  const response = await fetch(`api/model${key}`);
+  if (!response.ok) throw new Refused(await response.text());
+  const about = await response.json();
   const heard = new EventTarget(), rounds = /** @type {Record<string, number[]>} */ ({});
   const address = new URL(`api/socket${key}`, location.href.replace(/^http/, "ws"));
-  const channel = new Channel(address.href, (open) => heard.dispatchEvent(new Event(open ? "open" : "closed")));
+  const channel = new Channel(address.href, (open, code) => heard.dispatchEvent(new CustomEvent(open ? "open" : "closed", { detail: code })));
   const lanes = /** @type {Map<string, Lane>} */ (new Map());
   const priors = about.models.map((/** @type {Info} */ info, /** @type {number} */ model) =>
     latentsOfSeeds(info.latent, async (seeds) => (await channel.send({ op: "prior", model, lane: `prior ${model}`, seeds }).answered).numbers));

@@ -39,7 +39,7 @@ export async function opened(carried, held) {
       if (!found) lanes.set(name, (found = lane(name, { carried, worker, held, measured: (ms) => note(rounds, name, ms) })));
       return found;
     },
-    lanes: () => [...lanes.values()],
+    lanes: () => lanes,
     latents: latentsOfSeeds(info.latent, table ? async (seeds) => table.rows(seeds) : (seeds) => styles(seeds, carried.z, worker)),
   };
 }
