@@ -233,9 +233,10 @@ class ImagePool(nn.Module):
         size = len(self.images)
         new = made[:size]  # no more than all of the pool are exchanged at once
         # All on the images' own device and of fixed shapes, so that an accelerator is never waited for.
-        at = self.filled + torch.arange(len(new), device=made.device)
+        filled = self.filled.clamp(0, size)  # within the pool, whatever a checkpoint says that somebody else made
+        at = filled + torch.arange(len(new), device=made.device)
         fresh = at < size
-        there = torch.arange(size, device=made.device) < self.filled
+        there = torch.arange(size, device=made.device) < filled
         olds = torch.rand(size, device=made.device).where(there, 2.0).argsort()  # those that are there come first
         slots = at.where(fresh, olds[(at - size).clamp(min=0)])
         old = ~fresh & (torch.rand(len(new), device=made.device) < 0.5)

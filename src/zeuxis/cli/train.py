@@ -16,7 +16,7 @@ from zeuxis import families, renamed
 from zeuxis.cli import flags
 from zeuxis.cli.output import say
 from zeuxis.errors import UsageError
-from zeuxis.io.parsing import quote
+from zeuxis.escaping import quote
 from zeuxis.io.paths import expanded
 from zeuxis.options import flag_of
 from zeuxis.training.settings import TrainSettings
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 HERE = Group("This command", sort_key=0)
 # What a run's config.yaml records beside the options.
-RECORDED = frozenset({"versions", "fingerprint", "images", "chosen_kernels", "zeuxis"})
+RECORDED = frozenset({"versions", "fingerprint", "images", "chosen_kernels", "classes", "zeuxis"})
 TRAIN_HELP = (
     "Train a FAMILY on DATA: a folder, a zip, IDX files or a named set such as avatars. Image-to-image families learn to "
     "map DATA, the source, to TARGET."

@@ -37,8 +37,7 @@ Network = Callable[[Tensor], Tensor]  # n 3 s s, values 0 to 255 -> n d
 class Pixels(Protocol):
     """Images with a content fingerprint: a pack."""
 
-    @property
-    def images(self) -> Array: ...  # uint8 n h w c
+    def rows(self, places: Array) -> Array: ...  # uint8 n h w c, of the images at these places alone
     @property
     def fingerprint(self) -> str: ...
 
@@ -175,7 +174,7 @@ def cached_tensors(path: Path, choose: Choose) -> dict[str, Tensor]:
 def _worked_out(extractor: Extractor, pack: Pixels, chosen: Array, progress: ProgressCallback | None) -> Tensor:
     parts, batch = [], extractor.batch
     for start in range(0, len(chosen), batch):
-        parts.append(extractor(from_uint8(pack.images[chosen[start : start + batch]])))
+        parts.append(extractor(from_uint8(pack.rows(chosen[start : start + batch]))))
         if progress:
             progress(min(start + batch, len(chosen)), len(chosen))
     return torch.cat(parts)

@@ -194,7 +194,7 @@ class Training:
         with self.stop.later():
             tensors = self.state.tensors()
             check_finite(tensors, self.step)
-            own = {"settled": self.settled, "run": self.recipe.identity()}
+            own = {"settled": self.settled, "run": self.recipe.identity(), "kernels": self.recipe.chosen_kernels}
             scalars = self.state.scalars() | self.budget.saved() | own
             self.run.save_checkpoint(self.step, tensors, scalars)
             self.saved = self.step

@@ -9,7 +9,8 @@ from typing import Any
 
 from zeuxis import renamed
 from zeuxis.errors import UsageError
-from zeuxis.io.parsing import Layout, quote
+from zeuxis.escaping import quote
+from zeuxis.io.parsing import Layout
 from zeuxis.loading import build_unfilled
 from zeuxis.model import Model
 from zeuxis.runtime.progress import Display

@@ -106,7 +106,7 @@ function lane(channel, name, measured) {
 /** @param {Record<string, number[]>} rounds
  * @param {string} name
  * @param {number} ms a round trip; the last thousand of each lane are kept */
-function note(rounds, name, ms) {
+export function note(rounds, name, ms) {
   const list = (rounds[name] ??= []);
   list.push(ms);
   if (list.length > 1000) list.shift();
