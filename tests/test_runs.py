@@ -72,12 +72,13 @@ class Toy(Latent):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         real = batch.image
         fake = self.decode(torch.randn(len(real), self.latent_dim))
-        score = self.critic(real.flatten(1)).mean()
+        scores = self.critic(real.flatten(1))
+        score = scores.mean()
         yield (
             None,
             {
-                "discriminator/prob_real": score.detach().sigmoid(),
-                "discriminator/prob_fake": score.detach().neg().sigmoid(),
+                "discriminator/prob_real": scores.detach().sigmoid(),
+                "discriminator/prob_fake": scores.detach().neg().sigmoid(),
             },
         )
         terms = {"gap": self.critic(fake.detach().flatten(1)).mean() - score}
@@ -128,9 +129,9 @@ def only_run(out: Path) -> Path:
 
 def digests(run: Path) -> dict[str, str]:
     """SHA-256 of what a run must end with, whatever happened to it on its way."""
-    kept = [run / "metrics.jsonl", run / "model" / "model.safetensors", run / "reals.png"]
+    kept = [run / "metrics.jsonl", run / "histograms.jsonl", run / "model" / "model.safetensors", run / "reals.png"]
     kept += [*run.glob(f"checkpoints/step-{STEPS:08d}/*"), *(run / "samples" / f"{n:08d}.png" for n in (6, 12))]
-    assert len(kept) >= 11, kept
+    assert len(kept) >= 12, kept
     return {str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
 
 
@@ -220,7 +221,7 @@ def test_families_resume_bit_for_bit(tmp_path: Path, data: DataSpec, quiet: Line
 
     def state(run: Path) -> dict[str, str]:
         newest = storage.Run.open(run).checkpoints()[-1]
-        kept = [run / "metrics.jsonl", *newest.iterdir()]
+        kept = [run / "metrics.jsonl", *run.glob("histograms.jsonl"), *newest.iterdir()]
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
 
     asked = settings(tmp_path, steps=21, batch_size=8, sample_every=100, checkpoint_every=100)

@@ -11,8 +11,9 @@ import numpy as np
 from waiting import PATIENCE
 
 WHOLE = "zeuxis.walls.every((wall) => wall.width && wall.tiles.whole)"
-# Every lane of pictures has answered its last request. (Directions may take their time, and come when they are found.)
-SETTLED = "[...zeuxis.engine.lanes()].every(([name, lane]) => !lane.busy || ['attributes', 'components', 'local'].includes(name))"
+# Every lane of pictures has answered its last request. (Directions may take their time, and a run is followed for ever.)
+OPEN_ENDED = "['attributes', 'components', 'local', 'run'].includes(name)"
+SETTLED = f"[...zeuxis.engine.lanes()].every(([name, lane]) => !lane.busy || {OPEN_ENDED})"
 PIXELS = """(selector) => [...document.querySelectorAll(selector)].filter((canvas) => canvas.offsetParent).map((canvas) => {
   const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
   copy.drawImage(canvas, 0, 0);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from zeuxis.loading import trusted
 from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
 from zeuxis.runtime import signals
+from zeuxis.runtime.callbacks import MessageCallback
 from zeuxis.runtime.device import choose_device, choose_precision, memory_kept
 from zeuxis.runtime.progress import Display, noting, open_display
 from zeuxis.runtime.signals import Interrupt, Stop, Stopped
@@ -38,7 +39,9 @@ from zeuxis.training.loop import Training
 from zeuxis.training.resuming import Resumed, check_identity, take_up
 from zeuxis.training.settings import TrainSettings
 
-__all__ = ["Plan", "Stopped", "choose_device", "choose_precision", "plan_run", "resume_run", "start"]
+Began = Callable[[Path, MessageCallback], None]
+
+__all__ = ["Began", "Plan", "Stopped", "choose_device", "choose_precision", "plan_run", "resume_run", "start"]
 
 
 def start(
@@ -48,9 +51,11 @@ def start(
     *,
     data: DataSpec,
     display: Display | None = None,
+    began: Began | None = None,
 ) -> Path:
     """Train a model of the family on the data in a new run folder; that folder, once the run is done.
 
+    `began` is told the folder before the first step, and how to say something to the user.
     Raises `UsageError`, `DataError`, `DivergedError`, `DiskFullError`, or `Stopped` after a signal; the newest
     checkpoint then remains.
     """
@@ -67,12 +72,11 @@ def start(
         recipe = _recipe(data, settings, model, pack)
         source = _batches(recipe, model, pack)
         scorer = _periodic_evaluation(recipe, model, shown)
+        name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
         with stop.later():
-            run = Run.create(
-                settings.out, settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}", recipe.values()
-            )
+            run = Run.create(settings.out, name, recipe.values())
         with run.lock():
-            _announce(run, pack, shown)
+            _announce(run, pack, shown, began)
             _train(run, recipe, Resumed(State.start(model)), source, scorer, stop=stop, display=shown)
     return run.path
 
@@ -141,9 +145,11 @@ def _class_names(model: Model, data: Pack | Pairs) -> tuple[str, ...]:
     return tuple(attribute.name for attribute in data.attributes) or tuple(data.classes)
 
 
-def _announce(run: Run, data: Pack | Pairs, display: Display) -> None:
-    """Name the run, and say what of its data is passed over."""
+def _announce(run: Run, data: Pack | Pairs, display: Display, began: Began | None) -> None:
+    """Name the run, also to whom it may concern, and say what of its data is passed over."""
     display.note(f"run {run.path}")
+    if began:
+        began(run.path, display.note)
     packs = [data] if isinstance(data, Pack) else [data.source, data.image]
     for line in dict.fromkeys(line for pack in packs for line in pack.passed_over):
         display.note(line)
@@ -221,7 +227,8 @@ def _train(
     folder = run.path / "tensorboard" if recipe.settings.tensorboard else None
     rows, saved = run.metrics()[-100:], step if checkpoint else -1
     with memory_kept(), contextlib.closing(Events(folder, step=step)) as events:
-        Training(run, recipe, source, state, stop, display, events, reals, budget, scorer, settled, rows, saved).go()
+        parts = run, recipe, source, state, stop, display, events, reals, budget, scorer
+        Training(*parts, settled, rows, saved, resumed.owed).go()
 
 
 def _batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | PairSource:
