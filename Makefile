@@ -62,10 +62,7 @@ test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
 
 # The page in real browsers: the long tests too. What is missing is skipped; scripts/install_browsers.sh installs it.
-# The checks of its modules need node; the page itself is served as it is written.
 browser: $(STAMP)
-	@if command -v npm >/dev/null; then npm ci --prefix tests/page --silent --no-audit --no-fund; \
-	else echo "There is no npm here; types and accessibility are not checked."; fi
 	ZEUXIS_BROWSER=all OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser tests/test_page_modules.py
 
 lint: $(STAMP)

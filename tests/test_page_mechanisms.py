@@ -143,7 +143,8 @@ def test_a_preview_takes_few_steps_and_lets_others_between(diffusion: Served) ->
     *_, last = model.denoising(z, steps=2, sampler="dpm++2m")
     assert np.array_equal(pixels(found[-1]), to_uint8(last.x.clamp(-1, 1)))
     whole = steps(diffusion, "decode", z.numpy().tobytes())
-    assert whole[:-1] == [None] * 5 and np.array_equal(pixels(whole[-1]), to_uint8(model.decode(z)))
+    assert whole[0].more and whole[0].pictures is None, "so that a newer request ends it between two steps"
+    assert whole[1:-1] == [None] * 5 and np.array_equal(pixels(whole[-1]), to_uint8(model.decode(z)))
 
 
 def test_the_noise_of_a_picture_gives_it_again(diffusion: Served) -> None:
@@ -219,7 +220,7 @@ def test_latents_that_are_not_used_are_told_apart(vae: Served) -> None:
     z = model.prior(range(256))
     kl = encodings.latent_kl(*model.posterior(model.decode(z))).mean(0)
     torch.testing.assert_close(found[-1].numbers, kl, atol=1e-5, rtol=1e-3)
-    assert found[-1].fields == {"active": 0.01, "pictures": 256}
+    assert found[-1].fields == {"active": 0.01, "measured": 256}
 
 
 def test_two_latents_are_the_map_themselves_and_one_lies_on_a_line() -> None:

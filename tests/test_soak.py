@@ -46,7 +46,7 @@ def growth(count: int, seen: list[Measure]) -> list[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="counts descriptors")
-@pytest.mark.timeout(LONG)
+@pytest.mark.timeout(3 * LONG)  # 60 s of the processor; on a busy machine ten times that
 def test_long_work_holds_no_more_at_its_end_than_after_a_quarter_of_it(tmp_path: Path) -> None:
     words = [str(tmp_path), str(SAMPLES), *(f"{name}={steps}" for name, steps in JOBS.items())]
     done = in_a_process(soak.__file__, *words)

@@ -35,12 +35,12 @@ def answer_denoise(served: Served, client: Client, request: Request) -> Steps:
     for level, moment in enumerate(model.denoising(start, steps=steps, sampler=sampler)):
         if level >= first and seed >= 0:
             break
-        yield _reply(level, steps, moment, shown=level >= first)
+        yield _reply(level, steps, sampler, moment, shown=level >= first)
     else:
         return
     future = ddpm_steps(model.denoiser(), moment.x, levels[first:], noise=Streams([seed]))
     for level, forked in enumerate(future, first):
-        yield _reply(level, steps, forked)
+        yield _reply(level, steps, "ddpm", forked)
 
 
 def answer_preview(served: Served, client: Client, request: Request) -> Steps:
@@ -52,9 +52,13 @@ def answer_preview(served: Served, client: Client, request: Request) -> Steps:
 
 
 def decode_by_steps(model: Denoising, z: Tensor) -> Steps:
-    """The pictures of `decode`, with a turn for others after each step."""
+    """The pictures of `decode`, with a turn for others after each step.
+
+    An answer without pictures comes first: from then on a newer request of the same lane ends this one.
+    """
+    yield Reply({"engine": "torch"}, more=True)
     x = yield from _sampled(model.denoising(z.to(model.device)))
-    yield Reply(pictures=x.clamp(-1, 1))
+    yield Reply({"engine": "torch"}, x.clamp(-1, 1))
 
 
 def answer_noise(served: Served, client: Client, request: Request) -> Steps:
@@ -83,8 +87,9 @@ def _start(model: Denoising, request: Request) -> Tensor:
     return model.prior([request.whole("seed", low=0, high=_MOST_SEED)])
 
 
-def _reply(level: int, steps: int, moment: DenoisingStep, *, shown: bool = True) -> Reply:
+def _reply(level: int, steps: int, sampler: str, moment: DenoisingStep, *, shown: bool = True) -> Reply:
     """x_t (divided by the standard deviation of unit images with this noise) and x_0, as two pictures (2 c h w)."""
     seen = moment.x / (1 + moment.sigma**2) ** 0.5
     pictures = torch.cat([seen, moment.denoised]).clamp(-1, 1) if shown else None
-    return Reply({"level": level, "steps": steps, "sigma": moment.sigma}, pictures, more=level < steps)
+    fields = {"level": level, "steps": steps, "sigma": moment.sigma, "sampler": sampler}
+    return Reply(fields, pictures, more=level < steps)

@@ -70,7 +70,7 @@ def answer_usage(served: Served, client: Client, request: Request) -> Steps:
         mean, log_variance = model.posterior(model.decode(model.prior(range(start, start + 32))))
         found.append(latent_kl(mean, log_variance))
         yield None
-    yield Reply({"active": ACTIVE_NATS, "pictures": _SAMPLES}, numbers=torch.cat(found).mean(0).cpu())
+    yield Reply({"active": ACTIVE_NATS, "measured": _SAMPLES}, numbers=torch.cat(found).mean(0).cpu())
 
 
 def answer_encodings(served: Served, client: Client, request: Request) -> Steps:

@@ -87,7 +87,7 @@ def _pictures(model: Latent, z: Tensor) -> Tensor:
 
 def run_graphs(model: Latent, graphs: Mapping[str, bytes], z: Tensor) -> Tensor:
     """Pictures (n c h w) of latents (n ...) by onnxruntime, each network after the other, or the denoiser step by step."""
-    run = {name: _session(content) for name, content in graphs.items()}
+    run = {name: session(content) for name, content in graphs.items()}
     if isinstance(model, Denoising):
         levels = model.noise_levels(DENOISING_STEPS)
         return result(STEPPERS[SAMPLER](run["denoiser"], levels[0] * z, levels)).clamp(-1, 1)
@@ -96,13 +96,13 @@ def run_graphs(model: Latent, graphs: Mapping[str, bytes], z: Tensor) -> Tensor:
     return z
 
 
-def _session(content: bytes) -> Callable[..., Tensor]:
-    session = onnx.package("onnxruntime").InferenceSession(content, providers=["CPUExecutionProvider"])
-    names = [each.name for each in session.get_inputs()]
+def session(content: bytes) -> Callable[..., Tensor]:
+    opened = onnx.package("onnxruntime").InferenceSession(content, providers=["CPUExecutionProvider"])
+    names = [each.name for each in opened.get_inputs()]
 
     def run(*inputs: Tensor) -> Tensor:
         given = {name: value.numpy() for name, value in zip(names, inputs)}
-        return torch.from_numpy(session.run(None, given)[0])
+        return torch.from_numpy(opened.run(None, given)[0])
 
     return run
 

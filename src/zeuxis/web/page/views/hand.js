@@ -62,6 +62,7 @@ function bar(page, live, sliders) {
   const mark = () => {
     const kept = page.keptAs(page.hand);
     keep.textContent = kept ? "Remove" : "Keep";
+    keep.classList.toggle("strong", !kept);
     keep.onclick = () => (kept ? page.discard(kept) : page.hand && page.keep(page.hand));
   };
   page.on("hand", mark);
