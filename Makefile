@@ -1,6 +1,7 @@
 # make demo    from nothing to faces: sets everything up, trains a DCGAN, draws the three figures into demo/
 # make test    sets the same up and runs the tests        make lint    ruff and mypy --strict
 # make docs    the documentation as a site in build/docs  make clean   removes what make has made
+# make browser the page's long tests in real browsers     make pages    pages that need no server into build/docs/pages
 # make setup   only the virtual environment, .venv        make constraints    resolves the newest versions anew
 # PYTHON=python3.12 names another interpreter than the newest
 
@@ -15,7 +16,7 @@ EXTRAS := data,export,video,tensorboard,dev
 BUILD := hatchling editables
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint format docs setup constraints clean
+.PHONY: demo test browser lint format docs pages setup constraints clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -60,6 +61,10 @@ demo: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
 
+# The page in real browsers: the long tests too. What is missing is skipped; scripts/install_browsers.sh installs it.
+browser: $(STAMP)
+	ZEUXIS_BROWSER=all OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser tests/test_page_modules.py
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -71,6 +76,15 @@ docs: $(STAMP)
 	  $(PIP) install -c constraints.txt --no-build-isolation --editable '.[docs]'
 	$(BIN)/python -m mkdocs build --strict
 	@echo "Open build/docs/index.html; its search box needs a server: $(BIN)/python -m http.server --directory build/docs"
+
+# Two pages that need no server, beside the documentation: the faces of the demo, and garments of a VAE.
+pages: demo docs
+	@mkdir -p build/docs/pages
+	run=$$(ls -d demo/runs/*-faces | tail -n 1) && \
+	$(BIN)/zeuxis export $$run --page build/docs/pages/faces.html --directions smiling,glasses,woman
+	$(BIN)/zeuxis train vae fashion-mnist --minutes 3 --out demo/runs --name garments
+	run=$$(ls -d demo/runs/*-garments | tail -n 1) && \
+	$(BIN)/zeuxis export $$run --page build/docs/pages/garments.html --directions components
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -2,6 +2,7 @@
 
     python bench/data.py [--count 400] [--rounds 5] [--seed 0]
     python bench/data.py --quality [--count 400] [--seed 0]
+    python bench/data.py --reads [--rounds 5]
 
 The images are drawn into a temporary folder: JPEG of 178 x 218 (quality 92) from photographs of scikit-learn and
 from avatars, JPEG of 640 x 427, and PNG of 178 x 218. The two take turns; what is counted is the processor's time, in images
@@ -13,6 +14,9 @@ Normalize(0.5, 0.5) do, and it does so in every epoch.
 
 `--quality` asks what decoding a JPEG at half its size changes: how far the pixels are from those of a full decode and
 Lanczos (decibels), beside what the JPEG itself lost and what other filters change, and the same as FID[lite0].
+
+`--reads` asks what checksums cost: the processor's time of a pass over 40,000 images (492 MB) in the order of training, the
+first, which verifies each block, and the second, which does not.
 """
 
 from __future__ import annotations
@@ -33,8 +37,9 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from zeuxis.data import DataSpec
-from zeuxis.data.batches import PackSource
+from zeuxis.data.batches import Order, PackSource
 from zeuxis.data.catalog import avatars
+from zeuxis.data.checked import CheckedImages, SummedWriter
 from zeuxis.io import images
 from zeuxis.metrics import extractors
 from zeuxis.metrics.distances import frechet
@@ -50,12 +55,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quality", action="store_true")
+    parser.add_argument("--reads", action="store_true")
     arguments = parser.parse_args()
 
     torch.set_num_threads(1)
     rng = np.random.default_rng(arguments.seed)
     if arguments.quality:
         quality(arguments.count, rng)
+        return
+    if arguments.reads:
+        reads(arguments.rounds, rng)
         return
     kinds: list[tuple[str, Callable[[int], Iterator[Image.Image]], str]] = [
         ("JPEG 178 x 218, photographs", lambda count: photographs(count, SMALL, rng), "JPEG"),
@@ -175,6 +184,28 @@ def least(path: Path) -> Image.Image:
     image.draft(None, (image.width // 8, image.height // 8))
     image.load()
     return image
+
+
+def reads(rounds: int, rng: np.random.Generator) -> None:
+    """Print the processor's seconds of a first and of a second pass over a large pack."""
+    count, shape = 40_000, (SIZE, SIZE, 3)
+    passes: tuple[list[float], list[float]] = [], []
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "images.bin"
+        with path.open("wb") as file:
+            writer = SummedWriter(file, SIZE * SIZE * 3)
+            for _ in range(count):
+                writer.write(rng.integers(0, 256, shape, np.uint8).data)
+        for seed in range(rounds):
+            stored, order = CheckedImages.open(path, (count, *shape), writer.sums()), Order(count, seed)
+            for which, found in enumerate(passes):
+                order.places(which * count, 1)  # the order of an epoch is drawn once, and not counted
+                begin = time.process_time()
+                for start in range(which * count, (which + 1) * count, SIZE):
+                    images.from_uint8(stored.rows(order.places(start, SIZE)))
+                found.append(time.process_time() - begin)
+    for name, found in zip(("first", "second"), passes, strict=True):
+        print(f"{name} pass: {statistics.median(found):.3f} s ({min(found):.3f} to {max(found):.3f})")
 
 
 def quality(count: int, rng: np.random.Generator) -> None:

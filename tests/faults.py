@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -291,6 +292,16 @@ def renew(path: Path, data: bytes) -> None:
     """Put a new file at the path: one that is written over, ext4 sends to the disk before it is closed."""
     path.unlink(missing_ok=True)
     path.write_bytes(data)
+
+
+def sign(checkpoint: Path) -> None:
+    """Write the manifest of a checkpoint anew, as somebody may who changed its files."""
+    entries = {
+        path.name: {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        for path in checkpoint.iterdir()
+        if path.name != "manifest.json"
+    }
+    (checkpoint / "manifest.json").write_text(json.dumps({"files": entries}))
 
 
 @contextlib.contextmanager

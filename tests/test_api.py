@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import zeuxis
 from commandline import in_a_process
+from conftest import RELEASE
 from zeuxis import api, families, loading
 from zeuxis.errors import UsageError
 from zeuxis.model import Latent
@@ -166,7 +167,10 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=1500 if RELEASE else 150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(name=OPTIONS, value=VALUES)
 def test_options_of_any_kind_are_refused_or_taken(saved: Path, tmp_path: Path, name: str, value: Any) -> None:
     folder = tmp_path / "model"

@@ -34,6 +34,12 @@ class Pictures:
     classes: Sequence[str] = field(default_factory=list)
     fingerprint: str = "drawn"
 
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def rows(self, places: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return self.images[places]
+
 
 def drawn(n: int, *, size: int = 32, channels: int = 3, seed: int = 0) -> Pictures:
     random = np.random.default_rng(seed)

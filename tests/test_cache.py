@@ -19,11 +19,13 @@ import numpy as np
 import pytest
 import torch
 
+import test_explore
 import test_features
 from commandline import typed
 from conftest import RELEASE
 from test_attributes import drawn
 from test_data import opened, png, some, write
+from zeuxis import explore
 from zeuxis.data import Pack, PackSource, checked, downloads, pack
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io import cache, files
@@ -53,6 +55,21 @@ def damaged(data: bytes, count: int, draw: random.Random) -> Iterator[bytes | No
     for _ in range(count):
         at = draw.randrange(min(len(data), 128) if draw.random() < 0.3 else len(data))  # headers more often
         yield data[:at] + bytes([data[at] ^ 1 << draw.randrange(8)]) + data[at + 1 :]
+    for _ in range(count // 4):
+        yield exchanged(data, draw)
+
+
+def exchanged(data: bytes, draw: random.Random) -> bytes:
+    """Two bytes that differ, each in the place of the other; neighbours in half of the cases."""
+    if draw.random() < 0.5 and (steps := [at for at in range(len(data) - 1) if data[at] != data[at + 1]]):
+        one = draw.choice(steps)
+        other = one + 1
+    else:
+        one = draw.randrange(len(data))
+        other = draw.choice([at for at, byte in enumerate(data) if byte != data[one]])
+    found = bytearray(data)
+    found[one], found[other] = data[other], data[one]
+    return bytes(found)
 
 
 def put(path: Path, data: bytes | None) -> None:
@@ -75,6 +92,18 @@ def content(found: Pack) -> tuple[Any, ...]:
     rows = found.rows(np.arange(len(found))[::-1])
     values = batch.image.numpy().tobytes(), batch.label.tolist(), rows.tobytes(), found.labels.tolist()
     return (*values, found.images.tobytes(), found.classes, found.left_out, found.fingerprint, found.records())
+
+
+@pytest.mark.parametrize("length", [1, 3, 8, 16, 100, 200, 500, 3000])
+def test_the_sum_of_any_other_bytes_is_another(length: int) -> None:
+    """Of every flipped bit and of exchanged bytes, at lengths for which sums are taken in different ways."""
+    data = bytes(byte % 256 for byte in np.random.default_rng(length).permutation(length).tolist())
+    others = [data[:-1], data + b"\0", bytes(length), data[length // 2 :] + data[: length // 2] if length > 1 else b"x"]
+    for at in range(length):
+        others += [data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :] for bit in range(8)]
+    others += [exchanged(data, random.Random(seed)) for seed in range(300 if length > 1 else 0)]
+    sums = {each: cache.checksum(each) for each in {*others, data}}
+    assert len({*sums.values()}) == len(sums) > 8 * length and all(len(each) == 32 for each in sums.values())
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["small", "large"])
@@ -137,6 +166,35 @@ def test_a_block_is_verified_once_when_it_is_first_read(tmp_path: Path, monkeypa
     assert len(again.rows(np.arange(8))) == 8, "what is whole is of use"
     with pytest.raises(DataError, match=r"images\.bin is damaged: images 8 to 9 .* start again"):
         again.rows(np.array([8]))
+
+
+def test_only_what_is_read_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By features, attributes and examples of attributes alike: what is whole is of use."""
+    monkeypatch.setattr(pack, "_AT_ONCE", 0)
+    monkeypatch.setattr(checked, "_BLOCK", 4 * 8 * 8 * 3)  # four images
+    draw, size = np.random.default_rng(0), 8
+    folders = {f"{'ab'[i % 2]}/{i:03}.png": png(tuple(draw.integers(0, 256, 3))) for i in range(200)}
+    found = opened(write(tmp_path / "data", folders), size=size)
+    verified: list[int] = []
+    real = checked.CheckedImages._check
+    monkeypatch.setattr(
+        checked.CheckedImages, "_check", lambda self, block: verified.append(block) or real(self, block)
+    )
+    chosen = [np.random.default_rng(seed).permutation(200)[:30] // 4 for seed in (0, 1)]
+    spoilt = next(block for block in range(25, 50) if block not in np.concatenate(chosen))
+    with (found.path / "images.bin").open("r+b") as file:
+        file.seek(4 * spoilt * size * size * 3)
+        file.write(b"\1\2\3")
+    extractor = Extractor("x", "x 1", features.bicubic, lambda values: values.mean((2, 3)))
+    assert len(pack_features(extractor, found, np.array([1, 2, 90]))) == 3 and verified == [0, 22]
+    monkeypatch.setattr(attributes, "MOST_IMAGES", 30)
+    attributes._examples(found, attributes._task(found), 0)
+    assert {*verified} == {0, 22, *chosen[0].tolist()}
+    model = test_explore.ToyEncoder(size=8, latent_dim=test_explore.LATENT).requires_grad_(False)
+    assert len(explore.encoded(model, found, count=30, seed=1)) == 30
+    assert {*verified} == {0, 22, *np.concatenate(chosen).tolist()}
+    with pytest.raises(DataError, match=f"images {4 * spoilt} to {4 * spoilt + 3} are not those that were written"):
+        pack_features(extractor, found, np.array([4 * spoilt + 1]))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no file that is open can be cut there")

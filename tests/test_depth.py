@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -161,3 +162,93 @@ def test_opacity_of_16_bits() -> None:
     values = np.stack([np.full((8, 8), 20_000), np.full((8, 8), 32_768)], 2)
     assert np.abs(grey(png(values, 16)) - (78 * 128 / 255 + 127)).max() <= 1
     assert (grey(tiff(np.full((8, 8, 2), (0, 100), np.uint8), tags={338: 1})) == 155).all(), "times opacity already"
+
+
+# A picture alone does not tell whether it is dark or on another scale; its set may.
+
+DARK, BRIGHT = (RAMP * 60).astype("<u2"), (RAMP * 1040).astype("<u2")
+DARK_COLOURS = np.stack([DARK] * 3, 2)
+SETS: dict[str, tuple[dict[str, bytes], set[str]]] = {
+    "dark among bright": ({"a.tif": tiff(DARK), "b.tif": tiff(BRIGHT)}, {"a.tif"}),
+    "two dark, PNG and TIFF": (
+        {"a.tif": tiff(DARK), "b.png": png(DARK, 16), "c.png": png(BRIGHT, 16)},
+        {"a.tif", "b.png"},
+    ),
+    "colours": (
+        {
+            "a.tif": tiff(DARK_COLOURS, photometric=2),
+            "b.png": png(COLOURS * 1040, 16),
+            "c.png": png(DARK_COLOURS // 64, 16),
+        },
+        {"a.tif", "c.png"},
+    ),
+    "32 bits": ({"a.tif": tiff(DARK.astype("<u4")), "b.tif": tiff((RAMP * 68_174_084).astype("<u4"))}, {"a.tif"}),
+}
+
+
+def folder(at: Path, contents: dict[str, bytes]) -> Path:
+    at.mkdir()
+    for name, data in contents.items():
+        (at / name).write_bytes(data)
+    return at
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("form", ["folder", "zip", "tiles"])
+def test_a_dark_picture_among_others_that_use_all_bits_is_dark(name: str, form: str, tmp_path: Path) -> None:
+    contents, dark = SETS[name]
+    source = folder(tmp_path / "data", contents)
+    if form == "zip":
+        with zipfile.ZipFile(tmp_path / "data.zip", "w") as file:
+            for each, data in contents.items():
+                file.writestr(each, data)
+        source = tmp_path / "data.zip"
+    pack = DataSpec.parse(source, resize_mode="tiles" if form == "tiles" else None).open(64, 1)
+    assert len(pack) == len(contents) and pack.left_out == []
+    for record, image in zip(pack.records(), pack.images):
+        found = record["name"].rpartition("@")[2]
+        if found in dark:
+            assert abs(int(image.max()) - brightest(name, found)) < 1, "it is not brightened"
+        else:
+            assert np.abs(image[..., 0] - UNIT * 255).max() <= 1, "no dark picture moves it"
+    (note,) = [text for text in pack.passed_over if "read as dark" in text]
+    bits = 32 if name == "32 bits" else 16
+    assert f"of {bits} bits, few of them used: read as dark, as others use all" in note and min(dark) in note
+    assert ("and 1 more" in note) == (len(dark) == 2)
+
+
+def brightest(name: str, found: str) -> float:
+    """The brightest value of a dark picture in 8 bits."""
+    if name == "32 bits":
+        return 3780 / 16_843_009
+    return 3780 // 64 / 257 if found == "c.png" else 3780 // 256 if name == "colours" else 3780 / 257
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"b.tif": tiff((RAMP * 65).astype(">u2"))},
+        {"b.png": encoded(Image.fromarray(RAMP.astype(np.uint8) * 4))},
+        {"b.tif": tiff((RAMP.astype(np.uint64) * 68_174_084).astype("<u4"))},
+        {"b.tif": tiff((RAMP * 0 + 300).astype("<u2")), "c.tif": tiff(UNIT.astype("<f4"))},
+    ],
+    ids=["12 bits in all", "8 bits", "another depth", "plain, and floats"],
+)
+def test_where_no_other_picture_shows_the_scale_it_is_refused(others: dict[str, bytes], tmp_path: Path) -> None:
+    bright = {"z.png": encoded(Image.new("L", (64, 64), 9))}
+    pack = DataSpec.parse(folder(tmp_path / "data", {"a.tif": tiff(DARK)} | others | bright)).open(64, 1)
+    assert dict(pack.left_out)["a.tif"] == f"at most 12 of its 16 bits are used; {USED}"
+    assert not any("read as dark" in text for text in pack.passed_over)
+
+
+def test_a_negative_value_is_refused_whatever_the_others_are(tmp_path: Path) -> None:
+    contents = {"a.tif": tiff((RAMP - 9).astype("<i4")), "b.tif": tiff((RAMP * 68_174_084).astype("<u4"))}
+    pack = DataSpec.parse(folder(tmp_path / "data", contents)).open(64, 1)
+    assert "negative values" in dict(pack.left_out)["a.tif"] and len(pack) == 1
+
+
+def test_a_file_cannot_say_that_its_set_uses_all_bits(tmp_path: Path) -> None:
+    text = (b"tEXt", b"zeuxis bits in use\x0016")
+    contents = {"a.tif": tiff(DARK), "b.png": png(RAMP * 4, 8, text)}
+    pack = DataSpec.parse(folder(tmp_path / "data", contents)).open(64, 1)
+    assert [record.get("bits") for record in pack.records()] == [None] and len(pack.left_out) == 1

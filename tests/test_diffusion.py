@@ -22,6 +22,7 @@ from zeuxis.model import Batch, Clock
 from zeuxis.nets.denoising import DenoisingUNet, Waves, fine
 from zeuxis.samplers import (
     SAMPLERS,
+    STEPPERS,
     Denoiser,
     ddim,
     ddpm,
@@ -321,6 +322,29 @@ def test_every_sampler_nears_the_same_image_and_the_way_back_finds_the_noise() -
     true = torch.rand(3, 1, 16, 16) * 1.8 - 0.9
     again = drawn.decode(drawn.encode(true))
     assert 10 * torch.log10(4 / (again - true).square().mean()) > 35
+
+
+@pytest.mark.parametrize("sampler", STEPPERS)
+def test_the_moments_of_a_sampler_lead_to_its_result(sampler: str) -> None:
+    """One for each level, with the denoised images there; the way is that of the plain function, bit for bit."""
+    start, levels = torch.randn(3, 2, 5, dtype=torch.double) * HIGH, karras_sigmas(6, LOW, HIGH)
+    moments = list(STEPPERS[sampler](gaussian, start, levels))
+    assert [moment.sigma for moment in moments] == levels
+    for moment in moments[:-1]:
+        assert torch.equal(moment.denoised, gaussian(moment.x, torch.full((3,), moment.sigma, dtype=torch.double)))
+    assert torch.equal(moments[0].x, start) and torch.equal(moments[-1].denoised, moments[-1].x)
+    assert torch.equal(moments[-1].x, SAMPLERS[sampler](gaussian, start, levels))
+
+
+def test_sampling_is_denoising_to_the_last_level() -> None:
+    drawn = model(num_inference_steps=5)
+    z = drawn.prior(range(2))
+    assert [moment.sigma for moment in drawn.denoising(z)] == drawn.noise_levels() == karras_sigmas(5, LOW, HIGH)
+    *_, last = drawn.denoising(z)
+    assert torch.equal(last.x.clamp(-1, 1), drawn.decode(z))
+    *_, rough = drawn.denoising(z, steps=2, sampler="heun")
+    drawn.adjust({"num_inference_steps": 2, "sampler": "heun"})
+    assert torch.equal(rough.x.clamp(-1, 1), drawn.decode(z))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

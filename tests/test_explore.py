@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.optim import Optimizer
 
+from test_attributes import Pictures
 from zeuxis import explore
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
@@ -199,7 +199,7 @@ def test_digits_are_classes_and_weights() -> None:
 
 
 def test_vocabulary_prefers_attributes_and_needs_some() -> None:
-    attributes = [SimpleNamespace(name=name, opposite=opposite) for name, opposite in WORDS.names]
+    attributes = [Pictures(name=name, opposite=opposite) for name, opposite in WORDS.names]
     assert explore.vocabulary(attributes, ["x"]) == WORDS
     assert explore.vocabulary([], ["0", "1"]) == Vocabulary((("0", ""), ("1", "")), exclusive=True)
     with pytest.raises(UsageError, match="neither attributes nor classes"):
@@ -404,7 +404,7 @@ def test_seeds_picked_by_hand(toy: Toy) -> None:
 def test_an_encoder_takes_its_examples_from_labelled_images() -> None:
     model = ToyEncoder(size=8, latent_dim=LATENT).requires_grad_(False)
     z = 0.2 * model.prior(range(50))
-    pack = SimpleNamespace(
+    pack = Pictures(
         images=((model.decode(z) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy(),
         labels=(z[:, :4] > 0).byte().numpy(),
         classes=[],
@@ -414,10 +414,10 @@ def test_an_encoder_takes_its_examples_from_labelled_images() -> None:
     assert found.source == "image"
     assert torch.allclose(found.latents, z[found.origins], atol=0.05)
     assert torch.equal(found.labels, (z[found.origins, :4] > 0).float())
-    classes = SimpleNamespace(images=pack.images, labels=np.arange(50) % 3, classes=["a", "b", "c"])
+    classes = Pictures(images=pack.images, labels=np.arange(50) % 3, classes=["a", "b", "c"])
     assert torch.equal(explore.encoded(model, classes).labels.argmax(1), torch.arange(50) % 3)
     with pytest.raises(UsageError, match="no attributes or classes"):
-        explore.encoded(model, SimpleNamespace(images=pack.images, labels=None, classes=[]))
+        explore.encoded(model, Pictures(images=pack.images, labels=None, classes=[]))
 
 
 def test_fewer_images_are_encoded_where_each_takes_many_calls() -> None:
@@ -427,7 +427,7 @@ def test_fewer_images_are_encoded_where_each_takes_many_calls() -> None:
             return 20
 
     labels = np.arange(2000) % 2
-    pack = SimpleNamespace(images=np.zeros((2000, 8, 8, 3), np.uint8), labels=labels, classes=["a", "b"])
+    pack = Pictures(images=np.zeros((2000, 8, 8, 3), np.uint8), labels=labels, classes=["a", "b"])
     quick, slow = (kind(size=8, latent_dim=LATENT).requires_grad_(False) for kind in (ToyEncoder, Slow))
     assert len(explore.candidates(quick, pack, reader=ToyReader(quick))) == 2000
     assert len(explore.candidates(slow, pack, reader=ToyReader(slow))) == 1200
@@ -439,7 +439,7 @@ def test_what_the_terms_say_is_encoded_first() -> None:
     model = ToyEncoder(size=8, latent_dim=LATENT).requires_grad_(False)
     labels = (torch.rand(3000, 2, generator=torch.Generator().manual_seed(0)) < torch.tensor([0.5, 0.02])).byte()
     labels[:, 0] |= labels[:, 1]
-    pack = SimpleNamespace(images=np.zeros((3000, 8, 8, 3), np.uint8), labels=labels.numpy(), classes=[])
+    pack = Pictures(images=np.zeros((3000, 8, 8, 3), np.uint8), labels=labels.numpy(), classes=[])
     rare, common, both = {1: True}, {0: True, 1: False}, {0: False, 1: True}
     for wanted, least in ((rare, 10), (common, 10), (both, 0)):
         terms = [explore.Term(1.0, wanted, "x"), *(explore.Term(1.0, {0: False}, "y") for _ in range(2))]

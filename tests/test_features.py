@@ -114,6 +114,9 @@ class Pictures:
     images: np.ndarray[Any, Any]
     fingerprint: str = "one"
 
+    def rows(self, places: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return self.images[places]
+
 
 def test_a_pack_is_worked_out_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ZEUXIS_CACHE", str(tmp_path))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from commandline import refused, typed
 from zeuxis import families
 from zeuxis.cli import flags
 from zeuxis.errors import UsageError
+from zeuxis.options import checked, checked_options, flag_of, option, options_of
 from zeuxis.training.settings import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -142,6 +145,39 @@ def test_wrong_words(tokens: list[str], told: str) -> None:
     assert told in refused(*tokens)
 
 
+@pytest.mark.parametrize(
+    ("words", "flag", "value", "told"),
+    [
+        ("sample x", "--columns", "0", "1 to 1000"),
+        ("interpolate x", "--rows", "101", "1 to 100"),
+        ("edit x a +b", "--strength", "100.5", "-100 to 100"),
+        ("edit x a +b", "--strength", "nan", "a finite number"),
+        ("translate x y", "--size", "16385", "1 to 16384"),
+        ("evaluate x", "--images", "19", "20 to 1000000"),
+        ("data x", "--size", "7", "8 to 1024"),
+        ("resume x", "--minutes", "-0.5", "at least 0"),
+        ("resume x", "--minutes", "nan", "a finite number"),
+        ("resume x", "--cpu-minutes", "inf", "a finite number"),
+        ("train dcgan x", "--lr", "nan", "a finite number"),
+    ],
+)
+def test_a_flag_says_what_it_takes(words: str, flag: str, value: str, told: str) -> None:
+    """Also where it is no option of a model, which would be checked once more."""
+    message = refused(*words.split(), f"{flag}={value}")
+    assert flag in message and f"expected {told}" in message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_an_option_without_bounds_is_finite_too(value: float) -> None:
+    @dataclass(eq=False)
+    class Free:
+        some_value: float = option(0.5, "any number")
+
+    assert list(checked_options(Free(-1e300))) == [("some_value", -1e300)]
+    with pytest.raises(UsageError, match=f"--some-value is {value}; expected a finite number"):
+        list(checked_options(Free(value)))
+
+
 def _wrong_values(kind: str) -> st.SearchStrategy[str]:
     text = st.text(max_size=60).filter(lambda value: not value.startswith("-"))
     huge = st.sampled_from(["1" * 400, "9e99", str(2**70)])
@@ -228,6 +264,16 @@ def test_no_words_give_a_traceback(command: str, words: list[str]) -> None:
     assert "Traceback" not in err and err.count("\n") == (code != 0)
 
 
+@pytest.mark.parametrize(
+    "value", [10**5000, -(10**400), [0] * 1000, "x" * 1000, "a\nb\x1b[2J", {"a": 10**5000}], ids=type
+)
+def test_a_refusal_is_short_whatever_was_given(value: Any) -> None:
+    for name in ("steps", "device", "seed", "minutes", "preset"):
+        with pytest.raises(UsageError, match=f"--{name} is ") as caught:
+            TrainSettings(**{name: value})
+        assert len(str(caught.value)) < 200 and str(caught.value).isprintable()
+
+
 WRONG: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from([[], {}, b"", 1j, float("nan"), float("-inf"), -1, True, "auto "]),
     st.text(max_size=8).filter(lambda text: text not in {"auto", "cpu", "cuda", "mps"}),
@@ -247,3 +293,41 @@ def test_settings_refuse_what_they_cannot_be(name: str, wrong: Any) -> None:
 def test_options_refuse_what_they_cannot_be(name: str, wrong: Any) -> None:
     with pytest.raises(UsageError, match="--" + name.replace("_", "-")):
         families.find("dcgan")(**{name: wrong})
+
+
+FIELDS = {
+    f"{owner.__name__}.{field.name}": (field, get_type_hints(owner)[field.name])
+    for owner in (TrainSettings, *map(families.find, families.names()))
+    for field in options_of(owner)
+}
+ANY: st.SearchStrategy[Any] = st.one_of(
+    WRONG,
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8) | st.binary(max_size=4),
+    st.sampled_from([10**400, -(10**400), 10**5000, "1" * 400, "auto", "hinge", "none", [[]], {"x": 1}, object, 1e308]),
+)
+
+
+@settings(max_examples=2300 * SCALE)
+@given(st.sampled_from(sorted(FIELDS)), ANY)
+def test_any_value_of_any_option_is_taken_as_its_type_or_refused_by_its_name(name: str, value: Any) -> None:
+    field, kind = FIELDS[name]
+    try:
+        taken = checked(field, kind, value)
+    except UsageError as error:
+        assert str(error).startswith(f"{flag_of(field.name)} is ") and len(str(error)) < 400
+        assert str(error).isprintable()
+    else:
+        low, high = field.metadata["low"], field.metadata["high"]
+        assert taken == value and (isinstance(taken, bool) or not isinstance(taken, float) or math.isfinite(taken))
+        assert taken is None or ((low is None or taken >= low) and (high is None or taken <= high))
+        assert taken is None or any(type(taken) is each or each is taken for each in kinds_of(kind))
+
+
+def kinds_of(kind: Any) -> list[Any]:
+    """The types that a value may have, and for the words of a `Literal` the type of each."""
+    parts = get_args(kind)
+    return (
+        [each for part in parts for each in kinds_of(part)]
+        if parts
+        else [kind if isinstance(kind, type) else type(kind)]
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import io
 import json
 import os
@@ -19,13 +18,15 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+import yaml
 from PIL import Image
 from torch import Tensor
 
 from commandline import refused, typed
-from faults import LONG, SCALE, mutate
+from faults import LONG, SCALE, mutate, renew, sign
 from waiting import quick
-from zeuxis import loading
+from zeuxis import loading, storage
+from zeuxis.adversarial import ImagePool
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.explore import latent_files
 from zeuxis.families.vae import VAE
@@ -33,12 +34,14 @@ from zeuxis.io import files
 from zeuxis.metrics import extractors
 from zeuxis.runtime.progress import Lines
 from zeuxis.storage import Run
+from zeuxis.storage.checkpoints import read_checkpoint
 from zeuxis.training import resuming, runs
-from zeuxis.training.build import build
+from zeuxis.training.build import build, check_options
 from zeuxis.training.config import read
 from zeuxis.training.engine import State
 from zeuxis.training.settings import TrainSettings
 
+CONFIGS = 1_000 if SCALE == 1 else 50_000  # mutations of each config
 COUNT = 350 if SCALE == 1 else 50_000  # of hostile checkpoints; the links make the rest of 500
 SIZE = {"size": 16, "base_channels": 4, "latent_dim": 4}
 
@@ -167,6 +170,54 @@ def test_nothing_in_a_run_leads_out_of_it(
     assert tried > 2 * (len(places) + len(NEW)) - 4 > 50
 
 
+def test_a_run_that_is_found_by_its_name_is_looked_through(run: Path, home: Path, tmp_path: Path) -> None:
+    for name in ("1", "gift", "00001-gift", str(run)):
+        assert loading.find_run(name, runs=tmp_path) == run
+    lead(run / "samples" / "00000002.png", "file", home)
+    for name in ("1", "gift", "00001-gift", str(run)):
+        with pytest.raises(UsageError, match=r"00000002\.png is a symbolic link"):
+            loading.find_run(name, runs=tmp_path)
+
+
+def test_a_run_that_is_opened_is_looked_through(run: Path, home: Path) -> None:
+    """Whoever opens it, from outside or from inside; a command has looked through it when it found it."""
+    assert Run.open(run / "checkpoints").path == run
+    lead(run / "samples" / "00000002.png", "file", home)
+    for path in (run, run / "checkpoints"):
+        with pytest.raises(UsageError, match=r"00000002\.png is a symbolic link"):
+            Run.open(path)
+    with pytest.raises(UsageError, match=r"00000002\.png is a symbolic link"):
+        runs.resume_run(run, steps=6, display=Lines(io.StringIO()))
+
+
+CHECKPOINT = "checkpoints/step-00000004"
+READERS: dict[str, Callable[[Path], Any]] = {
+    "config.yaml": lambda run: Run(run).config,
+    "metrics.jsonl": lambda run: Run(run).metrics(),
+    "model/config.json": lambda run: storage.read_model_folder(run / "model"),
+    "model/model.safetensors": lambda run: storage.read_model_folder(run / "model"),
+    f"{CHECKPOINT}/manifest.json": lambda run: files.read_folder(run / CHECKPOINT),
+    f"{CHECKPOINT}/state.json": lambda run: files.read_folder(run / CHECKPOINT),
+    f"{CHECKPOINT}/average.safetensors": lambda run: read_checkpoint(run / CHECKPOINT, [], nothing_read),
+}
+
+
+def nothing_read(layouts: object) -> None:
+    pytest.fail("the headers were read")
+
+
+@pytest.mark.parametrize("place", READERS)
+def test_no_reader_of_a_run_follows_a_link(place: str, run: Path, home: Path) -> None:
+    """Each by itself: the link may appear after all of the run was looked through."""
+    path = run / place
+    if "average" not in place:
+        assert READERS[place](run)
+    path.rename(home / "kept")
+    path.symlink_to(home / "kept")
+    with pytest.raises(UsageError, match=rf"{path.name} is a symbolic link, which is not followed here"):
+        READERS[place](run)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_model_folder_alone_is_read_through_no_link(
     kind: str, run: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -236,16 +287,6 @@ def test_a_refused_run_stays_as_it_is(run: Path) -> None:
 # Checkpoints that are signed rightly, and hold what no checkpoint holds
 
 
-def sign(checkpoint: Path) -> None:
-    """Write the manifest anew."""
-    entries = {
-        path.name: {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        for path in checkpoint.iterdir()
-        if path.name != "manifest.json"
-    }
-    (checkpoint / "manifest.json").write_text(json.dumps({"files": entries}))
-
-
 def take_up(run: Path) -> resuming.Resumed:
     """The state of a run, by the code that `zeuxis resume` restores it with."""
     opened = Run.open(run)
@@ -270,17 +311,12 @@ ODD: tuple[Any, ...] = (
 )
 
 
-def change_state(checkpoint: Path, chance: random.Random) -> None:
-    """One or two plain values are replaced, removed, added or given another name; or bytes of the file are."""
-    path = checkpoint / "state.json"
-    if chance.random() < 0.25:
-        path.write_bytes(mutate(path.read_bytes(), chance))
-        return
-    state = json.loads(path.read_text())
+def change_values(tree: Any, chance: random.Random) -> None:
+    """One or two values of a tree of plain values are replaced, removed, added or given another name."""
     for _ in range(chance.randint(1, 2)):
-        places = list(values_in(state))
+        places = list(values_in(tree))
         *way, last = chance.choice(places or [("x",)])
-        owner = state
+        owner = tree
         for key in way:
             owner = owner[key]
         kind = chance.randrange(4)
@@ -290,6 +326,16 @@ def change_state(checkpoint: Path, chance: random.Random) -> None:
             owner[chance.choice(["x", "", "lr", "\x1b", "0", "fused"])] = chance.choice(ODD)
         else:
             owner[last] = copy.deepcopy(chance.choice(ODD))
+
+
+def change_state(checkpoint: Path, chance: random.Random) -> None:
+    """Plain values are changed, or bytes of their file."""
+    path = checkpoint / "state.json"
+    if chance.random() < 0.25:
+        path.write_bytes(mutate(path.read_bytes(), chance))
+        return
+    state = json.loads(path.read_text())
+    change_values(state, chance)
     path.write_text(json.dumps(state))
 
 
@@ -450,6 +496,17 @@ def test_an_older_checkpoint_is_taken_where_the_newest_is_of_another_shape(run: 
     assert "does not fit the run's options: average: " in found.checkpoint.skipped[0]
 
 
+@pytest.mark.parametrize("count", [-1, -(2**62), 3, 5, 10**12, 2**62])
+def test_a_count_in_a_buffer_leads_into_no_other_memory(count: int) -> None:
+    pool = ImagePool(4, (1, 2, 2))
+    pool.filled.fill_(count)
+    for _ in range(3):
+        made = torch.ones(3, 1, 2, 2)
+        shown, places = pool.draw(made)
+        pool.keep(made, places)
+        assert shown.shape == made.shape and 0 <= int(places[0].min()) <= int(places[0].max()) < 4
+
+
 @pytest.mark.parametrize(("what", "change"), [("seed", {"seed": 5}), ("fingerprint", {"shade": 3})])
 def test_a_checkpoint_of_another_run_is_noticed(run: Path, tmp_path: Path, what: str, change: dict[str, int]) -> None:
     other = trained(tmp_path / "other", **change)
@@ -473,6 +530,44 @@ def test_a_row_of_metrics_holds_numbers(run: Path) -> None:
     opened = Run.open(run)
     assert all(type(value) in (int, float) for row in opened.metrics() for value in row.values() if value is not None)
     assert typed("resume", str(run), "--steps", "6")[0] == 0
+
+
+# Configs, of which bytes or values are changed: to be restored, or only read
+
+
+def restored(run: Path) -> None:
+    """As a resume reads `config.yaml`, up to where it would allocate memory."""
+    recipe = read(Run.open(run).config)
+    check_options(VAE, recipe.options)
+    loading.build_unfilled(VAE, recipe.options, run / "config.yaml")
+
+
+@pytest.mark.timeout(LONG)
+@pytest.mark.parametrize(
+    ("name", "parse", "written", "read_back"),
+    [
+        ("config.yaml", files.read_yaml, yaml.safe_dump, restored),
+        ("model/config.json", files.read_json, json.dumps, loading.load_model),
+    ],
+)
+def test_mutated_configs_raise_our_errors_alone(
+    run: Path, name: str, parse: Callable[..., Any], written: Callable[..., str], read_back: Callable[[Path], Any]
+) -> None:
+    path, chance, refusals = run / name, random.Random(11), 0
+    original, values = path.read_bytes(), parse(path)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for turn in range(CONFIGS):
+        changed = copy.deepcopy(values)
+        change_values(changed, chance)
+        renew(path, written(changed).encode(errors="replace") if turn % 2 else mutate(original, chance))
+        try:
+            with quick(1.0):
+                read_back(run)
+        except ZeuxisError as error:
+            refusals += 1
+            assert isinstance(error, UsageError) and "\n" not in str(error) and len(str(error)) < 1000
+    assert refusals > CONFIGS // 3
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 200_000  # kB
 
 
 # Sparse files: short on the disk, long to read

@@ -132,6 +132,15 @@ def test_no_command_imports_from_the_folder_it_runs_in(download: Path) -> None:
     assert "unexpected" not in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
+def test_processes_that_decode_import_nothing_from_the_folder_they_run_in(download: Path) -> None:
+    for i in range(100):  # of fewer, none is started
+        Image.new("RGB", (8, 8), (i, i, i)).save(download / "pictures" / f"more-{i}.png")
+    words = ["data", "pictures", "--size", "8", "--out", "sheet.png"]
+    done = started(download, "-P", "-c", RUN_ALL, json.dumps([words]))
+    assert "-> 0 data" in done.stderr and "109 images" in done.stdout, done.stderr
+    assert ran(download) == []
+
+
 @pytest.mark.parametrize("words", ["families", "sample .", "data pictures", "train vae pictures --dry-run --size 16"])
 def test_nor_does_python_m(words: str, download: Path) -> None:
     started(download, "-m", "zeuxis", *words.split())

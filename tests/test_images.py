@@ -21,9 +21,9 @@ from PIL import Image, ImageFile, ImageOps, PngImagePlugin
 from waiting import quick
 from zeuxis.errors import DiskFullError, UsageError
 from zeuxis.io import animation, images
-from zeuxis.io.images import Unusable, decode
+from zeuxis.io.images import Unusable, decode, decode_whole
 
-SCALE = 20 if os.environ.get("ZEUXIS_RELEASE") == "1" else 1
+SCALE = 21 if os.environ.get("ZEUXIS_RELEASE") == "1" else 1
 Array = np.ndarray[Any, Any]
 
 
@@ -51,6 +51,12 @@ def png16(values: Array, colour: int = 0) -> bytes:
 def gradient(width: int = 60, height: int = 40) -> Image.Image:
     x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
     return Image.fromarray(np.stack([x, y, 255 - x], 2).astype(np.uint8))
+
+
+def scans(side: int, count: int) -> bytes:
+    """A progressive JPEG with so many scans more than its encoder wrote; each is a header alone, and goes over all pixels."""
+    data = encoded(gradient(side, side).convert("L"), "JPEG", progressive=True, quality=30)
+    return data[:-2] + b"\xff\xda\0\x08\1\1\0\0\0\x10" * count + data[-2:]
 
 
 # Modes: the colour of a flat image is known.
@@ -145,6 +151,21 @@ def held(upright: Image.Image, turn: int, kind: str, **options: Any) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = turn
     return encoded(upright if undo is None else upright.transpose(Image.Transpose(undo)), kind, exif=exif, **options)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_inversion_and_translation_see_what_is_up(turn: int, kind: str, tmp_path: Path) -> None:
+    """All of an image, its shorter side brought to a size, and its opacity."""
+    upright = gradient(60, 40)
+    data = held(upright, turn, kind)
+    assert np.array_equal(decode_whole(data, 3), np.asarray(upright))
+    smaller = [decode_whole(each, 1, shorter=20).astype(int) for each in (data, encoded(upright))]
+    assert smaller[0].shape == (20, 30, 1) and np.abs(smaller[0] - smaller[1]).max() <= 1
+    clear = upright.convert("RGBA")
+    clear.paste((0, 0, 0, 0), (0, 0, 9, 5))
+    (tmp_path / "x").write_bytes(held(clear, turn, kind))
+    assert np.array_equal(np.asarray(images.read_layers(tmp_path / "x")), np.asarray(clear.convert("RGBa")))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
@@ -367,6 +388,17 @@ def test_broken_metadata_does_not_concern_the_pixels(exif: bytes) -> None:
     assert np.array_equal(decode(encoded(gradient(), pnginfo=text), 16, 3), decode(encoded(gradient()), 16, 3))
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("exif", [b"garbage", b"M\xd7\0*\0\0\0\x08", b"MM\0*\0\0", b"II*\0\x08\0\0\0\xff\xff\x12\1"])
+def test_broken_exif_says_nothing_of_what_is_up(exif: bytes, kind: str) -> None:
+    """Of PNG and WebP it is read when the orientation is asked for, and what Pillow raises is no error of its own."""
+    options = {"lossless": True} if kind == "WEBP" else {}
+    plain, broken = (encoded(gradient(), kind, **options, **more) for more in ({}, {"exif": b"Exif\0\0" + exif}))
+    assert broken != plain
+    assert np.array_equal(decode(broken, 16, 3), decode(plain, 16, 3))
+    assert np.array_equal(decode_whole(broken, 3), decode_whole(plain, 3))
+
+
 def seeds() -> list[tuple[str, bytes]]:
     """Good files of 12 kinds, small, for the mutations."""
     image, exif = gradient(33, 29), Image.Exif()
@@ -409,7 +441,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
 
 @pytest.mark.parametrize(("name", "data"), seeds(), ids=[name for name, _ in seeds()])
 def test_mutated_images_end_in_pixels_or_a_reason(name: str, data: bytes) -> None:
-    """CI: 12 kinds x 400 mutations, and every cut at a 64th byte; a release: 20 times as many."""
+    """CI: 12 kinds x 400 mutations, and every cut at a 64th byte; a release: 21 times as many."""
     resource = pytest.importorskip("resource")
     rng = random.Random(name)
     good = decode(data, 16, 3)
@@ -529,3 +561,41 @@ def test_animation_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UsageError, match="zeuxis\\[video\\]"):
         animation.write(frames, tmp_path / "walk.mp4")
+
+
+# Files that mean more work or memory than their pixels do.
+
+
+@pytest.mark.parametrize("count", [1000, 50_000])
+def test_a_jpeg_of_very_many_scans_is_refused_before_any_of_them_is_decoded(count: int, tmp_path: Path) -> None:
+    data = scans(16, count)
+    with quick(0.5), pytest.raises(Unusable, match="over 1,000 scans"):
+        decode(data, 8, 3)
+    thumbnail = b"\xff\xe1" + struct.pack(">H", 2 + len(data[2:60_000])) + data[2:60_000]
+    (tmp_path / "a.jpg").write_bytes(data[:2] + thumbnail + data[2:])
+    with pytest.raises(UsageError, match="over 1,000 scans"):
+        images.read_whole(tmp_path / "a.jpg")
+
+
+def test_what_lies_beside_the_scans_of_a_jpeg_is_not_counted() -> None:
+    """A video after the picture, as phones write it, or a thumbnail, has any bytes."""
+    good = scans(16, 900)
+    expected = decode(good, 8, 1)
+    assert np.array_equal(decode(good + b"\xff\xda" * 5000, 8, 1), expected)
+    inside = b"\xff\xe1" + struct.pack(">H", 2 + 20_000) + b"\xff\xda" * 10_000
+    assert np.array_equal(decode(good[:2] + inside + good[2:], 8, 1), expected)
+    restarts = encoded(gradient(64, 64), "JPEG", restart_marker_blocks=1)
+    assert np.array_equal(decode(restarts + b"\xff\xda" * 5000, 64, 3), decode(restarts, 64, 3))
+
+
+@pytest.mark.parametrize(("side", "refused"), [(256, False), (4096, False), (16384, True), (60_000, True)])
+def test_a_tile_of_a_tiff_is_bounded_however_small_its_image_is(side: int, refused: bool) -> None:
+    data = zlib.compress(bytes(side * side) if side <= 4096 else bytes(1 << 20), 9)
+    values = {256: 8, 257: 8, 258: 8, 259: 8, 262: 1, 277: 1, 322: side, 323: side, 324: 8, 325: len(data)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in values.items())
+    file = b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(values)) + entries + bytes(4)
+    if refused:
+        with pytest.raises(Unusable, match=f"tiles of {side} x {side} pixels"):
+            decode(file, 8, 1)
+    else:
+        assert not decode(file, 8, 1).any()

@@ -119,6 +119,33 @@ def test_the_measurement_keeps_what_wins(monkeypatch: pytest.MonkeyPatch) -> Non
     assert kernels.choose(lambda: module(x), seconds=-1) == {}
 
 
+def test_a_kernel_in_name_only_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table from another computer may name what this build of torch lists and lacks, or computes wrongly."""
+
+    def lacking(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("not built with it")
+
+    monkeypatch.setitem(maps.PRODUCTS, "lacking", lacking)
+    monkeypatch.setitem(maps.PRODUCTS, "wrong", lambda a, b: a @ b.t() + 1)
+    for kernel in ("lacking", "wrong"):
+        with pytest.raises(UsageError, match="expected three of blas, .*standard: restore config.yaml"):
+            kernels.check({"one": f"standard {kernel} standard"})
+    kernels.check({})
+
+
+def test_a_table_for_other_layers_or_of_any_names_decides_nothing() -> None:
+    """Sizes are those of the layers that are called: a table gives none of them another."""
+    layer, image = torch.nn.Linear(8, 4), torch.randn(3, 8)
+    wanted = layer(image)
+    own = kernels.name(kernels.called(lambda: layer(image))[0])
+    odd = dict.fromkeys(("", "9" * 5000, own.replace("3x", "99999999x"), own + " ", "\x00", "../.."), "blas blas blas")
+    kernels.check(odd)
+    with kernels.Using(odd):
+        assert torch.equal(layer(image), wanted)
+    with kernels.Using({own: "blas blas blas"}):
+        assert torch.allclose(layer(image), wanted, atol=1e-6)
+
+
 def test_a_table_out_of_a_file_is_checked() -> None:
     kernels.check({"one": "standard blas standard"})
     for text in ("blas", "blas blas cuda", "standard standard standard standard", ""):

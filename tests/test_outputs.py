@@ -100,6 +100,13 @@ def test_nothing_that_is_read_is_written_to(here: Path, words: str) -> None:
     assert contents(here) == before
 
 
+@pytest.mark.parametrize("out", ["birds", "birds/runs", "link/runs"])
+def test_a_run_is_not_written_into_its_data(here: Path, out: str) -> None:
+    before = contents(here)
+    assert "that is read" in refused("train", "vae", "birds", *TRAIN, "--out", out)
+    assert contents(here) == before
+
+
 def test_beside_what_is_read_everything_may_be_written(here: Path) -> None:
     assert typed("translate", "pix2pix", "birds", "--out", "birds-new")[0] == 0
     assert len(list((here / "birds-new").rglob("*.png"))) == 7

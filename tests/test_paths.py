@@ -164,6 +164,15 @@ def test_a_home_that_is_no_path_is_none(monkeypatch: pytest.MonkeyPatch, value: 
         assert "ZEUXIS_CACHE" in str(error)
 
 
+@pytest.mark.parametrize("place", ["~/.cache/zeuxis", "relative/.cache/zeuxis"])
+def test_a_cache_folder_that_is_no_whole_path_is_none(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """As older versions of platformdirs give it where the home folder is unknown: it would be a folder here."""
+    monkeypatch.delenv("ZEUXIS_CACHE", raising=False)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: Path(place))
+    with pytest.raises(UsageError, match="no home folder.* set ZEUXIS_CACHE"):
+        files.cache_dir()
+
+
 def test_a_cache_that_cannot_be_made_names_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As of a user whose home folder is /."""
     monkeypatch.setenv("ZEUXIS_CACHE", str(tmp_path / "cache"))

@@ -17,7 +17,7 @@ from zeuxis.io.images import from_uint8
 from zeuxis.likelihood import partition
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.boltzmann import Machine
-from zeuxis.samplers import Chance, Streams, _swapped, annealed, gibbs, tempered
+from zeuxis.samplers import Chance, Clamp, Streams, _swapped, annealed, gibbs, gibbs_steps, tempered
 from zeuxis.scores import Score, bootstrap_log_mean, difference
 from zeuxis.training.engine import train_step
 
@@ -259,6 +259,29 @@ def test_chains_arrive_at_the_model(sampler: Any) -> None:
     m, count = machine(), 20_000
     apart = (visited(sampler(m, count)) - chances(m)).abs().sum() / 2
     assert apart < 1.5 * math.sqrt(32 / (2 * math.pi * count))  # what as many exact draws give, half as much again
+
+
+def test_held_units_are_completed_by_their_conditional_distribution() -> None:
+    """Two of five units are held; the others come as often as their states do among those with these two."""
+    m, count = machine(), 20_000
+    held, values = torch.tensor([[True, False, True, False, False]]), torch.tensor([[1.0, 0, 0, 0, 0]]).double()
+    chain = gibbs_steps(m, torch.zeros(count, 4).double(), noise=noise(), clamp=Clamp(held, values))
+    visible = next(itertools.islice(chain, 60, None)).visible
+    assert torch.equal(visible[:, [0, 2]], torch.tensor([1.0, 0]).double().expand(count, 2))
+    every = states(5)
+    fits = (every[:, 0] == 1) & (every[:, 2] == 0)
+    wanted = torch.where(fits, chances(m), 0)
+    apart = (visited(visible) - wanted / wanted.sum()).abs().sum() / 2
+    assert apart < 1.5 * math.sqrt(8 / (2 * math.pi * count))
+
+
+def test_a_warm_chain_has_the_distribution_of_its_temperature() -> None:
+    m, count, beta = machine(), 20_000, 0.4
+    chain = gibbs_steps(m, torch.zeros(count, 4).double(), noise=noise(), beta=beta)
+    visible = next(itertools.islice(chain, 60, None)).visible
+    wanted = (-m.free_energy(states(5), beta)).softmax(0)
+    assert (visited(visible) - wanted).abs().sum() / 2 < 1.5 * math.sqrt(32 / (2 * math.pi * count))
+    assert (chances(m) - wanted).abs().sum() > 0.2
 
 
 def test_tempering_crosses_where_gibbs_sampling_is_stuck() -> None:

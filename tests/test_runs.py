@@ -30,15 +30,17 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from waiting import PATIENCE, wait_for_file
-from zeuxis import families, storage
+from zeuxis import families, registry, storage
 from zeuxis.data import DataSpec, Pack
 from zeuxis.data.checked import CheckedImages
 from zeuxis.data.listing import Shape
+from zeuxis.data.pairs import Pairs
 from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
 from zeuxis.io import files
-from zeuxis.model import Batch, Clock, Latent, Model, Turn, option, options_of
+from zeuxis.model import Batch, Clock, Latent, Model, Translator, Turn, option, options_of
 from zeuxis.runtime import device, signals
 from zeuxis.runtime.progress import Lines, Tick
+from zeuxis.testing.case import Images
 from zeuxis.training import budget, contact_sheets, dry_run, engine, loggers, loop, runs
 from zeuxis.training.dry_run import Pace
 from zeuxis.training.settings import TrainSettings
@@ -70,12 +72,13 @@ class Toy(Latent):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         real = batch.image
         fake = self.decode(torch.randn(len(real), self.latent_dim))
-        score = self.critic(real.flatten(1)).mean()
+        scores = self.critic(real.flatten(1))
+        score = scores.mean()
         yield (
             None,
             {
-                "discriminator/prob_real": score.detach().sigmoid(),
-                "discriminator/prob_fake": score.detach().neg().sigmoid(),
+                "discriminator/prob_real": scores.detach().sigmoid(),
+                "discriminator/prob_fake": scores.detach().neg().sigmoid(),
             },
         )
         terms = {"gap": self.critic(fake.detach().flatten(1)).mean() - score}
@@ -100,11 +103,18 @@ def blobs(folder: Path, size: int, channels: int, *, count: int = 40) -> Pack:
     return Pack(folder, "blobs", CheckedImages(pixels), None, [], [], [], digest, Shape(size, channels))
 
 
-def open_blobs(spec: DataSpec, model: Model, *, progress: Callable[[int, int], None]) -> Pack:
+def open_blobs(spec: DataSpec, model: Model, *, progress: Callable[[int, int], None]) -> Pack | Pairs:
     """Stands for `open_data`."""
     progress(1, 1)
-    size, channels = model.size, model.channels
-    return blobs(Path(str(spec)) / f"{size}x{channels}", size, channels, count=spec.max_images or 40)
+    folder, count = Path(str(spec).rpartition(" ")[2]), spec.max_images or 40
+
+    def pack(size: int, channels: int) -> Pack:
+        return blobs(folder / f"{size}x{channels}", size, channels, count=count)
+
+    if not isinstance(model, Translator):
+        return pack(model.size, model.channels)
+    both = pack(model.source_size, model.source_channels), pack(model.size, model.channels)
+    return Pairs("blobs", *both, (np.arange(count), np.arange(count)), model.paired)
 
 
 def settings(out: Path, **changed: Any) -> TrainSettings:
@@ -119,9 +129,9 @@ def only_run(out: Path) -> Path:
 
 def digests(run: Path) -> dict[str, str]:
     """SHA-256 of what a run must end with, whatever happened to it on its way."""
-    kept = [run / "metrics.jsonl", run / "model" / "model.safetensors", run / "reals.png"]
+    kept = [run / "metrics.jsonl", run / "histograms.jsonl", run / "model" / "model.safetensors", run / "reals.png"]
     kept += [*run.glob(f"checkpoints/step-{STEPS:08d}/*"), *(run / "samples" / f"{n:08d}.png" for n in (6, 12))]
-    assert len(kept) >= 11, kept
+    assert len(kept) >= 12, kept
     return {str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
 
 
@@ -203,19 +213,20 @@ def test_resumed_at_any_step_ends_with_the_same_bits(
     assert digests(run) == never_stopped
 
 
-@pytest.mark.parametrize("name", ["vae", "gan", "dcgan", "rbm", "wgan", "wgan_gp"])
+@pytest.mark.parametrize("name", registry.built_in())
 def test_families_resume_bit_for_bit(tmp_path: Path, data: DataSpec, quiet: Lines, name: str) -> None:
+    """Weights, average, optimizers and rows; the cuts come before and after what begins in a run: a stage, a loss, a warm-up."""
     family = families.find(name)
-    options = small(family)
+    options = {key: 4 if key == "base_channels" else value for key, value in small(family).items()}
 
     def state(run: Path) -> dict[str, str]:
         newest = storage.Run.open(run).checkpoints()[-1]
-        kept = [run / "metrics.jsonl", *newest.iterdir()]
+        kept = [run / "metrics.jsonl", *run.glob("histograms.jsonl"), *newest.iterdir()]
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
 
-    asked = settings(tmp_path, steps=20, batch_size=8, sample_every=100, checkpoint_every=100)
+    asked = settings(tmp_path, steps=21, batch_size=8, sample_every=100, checkpoint_every=100)
     straight = runs.start(asked, family, options, data=data, display=quiet)
-    cuts = (3, 7, 17) if not RELEASE else range(1, 20)
+    cuts = (3, 7, 17) if not RELEASE else range(1, 21)
     for cut in cuts:
         stopped = runs.start(
             settings(tmp_path, steps=cut, batch_size=8, sample_every=100, checkpoint_every=100),
@@ -224,8 +235,10 @@ def test_families_resume_bit_for_bit(tmp_path: Path, data: DataSpec, quiet: Line
             data=data,
             display=quiet,
         )
-        runs.resume_run(stopped, steps=20, display=quiet)
+        runs.resume_run(stopped, steps=21, display=quiet)
         assert state(stopped) == state(straight)
+    assert {"model.safetensors", "average.safetensors", "metrics.jsonl", "state.json"} < state(straight).keys()
+    assert sum(file.startswith("optimizer-") for file in state(straight)) == len(family(**options).optimizers())
 
 
 def test_resuming_takes_the_kernels_that_the_run_began_with(
@@ -246,6 +259,23 @@ def test_resuming_takes_the_kernels_that_the_run_began_with(
     assert storage.Run.open(plain).config["chosen_kernels"] == {}
     weights = [files.read_tensors(run / "model" / "model.safetensors") for run in (whole, short)]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_another_table_of_kernels_than_that_of_the_checkpoint_is_said(
+    tmp_path: Path, data: DataSpec, quiet: Lines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = runs.start(settings(tmp_path, steps=5), Toy, {}, data=data, display=quiet)
+    found = storage.Run.open(run)
+    runs.resume_run(run, steps=6, family=Toy, display=Lines(sys.stdout))
+    assert "chosen_kernels" not in capsys.readouterr().out
+    found.write_config({**found.config, "chosen_kernels": {"4x64 to 4x1 by 1x64": "blas standard blas"}})
+    runs.resume_run(run, steps=7, family=Toy, display=Lines(sys.stdout))
+    assert "chosen_kernels of config.yaml are not those of the checkpoint" in capsys.readouterr().out
+    for hostile in ({"a": 5}, {"a": "standard blas"}, {5: "blas blas blas"}, ["blas"], "blas", {"a": "x " * 5000}):
+        found.write_config({**found.config, "chosen_kernels": hostile})
+        with pytest.raises(UsageError, match="restore") as refusal:
+            runs.resume_run(run, steps=8, family=Toy, display=quiet)
+        assert len(str(refusal.value)) < 500
 
 
 def test_what_is_inside_is_drawn_beside_the_samples(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:
@@ -631,7 +661,7 @@ SIGNALS = [
 ]
 
 
-@pytest.mark.parametrize(("phase", "call", "name"), SIGNALS * (10 if RELEASE else 1))
+@pytest.mark.parametrize(("phase", "call", "name"), SIGNALS * (17 if RELEASE else 1))
 def test_signal_in_every_phase_saves_and_leaves(
     tmp_path: Path, server: Server, never_stopped: dict[str, str], phase: str, call: int, name: str
 ) -> None:
@@ -792,26 +822,37 @@ def poisoned(family: type[Model], player: str, term: str, *, step: int, value: f
 
 def small(family: type[Model]) -> dict[str, Any]:
     """Options of a family that make it small."""
-    wanted = {"size": 16, "base_channels": 8, "latent_dim": 8, "num_inference_steps": 2}
+    wanted = {"size": 16, "base_channels": 8, "latent_dim": 8, "num_inference_steps": 2, "blocks": 1, "pool_size": 10}
+    wanted |= {"pretrain_steps": 4, "vgg_weight": 0.0, "images_per_stage": 32, "kl_warmup": 64}
     return {name: value for name, value in wanted.items() if name in {f.name for f in options_of(family)}}
 
 
-TERMS = [
-    ("rbm", "rbm", "free_energy_gap"),
-    ("vae", "vae", "reconstruction"),
-    ("vae", "vae", "kl"),
-    ("gan", "discriminator", "real"),
-    ("gan", "discriminator", "fake"),
-    ("gan", "discriminator", "r1"),
-    ("gan", "generator", "adversarial"),
-    ("dcgan", "discriminator", "real"),
-    ("dcgan", "discriminator", "fake"),
-    ("dcgan", "discriminator", "r1"),
-    ("dcgan", "generator", "adversarial"),
-    ("wgan", "critic", "real"),
-    ("wgan", "critic", "fake"),
-    ("wgan_gp", "critic", "penalty"),
-    ("diffusion", "denoiser", "mse"),
+GAN_TERMS = ["discriminator/real", "discriminator/fake", "generator/adversarial"]
+TERMS = {
+    "cyclegan": [
+        *(f"generators/{term}" for term in ("adversarial image", "adversarial source", "cycle", "identity")),
+        *(f"discriminators/{side} {end}" for side in ("real", "fake") for end in ("image", "source")),
+    ],
+    "dcgan": [*GAN_TERMS, "discriminator/r1"],
+    "diffusion": ["denoiser/mse"],
+    "gan": [*GAN_TERMS, "discriminator/r1"],
+    "pix2pix": [*GAN_TERMS, "generator/l1"],
+    "progan": [*GAN_TERMS, "discriminator/r1"],
+    "rbm": ["rbm/free_energy_gap"],
+    "srgan": [*GAN_TERMS, "generator/mse"],
+    "stylegan2": [*GAN_TERMS, "discriminator/r1", "generator/path"],
+    "vae": ["vae/reconstruction", "vae/kl"],
+    "wgan": ["critic/real", "critic/fake", "generator/adversarial"],
+    "wgan_gp": ["critic/real", "critic/fake", "critic/penalty", "generator/adversarial"],
+}
+# Every term of every family is NaN once; infinite, too, is one of each kind, and every one before a release.
+PLAIN = {"rbm", "vae", "gan", "dcgan", "wgan", "diffusion"}
+POISONS = [
+    (name, term, value)
+    for name, terms in TERMS.items()
+    for term in terms
+    for value in (float("nan"), float("inf"))
+    if RELEASE or value != float("inf") or name in PLAIN or term == "critic/penalty"
 ]
 
 
@@ -831,22 +872,25 @@ def assert_diverged(
     assert all(bool(value.isfinite().all()) for group in groups for value in group.values())
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize(("name", "player", "term"), TERMS)
+@pytest.mark.parametrize(("name", "term", "value"), POISONS)
 def test_loss_that_is_not_finite_is_named_and_never_saved(
-    tmp_path: Path,
-    data: DataSpec,
-    quiet: Lines,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    player: str,
-    term: str,
-    value: float,
+    tmp_path: Path, data: DataSpec, quiet: Lines, monkeypatch: pytest.MonkeyPatch, name: str, term: str, value: float
 ) -> None:
-    family = families.find(name)
+    family, (player, _, term) = families.find(name), term.partition("/")
     monkeypatch.setattr(family, "losses", poisoned(family, player, term, step=4, value=value))
-    options = {**small(family), "r1_interval": 2} if term == "r1" else small(family)
-    assert_diverged(tmp_path, quiet, family, data, f"the term '{term}' of {player} is .* at step", options)
+    lazy = {"r1": {"r1_interval": 2}, "path": {"path_length_interval": 2}}.get(term, {})
+    named = f"the term '{term}' of {player} is .* at step 4;"
+    assert_diverged(tmp_path, quiet, family, data, named, {**small(family), **lazy})
+
+
+@pytest.mark.parametrize("name", registry.built_in())
+def test_every_term_of_a_family_is_made_not_finite(name: str) -> None:
+    family, seen = families.find(name), set[str]()
+    model = family(**small(family))
+    for step in range(8):
+        for player, terms in model.losses(Images(model).batch(0, 4), Clock(step, 4 * step)):
+            seen |= {f"{player}/{term}" for term in terms if player}
+    assert seen == set(TERMS[name])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -881,9 +925,10 @@ def test_image_that_is_not_finite_is_found(
     assert_diverged(tmp_path, quiet, Toy, data, "at step 5", {})
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("where", ["model", "average"])
 def test_weight_that_is_not_finite_is_found_before_a_save(
-    tmp_path: Path, data: DataSpec, quiet: Lines, monkeypatch: pytest.MonkeyPatch, where: str
+    tmp_path: Path, data: DataSpec, quiet: Lines, monkeypatch: pytest.MonkeyPatch, where: str, value: float
 ) -> None:
     step = engine.update_average
 
@@ -893,7 +938,7 @@ def test_weight_that_is_not_finite_is_found_before_a_save(
         if broken.calls == 8:  # type: ignore[attr-defined]
             owner = {"average": average, "model": model}[where]
             with torch.no_grad():
-                owner.maker[0].weight[0, 0] = float("nan")  # type: ignore[index]
+                owner.maker[0].weight[0, 0] = value  # type: ignore[index]
 
     broken.calls = 0  # type: ignore[attr-defined]
     monkeypatch.setattr(engine, "update_average", broken)

@@ -284,6 +284,14 @@ def test_a_name_is_one_in_every_unicode_form(ending: str, forms: tuple[Any, Any]
     assert sorted(classes(pack)) == ["ä", "ä", "ö"] and pack.left_out == []
 
 
+def test_a_class_of_a_table_is_one_in_every_unicode_form(tmp_path: Path) -> None:
+    labels = [unicodedata.normalize(form, "Vögel") for form in ("NFC", "NFD")] + ["Zoë"]
+    assert labels[0] != labels[1]
+    rows = "".join(f"{name}.png,{label}\n" for name, label in zip("abc", labels))
+    pack = beside(tmp_path, "labels.csv", f"file,label\n{rows}", ("a", "b", "c"))
+    assert pack.classes == ["Vögel", "Zoë"] and classes(pack) == ["Vögel", "Vögel", "Zoë"]
+
+
 def test_cells_find_their_image_by_case_ending_and_slash() -> None:
     found = ItemNames(["a/1.PNG", "a/2.jfif", "B.WEBP", "c.png", "c.jpg", "d.1.png"], ["a"])
     assert [found.find(cell) for cell in ("1.PNG", "a\\1.PNG", "./a/1.png", "1", "b", "d.1")] == [

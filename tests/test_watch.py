@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +86,12 @@ def test_a_resumed_run_is_scored_alike(tmp_path: Path, data: str) -> None:
     whole = train(tmp_path / "whole", data, 9)
     stopped = train(tmp_path / "stopped", data, 5)
     runs.resume_run(stopped.path, steps=9, display=Lines(io.StringIO()))
-    scores = [[row[NAME] for row in run.metrics() if NAME in row] for run in (whole, stopped)]
-    assert scores[0] == scores[1] and len(scores[0]) == 4 and len(set(scores[0])) > 1
+    rows = [[row for row in run.metrics() if NAME in row] for run in (whole, stopped)]
+    assert rows[0] == rows[1] and len(rows[0]) == 4 and len({row[NAME] for row in rows[0]}) > 1
+    assert all(row[f"{NAME} low"] < row[NAME] < row[f"{NAME} high"] for row in rows[0])
+    assert len({row[f"{NAME} real"] for row in rows[0]}) == 1 and rows[0][0][f"{NAME} real"] < rows[0][0][NAME]
+    log = (whole.path / "log.txt").read_text()
+    assert re.search(r"step 8: FID\[eyes\] \S+ \(\S+ to \S+\), KID", log) and "] real" not in log
     models = [(run.path / "model" / "model.safetensors").read_bytes() for run in (whole, stopped)]
     assert models[0] == models[1]
 

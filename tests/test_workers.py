@@ -7,15 +7,21 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from test_data import opened, png, processes_of, reasons, some, write
+from test_data import opened, png, processes_of, reasons, some, write, zipped
+from test_images import scans
 from waiting import PATIENCE, wait_for
-from zeuxis.data import workers
+from zeuxis.data import pairs, tiles, workers
+from zeuxis.data.image_files import folder_listing
+from zeuxis.data.listing import WHOLE, Picture, Shape
+from zeuxis.data.readers import Files, Members
 from zeuxis.errors import DataError
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and FIFOs")
@@ -25,14 +31,14 @@ HANGS = """
 import os
 from pathlib import Path
 from zeuxis.io import images
-here, fitted = Path(__file__).parent, images.fitted
-def hanging(image, *rest):
-    pixels = fitted(image, *rest)
-    if pixels[0, 0].tolist() == [0, 255, 0]:
+here, fitted, whole = Path(__file__).parent, images.fitted, images.fitted_whole
+def hanging(pixels):
+    if pixels[0, 0].tolist() in ([0, 255, 0], [150]):
         (here / f"hangs-{os.getpid()}").touch()
         open(here / "fifo").read()
     return pixels
-images.fitted = hanging
+images.fitted = lambda *given: hanging(fitted(*given))
+images.fitted_whole = lambda *given: hanging(whole(*given))
 """
 
 
@@ -159,6 +165,90 @@ def test_the_watch_ends_who_owes_an_answer_for_long(monkeypatch: pytest.MonkeyPa
     assert watch.ended == {silent}
     watch.close()
     assert busy.kills == idle.kills == 0 and not watch._thread.is_alive()
+
+
+def slow(colour: str = "lime", side: int = 12) -> bytes:
+    """An image in a file of so many bytes that what it asks of a decoder has no bound that is known."""
+    return png(colour, (side, side)) + bytes(1 << 16)
+
+
+def test_few_images_that_may_take_long_have_the_same_limit(
+    hanging: Path, made: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late_when(lambda child: hangs(child, hanging), monkeypatch)
+    asked: list[str] = []
+    ask = workers._Children.ask
+    monkeypatch.setattr(workers._Children, "ask", lambda *given: asked.extend(given[2]) or ask(*given))
+    large = {"2.png": slow("red"), "5.png": slow(), "7.png": slow("blue")}
+    data = write(hanging / "data", some(9) | large | {"notes.txt": bytes(1 << 17)})
+    pack = opened(data)
+    assert {*asked} == {*large}, "the others are decoded at once"
+    assert reasons(pack) == {"5.png": "no answer in 0.5 s", "notes.txt": reasons(pack)["notes.txt"]} and len(pack) == 8
+    assert [record["name"] for record in pack.records()] == [f"{i}.png" for i in (0, 1, 2, 3, 4, 6, 7, 8)]
+    assert pack.images[2, 0, 0].tolist() == [255, 0, 0] and pack.images[6, 0, 0].tolist() == [0, 0, 255]
+    assert reasons(opened(zipped(hanging / "data.zip", some(9) | large))) == {"5.png": "no answer in 0.5 s"}
+    assert all(child.poll() is not None for child in made)
+
+
+def test_photographs_that_are_searched_for_sharp_places_have_it_too(
+    hanging: Path, made: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late_when(lambda child: hangs(child, hanging), monkeypatch)
+    data = write(hanging / "data", {"0.png": slow("red", 40), "1.png": slow("lime", 40), "2.png": png("red", (40, 40))})
+    content = tiles.cut(folder_listing(data))
+    assert content.items == ["20,20@0.png", "20,20@2.png"] and content.left_out == [("1.png", "no answer in 0.5 s")]
+    pack = opened(data, resize_mode="tiles")
+    assert len(pack) == 2 and reasons(pack) == {"1.png": "no answer in 0.5 s"}
+
+
+def test_the_look_for_sources_beside_their_images_has_it_too(
+    hanging: Path, made: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late_when(lambda child: hangs(child, hanging), monkeypatch)
+    wide = {f"{i}.png": png("red", (24, 12)) for i in range(3)}
+    assert pairs.side_by_side(folder_listing(write(hanging / "data", wide | {"5.png": slow()})))
+    assert not pairs.side_by_side(folder_listing(write(hanging / "data", {"6.png": slow("red")})))
+    assert made and all(child.poll() is not None for child in made)
+
+
+def test_other_processes_decode_what_this_one_does(tmp_path: Path, made: list[Any]) -> None:
+    """At their own height and width too, which an answer then tells."""
+    contents = {f"{i}.png": png("teal", (30 + i, 50 - i)) + bytes(1 << 16) for i in range(7)} | {"8.png": b"x" * 70_000}
+    content = folder_listing(write(tmp_path, contents)).gather()
+    for shape in (Shape(8, 3), Shape(8, 1, WHOLE), Shape(16, 3, WHOLE)):
+        here, there = (list(workers.decoded(content, shape, processes=count)) for count in (1, 2))
+        assert [type(each) for each in here] == [Picture] * 7 + [str] and here[7] == there[7]
+        for one, other in zip(here[:7], there):
+            assert isinstance(one, Picture) and isinstance(other, Picture)
+            assert np.array_equal(one.pixels, other.pixels) and one[1:] == other[1:]
+    assert len(made) == 6
+
+
+QUICK = {
+    "small.png": (png(), True),
+    "of many bytes.png": (slow(), False),
+    "of many pixels.png": (png(size=(1200, 1200)), False),
+    "no image.txt": (bytes(1 << 20), True),
+    "damaged.png": (png()[:20] + bytes(50), True),
+}
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_what_is_quick_has_few_bytes_and_few_pixels(name: str, tmp_path: Path) -> None:
+    data, quick = QUICK[name]
+    assert Files(str(write(tmp_path, {name: data}))).is_quick(name) is quick
+    assert Members(str(zipped(tmp_path / "a.zip", {name: data}))).is_quick(name) is (quick and len(data) < 1 << 16)
+    assert tiles.Tiles(Files(str(tmp_path))).is_quick(f"8,8@{name}") is quick
+    assert Files(str(tmp_path)).is_quick("gone.png"), "it is refused at once"
+
+
+def test_the_slowest_file_that_is_quick(tmp_path: Path) -> None:
+    """The most scans that are accepted over the most pixels: decoded here, in a time that an image may take."""
+    data = scans(1024, 990)
+    reader = Files(str(write(tmp_path, {"a.jpg": data})))
+    begin = time.process_time()
+    assert reader.is_quick("a.jpg") and reader.picture("a.jpg", Shape(1024, 1)).size == (1024, 1024)
+    assert time.process_time() - begin < PATIENCE
 
 
 BUILD = """

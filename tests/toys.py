@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from zeuxis.adversarial import adam
 from zeuxis.likelihood import Likelihoods, LikelihoodScore, silent
+from zeuxis.mechanisms import Denoising, GibbsSampling, HasPosterior
 from zeuxis.mixtures import mix_latents
 from zeuxis.model import (
     Batch,
@@ -26,8 +27,11 @@ from zeuxis.model import (
     SuperResolution,
     Translator,
     Turn,
+    derived,
     option,
 )
+from zeuxis.nets.boltzmann import Machine, Noise
+from zeuxis.samplers import Denoiser, Streams
 from zeuxis.scores import Score, bootstrap_mean
 
 
@@ -139,6 +143,74 @@ class SoundLikelihood(SoundEncoder, HasLikelihood):
         return {"mean of pixels (nats)": LikelihoodScore(bootstrap_mean(images.mean((1, 2, 3)) + noise))}
 
 
+@dataclass(eq=False)
+class SoundDenoising(Denoising):
+    """A denoiser of one number: how much of a pixel is image."""
+
+    latent_dim: int = derived()
+
+    def build(self) -> None:
+        self.latent_dim = self.channels * self.size**2
+        self.share = nn.Parameter(torch.ones(()))
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"denoiser": torch.optim.SGD(self.parameters(), 0.01)}
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
+        x = batch.image + torch.randn_like(batch.image)
+        made = self.denoiser()(x, x.new_ones(len(x)))
+        yield "denoiser", {"mse": (made - batch.image).square().mean()}
+
+    def prior(self, seeds: Sequence[int]) -> Tensor:
+        return Streams(seeds).normal(torch.empty(len(seeds), self.channels, self.size, self.size))
+
+    @property
+    def default_sampler(self) -> str:
+        return "euler"
+
+    def noise_levels(self, steps: int | None = None) -> list[float]:
+        return [2.0 * (1 - i / (steps or 4)) for i in range((steps or 4) + 1)]
+
+    def denoiser(self, label: Tensor | None = None) -> Denoiser:
+        return lambda x, sigma: self.share * x / (1 + 4 * sigma.view(-1, 1, 1, 1) ** 2)
+
+
+@dataclass(eq=False)
+class SoundPosterior(Sound, HasPosterior):
+    """The mean of the posterior is the mean of the pixels."""
+
+    def posterior(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        mean = image.mean((1, 2, 3)).view(-1, 1).expand(-1, self.latent_dim)
+        return mean, torch.zeros_like(mean)
+
+
+@dataclass(eq=False)
+class SoundGibbs(GibbsSampling):
+    """A Boltzmann machine whose weights are trained to lower the free energy of the data, and small."""
+
+    latent_dim: int = option(4, "hidden units", low=1, high=64)
+
+    def build(self) -> None:
+        self.weight = nn.Parameter(torch.randn(self.channels * self.size**2, self.latent_dim) * 0.1)
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"machine": torch.optim.SGD(self.parameters(), 0.01)}
+
+    def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
+        free = self.machine().free_energy((batch.image.flatten(1) + 1) / 2).mean()
+        yield "machine", {"free_energy": free, "size": self.weight.square().sum()}
+
+    def machine(self) -> Machine:
+        none = self.weight.new_zeros(len(self.weight))
+        return Machine(self.weight, none, self.weight.new_zeros(self.latent_dim), none)
+
+    def visible(self, image: Tensor, noise: Noise) -> Tensor:
+        return (image.flatten(1) > 0).to(image)
+
+    def picture(self, visible: Tensor) -> Tensor:
+        return visible.view(-1, self.channels, self.size, self.size) * 2 - 1
+
+
 SOUND: tuple[type[Model], ...] = (
     Sound,
     SoundEncoder,
@@ -146,6 +218,9 @@ SOUND: tuple[type[Model], ...] = (
     SoundTranslator,
     SoundSuperResolution,
     SoundLikelihood,
+    SoundDenoising,
+    SoundPosterior,
+    SoundGibbs,
 )
 # The broken families: the check that must fail, and what it must say.
 BROKEN: dict[type[Model], tuple[str, str]] = {}
@@ -603,3 +678,59 @@ class NoUnit(SoundLikelihood):
 class OtherNoise(SoundLikelihood):
     def likelihood_scores(self, images: Tensor, generator: torch.Generator, progress: Any = silent) -> Likelihoods:
         return {"mean (nats)": LikelihoodScore(Score(torch.rand(()).item()))}
+
+
+@broken("denoising_ends_at_decode", "decode gives another image than the last moment of denoising")
+class OtherWay(SoundDenoising):
+    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        return -super().decode(z)
+
+
+@broken("denoising_ends_at_decode", r"noise_levels\(3\) has \(0.0, .*\); expected levels that fall")
+class Rising(SoundDenoising):
+    def noise_levels(self, steps: int | None = None) -> list[float]:
+        return super().noise_levels(steps)[::-1]
+
+
+@broken("denoising_ends_at_decode", r"noise_levels\(3\) gives 3 levels; expected one more than steps, with the 0")
+class OneLess(SoundDenoising):
+    def noise_levels(self, steps: int | None = None) -> list[float]:
+        return super().noise_levels((steps or 4) - 1)
+
+
+@broken("denoising_ends_at_decode", "default_sampler is 'best'; expected one of heun")
+class UnknownSampler(SoundDenoising):
+    @property
+    def default_sampler(self) -> str:
+        return "best"
+
+    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        return torch.tanh(self.share * z)
+
+
+@broken("posterior_is_a_gaussian", "posterior gives an image two means; give the parameters, not a draw")
+class Draws(SoundPosterior):
+    def posterior(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_variance = super().posterior(image)
+        return mean + 1e-6 * torch.randn(()), log_variance
+
+
+@broken("posterior_is_a_gaussian", r"posterior gives a log variance of the shape \(3, 1\); expected \(3, 4\)")
+class OneVariance(SoundPosterior):
+    def posterior(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        return super().posterior(image)[0], torch.zeros(len(image), 1)
+
+
+@broken("gibbs_sampling_fits_the_images", "decode gives another image than")
+class OtherPicture(SoundGibbs):
+    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        return -super().decode(z)
+
+
+@broken("gibbs_sampling_fits_the_images", r"picture gives values up to .*; expected \[-1, 1\]")
+class Doubled(SoundGibbs):
+    def picture(self, visible: Tensor) -> Tensor:
+        return 2 * super().picture(visible)
+
+    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        return super().decode(z).clamp(-1, 1)

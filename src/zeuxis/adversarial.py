@@ -127,7 +127,7 @@ def turns(
     a weight the discriminator loss includes the R1 penalty, scaled by `adaptive_r1` if there is one.
     """
     real_score, fake_score = score(real), score(fake.detach())
-    prob_real, prob_fake = loss.probability(real_score).mean(), loss.probability(fake_score).mean()
+    prob_real, prob_fake = loss.probability(real_score), loss.probability(fake_score)
     report = {"discriminator/prob_real": prob_real, "discriminator/prob_fake": prob_fake}
     yield None, report if adaptive_r1 is None else report | {"discriminator/r1_scale": adaptive_r1.scale.clone()}
 
@@ -136,7 +136,7 @@ def turns(
         terms["r1"] = r1_weight * r1(score, real) * (1.0 if adaptive_r1 is None else adaptive_r1.scale)
     yield "discriminator", terms
     if adaptive_r1 is not None:
-        adaptive_r1.update(prob_real - prob_fake, len(real))
+        adaptive_r1.update(prob_real.mean() - prob_fake.mean(), len(real))
     yield "generator", {"adversarial": loss.adversarial(score(fake))}
 
 
@@ -233,9 +233,10 @@ class ImagePool(nn.Module):
         size = len(self.images)
         new = made[:size]  # no more than all of the pool are exchanged at once
         # All on the images' own device and of fixed shapes, so that an accelerator is never waited for.
-        at = self.filled + torch.arange(len(new), device=made.device)
+        filled = self.filled.clamp(0, size)  # within the pool, whatever a checkpoint says that somebody else made
+        at = filled + torch.arange(len(new), device=made.device)
         fresh = at < size
-        there = torch.arange(size, device=made.device) < self.filled
+        there = torch.arange(size, device=made.device) < filled
         olds = torch.rand(size, device=made.device).where(there, 2.0).argsort()  # those that are there come first
         slots = at.where(fresh, olds[(at - size).clamp(min=0)])
         old = ~fresh & (torch.rand(len(new), device=made.device) < 0.5)

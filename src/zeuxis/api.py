@@ -242,13 +242,14 @@ def train(
     *,
     settings: TrainSettings | None = None,
     options: Options = None,
+    began: runs.Began | None = None,
 ) -> Path:
-    """Train a model of a family on data; the run's folder. `options` are the family's, by name."""
+    """Train a model of a family on data; the run's folder. `options` are the family's by name, `began` as of `runs.start`."""
     kind = families.find(family) if isinstance(family, str) else family
     chosen = settings or TrainSettings()
     if chosen.init_from is not None:
         chosen = dataclasses.replace(chosen, init_from=str(loading.find_model(chosen.init_from)))
-    return runs.start(chosen, kind, options or {}, data=DataSpec.parse(data))
+    return runs.start(chosen, kind, options or {}, data=DataSpec.parse(data), began=began)
 
 
 def dry_run(

@@ -12,6 +12,7 @@ from torch import Tensor
 from zeuxis import families, registry
 from zeuxis.errors import UsageError
 from zeuxis.io.tiling import enlarged, photograph
+from zeuxis.mechanisms import Denoising, GibbsSampling, HasPosterior
 from zeuxis.model import Encoder, Latent, Model, StyleBased, SuperResolution, Translator
 
 BATCH = 64  # images decoded at once
@@ -64,6 +65,27 @@ def translator(model: Model) -> Translator:
     """The model, if it is image-to-image; `UsageError` otherwise."""
     if not isinstance(model, Translator):
         raise UsageError(f"{model.family()} cannot translate images; these families can: {_able(Translator)}")
+    return model
+
+
+def denoising_model(model: Model) -> Denoising:
+    """The model, if it denoises step by step; `UsageError` otherwise."""
+    if not isinstance(model, Denoising):
+        raise UsageError(f"{model.family()} has no denoiser; these families have one: {_able(Denoising)}")
+    return model
+
+
+def posterior_model(model: Model) -> HasPosterior:
+    """The model, if its encoder gives a posterior; `UsageError` otherwise."""
+    if not isinstance(model, HasPosterior):
+        raise UsageError(f"{model.family()} has no posterior; these families have one: {_able(HasPosterior)}")
+    return model
+
+
+def gibbs_model(model: Model) -> GibbsSampling:
+    """The model, if it is a Boltzmann machine; `UsageError` otherwise."""
+    if not isinstance(model, GibbsSampling):
+        raise UsageError(f"{model.family()} has no Gibbs sampling; these families have it: {_able(GibbsSampling)}")
     return model
 
 

@@ -22,6 +22,15 @@ def _is_shown(char: str) -> bool:
     return char.isprintable() or char in _JOINERS or unicodedata.category(char) == "Zs"
 
 
+def quote(value: object, *, limit: int = 60) -> str:
+    """A value as it may stand in a one-line message: escaped, and cut to `limit` characters."""
+    try:
+        text = ascii(value)
+    except (ValueError, RecursionError):  # Python writes no integer of over 4300 digits
+        text = f"{type(value).__name__} too long to be shown"
+    return text if len(text) <= limit else text[:limit] + "..."
+
+
 def ascii_json(value: object) -> str:
     """A value as strict JSON, indented, in printable ASCII alone."""
     return json.dumps(value, indent=2, allow_nan=False).replace("\x7f", "\\u007f")

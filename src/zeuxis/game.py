@@ -24,5 +24,5 @@ class Clock:
     images: int = 0
 
 
-# A player and its loss as named terms. The player None learns nothing: its terms are only reported.
+# A player and its loss as named terms. The player None only reports: scalars, or values for each image (n ...).
 Turn = tuple[str | None, dict[str, Tensor]]

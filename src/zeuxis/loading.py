@@ -13,7 +13,8 @@ from torch.overrides import TorchFunctionMode
 from zeuxis import families, registry, renamed, storage
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
-from zeuxis.io import files, parsing
+from zeuxis.escaping import quote
+from zeuxis.io import files
 from zeuxis.io.guard import check_folder
 from zeuxis.io.paths import expanded
 from zeuxis.model import Model
@@ -42,6 +43,7 @@ def load_model(
     kind = trusted(config["family"], family)
     model = kind(**config["options"]).drop_training_only()
     storage.fill(model, weights)
+    model.class_names = config["classes"]
     model.adjust(options or {})
     return model.to(device).eval().requires_grad_(False)
 
@@ -117,7 +119,7 @@ def _find_run(run: str | Path, runs: Path) -> Path:
             f"{run} is neither a run's folder (config.yaml) nor a model's (config.json, model.safetensors)"
         )
     there = f"{runs}/ has {_listed(found)}" if found else f"there are no runs in {runs}/"
-    raise UsageError(f"there is no run {parsing.quote(text)}; {there}")
+    raise UsageError(f"there is no run {quote(text)}; {there}")
 
 
 def _holds(folder: Path, name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_type_hints
 
@@ -21,7 +21,7 @@ from zeuxis.io import files
 from zeuxis.io.paths import expanded
 from zeuxis.likelihood import HasLikelihood
 from zeuxis.mixtures import Mixture, mix_latents
-from zeuxis.options import ResizeMode, checked, checked_options, derived, option, options_of
+from zeuxis.options import ResizeMode, checked, checked_options, derived, numbered, option, options_of
 
 __all__ = [
     "Batch",
@@ -53,6 +53,7 @@ class Model(nn.Module, ABC):
     size: int = option(64, "height and width of the images, in pixels (named sets: their own)", low=8, high=1024)
     channels: int = option(3, "image channels: 1 greyscale, 3 RGB (named sets: their own)", low=1, high=4)
 
+    class_names: tuple[str, ...] = field(init=False, default=(), repr=False)  # of labels, in their order, where known
     training_only: ClassVar[tuple[str, ...]] = ()  # submodules that only training uses
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # other defaults of options, by name: "paper"
     resize_mode: ClassVar[ResizeMode] = "crop"  # how a person's own photographs become squares, if nobody says
@@ -106,7 +107,7 @@ class Model(nn.Module, ABC):
         for name in options.keys() - free.keys():
             some = f"choose from {', '.join(free)}" if free else "it has no sampling options"
             raise UsageError(f"{name} of {self.family()} cannot be changed at sampling; {some}")
-        for name, value in options.items():
+        for name, value in numbered(free, options, self.class_names).items():
             setattr(self, name, checked(free[name], get_type_hints(type(self))[name], value))
 
     @classmethod
@@ -133,11 +134,12 @@ class Model(nn.Module, ABC):
             for name, value in self.state_dict().items()
             if name.split(".")[0] not in self.training_only
         }
-        config = {"family": self.family(), "options": self.options}
         files.make_folder(folder)
         files.write_file(folder / "model.safetensors", safetensors.torch.save(weights))
         # The description goes last: a folder that has one is whole.
-        files.write_file(folder / "config.json", json.dumps(config, indent=2).encode())
+        known = {"classes": self.class_names} if self.class_names else {}
+        about = {"family": self.family(), "options": self.options, **known}
+        files.write_file(folder / "config.json", json.dumps(about, indent=2).encode())
 
 
 @dataclass(eq=False)
@@ -178,8 +180,7 @@ class Latent(Model):
 class StyleBased(Latent):
     """A style-based model: a mapping network from z to w, and a synthesis network with a style w per layer.
 
-    The space w is less entangled than z and interpolates linearly; layers can mix the styles of different images
-    (Karras 2019, https://arxiv.org/abs/1812.04948).
+    The space w is less entangled than z and interpolates linearly; layers can mix styles of images (arXiv:1812.04948).
     """
 
     @property
@@ -268,8 +269,7 @@ Features = Callable[[Tensor, int], Tensor]  # images (n c h w, in [-1, 1]) and a
 
 
 class UsesFeatures(Model):
-    """A model with a perceptual loss on a frozen feature network. The network is set from outside: it is neither among
-    the parameters nor in the saved weights."""
+    """A model with a perceptual loss on a frozen feature network, set from outside: no parameter, and not saved."""
 
     feature_network: Features | None = None
 

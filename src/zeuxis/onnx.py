@@ -8,7 +8,7 @@ import importlib
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from zeuxis.errors import UsageError
 from zeuxis.io import files
-from zeuxis.model import Latent
+from zeuxis.model import Latent, Model
 from zeuxis.version import __version__
 
 OPSET = 18  # of the operators; every runtime since the spring of 2023 has it
@@ -41,15 +41,16 @@ class Exported:
     difference: float
 
 
-class _Decoder(nn.Module):
-    """The decoder as a module with `forward`, as the exporter needs it."""
+class Applied(nn.Module):
+    """A function of a model as a module with `forward`, as the exporter needs it."""
 
-    def __init__(self, model: Latent) -> None:
+    def __init__(self, model: nn.Module, function: Callable[..., Tensor]) -> None:
         super().__init__()
-        self.model = model
+        self.model = model  # for its weights
+        self.function = function
 
-    def forward(self, z: Tensor) -> Tensor:
-        return self.model.decode(z)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.function(*inputs)
 
 
 def export_onnx(model: Latent, path: str | Path, *, card: str = "") -> Exported:
@@ -59,7 +60,7 @@ def export_onnx(model: Latent, path: str | Path, *, card: str = "") -> Exported:
     outside ONNX.
     """
     for name in PACKAGES:
-        _package(name)
+        package(name)
     plain = copy.deepcopy(model).cpu().eval()
     z = plain.prior(_SEEDS)
     content = _content(plain, z, card)
@@ -71,7 +72,7 @@ def export_onnx(model: Latent, path: str | Path, *, card: str = "") -> Exported:
     return Exported(Path(path), len(content), difference)
 
 
-def _package(name: str) -> Any:
+def package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -80,48 +81,60 @@ def _package(name: str) -> Any:
 
 def _content(model: Latent, z: Tensor, card: str) -> bytes:
     """The ONNX file of a model."""
+    program = graph(model, model.decode, {"z": z[:2]}, "image")
+    return _described(program, model, z, card)
+
+
+def graph(model: Model, function: Callable[..., Tensor], inputs: Mapping[str, Tensor], output: str) -> Any:
+    """A function of a model as an ONNX graph (a ModelProto) for any batch size; `inputs` are examples of two rows."""
+    rows = torch.export.Dim("n")
     try:
         with torch.no_grad(), _quiet():
             program = torch.onnx.export(
-                _Decoder(model).eval(),
-                (z[:2],),
+                Applied(model, function).eval(),
+                tuple(inputs.values()),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=["z"],
-                output_names=["image"],
-                dynamic_shapes={"z": {0: torch.export.Dim("n")}},
+                input_names=list(inputs),
+                output_names=[output],
+                dynamic_shapes=(tuple({0: rows} for _ in inputs),),
                 verbose=False,
             )
     except Exception as error:  # the exporter raises a kind of its own for each of its stages
         reason = str(error.__cause__ or error).strip().partition("\n")[0] or type(error).__name__
         raise UsageError(f"{model.family()} cannot be written as ONNX: {reason}") from error
     assert program is not None  # as `dynamo` is asked for
-    return _described(program.model_proto, model, z, card)
+    return without_traces(program.model_proto)
 
 
-def _described(proto: Any, model: Latent, z: Tensor, card: str) -> bytes:
-    """The file's bytes, with the description, and without local paths in the exporter's stack traces."""
+def without_traces(proto: Any) -> Any:
+    """The graph (in place) without the exporter's stack traces, which name local paths."""
     for part in (*proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output, proto.graph):
         del part.metadata_props[:]
         part.doc_string = ""
+    proto.producer_name, proto.producer_version = "zeuxis", __version__
+    del proto.metadata_props[:]
+    return proto
+
+
+def _described(proto: Any, model: Latent, z: Tensor, card: str) -> bytes:
+    """The file's bytes, with the description."""
     latent = " ".join(map(str, z.shape[1:]))
     about = _ABOUT.format(latent=latent, channels=model.channels, size=model.size)
     proto.doc_string = f"{about}\n\n{card}".strip()
-    proto.producer_name, proto.producer_version = "zeuxis", __version__
-    del proto.metadata_props[:]
     facts = {"family": model.family(), "options": json.dumps(model.options), "torch": torch.__version__}
     for key, value in facts.items():
         proto.metadata_props.add(key=key, value=value)
     if proto.ByteSize() > _MOST_BYTES:
         raise UsageError(f"the model has {proto.ByteSize() >> 20} MB; an ONNX file holds 2 GB")
-    _package("onnx").checker.check_model(proto)
+    package("onnx").checker.check_model(proto)
     content: bytes = proto.SerializeToString(deterministic=True)
     return content
 
 
 def _difference(model: Latent, z: Tensor, content: bytes) -> float:
     """The largest difference of the file's images from the model's, at batch size 1 and in one batch."""
-    runtime = _package("onnxruntime")
+    runtime = package("onnxruntime")
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
     found = [session.run(["image"], {"z": part.numpy()})[0] for part in (z[:1], z[1:])]
     with torch.no_grad():

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
-from collections.abc import Iterator
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from types import NoneType
 from typing import Any, Literal, get_args, get_type_hints
 
 from zeuxis.errors import UsageError
+from zeuxis.escaping import quote
 from zeuxis.registry import address
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -30,16 +34,16 @@ def option(
     high: float | None = None,
     group: OptionGroup = "model",
     at_sampling: bool = False,
+    of_class: bool = False,
 ) -> Any:
     """An option field: default, one line of help, inclusive bounds, group in --help.
 
-    `at_sampling`: a trained model accepts other values, by `Model.adjust` and the flags of the sampling commands.
+    `at_sampling`: a trained model accepts other values, by `Model.adjust` and the flags of the sampling commands. Of these
+    an option `of_class` is a class's number, for which its name may be given where it is known.
     """
     shown = "sampling" if at_sampling else group
-    return field(
-        default=default,
-        metadata={"meaning": meaning, "low": low, "high": high, "group": shown, "at_sampling": at_sampling},
-    )
+    about = {"meaning": meaning, "low": low, "high": high, "group": shown, "at_sampling": at_sampling}
+    return field(default=default, metadata={**about, "of_class": of_class})
 
 
 def derived() -> Any:
@@ -77,12 +81,12 @@ def checked(f: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
         return None
     if words and not types:
         if value not in words or isinstance(value, bool):
-            raise UsageError(f"{flag} is {value!r}; choose one of {', '.join(map(str, words))}")
+            raise UsageError(f"{flag} is {quote(value)}; choose one of {', '.join(map(str, words))}")
         return value
-    if float in types and type(value) is int:
+    if float in types and type(value) is int and abs(value) < 2**1000:  # beyond it is of a wrong type
         value = float(value)
     if types and type(value) not in types:
-        raise UsageError(f"{flag} is {value!r}; expected {types[0].__name__}")
+        raise UsageError(f"{flag} is {quote(value)}; expected {types[0].__name__}")
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{flag} is {value}; expected a finite number")
     _check_bounds(flag, value, f.metadata.get("low"), f.metadata.get("high"))
@@ -92,7 +96,45 @@ def checked(f: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
 def _check_bounds(flag: str, value: Any, low: float | None, high: float | None) -> None:
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         wanted = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
-        raise UsageError(f"{flag} is {value}; expected {wanted}")
+        raise UsageError(f"{flag} is {quote(value)}; expected {wanted}")
+
+
+def numbered(
+    fields: Mapping[str, dataclasses.Field[Any]], options: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, Any]:
+    """The options with the numbers of classes that were given by `names`; `UsageError` where a name is unknown."""
+
+    def of_class(name: str) -> bool:
+        return bool(fields[name].metadata.get("of_class")) and isinstance(options[name], str)
+
+    return {
+        name: _class_number(flag_of(name), options[name], names) if of_class(name) else options[name]
+        for name in options
+    }
+
+
+def _class_number(flag: str, text: str, names: Sequence[str]) -> int:
+    """The number of a class, given as it or by name; `number:` or `name:` before it says which, where it could be both."""
+    plain = [unicodedata.normalize("NFC", name) for name in names]
+    wanted = unicodedata.normalize("NFC", text)
+    kind, _, rest = wanted.partition(":")
+    number = rest if kind == "number" else wanted
+    name = rest if kind == "name" and wanted not in plain else wanted
+    as_number = int(number) if kind != "name" and re.fullmatch(r"-?[0-9]{1,9}", number, re.ASCII) else None
+    as_name = plain.index(name) if name in plain else None
+    if as_number is not None and as_name not in (None, as_number):
+        raise UsageError(
+            f"{flag} {text} could be a number or the name of class {as_name}; give number:{text} or name:{text}"
+        )
+    found = as_name if as_number is None else as_number
+    if found is None:
+        near = difflib.get_close_matches(name, plain, 1)
+        hint = (
+            f"did you mean {near[0]}?" if near else f"it has {', '.join(plain[:8])}{', ...' if len(plain) > 8 else ''}"
+        )
+        there = f"no class of the model; {hint}" if names else "no number, and this model has no names of classes"
+        raise UsageError(f"{flag} is {text}: {there}")
+    return found
 
 
 def check_declaration(owner: type) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -69,41 +71,55 @@ def linear_levels(steps: int = 1000) -> Tensor:
     return ((1 - kept) / kept).sqrt().float()
 
 
-def euler(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+class DenoisingStep(NamedTuple):
+    """A step of sampling: noisy images x (n ...) at a noise level, and the denoised images expected there (n ...)."""
+
+    sigma: float
+    x: Tensor
+    denoised: Tensor
+
+
+def euler_steps(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Iterator[DenoisingStep]:
     """Euler's method for the probability-flow ODE, from images (n ...) at level sigmas[0] to sigmas[-1], down or up.
 
-    The ODE is dx / dsigma = (x - denoise(x, sigma)) / sigma (Karras 2022, equation 1).
+    The ODE is dx / dsigma = (x - denoise(x, sigma)) / sigma (Karras 2022, equation 1). As all iterators here it yields
+    a moment per level before the step from it; the last has the result, unevaluated: it is its own expectation.
     """
     for here, there in pairwise(sigmas):
-        x = x + (there - here) * slope(denoise, x, here)
-    return x
+        clean = denoised(denoise, x, here)
+        yield DenoisingStep(here, x, clean)
+        x = x + (there - here) * ((x - clean) / here)
+    yield DenoisingStep(sigmas[-1], x, x)
 
 
-def heun(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+def heun_steps(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Iterator[DenoisingStep]:
     """Heun's second-order method for the same ODE (Karras 2022, algorithm 1): two network evaluations per step."""
     for here, there in pairwise(sigmas):
-        first = slope(denoise, x, here)
+        clean = denoised(denoise, x, here)
+        yield DenoisingStep(here, x, clean)
+        first = (x - clean) / here
         reached = x + (there - here) * first
         x = x + (there - here) * (first + slope(denoise, reached, there)) / 2 if there else reached
-    return x
+    yield DenoisingStep(sigmas[-1], x, x)
 
 
-def dpm_solver(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+def dpm_solver_steps(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Iterator[DenoisingStep]:
     """DPM-Solver++ 2M for the same ODE (Lu 2022, algorithm 2): second order at one network evaluation per step."""
     before, last = None, 0.0
     for here, there in pairwise(sigmas):
         clean = ahead = denoised(denoise, x, here)
+        yield DenoisingStep(here, x, clean)
         width = math.log(here / there) if there else math.inf
         if before is not None and there:
             ahead = clean + (clean - before) * width / (2 * last)
         x = ahead + there / here * (x - ahead)
         before, last = clean, width
-    return x
+    yield DenoisingStep(sigmas[-1], x, x)
 
 
-def ddim(
+def ddim_steps(
     denoise: Denoiser, x: Tensor, sigmas: Sequence[float], *, eta: float = 0.0, noise: Noise | None = None
-) -> Tensor:
+) -> Iterator[DenoisingStep]:
     """DDIM (Song 2021, equation 12) in x / alpha, with stochasticity `eta`.
 
     At eta 0 each step is that of `euler`. By default noise is a function of x, image by image.
@@ -111,17 +127,60 @@ def ddim(
     fresh = noise or (Streams([seed_of(row) for row in x]) if eta else None)
     for here, there in pairwise(sigmas):
         clean = denoised(denoise, x, here)
+        yield DenoisingStep(here, x, clean)
         new = eta * there * math.sqrt(max(0.0, 1 - (there / here) ** 2))
         x = clean + math.sqrt(there**2 - new**2) / here * (x - clean)
         x = x + new * fresh.normal(x).to(x) if fresh else x
-    return x
+    yield DenoisingStep(sigmas[-1], x, x)
+
+
+def ddpm_steps(
+    denoise: Denoiser, x: Tensor, sigmas: Sequence[float], *, noise: Noise | None = None
+) -> Iterator[DenoisingStep]:
+    """Ancestral sampling (Ho 2020, algorithm 2), with the full variance of the posterior at every step."""
+    return ddim_steps(denoise, x, sigmas, eta=1.0, noise=noise)
+
+
+def euler(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """The images (n ...) at the end of `euler_steps`."""
+    return result(euler_steps(denoise, x, sigmas))
+
+
+def heun(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """The images (n ...) at the end of `heun_steps`."""
+    return result(heun_steps(denoise, x, sigmas))
+
+
+def dpm_solver(denoise: Denoiser, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """The images (n ...) at the end of `dpm_solver_steps`."""
+    return result(dpm_solver_steps(denoise, x, sigmas))
+
+
+def ddim(
+    denoise: Denoiser, x: Tensor, sigmas: Sequence[float], *, eta: float = 0.0, noise: Noise | None = None
+) -> Tensor:
+    """The images (n ...) at the end of `ddim_steps`."""
+    return result(ddim_steps(denoise, x, sigmas, eta=eta, noise=noise))
 
 
 def ddpm(denoise: Denoiser, x: Tensor, sigmas: Sequence[float], *, noise: Noise | None = None) -> Tensor:
-    """Ancestral sampling (Ho 2020, algorithm 2), with the full variance of the posterior at every step."""
-    return ddim(denoise, x, sigmas, eta=1.0, noise=noise)
+    """The images (n ...) at the end of `ddpm_steps`."""
+    return result(ddpm_steps(denoise, x, sigmas, noise=noise))
 
 
+def result(moments: Iterable[DenoisingStep]) -> Tensor:
+    """The images (n ...) of the last moment."""
+    return deque(moments, maxlen=1)[0].x
+
+
+# The samplers by name: as iterators over their moments, and as functions to the result.
+STEPPERS: dict[str, Callable[[Denoiser, Tensor, Sequence[float]], Iterator[DenoisingStep]]] = {
+    "heun": heun_steps,
+    "euler": euler_steps,
+    "ddim": ddim_steps,
+    "ddpm": ddpm_steps,
+    "dpm++2m": dpm_solver_steps,
+}
 SAMPLERS: dict[str, Callable[[Denoiser, Tensor, Sequence[float]], Tensor]] = {
     "heun": heun,
     "euler": euler,
@@ -149,11 +208,36 @@ def seed_of(row: Tensor) -> int:
 
 def gibbs(machine: Machine, hidden: Tensor, *, steps: int, noise: Noise) -> Tensor:
     """Visible units (n d) after `steps` of block Gibbs sampling from hidden units (n k)."""
-    visible = machine.draw_visible(machine.visible_input(hidden), noise)
-    for _ in range(steps - 1):
-        hidden = draw(machine.hidden_input(visible), noise)
-        visible = machine.draw_visible(machine.visible_input(hidden), noise)
-    return visible
+    return next(islice(gibbs_steps(machine, hidden, noise=noise), steps - 1, None)).visible
+
+
+class GibbsState(NamedTuple):
+    """A state of a Markov chain: visible units (n d) and the hidden units (n k) that they were drawn from."""
+
+    visible: Tensor
+    hidden: Tensor
+
+
+class Clamp(NamedTuple):
+    """Visible units that are held fixed: which (n d, bool), and their values (n d)."""
+
+    held: Tensor
+    values: Tensor
+
+
+def gibbs_steps(
+    machine: Machine, hidden: Tensor, *, noise: Noise, beta: float = 1.0, clamp: Clamp | None = None
+) -> Iterator[GibbsState]:
+    """The endless states of block Gibbs sampling from hidden units (n k), at an inverse temperature.
+
+    With a clamp the others are drawn from their distribution given the held units: completion.
+    """
+    while True:
+        visible = machine.draw_visible(machine.visible_input(hidden, beta), noise)
+        if clamp:
+            visible = torch.where(clamp.held, clamp.values, visible)
+        yield GibbsState(visible, hidden)
+        hidden = draw(beta * machine.hidden_input(visible), noise)
 
 
 def base_draws(machine: Machine, count: int, *, noise: Noise) -> Tensor:

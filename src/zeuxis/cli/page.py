@@ -44,20 +44,26 @@ def explore_command(
     """
     if not models:
         raise UsageError("name a run or a model, as in: zeuxis explore runs/00001-faces")
-    from zeuxis.web.served import open_served
+    from zeuxis.web.beside import open_model_or_run
     from zeuxis.web.server import listen, serve_page
 
     with listen(host, port) as listening:
-        served = [open_served(model, device=device, family=family) for model in models]
+        served = [open_model_or_run(model, device=device, family=family) for model in models]
 
         def told(link: str) -> None:
             say(f"exploring {', '.join(each.name for each in served)} at {link}", "Ctrl-C ends the server")
             sys.stdout.flush()
-            if not no_browser and _has_display():
-                # Beside the server, as a browser may keep whoever starts it waiting.
-                threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
+            if not no_browser:
+                open_browser(link)
 
         serve_page(served, listening, host, told, engine=engine)
+
+
+def open_browser(link: str) -> None:
+    """Open the link in a browser, where there is a screen for one."""
+    if _has_display():
+        # Beside what goes on here, as a browser may keep whoever starts it waiting.
+        threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
 
 
 def _has_display() -> bool:

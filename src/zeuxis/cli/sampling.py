@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 from cyclopts import Group, Parameter
 
@@ -88,10 +88,20 @@ def _flags(words: Sequence[str]) -> list[inspect.Parameter]:
         saved = renamed.options(family.family(), config["options"])
     except (UsageError, KeyError, TypeError, ValueError):
         return []  # what is wrong with the model is said where it is loaded
-    free = {field.name for field in options_of(family, at_sampling=True)}
-    kept = {field.name for field in options_of(family)} - free
+    free = {field.name: field for field in options_of(family, at_sampling=True)}
+    kept = {field.name for field in options_of(family)} - free.keys()
     parameters = flags.from_fields(family, _group(family), skip=kept)
-    return [parameter.replace(default=_saved(family, saved, parameter)) for parameter in parameters]
+    return [
+        _of_class(parameter, _group(family)) if free[parameter.name].metadata.get("of_class") else parameter
+        for parameter in (each.replace(default=_saved(family, saved, each)) for each in parameters)
+    ]
+
+
+def _of_class(parameter: inspect.Parameter, group: Group) -> inspect.Parameter:
+    """The flag of a class, which takes text: its number, or its name."""
+    (note,) = (each for each in get_args(parameter.annotation) if isinstance(each, Parameter))
+    text = Parameter(help=note.help, group=group, allow_leading_hyphen=True)
+    return parameter.replace(annotation=Annotated[str, text], default=str(parameter.default))
 
 
 def _saved(family: type[Model], saved: Mapping[Any, Any], parameter: inspect.Parameter) -> Any:

@@ -16,7 +16,7 @@ from zeuxis import families, renamed
 from zeuxis.cli import flags
 from zeuxis.cli.output import say
 from zeuxis.errors import UsageError
-from zeuxis.io.parsing import quote
+from zeuxis.escaping import quote
 from zeuxis.io.paths import expanded
 from zeuxis.options import flag_of
 from zeuxis.training.settings import TrainSettings
@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 
 HERE = Group("This command", sort_key=0)
 # What a run's config.yaml records beside the options.
-RECORDED = frozenset({"versions", "fingerprint", "images", "chosen_kernels", "zeuxis"})
+RECORDED = frozenset({"versions", "fingerprint", "images", "chosen_kernels", "classes", "zeuxis"})
 TRAIN_HELP = (
     "Train a FAMILY on DATA: a folder, a zip, IDX files or a named set such as avatars. Image-to-image families learn to "
     "map DATA, the source, to TARGET."
+)
+EXPLORE_HELP = (
+    "show the training on a page in the browser; once it is done the page stays open, with the model, until Ctrl-C"
 )
 EPILOGUE = (
     "Example: zeuxis train dcgan avatars --steps 20k. `zeuxis families` lists the families; "
@@ -90,13 +93,14 @@ def _command(name: str | None, family: type[Model] | None, config: dict[str, Any
             raise UsageError("name the family before the flags, as in: zeuxis train dcgan avatars --steps 20k")
         given.pop("config", None)
         joined = data if target is None else f"{data} -> {target}"
-        _train(family, joined or config.get("data"), given, dry_run=given.pop("dry_run", False))
+        dry_run, explore = given.pop("dry_run", False), given.pop("explore", False)
+        _train(family, joined or config.get("data"), given, dry_run=dry_run, explore=explore)
 
     _train_from.__signature__ = inspect.Signature(_parameters(family))  # type: ignore[attr-defined]
     return _train_from
 
 
-def _train(family: type[Model], data: str | None, given: dict[str, Any], *, dry_run: bool) -> None:
+def _train(family: type[Model], data: str | None, given: dict[str, Any], *, dry_run: bool, explore: bool) -> None:
     general = {field.name for field in fields(TrainSettings)}
     settings = TrainSettings(**{name: value for name, value in given.items() if name in general})
     options = {name: value for name, value in given.items() if name not in general}
@@ -108,8 +112,13 @@ def _train(family: type[Model], data: str | None, given: dict[str, Any], *, dry_
             "DATA is missing; expected a folder of images or a named set, as in: zeuxis train dcgan avatars"
         )
     from zeuxis import api
+    from zeuxis.cli.watching import explore_trained, page_beside
 
-    say(f"run {api.train(family, data, settings=settings, options=options)}")
+    with page_beside(explore) as page:
+        run = api.train(family, data, settings=settings, options=options, began=page.open if page else None)
+    say(f"run {run}")
+    if page:
+        explore_trained(run, page, family.family() if ":" in family.family() else None)
 
 
 def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, options: dict[str, Any]) -> None:
@@ -146,6 +155,18 @@ def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
             "from TARGET, or left or right: that half of each file"
         ),
     ]
+    return [
+        inspect.Parameter("family", only, annotation=told, default=None),
+        inspect.Parameter("data", only, annotation=data, default=None),
+        *([inspect.Parameter("target", only, annotation=target, default=None)] if translates else []),
+        *_of_this_command(),
+        *(flags.from_fields(family) if family else _shared()),
+        *flags.from_fields(TrainSettings),
+    ]
+
+
+def _of_this_command() -> list[inspect.Parameter]:
+    """The flags that are no options of a run."""
     config = Annotated[str | None, Parameter(help="YAML file of options; flags override it", group=HERE)]
     dry_run = Annotated[
         bool,
@@ -155,14 +176,11 @@ def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
             negative=(),
         ),
     ]
+    explore = Annotated[bool, Parameter(help=EXPLORE_HELP, group=HERE, negative=())]
     return [
-        inspect.Parameter("family", only, annotation=told, default=None),
-        inspect.Parameter("data", only, annotation=data, default=None),
-        *([inspect.Parameter("target", only, annotation=target, default=None)] if translates else []),
         flags.keyword("config", config, None),
         flags.keyword("dry_run", dry_run, False),
-        *(flags.from_fields(family) if family else _shared()),
-        *flags.from_fields(TrainSettings),
+        flags.keyword("explore", explore, False),
     ]
 
 
@@ -187,7 +205,7 @@ def _family_in(words: Sequence[str]) -> str | None:
     """The first word that is no flag and no flag's value; before the family is known its flags are guessed at."""
     hints = get_type_hints(TrainSettings)
     valued = {flag_of(name) for name, kind in hints.items() if kind is not bool} | {"--config", "--size", "--channels"}
-    bare = {flag_of(name) for name, kind in hints.items() if kind is bool} | {"--dry-run", "--help", "-h"}
+    bare = {flag_of(name) for name, kind in hints.items() if kind is bool} | {"--dry-run", "--explore", "--help", "-h"}
     before = ""
     for word in words:
         known = word in families.names() and before not in valued

@@ -6,7 +6,6 @@ import math
 import os
 import weakref
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -17,7 +16,6 @@ from zeuxis.io import cache, files
 from zeuxis.io.images import Array
 
 _BLOCK = 1 << 20  # bytes, or one image if that is larger: a block holds whole images
-_MANY, _THREADS = 256, 4  # from so many blocks on, so many threads: the sums run without Python's lock
 
 
 class SummedWriter:
@@ -114,13 +112,8 @@ class CheckedImages:
             self._check_all(np.arange(len(self._sums)))
 
     def _check_all(self, blocks: Array) -> None:
-        left = blocks[~self._good[blocks]].tolist()
-        if len(left) < _MANY:
-            for block in left:
-                self._check(block)
-        else:
-            with ThreadPoolExecutor(_THREADS) as pool:
-                list(pool.map(self._check, left))
+        for block in blocks[~self._good[blocks]].tolist():
+            self._check(block)
         self._all_good = bool(self._good.all())
 
     @property

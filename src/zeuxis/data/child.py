@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import threading
 import time
 from typing import Any
 
-import numpy as np
-
 from zeuxis.data.catalog.avatars import Faces
-from zeuxis.data.listing import ItemReader, Shape
+from zeuxis.data.listing import FileReader, ItemReader, Shape
+from zeuxis.data.messages import receive, send, send_result
 from zeuxis.data.readers import Files, Members
-from zeuxis.data.tiles import Tiles
-from zeuxis.data.workers import Result, attempt, receive, record_of, send
+from zeuxis.data.tiles import Sharpness, Tiles
+from zeuxis.data.workers import attempt
 
 
 def serve() -> None:
@@ -30,27 +28,23 @@ def serve() -> None:
         send(answers, "ready")
         while True:
             for item in receive(given):
-                _answer(answers, attempt(reader, item, shape))
+                send_result(answers, attempt(reader, item, shape), shape)
 
 
 def reader_from(saved: dict[str, Any]) -> ItemReader:
     """The reader of which `as_json` has given this."""
-    if saved["kind"] == "tiles":
-        return Tiles(reader_from(saved["of"]))
     if saved["kind"] == "avatars":
         return Faces(saved["change"])
+    if saved["kind"] == "tiles":
+        return Tiles(_files_from(saved["of"]))
+    if saved["kind"] == "sharpness":
+        return Sharpness(_files_from(saved["of"]))
+    return _files_from(saved)
+
+
+def _files_from(saved: dict[str, Any]) -> FileReader:
     kinds: dict[str, type[Files] | type[Members]] = {"files": Files, "members": Members}
-    return kinds[saved["kind"]](saved["path"])
-
-
-def _answer(pipe: Any, result: Result) -> None:
-    """Send a result at once: by it the parent knows which image comes next, should this process die of that."""
-    if isinstance(result, str):
-        send(pipe, result)
-        return
-    pipe.write(json.dumps(record_of(result)).encode() + b"\n")
-    pipe.write(np.ascontiguousarray(result.pixels).data)
-    pipe.flush()
+    return kinds[saved["kind"]](saved["path"], saved["used"])
 
 
 def _leave_with(parent: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zeuxis.data.listing import Attribute
-from zeuxis.io.parsing import quote
+from zeuxis.escaping import quote
 
 _YES = frozenset({"true", "yes", "y", "t"})
 _NO = frozenset({"false", "no", "n", "f"})

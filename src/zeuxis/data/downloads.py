@@ -124,7 +124,7 @@ def deb(url: str, folder: str, names: Sequence[str]) -> Origin:
 
 
 def _in_deb(data: bytes, place: str, folder: str, names: Sequence[str]) -> dict[str, bytes]:
-    return dict(zip(names, _in_tar(_deb_data(data, place), [f"./{folder}/{name}" for name in names])))
+    return dict(zip(names, in_tar(_deb_data(data, place), [f"./{folder}/{name}" for name in names])))
 
 
 def _deb_data(deb: bytes, place: str) -> bytes:
@@ -138,7 +138,7 @@ def _deb_data(deb: bytes, place: str) -> bytes:
     return _run(["dpkg-deb", "--fsys-tarfile", str(next(Path(place).glob("*.deb")))], place)
 
 
-def _in_tar(data: bytes, names: Sequence[str]) -> list[bytes]:
+def in_tar(data: bytes, names: Sequence[str]) -> list[bytes]:
     """The files of these names, in one pass: what is packed cannot be read from its middle."""
     found: dict[str, bytes] = {}
     try:
@@ -162,7 +162,7 @@ def npm(package: str, names: Sequence[str]) -> Origin:
         with tempfile.TemporaryDirectory() as place:
             _run(["npm", "pack", package, "--ignore-scripts", "--silent"], place)
             data = _only(place, "*.tgz")
-        contents = _in_tar(data, [f"package/{name}" for name in names])
+        contents = in_tar(data, [f"package/{name}" for name in names])
         return {name.rpartition("/")[2]: content for name, content in zip(names, contents)}
 
     return f"npm package {package}", give

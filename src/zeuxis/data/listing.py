@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -41,6 +41,7 @@ class Picture(NamedTuple):
     """One decoded image (h w c, uint8), and what its file was: width and height, mode, a digest of its content.
 
     `note` is what is to be said of its colours, "" where that is nothing. Of several pages, or `frames`, the first is decoded.
+    `bits` is 16 or 32 where the uppermost of so many are in use.
     """
 
     pixels: Array
@@ -49,6 +50,7 @@ class Picture(NamedTuple):
     digest: str
     note: str = ""
     frames: int = 1
+    bits: int = 8
 
 
 class Labels(NamedTuple):
@@ -67,6 +69,17 @@ class ItemReader(Protocol):
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """The image of an item."""
+
+
+@runtime_checkable
+class FileReader(ItemReader, Protocol):
+    """Decodes files, which somebody else may have made."""
+
+    def among(self, used: Collection[int]) -> FileReader:
+        """The same reader, among files that use all bits of these depths (16 or 32): others of them may be dark."""
+
+    def is_quick(self, item: str) -> bool:
+        """Whether decoding an item takes no long time, whatever it contains."""
 
 
 def unlabelled(items: list[str]) -> Labels:

@@ -13,14 +13,16 @@ import secrets
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
 from zeuxis.data import workers
 from zeuxis.data.checked import CheckedImages, SummedWriter, refuse
-from zeuxis.data.listing import TILES, Attribute, Content, Labels, Listing, Picture, Shape, shown
+from zeuxis.data.listing import TILES, Attribute, Content, FileReader, Labels, Listing, Picture, Shape, shown
+from zeuxis.data.messages import record_of
 from zeuxis.data.passed_over import in_short, remarks_on
+from zeuxis.data.scales import Scales
 from zeuxis.data.tiles import cut
 from zeuxis.errors import DataError, ZeuxisError
 from zeuxis.io import cache, files, images
@@ -28,7 +30,7 @@ from zeuxis.io.images import Array
 from zeuxis.io.parsing import parse_json
 from zeuxis.runtime.callbacks import ProgressCallback
 
-_FORMAT = 5  # of the files in a pack, and of how images are decoded: raise it and packs are built again
+_FORMAT = 6  # of the files in a pack, and of how images are decoded: raise it and packs are built again
 _AT_ONCE = 64 << 20  # bytes: packs up to this size are verified when opened, others block by block as they are read
 _EVERY = 50  # images between two calls of `progress`
 
@@ -188,8 +190,8 @@ def _limited(content: Content, max_images: int | None) -> Content:
 
 def _write(name: str, content: Content, shape: Shape, folder: Path, progress: ProgressCallback | None) -> None:
     with open(folder / "images.bin", "wb", opener=_create) as file:
-        writer = SummedWriter(file, shape.size * shape.size * shape.channels)
-        records, left_out, digest = _decode(content, shape, writer, progress)
+        content, decoded = _decode_set(content, shape, file, progress)
+        records, left_out, digest = decoded.records, decoded.left_out, decoded.digest
         file.flush()
         os.fsync(file.fileno())
     left_out = [(shown(name), shown(reason)) for name, reason in content.left_out + left_out]
@@ -206,7 +208,7 @@ def _write(name: str, content: Content, shape: Shape, folder: Path, progress: Pr
     about = _about(name, shape, labels) | {"count": len(records), "left_out": left_out, "notes": notes}
     about["remarks"] = remarks_on(shape, records)
     digest.update(json.dumps([_hashed(shape), about["classes"], about["attributes"]]).encode())
-    sums = {"images.bin": writer.sums()} | {each: cache.checksum(data) for each, data in contents.items()}
+    sums = {"images.bin": decoded.sums} | {each: cache.checksum(data) for each, data in contents.items()}
     about |= {"fingerprint": digest.hexdigest(), "path": folder.name.partition(".tmp-")[0], "sums": sums}
     contents["pack.json"] = json.dumps({"sum": _seal(about), "pack": about}).encode()
     for each, data in contents.items():
@@ -232,25 +234,50 @@ def _about(name: str, shape: Shape, labels: Labels) -> dict[str, Any]:
     }
 
 
+class _Decoded(NamedTuple):
+    """Records of the images that were written, names and reasons of the rest, a digest of the pixels, sums of their blocks."""
+
+    records: list[dict[str, Any]]
+    left_out: list[tuple[str, str]]
+    digest: Any
+    sums: list[str]
+
+
+def _decode_set(
+    content: Content, shape: Shape, file: BinaryIO, progress: ProgressCallback | None
+) -> tuple[Content, _Decoded]:
+    """Write the pixels of each image; again, where the set shows that those which were refused are no more than dark."""
+    scales = Scales()
+    found = _decode(content, shape, file, scales, progress)
+    if scales.known and isinstance(content.reader, FileReader):
+        reader, notes = content.reader.among(scales.known), content.notes + scales.notes()
+        content = dataclasses.replace(content, reader=reader, notes=notes)
+        file.seek(0)
+        file.truncate()
+        found = _decode(content, shape, file, Scales(), progress)
+    return content, found
+
+
 def _decode(
-    content: Content, shape: Shape, file: SummedWriter, progress: ProgressCallback | None
-) -> tuple[Any, Any, Any]:
-    """Append the pixels of each image; records of the images, names and reasons of the rest, a digest of the pixels."""
+    content: Content, shape: Shape, out: BinaryIO, scales: Scales, progress: ProgressCallback | None
+) -> _Decoded:
     records: list[dict[str, Any]] = []
     left_out: list[tuple[str, str]] = []
+    file = SummedWriter(out, shape.size * shape.size * shape.channels)
     digest, total = hashlib.sha256(), len(content.items)
     with contextlib.closing(workers.decoded(content, shape)) as results:  # closed at once, its processes ended
         for done, (item, result) in enumerate(zip(content.items, results), 1):
+            scales.see(item, result)
             if isinstance(result, Picture):
                 data = np.ascontiguousarray(result.pixels).data
                 file.write(data)
                 digest.update(data)
-                records.append({"name": item, **workers.record_of(result)})
+                records.append({"name": item, **record_of(result)})
             else:
                 left_out.append((item, result))
             if progress and (done % _EVERY == 0 or done == total):
                 progress(done, total)
-    return records, left_out, digest
+    return _Decoded(records, left_out, digest, file.sums())
 
 
 def _nothing(name: str, left_out: list[tuple[str, str]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import Counter
@@ -79,8 +80,8 @@ def of_derived(way: str, listing: Listing, shapes: tuple[Shape, Shape], pack: Ma
 def side_by_side(listing: Listing) -> bool:
     """Whether each file has a source and an image beside each other, by their being twice as wide as high."""
     content = listing.gather()
-    tried = (workers.attempt(content.reader, item, Shape(8, 1)) for item in content.items[:_TRIED])
-    sizes = [found.size for found in tried if isinstance(found, Picture)]
+    with contextlib.closing(workers.decoded(Content(content.items[:_TRIED], content.reader), Shape(8, 1))) as results:
+        sizes = [found.size for found in results if isinstance(found, Picture)]
     return bool(sizes) and all(width == 2 * height for width, height in sizes)
 
 

@@ -7,6 +7,8 @@ import io
 import os
 import zipfile
 import zlib
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,16 +16,19 @@ import numpy as np
 from PIL import Image
 
 from zeuxis.data.listing import WHOLE, Picture, Shape
-from zeuxis.io import colour, formats, geometry, images
+from zeuxis.io import colour, depth, formats, geometry, images
 from zeuxis.io.frames import count_frames
 from zeuxis.io.images import Array
 
 _BLOCK = 1 << 20
+# A file of so many bytes and pixels is decoded within a second even by the slowest way there is: a progressive JPEG of
+# thousands of scans, each of which goes over all of its pixels.
+_QUICK_BYTES, _QUICK_PIXELS = 1 << 16, 1 << 20
 _UTF_8 = 0x800  # the flag of a zip's member whose name says that it is UTF-8
 
 
-def pictured(file: BinaryIO, shape: Shape) -> Picture:
-    """The image in a file, and a digest of all of the file."""
+def pictured(file: BinaryIO, shape: Shape, used: Collection[int] = ()) -> Picture:
+    """The image in a file, and a digest of all of the file; `used` as for `zeuxis.io.depth.load_8bit`."""
     block = file.read(_BLOCK)
     digest = hashlib.blake2b(digest_size=16)
     content: bytes | BinaryIO = block if len(block) < _BLOCK else file  # most files are read once, in one go
@@ -36,48 +41,88 @@ def pictured(file: BinaryIO, shape: Shape) -> Picture:
     file.seek(0)
     with images.opened(content) as image:
         size, mode, note = image.size, image.mode, colour.conversion(image).note
-        if shape.resize_mode != WHOLE:
-            pixels = images.fitted(image, *shape)
-            return Picture(pixels, geometry.upright(size, image), mode, digest.hexdigest(), note, frames)
-    file.seek(0)
-    pixels = images.decode_whole(content, shape.channels)
-    return Picture(pixels, (pixels.shape[1], pixels.shape[0]), mode, digest.hexdigest(), note, frames)
+        if shape.resize_mode == WHOLE:
+            pixels = images.fitted_whole(image, shape.channels, used)
+            upright = pixels.shape[1], pixels.shape[0]
+        else:
+            pixels, upright = images.fitted(image, *shape, used), geometry.upright(size, image)
+        return Picture(pixels, upright, mode, digest.hexdigest(), note, frames, depth.bits_in_use(image))
+
+
+def _is_quick(file: BinaryIO) -> bool:
+    """Whether the image in a file has few bytes and, by its header, few pixels; what is no image is refused by its head."""
+    block = file.read(_QUICK_BYTES + 1)
+    if len(block) > _QUICK_BYTES:
+        return not images.looks_like_image(block)
+    with images.opened(block) as image:
+        return image.width * image.height <= _QUICK_PIXELS
 
 
 class Files:
     """Decodes the files of a folder; items are their paths within it, parted by `/`."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, used: Collection[int] = ()) -> None:
+        self.path, self.used = path, used
 
     def as_json(self) -> dict[str, Any]:
         """This reader, as JSON."""
-        return {"kind": "files", "path": self.path}
+        return {"kind": "files", "path": self.path, "used": [*self.used]}
+
+    def among(self, used: Collection[int]) -> Files:
+        """The same, of a folder whose files use all bits of these depths."""
+        return Files(self.path, used)
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """The image in a file."""
-        with images.open_regular(os.path.join(self.path, item)) as file:  # noqa: PTH118  (names may be any bytes)
-            return pictured(file, shape)
+        with self._open(item) as file:
+            return pictured(file, shape, self.used)
+
+    def is_quick(self, item: str) -> bool:
+        """Whether the file is so small that decoding it takes no long time, whatever is in it; one that is refused is."""
+        with suppress(images.Unusable, OSError), self._open(item) as file:
+            return _is_quick(file)
+        return True
+
+    def _open(self, item: str) -> BinaryIO:
+        return images.open_regular(os.path.join(self.path, item))  # noqa: PTH118  (names may be any bytes)
 
 
 class Members:
     """Decodes the members of a zip, without unpacking it to the disk."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, used: Collection[int] = ()) -> None:
+        self.path, self.used = path, used
         self._zip: zipfile.ZipFile | None = None
         self._members: dict[str, zipfile.ZipInfo] = {}
 
     def as_json(self) -> dict[str, Any]:
         """This reader, as JSON."""
-        return {"kind": "members", "path": self.path}
+        return {"kind": "members", "path": self.path, "used": [*self.used]}
+
+    def among(self, used: Collection[int]) -> Members:
+        """The same, of a zip whose files use all bits of these depths."""
+        return Members(self.path, used)
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """The image in a member."""
+        return pictured(member(*self._found(item)), shape, self.used)
+
+    def is_quick(self, item: str) -> bool:
+        """Whether the member is so small that decoding it takes no long time, whatever is in it."""
+        try:
+            archive, about = self._found(item)
+            _check_member(about)
+            return about.file_size <= _QUICK_BYTES and _is_quick(member(archive, about))
+        except images.Unusable:
+            return True
+        except Exception:  # as in `workers.attempt`: an archive breaks in more ways than images do
+            return False
+
+    def _found(self, item: str) -> tuple[zipfile.ZipFile, zipfile.ZipInfo]:
         if self._zip is None:
             self._zip = zipfile.ZipFile(self.path)
             self._members = members_by_path(self._zip)
-        return pictured(member(self._zip, self._members[item]), shape)
+        return self._zip, self._members[item]
 
 
 def members_by_path(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
@@ -111,12 +156,7 @@ def member(archive: zipfile.ZipFile, about: zipfile.ZipInfo, *, image: bool = Tr
 
     `images.Unusable` where it is encrypted, damaged, or over `images.MOST_BYTES`.
     """
-    if about.flag_bits & 1:
-        raise images.Unusable("encrypted")
-    if about.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a bound
-        raise images.Unusable("packed in a way that is not read here (neither stored nor deflated)")
-    if about.file_size > images.MOST_BYTES:
-        raise images.Unusable(f"over {images.MOST_BYTES >> 20} MB")
+    _check_member(about)
     try:
         with archive.open(about) as file:
             head = file.read(formats.HEAD)
@@ -125,6 +165,15 @@ def member(archive: zipfile.ZipFile, about: zipfile.ZipInfo, *, image: bool = Tr
             return io.BytesIO(head + file.read(images.MOST_BYTES))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
         raise images.Unusable("cut short or damaged within the zip") from None
+
+
+def _check_member(about: zipfile.ZipInfo) -> None:
+    if about.flag_bits & 1:
+        raise images.Unusable("encrypted")
+    if about.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a bound
+        raise images.Unusable("packed in a way that is not read here (neither stored nor deflated)")
+    if about.file_size > images.MOST_BYTES:
+        raise images.Unusable(f"over {images.MOST_BYTES >> 20} MB")
 
 
 class Rows:

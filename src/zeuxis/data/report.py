@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zeuxis.data.listing import TILES, shown
+from zeuxis.data.listing import TILES, evenly_spaced, shown
 from zeuxis.data.pack import Pack
 from zeuxis.data.passed_over import by_reason, cut_off, many, several_pages, told_crop, told_pages
 from zeuxis.escaping import ascii_json
@@ -93,9 +93,7 @@ class DataReport:
 
     def first_images(self, count: int = 64) -> Tensor:
         """As many images, evenly spaced (n c h w, in [-1, 1])."""
-        total = len(self.pack)
-        count = min(count, total)
-        return images.from_uint8(self.pack.images[[i * total // count for i in range(count)]])
+        return images.from_uint8(self.pack.rows(evenly_spaced(len(self.pack), count)))
 
     def sheet(self, count: int = 64) -> Image.Image:
         """A contact sheet of as many images, evenly spaced."""

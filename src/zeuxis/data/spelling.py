@@ -12,7 +12,7 @@ from zeuxis.data.catalog import NamedSet, set_names
 from zeuxis.data.derived_sources import DERIVATIONS
 from zeuxis.data.pairs import HALVES
 from zeuxis.errors import UsageError
-from zeuxis.io.parsing import quote
+from zeuxis.escaping import quote
 from zeuxis.io.paths import expanded
 
 PREFIX = "zeuxis:"

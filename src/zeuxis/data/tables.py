@@ -15,8 +15,8 @@ from zeuxis.data.item_names import ENDINGS, ItemNames, composed
 from zeuxis.data.listing import Attribute, Labels, LeftOut, evenly_spaced
 from zeuxis.data.table_files import Cells, Line, TableRows, Unfit, read_table
 from zeuxis.errors import UsageError
+from zeuxis.escaping import quote
 from zeuxis.io import images
-from zeuxis.io.parsing import quote
 
 ReadTable = Callable[[str], bytes]  # the content of a file beside the images
 Parts = list[tuple[str, ItemNames]]  # tables that are read as one, and the images below each

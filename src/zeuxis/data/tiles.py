@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -15,16 +15,19 @@ from zeuxis.data.listing import (
     TILES,
     WHOLE,
     Content,
-    ItemReader,
+    FileReader,
     Labels,
     Listing,
     Picture,
     Shape,
     evenly_spaced,
 )
+from zeuxis.data.messages import Result
 from zeuxis.data.readers import Files, Members
+from zeuxis.data.scales import Scales
 from zeuxis.errors import UsageError
 from zeuxis.io import images
+from zeuxis.io.images import Array
 from zeuxis.runtime.callbacks import ProgressCallback
 
 MOST = 20_000  # tiles of a listing, unless --max-images says another number
@@ -37,7 +40,7 @@ _SHARP = 3.0
 class Tiles:
     """Cuts what another reader decodes; items are the middle's place from the top and from the left, `@`, and its item."""
 
-    def __init__(self, reader: ItemReader) -> None:
+    def __init__(self, reader: FileReader) -> None:
         self.reader = reader
         self._last: tuple[str, int, Picture | None] = "", 0, None  # the tiles of a photograph follow each other
 
@@ -45,6 +48,14 @@ class Tiles:
         """This reader, as JSON."""
         of = self.reader.as_json()
         return None if of is None else {"kind": "tiles", "of": of}
+
+    def among(self, used: Collection[int]) -> Tiles:
+        """The same, of photographs that use all bits of these depths."""
+        return Tiles(self.reader.among(used))
+
+    def is_quick(self, item: str) -> bool:
+        """As of the other reader."""
+        return self.reader.is_quick(item.partition("@")[2])
 
     def picture(self, item: str, shape: Shape) -> Picture:
         """What is around a place; where that would reach out of the photograph, it is moved inside."""
@@ -74,36 +85,73 @@ def cut(listing: Listing, most: int | None = None, progress: ProgressCallback | 
         raise UsageError(
             f"--resize-mode {TILES} takes files of photographs, and {listing.name} has its images in another form"
         )
-    with ThreadPoolExecutor(workers.cores()) as pool:  # no more: each holds a whole photograph several times
-        found = []
-        for places in pool.map(partial(_sharp, content.reader), content.items):
-            found.append(places)
-            if progress:
-                progress(len(found), len(content.items))
+    scales, reader, notes = Scales(), content.reader, content.notes
+    found = _searched(content.items, reader, scales, progress)
+    if scales.known:
+        reader, notes = reader.among(scales.known), notes + scales.notes()
+        found = _searched(content.items, reader, Scales(), progress)
     left_out = [(item, each) for item, each in zip(content.items, found) if isinstance(each, str)]
     tiles = [
-        f"{each}@{item}" for item, places in zip(content.items, found) if not isinstance(places, str) for each in places
+        f"{place}@{item}"
+        for item, each in zip(content.items, found)
+        if isinstance(each, Picture)
+        for place in each.note.split(";")
     ]
 
     def label(items: list[str]) -> Labels:
         return content.label([item.partition("@")[2] for item in items])
 
     chosen = [tiles[place] for place in evenly_spaced(len(tiles), most or MOST)]
-    return Content(chosen, Tiles(content.reader), label, content.left_out + left_out, content.notes)
+    return Content(chosen, Tiles(reader), label, content.left_out + left_out, notes)
 
 
-def _sharp(reader: ItemReader, item: str) -> list[str] | str:
-    """The middles of the sharp cells of a photograph (of itself, if it has no whole cell), or why there is none."""
-    result = workers.attempt(reader, item, Shape(_CELL, 1, WHOLE))
-    if isinstance(result, str):
-        return result
-    height, width = result.pixels.shape[:2]
+def _searched(items: list[str], reader: FileReader, scales: Scales, progress: ProgressCallback | None) -> list[Result]:
+    """What `Sharpness` finds of each photograph."""
+    found = []
+    whole = Shape(_CELL, 1, WHOLE)
+    with contextlib.closing(workers.decoded(Content(items, Sharpness(reader)), whole)) as results:
+        for item, result in zip(items, results):
+            found.append(result)
+            scales.see(item, result)
+            if progress:
+                progress(len(found), len(items))
+    return found
+
+
+class Sharpness:
+    """Finds where the photographs of another reader are sharp: a picture's `note` has the middles of the cells."""
+
+    def __init__(self, reader: FileReader) -> None:
+        self.reader = reader
+
+    def as_json(self) -> dict[str, Any] | None:
+        """This reader, as JSON."""
+        return {"kind": "sharpness", "of": self.reader.as_json()}
+
+    def among(self, used: Collection[int]) -> Sharpness:
+        """The same, of photographs that use all bits of these depths."""
+        return Sharpness(self.reader.among(used))
+
+    def is_quick(self, item: str) -> bool:
+        """As of the other reader."""
+        return self.reader.is_quick(item)
+
+    def picture(self, item: str, shape: Shape) -> Picture:
+        """One black pixel, and the places; `images.Unusable` where there is none."""
+        whole = self.reader.picture(item, shape)
+        if not (places := _sharp_cells(whole.pixels)):
+            raise images.Unusable("nowhere sharp at its own resolution")
+        return whole._replace(pixels=np.zeros((1, 1, 1), np.uint8), note=";".join(places))
+
+
+def _sharp_cells(photograph: Array) -> list[str]:
+    """The middles of the sharp cells of a photograph (h w 1, uint8); of itself, if it has no whole cell."""
+    height, width = photograph.shape[:2]
     across, down = width // _CELL, height // _CELL
     if not across or not down:
         return [f"{height // 2},{width // 2}"]  # too small to choose from
-    grey = Image.fromarray(result.pixels[: down * _CELL, : across * _CELL, 0]).convert("F")
+    grey = Image.fromarray(photograph[: down * _CELL, : across * _CELL, 0]).convert("F")
     half = grey.resize((grey.width // 2, grey.height // 2), Image.Resampling.BICUBIC)
     lost = np.asarray(grey) - np.asarray(half.resize(grey.size, Image.Resampling.BICUBIC))
     cells = np.square(lost).reshape(down, _CELL, across, _CELL).mean((1, 3))
-    middles = np.argwhere(cells > _SHARP**2) * _CELL + _CELL // 2
-    return [f"{top},{left}" for top, left in middles] or "nowhere sharp at its own resolution"
+    return [f"{top},{left}" for top, left in np.argwhere(cells > _SHARP**2) * _CELL + _CELL // 2]

@@ -8,7 +8,7 @@ that it was at.
 from __future__ import annotations
 
 import contextlib
-import json
+import math
 import os
 import queue
 import subprocess
@@ -17,17 +17,16 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, BinaryIO
+from typing import Any
 
-import numpy as np
-
-from zeuxis.data.listing import Content, ItemReader, Picture, Shape, shown
+from zeuxis.data.listing import WHOLE, Content, FileReader, ItemReader, Shape, shown
+from zeuxis.data.messages import Result, receive, receive_result, send
 from zeuxis.errors import DataError, ZeuxisError
 from zeuxis.io import images
 
 _CHUNK = 64  # images a worker decodes per request, where its answer has no more than these bytes
 _ANSWER = 8 << 20
-_FEW = 96  # images that are not worth starting processes for
+_FEW = 96  # images: of fewer, those that take no long time whatever they contain are decoded in this process
 _PATIENCE = 30.0  # seconds for one image, which is given two tries; a child that is silent for longer is ended
 _CHECKS = 10  # in that time: what stops this process too, as Ctrl-Z does, is no silence of a child
 _MOST_LOST = 16  # images that get no answer, or children that do not start, while no child answers anything
@@ -35,22 +34,38 @@ _MOST_LOST = 16  # images that get no answer, or children that do not start, whi
 _CHILD = "import sys; sys.path[:] = [p for p in sys.path if p]; from zeuxis.data.child import serve; serve()"
 _ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # a child is one thread
 
-Result = Picture | str  # a picture, or the reason why there is none
-
 
 def decoded(content: Content, shape: Shape, *, processes: int | None = None) -> Generator[Result, None, None]:
     """Each item in order, as a picture or as the reason why it is left out."""
-    length = max(1, min(_CHUNK, _ANSWER // (shape.size * shape.size * shape.channels)))
-    chunks = [content.items[i : i + length] for i in range(0, len(content.items), length)]
-    count = min(len(chunks), processes or cores())
     reader = content.reader.as_json()
-    if reader is not None and processes != 1 and len(content.items) >= _FEW:  # on one core too: a child can be ended
-        with _Children(reader, shape, count) as children:
+    apart = _apart(content) if reader is not None and processes != 1 else []
+    if reader is not None and apart:  # on one core too: a child can be ended
+        chunks = _chunks(apart, shape, processes or cores())
+        with _Children(reader, shape, min(len(chunks), processes or cores())) as children:
             if children.ready():
-                yield from children.results(chunks)
+                results, theirs = children.results(chunks), set(apart)
+                for item in content.items:
+                    yield next(results) if item in theirs else attempt(content.reader, item, shape)
                 return
     for item in content.items:
         yield attempt(content.reader, item, shape)
+
+
+def _apart(content: Content) -> list[str]:
+    """The items that other processes decode: all, but where they are few those that may take long."""
+    if len(content.items) >= _FEW:
+        return content.items
+    reader = content.reader
+    return [item for item in content.items if not reader.is_quick(item)] if isinstance(reader, FileReader) else []
+
+
+def _chunks(items: list[str], shape: Shape, processes: int) -> list[list[str]]:
+    """What each process is asked for at once: whole photographs one by one, and of few items an equal share."""
+    pixels = shape.size * shape.size * shape.channels
+    length = 1 if shape.resize_mode == WHOLE else max(1, min(_CHUNK, _ANSWER // pixels))
+    if len(items) < _FEW:  # those that take long: as many processes as there are may share them
+        length = min(length, math.ceil(len(items) / processes))
+    return [items[i : i + length] for i in range(0, len(items), length)]
 
 
 def attempt(reader: ItemReader, item: str, shape: Shape) -> Result:
@@ -215,7 +230,7 @@ class _Children:
         self.watch.expect(child)
         send(child.stdin, items)
         for _ in items:
-            result = _result(receive(child.stdout), child.stdout, self.shape)
+            result = receive_result(child.stdout, self.shape)
             self.watch.expect(child)
             self.lost = 0
             yield result
@@ -247,35 +262,3 @@ class _Children:
                 f"more than {_MOST_LOST} images in a row got no answer (the last: {shown(what)}: {reason}); "
                 "check the disk or the network folder that they are on, and start again"
             )
-
-
-def _result(record: Any, pipe: BinaryIO | Any, shape: Shape) -> Result:
-    if isinstance(record, str):
-        return record
-    count = shape.size * shape.size * shape.channels
-    data = pipe.read(count)
-    if len(data) < count:
-        raise OSError("the pipe ended")
-    pixels = np.frombuffer(data, np.uint8).reshape(shape.size, shape.size, shape.channels)
-    about = record["mode"], record["digest"], record.get("note", ""), record.get("frames", 1)
-    return Picture(pixels, tuple(record["size"]), *about)
-
-
-def record_of(picture: Picture) -> dict[str, Any]:
-    """What is known of a picture's file, as JSON."""
-    found: dict[str, Any] = {"size": picture.size, "mode": picture.mode, "digest": picture.digest}
-    found |= {"note": picture.note} if picture.note else {}
-    return found | ({"frames": picture.frames} if picture.frames > 1 else {})
-
-
-def send(pipe: Any, message: Any) -> None:
-    """Write a message to a pipe, as a line of JSON."""
-    pipe.write(json.dumps(message).encode() + b"\n")
-    pipe.flush()
-
-
-def receive(pipe: Any) -> Any:
-    """The next message of a pipe; `OSError` where it has ended."""
-    if not (line := pipe.readline()):
-        raise OSError("the pipe ended")
-    return json.loads(line)

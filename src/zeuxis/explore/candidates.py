@@ -101,9 +101,9 @@ def encoded(
         raise UsageError("the images have no attributes or classes; give a data set that has labels")
     labels = torch.from_numpy(np.array(pack.labels))
     known = labels.float() if labels.ndim > 1 else torch.nn.functional.one_hot(labels.long(), len(pack.classes)).float()
-    chosen = np.sort(_some(known, terms, count, np.random.default_rng(seed).permutation(len(pack.images))))
+    chosen = np.sort(_some(known, terms, count, np.random.default_rng(seed).permutation(len(pack))))
     parts = (chosen[start : start + _BATCH] for start in range(0, len(chosen), _BATCH))
-    latents = encode_images(model, (from_uint8(pack.images[part]) for part in parts))
+    latents = encode_images(model, (from_uint8(pack.rows(part)) for part in parts))
     return Candidates(latents, known[chosen], torch.from_numpy(chosen), source="image")
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ Far = Callable[[Tensor, Tensor], Tensor]
 
 DRAWN = 2048  # samples among which the initial latents are chosen
 COARSE = 16  # pixels: what samples are compared with the pictures at
-TOGETHER = 64  # latents that move at once
+TOGETHER = 64  # latents that move, or are decoded, at once
 
 
 @dataclass(frozen=True)
@@ -55,34 +56,47 @@ def invert_by_descent(
     if how.steps < 1 or how.restarts < 1:
         raise UsageError(f"inversion has {how.steps} steps and {how.restarts} restarts; give at least 1 of each")
     drawn = model.prior(range(seed, seed + DRAWN))
-    restarts = _nearest(model, images, drawn, how.restarts) if begin is None else begin[:, None]
+    restarts = begin[:, None] if begin is not None else list(nearest_samples(model, images, drawn, how.restarts))[-1]
     length = max(1, TOGETHER // restarts.shape[1])
     chunks = list(zip(torch.split(images, length), torch.split(restarts, length)))
     found = []
     for place, (truth, start) in enumerate(chunks):
-        tick = _share(progress, place, len(chunks), how.steps)
-        given = start.to(model.device), truth.to(model.device), drawn
-        found.append(_descend(model, *given, distance=distance, how=how, tick=tick))
+        iterates = descend(model, truth, start, drawn, distance=distance, how=how)
+        found.append(_last(iterates, progress, place * how.steps, len(chunks) * how.steps))
     return torch.cat(found)
 
 
-def _nearest(model: Space, images: Tensor, drawn: Tensor, restarts: int) -> Tensor:
-    """The latents (of m ...) with images nearest to each target: n restarts ..."""
-    looks = _coarse(decode_latents(model, drawn))
-    return drawn[torch.cdist(_coarse(images.to(looks)), looks).topk(restarts, largest=False).indices]
+class Iterate(NamedTuple):
+    """Steps of descent done, and of each image the best latent of now (n ...) and what it decodes to (n c h w)."""
+
+    done: int
+    latents: Tensor
+    images: Tensor
 
 
-def _descend(
-    model: Space,
-    restarts: Tensor,
-    truth: Tensor,
-    drawn: Tensor,
-    *,
-    distance: Distance,
-    how: Search,
-    tick: Callable[[], None],
-) -> Tensor:
-    """The latents (n ...) of images (n c h w), from initial latents (n restarts ...)."""
+def nearest_samples(
+    model: Space, images: Tensor, drawn: Tensor, count: int, *, together: int = TOGETHER
+) -> Iterator[Tensor]:
+    """The latents (n count ...) among those drawn (m ...) whose images are nearest to each image (n c h w).
+
+    They are yielded each time that `together` of those drawn have been decoded; at first there may be fewer of them.
+    """
+    wanted, looks = _coarse(images.to(model.device)).cpu(), torch.empty(0)
+    for part in torch.split(drawn, together):
+        made = _coarse(decode_latents(model, part))
+        looks = torch.cat([looks, made]) if len(looks) else made
+        chosen = torch.cdist(wanted, looks).topk(min(count, len(looks)), largest=False).indices
+        yield drawn[chosen.to(drawn.device)]
+
+
+def descend(
+    model: Space, images: Tensor, restarts: Tensor, drawn: Tensor, *, distance: Distance, how: Search
+) -> Iterator[Iterate]:
+    """The descent from initial latents (n restarts ...) to images (n c h w), iterate by iterate; the last has the answer.
+
+    Latents `drawn` (m ...) from the prior say where it lies.
+    """
+    truth, restarts = images.to(model.device), restarts.to(model.device)
     centre, spread = drawn.mean(0), drawn.std(0).clamp(min=1e-6)
 
     def squared(wanted: Tensor) -> Far:
@@ -93,33 +107,41 @@ def _descend(
         return lambda z, image: far(z, image) + how.perceptual * apart(image)
 
     last, many = how.steps // 3, restarts.shape[1]
-    every = truth.repeat_interleave(many, 0)
-    tried = _move(model, restarts.flatten(0, 1), squared(every), steps=how.steps - last, lr=how.lr, tick=tick)
-    errors = _error(decode_latents(model, tried).to(every), every).view(-1, many)
-    best = tried[errors.argmin(1) + many * torch.arange(len(truth), device=tried.device)]
-    return _move(model, best, seen(truth), steps=last, lr=how.lr / 2, tick=tick).cpu()
+    every, rows = truth.repeat_interleave(many, 0), many * torch.arange(len(truth), device=truth.device)
+    first = _move(model, restarts.flatten(0, 1), squared(every), steps=how.steps - last, lr=how.lr)
+    for done, (z, made) in enumerate(first):
+        best = _error(made, every).view(-1, many).argmin(1) + rows
+        yield Iterate(done, z[best], made[best])
+    second = _move(model, z[best], seen(truth), steps=last, lr=how.lr / 2)
+    for done, (z, made) in enumerate(second, how.steps - last):
+        yield Iterate(done, z, made)
 
 
-def _move(
-    model: Space,
-    start: Tensor,
-    far: Far,
-    *,
-    steps: int,
-    lr: float,
-    tick: Callable[[], None],
-) -> Tensor:
-    """Latents (n ...) after so many steps of Adam, each optimised independently."""
+def _move(model: Space, start: Tensor, far: Far, *, steps: int, lr: float) -> Iterator[tuple[Tensor, Tensor]]:
+    """Latents (n ...) and their images before each step of Adam and after the last; each is optimised independently."""
     z = start.detach().clone().requires_grad_()
     adam = torch.optim.Adam([z], lr)
     for step in range(steps):
         for group in adam.param_groups:
             group["lr"] = lr * min(1.0, 0.05 + math.cos(math.pi / 2 * step / steps))
-        loss = far(z, model.decode(z)).sum()
-        (z.grad,) = torch.autograd.grad(loss, z)
+        with torch.enable_grad():  # whoever asks for the next iterate may have turned gradients off
+            made = model.decode(z)
+            (z.grad,) = torch.autograd.grad(far(z, made).sum(), z)
+        yield z.detach().clone(), made.detach()
         adam.step()
-        tick()
-    return z.detach()
+    with torch.no_grad():
+        made = model.decode(z)
+    yield z.detach(), made
+
+
+def _last(iterates: Iterator[Iterate], progress: ProgressCallback | None, before: int, total: int) -> Tensor:
+    """The latents (n ..., on the CPU) of the last iterate; each step is told."""
+    told = 0
+    for iterate in iterates:
+        if progress and iterate.done > told:
+            told = iterate.done
+            progress(before + told, total)
+    return iterate.latents.cpu()
 
 
 def _coarse(images: Tensor) -> Tensor:
@@ -136,16 +158,3 @@ def _error(images: Tensor, truth: Tensor) -> Tensor:
 def _deviation(z: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
     """The mean squared standardised value of latents (n ...) under the prior: n."""
     return ((z - centre) / spread).square().flatten(1).mean(1)
-
-
-def _share(progress: ProgressCallback | None, place: int, places: int, steps: int) -> Callable[[], None]:
-    """What a chunk calls after each step."""
-    done = place * steps
-
-    def tick() -> None:
-        nonlocal done
-        done += 1
-        if progress:
-            progress(done, places * steps)
-
-    return tick

@@ -11,9 +11,10 @@ import safetensors.torch
 from torch import Tensor
 
 from zeuxis.errors import UsageError
+from zeuxis.escaping import quote
 from zeuxis.explore.spaces import SpaceName, decode_latents, space_of
 from zeuxis.io import files
-from zeuxis.io.parsing import Layout, quote
+from zeuxis.io.parsing import Layout
 from zeuxis.io.paths import expanded
 from zeuxis.model import Model
 

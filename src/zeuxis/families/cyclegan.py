@@ -100,10 +100,13 @@ class CycleGAN(Translator):
 
         made = {name: fake.detach() for name, fake in made.items()}
         drawn = {name: self._pool(name).draw(fake) for name, fake in made.items()}
-        terms = {}
+        terms, report = {}, {}
         for name, real in (("image", image), ("source", source)):
-            judge = self.discriminators[name]
-            terms[f"real {name}"], terms[f"fake {name}"] = _PAIR.real(judge(real)), _PAIR.fake(judge(drawn[name][0]))
+            real_score, fake_score = self.discriminators[name](real), self.discriminators[name](drawn[name][0])
+            terms[f"real {name}"], terms[f"fake {name}"] = _PAIR.real(real_score), _PAIR.fake(fake_score)
+            report[f"discriminators/prob_real {name}"] = _PAIR.probability(real_score)
+            report[f"discriminators/prob_fake {name}"] = _PAIR.probability(fake_score)
+        yield None, report
         yield "discriminators", terms
         for name, fake in made.items():
             self._pool(name).keep(fake, drawn[name][1])

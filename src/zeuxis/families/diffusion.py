@@ -14,10 +14,11 @@ from torch.optim import Adam, Optimizer
 
 from zeuxis.errors import UsageError
 from zeuxis.likelihood import Likelihoods, StageCallback, bounds, silent
+from zeuxis.mechanisms import Denoising
 from zeuxis.model import Batch, Clock, Encoder, HasLikelihood, Turn, derived, option
 from zeuxis.nets.denoising import DenoisingUNet
 from zeuxis.nets.preconditioning import Scalings, edm, epsilon, flow, velocity
-from zeuxis.samplers import SAMPLERS, Denoiser, Streams, heun, karras_sigmas, linear_levels, log_normal
+from zeuxis.samplers import Denoiser, Streams, heun, karras_sigmas, linear_levels, log_normal
 from zeuxis.schedules import decay_option, decayed, risen
 
 LOW, HIGH = 0.002, 80.0  # range of the noise levels in sampling (Karras 2022, table 1)
@@ -41,7 +42,7 @@ OBJECTIVES: dict[str, Objective] = {
 
 
 @dataclass(eq=False)
-class Diffusion(Encoder, HasLikelihood):
+class Diffusion(Denoising, Encoder, HasLikelihood):
     """A denoiser of images at every noise level; its latents are noise in the shape of an image."""
 
     latent_dim: int = derived()
@@ -58,7 +59,9 @@ class Diffusion(Encoder, HasLikelihood):
         "dpm++2m", "sampler; ddpm is stochastic, the others follow the probability-flow ODE", at_sampling=True
     )
     num_inference_steps: int = option(24, "sampling steps", low=1, high=10_000, at_sampling=True)
-    label: int = option(-1, "class to sample; -1: unconditional", low=-1, high=65535, at_sampling=True)
+    label: int = option(
+        -1, "class to sample, by number or name; -1: unconditional", low=-1, high=65535, at_sampling=True, of_class=True
+    )
     guidance_scale: float = option(1.0, "classifier-free guidance scale; 1: off", at_sampling=True)
 
     batch_size = 32
@@ -135,13 +138,15 @@ class Diffusion(Encoder, HasLikelihood):
         like = torch.empty(len(seeds), self.channels, self.size, self.size)
         return Streams(seeds).normal(like).to(self.device)
 
-    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        condition = self.condition(label, z.shape[0])
-        return self.drawn(z, lambda x, sigma: self.denoise(x, sigma, condition)).clamp(-1, 1)
+    @property
+    def default_sampler(self) -> str:
+        return self.sampler
 
-    def drawn(self, z: Tensor, denoise: Denoiser) -> Tensor:
-        """Images (n c h w) by the sampler, from noise and a denoiser."""
-        return SAMPLERS[self.sampler](denoise, HIGH * z, karras_sigmas(self.num_inference_steps, LOW, HIGH))
+    def noise_levels(self, steps: int | None = None) -> list[float]:
+        return karras_sigmas(self.num_inference_steps if steps is None else steps, LOW, HIGH)
+
+    def denoiser(self, label: Tensor | None = None) -> Denoiser:
+        return lambda x, sigma: self.denoise(x, sigma, self.condition(label, x.shape[0]))
 
     @property
     def decode_nfe(self) -> int:
@@ -153,8 +158,7 @@ class Diffusion(Encoder, HasLikelihood):
 
     def encode(self, image: Tensor) -> Tensor:
         """The noise (n c h w) of images, by the probability-flow ODE in reverse."""
-        condition, sigmas = self.condition(None, len(image)), karras_sigmas(self.num_inference_steps, LOW, HIGH)[-2::-1]
-        return heun(lambda x, sigma: self.denoise(x, sigma, condition), image, sigmas) / HIGH
+        return heun(self.denoiser(), image, self.noise_levels()[-2::-1]) / HIGH
 
     def likelihood_scores(self, images: Tensor, generator: Generator, progress: StageCallback = silent) -> Likelihoods:
         """The variational bound in continuous time (Kingma 2021)."""
@@ -163,12 +167,6 @@ class Diffusion(Encoder, HasLikelihood):
 
     def diagnostics(self) -> dict[str, Tensor]:
         """The denoised predictions of eight samples, a row each, at eight noise levels of the sampler."""
-        moments: list[Tensor] = []
-
-        def watched(x: Tensor, sigma: Tensor) -> Tensor:
-            moments.append(self.denoise(x, sigma))
-            return moments[-1]
-
-        self.drawn(self.prior(range(8)), watched)
+        *moments, _ = self.denoising(self.prior(range(8)))
         places = torch.linspace(0, len(moments) - 1, 8).round().long().tolist()
-        return {"denoising": torch.stack([moments[place] for place in places], 1).flatten(0, 1).clamp(-1, 1)}
+        return {"denoising": torch.stack([moments[place].denoised for place in places], 1).flatten(0, 1).clamp(-1, 1)}

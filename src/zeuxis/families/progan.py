@@ -173,7 +173,8 @@ class ProGAN(Latent):
     def criticism(self, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Iterator[Turn]:
         """The turns of the paper: WGAN-GP with n_critic = 1 and the drift penalty."""
         real_score, fake_score = score(real), score(fake.detach())
-        yield None, {"critic/wasserstein": wasserstein(real_score, fake_score)}
+        report = {"critic/score_real": real_score, "critic/score_fake": fake_score}
+        yield None, {"critic/wasserstein": wasserstein(real_score, fake_score), **report}
         penalty = self.gp_weight * gradient_penalty(score, real, fake)
         drift = DRIFT * real_score.float().square().mean()
         terms = {"real": -real_score.mean(), "fake": fake_score.mean(), "penalty": penalty, "drift": drift}

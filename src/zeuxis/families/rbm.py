@@ -11,8 +11,9 @@ from torch import Generator, Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from zeuxis.likelihood import Likelihoods, StageCallback, bounds, partition, silent
+from zeuxis.mechanisms import GibbsSampling
 from zeuxis.model import Batch, Clock, Encoder, HasLikelihood, Turn, option
-from zeuxis.nets.boltzmann import Machine, draw
+from zeuxis.nets.boltzmann import Machine, Noise, draw
 from zeuxis.samplers import Chance, Streams, annealed, base_draws, gibbs, tempered
 
 NOISE = Chance()
@@ -20,7 +21,7 @@ _EDGE = 0.01  # clamp of the pixel means in the independent base distribution
 
 
 @dataclass(eq=False)
-class RBM(Encoder, HasLikelihood):
+class RBM(GibbsSampling, Encoder, HasLikelihood):
     """An energy over visible and hidden units; training lowers it on data and raises it on samples of Markov chains."""
 
     latent_dim: int = option(500, "hidden units", low=1, high=65536)
@@ -124,7 +125,7 @@ class RBM(Encoder, HasLikelihood):
         entropy = self.sparsity * often.log() + (1 - self.sparsity) * (1 - often).log()
         return {"sparsity": -self.sparsity_weight * entropy.sum()}
 
-    def visible(self, image: Tensor, noise: Chance = NOISE) -> Tensor:
+    def visible(self, image: Tensor, noise: Noise = NOISE) -> Tensor:
         """Visible units (n d) of images (n c h w, in [-1, 1]); binary ones as `binarize` says."""
         flat = image.flatten(1)
         if self.units == "gaussian":
@@ -164,11 +165,6 @@ class RBM(Encoder, HasLikelihood):
         which = (noise.uniform(machine.weight.new_empty(count)) * self.chains).long()
         return self.fantasies.cpu()[which].to(machine.weight)
 
-    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """The expected image given hidden units (n latent_dim), real values in [0, 1] allowed."""
-        machine = self.machine()
-        return self.picture(machine.mean_visible(machine.visible_input(z)))
-
     def picture(self, visible: Tensor) -> Tensor:
         """Images (n c h w, in [-1, 1]) of visible units (n d)."""
         flat = visible * 2 - 1 if self.units == "binary" else visible.clamp(-1, 1)
@@ -188,8 +184,7 @@ class RBM(Encoder, HasLikelihood):
 
     def diagnostics(self) -> dict[str, Tensor]:
         """The weights (filters) of the first hidden units; and 8 Markov chains, a row each, every 25 Gibbs steps."""
-        filters = self.weight.T[:64].reshape(-1, self.channels, self.size, self.size)
-        shown = {"filters": filters / filters.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)}
+        shown = {"filters": self.filters()[:64]}
         if self.method == "pcd":
             machine, hidden, moments = self.machine(), self.fantasies[:8].float(), []
             for _ in range(8):

@@ -85,8 +85,8 @@ class StyleGAN2(StyleBased):
         yield (
             None,
             {
-                "discriminator/prob_real": GAME.probability(real_score).mean(),
-                "discriminator/prob_fake": GAME.probability(fake_score).mean(),
+                "discriminator/prob_real": GAME.probability(real_score),
+                "discriminator/prob_fake": GAME.probability(fake_score),
             },
         )
         terms = {"real": GAME.real(real_score), "fake": GAME.fake(fake_score)}

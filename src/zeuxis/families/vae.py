@@ -13,12 +13,13 @@ from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
 from zeuxis.likelihood import Likelihoods, StageCallback, bounds, silent
-from zeuxis.model import Batch, Clock, Encoder, HasLikelihood, Turn, option
+from zeuxis.mechanisms import HasPosterior
+from zeuxis.model import Batch, Clock, HasLikelihood, Turn, option
 from zeuxis.nets.conv import Down, Norm, Up
 
 
 @dataclass(eq=False)
-class VAE(Encoder, HasLikelihood):
+class VAE(HasPosterior, HasLikelihood):
     """An encoder q(z|x), a decoder p(x|z), and the evidence lower bound that trains both."""
 
     latent_dim: int = option(64, "dimension of the latent space", low=1, high=65536)
@@ -68,7 +69,6 @@ class VAE(Encoder, HasLikelihood):
         yield "vae", {"reconstruction": reconstruction, "kl": self.beta * rise * kl.sum(1).mean()}
 
     def posterior(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance (each n latent_dim) of q(z|x)."""
         mean, log_variance = self.encoder(image).chunk(2, dim=1)
         return mean, log_variance.clamp(-12, 6)
 
@@ -87,9 +87,6 @@ class VAE(Encoder, HasLikelihood):
             return self.log_sigma.new_zeros(())
         fixed = self.log_sigma if self.sigma else self.log_sigma.new_zeros(())
         return image.numel() * (fixed + math.log(2 * math.pi) / 2)
-
-    def encode(self, image: Tensor) -> Tensor:
-        return self.posterior(image)[0]
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         logits = self.decoder(z)

@@ -61,7 +61,8 @@ class WGAN(Latent):
             fake = self.decode(torch.randn(len(batch.image), self.latent_dim, device=batch.image.device))
 
         real_score, fake_score = self.critic(batch.image), self.critic(fake.detach())
-        yield None, {"critic/wasserstein": wasserstein(real_score, fake_score)}
+        report = {"critic/score_real": real_score, "critic/score_fake": fake_score}
+        yield None, {"critic/wasserstein": wasserstein(real_score, fake_score), **report}
         yield "critic", {"real": -real_score.mean(), "fake": fake_score.mean()}
         clip_weights(self.critic, self.clip_value)
         if generator_moves:

@@ -69,7 +69,8 @@ class WGANGP(Latent):
             fake = self.decode(torch.randn(len(batch.image), self.latent_dim, device=batch.image.device))
 
         real_score, fake_score = self.critic(batch.image), self.critic(fake.detach())
-        yield None, {"critic/wasserstein": wasserstein(real_score, fake_score)}
+        report = {"critic/score_real": real_score, "critic/score_fake": fake_score}
+        yield None, {"critic/wasserstein": wasserstein(real_score, fake_score), **report}
         slope = gradient_penalty(self.critic, batch.image, fake, one_sided=self.one_sided)
         yield "critic", {"real": -real_score.mean(), "fake": fake_score.mean(), "penalty": self.gp_weight * slope}
         if generator_moves:

@@ -1,14 +1,16 @@
 """Intensities of any depth in 8 bits, on a scale that the kind of file fixes and no single picture moves.
 
 16 bits are read from 0 to 65,535, 32 bits from 0 to 4,294,967,295, floating point from 0 to 1. A picture that contradicts its
-scale is refused: rescaling it by its own values would change what its brightness means beside other pictures.
+scale is refused: rescaling it by its own values would change what its brightness means beside other pictures. Integers that
+leave their upper bits unused contradict it too, unless other pictures of their set use all of these: then they are dark.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -20,6 +22,8 @@ Array = np.ndarray[Any, Any]
 
 _UNUSED = {16: 14, 32: 31}  # bits of a depth -> bits that, where they are enough, say that the scale is another
 _ROUNDED = 0.5 / 255  # as far out of [0, 1] a float still rounds to black or to white
+_IN_USE = (-1, -1)  # a key of `Image.info` that no file can set: its own are text
+_DARK = re.compile(r"at most [0-9]+ of its ([0-9]+) bits are used; ")
 _RESCALE = "rescale all pictures by one factor"
 
 
@@ -32,16 +36,19 @@ class _Scale(NamedTuple):
     unsigned: bool = True
 
 
-def load_8bit(image: Image.Image) -> Image.Image:
-    """The pixels of an opened image, in a mode of 8 bits; `Unusable` where they are on no scale that is known."""
+def load_8bit(image: Image.Image, used: Collection[int] = ()) -> Image.Image:
+    """The pixels of an opened image, in a mode of 8 bits; `Unusable` where they are on no scale that is known.
+
+    `used`: depths, 16 or 32 bits, of which others of the same set use all bits, so that this one may be dark.
+    """
     raw = _rawmode(image)
     scale = _scale(image, raw)
     file: Any = getattr(image, "fp", None)
     image.load()
     if scale is not None:
-        return _scaled(image, scale)
+        return _scaled(image, scale, used)
     if ";16" in raw and image.mode in ("RGB", "RGBA"):
-        _checked(image, file, raw)
+        _checked(image, file, raw, used)
         if raw == "RGB;16B" and "transparency" in image.info:
             return _keyed(image, _low_bytes(file, raw))
     levels = {"1": 1, "L;2": 3, "L;4": 15}.get(raw)
@@ -49,6 +56,17 @@ def load_8bit(image: Image.Image) -> Image.Image:
         image = image.convert("L")
         image.info["transparency"] = int(image.info["transparency"]) * 255 // levels
     return image
+
+
+def bits_in_use(image: Image.Image) -> int:
+    """The depth of an image that `load_8bit` has read, if its integers use the upper bits of 16 or of 32; else 8."""
+    return int(image.info.get(_IN_USE, 8))
+
+
+def dark_bits(reason: str) -> int:
+    """The depth of an image that was refused for this reason, if it may be dark and no more; else 0."""
+    match = _DARK.match(reason)
+    return int(match[1]) if match else 0
 
 
 def _rawmode(image: Image.Image) -> str:
@@ -86,11 +104,11 @@ def _bands(image: Image.Image, scale: _Scale) -> Iterator[tuple[int, Array]]:
         yield top, band.view(np.uint32) if scale.bits == 32 and scale.unsigned else band
 
 
-def _scaled(image: Image.Image, scale: _Scale) -> Image.Image:
+def _scaled(image: Image.Image, scale: _Scale, used: Collection[int]) -> Image.Image:
     ends = [(band.min(), band.max()) for _, band in _bands(image, scale)]  # of NumPy, whose ends of a NaN are NaN
     low, high = (float(end) for end in (np.min([e[0] for e in ends]), np.max([e[1] for e in ends])))
     if scale.bits:
-        _in_use(low, high, scale)
+        _check_use(image, (low, high), scale, used)
     elif not (-_ROUNDED <= low and high <= 1 + _ROUNDED):  # a NaN fails this too
         if not np.isfinite([low, high]).all():
             raise Unusable("a NaN or an infinity among its floating point values; replace these by numbers of 0 to 1")
@@ -109,22 +127,25 @@ def _scaled(image: Image.Image, scale: _Scale) -> Image.Image:
     return made
 
 
-def _in_use(low: float, high: float, scale: _Scale) -> None:
-    """Refuse integers that are negative, or so small that the bits above them are most likely never used."""
+def _check_use(image: Image.Image, ends: tuple[float, float], scale: _Scale, used: Collection[int]) -> None:
+    """Refuse integers that are negative, or so small that the bits above them are most likely never used; note which are."""
+    low, high = ends
     if low < 0:
         raise Unusable(f"negative values; {_RESCALE} to 8 or 16 unsigned bits")
-    if low < high < 2 ** _UNUSED.get(scale.bits, 0):
-        used = int(high).bit_length()
-        raise Unusable(f"at most {used} of its {scale.bits} bits are used; {_RESCALE} to 8 or 16 full bits")
+    if high >= 2 ** _UNUSED.get(scale.bits, scale.bits):
+        image.info[_IN_USE] = scale.bits
+    elif low < high and scale.bits in _UNUSED and scale.bits not in used:
+        bits = int(high).bit_length()
+        raise Unusable(f"at most {bits} of its {scale.bits} bits are used; {_RESCALE} to 8 or 16 full bits")
 
 
-def _checked(image: Image.Image, file: BinaryIO, raw: str) -> None:
+def _checked(image: Image.Image, file: BinaryIO, raw: str, used: Collection[int]) -> None:
     """The same of colours, of whose 16 bits Pillow gives the upper 8."""
     low, high = _ends(image)
     if high == 0:
-        _in_use(*_ends(_low_bytes(file, raw)), _Scale(65535.0, 16))
+        _check_use(image, _ends(_low_bytes(file, raw)), _Scale(65535.0, 16), used)
     elif low < high:
-        _in_use(low * 256, high * 256 + 255, _Scale(65535.0, 16))
+        _check_use(image, (low * 256, high * 256 + 255), _Scale(65535.0, 16), used)
 
 
 def _ends(image: Image.Image) -> tuple[int, int]:

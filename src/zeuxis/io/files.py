@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeuxis.errors import DiskFullError, UsageError
+from zeuxis.escaping import quote
 from zeuxis.io.guard import explained as explained
 from zeuxis.io.guard import open_file as open_file
 from zeuxis.io.home import cache_dir as cache_dir
 from zeuxis.io.locks import lock as lock
 from zeuxis.io.locks import unlocked as unlocked
-from zeuxis.io.parsing import parse_json, parse_tensors, parse_yaml, quote
+from zeuxis.io.parsing import parse_json, parse_tensors, parse_yaml
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zeuxis.errors import DiskFullError, UsageError
+from zeuxis.escaping import quote
 from zeuxis.io.home import cure
-from zeuxis.io.parsing import quote
 
 _REFUSED = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EIO", "EROFS", "EFBIG", "ESTALE")}
 _BINARY, _NO_FOLLOW = getattr(os, "O_BINARY", 0), getattr(os, "O_NOFOLLOW", 0)

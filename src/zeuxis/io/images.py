@@ -8,7 +8,7 @@ import math
 import os
 import stat
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -18,6 +18,7 @@ from PIL import Image, PngImagePlugin
 
 from zeuxis.errors import UsageError
 from zeuxis.io import colour, depth, files, formats, geometry
+from zeuxis.io.bombs import reject_bombs
 from zeuxis.io.formats import FORMATS as FORMATS
 from zeuxis.io.formats import looks_like_image as looks_like_image
 from zeuxis.io.pixel_modes import Unusable as Unusable
@@ -52,6 +53,7 @@ def opened(source: bytes | BinaryIO) -> Iterator[Image.Image]:
             if width * height > MOST_PIXELS:
                 raise Unusable(f"over {MOST_PIXELS // 1_000_000} megapixels ({width} x {height})")
             formats.reject_previews(image)
+            reject_bombs(image, file)
             yield image
 
 
@@ -96,8 +98,10 @@ def decode(source: bytes | BinaryIO, size: int, channels: int, resize_mode: str 
         return fitted(image, size, channels, resize_mode)
 
 
-def fitted(image: Image.Image, size: int, channels: int, resize_mode: str = "crop") -> Array:
-    """As `decode`, of an image that `opened` gave."""
+def fitted(
+    image: Image.Image, size: int, channels: int, resize_mode: str = "crop", used: Collection[int] = ()
+) -> Array:
+    """As `decode`, of an image that `opened` gave; `used` as for `depth.load_8bit`."""
     with _explained("damaged"):
         full = image.size
         # A JPEG is decoded at 1/2, 1/4, 1/8 where that leaves enough, and without its colours where grey is wanted.
@@ -105,7 +109,7 @@ def fitted(image: Image.Image, size: int, channels: int, resize_mode: str = "cro
         enough = 2 * size if min(full) >= 4 * size else math.ceil(_SPARE * size)
         to_srgb = colour.conversion(image).to_srgb
         drafted = image.draft("L" if channels == 1 and to_srgb is None else None, (enough, enough))
-        pixels = depth.load_8bit(image)
+        pixels = depth.load_8bit(image, used)
         turned = geometry.orientation(image)
         now = drafted[1][2:] if drafted else full  # 213.5 pixels of 427 are in 214: of the last there is only a half
         box, target = geometry.placed(now, full, size, geometry.stored_half(resize_mode, turned))
@@ -122,14 +126,28 @@ def fitted(image: Image.Image, size: int, channels: int, resize_mode: str = "cro
 
 def decode_whole(source: bytes | BinaryIO, channels: int, *, shorter: int | None = None) -> Array:
     """As `decode`, all of the image: h w channels; with `shorter` its shorter side is brought to so many pixels."""
-    flat = on_white(whole(source, shorter=shorter)).convert("L" if channels == 1 else "RGB")
+    return _flat(whole(source, shorter=shorter), channels)
+
+
+def fitted_whole(image: Image.Image, channels: int, used: Collection[int] = ()) -> Array:
+    """As `decode_whole`, of an image that `opened` gave; `used` as for `depth.load_8bit`."""
+    return _flat(_whole(image, None, used), channels)
+
+
+def _flat(image: Image.Image, channels: int) -> Array:
+    flat = on_white(image).convert("L" if channels == 1 else "RGB")
     return np.asarray(flat).reshape(flat.height, flat.width, channels)
 
 
 def whole(source: bytes | BinaryIO, *, shorter: int | None = None) -> Image.Image:
     """All of the image of a file, upright, in 8 bits of grey (L), colour (RGB) or colour times opacity (RGBa)."""
-    with opened(source) as image, _explained("damaged"):
-        to_srgb, pixels = colour.conversion(image).to_srgb, depth.load_8bit(image)
+    with opened(source) as image:
+        return _whole(image, shorter)
+
+
+def _whole(image: Image.Image, shorter: int | None, used: Collection[int] = ()) -> Image.Image:
+    with _explained("damaged"):
+        to_srgb, pixels = colour.conversion(image).to_srgb, depth.load_8bit(image, used)
         scale = shorter / min(image.size) if shorter else 1.0
         target = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         found, turned = geometry.resized(pixels, (0.0, 0.0, *image.size), target, to_srgb), geometry.orientation(image)

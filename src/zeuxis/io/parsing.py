@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from zeuxis.errors import UsageError
+from zeuxis.escaping import quote
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,12 +40,6 @@ _MOST_SPARE = 1 << 22  # numbers that are read and not needed: the classifiers o
 _LINE_ENDS = re.compile("[\x85\u2028\u2029\ufeff]")
 # Brackets, and strings so that brackets inside them do not count; an unclosed string runs to the end (linear time).
 _NESTING = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
-
-
-def quote(value: object, *, limit: int = 60) -> str:
-    """A value out of a file as it may stand in a one-line message: escaped, and cut to `limit` characters."""
-    text = ascii(value)
-    return text if len(text) <= limit else text[:limit] + "..."
 
 
 def parse_json(data: bytes, name: str | Path, *, max_depth: int = 32) -> Any:

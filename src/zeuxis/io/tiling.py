@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
@@ -79,27 +80,45 @@ def photograph(model: Enlarges, image: Image.Image, *, side: int = TILE) -> Imag
     Grey stays grey. Opacity is enlarged bicubically, and so are the hues of colours by a model of grey images.
     """
     layers = split_alpha(image)
-    colour = _made(model, layers.colour, side)
-    opacity = layers.opacity and layers.opacity.resize(colour.size, Image.Resampling.BICUBIC)
+    large = (layers.colour.width * model.scale, layers.colour.height * model.scale)
+    colour = Image.new(layers.colour.mode, large)
+    for (left, top), part in enlarged_tiles(model, layers.colour, side=side):
+        colour.paste(part, (left, top))
+    opacity = layers.opacity and layers.opacity.resize(large, Image.Resampling.BICUBIC)
     return merge_alpha(Layers(colour, opacity))
 
 
-def _made(model: Enlarges, image: Image.Image, side: int) -> Image.Image:
-    made = _pixels_made(model, np.asarray(image.convert("L" if model.source_channels == 1 else "RGB")), side)
-    large = Image.fromarray(made[..., 0] if made.shape[2] == 1 else made)
-    if image.mode == "L" or large.mode == "RGB":
-        return large.convert(image.mode)
-    hues = image.convert("YCbCr").resize(large.size, Image.Resampling.BICUBIC).split()[1:]
-    return Image.merge("YCbCr", (large, *hues)).convert("RGB")
+def enlarged_tiles(
+    model: Enlarges, image: Image.Image, *, side: int = TILE
+) -> Iterator[tuple[tuple[int, int], Image.Image]]:
+    """What a model makes of an image (L or RGB), tile by tile from the middle on: left and top in the whole, and the tile.
+
+    Only a tile at a time is in floating point.
+    """
+    pixels = np.asarray(image.convert("L" if model.source_channels == 1 else "RGB"))
+    height, width = pixels.shape[:2]
+    hues: list[Image.Image] = []
+    if image.mode == "RGB" and model.channels == 1:
+        large = (width * model.scale, height * model.scale)
+        hues = [hue.resize(large, Image.Resampling.BICUBIC) for hue in image.convert("YCbCr").split()[1:]]
+    middle = height * model.scale / 2, width * model.scale / 2
+
+    def distance(tile: Tile) -> float:
+        return math.dist([(part.start + part.stop) / 2 for part in tile.place], middle)
+
+    for tile in sorted(tiles(height, width, model, side), key=distance):
+        rows, columns = tile.place
+        part = _enlarged_tile(model, pixels, tile)
+        if hues:
+            cut = (columns.start, rows.start, columns.stop, rows.stop)
+            part = Image.merge("YCbCr", (part, *(hue.crop(cut) for hue in hues))).convert("RGB")
+        yield (columns.start, rows.start), part.convert(image.mode)
 
 
 @torch.no_grad()
-def _pixels_made(model: Enlarges, pixels: Array, side: int) -> Array:
-    """What is made (h w c, uint8) of an image (h w, or h w c): only a tile at a time is in floating point."""
-    height, width = pixels.shape[:2]
-    whole = np.empty((height * model.scale, width * model.scale, model.channels), np.uint8)
-    for tile in tiles(height, width, model, side):
-        given = pixels[tile.given]
-        made = model.translate(from_uint8(given.reshape(1, *given.shape[:2], -1)).to(model.device))
-        whole[tile.place] = to_uint8(made)[0][tile.kept]
-    return whole
+def _enlarged_tile(model: Enlarges, pixels: Array, tile: Tile) -> Image.Image:
+    """What is made (L or RGB) of a tile of an image (h w, or h w c, uint8)."""
+    given = pixels[tile.given]
+    made = model.translate(from_uint8(given.reshape(1, *given.shape[:2], -1)).to(model.device))
+    kept = np.ascontiguousarray(to_uint8(made)[0][tile.kept])
+    return Image.fromarray(kept[..., 0] if model.channels == 1 else kept)

@@ -73,6 +73,14 @@ class _BothDomains:
     classes: tuple[str, ...]
     fingerprint: str
 
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def rows(self, places: Array) -> Array:
+        """The images at these places (k h w c, uint8)."""
+        rows: Array = self.images[places]
+        return rows
+
     @classmethod
     def of(cls, pairs: Pairs) -> _BothDomains:
         images, labels = [], []

@@ -16,6 +16,7 @@ from zeuxis.metrics import distances
 from zeuxis.metrics.features import Extractor, pack_features
 from zeuxis.model import Latent, Model, Translator
 from zeuxis.runtime.callbacks import StageCallback, in_stage
+from zeuxis.scores import Score
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,18 @@ class PeriodicEvaluation:
     extractor: Extractor
     reference: Tensor
     pairs: PairedTestSet | None = None  # whose sources a model translates
+    real: float | None = None  # the FID of as many training images
 
     @classmethod
     def of_samples(
         cls, images: ReferenceImages, extractor: Extractor, *, progress: StageCallback
     ) -> PeriodicEvaluation:
         """For a latent model: its samples are compared with the reference."""
-        listening = in_stage(progress, "features")
-        return cls(extractor, pack_features(extractor, images.reference_pack, images.reference, progress=listening))
+        listening = in_stage(progress, "features of real images")
+        reference = pack_features(extractor, images.reference_pack, images.reference, progress=listening)
+        listening = in_stage(progress, "features of training images")
+        baseline = pack_features(extractor, images.training, images.train_baseline, progress=listening)
+        return cls(extractor, reference, real=distances.frechet(reference, baseline))
 
     @classmethod
     def of_translations(cls, pairs: PairedTestSet, extractor: Extractor) -> PeriodicEvaluation:
@@ -47,15 +52,17 @@ class PeriodicEvaluation:
     def scores(self, model: Model) -> dict[str, float]:
         """FID and KID of as many samples as there are real images, of the seeds from 0 on, or of the translations.
 
-        Empty for a model of another kind, or where features are not finite.
+        Each with the ends of its 95 % interval (`low`, `high`), FID with that of training images (`real`). Empty for a
+        model of another kind, or where features are not finite.
         """
         made = self._features(model)
         if made is None:
             return {}
         if not bool(made.isfinite().all()):
             return {}  # training itself will say so, and where
-        kid = distances.kid(self.reference, made).value
-        return {self.name: distances.frechet(self.reference, made), f"evaluation/KID[{self.extractor.name}]": kid}
+        fid, kid = distances.fid(self.reference, made), distances.kid(self.reference, made)
+        real = {} if self.real is None else {f"{self.name} real": self.real}
+        return {**_with_ends(self.name, fid), **real, **_with_ends(f"evaluation/KID[{self.extractor.name}]", kid)}
 
     def best(self, rows: Sequence[Mapping[str, Any]], *, before: int) -> float | None:
         """The lowest FID in the rows of steps before this one; None where there is none."""
@@ -71,5 +78,15 @@ class PeriodicEvaluation:
 
 
 def describe_scores(scores: Mapping[str, float]) -> str:
-    """The scores as text for a line of the log."""
-    return ", ".join(f"{name.partition('/')[2]} {value:.4g}" for name, value in scores.items())
+    """The scores as text for a line of the log, each with its interval."""
+    found = {name: value for name, value in scores.items() if name.endswith("]")}
+    return ", ".join(f"{name.partition('/')[2]} {value:.4g}{_interval(name, scores)}" for name, value in found.items())
+
+
+def _interval(name: str, scores: Mapping[str, float]) -> str:
+    low, high = scores.get(f"{name} low"), scores.get(f"{name} high")
+    return "" if low is None or high is None else f" ({low:.4g} to {high:.4g})"
+
+
+def _with_ends(name: str, score: Score) -> dict[str, float]:
+    return {name: score.value, f"{name} low": score.low, f"{name} high": score.high}

@@ -44,6 +44,12 @@ class ReferenceImages:
         )
 
 
+def searched_places(images: int, *, least: int = 0, seed: int = 0) -> Array:
+    """The places of the training images that are searched for memorized ones: at most 20,000, or `least`; ascending."""
+    order = np.random.default_rng(seed).permutation(images)
+    return np.sort(order[: max(least, MOST_TRAINING)])
+
+
 def choose_reference(
     data: DataSpec, *, count: int, size: int, channels: int, seed: int = 0, progress: ProgressCallback | None = None
 ) -> ReferenceImages:
@@ -65,5 +71,5 @@ def choose_reference(
             f"{data} gives {take} images to compare with ({there[0]} to train on, {there[1]} held out); "
             f"at least {LEAST_FOR_FID} are needed"
         )
-    searched = order[: max(take, MOST_TRAINING)]
-    return ReferenceImages(training, held_out, np.sort(reference), np.sort(baseline), np.sort(searched))
+    searched = searched_places(len(training), least=take, seed=seed)
+    return ReferenceImages(training, held_out, np.sort(reference), np.sort(baseline), searched)

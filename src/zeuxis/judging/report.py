@@ -136,7 +136,7 @@ def read_evaluation(path: str | Path) -> Evaluation:
 
     Scores stored under a name of before have the name of today.
     """
-    values = files.read_json(path)
+    values = files.read_json(path, follow=False)
     try:
         rows = [_row(row) for row in values["scores"]]
         return Evaluation(dict(values["about"]), rows, [str(text) for text in values["warnings"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from zeuxis.data import DataSpec, workers
 from zeuxis.data.derived_sources import SMALL, reduced
-from zeuxis.data.listing import WHOLE, Picture, Shape
+from zeuxis.data.listing import WHOLE, Content, Picture, Shape
 from zeuxis.data.readers import Files, Members
 from zeuxis.data.specs import ImageSet, PairSpec, SingleSpec
 from zeuxis.errors import DataError
@@ -68,15 +69,14 @@ def _originals(images: ImageSet, model: SuperResolution, count: int) -> Iterator
     """Images (h w c, uint8): whole, where they are files, or a named set's whole photographs; else as they are learned."""
     found = images.whole()
     if found is None:
-        yield from SingleSpec(images).open(model.size, model.channels).images[:count]
+        pack = SingleSpec(images).open(model.size, model.channels)
+        yield from pack.rows(np.arange(min(count, len(pack))))
         return
     content = found.listing().gather()
     whole = isinstance(content.reader, Files | Members)
     shape = Shape(model.size, model.channels, WHOLE if whole else "crop")
-    for item in content.items[:count]:
-        picture = workers.attempt(content.reader, item, shape)
-        if isinstance(picture, Picture):
-            yield picture.pixels
+    with contextlib.closing(workers.decoded(Content(content.items[:count], content.reader), shape)) as results:
+        yield from (each.pixels for each in results if isinstance(each, Picture))
 
 
 def _fitting(pixels: Array, scale: int) -> Image.Image:

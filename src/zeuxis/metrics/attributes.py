@@ -36,8 +36,8 @@ ENOUGH, STEADY = 0.995, 0.98  # the same, of clean and of disturbed images, at w
 class Labelled(Protocol):
     """Training data of a classifier: a pack with attributes (labels n k in {0, 1}) or classes (labels n)."""
 
-    @property
-    def images(self) -> np.ndarray[Any, Any]: ...  # uint8 n h w c
+    def __len__(self) -> int: ...
+    def rows(self, places: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]: ...  # uint8 n h w c, of these images alone
     @property
     def labels(self) -> np.ndarray[Any, Any] | None: ...
     @property
@@ -215,18 +215,18 @@ def _task(pack: Labelled) -> Task:
     if pack.labels is None or not (pack.attributes or pack.classes):
         raise UsageError("the images have no attributes or classes; give a data set with labels")
     names = [item.name for item in pack.attributes] if pack.attributes else list(pack.classes)
-    _, height, _, channels = pack.images.shape
+    _, height, _, channels = pack.rows(np.arange(min(1, len(pack)))).shape
     return Task(tuple(names), not pack.attributes, min(height, LARGEST), channels)
 
 
 def _examples(pack: Labelled, task: Task, seed: int) -> tuple[Tensor, Tensor]:
     """Images (uint8 n c h w) at the task's size, and labels (float n k, or long n), in a random order."""
-    if len(pack.images) < 20 or pack.labels is None:
+    if len(pack) < 20 or pack.labels is None:
         raise DataError(
-            f"{len(pack.images)} labelled images are too few to train the attribute network; at least 20 are needed"
+            f"{len(pack)} labelled images are too few to train the attribute network; at least 20 are needed"
         )
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(pack.images))[:MOST_IMAGES])
-    parts = [pack.images[chosen[i : i + 512]] for i in range(0, len(chosen), 512)]
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(pack))[:MOST_IMAGES])
+    parts = [pack.rows(chosen[i : i + 512]) for i in range(0, len(chosen), 512)]
     small = [_small(torch.from_numpy(np.ascontiguousarray(part)).permute(0, 3, 1, 2), task) for part in parts]
     labels = torch.from_numpy(np.asarray(pack.labels)[chosen])
     order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))

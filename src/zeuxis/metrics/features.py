@@ -6,7 +6,7 @@ import functools
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -37,8 +37,7 @@ Network = Callable[[Tensor], Tensor]  # n 3 s s, values 0 to 255 -> n d
 class Pixels(Protocol):
     """Images with a content fingerprint: a pack."""
 
-    @property
-    def images(self) -> Array: ...  # uint8 n h w c
+    def rows(self, places: Array) -> Array: ...  # uint8 n h w c, of the images at these places alone
     @property
     def fingerprint(self) -> str: ...
 
@@ -138,14 +137,27 @@ def pack_features(
     extractor: Extractor, pack: Pixels, chosen: Array, *, progress: ProgressCallback | None = None
 ) -> Tensor:
     """Features (n d) of the images of a pack at the indices `chosen`, cached."""
+    steps = feature_steps(extractor, pack, chosen)
+    while True:
+        try:
+            done = next(steps)
+        except StopIteration as end:
+            found: Tensor = end.value
+            return found
+        if progress:
+            progress(done, len(chosen))
+
+
+def feature_steps(extractor: Extractor, pack: Pixels, chosen: Array) -> Generator[int, None, Tensor]:
+    """As `pack_features`, batch by batch: yields how many images are done, and returns the features."""
     if not extractor.key:
-        return _worked_out(extractor, pack, chosen, progress)
+        return (yield from _worked_out(extractor, pack, chosen))
     order = hashlib.sha256(np.ascontiguousarray(chosen, np.int64).tobytes()).hexdigest()
     key = hashlib.sha256(json.dumps([_VERSION, extractor.key, pack.fingerprint, order]).encode()).hexdigest()[:32]
     path = cache.folder("features") / f"{key}.safetensors"
     if kept := cached_tensors(path, functools.partial(_choose_features, len(chosen))):
         return kept["features"]
-    found = _worked_out(extractor, pack, chosen, progress)
+    found = yield from _worked_out(extractor, pack, chosen)
     data = safetensors.torch.save({"features": found})
     cache.make_room(len(data))
     cache.write_entry(path, data)
@@ -172,10 +184,9 @@ def cached_tensors(path: Path, choose: Choose) -> dict[str, Tensor]:
         return {}
 
 
-def _worked_out(extractor: Extractor, pack: Pixels, chosen: Array, progress: ProgressCallback | None) -> Tensor:
+def _worked_out(extractor: Extractor, pack: Pixels, chosen: Array) -> Generator[int, None, Tensor]:
     parts, batch = [], extractor.batch
     for start in range(0, len(chosen), batch):
-        parts.append(extractor(from_uint8(pack.images[chosen[start : start + batch]])))
-        if progress:
-            progress(min(start + batch, len(chosen)), len(chosen))
+        parts.append(extractor(from_uint8(pack.rows(chosen[start : start + batch]))))
+        yield min(start + batch, len(chosen))
     return torch.cat(parts)

@@ -84,6 +84,15 @@ def nearest(features: Tensor, among: Tensor, *, selves: bool = False) -> Nearest
     return Nearest(torch.cat(exact), index)
 
 
+def ranked(feature: Tensor, among: Tensor, *, count: int) -> Nearest:
+    """The `count` nearest of `among` (m d) to one feature (d), the nearest first."""
+    distance = torch.cdist(feature[None], among)[0]
+    place = distance.topk(min(count, len(among)), largest=False).indices
+    exact = (feature.double() - among[place].double()).norm(dim=1)  # as in `nearest`
+    order = exact.argsort(stable=True)
+    return Nearest(exact[order], place[order])
+
+
 class Memorization(NamedTuple):
     """Median distances to the nearest training image, and the memorization rate of samples."""
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from zeuxis.errors import UsageError
-from zeuxis.io.parsing import quote
+from zeuxis.escaping import quote
 from zeuxis.nets.maps import PRODUCTS, Choice, Down, Layer, Up, down, up, weight_gradient
 
 WORTH = 20e6  # operations of a layer below which no kernel is measured
@@ -125,14 +125,26 @@ class Using(TorchFunctionMode):
 
 
 def check(table: Mapping[str, str]) -> None:
-    """Raise `UsageError` where the table from a file names an unknown kernel."""
+    """Raise `UsageError` where the table from a file names a kernel that is unknown, or does not work here.
+
+    A table decides no more than this: sizes are those of the layers that are called, and each kernel computes the same.
+    """
+    usable = {"standard", *filter(_works, PRODUCTS)} if table else set()
     for layer, text in table.items():
         words = text.split()
-        if len(words) != 3 or not set(words) <= {"standard", *PRODUCTS}:
+        if len(words) != 3 or not set(words) <= usable:
             raise UsageError(
-                f"the kernels of {quote(layer)} are {quote(text)}; expected three of standard, {', '.join(PRODUCTS)}: "
+                f"the kernels of {quote(layer)} are {quote(text)}; expected three of {', '.join(sorted(usable))}: "
                 "restore config.yaml from a copy, or the version of torch that the run began with"
             )
+
+
+def _works(kernel: str) -> bool:
+    """Whether this build of torch has a product in more than name, and it is one."""
+    try:
+        return bool(PRODUCTS[kernel](torch.ones(2, 3), torch.ones(4, 3)).eq(3).all())
+    except RuntimeError:
+        return False
 
 
 class _Seeing(TorchFunctionMode):

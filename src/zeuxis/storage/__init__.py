@@ -31,7 +31,8 @@ from zeuxis.storage.models import read_model_folder as read_model_folder
 _NUMBERED = re.compile(r"(\d{5,9})-.+")
 _CHECKPOINT = re.compile(r"step-(\d{8,12})(\.old)?")
 _LONGEST = 1 << 20  # bytes of a row of metrics
-_APPENDED = ("log.txt", "metrics.jsonl")
+METRICS_FILE, HISTOGRAMS_FILE = "metrics.jsonl", "histograms.jsonl"  # a row a line
+_APPENDED = ("log.txt", METRICS_FILE, HISTOGRAMS_FILE)
 
 
 @dataclass(frozen=True)
@@ -169,21 +170,28 @@ class Run:
         """Add a row to metrics.jsonl, as strict JSON: what is not finite becomes null."""
         plain = {name: value if math.isfinite(value) else None for name, value in row.items()}
         line = json.dumps(plain, allow_nan=False) + "\n"
-        _append(self.path / "metrics.jsonl", line.encode(), patience)
+        _append(self.path / METRICS_FILE, line.encode(), patience)
+
+    def append_histograms(self, row: Mapping[str, Any], *, patience: float = 2.0) -> None:
+        """Add a row to histograms.jsonl, as strict JSON."""
+        line = json.dumps(dict(row), allow_nan=False, separators=(",", ":")) + "\n"
+        _append(self.path / HISTOGRAMS_FILE, line.encode(), patience)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl; one that is torn, or has other than numbers, is left out."""
-        return [renamed.metrics(row) for _, row in self._rows() if all(map(_is_number, row.values()))]
+        return [renamed.metrics(row) for _, row in self._rows(METRICS_FILE) if all(map(_is_number, row.values()))]
 
     def truncate_metrics(self, step: int) -> None:
-        """Take the rows after the step out of metrics.jsonl, and torn ones: a resumed run writes them again."""
-        kept = b"".join(line for line, row in self._rows() if not _later(row.get("step"), step))
-        path = self.path / "metrics.jsonl"
-        if path.exists() and path.stat().st_size != len(kept):
-            files.write_file(path, kept)
+        """Take the rows after the step out of metrics.jsonl and histograms.jsonl, and torn ones: a resumed run writes them
+        again."""
+        for name in (METRICS_FILE, HISTOGRAMS_FILE):
+            kept = b"".join(line for line, row in self._rows(name) if not _later(row.get("step"), step))
+            path = self.path / name
+            if path.exists() and path.stat().st_size != len(kept):
+                files.write_file(path, kept)
 
-    def _rows(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
-        path = self.path / "metrics.jsonl"
+    def _rows(self, name: str) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        path = self.path / name
         if not path.exists():
             return
         with files.open_file(path, max_bytes=1 << 32, follow=False) as (file, _):
@@ -197,15 +205,15 @@ class Run:
 
     def _sync_metrics(self) -> None:
         """Make the metrics durable: a checkpoint must not outlive the rows that came before it."""
-        path = self.path / "metrics.jsonl"
-        if path.exists():
-            with files.explained(path, 0):
-                descriptor = open_guarded(path, os.O_RDWR)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
-                files.sync_folder(self.path)
+        for path in (self.path / METRICS_FILE, self.path / HISTOGRAMS_FILE):
+            if path.exists():
+                with files.explained(path, 0):
+                    descriptor = open_guarded(path, os.O_RDWR)
+                    try:
+                        os.fsync(descriptor)
+                    finally:
+                        os.close(descriptor)
+                    files.sync_folder(self.path)
 
     def log(self, line: str, *, patience: float = 2.0) -> None:
         """Add a line to log.txt, with the time."""

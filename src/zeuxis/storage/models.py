@@ -11,10 +11,12 @@ from torch import Tensor
 
 from zeuxis import renamed
 from zeuxis.errors import UsageError
+from zeuxis.escaping import quote
 from zeuxis.io import files
-from zeuxis.io.parsing import Layout, quote
+from zeuxis.io.parsing import Layout
 from zeuxis.model import Model
 
+_MOST_CLASSES, _LONGEST_NAME = 65_536, 1000
 _PLAIN = (str, int, float, bool, type(None))
 Shapes = Mapping[str, tuple[int, ...]]
 Fits = Callable[[dict[str, Any], Shapes], None]  # of a description and the shapes of weights; raises `UsageError`
@@ -38,6 +40,7 @@ def read_model_folder(path: str | Path, fits: Fits | None = None) -> tuple[dict[
     if not isinstance(options, dict) or not all(isinstance(value, _PLAIN) for value in options.values()):
         raise UsageError(f'{folder / "config.json"} has "options": {quote(options)}; expected plain values by name')
     config["options"] = renamed.options(family, options)
+    config["classes"] = _class_names(config.get("classes", []), folder / "config.json")
 
     def check(layout: Layout) -> None:
         if fits is not None:
@@ -45,6 +48,15 @@ def read_model_folder(path: str | Path, fits: Fits | None = None) -> tuple[dict[
 
     weights = files.read_tensors(folder / "model.safetensors", follow=False, choose=check)
     return config, renamed.tensors(family, weights)
+
+
+def _class_names(found: Any, path: Path) -> tuple[str, ...]:
+    """The names of the classes, none where they were not recorded: models saved before 0.4 have numbers alone."""
+    if not isinstance(found, list) or len(found) > _MOST_CLASSES or not all(type(each) is str for each in found):
+        raise UsageError(f'{path} has "classes": {quote(found)}; expected a list of names')
+    if any(len(name) > _LONGEST_NAME for name in found):
+        raise UsageError(f'{path} has "classes" with a name over {_LONGEST_NAME:,} characters; expected shorter ones')
+    return tuple(found)
 
 
 def check_weights(model: Model, shapes: Shapes) -> None:

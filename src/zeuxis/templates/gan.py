@@ -78,7 +78,9 @@ class MyFamily(Latent):
         fake = self.decode(torch.randn(len(real), self.latent_dim, device=real.device))  # each step has its own seed
 
         real_score, fake_score = self.score(real), self.score(fake.detach())
-        yield None, {"discriminator/prob_real": torch.sigmoid(real_score).mean()}  # nobody's turn: only logged
+        # Nobody's turn: only logged, the mean as a metric and the values as a histogram.
+        answers = {"prob_real": torch.sigmoid(real_score), "prob_fake": torch.sigmoid(fake_score)}
+        yield None, {f"discriminator/{name}": value for name, value in answers.items()}
 
         terms = {"real": F.softplus(-real_score).mean(), "fake": F.softplus(fake_score).mean()}
         # What comes every few steps is decided by the clock alone, never by the value of a tensor.

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 from zeuxis.errors import UsageError
+from zeuxis.mechanisms import Denoising, GibbsSampling, HasPosterior
 from zeuxis.model import Encoder, HasLikelihood, Latent, Model, StyleBased, SuperResolution, Translator
-from zeuxis.testing import abilities, declaration, game, learning, steps
+from zeuxis.testing import abilities, declaration, game, learning, mechanisms, steps
 from zeuxis.testing.case import Case, FamilyCheckError
 
 __all__ = ["FamilyCheckError", "check_family", "family_checks"]
@@ -48,6 +49,9 @@ CHECKS: tuple[tuple[Check, type[Any]], ...] = (
     (steps.a_step_never_waits_for_the_device, Model),
     (learning.chosen_kernels_change_nothing, Model),
     (learning.schedule_breakpoints_are_complete, Model),
+    (mechanisms.denoising_ends_at_decode, Denoising),
+    (mechanisms.posterior_is_a_gaussian, HasPosterior),
+    (mechanisms.gibbs_sampling_fits_the_images, GibbsSampling),
     (abilities.an_image_depends_on_its_seed_alone, Latent),
     (abilities.mixtures_are_draws_of_the_prior, Latent),
     (abilities.encode_gives_latents, Encoder),

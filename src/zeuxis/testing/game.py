@@ -12,9 +12,10 @@ from zeuxis.testing.case import LATE, Case, FamilyCheckError, Images, demand, li
 from zeuxis.training.players import optimizer_of, parameters_of
 
 PLAYED_STEPS = (0, 1, 16, LATE)
+_IMAGES = 4  # of a batch
 
 
-def batch_for(model: Model, size: int = 4, start: int = 0) -> Batch:
+def batch_for(model: Model, size: int = _IMAGES, start: int = 0) -> Batch:
     return Images(model).batch(start, size)
 
 
@@ -30,7 +31,7 @@ def losses_are_finite_scalars(case: Case) -> None:
                 players.add(player)
             demand(bool(terms), f"the turn of {player!r} has no terms; yield its loss, as {{'real': loss}}")
             for name, value in terms.items():
-                _check_term(f"the term {name!r} of {player!r}", value, step)
+                _check_term(f"the term {name!r} of {player!r}", value, step, images=player is None)
         demand(bool(players), f"at step {step} no player has a turn, so nothing learns")
 
 
@@ -47,13 +48,16 @@ def _turns(model: Model, clock: Clock) -> Iterator[Turn]:
         yield turn
 
 
-def _check_term(what: str, value: object, step: int) -> None:
+def _check_term(what: str, value: object, step: int, *, images: bool) -> None:
+    """A finite scalar, or where `images` is set finite values for each image of the batch."""
     if not isinstance(value, Tensor):
         raise FamilyCheckError(f"{what} is a {type(value).__name__}; expected a tensor")
-    demand(value.ndim == 0, f"{what} has the shape {tuple(value.shape)}; expected a scalar: take its mean() or sum()")
+    expected = "a scalar or a value for each image" if images else "a scalar: take its mean() or sum()"
+    whole = value.ndim == 0 or (images and len(value) == _IMAGES)
+    demand(whole, f"{what} has the shape {tuple(value.shape)}; expected {expected}")
+    odd = value[~torch.isfinite(value)].flatten()
     demand(
-        bool(torch.isfinite(value)),
-        f"{what} is {value.item()} at step {step}, before any update; expected a finite number",
+        not len(odd), f"{what} is {odd[:1].sum().item()} at step {step}, before any update; expected a finite number"
     )
 
 

@@ -70,7 +70,7 @@ def _half(case: Case, step: int, *, beside: bool) -> dict[str, float]:
         turn = next(second, None)
         if turn is None:
             return found
-        found |= {f"{number} {turn[0]}/{name}": value.item() for name, value in turn[1].items()}
+        found |= {f"{number} {turn[0]}/{name}": value.float().mean().item() for name, value in turn[1].items()}
     raise FamilyCheckError("losses goes on after 1000 turns; let it end")
 
 

@@ -11,7 +11,7 @@ import torch
 
 from zeuxis import storage
 from zeuxis.errors import UsageError
-from zeuxis.io.parsing import quote
+from zeuxis.escaping import quote
 from zeuxis.metrics import extractors, vgg
 from zeuxis.model import Model, UsesFeatures, options_of
 from zeuxis.options import check_declaration

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +14,13 @@ import torch
 
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
-from zeuxis.io.parsing import quote
+from zeuxis.escaping import quote
 from zeuxis.nets import kernels
 from zeuxis.options import ResizeMode
 from zeuxis.training.settings import TrainSettings
 from zeuxis.version import __version__
 
+_MOST_RECORDED = 1000  # names of classes: config.yaml is for a person to read, and config.json of the model has all
 _OF_THE_BITS = ("seed", "batch_size", "micro_batches", "ema_half_life", "precision", "hflip")
 
 
@@ -47,6 +48,7 @@ class Recipe:
     images: int = 0
     versions: dict[str, str] = field(default_factory=versions)
     chosen_kernels: dict[str, str] = field(default_factory=dict)  # as measured when the run began, by layer
+    classes: list[str] = field(default_factory=list)  # the names of labels that the model learns, in their order
 
     def values(self) -> dict[str, Any]:
         """As plain values, in the order of the file."""
@@ -81,10 +83,17 @@ def read(values: Mapping[str, Any]) -> Recipe:
     if not all(isinstance(text, str) for text in chosen.values()):
         raise UsageError("config.yaml has chosen_kernels that are not text; restore it from a copy")
     kernels.check(chosen)
-    images = _take(values, "images", int)
+    images, classes = _take(values, "images", int), values.get("classes", [])
+    if not isinstance(classes, list) or not all(type(name) is str for name in classes):
+        raise UsageError(f"config.yaml has classes: {quote(classes)}, expected a list of names; restore it from a copy")
     asked = TrainSettings(**settings)
     spec = selected_by(asked, DataSpec.stored(data), suits="crop")
-    return Recipe(family, spec, options, asked, fingerprint, images, made_with, chosen)
+    return Recipe(family, spec, options, asked, fingerprint, images, made_with, chosen, classes)
+
+
+def recorded(names: Sequence[str]) -> list[str]:
+    """The names of classes as config.yaml has them: none where they are very many."""
+    return [*names] if len(names) <= _MOST_RECORDED else []
 
 
 def selected_by(settings: TrainSettings, data: DataSpec, *, suits: ResizeMode) -> DataSpec:

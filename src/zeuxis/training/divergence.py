@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -32,6 +33,16 @@ class FiniteCheck:
             for name, value in report.items():
                 if not math.isfinite(value.item()):
                     raise _diverged(step, name, value.item())
+
+
+def check_finite(tensors: Mapping[str, Mapping[str, Tensor]], step: int) -> None:
+    """Raise `DivergedError` naming the first tensor that is not finite: reported terms first, then weights."""
+    for group in sorted(tensors, key=lambda name: name != "sums"):
+        floats = {name: value for name, value in tensors[group].items() if value.is_floating_point()}
+        if not floats or bool(torch.stack([value.isfinite().all() for value in floats.values()]).all()):
+            continue
+        name = next(name for name, value in floats.items() if not bool(value.isfinite().all()))
+        raise DivergedError(f"{group}: {name} is not finite at step {step}; try a lower --lr, or another --seed")
 
 
 def _diverged(step: int, name: str, value: float) -> DivergedError:

@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import torch
@@ -24,6 +25,7 @@ from zeuxis.training.players import check_parameters, optimizer_of, parameters_o
 
 Precision = Literal["fp32", "bf16"]
 Tensors = dict[str, dict[str, Tensor]]
+Values = dict[str, list[Tensor]]  # term -> its values for each image, a tensor per micro-batch
 
 
 class Source(Protocol):
@@ -45,6 +47,7 @@ class State:
     optimizers: dict[str, Optimizer]
     clock: Clock = Clock()
     sums: dict[str, Tensor] = field(default_factory=dict)  # name -> (sum, count), float64
+    values: Values = field(default_factory=dict)  # of the newest step; not saved
 
     @classmethod
     def start(cls, model: Model) -> State:
@@ -126,13 +129,14 @@ def train(
     """
     state = resume or State.start(model)
     watch = FiniteCheck(eager=model.device.type == "cpu")
+    play = partial(train_step, model, state.optimizers, micro_batches=micro_batches, precision=precision)
     while state.clock.step < steps:
-        clock = state.clock
+        clock, values = state.clock, Values()
         batch = data.batch(clock.images, batch_size)
         _seed(hash_seed(seed, clock.step), model.device)
         with Using(kernels) if kernels else contextlib.nullcontext():
-            report = train_step(model, state.optimizers, batch, clock, micro_batches=micro_batches, precision=precision)
-        state.clock = Clock(clock.step + 1, clock.images + batch_size)
+            report = play(batch, clock, values=values)
+        state.clock, state.values = Clock(clock.step + 1, clock.images + batch_size), values
         update_average(state.average, model, average_weight(state.clock, batch_size, ema_half_life))
         watch.see(clock.step, report)
         state.add(report)
@@ -148,10 +152,12 @@ def train_step(
     *,
     micro_batches: int = 1,
     precision: Precision = "fp32",
+    values: Values | None = None,
 ) -> dict[str, Tensor]:
     """Take one training step; the detached terms of each turn as `player/term`, their sum as `player/loss`.
 
     With `micro_batches` > 1 the turns of all parts run in lockstep: every optimizer step uses the mean gradient.
+    Of a term that is reported for each image the report has the mean; `values` receives the term itself.
     """
     games = [model.losses(part, clock) for part in split(batch, micro_batches)]
     report: dict[str, Tensor] = {}
@@ -162,7 +168,7 @@ def train_step(
                 turn = next(game, None)
             if turn is None:
                 return report
-            player, terms = turn
+            player, terms = turn[0], turn[1] if turn[0] is not None else _means(turn[1], values)
             _note(report, player, terms, len(games))
             if player is not None:
                 _note(
@@ -232,6 +238,14 @@ def _seed(seed: int, device: torch.device) -> None:
         torch.default_generator.manual_seed(seed)
     else:
         torch.manual_seed(seed)
+
+
+def _means(terms: Mapping[str, Tensor], values: Values | None) -> Mapping[str, Tensor]:
+    """Reported terms as scalars; those with a value for each image are collected, and nothing is computed from them here."""
+    for name, value in terms.items():
+        if value.ndim and values is not None:
+            values.setdefault(name, []).append(value.detach())
+    return {name: value.detach().float().mean() if value.ndim else value for name, value in terms.items()}
 
 
 def _note(report: dict[str, Tensor], player: str | None, terms: Mapping[str, Tensor], micro_batches: int) -> None:

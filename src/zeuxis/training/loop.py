@@ -16,9 +16,10 @@ from zeuxis.judging.periodic import PeriodicEvaluation, describe_scores
 from zeuxis.runtime.progress import Display, Tick
 from zeuxis.runtime.signals import PATIENCE, Interrupt, Stop, Stopped
 from zeuxis.storage import Run
-from zeuxis.training import contact_sheets, diagnostics, engine
+from zeuxis.training import contact_sheets, diagnostics, engine, histograms
 from zeuxis.training.budget import Budget
 from zeuxis.training.config import Recipe
+from zeuxis.training.divergence import check_finite
 from zeuxis.training.engine import Source, State
 from zeuxis.training.loggers import Events
 from zeuxis.training.model_card import card
@@ -54,6 +55,7 @@ class Training:
     settled: bool  # whether the row and the sheet that are due at the clock's step are there
     rows: list[dict[str, Any]]  # of metrics, the newest
     saved: int  # the step of the newest checkpoint, or -1
+    owed: dict[str, Any] = field(default_factory=dict)  # histograms of a row that was due when the run was saved
     warned: dict[str, int] = field(default_factory=dict, init=False)  # warnings given -> their step
 
     @property
@@ -142,6 +144,9 @@ class Training:
             # Sorted: sums come back from a checkpoint in another order than they were first reported in.
             means = dict(sorted(self.state.take_means().items())) if self._row_due() else {}
             row = {"step": self.step, "images": self.state.clock.images, **means, **seen}
+            if means and (found := histograms.of(self.state.values) or self.owed):
+                self.run.append_histograms({"step": self.step, "images": self.state.clock.images, **found})
+            self.owed = {}
             self.run.append_metrics(row)
             self.events.row(self.step, {**means, **seen})
             self.rows = [*self.rows[-99:], row]
@@ -194,7 +199,8 @@ class Training:
         with self.stop.later():
             tensors = self.state.tensors()
             check_finite(tensors, self.step)
-            own = {"settled": self.settled, "run": self.recipe.identity()}
+            own = {"settled": self.settled, "run": self.recipe.identity(), "kernels": self.recipe.chosen_kernels}
+            own |= {} if self.settled else {"histograms": histograms.of(self.state.values) or self.owed}
             scalars = self.state.scalars() | self.budget.saved() | own
             self.run.save_checkpoint(self.step, tensors, scalars)
             self.saved = self.step
@@ -287,13 +293,3 @@ def peek(state: State) -> dict[str, float]:
         player = name.rpartition("/")[0]
         turns[player] = max(turns.get(player, 0.0), count)
     return {name: total / turns[name.rpartition("/")[0]] for name, (total, _) in pairs.items()}
-
-
-def check_finite(tensors: engine.Tensors, step: int) -> None:
-    """Raise `DivergedError` naming the first tensor that is not finite: reported terms first, then weights."""
-    for group in sorted(tensors, key=lambda name: name != "sums"):
-        floats = {name: value for name, value in tensors[group].items() if value.is_floating_point()}
-        if not floats or bool(torch.stack([value.isfinite().all() for value in floats.values()]).all()):
-            continue
-        name = next(name for name, value in floats.items() if not bool(value.isfinite().all()))
-        raise DivergedError(f"{group}: {name} is not finite at step {step}; try a lower --lr, or another --seed")

@@ -11,12 +11,20 @@ from zeuxis.training.config import Recipe
 
 _SAMPLE = "images = model.sample(64, seed=0)  # n c h w, in [-1, 1]"
 _TRANSLATE = "images = zeuxis.translate(model, sources)  # n c h w, in [-1, 1], of any height and width"
+_MOST_NAMED = 100
 _TELLING = ("batch_size", "seed", "precision", "micro_batches", "resize_mode", "max_images", "hflip", "init_from")
 
 
 def _first_line(model: Model) -> str:
     """The summary in the docstring of the family's module."""
     return (sys.modules[type(model).__module__].__doc__ or "").strip().partition("\n")[0]
+
+
+def _classes(model: Model) -> str:
+    """The numbers and names of the classes, those of the first ones where they are many."""
+    named = [f"{number} {markdown(name)}" for number, name in enumerate(model.class_names[:_MOST_NAMED])]
+    more = ", ..." if len(model.class_names) > _MOST_NAMED else ""
+    return f"\n\nClasses: {', '.join(named)}{more}." if named else ""
 
 
 def card(recipe: Recipe, clock: Clock, model: Model) -> str:
@@ -32,7 +40,7 @@ def card(recipe: Recipe, clock: Clock, model: Model) -> str:
 {about}
 
 Trained by Zeuxis for {clock.step:,} steps ({clock.images:,} images seen) on {recipe.images:,} images of
-`{code}` (fingerprint `{markdown_code(recipe.fingerprint)}`). The weights are the EMA.
+`{code}` (fingerprint `{markdown_code(recipe.fingerprint)}`). The weights are the EMA.{_classes(model)}
 
 ```python
 import zeuxis

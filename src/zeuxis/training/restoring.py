@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from zeuxis import renamed
-from zeuxis.io.parsing import TORCH_NAMES, Layout, quote
+from zeuxis.escaping import quote
+from zeuxis.io.parsing import TORCH_NAMES, Layout
 from zeuxis.model import Model
 from zeuxis.training.players import parameters_of
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from zeuxis import renamed
 from zeuxis.errors import UsageError
-from zeuxis.io.parsing import Layout, quote
+from zeuxis.escaping import quote
+from zeuxis.io.parsing import Layout
 from zeuxis.loading import build_unfilled
 from zeuxis.model import Model
 from zeuxis.runtime.progress import Display
 from zeuxis.storage import Checkpoint, Run
+from zeuxis.training import histograms
 from zeuxis.training.budget import Budget
 from zeuxis.training.build import check_options, prepare_model
 from zeuxis.training.config import Recipe
@@ -22,11 +24,12 @@ from zeuxis.training.engine import State
 
 @dataclass(frozen=True)
 class Resumed:
-    """The state of a run and the checkpoint that it is of, None before the first; `settled` as in `Training`."""
+    """The state of a run and the checkpoint that it is of, None before the first; `settled` and `owed` as in `Training`."""
 
     state: State
     checkpoint: Checkpoint | None = None
     settled: bool = True
+    owed: dict[str, Any] = field(default_factory=dict)
 
 
 def take_up(run: Run, recipe: Recipe, family: type[Model], display: Display) -> Resumed:
@@ -52,9 +55,10 @@ def take_up(run: Run, recipe: Recipe, family: type[Model], display: Display) -> 
         state.restore(checkpoint.tensors, checkpoint.state)
         Budget(recipe.settings).resumed(checkpoint.state)
         settled = _checked(checkpoint, batch_size)
+        owed = histograms.checked_rows(checkpoint.state.get("histograms", {}))
     except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
         raise UsageError(f"{checkpoint.path}: {_misfit(error)}") from None
-    return Resumed(state, checkpoint, settled)
+    return Resumed(state, checkpoint, settled, owed)
 
 
 def check_identity(checkpoint: Checkpoint | None, recipe: Recipe) -> None:

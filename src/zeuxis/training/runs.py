@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from zeuxis.data.batches import PackSource, PairSource, open_data, open_pairs_of
 from zeuxis.data.pairs import Pairs
 from zeuxis.data.places import missing, paths_of
 from zeuxis.errors import DataError, UsageError
+from zeuxis.escaping import quote
 from zeuxis.io.paths import check_apart
 from zeuxis.judging.periodic import PeriodicEvaluation
 from zeuxis.judging.reference import choose_reference
@@ -21,6 +22,7 @@ from zeuxis.loading import trusted
 from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
 from zeuxis.runtime import signals
+from zeuxis.runtime.callbacks import MessageCallback
 from zeuxis.runtime.device import choose_device, choose_precision, memory_kept
 from zeuxis.runtime.progress import Display, noting, open_display
 from zeuxis.runtime.signals import Interrupt, Stop, Stopped
@@ -29,7 +31,7 @@ from zeuxis.training import contact_sheets, engine
 from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
 from zeuxis.training.budget import Budget
 from zeuxis.training.build import prepare_model, values_in_force
-from zeuxis.training.config import Recipe, read, selected_by, versions
+from zeuxis.training.config import Recipe, read, recorded, selected_by, versions
 from zeuxis.training.dry_run import Plan, plan_run
 from zeuxis.training.engine import State
 from zeuxis.training.loggers import Events
@@ -37,7 +39,9 @@ from zeuxis.training.loop import Training
 from zeuxis.training.resuming import Resumed, check_identity, take_up
 from zeuxis.training.settings import TrainSettings
 
-__all__ = ["Plan", "Stopped", "choose_device", "choose_precision", "plan_run", "resume_run", "start"]
+Began = Callable[[Path, MessageCallback], None]
+
+__all__ = ["Began", "Plan", "Stopped", "choose_device", "choose_precision", "plan_run", "resume_run", "start"]
 
 
 def start(
@@ -47,9 +51,11 @@ def start(
     *,
     data: DataSpec,
     display: Display | None = None,
+    began: Began | None = None,
 ) -> Path:
     """Train a model of the family on the data in a new run folder; that folder, once the run is done.
 
+    `began` is told the folder before the first step, and how to say something to the user.
     Raises `UsageError`, `DataError`, `DivergedError`, `DiskFullError`, or `Stopped` after a signal; the newest
     checkpoint then remains.
     """
@@ -62,19 +68,24 @@ def start(
         check_micro_batches(settings.batch_size or family.batch_size, settings.micro_batches)
         settings, model = prepare_model(settings, family, options, shown, weights_of=settings.init_from)
         pack = _open(data, model, shown)
-        chosen = _kernels(settings, model, pack)
-        about = family.family(), data.absolute()  # a resume may begin in another folder
-        recipe = Recipe(*about, model.options, settings, pack.fingerprint, len(pack), chosen_kernels=chosen)
+        model.class_names = _class_names(model, pack)
+        recipe = _recipe(data, settings, model, pack)
         source = _batches(recipe, model, pack)
         scorer = _periodic_evaluation(recipe, model, shown)
+        name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
         with stop.later():
-            run = Run.create(
-                settings.out, settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}", recipe.values()
-            )
+            run = Run.create(settings.out, name, recipe.values())
         with run.lock():
-            _announce(run, pack, shown)
+            _announce(run, pack, shown, began)
             _train(run, recipe, Resumed(State.start(model)), source, scorer, stop=stop, display=shown)
     return run.path
+
+
+def _recipe(data: DataSpec, settings: TrainSettings, model: Model, pack: Pack | Pairs) -> Recipe:
+    """The recipe of a new run; its data as a path that holds wherever a resume begins."""
+    recipe = Recipe(model.family(), data.absolute(), model.options, settings, pack.fingerprint, len(pack))
+    kernels, names = _kernels(settings, model, pack), recorded(model.class_names)
+    return dataclasses.replace(recipe, chosen_kernels=kernels, classes=names)
 
 
 def resume_run(
@@ -99,7 +110,9 @@ def resume_run(
         recipe = recipe.going_on(steps, minutes, cpu_minutes, done=resumed.state.clock.step)
         _check_steps(resumed.checkpoint, recipe.settings)
         model = resumed.state.model
-        source = _batches(recipe, model, _reopened(found, recipe, model, shown))
+        pack = _reopened(found, recipe, model, shown)
+        model.class_names = resumed.state.average.class_names = _class_names(model, pack)
+        source = _batches(recipe, model, pack)
         check_identity(resumed.checkpoint, recipe)
         scorer = _periodic_evaluation(recipe, model, shown)
         with found.lock():  # nothing is written before
@@ -125,9 +138,18 @@ def _open(data: DataSpec, model: Model, display: Display) -> Pack | Pairs:
     return open_data(data, model, progress=lambda done, total: display.work("reading images", done, total))
 
 
-def _announce(run: Run, data: Pack | Pairs, display: Display) -> None:
-    """Name the run, and say what of its data is passed over."""
+def _class_names(model: Model, data: Pack | Pairs) -> tuple[str, ...]:
+    """The names of the labels that a model learns, in their order; none where it learns none."""
+    if "label" not in model.needs or not isinstance(data, Pack):
+        return ()
+    return tuple(attribute.name for attribute in data.attributes) or tuple(data.classes)
+
+
+def _announce(run: Run, data: Pack | Pairs, display: Display, began: Began | None) -> None:
+    """Name the run, also to whom it may concern, and say what of its data is passed over."""
     display.note(f"run {run.path}")
+    if began:
+        began(run.path, display.note)
     packs = [data] if isinstance(data, Pack) else [data.source, data.image]
     for line in dict.fromkeys(line for pack in packs for line in pack.passed_over):
         display.note(line)
@@ -155,10 +177,18 @@ def _reopened(run: Run, recipe: Recipe, model: Model, display: Display) -> Pack 
     if pack.fingerprint != recipe.fingerprint:
         raise DataError(
             f"{recipe.data} has changed since the run began ({len(pack):,} images, {recipe.images:,} then), or the order "
-            "of its classes has: "
+            f"of its classes has{_moved(recipe.classes, _class_names(model, pack))}: "
             "resuming would not be exact; restore the data, or start a new run with --init-from this one"
         )
     return pack
+
+
+def _moved(before: list[str], now: tuple[str, ...]) -> str:
+    """The first class that has another number than it had, in words."""
+    for number, (name, other) in enumerate(zip(before, now)):
+        if name != other:
+            return f" (number {number} was {quote(name)}, and is {quote(other)})"
+    return ""
 
 
 def _check_steps(checkpoint: Checkpoint | None, settings: TrainSettings) -> None:
@@ -197,7 +227,8 @@ def _train(
     folder = run.path / "tensorboard" if recipe.settings.tensorboard else None
     rows, saved = run.metrics()[-100:], step if checkpoint else -1
     with memory_kept(), contextlib.closing(Events(folder, step=step)) as events:
-        Training(run, recipe, source, state, stop, display, events, reals, budget, scorer, settled, rows, saved).go()
+        parts = run, recipe, source, state, stop, display, events, reals, budget, scorer
+        Training(*parts, settled, rows, saved, resumed.owed).go()
 
 
 def _batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | PairSource:
@@ -247,6 +278,9 @@ def _greet(run: Run, recipe: Recipe, checkpoint: Checkpoint | None, display: Dis
         run.log(f"faster convolution kernels chosen for {len(recipe.chosen_kernels)} layers")
     for reason in checkpoint.skipped if checkpoint else ():
         display.note(f"warning: a newer checkpoint was skipped: {reason}")
+    # Not refused: on another computer the table may have to go.
+    if checkpoint and checkpoint.state.get("kernels", recipe.chosen_kernels) != recipe.chosen_kernels:
+        display.note("warning: chosen_kernels of config.yaml are not those of the checkpoint: resuming may be inexact")
     now = versions()
     changed = [
         f"{name} {recipe.versions.get(name)} -> {now[name]}" for name in now if recipe.versions.get(name) != now[name]

@@ -5,49 +5,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import psutil
 import torch
-from torch import Tensor, nn
 
-from zeuxis import loading, onnx
+from zeuxis import loading
+from zeuxis.capabilities import latent
 from zeuxis.errors import ZeuxisError
-from zeuxis.explore.spaces import Space
-from zeuxis.model import Latent, Model
-from zeuxis.web.served import page_space
+from zeuxis.io import files
+from zeuxis.web.networks import steps_of
 
 _NICE = 10  # on Unix: the page that is open goes first
-
-
-class InPageSpace(nn.Module):
-    """A model whose latents are those of the page: w of a style-based model."""
-
-    def __init__(self, model: Model, space: Space) -> None:
-        super().__init__()
-        self.model, self.space = model, space
-        self.size, self.channels, self.options = model.size, model.channels, model.options
-
-    def family(self) -> str:
-        """The family of the model."""
-        return self.model.family()
-
-    def prior(self, seeds: Sequence[int]) -> Tensor:
-        """The latents of seeds."""
-        return self.space.prior(seeds)
-
-    def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """Images for latents."""
-        return self.space.decode(z)
 
 
 def write_decoder(folder: Path, out: Path, family: str | None) -> None:
     """Write the decoder of the model in a folder, from the page's space."""
     torch.set_num_threads(1)
-    model = loading.load_model(folder, family=family)
-    space = page_space(model)
-    if space is not None:
-        onnx.export_onnx(cast(Latent, InPageSpace(model, space)), out)
+    model = latent(loading.load_model(folder, family=family)).cpu().eval()
+    decoder = steps_of(model, model.prior([0, 1]))["decoder"].graph(model)
+    files.write_file(out, decoder.SerializeToString(deterministic=True))
 
 
 def export_main(words: Sequence[str]) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from zeuxis import api
 from zeuxis.errors import UsageError
+from zeuxis.mechanisms import Denoising
 from zeuxis.model import StyleBased
 from zeuxis.web.clients import Client
+from zeuxis.web.denoising import decode_by_steps
 from zeuxis.web.requests import MOST_LATENTS, Reply, Request, Steps
 from zeuxis.web.served import Served
 
@@ -18,6 +20,9 @@ def answer_decode(served: Served, client: Client, request: Request) -> Steps:
     if request.word("space", ("z", "w", "page"), default="page") == "z" and isinstance(model, StyleBased):
         z = request.latents(tuple(model.prior([0]).shape[1:]))
         yield Reply({"engine": engine.name}, engine.decode(model.mapping(z.to(model.device))))
+        return
+    if isinstance(model, Denoising):
+        yield from decode_by_steps(model, request.latents(served.shape))
         return
     yield Reply({"engine": engine.name}, engine.decode(request.latents(served.shape)))
 

@@ -19,6 +19,7 @@ from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.escaping import printable
 from zeuxis.explore.spaces import Space, StyleSpace
 from zeuxis.io import files
+from zeuxis.mechanisms import Denoising, GibbsSampling, HasPosterior
 from zeuxis.model import Encoder, Latent, Model, StyleBased, SuperResolution, Translator
 from zeuxis.storage import Run
 from zeuxis.web.engines import Engine, TorchEngine
@@ -30,6 +31,9 @@ CAPABILITIES: dict[str, Callable[[Model, Run | None], bool]] = {
     "styles": lambda model, run: isinstance(model, StyleBased),
     "translator": lambda model, run: isinstance(model, Translator),
     "super_resolution": lambda model, run: isinstance(model, SuperResolution),
+    "diffusion": lambda model, run: isinstance(model, Denoising),
+    "vae": lambda model, run: isinstance(model, HasPosterior),
+    "rbm": lambda model, run: isinstance(model, GibbsSampling),
     "invert": lambda model, run: isinstance(model, Latent),
     "run": lambda model, run: run is not None,
 }

@@ -1,0 +1,84 @@
+"""A real Chromium, and a model behind the page's server: skipped, with the reason, where either is not there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from driving import Driver
+from page_client import serving
+from zeuxis.families import find
+from zeuxis.web.served import Served, open_served
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+ALL = os.environ.get("ZEUXIS_BROWSER") == "all"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here drives a browser; what is marked `long` waits for `make browser`."""
+    for item in items:
+        if Path(__file__).parent not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.browser)
+        if item.get_closest_marker("long") and not ALL:
+            item.add_marker(pytest.mark.skip(reason="`make browser` runs the long tests of the page"))
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[object]:
+    """The browser; of a module, since its event loop may not outlive the tests that use it."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="Playwright is not installed: pip install playwright"
+    )
+    found = os.environ.get("ZEUXIS_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found is None:
+        pytest.skip("there is no Chromium here; the page is not driven")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small untrained model: its pictures are noise, but each latent has its own."""
+    return saved_model("vae", tmp_path_factory.mktemp("models") / "faces")
+
+
+def saved_model(family: str, folder: Path) -> Path:
+    torch.manual_seed(0)
+    find(family)(size=16, channels=3, latent_dim=24).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path) -> Served:
+    return open_served(folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def link(served: Served) -> Iterator[str]:
+    with serving(served) as found:
+        yield found
+
+
+@pytest.fixture
+def visit(chromium: object, link: str) -> Iterator[Callable[..., Driver]]:
+    """Opens the page in a context of its own; at the end none of them may have seen an error or a foreign request."""
+    drivers: list[Driver] = []
+
+    def opened(path: str = "", **options: object) -> Driver:
+        driver = Driver(chromium, path if path.startswith("http") else link + path, **options)
+        drivers.append(driver)
+        return driver
+
+    yield opened
+    for driver in drivers:
+        driver.close()
+        assert driver.errors == []
+        assert driver.foreign == []

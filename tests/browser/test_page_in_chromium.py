@@ -1,0 +1,88 @@
+"""The page in a real Chromium: pictures, links, keyboard and accessibility; the short form, for every test run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zeuxis
+from driving import Driver
+from zeuxis.io.images import to_uint8
+from zeuxis.web.served import Served
+
+Visit = Callable[..., Driver]
+SEEDS = [0, 7, 88, 12345, 2**31]
+ALL = "canvas.live, .slot canvas, .nine canvas, .ten canvas, .thumb canvas"
+AXE = Path(__file__).parent.parent / "page" / "node_modules" / "axe-core" / "axe.min.js"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def test_pictures_are_those_of_sample(visit: Visit, served: Served) -> None:
+    driver, wanted = visit(), to_uint8(zeuxis.sample(served.model, seeds=SEEDS))
+    for seed, picture in zip(SEEDS, wanted):
+        driver.find(seed)
+        assert np.array_equal(driver.picture(), picture), seed
+
+
+def test_a_link_restores_the_view(visit: Visit) -> None:
+    driver = visit()
+    driver.find(14)
+    driver.page.click(".uses button:text-is('A')")
+    driver.page.click("button:text-is('Keep')")
+    driver.page.click("button:text-is('5 rows')")
+    driver.page.click(".uses button:text-is('End')")
+    driver.settle()
+    before, again = driver.pictures(ALL), visit(driver.link())
+    after = again.pictures(ALL)
+    assert len(after) == len(before) == 1 + 3 + 9 + 50 + 7
+    assert all(np.array_equal(a, b) for a, b in zip(after, before))
+    assert again.caption() == driver.caption() == "Seed 14"
+
+
+def test_the_keyboard_does_everything(visit: Visit) -> None:
+    driver = visit()
+    press = driver.page.keyboard.press
+    driver.tab_to("Wall of pictures")
+    for key in ["Shift+ArrowRight"] * 3 + ["Shift+ArrowDown"] * 3:  # of three pictures from one seed to the next
+        press(key)
+    driver.settle()
+    assert driver.caption() == "Seed 1"
+    press("Enter")
+    assert driver.page.locator(".thumb").count() == 7
+    before = driver.pictures(".slot canvas")[1]
+    driver.tab_to("seed 1, kept")
+    press("b")
+    driver.settle()
+    assert not np.array_equal(driver.pictures(".slot canvas")[1], before)
+    press("Delete")
+    assert driver.page.locator(".thumb").count() == 6 and driver.focused().startswith("seed 0, kept")
+    driver.tab_to("The result")
+    press("Enter")
+    driver.settle()
+    assert driver.caption().startswith("A − B + C")
+    driver.page.focus("canvas.wall")
+    press("Home")
+    press("+")
+    driver.settle()
+    assert driver.page.evaluate("zeuxis.walls[0].per") == 6
+    press("ArrowRight")
+    assert driver.page.evaluate("zeuxis.walls[0].centre.x") == 0.25 / 6
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 1024, 390])
+def test_axe_finds_nothing(visit: Visit, width: int, theme: str) -> None:
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed; `npm ci --prefix tests/page` installs it")
+    driver = visit(width=width, color_scheme=theme)
+    driver.page.click("button:text-is('Around this one')")
+    driver.settle()
+    driver.page.evaluate(AXE.read_text() + ";0")
+    found = driver.page.evaluate(f"axe.run(document, {{runOnly: {json.dumps(RULES)}}})")
+    assert found["passes"]
+    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]] == []
+    assert driver.page.evaluate("document.documentElement.scrollWidth") == width
