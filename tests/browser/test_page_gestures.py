@@ -225,6 +225,27 @@ def test_another_models_link_says_so(visit: Visit, folder: Path, tmp_path: Path)
     assert cut.caption() == "Seed 0" and cut.page.is_hidden("#trouble")
 
 
+def test_tabs_are_steps_of_the_history(visit: Visit) -> None:
+    driver = visit()
+    page, selected = driver.page, "document.querySelector('[aria-selected=true]').textContent"
+    page.focus("[role=tab][aria-selected=true]")
+    page.keyboard.press("ArrowRight")
+    other = page.evaluate(selected)
+    assert other != "Explore" and driver.focused() == other
+    page.go_back()
+    driver.until(f"{selected} === 'Explore'")
+    page.go_forward()
+    driver.until(f"{selected} !== 'Explore'")
+    again = visit(driver.link())  # there nobody has looked at Explore yet
+    assert again.page.evaluate(selected) == other
+    again.page.evaluate("zeuxis.use('B', { at: [2, 1] })")
+    assert again.page.evaluate(selected) == other
+    again.page.evaluate("zeuxis.take({ at: [2, 1] })")
+    again.settle()
+    assert again.page.evaluate(selected) == "Explore" and again.caption() == "Seed 10"
+    assert np.array_equal(again.pictures(".slot canvas")[1], again.pictures("canvas.live")[0])
+
+
 def test_themes(visit: Visit) -> None:
     driver = visit(color_scheme="dark")
     dark = driver.page.evaluate("getComputedStyle(document.body).color")
