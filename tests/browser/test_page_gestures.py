@@ -57,6 +57,41 @@ def test_a_neighbour_is_taken_on(visit: Visit) -> None:
     assert driver.caption() == "Seed 0"
 
 
+def test_around_a_picture_two_axes_are_chosen(visit: Visit) -> None:
+    driver = visit()
+    driver.find(7)
+    centre = driver.picture()
+    driver.page.click("button:text-is('Around this one')")
+    across, down = (driver.page.get_by_label(f"Axis {word}") for word in ("across", "down"))
+    across.select_option("components:component 3")
+    down.select_option("components:component 1")
+    driver.settle()
+    assert driver.page.locator(".edge").all_inner_texts() == [
+        f"{word} component {k}" for k in (3, 1) for word in ("less", "more")
+    ]
+    assert np.array_equal(driver.picture(), centre)
+    driver.page.press("canvas.wall", "Shift+ArrowRight")
+    driver.settle()
+    assert driver.page.evaluate("zeuxis.hand.edits") == {"components:component 3": 0.25}
+    moved = driver.picture()
+    assert not np.array_equal(moved, centre)
+    assert np.array_equal(visit(driver.link()).picture(), moved)
+
+
+def test_sliders_edit_the_picture_in_hand(visit: Visit) -> None:
+    driver = visit()
+    before = driver.picture()
+    driver.page.get_by_label("component 2", exact=True).fill("1.5")
+    driver.settle()
+    edited = driver.picture()
+    assert not np.array_equal(edited, before) and driver.caption() == "Seed 0, edited"
+    again = visit(driver.link())
+    assert np.array_equal(again.picture(), edited)
+    driver.page.click("button:text-is('Reset')")
+    driver.settle()
+    assert np.array_equal(driver.picture(), before)
+
+
 def test_pictures_are_kept_and_removed_by_one_button(visit: Visit) -> None:
     driver = visit()
     thumbs = driver.page.locator(".thumb")
