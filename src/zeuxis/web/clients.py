@@ -10,13 +10,15 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+from websockets.frames import CloseCode
+
 MOST_KEPT = 4  # photographs of one client
 _MOST_UNSENT = 4 << 20  # bytes of answers; a slow reader's next step waits
 _MOST_JOBS = 32  # under way for one client
 _MOST_BYTES = 4 << 20  # of their requests, before one more is read
-MALFORMED = 1007  # close codes of the WebSocket protocol
-POLICY = 1008
-LATER = 1013
+MALFORMED = int(CloseCode.INVALID_DATA)  # 1007
+POLICY = int(CloseCode.POLICY_VIOLATION)  # 1008
+LATER = int(CloseCode.TRY_AGAIN_LATER)  # 1013
 
 Kept = TypeVar("Kept")
 
