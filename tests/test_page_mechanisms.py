@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 import toys
+from page_client import floats, opened, serving
 from zeuxis import api
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
@@ -145,6 +146,21 @@ def test_a_preview_takes_few_steps_and_lets_others_between(diffusion: Served) ->
     whole = steps(diffusion, "decode", z.numpy().tobytes())
     assert whole[0].more and whole[0].pictures is None, "so that a newer request ends it between two steps"
     assert whole[1:-1] == [None] * 5 and np.array_equal(pixels(whole[-1]), to_uint8(model.decode(z)))
+
+
+def test_a_newer_request_ends_a_full_sampling_between_two_steps(diffusion: Served) -> None:
+    """Of so many steps it would not end in this test's time."""
+    model, z = diffusion.model, floats(diffusion.model.prior([1]).numpy())  # type: ignore[operator]
+    model.adjust({"num_inference_steps": 10_000})
+    try:
+        with serving(diffusion) as link, opened(link) as page:
+            long = page.send("decode", z)
+            assert page.receive()[0] == long, "it has begun"
+            rough = page.send("decode.preview", z)
+            ends = dict(page.receive() for _ in range(2))
+    finally:
+        model.adjust({"num_inference_steps": 4})
+    assert ends[long].fields["cancelled"] and ends[rough].pictures.shape == (1, 8, 8, 1)
 
 
 def test_the_noise_of_a_picture_gives_it_again(diffusion: Served) -> None:

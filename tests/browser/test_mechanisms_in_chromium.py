@@ -148,6 +148,18 @@ def test_the_bars_of_a_posterior_move_its_picture(look: Visit, runs: dict[str, t
     assert np.array_equal(driver.pictures(".duo canvas")[1], decoded)
 
 
+def test_a_model_alone_has_a_posterior_and_no_map(visit: Visit, served: Served) -> None:
+    """A saved model does not say what it learned from."""
+    driver = visit()
+    driver.page.click("#tab-latent-space")
+    driver.until("document.querySelector('.posterior h3').textContent === 'seed 0'")
+    driver.until("document.querySelector('.acts .hint').textContent.includes('latents are used')")
+    assert not driver.page.locator(".map").count()
+    assert np.array_equal(
+        driver.pictures(".duo canvas")[0][..., :3], to_uint8(zeuxis.sample(served.model, seeds=[0]))[0]
+    )
+
+
 def test_a_click_on_the_map_looks_at_that_training_picture(
     look: Visit, visit: Visit, runs: dict[str, tuple[Served, str]]
 ) -> None:

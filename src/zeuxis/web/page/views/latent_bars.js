@@ -18,10 +18,11 @@ export class Bars {
     this.sorted = /** @type {number[]} */ ([]); // latents, the most used first
     this.used = Infinity; // how many of them are used
     this.list = make("div", { className: "bars" });
-    this.rest = make("div", { className: "bars unused", hidden: true });
+    this.rest = make("div", { className: "bars" });
+    this.idle = make("div", { className: "idle", hidden: true }, make("p", { className: "hint", textContent: "Not used: the posterior stays at the prior." }), this.rest);
     this.more = make("button", { className: "quiet", hidden: true, onclick: () => this.open() });
     this.all = false;
-    this.root = make("div", {}, this.list, this.more, this.rest);
+    this.root = make("div", {}, this.list, this.idle, this.more);
   }
 
   get count() {
@@ -111,7 +112,7 @@ export class Bars {
     const beside = this.all ? unused.slice(0, MOST - shown.length) : [];
     this.list.replaceChildren(...shown.map((latent) => this.row(latent)));
     this.rest.replaceChildren(...beside.map((latent) => this.row(latent)));
-    this.rest.hidden = !beside.length;
+    this.idle.hidden = !beside.length;
     const hidden = used.length - Math.min(FIRST, used.length);
     this.more.hidden = !hidden && !unused.length;
     const words = [hidden && `${hidden} more`, unused.length && `${unused.length} that are not used`].filter(Boolean);

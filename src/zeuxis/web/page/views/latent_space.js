@@ -66,7 +66,10 @@ class LatentSpaceView {
     this.files(posterior);
     draggable(this.given.canvas, () => this.recipe);
     draggable(this.decoded.canvas, () => this.found());
-    root.append(posterior, this.map.root);
+    root.append(posterior);
+    const known = this.page.info.capabilities.includes("run"); // else nobody knows the training pictures
+    root.classList.toggle("alone", !known);
+    if (known) root.append(this.map.root);
   }
 
   /** @param {HTMLElement} place where files can be dropped */
@@ -111,7 +114,7 @@ class LatentSpaceView {
       this.seen = hand;
       this.set(hand);
     } else if (!this.recipe && this.index === null) this.set(ofSeed(0));
-    this.map.show();
+    if (this.map.root.isConnected) this.map.show();
   }
 
   /** @param {Recipe} recipe */
