@@ -56,6 +56,8 @@ COMMANDS = [
     ["evaluate", "1", "--images", "20"],
     ["compare", "1", "1"],
     ["export", "1"],
+    ["explore", "1", "--no-browser", "--port", "0", "--device", "cpu"],
+    ["explore", "stranger", "--no-browser", "--port", "0"],
     ["version"],
     ["new-family", "own_family.py"],
 ]
@@ -63,6 +65,11 @@ RUN_ALL = """
 import json, sys
 from zeuxis import cli
 import zeuxis.training.runs
+from zeuxis.web import server
+def served_for_a_moment(served, listening, host, told, **how):
+    with server.running(served, listening, host) as (link, _):
+        told(link)
+server.serve_page = served_for_a_moment
 for words in json.loads(sys.argv[1]):
     code = cli.run(words)
     sys.stderr.write(f"-> {code} {' '.join(words)}\\n")
@@ -114,7 +121,14 @@ def test_no_command_imports_from_the_folder_it_runs_in(download: Path) -> None:
     assert ran(download) == [], done.stderr
     codes = re.findall(r"^-> (\d+) (.*)$", done.stderr, re.MULTILINE)
     assert len(codes) == len(COMMANDS), done.stderr
-    assert {words.split()[0] for code, words in codes if code == "0"} >= {"train", "resume", "sample", "data", "export"}
+    assert {words.split()[0] for code, words in codes if code == "0"} >= {
+        "train",
+        "resume",
+        "sample",
+        "data",
+        "export",
+        "explore",
+    }
     assert "unexpected" not in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 

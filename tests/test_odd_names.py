@@ -24,6 +24,7 @@ from zeuxis.judging.comparison import ComparedRun, Comparison
 from zeuxis.judging.report import read_evaluation
 from zeuxis.runtime.progress import Bar, Lines, Tick
 from zeuxis.storage import Run
+from zeuxis.web import server
 
 # A title of the window, a cleared screen, C1 codes, overrides of direction, a line of its own, a bell, a deletion.
 ODD = "=1\x1b]0;owned\x07\x1b[2J\x9b31m\u202eexe\u2066\u200f\r\nzeuxis: INJECTED\x08\x7f<b>|`x`"
@@ -178,14 +179,23 @@ def all_commands(run: str, odd: Path) -> list[list[str]]:
         ["compare", run, run],
         ["compare", run, f"{run}/../missing"],
         ["export", run, "--out", f"{ODD}.onnx"],
+        ["explore", run, "--no-browser", "--port", "0", "--device", "cpu"],
+        ["explore", f"missing {ODD}"],
         ["version"],
         ["new-family", f"{ODD}.py"],
         [ODD],
     ]
 
 
+def for_a_moment(served: Any, listening: Any, host: str, told: Any, *, engine: str) -> None:
+    """Serve as `zeuxis explore` does, and end as soon as the link is told."""
+    with server.running(served, listening, host) as (link, _):
+        told(link)
+
+
 def test_no_command_prints_what_a_terminal_obeys(odd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(odd)
+    monkeypatch.setattr(server, "serve_page", for_a_moment)
     monkeypatch.syspath_prepend(odd / f"labelled {ODD}")
     (odd / "options.yaml").write_text(json.dumps({"family": ODD, "data": ODD}))
     (odd / "names.yaml").write_text(json.dumps({"family": "vae", ODD: 1, "data": ODD}))

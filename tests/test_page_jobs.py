@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -292,3 +293,15 @@ def test_a_served_model_has_a_name(tmp_path: Path) -> None:
     find("rbm")(size=8, channels=1, latent_dim=4, chains=4).save(tmp_path / "odd \x1b name")
     served: Served = open_served(tmp_path / "odd \x1b name", device="cpu")
     assert served.name == "odd \\x1b name" and served.run is None and served.data is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_card_that_is_a_link_is_not_shown(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    find("rbm")(size=8, channels=1, latent_dim=4, chains=4).save(folder)
+    (tmp_path / "secret").write_text("secret")
+    (folder / "README.md").symlink_to(tmp_path / "secret")
+    assert open_served(folder, device="cpu").info["card"] == ""
+    (folder / "README.md").unlink()
+    (folder / "README.md").write_text("# Card \u00fc", encoding="utf-8")
+    assert open_served(folder, device="cpu").info["card"] == "# Card \u00fc"

@@ -49,7 +49,8 @@ class _Exports(threading.Thread):
     def run(self) -> None:
         for number, each in enumerate(self._served):
             path = self._folder / f"{number}.onnx"
-            words = [sys.executable, "-m", "zeuxis.web.exporting", str(each.folder), str(path)]
+            # -P: a module in the current folder must not pass for a library.
+            words = [sys.executable, "-P", "-m", "zeuxis.web.exporting", str(each.folder), str(path)]
             with self._starting:
                 if self._ended:
                     return

@@ -15,7 +15,7 @@ import torch
 
 from zeuxis import api, loading
 from zeuxis.data import DataSpec
-from zeuxis.errors import UsageError
+from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.escaping import printable
 from zeuxis.explore.spaces import Space, StyleSpace
 from zeuxis.io import files
@@ -163,6 +163,7 @@ def _hash(path: Path) -> str:
 
 
 def _card(path: Path) -> str:
-    with contextlib.suppress(UsageError, OSError):
-        return files.read_bytes(path, max_bytes=1 << 20).decode("utf-8", "replace")
+    """The model's card; a link is not followed, as it may lead to what is nobody's business on the page."""
+    with contextlib.suppress(ZeuxisError, OSError):
+        return files.read_bytes(path, max_bytes=1 << 20, follow=False).decode("utf-8", "replace")
     return ""
