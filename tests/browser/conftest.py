@@ -12,7 +12,9 @@ import torch
 
 from driving import Driver
 from page_client import serving
+from zeuxis.explore.directions import Direction
 from zeuxis.families import find
+from zeuxis.web import directions
 from zeuxis.web.served import Served, open_served
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -59,6 +61,19 @@ def saved_model(family: str, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def served(folder: Path) -> Served:
     return open_served(folder, device="cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _known_directions() -> Iterator[None]:
+    """Components that cost nothing: those of features take a network minutes on a busy machine."""
+
+    def components(served: Served, space: object) -> list[Direction]:
+        steps = torch.randn(3, *served.shape, generator=torch.Generator().manual_seed(1)) / 2
+        return [Direction(f"component {k + 1}", step) for k, step in enumerate(steps)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(directions.KINDS, "components", components)
+        yield
 
 
 @pytest.fixture(scope="module")

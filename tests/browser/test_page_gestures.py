@@ -57,6 +57,41 @@ def test_a_neighbour_is_taken_on(visit: Visit) -> None:
     assert driver.caption() == "Seed 0"
 
 
+def test_around_a_picture_two_axes_are_chosen(visit: Visit) -> None:
+    driver = visit()
+    driver.find(7)
+    centre = driver.picture()
+    driver.page.click("button:text-is('Around this one')")
+    across, down = (driver.page.get_by_label(f"Axis {word}") for word in ("across", "down"))
+    across.select_option("components:component 3")
+    down.select_option("components:component 1")
+    driver.settle()
+    assert driver.page.locator(".edge").all_inner_texts() == [
+        f"{word} component {k}" for k in (3, 1) for word in ("less", "more")
+    ]
+    assert np.array_equal(driver.picture(), centre)
+    driver.page.press("canvas.wall", "Shift+ArrowRight")
+    driver.settle()
+    assert driver.page.evaluate("zeuxis.hand.edits") == {"components:component 3": 0.25}
+    moved = driver.picture()
+    assert not np.array_equal(moved, centre)
+    assert np.array_equal(visit(driver.link()).picture(), moved)
+
+
+def test_sliders_edit_the_picture_in_hand(visit: Visit) -> None:
+    driver = visit()
+    before = driver.picture()
+    driver.page.get_by_label("component 2", exact=True).fill("1.5")
+    driver.settle()
+    edited = driver.picture()
+    assert not np.array_equal(edited, before) and driver.caption() == "Seed 0, edited"
+    again = visit(driver.link())
+    assert np.array_equal(again.picture(), edited)
+    driver.page.click("button:text-is('Reset')")
+    driver.settle()
+    assert np.array_equal(driver.picture(), before)
+
+
 def test_pictures_are_kept_and_removed_by_one_button(visit: Visit) -> None:
     driver = visit()
     thumbs = driver.page.locator(".thumb")
@@ -223,6 +258,27 @@ def test_another_models_link_says_so(visit: Visit, folder: Path, tmp_path: Path)
     assert "another model" in again.page.inner_text("#trouble")
     cut = visit(link[:-7])
     assert cut.caption() == "Seed 0" and cut.page.is_hidden("#trouble")
+
+
+def test_tabs_are_steps_of_the_history(visit: Visit) -> None:
+    driver = visit()
+    page, selected = driver.page, "document.querySelector('[aria-selected=true]').textContent"
+    page.focus("[role=tab][aria-selected=true]")
+    page.keyboard.press("ArrowRight")
+    other = page.evaluate(selected)
+    assert other != "Explore" and driver.focused() == other
+    page.go_back()
+    driver.until(f"{selected} === 'Explore'")
+    page.go_forward()
+    driver.until(f"{selected} !== 'Explore'")
+    again = visit(driver.link())  # there nobody has looked at Explore yet
+    assert again.page.evaluate(selected) == other
+    again.page.evaluate("zeuxis.use('B', { at: [2, 1] })")
+    assert again.page.evaluate(selected) == other
+    again.page.evaluate("zeuxis.take({ at: [2, 1] })")
+    again.settle()
+    assert again.page.evaluate(selected) == "Explore" and again.caption() == "Seed 10"
+    assert np.array_equal(again.pictures(".slot canvas")[1], again.pictures("canvas.live")[0])
 
 
 def test_themes(visit: Visit) -> None:

@@ -147,7 +147,6 @@ def test_the_square_is_moved_by_keys_mouse_and_wheel(visit: Visit, encoder: tupl
     driver.tab_to("Crop of four colours")
     for key in ["-"] * 12 + ["Shift+ArrowLeft"] * 9 + ["Shift+ArrowUp"] * 9:
         driver.page.keyboard.press(key)
-    driver.until("zeuxis.engine.lanes().every((lane) => !lane.busy)")
     driver.settle()
     assert corner(driver) == list(COLOURS[0])
     place = box(driver, "#view-photo .crop")
@@ -303,7 +302,6 @@ def test_the_way_back_takes_the_translation(visit: Visit, both_ways: tuple[Trans
     driver = visit(link)
     choose(driver, "translate", file)
     driver.until("!document.querySelector('#view-translate .crop').closest('[hidden]')")
-    driver.until("zeuxis.engine.lanes().every((lane) => !lane.busy)")
     translated(driver, model)
     assert np.array_equal(pad(driver), to_uint8(cropped(photograph(), (15, 0, 75, 60), 32, 3))[0])
     driver.page.select_option("#photo-way", "grey")

@@ -6,6 +6,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -114,8 +115,9 @@ def _train(family: type[Model], data: str | None, given: dict[str, Any], *, dry_
     from zeuxis import api
     from zeuxis.cli.watching import explore_trained, page_beside
 
+    train = partial(api.train, family, data, settings=settings, options=options)
     with page_beside(explore) as page:
-        run = api.train(family, data, settings=settings, options=options, began=page.open if page else None)
+        run = train(began=page.open) if page else train()
     say(f"run {run}")
     if page:
         explore_trained(run, page, family.family() if ":" in family.family() else None)

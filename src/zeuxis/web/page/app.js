@@ -86,6 +86,7 @@ class Tabs {
   open(id, push) {
     const view = this.views.find((one) => one.id === id) ?? (this.now ? null : this.views[0]);
     if (!view || view.id === this.now) return;
+    if (push) this.page.tell("leave", null);
     this.mounted.get(this.now)?.hide();
     this.now = view.id;
     for (const one of this.views) {
@@ -164,6 +165,7 @@ function linked(page, tabs, theme) {
     clearTimeout(later);
     later = setTimeout(write, WRITTEN);
   });
+  page.on("leave", write); // a step of the history: the one that is left holds its view as it was
   $("link").onclick = async () => {
     clearTimeout(later);
     write();

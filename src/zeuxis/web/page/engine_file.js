@@ -50,25 +50,29 @@ export async function opened(carried, held) {
  * @returns {Lane} */
 function lane(name, { carried, worker, held, measured }) {
   const queue = new Newest(), shape = carried.models[0].latent?.shape ?? [];
+  /** @type {Lane["decode"]} */
+  const decode = (z, n, options = {}) => queue.do(async () => {
+    const began = performance.now(), rough = options.op === "decode.preview";
+    const { out, ...form } = await worker.ask(name, { kind: "decode", z, n, shape, rough });
+    measured(performance.now() - began);
+    return fromRaw(out, form);
+  });
   return {
     get busy() {
       return queue.busy;
     },
-    decode(z, n, options = {}) {
-      return queue.do(async () => {
-        const began = performance.now(), rough = options.op === "decode.preview";
-        const { out, ...form } = await worker.ask(name, { kind: "decode", z, n, shape, rough });
-        measured(performance.now() - began);
-        return fromRaw(out, form);
-      });
-    },
+    decode,
     async ask(op, fields = {}) {
       const { kind } = /** @type {{kind?: string}} */ (fields), names = carried.directions[kind ?? ""];
       if (op !== "directions" || !names) throw new Error("this page has no server to ask");
       const numbers = new Float32Array(await held(`directions-${kind}`));
       return { fields: { names }, pictures: [], numbers, bytes: new Uint8Array() };
     },
-    stream: () => Promise.reject(new Error("this page has no server to ask")),
+    async stream(op, fields, payload, each) {
+      if (op !== "decode" || !(payload instanceof Float32Array)) throw new Error("this page has no server to ask");
+      const pictures = await decode(payload, /** @type {{n: number}} */ (fields).n);
+      each({ fields: {}, pictures: pictures ?? [], numbers: new Float32Array(), bytes: new Uint8Array() });
+    },
     stop() {},
   };
 }

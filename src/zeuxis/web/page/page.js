@@ -8,7 +8,7 @@ import { LatentSpace } from "zeuxis/space.js";
 /** @typedef {import("zeuxis/recipes.js").Recipe} Recipe */
 /** @typedef {"A" | "B" | "C" | "Start" | "End"} Place where a picture can be used */
 /** @typedef {{hand: Recipe, kept: null, take: Recipe, use: {place: Place, recipe: Recipe}, theme: null, tab: string, changed: null,
- *   open: string, mount: string}} Events */
+ *   open: string, mount: string, leave: null}} Events */
 
 export class Page {
   /** @param {Engine} engine */

@@ -115,14 +115,14 @@ class Arithmetic {
   }
 
   state() {
-    return this.terms;
+    return { terms: this.terms, examples: [...this.examples] };
   }
 
-  /** @param {any} terms */
-  restore(terms) {
-    if (isRecipe({ sum: terms })) {
-      this.terms = terms;
-      this.examples.clear();
+  /** @param {any} state */
+  restore(state) {
+    if (isRecipe({ sum: state?.terms })) {
+      this.terms = state.terms;
+      this.examples = new Set(Array.isArray(state.examples) ? state.examples : []);
     }
     this.draw();
   }

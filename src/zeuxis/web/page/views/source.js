@@ -40,7 +40,7 @@ export class Source {
     this.examples = make("div", { className: "row", role: "group", "aria-label": "Sources of the training data" });
     this.more = make("button", { textContent: "More", className: "outlined", onclick: () => this.load(this.first + this.examples.children.length) });
     this.ways = this.choice();
-    this.data = make("div", { className: "examples", hidden: true }, make("div", { className: "bar" }, make("h3", { textContent: "From the data" }), this.more), this.examples);
+    this.data = make("div", { className: "sources", hidden: true }, make("div", { className: "bar" }, make("h3", { textContent: "From the data" }), this.more), this.examples);
     this.drawing = this.framed(direction);
     this.beginning = make("section", { className: "part beginning", "aria-label": "Begin with" }, this.data,
       make("div", { className: "photographed" }, picker(root, "or drop a photograph here, or paste it.", (file) => this.open(file)), this.ways, this.crop.root));

@@ -34,7 +34,7 @@ class Translate {
     const { size } = page.info;
     this.canvas = make("canvas", { className: "translation", role: "img", width: size, height: size, "aria-label": "Translation" });
     this.choices = this.ways.map((way) => make("button", { textContent: titleOf(way.name), role: "radio", onclick: () => this.turn(way) }));
-    const result = make("section", { className: "part result", "aria-label": "Translation" }, this.bar(), this.canvas);
+    const result = make("section", { className: "part translated", "aria-label": "Translation" }, this.bar(), this.canvas);
     this.source = new Source(root, page, this.direction(), () => this.draw());
     root.classList.add("translate");
     root.append(this.source.drawing, result, this.source.beginning);
