@@ -6,7 +6,6 @@ import asyncio
 import http.client
 import itertools
 import json
-import os
 import random
 import re
 import socket
@@ -21,6 +20,7 @@ from starlette.types import ASGIApp
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from page_client import floats, opened, raw_frame, serving
+from release import RELEASE
 from waiting import PATIENCE
 from zeuxis.families import find
 from zeuxis.web.app import MOST_CLIENTS, Application, page_files
@@ -28,7 +28,6 @@ from zeuxis.web.operations import MORE_BYTES, REQUEST_BYTES
 from zeuxis.web.security import Door, headers_for
 from zeuxis.web.served import Served, open_served
 
-RELEASE = os.environ.get("ZEUXIS_RELEASE") == "1"
 MESSAGES = 200_000 if RELEASE else 10_000
 SOCKETS = 2_000 if RELEASE else 100
 LATENT = 8
