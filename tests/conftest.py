@@ -13,6 +13,7 @@ import hypothesis
 import pydantic  # noqa: F401  (as a user's family may: where it is loaded, cyclopts holds values against annotations)
 import pytest
 
+from release import RELEASE
 from waiting import PATIENCE
 from zeuxis.data import workers
 
@@ -20,8 +21,6 @@ from zeuxis.data import workers
 os.environ |= {"COLUMNS": "80", "LINES": "24"}
 for _name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
     os.environ.pop(_name, None)
-
-RELEASE = os.environ.get("ZEUXIS_RELEASE") == "1"
 
 hypothesis.settings.register_profile(
     "zeuxis",

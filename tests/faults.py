@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-SCALE = 20 if os.environ.get("ZEUXIS_RELEASE") == "1" else 1
+from release import RELEASE
+
+SCALE = 20 if RELEASE else 1
 LONG = 1200 if SCALE == 1 else 36_000  # seconds after which a test hangs
 
 

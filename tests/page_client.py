@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
 from waiting import PATIENCE
+from zeuxis.web.app import THREADS
 from zeuxis.web.protocol import read_frame, write_frame
 from zeuxis.web.served import Served
 from zeuxis.web.server import listen, running
@@ -74,6 +76,10 @@ def serving(*served: Served, host: str = "127.0.0.1") -> Iterator[str]:
         running(served, listening, host) as (link, _),
     ):
         yield link
+    # A thread that is still inside a network would end the process with an abort at the interpreter's own end.
+    for thread in threading.enumerate():
+        if thread.name.startswith(THREADS):
+            thread.join(PATIENCE)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import zeuxis
 from commandline import in_a_process
-from conftest import RELEASE
+from release import RELEASE
 from zeuxis import api, families, loading
 from zeuxis.errors import UsageError
 from zeuxis.model import Latent

@@ -22,7 +22,7 @@ import torch
 import test_explore
 import test_features
 from commandline import typed
-from conftest import RELEASE
+from release import RELEASE
 from test_attributes import drawn
 from test_data import opened, png, some, write
 from zeuxis import explore

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from faults import renew
+from release import RELEASE
 from waiting import PATIENCE, least_seconds, quick, wait_for, wait_for_file
 from zeuxis.data import Attribute, DataSpec, Pack, PackSource, workers
 from zeuxis.data.batches import permutation
@@ -35,7 +36,6 @@ from zeuxis.data.report import inspect
 from zeuxis.errors import DataError, UsageError, ZeuxisError
 from zeuxis.io import files, images
 
-RELEASE = os.environ.get("ZEUXIS_RELEASE") == "1"
 SCALE = 20 if RELEASE else 1
 GOLDEN = [[2, 4, 6, 8, 5, 1, 7, 0, 9, 3], [4, 6, 9, 7, 2, 0, 3, 1, 5, 8]]  # orders that must never change
 COLOURS = ["red", "lime", "blue", "black", "yellow", "cyan", "magenta", "gray"]

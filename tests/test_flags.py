@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commandline import refused, typed
+from release import RELEASE
 from zeuxis import families
 from zeuxis.cli import flags
 from zeuxis.errors import UsageError
@@ -21,7 +21,7 @@ from zeuxis.options import checked, checked_options, flag_of, option, options_of
 from zeuxis.training.settings import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
-SCALE = 10 if os.environ.get("ZEUXIS_RELEASE") == "1" else 1
+SCALE = 10 if RELEASE else 1
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps, PngImagePlugin
 
+from release import RELEASE
 from waiting import quick
 from zeuxis.errors import DiskFullError, UsageError
 from zeuxis.io import animation, images
 from zeuxis.io.images import Unusable, decode, decode_whole
 
-SCALE = 21 if os.environ.get("ZEUXIS_RELEASE") == "1" else 1
+SCALE = 21 if RELEASE else 1
 Array = np.ndarray[Any, Any]
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from commandline import typed
-from conftest import RELEASE
+from release import RELEASE
 from test_export import LATENT, SEEDS, far_from_its_start, small
 from zeuxis import api
 from zeuxis.families.pix2pix import Pix2Pix

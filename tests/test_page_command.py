@@ -76,6 +76,35 @@ def test_it_ends_cleanly_while_it_draws(model: Path) -> None:
     assert process.returncode == 130 and told == "zeuxis: ended by SIGINT\n"
 
 
+BUSY = """
+import sys
+from zeuxis import cli
+from zeuxis.web import operations
+import torch
+def forever(served, client, request):
+    yield operations.latents.Reply(more=True)
+    while True:
+        torch.randn(300, 300).mm(torch.randn(300, 300))
+operations.OPERATIONS["forever"] = forever
+sys.exit(cli.run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+def test_it_ends_cleanly_inside_a_step_of_minutes(model: Path) -> None:
+    """Without an abort, as of a thread that is inside a network when the interpreter ends."""
+    command = [sys.executable, "-c", BUSY, "explore", str(model), "--port", "0", "--no-browser", "--engine", "torch"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    link = process.stdout.readline().rpartition(" at ")[2].strip()
+    with opened(link) as page:
+        page.send("forever")
+        page.receive()
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143 and told == "zeuxis: ended by SIGTERM\n"
+
+
 def test_a_page_goes_on_after_its_server_was_killed(model: Path) -> None:
     port = free_port()
     z = floats(np.random.default_rng(0).normal(size=(3, 8)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import os
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -15,13 +14,14 @@ import torch
 from websockets.asyncio.client import connect
 
 from page_client import floats, serving
+from release import RELEASE
 from waiting import PATIENCE
 from zeuxis.families import find
 from zeuxis.web.protocol import read_frame, write_frame
 from zeuxis.web.served import Served, open_served
 
 CLIENTS = 8
-DRAGGED = 1_000 if os.environ.get("ZEUXIS_RELEASE") == "1" else 60  # pictures in hand of each client
+DRAGGED = 1_000 if RELEASE else 60  # pictures in hand of each client
 TILES = 8  # of the wall, in a request
 
 

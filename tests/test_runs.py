@@ -29,6 +29,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from release import RELEASE
 from waiting import PATIENCE, wait_for_file
 from zeuxis import families, registry, storage
 from zeuxis.data import DataSpec, Pack
@@ -45,7 +46,6 @@ from zeuxis.training import budget, contact_sheets, dry_run, engine, loggers, lo
 from zeuxis.training.dry_run import Pace
 from zeuxis.training.settings import TrainSettings
 
-RELEASE = os.environ.get("ZEUXIS_RELEASE") == "1"
 STEPS = 12
 
 

@@ -11,8 +11,8 @@ import pytest
 
 import soak
 from commandline import in_a_process
-from conftest import RELEASE
 from faults import LONG
+from release import RELEASE
 from soak import POINTS, Measure
 from zeuxis import registry
 

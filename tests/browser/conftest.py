@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from driving import Driver
+from models import saved_model
 from page_client import serving
 from zeuxis.explore.directions import Direction
-from zeuxis.families import find
 from zeuxis.web import directions
 from zeuxis.web.served import Served, open_served
 
@@ -50,12 +50,6 @@ def chromium() -> Iterator[object]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small untrained model: its pictures are noise, but each latent has its own."""
     return saved_model("vae", tmp_path_factory.mktemp("models") / "faces")
-
-
-def saved_model(family: str, folder: Path) -> Path:
-    torch.manual_seed(0)
-    find(family)(size=16, channels=3, latent_dim=24).save(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,11 @@ from test_page_in_chromium import AXE, RULES
 from waiting import PATIENCE
 from zeuxis import api
 from zeuxis.data import DataSpec
+from zeuxis.explore.directions import Direction
 from zeuxis.io.images import to_uint8
 from zeuxis.mechanisms import Denoising
 from zeuxis.training.settings import TrainSettings
+from zeuxis.web.directions import KINDS
 from zeuxis.web.served import Served, open_served
 
 Visit = Callable[..., Driver]
@@ -42,6 +44,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[S
         found = {}
         for name, options in SMALL.items():
             served = open_served(api.train(name, "digits", settings=settings, options=options), device="cpu")
+            still = Direction("nothing", torch.zeros(served.shape))  # a classifier of attributes would take minutes
+            served.kept.update({f"directions {kind}": [still] for kind in KINDS})
             found[name] = (served, stack.enter_context(serving(served)))
         yield found
 

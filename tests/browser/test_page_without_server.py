@@ -15,8 +15,8 @@ import pytest
 
 import firefox
 import zeuxis
-from conftest import saved_model
 from driving import SETTLED, WHOLE, Driver
+from models import saved_model
 from zeuxis.errors import DataError
 from zeuxis.families import find
 from zeuxis.io.images import to_uint8

@@ -25,6 +25,7 @@ from zeuxis.web.served import Served
 from zeuxis.web.worker import Job, Worker
 
 MOST_CLIENTS = 16
+THREADS = "zeuxis-"  # how the names of the server's threads begin
 _FAREWELL = 5.0  # seconds for a client to read what it asked for before its malformed message
 PAGE = Path(__file__).parent / "page"
 _KINDS = {
@@ -63,10 +64,10 @@ class Application:
         self.files = page_files()
         self.clients: set[Client] = set()
         self._workers = {
-            "model": Worker("zeuxis-model"),
-            "files": Worker("zeuxis-files"),
-            "background": Worker("zeuxis-background", nice=True),
-            "minutes": Worker("zeuxis-minutes", nice=True),
+            "model": Worker(f"{THREADS}model"),
+            "files": Worker(f"{THREADS}files"),
+            "background": Worker(f"{THREADS}background", nice=True),
+            "minutes": Worker(f"{THREADS}minutes", nice=True),
         }
 
     def starlette(self) -> ASGIApp:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 import sys
 import threading
@@ -15,7 +16,8 @@ from starlette.types import ASGIApp
 
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.escaping import printable
-from zeuxis.web.app import Application
+from zeuxis.runtime.signals import Interrupt
+from zeuxis.web.app import THREADS, Application
 from zeuxis.web.exports import EngineName, faster
 from zeuxis.web.operations import MORE_BYTES, REQUEST_BYTES
 from zeuxis.web.security import Door, is_loopback
@@ -24,7 +26,7 @@ from zeuxis.web.served import Served
 PORT = 8765
 _TRIED = 20  # ports, where nobody asks for one
 _MOST_CONNECTIONS = 200  # open at once; each has at most one task
-_GRACE = 2  # seconds that open requests may still take at the end
+_GRACE = 2  # seconds that each thread may still take at the end
 
 
 def listen(host: str, port: int | None) -> socket.socket:
@@ -56,11 +58,24 @@ def serve_page(
     engine: EngineName = "auto",
 ) -> None:
     """Serve until a signal ends it; `told` gets the link once the page can be opened."""
-    with running(served, listening, host) as (address, thread), faster(served, engine):
-        told(address)
-        while thread.is_alive():  # in short waits, as some systems interrupt no long one
-            thread.join(0.5)
-        raise ZeuxisError("the server ended by itself; start it again")
+    try:
+        with running(served, listening, host) as (address, thread), faster(served, engine):
+            told(address)
+            while thread.is_alive():  # in short waits, as some systems interrupt no long one
+                thread.join(0.5)
+            raise ZeuxisError("the server ended by itself; start it again")
+    except Interrupt as interrupt:
+        _leave(interrupt)
+        raise
+
+
+def _leave(interrupt: Interrupt) -> None:
+    """End the process here where a thread is still inside a network: with the interpreter's end it would abort."""
+    if any(each.name.startswith(THREADS) for each in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.write(f"zeuxis: {interrupt}\n")
+        sys.stderr.flush()
+        os._exit(128 + interrupt.number)
 
 
 @contextlib.contextmanager
@@ -71,7 +86,7 @@ def running(served: Sequence[Served], listening: socket.socket, host: str) -> It
     app = Application(served, door, raw=is_loopback(host))
     _log_in_lines()
     server = uvicorn.Server(_config(app.starlette()))
-    thread = threading.Thread(target=server.run, args=([listening],), name="zeuxis-server", daemon=True)
+    thread = threading.Thread(target=server.run, args=([listening],), name=f"{THREADS}server", daemon=True)
     thread.start()
     try:
         while not server.started and thread.is_alive():
@@ -79,8 +94,8 @@ def running(served: Sequence[Served], listening: socket.socket, host: str) -> It
         yield link(host, port, door.key), thread
     finally:
         server.should_exit = True
-        thread.join(_GRACE + 3)
-        app.end(_GRACE)  # a thread inside a network must not meet the end of the interpreter
+        thread.join(_GRACE)
+        app.end(_GRACE)
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
@@ -94,7 +109,6 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         ws="websockets-sansio",
         ws_max_size=max(REQUEST_BYTES, *MORE_BYTES.values(), 0),
         ws_per_message_deflate=False,
-        timeout_graceful_shutdown=_GRACE,
         limit_concurrency=_MOST_CONNECTIONS,
     )
 
