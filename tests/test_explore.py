@@ -199,7 +199,7 @@ def test_digits_are_classes_and_weights() -> None:
 
 
 def test_vocabulary_prefers_attributes_and_needs_some() -> None:
-    attributes = [Pictures(name=name, opposite=opposite) for name, opposite in WORDS.names]
+    attributes = [SimpleNamespace(name=name, opposite=opposite) for name, opposite in WORDS.names]
     assert explore.vocabulary(attributes, ["x"]) == WORDS
     assert explore.vocabulary([], ["0", "1"]) == Vocabulary((("0", ""), ("1", "")), exclusive=True)
     with pytest.raises(UsageError, match="neither attributes nor classes"):
