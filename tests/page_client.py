@@ -71,13 +71,14 @@ class Page:
 @contextlib.contextmanager
 def serving(*served: Served, host: str = "127.0.0.1") -> Iterator[str]:
     """The link of a server at work in this process, on a free port."""
+    others = set(threading.enumerate())
     with (
         listen("127.0.0.1" if host == "127.0.0.1" else host, 0) as listening,
         running(served, listening, host) as (link, _),
     ):
         yield link
     # A thread that is still inside a network would end the process with an abort at the interpreter's own end.
-    for thread in threading.enumerate():
+    for thread in set(threading.enumerate()) - others:
         if thread.name.startswith(THREADS):
             thread.join(PATIENCE)
 

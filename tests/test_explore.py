@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -199,7 +200,7 @@ def test_digits_are_classes_and_weights() -> None:
 
 
 def test_vocabulary_prefers_attributes_and_needs_some() -> None:
-    attributes = [Pictures(name=name, opposite=opposite) for name, opposite in WORDS.names]
+    attributes = [SimpleNamespace(name=name, opposite=opposite) for name, opposite in WORDS.names]
     assert explore.vocabulary(attributes, ["x"]) == WORDS
     assert explore.vocabulary([], ["0", "1"]) == Vocabulary((("0", ""), ("1", "")), exclusive=True)
     with pytest.raises(UsageError, match="neither attributes nor classes"):
