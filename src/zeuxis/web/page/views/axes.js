@@ -33,7 +33,7 @@ export function mountAxes(root, page, changed) {
       groups[i] = await page.directions.of(kind, base);
       if (turn !== newest) return;
       if (groups[i].length) fill(groups);
-      if (--left === 0) state.textContent = groups.some((group) => group.length) ? "" : "This model has no directions here.";
+      state.textContent = --left ? "Finding more directions ..." : groups.some((group) => group.length) ? "" : "This model has no directions here.";
     });
   };
   /** @param {Direction[][]} groups */

@@ -11,6 +11,9 @@ import { nameOf } from "zeuxis/recipes.js";
 const LATER = 400; // ms after the last change of the picture in hand
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
+/** @param {number} count */
+const grouped = (count) => count.toLocaleString("en");
+
 /** @type {import("zeuxis/app.js").View} */
 export const view = {
   id: "evaluate", title: "Evaluate",
@@ -150,7 +153,7 @@ class NearestPictures {
       this.words.textContent = of ? `Features of the training pictures: ${done} of ${of}; they are kept for the next time.` : "Reading the training pictures.";
     } else if (distances) {
       this.bar.hidden = true;
-      this.words.textContent = `The nearest of ${searched}${searched < images ? ` of ${images}` : ""} training pictures, by the distance of their ${features} features.`;
+      this.words.textContent = `The nearest of ${grouped(searched)}${searched < images ? ` of ${grouped(images)}` : ""} training pictures, by the distance of their ${features} features.`;
       this.found.replaceChildren(...pictures.map((image, k) => {
         const canvas = make("canvas", { role: "img", "aria-label": `Number ${k + 1}` });
         show(canvas, image);

@@ -40,7 +40,7 @@ export class Filters {
     found.pictures.forEach((image, k) => this.add(found.fields.units[k], found.fields.norms[k], image));
     const left = this.of - this.filters.length;
     this.more.hidden = left <= 0;
-    this.more.textContent = `Show ${Math.min(left, FIRST)} more of ${left}`;
+    this.more.textContent = left > FIRST ? `Show ${FIRST} more; ${left} are left` : `Show the last ${left}`;
   }
 
   /** @param {number} unit
