@@ -285,10 +285,12 @@ def test_photographs_come_over_the_socket_and_larger_ones_end_it(tmp_path: Path)
             assert found.pictures.shape == (2, 16, 16, 3) and found.numbers.shape == (1, 8)
             bad = page.ask("photo.open", b"no picture", lane="photo")
             assert not bad.fields["ok"] and bad.fields["error"].startswith("this file cannot be used: not an image")
-        for op, size in (("photo.open", photos.PHOTO_BYTES + (1 << 13)), ("photo.encode", 1 << 21)):
+        # Of what no message may have the server reads no more; the rest, still on its way, may reset the connection first.
+        beyond = ("photo.open", photos.PHOTO_BYTES + (1 << 13), (1009, None))
+        for op, size, codes in (beyond, ("photo.encode", 1 << 21, (1007,))):
             with connected(link) as page, pytest.raises(ConnectionClosed) as closed:
                 page.ask(op, bytes(size), lane="photo")
-            assert closed.value.rcvd is not None and closed.value.rcvd.code in (1007, 1009)
+            assert (closed.value.rcvd.code if closed.value.rcvd else None) in codes, op
         with connected(link) as page:
             assert page.ask("prior", seeds=[1]).fields["ok"], "the server goes on"
 

@@ -262,12 +262,13 @@ def test_a_malformed_message_over_the_network(link: str, capfd: pytest.CaptureFi
     chance = random.Random(1)
     for _ in range(SOCKETS):
         message = malformed(chance)
-        with opened(link) as page:
+        with opened(link) as page, pytest.raises(ConnectionClosed) as caught:
             page.socket.send(message.get("text", message.get("bytes")))
-            with pytest.raises(ConnectionClosed) as caught:
-                page.socket.recv(timeout=PATIENCE)
+            page.socket.recv(timeout=PATIENCE)
         too_long = len(message.get("bytes", b"")) > MOST_OF_ALL
-        assert caught.value.rcvd is not None and caught.value.rcvd.code == (1009 if too_long else 1007)
+        code = caught.value.rcvd.code if caught.value.rcvd else None
+        # What is too long may still be on its way, and reset the connection, when the reason comes.
+        assert code in ((1009, None) if too_long else (1007,))
     with opened(link) as page:
         assert page.ask("prior", seeds=[3]).numbers.shape == (1, LATENT)
     assert capfd.readouterr().err == ""
