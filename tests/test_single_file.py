@@ -91,7 +91,8 @@ def test_the_file_of_every_family_draws_what_the_model_draws(name: str, tmp_path
     z = model.prior(range(100, 108))
     levels = [(images.double() + 1) * 127.5 for images in (networks.run_graphs(model, graphs, z), wanted(model, z))]
     assert (levels[0].round() - levels[1].round()).abs().max() <= 1 and levels[1].std() > 0.1
-    assert held.networks.precision == "float16"
+    # A denoiser's steps add up what its weights are rounded by.
+    assert held.networks.precision == "float16" or isinstance(model, Denoising)
     assert facts["models"][0]["latent"]["shape"] == list(open_served(tmp_path / "model", device="cpu").shape)
     assert facts["z"] == list(z.shape[1:])
 
