@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.escaping import printable
-from zeuxis.runtime.signals import Interrupt
+from zeuxis.runtime.signals import Interrupt, signals
 from zeuxis.web.app import THREADS, Application
 from zeuxis.web.exports import EngineName, faster
 from zeuxis.web.operations import MORE_BYTES, REQUEST_BYTES
@@ -59,10 +59,11 @@ def serve_page(
 ) -> None:
     """Serve until a signal ends it; `told` gets the link once the page can be opened."""
     try:
-        with running(served, listening, host) as (address, thread), faster(served, engine):
+        with signals() as stop, running(served, listening, host) as (address, thread), faster(served, engine):
             told(address)
             while thread.is_alive():  # in short waits, as some systems interrupt no long one
                 thread.join(0.5)
+                stop.check()  # a signal that has come, whatever became of its exception
             raise ZeuxisError("the server ended by itself; start it again")
     except Interrupt as interrupt:
         _leave(interrupt)
