@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import ImageFont
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
@@ -18,6 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from zeuxis.web.clients import LATER, MALFORMED, POLICY, Client
 from zeuxis.web.operations import FILES_ONLY, FOR_MINUTES, IN_BACKGROUND, MORE_BYTES, OPERATIONS, REQUEST_BYTES
+from zeuxis.web.page_files import KINDS, PAGE, page_contents
 from zeuxis.web.protocol import read_frame, write_error
 from zeuxis.web.requests import BadRequest, Request
 from zeuxis.web.security import Door, headers_for
@@ -27,31 +27,15 @@ from zeuxis.web.worker import Job, Worker
 MOST_CLIENTS = 16
 THREADS = "zeuxis-"  # how the names of the server's threads begin
 _FAREWELL = 5.0  # seconds for a client to read what it asked for before its malformed message
-PAGE = Path(__file__).parent / "page"
-_KINDS = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".ttf": "font/ttf",
-    ".txt": "text/plain; charset=utf-8",
-}
-
 File = tuple[bytes, str]  # content, and its type
-_MISSING: File = (b"The files of the page are missing; install Zeuxis anew.\n", _KINDS[".txt"])
+_MISSING: File = (b"The files of the page are missing; install Zeuxis anew.\n", KINDS[".txt"])
 
 
 def page_files(folder: Path = PAGE) -> dict[str, File]:
     """The files of the page by the path at which each is asked for: nothing else is ever sent."""
-    found = {
-        path.relative_to(folder).as_posix(): (path.read_bytes(), _KINDS[path.suffix])
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix in _KINDS
+    found: dict[str, File] = {
+        path: (content, KINDS[Path(path).suffix]) for path, content in page_contents(folder).items()
     }
-    font = getattr(ImageFont.load_default(20), "path", None)  # Aileron, the typeface of the project's figures
-    if font is not None:
-        found["aileron.ttf"] = (font.getvalue(), _KINDS[".ttf"])
     found[""] = found.get("index.html", _MISSING)
     return found
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zeuxis import onnx
 from zeuxis.errors import UsageError
+from zeuxis.io.images import to_uint8
 from zeuxis.mechanisms import Denoising
 from zeuxis.model import Latent, StyleBased
 from zeuxis.samplers import STEPPERS, result
@@ -41,11 +42,11 @@ def networks_of(model: Latent) -> Graphs:
         onnx.package(name)
     plain = copy.deepcopy(model).cpu().eval()
     z = plain.prior(range(DENOISED if isinstance(plain, Denoising) else COMPARED))
-    wanted = _levels(_pictures(plain, z))
+    wanted = to_uint8(_pictures(plain, z)).astype(int)
     whole = {name: step.graph(plain) for name, step in steps_of(plain, z[:2]).items()}
     for precision, kept in (("float16", {name: in_float16(each) for name, each in whole.items()}), ("float32", whole)):
         graphs = {name: each.SerializeToString(deterministic=True) for name, each in kept.items()}
-        difference = int((_levels(run_graphs(plain, graphs, z)) - wanted).abs().max())
+        difference = np.abs(to_uint8(run_graphs(plain, graphs, z)) - wanted).max()
         if difference <= 1:
             return Graphs(graphs, precision)
     raise UsageError(f"{model.family()} as ONNX differs from the model by {difference} levels; nothing was written")
@@ -125,8 +126,3 @@ def in_float16(proto: Any) -> Any:
     half.graph.node.extend(nodes)
     library.checker.check_model(half)
     return half
-
-
-def _levels(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as 8-bit levels."""
-    return ((images.double() + 1) * 127.5 + 0.5).clamp(0, 255).floor().int()

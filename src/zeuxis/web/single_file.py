@@ -6,18 +6,17 @@ import base64
 import gzip
 import hashlib
 import json
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from zeuxis.io import files
 from zeuxis.web import ort_web
 from zeuxis.web.networks import Graphs
-from zeuxis.web.typeface import aileron
+from zeuxis.web.page_files import page_contents
 
 # Whoever opens the page sends nothing anywhere: there is no address that a request could go to.
 FILE_POLICY = (
@@ -48,7 +47,7 @@ class Held:
     def blobs(self) -> dict[str, bytes]:
         """Everything binary, by the name under which the page asks for it."""
         graphs = {f"graph-{name}": content for name, content in self.networks.graphs.items()}
-        worker = (resources.files("zeuxis.web") / "page" / "worker_file.js").read_bytes()
+        worker = page_contents()["worker_file.js"]
         script = self.runtime.script.encode()
         return {"worker": worker, "runtime": script, "wasm": self.runtime.wasm, **graphs, **self.extra}
 
@@ -79,11 +78,11 @@ def single_file(held: Held) -> str:
 
 def _assembled(held: Held, packed: str) -> str:
     """index.html with its stylesheets, modules and facts inside, and the start of the file's own engine."""
-    page = resources.files("zeuxis.web") / "page"
-    text = (page / "index.html").read_text("utf-8")
+    page = page_contents()
+    text = page["index.html"].decode()
     styles = "\n".join(_with_fonts(page, name) for name in _STYLESHEET.findall(text))
     text = _STYLESHEET.sub("", text)
-    modules = {name: content for name, content in _page_files(page).items() if name.endswith(".js")}
+    modules = {name: content for name, content in page.items() if name.endswith(".js")}
     imports = {f"zeuxis/{name}": _data_address(content, ".js") for name, content in modules.items()}
     head = f"<head>\n<!-- {ort_web.NOTICE} -->\n{_policy(FILE_POLICY)}"
     text = text.replace("<head>", head, 1).replace("</head>", f"<style>{styles}</style>\n</head>", 1)
@@ -99,14 +98,14 @@ def _assembled(held: Held, packed: str) -> str:
 
 def _write_folder(held: Held, out: Path) -> int:
     """The page as a folder: its own files as they are, and what it holds beside them; loads faster from a web host."""
-    page = resources.files("zeuxis.web") / "page"
-    text = (page / "index.html").read_text("utf-8")
+    page = page_contents()
+    text = page["index.html"].decode()
     imports = _only(_IMPORTS, text)
     digest = base64.b64encode(hashlib.sha256(imports.encode()).digest()).decode()
     policy = FOLDER_POLICY.format(imports=digest)
     text = text.replace("<head>", f"<head>\n<!-- {ort_web.NOTICE} -->\n{_policy(policy)}", 1)
     text = _START.sub('<script type="module" src="start_file.js"></script>', text)
-    contents = {"index.html": text.encode(), "aileron.ttf": aileron(), **_page_files(page)}
+    contents = {**page, "index.html": text.encode()}
     contents |= {f"held/{name}.gz": gzip.compress(content, 9, mtime=0) for name, content in held.blobs().items()}
     contents["held/info.json"] = json.dumps(held.info).encode()
     for name, content in contents.items():
@@ -115,27 +114,15 @@ def _write_folder(held: Held, out: Path) -> int:
     return sum(map(len, contents.values()))
 
 
-def _page_files(folder: Traversable, above: str = "") -> dict[str, bytes]:
-    """The page's own files by path, but index.html."""
-    found: dict[str, bytes] = {}
-    for each in sorted(folder.iterdir(), key=lambda each: each.name):
-        if each.is_dir():
-            found |= _page_files(each, f"{above}{each.name}/")
-        elif each.name != "index.html":
-            found[above + each.name] = each.read_bytes()
-    return found
-
-
-def _with_fonts(page: Traversable, name: str) -> str:
+def _with_fonts(page: Mapping[str, bytes], name: str) -> str:
     """A stylesheet with the files that it names inside."""
-    folder = page / name.rpartition("/")[0] if "/" in name else page
+    folder = posixpath.dirname(name)
 
     def inside(match: re.Match[str]) -> str:
         path = match[1]
-        content = aileron() if path.endswith("aileron.ttf") else (folder / path).read_bytes()
-        return f"url({_data_address(content, Path(path).suffix)})"
+        return f"url({_data_address(page.get(posixpath.join(folder, path), b''), Path(path).suffix)})"
 
-    return _ADDRESS.sub(inside, (page / name).read_text("utf-8"))
+    return _ADDRESS.sub(inside, page[name].decode())
 
 
 def _policy(text: str) -> str:
