@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from waiting import PATIENCE
 
@@ -37,6 +40,13 @@ MOVES = """async ([frames, held]) => {
   }
   if (held) at("pointerup", frames - 1);
 }"""
+
+
+AXE = Path(__file__).parent.parent / "page" / "node_modules" / "axe-core" / "axe.min.js"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+needs_axe = pytest.mark.skipif(
+    not AXE.is_file(), reason="axe-core is not installed; `npm ci --prefix tests/page` installs it"
+)
 
 
 class Driver:
@@ -95,6 +105,14 @@ class Driver:
         self.page.press("#seed", "Enter")
         self.until(f"document.querySelector('.caption').textContent === 'Seed {seed}'")
         self.settle()
+
+    def check_accessible(self, width: int) -> None:
+        """What is in sight breaks no rule of axe, and nothing of it lies beyond the width."""
+        self.page.evaluate(AXE.read_text() + ";0")
+        found = self.page.evaluate(f"axe.run(document, {{runOnly: {json.dumps(RULES)}}})")
+        assert found["passes"]
+        assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]] == []
+        assert self.page.evaluate("document.documentElement.scrollWidth") == width
 
     def link(self) -> str:
         """The address, once it holds the view as it is."""

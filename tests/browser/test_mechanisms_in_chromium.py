@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,9 +12,8 @@ import pytest
 import torch
 
 import zeuxis
-from driving import SETTLED, Driver
+from driving import SETTLED, Driver, needs_axe
 from page_client import serving
-from test_page_in_chromium import AXE, RULES
 from waiting import PATIENCE
 from zeuxis import api
 from zeuxis.data import DataSpec
@@ -220,22 +218,17 @@ SEEN = [(1440, "light"), (390, "dark")]
 REST = [(1440, "dark"), (1024, "light"), (1024, "dark"), (390, "light")]
 
 
+@needs_axe
 @pytest.mark.parametrize(("width", "theme"), [*SEEN, *(pytest.param(*each, marks=pytest.mark.long) for each in REST)])
 @pytest.mark.parametrize("family", TABS)
 def test_axe_finds_nothing_in_the_views(look: Visit, family: str, width: int, theme: str) -> None:
-    if not AXE.is_file():
-        pytest.skip("axe-core is not installed; `npm ci --prefix tests/page` installs it")
     driver = look(family, width=width, color_scheme=theme)
     if family == "diffusion":
         arrived(driver)
         driver.page.click("button:visible:text-is('Fork at this level')")
         arrived(driver, 1)
     driver.until(SETTLED)
-    driver.page.evaluate(AXE.read_text() + ";0")
-    found = driver.page.evaluate(f"axe.run(document, {{runOnly: {json.dumps(RULES)}}})")
-    assert found["passes"]
-    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]] == []
-    assert driver.page.evaluate("document.documentElement.scrollWidth") == width
+    driver.check_accessible(width)
 
 
 def rgb(images: Any) -> np.ndarray[Any, Any]:

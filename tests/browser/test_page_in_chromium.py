@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import zeuxis
-from driving import Driver
+from driving import Driver, needs_axe
 from zeuxis.io.images import to_uint8
 from zeuxis.web.served import Served
 
 Visit = Callable[..., Driver]
 SEEDS = [0, 7, 88, 12345, 2**31]
 ALL = "canvas.live, .slot canvas, .nine canvas, .ten canvas, .thumb canvas"
-AXE = Path(__file__).parent.parent / "page" / "node_modules" / "axe-core" / "axe.min.js"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 def test_pictures_are_those_of_sample(visit: Visit, served: Served) -> None:
@@ -73,16 +69,11 @@ def test_the_keyboard_does_everything(visit: Visit) -> None:
     assert driver.page.evaluate("zeuxis.walls[0].centre.x") == 0.25 / 6
 
 
+@needs_axe
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 1024, 390])
 def test_axe_finds_nothing(visit: Visit, width: int, theme: str) -> None:
-    if not AXE.is_file():
-        pytest.skip("axe-core is not installed; `npm ci --prefix tests/page` installs it")
     driver = visit(width=width, color_scheme=theme)
     driver.page.click("button:text-is('Around this one')")
     driver.settle()
-    driver.page.evaluate(AXE.read_text() + ";0")
-    found = driver.page.evaluate(f"axe.run(document, {{runOnly: {json.dumps(RULES)}}})")
-    assert found["passes"]
-    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]] == []
-    assert driver.page.evaluate("document.documentElement.scrollWidth") == width
+    driver.check_accessible(width)

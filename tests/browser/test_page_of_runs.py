@@ -11,9 +11,8 @@ import torch
 from PIL import Image
 
 import zeuxis
-from driving import Driver
+from driving import Driver, needs_axe
 from page_client import serving
-from test_page_in_chromium import AXE, RULES
 from test_page_runs import CONFIG, histogram
 from zeuxis.families import find
 from zeuxis.io.images import sheet, to_uint8
@@ -225,17 +224,12 @@ def test_one_pin_for_all_models(visit: Visit, models: list[Served]) -> None:
     assert "precision[lite0] 0.5 (0.4 to 0.6)" in driver.page.text_content(".compared-row .scores")
 
 
+@needs_axe
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 1024, 390])
 def test_axe_finds_nothing_in_runs(visit: Visit, width: int, theme: str) -> None:
-    if not AXE.is_file():
-        pytest.skip("axe-core is not installed; `npm ci --prefix tests/page` installs it")
     driver = visit(width=width, color_scheme=theme)
-    driver.page.evaluate(AXE.read_text() + ";0")
     for name in VIEWS:
         driver.page.click(f"#tab-{name}")
         driver.settle()
-        found = driver.page.evaluate(f"axe.run(document, {{runOnly: {json.dumps(RULES)}}})")
-        assert found["passes"]
-        assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]] == []
-        assert driver.page.evaluate("document.documentElement.scrollWidth") == width
+        driver.check_accessible(width)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from driving import Driver
+from driving import Driver, needs_axe
 from page_client import serving
 from picture_files import encoded
-from test_page_in_chromium import AXE, RULES
 from zeuxis import api
 from zeuxis.explore.inversion import Search
 from zeuxis.families import find
@@ -348,6 +346,7 @@ def test_a_photograph_is_upscaled_compared_and_saved(
 # All three
 
 
+@needs_axe
 @pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 1024, 390])
@@ -355,8 +354,6 @@ def test_a_photograph_is_upscaled_compared_and_saved(
 def test_axe_finds_nothing_in_the_views(
     visit: Visit, request: pytest.FixtureRequest, file: Path, view: str, width: int, theme: str
 ) -> None:
-    if not AXE.is_file():
-        pytest.skip("axe-core is not installed; `npm ci --prefix tests/page` installs it")
     fixture = {"photo": "encoder", "translate": "both_ways", "upscale": "enlarging"}[view]
     driver = visit(request.getfixturevalue(fixture)[1], width=width, color_scheme=theme)
     if view == "photo":
@@ -364,8 +361,4 @@ def test_axe_finds_nothing_in_the_views(
     choose(driver, view, file)
     driver.until(f"!document.querySelector('#view-{view} .crop').closest('[hidden]')")
     driver.settle()
-    driver.page.evaluate(AXE.read_text() + ";0")
-    found = driver.page.evaluate(f"axe.run(document, {{runOnly: {json.dumps(RULES)}}})")
-    assert found["passes"]
-    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]] == []
-    assert driver.page.evaluate("document.documentElement.scrollWidth") == width
+    driver.check_accessible(width)
