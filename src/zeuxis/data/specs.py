@@ -293,3 +293,6 @@ class PairSpec(DataSpec):
                 f"--resize-mode {TILES} is for single images: those of {self} would be cut in different places"
             )
         return pairs.of_two_listings(self.source.listing(), self.images.listing(), shapes, pack, matched=matched)
+
+
+Data = str | Path | DataSpec  # what a person types, or that parsed

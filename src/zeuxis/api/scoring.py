@@ -1,0 +1,63 @@
+"""Scores of a model, and runs side by side."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from zeuxis import loading
+from zeuxis.api.models import load
+from zeuxis.capabilities import latent
+from zeuxis.data import DataSpec
+from zeuxis.data.specs import Data
+from zeuxis.judging.comparison import Comparison, compared_run
+from zeuxis.judging.image_to_image import evaluate_translator
+from zeuxis.judging.reference import choose_reference
+from zeuxis.judging.report import Evaluation
+from zeuxis.judging.samples import evaluate_samples
+from zeuxis.metrics import extractors
+from zeuxis.model import Model, Translator
+from zeuxis.options import ResizeMode
+from zeuxis.runtime.callbacks import StageCallback, in_stage, silent
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    *,
+    images: int = 10_000,
+    features: str = "lite0",
+    weights: str | Path | None = None,
+    resize_mode: ResizeMode | None = None,
+    max_images: int | None = None,
+    seed: int = 0,
+    baselines: Mapping[str, Model] | None = None,
+    progress: StageCallback = silent,
+) -> Evaluation:
+    """Scores of a model by at most `images` samples, each with an interval and the score of real images.
+
+    A translator is judged by its translations, beside those of the unchanged source, of the mean colour, and of `baselines`;
+    super-resolution by whole photographs.
+
+    `data` is what it was trained on, `resize_mode` (crop unless given) and `max_images` as then; images are held out where
+    that is a named set. `features` is `lite0`, `inception` (its file in `weights`) or `module:function`. `progress` is
+    called with the stage, the work done, and its total.
+    """
+    able = model if isinstance(model, Translator) else latent(model)
+    finding = functools.partial(extractors.find_extractor, features, weights=weights, device=able.device)
+    spec = DataSpec.parse(data, resize_mode=resize_mode, max_images=max_images)
+    if isinstance(able, Translator):
+        return evaluate_translator(able, spec, finding, images=images, baselines=baselines or {}, progress=progress)
+    extractor = finding()
+    reading = in_stage(progress, "reading images")
+    chosen = choose_reference(spec, count=images, size=model.size, channels=model.channels, progress=reading)
+    return evaluate_samples(able, chosen, extractor, seed=seed, progress=progress)
+
+
+def compare(runs: Sequence[str | Path], *, columns: int = 10, seed: int = 0, device: str = "auto") -> Comparison:
+    """Runs side by side: the scores that `evaluate` wrote into each, and samples of the seeds `seed ... seed + columns - 1`,
+    or translations of the same sources."""
+    folders = [loading.find_run(run) for run in runs]
+    seeds = range(seed, seed + columns)
+    return Comparison([compared_run(folder, load(folder, device=device), seeds) for folder in folders])
