@@ -1,17 +1,26 @@
-"""Where the data of a spec lies on the disk."""
+"""Where the data of a spec come from: paths on the disk, and named sets."""
 
 from __future__ import annotations
 
 import os
 
+from zeuxis.data.catalog import NamedSet
 from zeuxis.data.image_files import FileSet
-from zeuxis.data.specs import DataSpec, PairSpec
+from zeuxis.data.specs import DataSpec, ImageSet, PairSpec
 
 
 def paths_of(spec: DataSpec) -> list[str]:
     """The paths that are read; none of named sets."""
-    ends = [spec.images, *([spec.source] if isinstance(spec, PairSpec) else [])]
-    return [end.path for end in ends if isinstance(end, FileSet)]
+    return [end.path for end in _ends(spec) if isinstance(end, FileSet)]
+
+
+def named_sets_of(spec: DataSpec) -> list[NamedSet]:
+    """The named sets that are read, each name once."""
+    return list({end.name: end for end in _ends(spec) if isinstance(end, NamedSet)}.values())
+
+
+def _ends(spec: DataSpec) -> list[ImageSet | str]:
+    return [spec.images, *([spec.source] if isinstance(spec, PairSpec) else [])]
 
 
 def missing(spec: DataSpec) -> str | None:
