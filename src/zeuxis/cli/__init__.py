@@ -11,7 +11,21 @@ from cyclopts import App, CycloptsError, Group
 from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
-from zeuxis.cli import edit, explore, export, judge, look, mix, new_family, page, sampling, train, translate
+from zeuxis.cli import (
+    edit,
+    explore,
+    export,
+    judge,
+    look,
+    mix,
+    models,
+    new_family,
+    page,
+    publish,
+    sampling,
+    train,
+    translate,
+)
 from zeuxis.cli.output import say_aside
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io.paths import expanded_word
@@ -28,6 +42,7 @@ ORDER = (
     "families",
     "new-family",
     "data",
+    "models",
     "explore",
     "sample",
     "interpolate",
@@ -40,6 +55,7 @@ ORDER = (
     "evaluate",
     "compare",
     "export",
+    "publish",
     "version",
 )
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
@@ -90,7 +106,9 @@ def build(tokens: Sequence[str]) -> App:
         app.command(sampling.accepting(command, tokens))
     judge.register(app, tokens)
     export.register(app)
+    publish.register(app)
     page.register(app)
+    models.register(app)
     look.register(app)
     new_family.register(app)
     for place, name in enumerate(ORDER):

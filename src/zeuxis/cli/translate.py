@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from zeuxis.cli import flags, sampling
-from zeuxis.cli.explore import ModelName, default_place, write_picture
+from zeuxis.cli.explore import ModelName, check_png, default_place, write_picture
 from zeuxis.cli.output import say_aside
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io.paths import check_apart
 
 if TYPE_CHECKING:
-    from zeuxis.model import Translator
+    from zeuxis.model import Model, Translator
+
+Given = Annotated[
+    Path | None, Parameter(help="an image, or a folder of images (default: examples, those held out in training)")
+]
 
 
 def translate_command(
     model: ModelName,
-    image: Annotated[Path, Parameter(help="an image, or a folder of images")],
+    image: Given = None,
     /,
     *,
     direction: Literal["forward", "back"] = "forward",
@@ -43,6 +47,9 @@ def translate_command(
     out
         .png file for an image; a folder for a folder
     """
+    if image is None:
+        _examples(model, out, load, direction=direction, size=size, seed=seed)
+        return
     several = image.is_dir()
     if out is not None and (out.suffix == ".png") == several:
         raise UsageError(f"--out is {out}; expected {'a folder' if several else 'a .png file'}")
@@ -56,6 +63,20 @@ def translate_command(
         _each(image, target, draw)
     else:
         draw(image, target)
+
+
+def _examples(
+    model: str, out: Path | None, load: Callable[[], Model], *, direction: str, size: int | None, seed: int | None
+) -> None:
+    """Write a sheet of example sources and what the model makes of them."""
+    check_png(out)
+    if size is not None or direction != "forward":
+        raise UsageError("--size and --direction are for an image of your own; name it after the model")
+    from zeuxis import api
+
+    able = load()
+    sheet = api.translated_examples(able, api.example_sources(model, family=type(able)), seed=seed)
+    write_picture(sheet, out or default_place(model, "translations.png"))
 
 
 def _each(folder: Path, target: Path, draw: Callable[[Path, Path], None]) -> None:

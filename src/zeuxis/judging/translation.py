@@ -244,9 +244,14 @@ def _rows(prefix: str, measured: Mapping[str, Measurements], real: list[Tensor],
 
 def first_translations(model: Translator, data: DataSpec, count: int) -> Tensor:
     """Translations (count c h w) of evenly spaced test sources."""
+    return translating(model, model.directions[0])(source_examples(model, data, count))
+
+
+def source_examples(model: Translator, data: DataSpec, count: int) -> Tensor:
+    """Evenly spaced test sources (count c h w)."""
     pairs = choose_pairs(model, data, count=max(count, LEAST_FOR_FID)).test
     chosen = pairs.places[0][np.arange(count) * len(pairs.places[0]) // count]
-    return translating(model, model.directions[0])(from_uint8(pairs.source.rows(chosen)))
+    return from_uint8(pairs.source.rows(chosen))
 
 
 def _examples(model: Translator, pairs: PairedTestSet) -> Tensor:

@@ -22,6 +22,7 @@ from zeuxis.io import files
 from zeuxis.mechanisms import Denoising, GibbsSampling, HasPosterior
 from zeuxis.model import Encoder, Latent, Model, StyleBased, SuperResolution, Translator
 from zeuxis.storage import Run
+from zeuxis.training.published_card import without_head
 from zeuxis.web.engines import Engine, TorchEngine
 
 # What the page may offer, by name: asked of a model and its run, never of a family's name.
@@ -165,5 +166,5 @@ def _hash(path: Path) -> str:
 def _card(path: Path) -> str:
     """The model's card; a link is not followed, as it may lead to what is nobody's business on the page."""
     with contextlib.suppress(ZeuxisError, OSError):
-        return files.read_bytes(path, max_bytes=1 << 20, follow=False).decode("utf-8", "replace")
+        return without_head(files.read_bytes(path, max_bytes=1 << 20, follow=False).decode("utf-8", "replace"))
     return ""
