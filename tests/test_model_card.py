@@ -72,6 +72,7 @@ def test_paths_are_told_by_their_last_part_alone(tmp_path: Path, monkeypatch: py
     card = card_of("second")
     assert told(card)[3] == "my birds" and told(card)[-2:] == ["--init-from", "00001-first"]
     assert "init\\_from 00001-first" in card or "init_from 00001-first" in card
+    assert re.search(r"platform \w+\.\n", card), "the system, without the version of its kernel"
     assert "secret place" not in card and str(tmp_path) not in card
 
 

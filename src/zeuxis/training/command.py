@@ -48,6 +48,7 @@ def _options(recipe: Recipe, family: type[Model]) -> list[str]:
 def _settings(settings: TrainSettings, family: type[Model]) -> list[str]:
     given: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(settings)}
     given |= {"batch_size": family.batch_size, "ema_half_life": family.ema_half_life, "resize_mode": "crop"}
+    given |= {} if family.bf16 else {"precision": "fp32"}  # which is what auto means there
     changed = [name for name in _TOLD if getattr(settings, name) != given[name]]
     words = [word for name in changed for word in _flag(name, getattr(settings, name))]
     return [*words, *(["--init-from", starting_model(settings)] if settings.init_from else [])]

@@ -47,6 +47,11 @@ def _settings(recipe: Recipe) -> dict[str, object]:
     return told | {"init_from": starting_model(recipe.settings) or None}
 
 
+def _made_with(recipe: Recipe) -> dict[str, object]:
+    """The versions; of the platform the system alone, as a card is given away."""
+    return {name: value.partition("-")[0] if name == "platform" else value for name, value in recipe.versions.items()}
+
+
 def _listed(values: Mapping[str, object]) -> str:
     return ", ".join(f"{markdown(name)} {markdown(str(value))}" for name, value in values.items())
 
@@ -79,5 +84,5 @@ model = {LOADED}
 {options}
 
 Settings: {_listed(_settings(recipe))}.
-Made with {_listed(recipe.versions)}.
+Made with {_listed(_made_with(recipe))}.
 {_LIMITS}"""
