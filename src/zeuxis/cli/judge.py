@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,6 +45,7 @@ def evaluate_command(
     weights: Path | None = None,
     seed: Annotated[int, flags.flag("seed of the first sample", low=0, high=2**62)] = 0,
     baseline: Baselines = (),
+    path_length: bool = True,
     json: Annotated[bool, Parameter(negative=())] = False,
     out: Path | None = None,
     load: sampling.Load,
@@ -61,6 +63,8 @@ def evaluate_command(
         the feature network: lite0, inception, or a function of your own as my_module:function
     weights
         the file of the official weights of --features inception
+    path_length
+        also the perceptual path length, which takes as long as two thousand samples
     json
         print the scores as JSON
     out
@@ -74,13 +78,26 @@ def evaluate_command(
     spec = selected(model, _trained_on(model) if data is None else DataSpec.parse(data))
     place = _place(model, out, spec)
     loaded = load()
-    judged = partial(api.evaluate, loaded, spec, features=features, weights=weights)
-    with open_display() as shown:
-        found = judged(baselines=_loaded(baseline, str(loaded.device)), images=images, seed=seed, progress=shown.work)
+    judged = partial(api.evaluate, loaded, spec, features=features, weights=weights, path_length=path_length)
+    judged = partial(judged, baselines=_loaded(baseline, str(loaded.device)), images=images, seed=seed)
+    with _shown_if_stopped() as scored, open_display() as shown:
+        found = judged(progress=shown.work, scored=scored)
     say(*(found.to_json().splitlines() if json else found.lines()))
     written = _write(found, place)
     if not json:
         say("", *(f"wrote {path}" for path in written))
+
+
+@contextlib.contextmanager
+def _shown_if_stopped() -> Iterator[Callable[[Evaluation], None]]:
+    """What is told how far an evaluation has come; a signal shows the last of it on its way out."""
+    told: list[Evaluation] = []
+    try:
+        yield told.append
+    except KeyboardInterrupt:
+        if told:
+            say(*told[-1].lines(), "stopped: the scores that come after these are missing, and nothing was written")
+        raise
 
 
 def _place(model: str, out: Path | None, data: DataSpec) -> Path:
