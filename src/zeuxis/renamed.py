@@ -71,7 +71,12 @@ OPTIONS: dict[str, dict[str, str]] = {
     "rbm": {"greys": "binarize", "half_after": "lr_half_life", "warmest": "min_beta"},
 }
 # Options that came later, and what a family did before it had them.
-BEFORE: dict[str, dict[str, Any]] = {family: {"augment": "none"} for family in ("gan", "wgan", "wgan_gp", "progan")}
+_UNAUGMENTED = {"augment": "none", "ada_target": 0.6}
+BEFORE: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("gan", "wgan", "wgan_gp", "progan"), _UNAUGMENTED),
+    "dcgan": {"ada_target": 0.6},
+    "stylegan2": {"augment": "ada"},
+}
 # Options and settings whose values have other names too.
 VALUES: dict[str, dict[str, str]] = {
     "resize_mode": {"cuts": "tiles"},

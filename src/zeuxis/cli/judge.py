@@ -78,10 +78,15 @@ def evaluate_command(
     spec = selected(model, _trained_on(model) if data is None else DataSpec.parse(data))
     place = _place(model, out, spec)
     loaded = load()
-    judged = partial(api.evaluate, loaded, spec, features=features, weights=weights, path_length=path_length)
-    judged = partial(judged, baselines=_loaded(baseline, str(loaded.device)), images=images, seed=seed)
+    beside = _loaded(baseline, str(loaded.device))
+    judged = partial(api.evaluate, loaded, spec, features=features, weights=weights, baselines=beside, seed=seed)
     with _shown_if_stopped() as scored, open_display() as shown:
-        found = judged(progress=shown.work, scored=scored)
+        found = judged(images=images, path_length=path_length, progress=shown.work, scored=scored)
+    _tell(found, place, json=json)
+
+
+def _tell(found: Evaluation, place: Path, *, json: bool) -> None:
+    """Print the evaluation, and write it into a folder."""
     say(*(found.to_json().splitlines() if json else found.lines()))
     written = _write(found, place)
     if not json:

@@ -14,10 +14,10 @@ from zeuxis.scores import Score
 HEART = 0.02  # memorization rate above which samples count as learned by heart; 0.01 are expected of held-out images
 SAME = 0.8  # shares of the real images' value: as good as real images
 HALF = 0.5
-FEW = 0.15
+MOST_MISSING = 0.15
 
 
-class Row(Protocol):
+class Scored(Protocol):
     """A score beside that of real images."""
 
     @property
@@ -38,7 +38,7 @@ class Shares(NamedTuple):
     recall: float
 
 
-def verdict(rows: Mapping[str, Row]) -> list[str]:
+def verdict(rows: Mapping[str, Scored]) -> list[str]:
     """Sentences on samples from the rows of an evaluation, by name; none where rows are missing or were never compared."""
     shares = _shares(rows)
     if shares is None:
@@ -55,13 +55,13 @@ def verdict(rows: Mapping[str, Row]) -> list[str]:
     return said
 
 
-def flattering(rows: Mapping[str, Row]) -> bool:
+def flattering(rows: Mapping[str, Scored]) -> bool:
     """Whether precision and density look good although recall does not."""
     shares = _shares(rows)
     return shares is not None and shares.recall < HALF and shares.precision >= HALF
 
 
-def _shares(rows: Mapping[str, Row]) -> Shares | None:
+def _shares(rows: Mapping[str, Scored]) -> Shares | None:
     named = {name.partition("[")[0]: row for name, row in rows.items()}
     found = [named.get(name) for name in ("FID", "precision", "recall")]
     known = [row for row in found if row is not None and row.real]
@@ -71,14 +71,14 @@ def _shares(rows: Mapping[str, Row]) -> Shares | None:
     return Shares((fid.real or 0.0) / max(fid.score.value, 1e-9), *(_share(row) for row in (precision, recall)))
 
 
-def _share(row: Row) -> float:
+def _share(row: Scored) -> float:
     return row.score.value / (row.real or 1.0)
 
 
 def _kind(shares: Shares) -> str:
     if min(shares.precision, shares.recall) >= SAME and shares.fid >= HALF:
         return "near to real images: as good and as diverse"
-    if shares.recall < FEW:
+    if shares.recall < MOST_MISSING:
         if shares.precision >= HALF:
             return (
                 "textures or one kind: samples are alike, and most kinds of the real images are missing; train longer"
