@@ -42,7 +42,7 @@ from zeuxis.model import Batch, Clock, Latent, Model, Translator, Turn, option, 
 from zeuxis.runtime import device, signals
 from zeuxis.runtime.progress import Lines, Tick
 from zeuxis.testing.case import Images
-from zeuxis.training import budget, contact_sheets, dry_run, engine, loggers, loop, runs
+from zeuxis.training import budget, contact_sheets, dry_run, engine, loggers, loop, runs, ticker
 from zeuxis.training.dry_run import Pace
 from zeuxis.training.settings import TrainSettings
 
@@ -1013,7 +1013,7 @@ def test_display_weighs_a_term_by_how_often_it_comes() -> None:
     tensors = {name: torch.tensor(pair, dtype=torch.float64) for name, pair in sums.items()}
     model = Toy()
     state = engine.State(model, model, {}, Clock(), tensors)
-    assert loop.peek(state) == {"d/real": 2.0, "d/r1": 1.0, "g/fool": 3.0, "verdict/real": 0.5}
+    assert ticker.peek(state) == {"d/real": 2.0, "d/r1": 1.0, "g/fool": 3.0, "verdict/real": 0.5}
     assert state.sums is tensors
 
 
