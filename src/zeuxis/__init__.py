@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from zeuxis.api import (
+        Progress,
+        Run,
         arithmetic,
         compare,
         enlarge,
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
         train,
         translate,
     )
-    from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
+    from zeuxis.errors import DataError, DiskFullError, DivergedError, StopTraining, UsageError, ZeuxisError
     from zeuxis.explore.editing import directions, editor, invert
     from zeuxis.model import (
         Batch,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         Translator,
         option,
     )
+    from zeuxis.runtime.signals import Stopped
     from zeuxis.training.settings import TrainSettings
 
 
@@ -52,6 +55,10 @@ __all__ = [
     "HasLikelihood",
     "Latent",
     "Model",
+    "Progress",
+    "Run",
+    "StopTraining",
+    "Stopped",
     "StyleBased",
     "SuperResolution",
     "TrainSettings",
@@ -79,6 +86,8 @@ __all__ = [
 
 _HOMES = {
     "zeuxis.api": (
+        "Progress",
+        "Run",
         "arithmetic",
         "compare",
         "enlarge",
@@ -94,7 +103,8 @@ _HOMES = {
         "translate",
     ),
     "zeuxis.explore.editing": ("directions", "editor", "invert"),
-    "zeuxis.errors": ("DataError", "DiskFullError", "DivergedError", "UsageError", "ZeuxisError"),
+    "zeuxis.errors": ("DataError", "DiskFullError", "DivergedError", "StopTraining", "UsageError", "ZeuxisError"),
+    "zeuxis.runtime.signals": ("Stopped",),
     "zeuxis.model": (
         "Batch",
         "Clock",

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from zeuxis.api.drawing import HandPicked, arithmetic, interpolate, mix, sample, walk
 from zeuxis.api.models import export, load
+from zeuxis.api.run import Run
 from zeuxis.api.scoring import compare, evaluate
 from zeuxis.api.training import dry_run, inspect_data, resume, train
 from zeuxis.capabilities import encode, enlarge, latent, matrix, translate, translator
 from zeuxis.data.specs import Data
 from zeuxis.explore import Equation
 from zeuxis.explore.spaces import decode_latents
+from zeuxis.training.state import Progress
 
 __all__ = [
     "Data",
     "Equation",
     "HandPicked",
+    "Progress",
+    "Run",
     "arithmetic",
     "compare",
     "decode_latents",
