@@ -30,7 +30,7 @@ from zeuxis.model import Batch, Clock, Latent, Model, Translator, options_of
 from zeuxis.nets import kernels as choosing
 from zeuxis.testing import family_checks
 from zeuxis.testing.abilities import SHAPES
-from zeuxis.testing.case import Images, first_difference
+from zeuxis.testing.case import NoiseImages, first_difference
 from zeuxis.testing.case import trained as trained_on
 from zeuxis.training import engine
 from zeuxis.training.engine import State, train
@@ -90,7 +90,7 @@ def test_the_step_that_chooses_kernels_leaves_no_trace(name: str, monkeypatch: p
     monkeypatch.setattr(choosing, "WORTH", 0.0)
     monkeypatch.setattr(choosing, "_winner", lambda compute: "blas")
     chosen, plain = State.start(build(name)), State.start(build(name))
-    table = engine.choose_kernels(chosen.model, Images(chosen.model).batch(0, 4), seconds=PATIENCE)
+    table = engine.choose_kernels(chosen.model, NoiseImages(chosen.model).batch(0, 4), seconds=PATIENCE)
     assert first_difference(chosen, plain) is None
     layers = (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)
     assert bool(table) == any(isinstance(module, layers) for module in chosen.model.modules())
@@ -104,9 +104,9 @@ def test_kernels_are_chosen_for_the_layers_of_every_phase(name: str, monkeypatch
     monkeypatch.setattr(engine, "train_step", lambda *a, **b: (seen.append(a[3].step), plain(*a, **b))[1])
     model = build(name)
     begins = [clock.step for clock in model.schedule_breakpoints(4)]
-    engine.choose_kernels(model, Images(model).batch(0, 4))
+    engine.choose_kernels(model, NoiseImages(model).batch(0, 4))
     assert seen == begins
-    engine.choose_kernels(model, Images(model).batch(0, 4), steps=max(begins[-1], 1))
+    engine.choose_kernels(model, NoiseImages(model).batch(0, 4), steps=max(begins[-1], 1))
     assert seen == begins + begins[: -1 if len(begins) > 1 else 1]
 
 
@@ -194,7 +194,7 @@ def asked_for_arithmetic(run: Path, model: Model, folder: Path) -> None:
 
 
 def asked_to_encode(run: Path, model: Model, folder: Path) -> None:
-    z = api.encode(model, Images(model).batch(0, 2).image)
+    z = api.encode(model, NoiseImages(model).batch(0, 2).image)
     assert z.shape[0] == 2 and torch.isfinite(z).all()
 
 
@@ -305,7 +305,7 @@ def _linear(steps: int, micro_batches: int) -> Tensor:
 
     torch.manual_seed(0)
     model = Line(size=8, channels=1)
-    for _ in train(model, Images(model), steps=steps, batch_size=8, seed=0, micro_batches=micro_batches):
+    for _ in train(model, NoiseImages(model), steps=steps, batch_size=8, seed=0, micro_batches=micro_batches):
         pass
     return model.layer.weight.detach()
 
