@@ -21,7 +21,6 @@ from waiting import PATIENCE
 from zeuxis import api, capabilities, families, registry
 from zeuxis.errors import UsageError
 from zeuxis.io import files
-from zeuxis.io.images import to_uint8
 from zeuxis.likelihood import partition
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
@@ -183,14 +182,14 @@ def asked_to_sample(run: Path, model: Model, folder: Path) -> None:
 
 
 def asked_to_interpolate(run: Path, model: Model, folder: Path) -> None:
-    row = api.interpolate(model, rows=1, columns=3)[0]
+    row = api.interpolate(model, rows=1, columns=3).tensor[0]
     assert row.shape == (3, model.channels, model.size, model.size)
-    torch.testing.assert_close(row[[0, 2]], api.sample(model, 2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(row[[0, 2]], api.sample(model, 2).tensor, atol=1e-5, rtol=0)
 
 
 def asked_for_arithmetic(run: Path, model: Model, folder: Path) -> None:
     found = api.arithmetic(model, [(1.0, [0, 1]), (-1.0, [2]), (1.0, [3])])
-    assert min(found.figure().size) > model.size
+    assert min(found.pil().size) > model.size
 
 
 def asked_to_encode(run: Path, model: Model, folder: Path) -> None:
@@ -200,7 +199,7 @@ def asked_to_encode(run: Path, model: Model, folder: Path) -> None:
 
 def asked_to_translate(run: Path, model: Model, folder: Path) -> None:
     source = torch.rand(1, 3, 20, 28) * 2 - 1
-    made = api.translate(model, source)
+    made = api.translate(model, source).tensor
     assert made.shape[2] / made.shape[3] == 20 / 28 and made.abs().max() <= 1
 
 
@@ -218,7 +217,7 @@ def asked_to_explore(run: Path, model: Model, folder: Path) -> None:
         answer = page.ask("prior", seeds=[3, 1])
         if isinstance(model, Latent):
             drawn = page.ask("decode", floats(answer.numbers)).pictures
-            wanted = to_uint8(api.sample(model, seeds=[3, 1]))
+            wanted = api.sample(model, seeds=[3, 1]).numpy()
             assert np.abs(drawn.astype(int) - wanted).max() <= 1
         else:
             assert "has no latent space" in answer.fields["error"]

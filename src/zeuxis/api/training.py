@@ -10,6 +10,7 @@ from zeuxis.api.models import Family, Options
 from zeuxis.data import DataSpec
 from zeuxis.data.report import DataReport, inspect
 from zeuxis.data.specs import Data
+from zeuxis.loading import RunPath
 from zeuxis.model import Model
 from zeuxis.options import ResizeMode
 from zeuxis.runtime.callbacks import ProgressCallback
@@ -67,7 +68,7 @@ def dry_run(
 
 
 def resume(
-    run: str | Path,
+    run: RunPath,
     *,
     steps: int | None = None,
     minutes: float | None = None,

@@ -68,10 +68,9 @@ def evaluate_command(
     """
     from zeuxis import api
     from zeuxis.data import DataSpec
-    from zeuxis.judging.training_data import selected
     from zeuxis.runtime.progress import open_display
 
-    spec = selected(model, _trained_on(model) if data is None else DataSpec.parse(data))
+    spec = _trained_on(model) if data is None else DataSpec.parse(data)
     place = _place(model, out, spec)
     loaded = load()
     judged = partial(api.evaluate, loaded, spec, features=features, weights=weights)
@@ -102,7 +101,9 @@ def _loaded(runs: Sequence[str], device: str) -> dict[str, Model]:
 
 
 def _trained_on(model: str) -> DataSpec:
-    data = sampling.training_data(model, "name the DATA after it")
+    from zeuxis.loading import training_data
+
+    data = training_data(model, "name the DATA after it")
     if data is None:
         raise UsageError(f"{model} does not say what it was trained on; name the DATA after it")
     return data

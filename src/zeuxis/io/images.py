@@ -129,9 +129,9 @@ def decode_whole(source: bytes | BinaryIO, channels: int, *, shorter: int | None
     return _flat(whole(source, shorter=shorter), channels)
 
 
-def fitted_whole(image: Image.Image, channels: int, used: Collection[int] = ()) -> Array:
+def fitted_whole(image: Image.Image, channels: int, used: Collection[int] = (), *, shorter: int | None = None) -> Array:
     """As `decode_whole`, of an image that `opened` gave; `used` as for `depth.load_8bit`."""
-    return _flat(_whole(image, None, used), channels)
+    return _flat(whole_of(image, shorter, used), channels)
 
 
 def _flat(image: Image.Image, channels: int) -> Array:
@@ -142,10 +142,11 @@ def _flat(image: Image.Image, channels: int) -> Array:
 def whole(source: bytes | BinaryIO, *, shorter: int | None = None) -> Image.Image:
     """All of the image of a file, upright, in 8 bits of grey (L), colour (RGB) or colour times opacity (RGBa)."""
     with opened(source) as image:
-        return _whole(image, shorter)
+        return whole_of(image, shorter)
 
 
-def _whole(image: Image.Image, shorter: int | None, used: Collection[int] = ()) -> Image.Image:
+def whole_of(image: Image.Image, shorter: int | None = None, used: Collection[int] = ()) -> Image.Image:
+    """As `whole`, of an image that `opened` gave; `used` as for `depth.load_8bit`."""
     with _explained("damaged"):
         to_srgb, pixels = colour.conversion(image).to_srgb, depth.load_8bit(image, used)
         scale = shorter / min(image.size) if shorter else 1.0
