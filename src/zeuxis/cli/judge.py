@@ -18,7 +18,6 @@ from zeuxis.io.paths import check_apart
 
 if TYPE_CHECKING:
     from zeuxis.data import DataSpec
-    from zeuxis.judging.report import Evaluation
     from zeuxis.model import Model
 
 
@@ -77,7 +76,7 @@ def evaluate_command(
     with open_display() as shown:
         found = judged(baselines=_loaded(baseline, str(loaded.device)), images=images, seed=seed, progress=shown.work)
     say(*(found.to_json().splitlines() if json else found.lines()))
-    written = _write(found, place)
+    written = found.save(place)
     if not json:
         say("", *(f"wrote {path}" for path in written))
 
@@ -109,18 +108,6 @@ def _trained_on(model: str) -> DataSpec:
     return data
 
 
-def _write(found: Evaluation, folder: Path) -> list[Path]:
-    """Write the scores and the picture into the folder; their paths."""
-    from zeuxis.io import files, images
-
-    scores = folder / "evaluation.json"
-    picture = folder / ("closest.png" if found.examples is None else "translations.png")
-    files.make_folder(folder)
-    files.write_file(scores, found.to_json().encode())
-    images.write_png(found.picture(), picture)
-    return [scores, picture]
-
-
 def compare_command(
     *runs: Annotated[str, Parameter(help="two or more runs: folders, or numbers or names under runs/")],
     columns: Annotated[int, flags.flag("samples of each run, of the seeds 0, 1, 2 ...", low=1, high=100)] = 10,
@@ -137,12 +124,7 @@ def compare_command(
     if len(runs) < 2:
         raise UsageError(f"there is nothing to compare: {len(runs)} runs; give two or more")
     from zeuxis import api
-    from zeuxis.io import files, images
 
     found = api.compare(runs, columns=columns, device=device)
     say(*found.lines())
-    files.make_folder(out)
-    files.write_file(out / "comparison.csv", found.to_csv().encode(errors="backslashreplace"))
-    files.write_file(out / "comparison.html", found.to_html().encode(errors="backslashreplace"))
-    images.write_png(found.picture(), out / "comparison.png")
-    say("", *(f"wrote {out / f'comparison.{kind}'}" for kind in ("csv", "html", "png")))
+    say("", *(f"wrote {path}" for path in found.save(out)))
