@@ -67,7 +67,7 @@ def test_the_examples_of_the_page_run(runs: Path) -> None:
                 assert tuple(found.shape) == tuple(map(int, wanted[1].split())), line
             if isinstance(value, Images):
                 assert value._repr_png_(), line
-    assert checked >= 10
+    assert checked >= 8
     assert len([*Path("folder").iterdir()]) == 16 and Path("folder/seed-00000.png").is_file()
     for name in ("samples.png", "walk.webp", "inverted.safetensors", "translated.png", "scores/closest.png"):
         assert Path(name).stat().st_size > 100
