@@ -65,11 +65,14 @@ def _samples(model: Model, folder: Path, seeds: range) -> Tensor:
     return latent(model).sample(len(seeds), seed=seeds.start).cpu()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Runs in the order given, with samples of the same seeds."""
 
     runs: Sequence[ComparedRun]
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
 
     def cells(self) -> list[list[str]]:
         """The table: a line for each score, a column for each run, and the score of real images."""

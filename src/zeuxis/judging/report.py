@@ -74,7 +74,7 @@ class ClosestPair:
     distance: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """Scores in the order of the table; `about` says which model was judged, and by which images.
 
@@ -90,6 +90,9 @@ class Evaluation:
     def __getitem__(self, name: str) -> Score:
         """The score of that name; `KeyError` where there is none."""
         return {row.name: row.score for row in self.rows}[name]
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
 
     def values(self) -> dict[str, Any]:
         """All but the pictures, as plain values."""
