@@ -32,7 +32,7 @@ from zeuxis.training import contact_sheets, engine
 from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
 from zeuxis.training.budget import Budget
 from zeuxis.training.build import prepare_model, values_in_force
-from zeuxis.training.config import Recipe, read, recorded, selected_by
+from zeuxis.training.config import Recipe, read_recipe, recorded, selected_by
 from zeuxis.training.dry_run import Plan, plan_run
 from zeuxis.training.engine import State
 from zeuxis.training.greeting import greet
@@ -111,7 +111,7 @@ def resume_run(
     with _on_stage(display) as (stop, shown):
         found = RunFolder.open(run)
         found.check_free()
-        recipe = read(found.config)
+        recipe = read_recipe(found.config)
         resumed = take_up(found, recipe, trusted(recipe.family, family), shown)
         recipe = recipe.going_on(steps, minutes, cpu_minutes, done=resumed.state.clock.step)
         _check_steps(resumed.checkpoint, recipe.settings)
