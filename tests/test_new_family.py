@@ -15,7 +15,7 @@ import zeuxis
 from commandline import forget_modules, in_a_process, refused, typed
 from zeuxis import api, families
 from zeuxis.data import DataSpec
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 from zeuxis.training.settings import TrainSettings
 
 
@@ -39,7 +39,7 @@ def test_what_it_writes_is_trained_and_drawn(here: Path) -> None:
     for words in draws:
         code, out, err = typed(*words)
         assert code == 0 and Path(out.split()[-1]).is_file(), err
-    run = Run.open("runs/00001-MyOwnGan-digits")
+    run = RunFolder.open("runs/00001-MyOwnGan-digits")
     assert run.config["options"]["size"] == 8 and (run.path / "latent-scale").is_dir()
     trust = ["--family", "my_own_gan:MyOwnGan"]
     assert typed("resume", "1", "--steps", "6", *trust)[0] == 0

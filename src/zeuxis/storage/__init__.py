@@ -36,13 +36,13 @@ _APPENDED = ("log.txt", METRICS_FILE, HISTOGRAMS_FILE)
 
 
 @dataclass(frozen=True)
-class Run:
-    """The folder of one training run; made by `Run.create`, found again by `Run.open`."""
+class RunFolder:
+    """The folder of one training run; made by `RunFolder.create`, found again by `RunFolder.open`."""
 
     path: Path
 
     @classmethod
-    def create(cls, root: str | Path, name: str, config: Mapping[str, Any]) -> Run:
+    def create(cls, root: str | Path, name: str, config: Mapping[str, Any]) -> RunFolder:
         """Make the next numbered folder under `root`, as `00003-name`; it appears with its settings or not at all."""
         root, slug = Path(root), re.sub(r"[^\w.-]+", "-", name)[:60].strip("-.") or "run"
         files.make_folder(root)
@@ -58,7 +58,7 @@ class Run:
         return cls(path)
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
+    def open(cls, path: str | Path) -> RunFolder:
         """The run whose folder this is, or is in; what interrupted writes left is removed unless the run is in use.
 
         `UsageError` where anything in the folder leads out of it: somebody else may have made it.

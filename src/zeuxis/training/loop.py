@@ -15,7 +15,7 @@ from zeuxis.errors import DivergedError, UsageError, ZeuxisError
 from zeuxis.judging.periodic import PeriodicEvaluation, describe_scores
 from zeuxis.runtime.progress import Display, Tick
 from zeuxis.runtime.signals import PATIENCE, Interrupt, Stop, Stopped
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 from zeuxis.training import contact_sheets, diagnostics, engine, histograms
 from zeuxis.training.budget import Budget
 from zeuxis.training.config import Recipe
@@ -42,7 +42,7 @@ def due(step: int, every: int, *, first: int = 1) -> bool:
 class Training:
     """A run in progress: its outputs, its data, and the training state."""
 
-    run: Run
+    run: RunFolder
     recipe: Recipe
     source: Source
     state: State

@@ -26,7 +26,7 @@ from zeuxis.runtime.callbacks import MessageCallback
 from zeuxis.runtime.device import choose_device, choose_precision, memory_kept
 from zeuxis.runtime.progress import Display, noting, open_display
 from zeuxis.runtime.signals import Interrupt, Stop, Stopped
-from zeuxis.storage import Checkpoint, Run
+from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training import contact_sheets, engine
 from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
 from zeuxis.training.budget import Budget
@@ -74,7 +74,7 @@ def start(
         scorer = _periodic_evaluation(recipe, model, shown)
         name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
         with stop.later():
-            run = Run.create(settings.out, name, recipe.values())
+            run = RunFolder.create(settings.out, name, recipe.values())
         with run.lock():
             _announce(run, pack, shown, began)
             _train(run, recipe, Resumed(State.start(model)), source, scorer, stop=stop, display=shown)
@@ -103,7 +103,7 @@ def resume_run(
     `family` to name its class.
     """
     with _on_stage(display) as (stop, shown):
-        found = Run.open(run)
+        found = RunFolder.open(run)
         found.check_free()
         recipe = read(found.config)
         resumed = take_up(found, recipe, trusted(recipe.family, family), shown)
@@ -145,7 +145,7 @@ def _class_names(model: Model, data: Pack | Pairs) -> tuple[str, ...]:
     return tuple(attribute.name for attribute in data.attributes) or tuple(data.classes)
 
 
-def _announce(run: Run, data: Pack | Pairs, display: Display, began: Began | None) -> None:
+def _announce(run: RunFolder, data: Pack | Pairs, display: Display, began: Began | None) -> None:
     """Name the run, also to whom it may concern, and say what of its data is passed over."""
     display.note(f"run {run.path}")
     if began:
@@ -167,7 +167,7 @@ def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[
         return {}
 
 
-def _reopened(run: Run, recipe: Recipe, model: Model, display: Display) -> Pack | Pairs:
+def _reopened(run: RunFolder, recipe: Recipe, model: Model, display: Display) -> Pack | Pairs:
     """The data that the run began with; what to do where it has gone or changed."""
     if gone := missing(recipe.data):
         raise UsageError(
@@ -199,7 +199,7 @@ def _check_steps(checkpoint: Checkpoint | None, settings: TrainSettings) -> None
         )
 
 
-def _check_untouched(run: Run, checkpoint: Checkpoint | None) -> None:
+def _check_untouched(run: RunFolder, checkpoint: Checkpoint | None) -> None:
     skipped = len(checkpoint.skipped) if checkpoint else 0
     newest = run.checkpoints()[::-1][skipped : skipped + 1]
     if newest != ([checkpoint.path] if checkpoint else []):
@@ -207,7 +207,7 @@ def _check_untouched(run: Run, checkpoint: Checkpoint | None) -> None:
 
 
 def _train(
-    run: Run,
+    run: RunFolder,
     recipe: Recipe,
     resumed: Resumed,
     source: PackSource | PairSource,
@@ -254,7 +254,9 @@ def _periodic_evaluation(recipe: Recipe, model: Model, display: Display) -> Peri
     return PeriodicEvaluation.of_samples(chosen, extractor, progress=display.work)
 
 
-def _reals(run: Run, recipe: Recipe, model: Model, source: PackSource | PairSource, count: int) -> contact_sheets.Reals:
+def _reals(
+    run: RunFolder, recipe: Recipe, model: Model, source: PackSource | PairSource, count: int
+) -> contact_sheets.Reals:
     """The references of the contact sheets; the sheet of real images is written if missing."""
     sheet, reals = contact_sheets.look_at(source, count, held_out=_held_out(recipe, model))
     if not (run.path / "reals.png").exists():
@@ -271,7 +273,7 @@ def _held_out(recipe: Recipe, model: Model) -> PairSource | None:
     return PairSource(unseen, seed=0, device=recipe.settings.device)
 
 
-def _greet(run: Run, recipe: Recipe, checkpoint: Checkpoint | None, display: Display) -> None:
+def _greet(run: RunFolder, recipe: Recipe, checkpoint: Checkpoint | None, display: Display) -> None:
     what = f"{recipe.family} on {recipe.data} ({recipe.images:,} images)"
     run.log(f"resumed at step {checkpoint.step:,}: {what}" if checkpoint else f"began: {what}")
     if recipe.chosen_kernels and not checkpoint:

@@ -19,7 +19,7 @@ from zeuxis.errors import UsageError
 from zeuxis.escaping import printable
 from zeuxis.io import files
 from zeuxis.io.parsing import parse_json
-from zeuxis.storage import HISTOGRAMS_FILE, METRICS_FILE, Run
+from zeuxis.storage import HISTOGRAMS_FILE, METRICS_FILE, RunFolder
 from zeuxis.training import config, diagnostics, histograms
 from zeuxis.training.config import Recipe
 from zeuxis.web.growing import GrowingLines, Sheets, Thinned
@@ -46,7 +46,7 @@ class TrainingPace(NamedTuple):
 class RunFiles:
     """The files of one run, read in parts; whatever is odd in them is passed over, and no link is followed."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunFolder) -> None:
         self.run, self.sheets = run, Sheets(run.path)
         self.metrics: Thinned[_Row] = Thinned()
         self.evaluations: Thinned[_Row] = Thinned()
