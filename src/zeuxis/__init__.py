@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         resume,
         runs,
         sample,
+        story,
         train,
         translate,
     )
@@ -77,6 +78,7 @@ __all__ = [
     "resume",
     "runs",
     "sample",
+    "story",
     "train",
     "translate",
 ]
@@ -96,6 +98,7 @@ _HOMES = {
         "resume",
         "runs",
         "sample",
+        "story",
         "train",
         "translate",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zeuxis.api.drawing import HandPicked, arithmetic, interpolate, mix, sample, walk
 from zeuxis.api.models import export, load
-from zeuxis.api.overview import curves, runs
+from zeuxis.api.overview import curves, runs, story
 from zeuxis.api.scoring import compare, evaluate
 from zeuxis.api.training import dry_run, inspect_data, resume, train
 from zeuxis.capabilities import encode, enlarge, latent, matrix, translate, translator
@@ -34,6 +34,7 @@ __all__ = [
     "resume",
     "runs",
     "sample",
+    "story",
     "train",
     "translate",
     "translator",

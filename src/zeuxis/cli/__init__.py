@@ -27,6 +27,7 @@ ORDER = (
     "resume",
     "runs",
     "curves",
+    "story",
     "families",
     "new-family",
     "data",
