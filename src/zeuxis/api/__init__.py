@@ -6,6 +6,7 @@ import zeuxis.families as families
 from zeuxis.api.drawing import decode, interpolate, mix, sample, walk
 from zeuxis.api.editing import arithmetic, directions, edit, find_directions, invert
 from zeuxis.api.models import export, export_page, load
+from zeuxis.api.overview import curves, runs, story
 from zeuxis.api.reading import encode, read
 from zeuxis.api.run import Run
 from zeuxis.api.scoring import compare, evaluate
@@ -58,6 +59,7 @@ __all__ = [
     "ZeuxisError",
     "arithmetic",
     "compare",
+    "curves",
     "decode",
     "directions",
     "dry_run",
@@ -79,7 +81,9 @@ __all__ = [
     "option",
     "read",
     "resume",
+    "runs",
     "sample",
+    "story",
     "train",
     "translate",
     "walk",
