@@ -177,7 +177,9 @@ def test_scores_and_the_nearest_training_pictures(visit: Visit, models: list[Ser
     assert label == "FID[lite0], lower is better: FID[lite0] 50, training images 5"
     driver.page.click("button:text-is('Find the nearest')")
     driver.until("document.querySelectorAll('.near-found li').length === 6")
-    assert "The nearest of 30 training pictures" in driver.page.inner_text(".nearest [role=status]")
+    driver.until(
+        "document.querySelector('.nearest [role=status]').textContent.includes('The nearest of 30 training pictures')"
+    )
     data = models[0].data
     assert data is not None
     training = data.open(16, 3).images
