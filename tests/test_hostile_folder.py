@@ -40,6 +40,8 @@ COMMANDS = [
     ["train", "--config", "options.yaml", "--help"],
     ["train", "vae", "pictures", "--config", "options.yaml", "--dry-run"],
     ["resume", "1", "--steps", "3"],
+    ["runs"],
+    ["curves", "1"],
     ["families"],
     ["families", "--matrix"],
     ["data", "pictures", "--size", "16"],

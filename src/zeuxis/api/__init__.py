@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zeuxis.api.drawing import HandPicked, arithmetic, interpolate, mix, sample, walk
 from zeuxis.api.models import export, load
+from zeuxis.api.overview import curves, runs
 from zeuxis.api.scoring import compare, evaluate
 from zeuxis.api.training import dry_run, inspect_data, resume, train
 from zeuxis.capabilities import encode, enlarge, latent, matrix, translate, translator
@@ -17,6 +18,7 @@ __all__ = [
     "HandPicked",
     "arithmetic",
     "compare",
+    "curves",
     "decode_latents",
     "dry_run",
     "encode",
@@ -30,6 +32,7 @@ __all__ = [
     "matrix",
     "mix",
     "resume",
+    "runs",
     "sample",
     "train",
     "translate",

@@ -38,6 +38,7 @@ from zeuxis.training.loggers import Events
 from zeuxis.training.loop import Training
 from zeuxis.training.resuming import Resumed, check_identity, take_up
 from zeuxis.training.settings import TrainSettings
+from zeuxis.training.standing import failures_logged
 
 Began = Callable[[Path, MessageCallback], None]
 
@@ -75,7 +76,7 @@ def start(
         name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
         with stop.later():
             run = RunFolder.create(settings.out, name, recipe.values())
-        with run.lock():
+        with run.lock(), failures_logged(run):
             _announce(run, pack, shown, began)
             _train(run, recipe, Resumed(State.start(model)), source, scorer, stop=stop, display=shown)
     return run.path
@@ -115,7 +116,7 @@ def resume_run(
         source = _batches(recipe, model, pack)
         check_identity(resumed.checkpoint, recipe)
         scorer = _periodic_evaluation(recipe, model, shown)
-        with found.lock():  # nothing is written before
+        with found.lock(), failures_logged(found):  # nothing is written before
             _check_untouched(found, resumed.checkpoint)
             if steps is not None or cpu_minutes is not None:
                 found.write_config(recipe.values())
