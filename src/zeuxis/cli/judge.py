@@ -19,6 +19,7 @@ from zeuxis.io.paths import check_apart
 
 if TYPE_CHECKING:
     from zeuxis.data import DataSpec
+    from zeuxis.judging.report import Evaluation
     from zeuxis.model import Model
 
 
