@@ -12,7 +12,7 @@ import torch
 
 import zeuxis
 from commandline import refused, typed
-from zeuxis import api, families, loading, registry
+from zeuxis import families, loading, registry
 from zeuxis.errors import UsageError
 from zeuxis.io import images
 from zeuxis.loading import installed
@@ -61,7 +61,7 @@ def test_an_installed_model_is_found_by_name_and_its_package_not_imported(instal
     package = install("my-models", "mine = my_models\nanother = my_models", "mine", "another")
     assert loading.find_model("mine") == package / "mine"
     assert torch.equal(
-        zeuxis.load("mine", device="cpu").sample(2), api.sample(zeuxis.load(package / "mine", device="cpu"), 2)
+        zeuxis.load("mine", device="cpu").sample(2), zeuxis.load(package / "mine", device="cpu").sample(2)
     )
     assert "my_models" not in sys.modules
     assert [model.name for model in zeuxis.available_models()] == ["another", "mine"]

@@ -8,15 +8,16 @@ from pathlib import Path
 
 from zeuxis import hub, loading
 from zeuxis.api.drawing import sample
-from zeuxis.api.examples import SOURCES, example_sources, source_strip, translated_examples
+from zeuxis.api.examples import EXAMPLE_COUNT, SOURCES, own_sources, source_strip, translated_examples
 from zeuxis.api.models import Family
 from zeuxis.data.places import paths_of
 from zeuxis.errors import UsageError
-from zeuxis.io import files, images
+from zeuxis.io import files
 from zeuxis.io.paths import expanded
 from zeuxis.io.weights import StoredPrecision
 from zeuxis.judging.report import Evaluation, read_evaluation
 from zeuxis.judging.training_data import run_of
+from zeuxis.loading import RunPath
 from zeuxis.model import Latent, Model, Translator
 from zeuxis.training.published_card import published_card
 
@@ -25,7 +26,7 @@ _CARD = 1 << 20  # bytes
 
 
 def publish(
-    model: str | Path,
+    model: RunPath,
     name: str,
     *,
     private: bool = False,
@@ -77,12 +78,12 @@ def _write_rest(
     data = loading.data_of(source)
     if isinstance(model, Latent):
         count = _SAMPLES if model.decode_nfe == 1 else _SLOW_SAMPLES
-        drawn = sample(model, count)
-        images.write_png(images.sheet(drawn, scale=-(-48 // drawn.shape[-1])), folder / "samples.png")
+        sample(model, count).save(folder / "samples.png")
     elif isinstance(model, Translator) and data is not None and not paths_of(data):
-        found = example_sources(source)
+        model.origin = source
+        found = own_sources(model, EXAMPLE_COUNT)
         files.write_file(folder / SOURCES, source_strip(found))
-        images.write_png(translated_examples(model, found), folder / "samples.png")
+        translated_examples(model, found).save(folder / "samples.png")
     if evaluation := _evaluation(source):
         files.write_file(folder / "evaluation.json", evaluation.to_json().encode())
     card = source / "README.md"

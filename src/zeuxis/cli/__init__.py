@@ -20,6 +20,7 @@ from zeuxis.cli import (
     mix,
     models,
     new_family,
+    overview,
     page,
     publish,
     sampling,
@@ -39,6 +40,9 @@ with --debug, errors come with their traceback."""
 ORDER = (
     "train",
     "resume",
+    "runs",
+    "curves",
+    "story",
     "families",
     "new-family",
     "data",
@@ -110,6 +114,7 @@ def build(tokens: Sequence[str]) -> App:
     page.register(app)
     models.register(app)
     look.register(app)
+    overview.register(app)
     new_family.register(app)
     for place, name in enumerate(ORDER):
         app[name].sort_key = place

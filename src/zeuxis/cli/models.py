@@ -12,7 +12,7 @@ from zeuxis.cli.flags import verb
 from zeuxis.cli.output import say, say_aside
 
 if TYPE_CHECKING:
-    from zeuxis.api import ModelSummary
+    from zeuxis.api.models import ModelSummary
 
 _TOLD = ("FID", "SSIM", "log-likelihood")  # the scores that the table has room for
 

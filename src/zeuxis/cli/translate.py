@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from zeuxis.cli import flags, sampling
-from zeuxis.cli.explore import ModelName, check_png, default_place, write_picture
+from zeuxis.cli.explore import ModelName, default_place, save_figure
 from zeuxis.cli.output import say_aside
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io.paths import check_apart
-
-if TYPE_CHECKING:
-    from zeuxis.model import Model, Translator
 
 Given = Annotated[
     Path | None, Parameter(help="an image, or a folder of images (default: examples, those held out in training)")
@@ -47,36 +43,30 @@ def translate_command(
     out
         .png file for an image; a folder for a folder
     """
-    if image is None:
-        _examples(model, out, load, direction=direction, size=size, seed=seed)
-        return
-    several = image.is_dir()
+    several = image is not None and image.is_dir()
     if out is not None and (out.suffix == ".png") == several:
         raise UsageError(f"--out is {out}; expected {'a folder' if several else 'a .png file'}")
-    target = out or default_place(model, f"{image.resolve().stem}-translated{'' if several else '.png'}")
-    check_apart(target, [str(image)])
-    from zeuxis import api
+    target = out or default_place(model, _name_for(image))
+    check_apart(target, [str(image)] if image else [])
+    from zeuxis.api import translate
+    from zeuxis.capabilities import translator
 
-    able = api.translator(load())
-    draw = partial(_translate, able, direction=direction, size=size, seed=seed)
-    if several:
+    able = translator(load())
+
+    def draw(path: Path | None, place: Path) -> None:
+        save_figure(translate(able, path, direction=direction, size=size, seed=seed), place)
+
+    if image is not None and several:
         _each(image, target, draw)
     else:
         draw(image, target)
 
 
-def _examples(
-    model: str, out: Path | None, load: Callable[[], Model], *, direction: str, size: int | None, seed: int | None
-) -> None:
-    """Write a sheet of example sources and what the model makes of them."""
-    check_png(out)
-    if size is not None or direction != "forward":
-        raise UsageError("--size and --direction are for an image of your own; name it after the model")
-    from zeuxis import api
-
-    able = load()
-    sheet = api.translated_examples(able, api.example_sources(model, family=type(able)), seed=seed)
-    write_picture(sheet, out or default_place(model, "translations.png"))
+def _name_for(image: Path | None) -> str:
+    """The file of the examples, of an image's translation, or the folder of a folder's."""
+    if image is None:
+        return "translations.png"
+    return f"{image.resolve().stem}-translated{'' if image.is_dir() else '.png'}"
 
 
 def _each(folder: Path, target: Path, draw: Callable[[Path, Path], None]) -> None:
@@ -93,25 +83,6 @@ def _each(folder: Path, target: Path, draw: Callable[[Path, Path], None]) -> Non
             say_aside(f"left out {error}")
     if not count:
         raise DataError(f"{folder} has no usable image; give PNG, JPEG, WebP, GIF, BMP or TIFF")
-
-
-def _translate(
-    able: Translator, path: Path, place: Path, *, direction: str, size: int | None, seed: int | None
-) -> None:
-    """Write what the model makes of the image in a file."""
-    from zeuxis import api
-    from zeuxis.io import images
-    from zeuxis.model import SuperResolution
-
-    if isinstance(able, SuperResolution):
-        if seed is not None or direction != "forward":
-            raise UsageError(
-                f"{able.family()} has no noise to draw and goes forward alone; leave out --seed, --direction"
-            )
-        write_picture(api.enlarge(able, images.read_layers(path, shorter=size)), place)
-        return
-    source = images.read_whole(path, channels=able.in_channels(direction), shorter=size)
-    write_picture(images.sheet(api.translate(able, source, direction=direction, seed=seed), gap=0), place)
 
 
 def _files(folder: Path, target: Path) -> Iterator[tuple[Path, Path]]:

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from zeuxis import families, registry, renamed, storage
 from zeuxis.data import DataSpec
-from zeuxis.data.places import paths_of
+from zeuxis.data.places import missing, paths_of
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
 from zeuxis.io import files
@@ -25,11 +25,12 @@ from zeuxis.loading import hub_models, installed
 from zeuxis.model import Model
 from zeuxis.storage.models import Shapes
 
+RunPath = str | Path | int  # a folder, or a run's number or name under runs/
 _RUNS = Path("runs")
 
 
 def load_model(
-    path: str | Path,
+    path: RunPath,
     *,
     device: str | torch.device = "cpu",
     family: type[Model] | str | None = None,
@@ -51,7 +52,7 @@ def load_model(
     kind = trusted(config["family"], family)
     model = kind(**config["options"]).drop_training_only()
     storage.fill(model, weights)
-    model.class_names = config["classes"]
+    model.class_names, model.origin = config["classes"], folder.absolute()
     model.adjust(options or {})
     return model.to(device).eval().requires_grad_(False)
 
@@ -66,7 +67,7 @@ def trusted(name: str, family: type[Model] | str | None) -> type[Model]:
     raise UsageError(f"it needs code from outside Zeuxis, {name}; if you trust it, name it: --family {name}")
 
 
-def find_model(path: str | Path) -> Path:
+def find_model(path: RunPath) -> Path:
     """The folder of `config.json` and `model.safetensors`: the one given, that of the run given, the installed one of that
     name (`zeuxis:NAME` in any case), or a copy of the one on the hub (`hf://USER/NAME`); a `Path` is never a name.
 
@@ -101,7 +102,7 @@ def _checked(folder: Path, *, typed: Path) -> Path:
     return folder
 
 
-def data_of(path: str | Path) -> DataSpec | None:
+def data_of(path: RunPath) -> DataSpec | None:
     """The data a model was trained on, where it lies in a run's folder or names its data; a file never names a path."""
     folder = find_model(path)
     config = folder.parent / "config.yaml"
@@ -123,7 +124,21 @@ def _named_data(folder: Path) -> DataSpec | None:
     return spec if spec and not paths_of(spec) else None
 
 
-def find_run(run: str | Path, *, runs: str | Path = _RUNS) -> Path:
+def training_data(path: RunPath, advice: str) -> DataSpec | None:
+    """As `data_of`; `UsageError`, which ends with the advice, where that data has gone."""
+    data = data_of(path)
+    if data is not None and (gone := missing(data)):
+        raise UsageError(f"{path} was trained on {gone}, which is no longer there; {advice}")
+    return data
+
+
+def labelled_data(model: Model) -> DataSpec:
+    """The data whose attributes and classes a model is asked for: what it was trained on, where known, else avatars."""
+    own = model.origin and training_data(model.origin, "name labelled images with --data")
+    return own or DataSpec.parse("zeuxis:avatars")
+
+
+def find_run(run: RunPath, *, runs: str | Path = _RUNS) -> Path:
     """A run's folder, given as a path, or by its number or name (whole, or without the number) under `runs`.
 
     `UsageError` where there is none, or where anything in it leads out of it.
@@ -139,7 +154,7 @@ def _runs_called(text: str, runs: Path) -> tuple[list[Path], list[Path]]:
     return [folder for folder in found if _answers_to(folder.name, text)], found
 
 
-def _find_run(run: str | Path, runs: Path, advice: str = "") -> Path:
+def _find_run(run: RunPath, runs: Path, advice: str = "") -> Path:
     text = run = expanded(str(run))
     if _holds(Path(run), "config.yaml"):
         return Path(run)

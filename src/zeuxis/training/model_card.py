@@ -14,8 +14,8 @@ from zeuxis.training.command import command_line, starting_model
 from zeuxis.training.config import Recipe
 
 LOADED = 'zeuxis.load("path/to/this/folder")'
-_SAMPLE = "images = model.sample(64, seed=0)  # n c h w, in [-1, 1]"
-_TRANSLATE = "images = zeuxis.translate(model, sources)  # n c h w, in [-1, 1], of any height and width"
+_SAMPLE = 'zeuxis.sample(model, 64)  # shown in a notebook; .save("samples.png") writes it'
+_TRANSLATE = 'zeuxis.translate(model, "photo.png")  # shown in a notebook; .save("translated.png") writes it'
 _LIMITS = """
 The model reproduces the biases and gaps of its training data, and may have memorized images of a small data set.
 The weights grant no rights to the training images.
