@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -52,18 +53,11 @@ class HubModel:
         return replace(self, revision=revision)
 
 
-def download_file(model: HubModel, name: str) -> Path:
-    """A file of the model in huggingface_hub's cache; the name of its folder is the commit.
-
-    Without the network, or with HF_HUB_OFFLINE=1, what the cache has. `UsageError` where neither has it.
-    """
-    hub = _library()
-    with _explained(model, "read"):
-        return Path(hub.hf_hub_download(model.name, name, revision=model.revision, library_name="zeuxis"))
-
-
 def download(model: HubModel, names: Sequence[str]) -> Path:
-    """The folder in huggingface_hub's cache with those of the files that the model has; else as `download_file`."""
+    """The folder in huggingface_hub's cache with those of the files that the model has; its name is the commit.
+
+    Without the network, or with HF_HUB_OFFLINE=1, what the cache has. `UsageError` where neither has the model.
+    """
     hub = _library()
     with _explained(model, "read"):
         found = hub.snapshot_download(
@@ -109,7 +103,7 @@ def _library() -> Any:
 def _explained(model: HubModel, verb: str) -> Iterator[None]:
     """What the library raises, as a `UsageError` of one line; no message of it is shown that could hold a token."""
     try:
-        with _bars_on_terminals():
+        with _quiet():
             yield
     except Exception as error:  # of httpx, of the system, of its own: it names no common base
         cause = error.__cause__ if type(error) is RuntimeError and isinstance(error.__cause__, Exception) else error
@@ -117,15 +111,20 @@ def _explained(model: HubModel, verb: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _bars_on_terminals() -> Iterator[None]:
-    """The library draws its progress bars into files and pipes too; there they are hidden meanwhile."""
+def _quiet() -> Iterator[None]:
+    """The library's warnings are hidden meanwhile, as an error is told in one line; its progress bars only on terminals,
+    since it draws them into files and pipes too."""
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
     utils: Any = importlib.import_module("huggingface_hub.utils")
     hidden = not sys.stderr.isatty() and not utils.are_progress_bars_disabled()
     if hidden:
         utils.disable_progress_bars()
+    log.setLevel(logging.ERROR)
     try:
         yield
     finally:
+        log.setLevel(level)
         if hidden:
             utils.enable_progress_bars()
 
@@ -139,8 +138,6 @@ def _reason(error: Exception, model: HubModel, verb: str) -> str:
         return f"{SCHEME}{model.name} has no revision {model.revision or 'main'}; name one of its branches, tags or commits"
     if isinstance(error, errors.RepositoryNotFoundError):
         return f"there is no {SCHEME}{model.name}, or it is private; check the name, or {_LOGIN}"
-    if isinstance(error, errors.RemoteEntryNotFoundError):
-        return f"{model} is no model of Zeuxis: its repository has no config.json; give another"
     if isinstance(error, errors.HfHubHTTPError):
         return _refusal(error.response.status_code, error.server_message, model, verb)
     if isinstance(error, errors.LocalEntryNotFoundError):

@@ -25,8 +25,10 @@ def downloaded(text: str) -> Path:
     or can neither be reached nor has been before.
     """
     model = hub.HubModel.parse(text)
-    described = hub.download_file(model, "config.json")
+    described = hub.download(model, FILES[:1]) / "config.json"
     commit = described.parent.name
+    if not described.is_file():
+        raise UsageError(f"{model} is no model of Zeuxis: its repository has no config.json; give another")
     folder = cache.folder("hub", model.name.replace("/", "--"), commit) / model.name.rpartition("/")[2]
     if not (folder / "config.json").is_file():
         storage.parse_description(files.read_bytes(described, max_bytes=_DESCRIPTION), f"config.json of {model}")
