@@ -73,9 +73,12 @@ def resume(
     minutes: float | None = None,
     cpu_minutes: float | None = None,
     family: Family = None,
+    data: Data | None = None,
 ) -> Path:
     """Go on with a run that was stopped (a folder, or a number or name under runs/), exactly; the run's folder.
 
-    A run of a family outside Zeuxis is only resumed when `family` names its class.
+    A run of a family outside Zeuxis is only resumed when `family` names its class. `data` is only needed where the run began
+    with images in memory, and their pack is no longer in the cache: the same images again.
     """
-    return runs.resume_run(loading.find_run(run), steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)
+    found = loading.find_run(run)
+    return runs.resume_run(found, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family, data=data)

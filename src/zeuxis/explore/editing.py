@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from PIL import Image
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from zeuxis import explore
 from zeuxis.data import DataSpec
+from zeuxis.data.specs import Data
 from zeuxis.errors import UsageError
 from zeuxis.explore import directions as ways
 from zeuxis.explore.directions import Direction, Supervised, Unsupervised
@@ -249,7 +249,7 @@ def _score(
 def editor(
     model: Model,
     *,
-    data: str | Path | DataSpec = "zeuxis:avatars",
+    data: Data = "zeuxis:avatars",
     method: Supervised = "means",
     space: SpaceName = "z",
     seed: int = 0,
