@@ -346,6 +346,18 @@ def test_parquet_of_pandas_is_read_by_row_groups_and_by_shards(tmp_path: Path) -
     assert len(opened(tmp_path / "all.parquet", max_images=5)) == 5
 
 
+def test_categories_of_pandas_are_classes_and_splits_are_told(tmp_path: Path) -> None:
+    import pandas
+
+    frame = pandas.DataFrame({"photo": [encoded(n) for n in range(4)], "label": pandas.Categorical(["b", "a"] * 2)})
+    for name in ("train-0.parquet", "train-1.parquet", "test-0.parquet"):
+        frame.to_parquet(tmp_path / name)
+    pack = opened(tmp_path)
+    assert pack.classes == ["a", "b"] and len(pack) == 12
+    told = ("test and train", "are splits, and all are used; for one alone give its files by a pattern")
+    assert told in pack.notes and told not in opened(f"{tmp_path}/train-*.parquet").notes
+
+
 def test_a_path_in_parquet_is_never_followed(tmp_path: Path) -> None:
     secret = folder(tmp_path, {"secret.png": encoded(9)}) / "secret.png"
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -507,6 +519,26 @@ def test_a_changed_shard_is_another_pack(tmp_path: Path) -> None:
     after = opened(path)
     assert len(before) == 3 and len(after) == 4 and before.fingerprint != after.fingerprint
     assert opened(path).path == after.path
+
+
+def test_a_run_on_shards_refuses_changed_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And resumes on those that it began with, from any folder."""
+    monkeypatch.chdir(tmp_path)
+    tar(Path("s/a-0.tar"), some(6))
+    tar(Path("s/a-1.tar"), some_from(6, 6))
+    small = ("--size", "16", "--base-channels", "8", "--batch-size", "4", "--device", "cpu")
+    code, _, error = typed("train", "vae", "s/*.tar", "--steps", "2", *small)
+    assert code == 0, error
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir("else")
+    assert typed("resume", "../runs/00001-vae-a", "--steps", "3")[0] == 0
+    tar(tmp_path / "s" / "a-1.tar", some_from(9, 6))
+    code, _, error = typed("resume", "../runs/00001-vae-a", "--steps", "4")
+    assert code == 4 and "has changed since the run began" in error
+    (tmp_path / "s" / "a-1.tar").unlink()
+    (tmp_path / "s" / "a-0.tar").unlink()
+    code, _, error = typed("resume", "../runs/00001-vae-a", "--steps", "4")
+    assert code == 2 and "s/*.tar is no longer there" in error
 
 
 def test_the_command_line_takes_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

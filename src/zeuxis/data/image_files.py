@@ -130,7 +130,12 @@ def shard_listing(found: shards.Shards) -> Listing:
 
 def content_of_shards(found: shards.Shards) -> Content:
     """What is in tars, or in Parquet files."""
-    return tar_content(found) if found.kind == "tar" else parquet_content(found)
+    content = tar_content(found) if found.kind == "tar" else parquet_content(found)
+    if splits := shards.splits_in(found):
+        content.notes.append(
+            (" and ".join(splits), "are splits, and all are used; for one alone give its files by a pattern")
+        )
+    return content
 
 
 def _unknown(path: str, error: Exception) -> str:

@@ -80,12 +80,10 @@ def _leaf(name: str, kind: Any) -> str:
     """The path of the bytes of a column: itself, or the field `bytes` of a struct; "" where it has none."""
     from pyarrow import types
 
-    if types.is_binary(kind) or types.is_large_binary(kind):
-        return name
     if types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-        inner = kind.field("bytes").type
-        return f"{name}.bytes" if types.is_binary(inner) or types.is_large_binary(inner) else ""
-    return ""
+        return f"{name}.bytes" if _leaf("bytes", kind.field("bytes").type) == "bytes" else ""
+    bytes_too = types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
+    return name if bytes_too else ""
 
 
 def _is_class_label(feature: Mapping[str, Any]) -> bool:
@@ -101,5 +99,7 @@ def _says_something(name: str, kind: Any) -> bool:
     """Whether a column may have attributes, by its values, or classes, by its name: identifiers are integers too."""
     from pyarrow import types
 
-    plain = types.is_integer(kind) or types.is_string(kind) or types.is_large_string(kind)
+    kind = kind.value_type if types.is_dictionary(kind) else kind  # what pandas has of categories
+    words = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    plain = types.is_integer(kind) or words
     return types.is_boolean(kind) or (plain and name.lower() in CLASS_COLUMNS)

@@ -7,9 +7,11 @@ import itertools
 import math
 import os
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 from zeuxis.data import tars
+from zeuxis.data.class_folders import SPLITS
 from zeuxis.data.item_names import ENDINGS
 from zeuxis.data.listing import natural, shown
 from zeuxis.errors import DataError, UsageError
@@ -44,6 +46,17 @@ class Shards(NamedTuple):
         if len(names) == 1:
             return [""]
         return names if len(set(names)) == len(names) else [f"{place}-{name}" for place, name in enumerate(names)]
+
+
+def splits_in(found: Shards) -> list[str]:
+    """The splits that the files are of, by the first word of their names or by their folders; none unless all are of one."""
+    words = [_split_of(path) for path in found.paths]
+    return sorted(set(words)) if all(words) and len(set(words)) > 1 else []
+
+
+def _split_of(path: str) -> str:
+    words = [re.split(r"[-_.]", part)[0].lower() for part in reversed(Path(path).absolute().parts[-2:])]
+    return next((word for word in words if word in SPLITS), "")
 
 
 def parted(text: str) -> tuple[str, str]:

@@ -93,8 +93,8 @@ class MemorySet:
     def _gather(self) -> Content:
         if self._values is None:
             raise UsageError(
-                f"{self} was given as a value, and its pack of this form is no longer in the cache; give the same data "
-                "again in Python, as in zeuxis.resume(RUN, data=images)"
+                f"{self} was given as a value, and the cache has no pack of it with this size, channels and resize mode; "
+                "give the same data again in Python, as in zeuxis.resume(RUN, data=images)"
             )
         content = self._values.content()
         if isinstance(content.reader, FetchingReader):  # else it reads files, in other processes
