@@ -27,6 +27,7 @@ from zeuxis.data import DataSpec, Pack
 from zeuxis.data.values import MemorySet, pixels
 from zeuxis.errors import DataError, UsageError, ZeuxisError
 from zeuxis.io import files, images
+from zeuxis.io.pictures import Images
 from zeuxis.loading import data_of, load_model
 from zeuxis.training import runs
 from zeuxis.training.settings import TrainSettings
@@ -104,6 +105,12 @@ def test_pictures_one_by_one_give_it_too(tmp_path: Path, kind: str, how: str) ->
     pack = opened(made if how == "dataset" else [made[place] for place in range(COUNT)])
     assert pack.fingerprint == opened(tmp_path / "f").fingerprint
     assert pack.name == ("drawn" if how == "dataset" else "pictures")
+
+
+def test_samples_are_data_too() -> None:
+    held = torch.tensor(drawn()).movedim(-1, -3) / 127.5 - 1
+    for given_images in (Images(held), Images(held.unflatten(0, (3, 4)))):
+        assert opened(given_images).fingerprint == opened(drawn()).fingerprint
 
 
 def test_files_and_pil_images_give_it_too(tmp_path: Path) -> None:
@@ -418,4 +425,4 @@ def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
     for block in blocks:
         exec(compile(block, "docs/data.md", "exec"), names)
     assert names["report"].classes == [("robin", 20), ("wren", 20), ("finch", 20)]
-    assert (names["run"] / "checkpoints" / "step-00000006").is_dir()
+    assert (names["run"].path / "checkpoints" / "step-00000006").is_dir()

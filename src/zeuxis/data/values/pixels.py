@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from zeuxis.errors import UsageError
-from zeuxis.io.images import MOST_PIXELS, Array
+from zeuxis.io.images import MOST_PIXELS, Array, to_uint8
+from zeuxis.io.pictures import Images
 
 _CHANNELS = (1, 3, 4)
 _ROUNDED = 0.5 / 255  # as far out of [0, 1] a float still rounds to black or to white
@@ -30,7 +31,9 @@ class Ends(NamedTuple):
 
 
 def array_of(value: Any) -> Array | None:
-    """A NumPy array, or one of PyTorch or of a library whose arrays are like these; None for anything else."""
+    """A NumPy array, or one of PyTorch or of a library whose arrays are like these, or of samples; None for anything else."""
+    if isinstance(value, Images):
+        return to_uint8(value.flat)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         value = value.detach().cpu()
