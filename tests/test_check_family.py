@@ -19,7 +19,6 @@ from zeuxis.nets import maps
 from zeuxis.testing import FamilyCheckError, check_family, family_checks
 from zeuxis.testing.case import Case, NoiseImages
 from zeuxis.training.engine import State, train_step
-from zeuxis.training.settings import TrainSettings
 
 
 @pytest.mark.parametrize("family", toys.SOUND, ids=lambda family: family.__name__)
@@ -83,7 +82,7 @@ def test_training_says_it_too() -> None:
         State.start(toys.NoParameters())
     for family in (toys.NoDecorator, toys.NoEq, toys.NoParameters):
         with pytest.raises(UsageError, match=r"@dataclass\(eq=False\)|has no parameters"):
-            api.train(family, "digits", settings=TrainSettings(steps=1))
+            api.train(family, "digits", steps=1)
 
 
 @pytest.mark.parametrize(("name", "said"), [("NoDecorator", "@dataclass(eq=False)"), ("NoParameters", "no parameters")])

@@ -33,7 +33,6 @@ from zeuxis.testing.case import NoiseImages, first_difference
 from zeuxis.testing.case import trained as trained_on
 from zeuxis.training import engine
 from zeuxis.training.engine import State, train
-from zeuxis.training.settings import TrainSettings
 from zeuxis.web.served import open_served
 
 TINY = {
@@ -155,10 +154,8 @@ def data_for(name: str, folder: Path) -> str:
 
 
 def trained(name: str, data: str, out: Path, *, steps: int = 4) -> Path:
-    settings = TrainSettings(
-        steps=steps, batch_size=4, checkpoint_every=2, device="cpu", threads=1, kernels="standard", out=str(out)
-    )
-    return api.train(name, data, settings=settings, options={"size": 16, **small(families.find(name))})
+    options = {"batch_size": 4, "checkpoint_every": 2, "device": "cpu", "threads": 1, "kernels": "standard"}
+    return api.train(name, data, steps=steps, out=out, **options, size=16, **small(families.find(name))).path
 
 
 def weights_of(run: Path) -> dict[str, bytes]:
@@ -168,7 +165,7 @@ def weights_of(run: Path) -> dict[str, bytes]:
 def asked_to_resume(run: Path, model: Model, folder: Path) -> None:
     data = str(files.read_yaml(run / "config.yaml")["data"])
     cut = trained(model.family(), data, folder, steps=2)
-    assert weights_of(api.resume(cut, steps=4)) == weights_of(run) != {}
+    assert weights_of(api.resume(cut, steps=4).path) == weights_of(run) != {}
 
 
 def asked_to_train(run: Path, model: Model, folder: Path) -> None:

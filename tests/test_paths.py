@@ -100,8 +100,8 @@ def test_a_tilde_in_python(home: Path) -> None:
         extractors.vgg16(weights="~/vgg.safetensors")
     with pytest.raises(UsageError, match=f"no run .{home}"[:30]):
         zeuxis.resume("~/other")
-    run = zeuxis.train("vae", "~/birds", settings=TrainSettings(out="~/r", steps=1, batch_size=2), options={"size": 16})
-    assert run == home / "r" / "00001-vae-birds"
+    run = zeuxis.train("vae", "~/birds", out="~/r", steps=1, batch_size=2, size=16)
+    assert run.path == home / "r" / "00001-vae-birds"
     with pytest.raises((UsageError, DataError)):
         zeuxis.train("vae", "~/nowhere")
 

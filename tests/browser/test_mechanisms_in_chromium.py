@@ -20,7 +20,6 @@ from zeuxis.data import DataSpec
 from zeuxis.explore.directions import Direction
 from zeuxis.io.images import to_uint8
 from zeuxis.mechanisms import Denoising
-from zeuxis.training.settings import TrainSettings
 from zeuxis.web.directions import KINDS
 from zeuxis.web.served import Served, open_served
 
@@ -37,11 +36,11 @@ TABS = {"diffusion": "denoise", "vae": "latent-space", "rbm": "gibbs"}
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Served, str]]]:
     """A run of each family on digits, and the link at which it is served."""
     out = tmp_path_factory.mktemp("runs")
-    settings = TrainSettings(steps=3, batch_size=8, device="cpu", threads=1, kernels="standard", out=str(out))
+    settings = {"steps": 3, "batch_size": 8, "device": "cpu", "threads": 1, "kernels": "standard", "out": out}
     with ExitStack() as stack:
         found = {}
         for name, options in SMALL.items():
-            served = open_served(api.train(name, "digits", settings=settings, options=options), device="cpu")
+            served = open_served(api.train(name, "digits", **settings, **options).path, device="cpu")
             still = Direction("nothing", torch.zeros(served.shape))  # a classifier of attributes would take minutes
             served.kept.update({f"directions {kind}": [still] for kind in KINDS})
             found[name] = (served, stack.enter_context(serving(served)))

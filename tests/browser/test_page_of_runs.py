@@ -18,7 +18,7 @@ from zeuxis.families import find
 from zeuxis.io.images import sheet
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 from zeuxis.web.served import Served, open_served
 
 Visit = Callable[..., Driver]
@@ -26,7 +26,7 @@ STEPS = (10, 20, 40)
 VIEWS = ("training", "evaluate", "compare")
 
 
-def saved(family: str, run: Run, seed: int, **options: int) -> None:
+def saved(family: str, run: RunFolder, seed: int, **options: int) -> None:
     torch.manual_seed(seed)
     find(family)(size=16, channels=3, **options).save(run.model_path)
 
@@ -36,7 +36,7 @@ def row(step: int) -> dict[str, float]:
     return {"step": step, "images": 8 * step, **values, "generator/adversarial": step / 10}
 
 
-def add(run: Run, step: int) -> None:
+def add(run: RunFolder, step: int) -> None:
     """A row, a record of answers and a contact sheet of a step."""
     answers = {f"discriminator/prob_{kind}": histogram(at) for kind, at in (("real", 30), ("fake", step % 20))}
     run.append_histograms({"step": step, "images": 8 * step, **answers})
@@ -46,7 +46,7 @@ def add(run: Run, step: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
     """Two runs on thirty pictures; the first has rows, sheets, answers and scores."""
     root = tmp_path_factory.mktemp("runs")
     (root / "pictures").mkdir()
@@ -54,7 +54,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
         pixels = np.random.default_rng(i).integers(0, 256, (16, 16, 3), np.uint8)
         Image.fromarray(pixels).save(root / "pictures" / f"{i:02}.png")
     config = {**CONFIG, "family": "gan", "data": str(root / "pictures")}
-    one, two = (Run.create(root / "runs", name, config) for name in "ab")
+    one, two = (RunFolder.create(root / "runs", name, config) for name in "ab")
     saved("gan", one, 0, latent_dim=24, hidden_dim=16)
     saved("vae", two, 1, latent_dim=7)
     for step in STEPS:
@@ -70,7 +70,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
 
 
 @pytest.fixture(scope="module")
-def models(runs: list[Run]) -> list[Served]:
+def models(runs: list[RunFolder]) -> list[Served]:
     return [open_served(run.path, device="cpu") for run in runs]
 
 
@@ -93,7 +93,7 @@ def shown(driver: Driver, step: int) -> None:
     driver.until(f"document.querySelector('.sheet').ariaLabel === 'samples at step {step}'")
 
 
-def test_samples_on_a_scrubber(visit: Visit, runs: list[Run]) -> None:
+def test_samples_on_a_scrubber(visit: Visit, runs: list[RunFolder]) -> None:
     driver = at(visit, "training")
     shown(driver, STEPS[-1])
     facts = driver.page.inner_text(".facts")
@@ -127,7 +127,7 @@ def test_answers_and_losses(visit: Visit) -> None:
     shown(driver, 10)
 
 
-def test_a_run_that_grows_is_followed(visit: Visit, runs: list[Run]) -> None:
+def test_a_run_that_grows_is_followed(visit: Visit, runs: list[RunFolder]) -> None:
     driver = at(visit, "training")
     shown(driver, 40)
     with runs[0].lock():

@@ -6,12 +6,14 @@ import zeuxis.families as families
 from zeuxis.api.drawing import decode, interpolate, mix, sample, walk
 from zeuxis.api.editing import arithmetic, directions, edit, find_directions, invert
 from zeuxis.api.models import export, export_page, load
+from zeuxis.api.overview import curves, runs, story
 from zeuxis.api.reading import encode, read
+from zeuxis.api.run import Run
 from zeuxis.api.scoring import compare, evaluate
 from zeuxis.api.training import dry_run, inspect_data, resume, train
 from zeuxis.api.translating import enlarge, translate
 from zeuxis.capabilities import matrix
-from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
+from zeuxis.errors import DataError, DiskFullError, DivergedError, StopTraining, UsageError, ZeuxisError
 from zeuxis.explore import Equation
 from zeuxis.explore.editing import Editor, Inversion, editor
 from zeuxis.io.pictures import Images
@@ -27,7 +29,9 @@ from zeuxis.model import (
     Translator,
     option,
 )
+from zeuxis.runtime.signals import Stopped
 from zeuxis.training.settings import TrainSettings
+from zeuxis.training.state import Progress
 
 __all__ = [
     "Batch",
@@ -43,6 +47,10 @@ __all__ = [
     "Inversion",
     "Latent",
     "Model",
+    "Progress",
+    "Run",
+    "StopTraining",
+    "Stopped",
     "StyleBased",
     "SuperResolution",
     "TrainSettings",
@@ -51,6 +59,7 @@ __all__ = [
     "ZeuxisError",
     "arithmetic",
     "compare",
+    "curves",
     "decode",
     "directions",
     "dry_run",
@@ -72,7 +81,9 @@ __all__ = [
     "option",
     "read",
     "resume",
+    "runs",
     "sample",
+    "story",
     "train",
     "translate",
     "walk",
