@@ -34,7 +34,7 @@ class Run(os.PathLike[str]):
     path: Path  # the run's folder
 
     def __init__(self, run: GivenRun, *, family: Family = None) -> None:
-        self.path = loading.find_run(str(run)).absolute()
+        self.path = loading.find_run(run).absolute()
         self._family = family
         self._loaded: tuple[object, Model] | None = None  # what the model's file was, and the model
 
