@@ -306,3 +306,24 @@ def test_the_command(run: RunFolder, tmp_path: Path) -> None:
         zeuxis.story(1, "story.webp", seconds=99)
     with pytest.raises(UsageError, match="expected a name that ends in"):
         zeuxis.story(1, "story")
+
+
+PAGE = Path(__file__).parents[1] / "docs" / "runs.md"
+
+
+def test_the_commands_of_the_page_run(run: RunFolder, tmp_path: Path) -> None:
+    lines = re.findall(r"^zeuxis .*$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(lines) >= 9
+    other = RunFolder.create(tmp_path / "runs", "b", CONFIG)
+    for each in (run, other):
+        sheet(each, 50)
+        rows(each, 10, 50)
+    (tmp_path / "elsewhere").mkdir()
+    for line in lines:
+        words = line.partition("#")[0].split()[1:]
+        if words[-1].endswith(".mp4"):
+            pytest.importorskip("av")
+        code, out, err = typed(*words)
+        assert code == 0, (line, err)
+        written = [Path(name) for name in out.split() if "wrote" in out and name != "wrote"]
+        assert all(path.stat().st_size > 1000 for path in written)
