@@ -16,6 +16,7 @@ from zeuxis.io import files
 from zeuxis.io.colour import srgb_profile
 from zeuxis.io.images import Array, to_uint8
 
+MOVING = (".webp", ".gif", ".mp4")
 _BT709, _SRGB_CURVE, _LIMITED = 1, 13, 1  # ITU-T H.273: sRGB as a video says it; 16 to 235
 
 
@@ -40,14 +41,19 @@ def write(frames: Tensor, path: str | Path, *, fps: int = 20, scale: int = 1) ->
     Each pixel is drawn `scale` times as large.
     """
     kind = Path(path).suffix.lower()
-    if kind not in (".webp", ".gif", ".mp4"):
+    if kind not in MOVING:
         raise UsageError(f"{path} is no animation; expected a name that ends in .webp, .gif or .mp4")
+    files.write_file(path, animated(frames, kind, fps=fps, scale=scale))
+
+
+def animated(frames: Tensor, kind: str, *, fps: int = 20, scale: int = 1) -> bytes:
+    """The file of an animation, as `write` writes it, of one of the `MOVING`."""
     if not len(frames) or not 1 <= fps <= 100:
         raise UsageError(f"an animation of {len(frames)} frames, {fps} a second; expected at least 1, and 1 to 100")
     pixels = to_uint8(frames)
     pixels = pixels.repeat(3, 3) if pixels.shape[3] == 1 else pixels
     pixels = pixels.repeat(scale, 1).repeat(scale, 2) if scale > 1 else pixels
-    files.write_file(path, _mp4(pixels, pixels.shape[1:3], fps) if kind == ".mp4" else _pictures(pixels, fps, kind))
+    return _mp4(pixels, pixels.shape[1:3], fps) if kind == ".mp4" else _pictures(pixels, fps, kind)
 
 
 def _pictures(pixels: Array, fps: int, kind: str) -> bytes:

@@ -50,7 +50,7 @@ class Story:
 
 def gather_story(run: RunFolder) -> Story:
     """The story of a run, which may still be training; `UsageError` where it has no contact sheet yet."""
-    recipe, history = config.read(run.config), history_of(run)
+    recipe, history = config.read_recipe(run.config), history_of(run)
     family = _family(recipe)
     cut, problems = _cut(recipe, family), list[str]()
     captions = Captions(history.rows, list(log_lines(run.path / "log.txt", tail=LONGEST_LOG)), recipe.options)
