@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -83,10 +82,9 @@ def test_the_same_samples_are_cut_out_of_every_sheet(run: RunFolder) -> None:
 def test_the_first_picture_is_of_the_first_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that learns nothing draws at every step what the story shows at step 0."""
     monkeypatch.chdir(tmp_path)
-    settings = TrainSettings(steps=2, batch_size=8, sample_every=1, seed=5, kernels="standard", device="cpu")
+    run_of = {"steps": 2, "batch_size": 8, "sample_every": 1, "seed": 5, "kernels": "standard", "device": "cpu"}
     still = {"lr": 0.0, "norm": "none", "base_channels": 4, "size": SIZE}
-    trained = zeuxis.train("vae", "digits", settings=settings, options=still)
-    story = gather_story(RunFolder(Path(os.fspath(trained))))
+    story = gather_story(RunFolder(zeuxis.train("vae", "digits", **run_of, **still).path))
     assert [scene.step for scene in story.scenes] == [0, 1, 2]
     assert np.array_equal(at(story, 1), at(story, 2))
     # Of 64 samples, as a sheet has them, a product may be rounded otherwise than of 16.
