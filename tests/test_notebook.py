@@ -77,7 +77,7 @@ class Kernel:
         )
 
     def send(self, code: str) -> str:
-        return str(self.client.execute(code, allow_stdin=False))
+        return str(self.client.execute(code, allow_stdin=False, stop_on_error=False))
 
     def until(self, cell: str, wanted: Any) -> dict[str, Any]:
         """The content of the first message of a cell that is wanted."""

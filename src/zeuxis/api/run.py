@@ -17,6 +17,7 @@ from zeuxis.api.models import Family, load
 from zeuxis.io import files, images
 from zeuxis.model import Model
 from zeuxis.storage import RunFolder
+from zeuxis.storage.checkpoints import step_of
 from zeuxis.training import config, runs
 from zeuxis.training.stopping import Callback, checked_callbacks
 
@@ -44,9 +45,10 @@ class Run(os.PathLike[str]):
 
     @property
     def step(self) -> int:
-        """The step of the newest row of metrics; 0 before the first."""
-        rows = self._folder.metrics()
-        return int(rows[-1]["step"]) if rows else 0
+        """The step that the run has reached, by its rows and its checkpoints; 0 before the first."""
+        rows = [int(row["step"]) for row in self._folder.metrics()[-1:]]
+        saved = [step_of(path) for path in self._folder.checkpoints()[-1:]]
+        return max([*rows, *saved], default=0)
 
     @property
     def metrics(self) -> dict[str, list[float]]:
