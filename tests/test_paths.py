@@ -88,7 +88,7 @@ def test_a_tilde_in_python(home: Path) -> None:
     assert TrainSettings(out="~/x", init_from="~/y", name="~z").out == str(home / "x")
     model.save(Path("~/copy"))
     assert (home / "copy" / "config.json").exists()
-    editing.save_latents("~/z.safetensors", model.prior([0, 1]), model=model)
+    editing.save_latents("~/z.safetensors", model.prior([0, 1]), family=model.family())
     assert (
         len(editing.load_latents("~/z.safetensors", model))
         == 2

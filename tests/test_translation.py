@@ -450,7 +450,7 @@ def test_translate_takes_images_of_any_shape(trained: dict[str, Path], tmp_path:
     typed("translate", str(trained["pix2pix"]), str(tmp_path / "wide.png"), "--out", str(out), "--size", "20")
     assert Image.open(out).size == (31, 20)
     source = images.read_whole(tmp_path / "wide.png")
-    expected = images.to_uint8(api.translate(api.load(trained["pix2pix"]), source))[0]
+    expected = api.translate(api.load(trained["pix2pix"]), source).numpy()[0]
     typed("translate", str(trained["pix2pix"]), str(tmp_path / "wide.png"), "--out", str(out))
     assert np.array_equal(np.asarray(Image.open(out)), expected)
 
@@ -483,10 +483,10 @@ def test_translate_takes_folders_and_both_directions(trained: dict[str, Path], t
 
 def test_noise_is_that_of_a_seed_whoever_stands_beside(trained: dict[str, Path]) -> None:
     model, source = api.load(trained["pix2pix"]), torch.rand(1, 3, 16, 16)
-    plain, one, two, again = (api.translate(model, source, seed=seed) for seed in (None, 1, 2, 1))
+    plain, one, two, again = (api.translate(model, source, seed=seed).tensor for seed in (None, 1, 2, 1))
     assert torch.equal(one, again) and not torch.equal(one, two) and not torch.equal(one, plain)
-    assert torch.equal(plain, api.translate(model, source, seed=0))
-    together = api.translate(model, torch.cat((torch.rand(1, 3, 16, 16), source)), seed=0)
+    assert torch.equal(plain, api.translate(model, source, seed=0).tensor)
+    together = api.translate(model, torch.cat((torch.rand(1, 3, 16, 16), source)), seed=0).tensor
     torch.testing.assert_close(together[1:], one, atol=1e-5, rtol=0)
     with pytest.raises(UsageError, match="is deterministic here"):
         api.translate(api.load(trained["cyclegan"]), source, seed=1)
@@ -516,9 +516,9 @@ def test_noise_drops_as_much_as_in_training_and_rests_where_none_is_asked_for(tr
     for dropout in (0.0, 0.5):
         model = api.load(trained["pix2pix"])
         model.adjust({"dropout": dropout})
-        made_by[dropout] = api.translate(model, source)
+        made_by[dropout] = api.translate(model, source).tensor
     model.gan_weight = 0.0  # type: ignore[attr-defined]
-    assert torch.equal(made_by[0.0], api.translate(model, source)), "the distance alone wants the mean"
+    assert torch.equal(made_by[0.0], api.translate(model, source).tensor), "the distance alone wants the mean"
     assert not torch.equal(made_by[0.0], made_by[0.5])
     with pytest.raises(UsageError, match="is deterministic here"):
         api.translate(model, source, seed=1)
@@ -646,7 +646,7 @@ def test_compared_translations_are_of_the_same_sources(trained: dict[str, Path])
     model, one, two = api.load(run), *(each.samples for each in found.runs)
     assert isinstance(model, Translator) and torch.equal(one, two) and len(one) == 6
     pairs = choose_pairs(model, DataSpec.parse(folders(trained["data"])), count=20)
-    expected = api.translate(model, images.from_uint8(pairs.test.source.images[[0]]))
+    expected = api.translate(model, pairs.test.source.images[[0]]).tensor
     torch.testing.assert_close(one[:1], expected, atol=1e-5, rtol=0)
 
 

@@ -279,7 +279,7 @@ def test_tiles_are_the_whole(options: dict[str, Any]) -> None:
         whole = model.translate(source)
     for side in (7, 16, 64):
         torch.testing.assert_close(enlarged(model, source, side=side), whole, atol=2e-6, rtol=0)
-    torch.testing.assert_close(api.translate(model, source), whole, atol=2e-6, rtol=0)
+    torch.testing.assert_close(api.translate(model, source).tensor, whole, atol=2e-6, rtol=0)
     pixels = Image.fromarray(noise(37, 50, 3))
     one, two = (np.asarray(photograph(model, pixels, side=side)).astype(int) for side in (9, 64))
     assert np.abs(one - two).max() <= 1 and one.shape == (37 * model.scale, 50 * model.scale, 3)

@@ -79,7 +79,9 @@ def test_every_level_is_that_of_the_sampler(look: Visit, runs: dict[str, tuple[S
     arrived(driver)
     with torch.no_grad():
         moments = list(model.denoising(model.prior([3])))
-    assert np.array_equal(driver.pictures(".denoise .result canvas")[0][..., :3], rgb(zeuxis.sample(model, seeds=[3])))
+    assert np.array_equal(
+        driver.pictures(".denoise .result canvas")[0][..., :3], rgb(zeuxis.sample(model, seeds=[3]).tensor)
+    )
     for at in (6, 4, 0):
         level(driver, at)
         noisy, expected = (picture[..., :3] for picture in driver.pictures(".denoise figure > canvas")[:2])
@@ -95,7 +97,7 @@ def test_a_rough_picture_in_hand_is_replaced_by_the_full_one(look: Visit, runs: 
     driver, (served, _) = look("diffusion"), runs["diffusion"]
     driver.page.click("#tab-explore")
     driver.find(5)
-    wanted = rgb(zeuxis.sample(served.model, seeds=[5])).tolist()
+    wanted = rgb(zeuxis.sample(served.model, seeds=[5]).tensor).tolist()
     end = time.monotonic() + PATIENCE
     while driver.picture().tolist() != wanted:
         assert time.monotonic() < end, "the full picture never came"
@@ -136,7 +138,7 @@ def test_the_bars_of_a_posterior_move_its_picture(look: Visit, runs: dict[str, t
         show_all.click()
     assert driver.page.locator(".latent-bar").count() == 6
     given, decoded = driver.pictures(".duo canvas")
-    assert np.array_equal(given[..., :3], rgb(zeuxis.sample(model, seeds=[0])))
+    assert np.array_equal(given[..., :3], rgb(zeuxis.sample(model, seeds=[0]).tensor))
     driver.page.focus("#latent-2")
     for _ in range(20):
         driver.page.keyboard.press("ArrowRight")
@@ -156,9 +158,7 @@ def test_a_model_alone_has_a_posterior_and_no_map(visit: Visit, served: Served) 
     driver.until("document.querySelector('.posterior h3').textContent === 'seed 0'")
     driver.until("document.querySelector('.acts .hint').textContent.includes('latents are used')")
     assert not driver.page.locator(".map").count()
-    assert np.array_equal(
-        driver.pictures(".duo canvas")[0][..., :3], to_uint8(zeuxis.sample(served.model, seeds=[0]))[0]
-    )
+    assert np.array_equal(driver.pictures(".duo canvas")[0][..., :3], zeuxis.sample(served.model, seeds=[0]).numpy()[0])
 
 
 def test_a_click_on_the_map_looks_at_that_training_picture(

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from torch import Tensor
 
 from zeuxis import loading
 from zeuxis.api.drawing import sample
 from zeuxis.api.models import Family, load
 from zeuxis.io import files, images
+from zeuxis.io.pictures import Images
 from zeuxis.model import Model
 from zeuxis.storage import RunFolder
 from zeuxis.storage.checkpoints import step_of
@@ -82,7 +82,7 @@ class Run(os.PathLike[str]):
         with images.opened(content) as picture:
             return picture.convert("RGB")
 
-    def samples(self, n: int = 64, *, seed: int = 0) -> Tensor:
+    def samples(self, n: int = 64, *, seed: int = 0) -> Images:
         """Images of the model (n c h w, in [-1, 1]) for the seeds `seed ... seed + n - 1`."""
         return sample(self.model, n, seed=seed)
 
@@ -120,7 +120,7 @@ class Run(os.PathLike[str]):
         return str(self.path.relative_to(here) if self.path.is_relative_to(here) else self.path)
 
     def __repr__(self) -> str:
-        found = config.read(self.config)
+        found = config.read_recipe(self.config)
         steps = "" if found.settings.endless else f" of {found.settings.last_step:,}"
         return f"Run {self}: {found.family} on {found.data}, step {self.step:,}{steps}"
 

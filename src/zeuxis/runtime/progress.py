@@ -179,8 +179,8 @@ def pace(tick: Tick) -> Iterator[str]:
         yield f"{duration(tick.left)} left"
 
 
-def game(means: Mapping[str, float]) -> Iterator[str]:
-    """Each player's loss, of a lone player its terms; then D(real) and D(fake), a critic's distance, a VAE's units."""
+def player_losses(means: Mapping[str, float]) -> dict[str, float]:
+    """Each player's loss by its name; of a lone player its terms."""
     losses = {name.removesuffix("/loss"): value for name, value in means.items() if name.endswith("/loss")}
     if len(losses) == 1:
         (player,) = losses
@@ -188,7 +188,12 @@ def game(means: Mapping[str, float]) -> Iterator[str]:
             name.removeprefix(f"{player}/"): value for name, value in means.items() if name.startswith(f"{player}/")
         }
         losses = {term: value for term, value in terms.items() if term not in {"loss", "grad_norm"}} or losses
-    yield from (f"{name} {value:.4g}" for name, value in losses.items())
+    return losses
+
+
+def game(means: Mapping[str, float]) -> Iterator[str]:
+    """The losses; then D(real) and D(fake), a critic's distance, a VAE's units."""
+    yield from (f"{name} {value:.4g}" for name, value in player_losses(means).items())
     for name, key in (("D(real)", "discriminator/prob_real"), ("D(fake)", "discriminator/prob_fake")):
         if key in means:
             yield f"{name} {means[key]:.2f}"

@@ -17,6 +17,7 @@ from zeuxis.storage import RunFolder
 from zeuxis.training import contact_sheets, diagnostics, engine, histograms
 from zeuxis.training.budget import Budget
 from zeuxis.training.config import Recipe
+from zeuxis.training.curves import keep_curves
 from zeuxis.training.divergence import check_finite
 from zeuxis.training.engine import Progress, Source, State
 from zeuxis.training.loggers import Events
@@ -185,6 +186,8 @@ class Training:
         if means:
             self.run.log("  ".join([f"step {self.step}", *(f"{name} {value:.4g}" for name, value in means.items())]))
         self._warn()
+        if self._sheet_due():
+            keep_curves(self.run)
 
     def _draw(self) -> dict[str, float]:
         """Draw the contact sheets; the diversity of the samples relative to real images."""
@@ -250,6 +253,7 @@ class Training:
         if not self.run.sheet_path(self.step).exists():
             self._draw()
         self.save()
+        keep_curves(self.run)
         self._say(f"done at step {self.step:,}: {self.run.path / 'model'}")
 
     def _leave(self, interrupt: Interrupt) -> Stopped:

@@ -32,7 +32,7 @@ from zeuxis.training import contact_sheets, engine
 from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
 from zeuxis.training.budget import Budget
 from zeuxis.training.build import prepare_model, values_in_force
-from zeuxis.training.config import Recipe, read, recorded, selected_by
+from zeuxis.training.config import Recipe, read_recipe, recorded, selected_by
 from zeuxis.training.dry_run import Plan, plan_run
 from zeuxis.training.engine import State
 from zeuxis.training.greeting import greet
@@ -40,6 +40,7 @@ from zeuxis.training.loggers import Events
 from zeuxis.training.loop import Training
 from zeuxis.training.resuming import Resumed, check_identity, take_up
 from zeuxis.training.settings import TrainSettings
+from zeuxis.training.standing import failures_logged
 from zeuxis.training.stopping import Callback
 
 Began = Callable[[Path, MessageCallback], None]
@@ -65,8 +66,7 @@ def start(
     """
     with _on_stage(display) as (stop, shown):
         check_apart(settings.out, paths_of(data))
-        data = data.with_source(family.degradation if issubclass(family, Translator) else None)
-        data = selected_by(settings, data, suits=family.resize_mode)
+        data = _selected(data, settings, family)
         settings = dataclasses.replace(settings, resize_mode=data.resize_mode)
         options = values_in_force(family, shape=data.own_shape, preset=settings.preset, given=options)
         check_micro_batches(settings.batch_size or family.batch_size, settings.micro_batches)
@@ -76,14 +76,20 @@ def start(
         recipe = _recipe(data, settings, model, pack)
         source = _batches(recipe, model, pack)
         scorer = _periodic_evaluation(recipe, model, shown)
-        name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
         with stop.later():
+            name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
             run = RunFolder.create(settings.out, name, recipe.values())
-        with run.lock():
+        with run.lock(), failures_logged(run):
             _announce(run, pack, shown, began)
-            at_first = Resumed(State.start(model))
-            _train(run, recipe, at_first, source, scorer, stop=stop, display=shown, callbacks=callbacks)
+            begun = run, recipe, Resumed(State.start(model)), source, scorer
+            _train(*begun, stop=stop, display=shown, callbacks=callbacks)
     return run.path
+
+
+def _selected(data: DataSpec, settings: TrainSettings, family: type[Model]) -> DataSpec:
+    """The data in the form that the family learns from: with sources where it makes them itself, resized as suits it."""
+    degradation = family.degradation if issubclass(family, Translator) else None
+    return selected_by(settings, data.with_source(degradation), suits=family.resize_mode)
 
 
 def _recipe(data: DataSpec, settings: TrainSettings, model: Model, pack: Pack | Pairs) -> Recipe:
@@ -111,7 +117,7 @@ def resume_run(
     with _on_stage(display) as (stop, shown):
         found = RunFolder.open(run)
         found.check_free()
-        recipe = read(found.config)
+        recipe = read_recipe(found.config)
         resumed = take_up(found, recipe, trusted(recipe.family, family), shown)
         recipe = recipe.going_on(steps, minutes, cpu_minutes, done=resumed.state.clock.step)
         _check_steps(resumed.checkpoint, recipe.settings)
@@ -121,7 +127,7 @@ def resume_run(
         source = _batches(recipe, model, pack)
         check_identity(resumed.checkpoint, recipe)
         scorer = _periodic_evaluation(recipe, model, shown)
-        with found.lock():  # nothing is written before
+        with found.lock(), failures_logged(found):  # nothing is written before
             _check_untouched(found, resumed.checkpoint)
             if steps is not None or cpu_minutes is not None:
                 found.write_config(recipe.values())
