@@ -68,7 +68,12 @@ def read_checkpoint(path: Path, skipped: list[str], check: LayoutCheck | None = 
         data = contents.pop(name)  # popped, so that each file is in memory twice only while it is decoded
         group = parse_tensors(io.BytesIO(data), len(data), path / name, max_tensors=_MOST_TENSORS)
         tensors[name.removesuffix(SUFFIX)] = group
-    return Checkpoint(int(path.name.split("-")[1].split(".")[0]), path, tensors, state, skipped)
+    return Checkpoint(step_of(path), path, tensors, state, skipped)
+
+
+def step_of(path: Path) -> int:
+    """The step of a checkpoint's folder."""
+    return int(path.name.split("-")[1].split(".")[0])
 
 
 def _layout(path: Path) -> Layout:
