@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from zeuxis.api import (
         arithmetic,
+        branch,
         compare,
         curves,
         enlarge,
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
         resume,
         runs,
         sample,
+        sweep,
         train,
         translate,
+        verify,
     )
     from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
     from zeuxis.explore.editing import directions, editor, invert
@@ -61,6 +64,7 @@ __all__ = [
     "UsageError",
     "ZeuxisError",
     "arithmetic",
+    "branch",
     "compare",
     "curves",
     "directions",
@@ -77,13 +81,16 @@ __all__ = [
     "resume",
     "runs",
     "sample",
+    "sweep",
     "train",
     "translate",
+    "verify",
 ]
 
 _HOMES = {
     "zeuxis.api": (
         "arithmetic",
+        "branch",
         "compare",
         "curves",
         "enlarge",
@@ -96,8 +103,10 @@ _HOMES = {
         "resume",
         "runs",
         "sample",
+        "sweep",
         "train",
         "translate",
+        "verify",
     ),
     "zeuxis.explore.editing": ("directions", "editor", "invert"),
     "zeuxis.errors": ("DataError", "DiskFullError", "DivergedError", "UsageError", "ZeuxisError"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from zeuxis.api.drawing import HandPicked, arithmetic, interpolate, mix, sample, walk
+from zeuxis.api.forks import branch, verify
 from zeuxis.api.models import export, load
 from zeuxis.api.overview import curves, runs
 from zeuxis.api.scoring import compare, evaluate
+from zeuxis.api.sweeps import dry_run_sweep, sweep
 from zeuxis.api.training import dry_run, inspect_data, resume, train
 from zeuxis.capabilities import encode, enlarge, latent, matrix, translate, translator
 from zeuxis.data.specs import Data
@@ -17,10 +19,12 @@ __all__ = [
     "Equation",
     "HandPicked",
     "arithmetic",
+    "branch",
     "compare",
     "curves",
     "decode_latents",
     "dry_run",
+    "dry_run_sweep",
     "encode",
     "enlarge",
     "evaluate",
@@ -34,8 +38,10 @@ __all__ = [
     "resume",
     "runs",
     "sample",
+    "sweep",
     "train",
     "translate",
     "translator",
+    "verify",
     "walk",
 ]

@@ -11,7 +11,22 @@ from cyclopts import App, CycloptsError, Group
 from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
-from zeuxis.cli import edit, explore, export, judge, look, mix, new_family, overview, page, sampling, train, translate
+from zeuxis.cli import (
+    edit,
+    explore,
+    export,
+    forks,
+    judge,
+    look,
+    mix,
+    new_family,
+    overview,
+    page,
+    sampling,
+    sweeps,
+    train,
+    translate,
+)
 from zeuxis.cli.output import say_aside
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io.paths import expanded_word
@@ -27,6 +42,9 @@ ORDER = (
     "resume",
     "runs",
     "curves",
+    "branch",
+    "verify",
+    "sweep",
     "families",
     "new-family",
     "data",
@@ -86,6 +104,8 @@ def build(tokens: Sequence[str]) -> App:
         group_parameters=Group("Options", sort_key=1),
     )
     train.register(app, tokens)
+    forks.register(app, tokens)
+    sweeps.register(app, tokens)
     explore.register(app, tokens)
     edit.register(app, tokens)
     for command in (mix.mix_command, translate.translate_command):

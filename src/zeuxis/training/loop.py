@@ -24,6 +24,7 @@ from zeuxis.training.divergence import check_finite
 from zeuxis.training.engine import Source, State
 from zeuxis.training.loggers import Events
 from zeuxis.training.model_card import card
+from zeuxis.training.stepping import training_steps
 
 _EARLY = (1, 2, 5)
 _REPEAT = 20  # rows before a warning is given again
@@ -99,19 +100,7 @@ class Training:
 
     def _steps(self) -> Iterator[None]:
         """The steps of the run, up to its last or until its minutes are over; a signal waits for the end of a step."""
-        settings = self.recipe.settings
-        steps = engine.train(
-            self.state.model,
-            self.source,
-            steps=settings.last_step,
-            batch_size=settings.batch_size or self.state.model.batch_size,
-            seed=settings.seed,
-            ema_half_life=self.state.model.ema_half_life if settings.ema_half_life is None else settings.ema_half_life,
-            micro_batches=settings.micro_batches,
-            precision=settings.number_format,
-            kernels=self.recipe.chosen_kernels,
-            resume=self.state,
-        )
+        settings, steps = self.recipe.settings, training_steps(self.recipe, self.source, self.state)
         pace = _Pace(self)
         while not self.budget.used_up:
             with self.stop.later(PATIENCE):
@@ -184,8 +173,11 @@ class Training:
         return scores
 
     def _best(self) -> float | None:
-        """The best score before this step, from the run's rows, so that a resume keeps it."""
-        return self.evaluation.best(self.run.metrics(), before=self.step) if self.evaluation else None
+        """The best score before this step, from the run's rows, so that a resume keeps it; of a branch since its fork."""
+        if self.evaluation is None:
+            return None
+        rows = [row for row in self.run.metrics() if row.get("step", 0) > self.recipe.fork]
+        return self.evaluation.best(rows, before=self.step)
 
     def _warn(self) -> None:
         found = diagnostics.findings(self.rows, self.recipe.options)
@@ -205,7 +197,7 @@ class Training:
             own = {"settled": self.settled, "run": self.recipe.identity(), "kernels": self.recipe.chosen_kernels}
             own |= {} if self.settled else {"histograms": histograms.of(self.state.values) or self.owed}
             scalars = self.state.scalars() | self.budget.saved() | own
-            self.run.save_checkpoint(self.step, tensors, scalars)
+            self.run.save_checkpoint(self.step, tensors, scalars, keep=self.recipe.settings.keep_checkpoints)
             self.saved = self.step
             if self._best() is None:  # else the model is the best, and this one may be worse
                 self._save_model()

@@ -60,7 +60,7 @@ def start(
     Raises `UsageError`, `DataError`, `DivergedError`, `DiskFullError`, or `Stopped` after a signal; the newest
     checkpoint then remains.
     """
-    with _on_stage(display) as (stop, shown):
+    with on_stage(display) as (stop, shown):
         check_apart(settings.out, paths_of(data))
         data = data.with_source(family.degradation if issubclass(family, Translator) else None)
         data = selected_by(settings, data, suits=family.resize_mode)
@@ -71,7 +71,7 @@ def start(
         pack = _open(data, model, shown)
         model.class_names = _class_names(model, pack)
         recipe = _recipe(data, settings, model, pack)
-        source = _batches(recipe, model, pack)
+        source = batches(recipe, model, pack)
         scorer = _periodic_evaluation(recipe, model, shown)
         name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
         with stop.later():
@@ -103,7 +103,7 @@ def resume_run(
     `minutes` counts from now, `core_minutes` from the first limit of the run. A run of a family outside Zeuxis needs
     `family` to name its class.
     """
-    with _on_stage(display) as (stop, shown):
+    with on_stage(display) as (stop, shown):
         found = RunFolder.open(run)
         found.check_free()
         recipe = read(found.config)
@@ -111,9 +111,9 @@ def resume_run(
         recipe = recipe.going_on(steps, minutes, cpu_minutes, done=resumed.state.clock.step)
         _check_steps(resumed.checkpoint, recipe.settings)
         model = resumed.state.model
-        pack = _reopened(found, recipe, model, shown)
+        pack = reopened(found, recipe, model, shown)
         model.class_names = resumed.state.average.class_names = _class_names(model, pack)
-        source = _batches(recipe, model, pack)
+        source = batches(recipe, model, pack)
         check_identity(resumed.checkpoint, recipe)
         scorer = _periodic_evaluation(recipe, model, shown)
         with found.lock(), failures_logged(found):  # nothing is written before
@@ -125,7 +125,7 @@ def resume_run(
 
 
 @contextlib.contextmanager
-def _on_stage(display: Display | None) -> Iterator[tuple[Stop, Display]]:
+def on_stage(display: Display | None) -> Iterator[tuple[Stop, Display]]:
     """Signals received and the display open; a signal before the first step ends the run with nothing lost."""
     with signals.signals() as stop:
         try:
@@ -168,7 +168,7 @@ def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[
         return {}
 
 
-def _reopened(run: RunFolder, recipe: Recipe, model: Model, display: Display) -> Pack | Pairs:
+def reopened(run: RunFolder, recipe: Recipe, model: Model, display: Display) -> Pack | Pairs:
     """The data that the run began with; what to do where it has gone or changed."""
     if gone := missing(recipe.data):
         raise UsageError(
@@ -232,7 +232,7 @@ def _train(
         Training(*parts, settled, rows, saved, resumed.owed).go()
 
 
-def _batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | PairSource:
+def batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | PairSource:
     """The batches of the run, if the data has what the losses need."""
     settings = recipe.settings
     source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
