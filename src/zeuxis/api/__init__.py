@@ -6,6 +6,7 @@ from zeuxis.api.drawing import HandPicked, arithmetic, interpolate, mix, sample,
 from zeuxis.api.forks import branch, verify
 from zeuxis.api.models import export, load
 from zeuxis.api.overview import curves, runs
+from zeuxis.api.planning import plan, suggest
 from zeuxis.api.scoring import compare, evaluate
 from zeuxis.api.sweeps import dry_run_sweep, sweep
 from zeuxis.api.training import dry_run, inspect_data, resume, train
@@ -35,9 +36,11 @@ __all__ = [
     "load",
     "matrix",
     "mix",
+    "plan",
     "resume",
     "runs",
     "sample",
+    "suggest",
     "sweep",
     "train",
     "translate",

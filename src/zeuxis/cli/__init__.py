@@ -22,6 +22,7 @@ from zeuxis.cli import (
     new_family,
     overview,
     page,
+    planning,
     sampling,
     sweeps,
     train,
@@ -48,6 +49,7 @@ ORDER = (
     "families",
     "new-family",
     "data",
+    "plan",
     "explore",
     "sample",
     "interpolate",
@@ -113,6 +115,7 @@ def build(tokens: Sequence[str]) -> App:
     judge.register(app, tokens)
     export.register(app)
     page.register(app)
+    planning.register(app)
     look.register(app)
     overview.register(app)
     new_family.register(app)
