@@ -29,7 +29,7 @@ from zeuxis.storage import RunFolder
 from zeuxis.training import engine
 from zeuxis.training.budget import Budget
 from zeuxis.training.build import build
-from zeuxis.training.config import Recipe, read
+from zeuxis.training.config import Recipe, read_recipe
 from zeuxis.training.engine import State
 from zeuxis.training.settings import TrainSettings
 
@@ -130,7 +130,7 @@ def start(settings: TrainSettings, peer: type[Peer], options: dict[str, int | fl
 
 def go_on(run: RunFolder, peer: type[Peer], cpu_minutes: float) -> None:
     """Train a run until so many minutes of the processor are spent, from its newest checkpoint; and save its model."""
-    recipe = read(run.config).going_on(None, None, cpu_minutes)
+    recipe = read_recipe(run.config).going_on(None, None, cpu_minutes)
     torch.set_num_threads(recipe.settings.threads)
     model = build(peer, recipe.options, seed=recipe.settings.seed, device=torch.device("cpu")).train()
     assert isinstance(model, Peer)

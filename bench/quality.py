@@ -40,7 +40,7 @@ from zeuxis.runtime.progress import open_display
 from zeuxis.storage import RunFolder
 from zeuxis.training import runs
 from zeuxis.training.build import values_in_force
-from zeuxis.training.config import read, versions
+from zeuxis.training.config import read_recipe, versions
 from zeuxis.training.settings import TrainSettings
 
 CORES = 2  # of the machine whose minutes are counted
@@ -229,7 +229,7 @@ def _row(job: Job, home: Path, mark: float, found: Evaluation, model: Model) -> 
         "size": model.size,
         "channels": model.channels,
         "options": model.options,
-        "precision": read(run.config).settings.number_format,
+        "precision": read_recipe(run.config).settings.number_format,
         "minutes": mark,
         "cpu_minutes": round(state["processor_seconds"] / 60, 4),
         "steps": state["step"],

@@ -122,6 +122,12 @@ def test_each_loss_term_has_a_panel_and_details_wait_to_be_asked_for() -> None:
     assert fid.curves[0].low == pytest.approx([8.0]) and fid.curves[0].high == pytest.approx([10.0])
 
 
+def test_several_discriminators_are_told_apart() -> None:
+    sides = [f"discriminators/prob_{end} {side}" for side in ("image", "source") for end in ("fake", "real")]
+    run = history([{"step": 1, "one/prob_real": 0.5, **dict.fromkeys(sides, 0.5)}])
+    assert titles(run) == ["D(real), one", "D(real), image", "D(fake), image", "D(real), source", "D(fake), source"]
+
+
 def test_places_are_steps_or_images() -> None:
     run = history([{"step": 1, "a/loss": 2.0}, {"step": 3, "a/loss": 4.0}, {"step": 5, "b": 1.0}])
     assert panels_of([run])[0].curves[0].x == pytest.approx([1, 3])
@@ -148,13 +154,15 @@ def test_a_panel_draws_its_curve_where_its_values_are() -> None:
     assert rows.mean() == pytest.approx(bottom - 0.25 / 1.03 * (bottom - top), abs=1.5)
 
 
-def test_what_has_not_happened_is_faint() -> None:
+def test_a_placed_panel_says_where_its_values_are() -> None:
     (panel,) = panels_of([flat(discriminator__prob_real=0.25)])
     canvas = Image.new("RGB", (300, 200), "white")
-    draw_panel(canvas, (0, 0), panel, PanelStyle((300, 200), [(0, 0, 255)], Axis(0, 40), 0.02, until=20.0))
-    columns = np.flatnonzero(near(canvas, (0, 0, 255))[32:176].any(0))
-    assert columns.max() == pytest.approx(46 + 0.5 * (300 - 46), abs=3)
-    assert near(canvas, tint((0, 0, 255), 0.2), 25)[32:176, 200:].any()
+    style = PanelStyle((300, 200), [(0, 0, 255)], Axis(0, 40), 0.02, strength=0.2, newest=False)
+    placed = draw_panel(canvas, (0, 0), panel, style)
+    assert not near(canvas, (0, 0, 255)).any() and near(canvas, tint((0, 0, 255), 0.2), 16).any()
+    x, y = placed.field.point(20.0, 0.25)
+    assert x == pytest.approx(46 + (300 - 46) / 2) and near(canvas, tint((0, 0, 255), 0.2), 16)[round(y), round(x)]
+    assert placed.title_end == (300, 0)
 
 
 def test_the_interval_of_fid_is_a_band() -> None:

@@ -37,7 +37,7 @@ from zeuxis.storage import RunFolder
 from zeuxis.storage.checkpoints import read_checkpoint
 from zeuxis.training import resuming, runs
 from zeuxis.training.build import build, check_options
-from zeuxis.training.config import read
+from zeuxis.training.config import read_recipe
 from zeuxis.training.engine import State
 from zeuxis.training.settings import TrainSettings
 
@@ -290,7 +290,7 @@ def test_a_refused_run_stays_as_it_is(run: Path) -> None:
 def take_up(run: Path) -> resuming.Resumed:
     """The state of a run, by the code that `zeuxis resume` restores it with."""
     opened = RunFolder.open(run)
-    recipe = read(opened.config)
+    recipe = read_recipe(opened.config)
     found = resuming.take_up(opened, recipe, VAE, Lines(io.StringIO()))
     resuming.check_identity(found.checkpoint, recipe)
     return found
@@ -537,7 +537,7 @@ def test_a_row_of_metrics_holds_numbers(run: Path) -> None:
 
 def restored(run: Path) -> None:
     """As a resume reads `config.yaml`, up to where it would allocate memory."""
-    recipe = read(RunFolder.open(run).config)
+    recipe = read_recipe(RunFolder.open(run).config)
     check_options(VAE, recipe.options)
     loading.build_unfilled(VAE, recipe.options, run / "config.yaml")
 

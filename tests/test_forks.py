@@ -22,9 +22,9 @@ from zeuxis.runtime.progress import Lines
 from zeuxis.storage import RunFolder
 from zeuxis.training import forks, runs, verifying
 from zeuxis.training.build import build
-from zeuxis.training.config import read
-from zeuxis.training.engine import State
+from zeuxis.training.config import read_recipe
 from zeuxis.training.settings import TrainSettings
+from zeuxis.training.state import State
 from zeuxis.training.stepping import training_steps
 
 STEPS, FORK = 12, 4
@@ -87,7 +87,7 @@ def test_a_branch_with_nothing_changed_is_its_parent_to_the_last_bit(
 
 def changed_on_the_way(parent: Path, change: Callable[[State], None], **later: Any) -> State:
     """The state that training ends in if options are changed in the midst of it; nothing of a branch is used."""
-    recipe = read(RunFolder.open(parent).config)
+    recipe = read_recipe(RunFolder.open(parent).config)
     device = torch.device("cpu")
     model = build(families.find(recipe.family), recipe.options, seed=recipe.settings.seed, device=device)
     pack = DIGITS.open(model.size, model.channels)

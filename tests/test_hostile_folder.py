@@ -42,6 +42,7 @@ COMMANDS = [
     ["resume", "1", "--steps", "3"],
     ["runs"],
     ["curves", "1"],
+    ["story", "1", "--out", "story.html"],
     ["families"],
     ["families", "--matrix"],
     ["data", "pictures", "--size", "16"],

@@ -16,7 +16,6 @@ from commandline import forget_modules, in_a_process, refused, typed
 from zeuxis import api, families
 from zeuxis.data import DataSpec
 from zeuxis.storage import RunFolder
-from zeuxis.training.settings import TrainSettings
 
 
 @pytest.fixture
@@ -114,9 +113,9 @@ def test_every_hook_is_in_the_template() -> None:
 def test_it_learns_digits(here: Path) -> None:
     """After 6,000 steps (20 seconds) samples are about as far from their nearest digit as digits from each other."""
     assert typed("new-family", "learner.py")[0] == 0
-    run = api.train("learner:Learner", "digits", settings=TrainSettings(steps=6_000, device="cpu", kernels="standard"))
+    run = api.train("learner:Learner", "digits", steps=6_000, device="cpu", kernels="standard")
     model = api.load(run, device="cpu", family=families.find("learner:Learner"))
-    samples = api.sample(model, 500).flatten(1)
+    samples = api.sample(model, 500).tensor.flatten(1)
     real = torch.from_numpy(DataSpec.parse("digits").open(size=8, channels=1).images.copy()).flatten(1) / 127.5 - 1
     among = torch.cdist(real, real).fill_diagonal_(float("inf")).amin(1).mean()
     assert torch.cdist(samples, real).amin(1).mean() < 1.2 * among

@@ -159,6 +159,8 @@ def all_commands(run: str, odd: Path) -> list[list[str]]:
         ["runs", f"missing {ODD}"],
         ["curves", run, "1", "--out", f"curves {ODD}.png"],
         ["curves", f"missing {ODD}"],
+        ["story", run, "--out", f"story {ODD}.html"],
+        ["story", f"missing {ODD}"],
         ["families"],
         ["data", data, "--out", f"{ODD}.png"],
         ["data", data, "--all", "--json"],

@@ -41,8 +41,8 @@ from zeuxis.io import files
 from zeuxis.model import Batch, Clock, Latent, Model, Translator, Turn, option, options_of
 from zeuxis.runtime import device, signals
 from zeuxis.runtime.progress import Lines, Tick
-from zeuxis.testing.case import Images
-from zeuxis.training import budget, contact_sheets, dry_run, engine, loggers, loop, runs
+from zeuxis.testing.case import NoiseImages
+from zeuxis.training import budget, contact_sheets, dry_run, engine, loggers, loop, runs, ticker
 from zeuxis.training.dry_run import Pace
 from zeuxis.training.settings import TrainSettings
 
@@ -888,7 +888,7 @@ def test_every_term_of_a_family_is_made_not_finite(name: str) -> None:
     family, seen = families.find(name), set[str]()
     model = family(**small(family))
     for step in range(8):
-        for player, terms in model.losses(Images(model).batch(0, 4), Clock(step, 4 * step)):
+        for player, terms in model.losses(NoiseImages(model).batch(0, 4), Clock(step, 4 * step)):
             seen |= {f"{player}/{term}" for term in terms if player}
     assert seen == set(TERMS[name])
 
@@ -1013,7 +1013,7 @@ def test_display_weighs_a_term_by_how_often_it_comes() -> None:
     tensors = {name: torch.tensor(pair, dtype=torch.float64) for name, pair in sums.items()}
     model = Toy()
     state = engine.State(model, model, {}, Clock(), tensors)
-    assert loop.peek(state) == {"d/real": 2.0, "d/r1": 1.0, "g/fool": 3.0, "verdict/real": 0.5}
+    assert ticker.peek(state) == {"d/real": 2.0, "d/r1": 1.0, "g/fool": 3.0, "verdict/real": 0.5}
     assert state.sums is tensors
 
 

@@ -362,9 +362,9 @@ def futures(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], tuple[Path
         log_every=1,
         kernels="standard",
     )
-    run = api.train("rbm", DIGITS, settings=settings, options={"size": 8, "latent_dim": 4, "chains": 4})
-    branch = api.branch(run, {"lr": 1.0}, at=4)
-    return lambda: (run, branch)
+    run = api.train_with(families.find("rbm"), DIGITS, settings, {"size": 8, "latent_dim": 4, "chains": 4})
+    branch = api.branch(run, at=4, lr=1.0)
+    return lambda: (run, branch.path)
 
 
 def test_compare_shows_a_branch_beside_its_parent(here: Path, futures: Callable[[], tuple[Path, Path]]) -> None:

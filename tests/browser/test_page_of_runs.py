@@ -15,7 +15,7 @@ from driving import Driver, needs_axe
 from page_client import serving
 from test_page_runs import CONFIG, histogram
 from zeuxis.families import find
-from zeuxis.io.images import sheet, to_uint8
+from zeuxis.io.images import sheet
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
 from zeuxis.storage import RunFolder
@@ -155,7 +155,7 @@ def test_a_sample_is_taken_into_hand(visit: Visit, models: list[Served]) -> None
     driver.page.mouse.click(box["x"] + box["width"] * 2.5 / 8, box["y"] + box["height"] * 1.5 / 8)
     driver.until("document.querySelector('.caption')?.textContent === 'Seed 10'")
     driver.settle()
-    assert np.array_equal(driver.picture(), to_uint8(zeuxis.sample(models[0].model, seeds=[10]))[0])
+    assert np.array_equal(driver.picture(), zeuxis.sample(models[0].model, seeds=[10]).numpy()[0])
     driver.page.click("#tab-training")
     driver.tab_to("Samples: arrows")
     for key in ("ArrowRight", "ArrowDown", "Enter"):  # from seed 10, where the pointer was
@@ -193,7 +193,7 @@ def test_scores_and_the_nearest_training_pictures(visit: Visit, models: list[Ser
     driver.until("document.querySelector('.near-held figcaption').textContent === 'seed 5'")
     driver.until(f"document.querySelector('.near-found').innerText !== {json.dumps(before)}")
     (held,) = driver.pictures(".near-live")
-    assert np.array_equal(held[..., :3], to_uint8(zeuxis.sample(models[0].model, seeds=[5]))[0])
+    assert np.array_equal(held[..., :3], zeuxis.sample(models[0].model, seeds=[5]).numpy()[0])
 
 
 def test_one_pin_for_all_models(visit: Visit, models: list[Served]) -> None:
@@ -206,7 +206,7 @@ def test_one_pin_for_all_models(visit: Visit, models: list[Served]) -> None:
         driver.settle()
         pinned = driver.pictures(".pinned")
         for picture, served in zip(pinned, models, strict=True):
-            assert np.array_equal(picture[..., :3], to_uint8(zeuxis.sample(served.model, seeds=[seed]))[0])
+            assert np.array_equal(picture[..., :3], zeuxis.sample(served.model, seeds=[seed]).numpy()[0])
 
     same_seed(7)
     driver.page.focus(".compared")

@@ -8,25 +8,30 @@ from typing import Any
 
 from zeuxis import loading
 from zeuxis.api.models import Family
+from zeuxis.api.run import GivenRun, Run
 from zeuxis.training import forks, verifying
 from zeuxis.training.verifying import Verification
 
 
-def branch(
-    run: str | Path, changes: Mapping[str, Any] | None = None, *, at: int | None = None, family: Family = None
-) -> Path:
-    """Fork a run at a checkpoint and train the branch to the run's end, or to other limits; the branch's folder.
+def branch(run: GivenRun, *, at: int | None = None, family: Family = None, **changes: Any) -> Run:
+    """Fork a run at a checkpoint and train the branch, as `zeuxis.branch(1, at=4000, r1_gamma=0)`; the branch, once done.
 
-    `at` is the step of a checkpoint that is kept, the newest if None. `changes` are options of the family and of
-    `TrainSettings` by name, such as `{"r1_gamma": 0.0, "steps": 8000}`; all else stays as it is, bit for bit.
-    `UsageError` at options on which the data, its order, or the shapes of the networks depend.
+    `at` is the step of a checkpoint that is kept, the newest if None. The changes are options of the run's family and
+    settings of every run, by name; all else stays as it is, bit for bit. The branch ends where its parent does, unless
+    `steps`, `minutes` or `cpu_minutes` are among them. `UsageError` at options on which the data, its order, or the shapes
+    of the networks depend. A run of a family outside Zeuxis is only forked when `family` names its class.
     """
-    return forks.branch_run(loading.find_run(run), changes or {}, at=at, family=family)
+    return Run(branch_with(run, changes, at=at, family=family), family=family)
 
 
-def verify(run: str | Path, *, family: Family = None) -> Verification:
+def branch_with(run: GivenRun, changes: Mapping[str, Any], *, at: int | None = None, family: Family = None) -> Path:
+    """As `branch`, with the changes as a mapping; the branch's folder."""
+    return forks.branch_run(loading.find_run(str(run)), changes, at=at, family=family)
+
+
+def verify(run: GivenRun, *, family: Family = None) -> Verification:
     """Train the last interval between two checkpoints of a run again, in memory, and compare the bits with those saved.
 
     Nothing in the run is touched. `UsageError` where it has no checkpoint.
     """
-    return verifying.verify_run(loading.find_run(run), family=family)
+    return verifying.verify_run(loading.find_run(str(run)), family=family)

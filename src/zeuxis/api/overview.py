@@ -11,9 +11,16 @@ from zeuxis import loading
 from zeuxis.charts.curves import SMOOTHING, curves_figure
 from zeuxis.charts.histories import Against
 from zeuxis.errors import UsageError
+from zeuxis.io import animation, files
+from zeuxis.runtime.callbacks import ProgressCallback
 from zeuxis.storage import RunFolder
+from zeuxis.stories.film import FPS, film
+from zeuxis.stories.page import story_page
+from zeuxis.stories.scenes import gather_story
 from zeuxis.training.curves import history_of
 from zeuxis.training.summary import RunSummary, summaries
+
+STORY_KINDS = (".webp", ".mp4", ".html")
 
 
 def runs(folder: str | Path = "runs") -> list[RunSummary]:
@@ -44,6 +51,33 @@ def curves(
     return curves_figure(
         [history_of(RunFolder(path)) for path in found], against=against, smoothing=smoothing, every=every
     )
+
+
+def story(
+    run: int | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    seconds: float = 10.0,
+    progress: ProgressCallback | None = None,
+) -> list[str]:
+    """Write the story of a run: the same samples from noise to pictures, its curves beside them, captions of its health.
+
+    `out` ends in `.webp`, `.mp4` (the extra `video`), or `.html`, one page with a slider. Between its first and its last
+    picture a film takes `seconds`. Works while the run trains. The result says in lines what the story lacks, and why.
+    `UsageError` where the run has no contact sheet yet.
+    """
+    path = Path(out)
+    if path.suffix.lower() not in STORY_KINDS:
+        raise UsageError(f"{path} is no story; expected a name that ends in .webp, .mp4 or .html")
+    if not 1 <= seconds <= 60:
+        raise UsageError(f"seconds is {seconds:g}; expected 1 to 60")
+    told = gather_story(RunFolder(found_run(run)))
+    files.make_folder(path.parent)
+    if path.suffix.lower() == ".html":
+        files.write_file(path, story_page(told).encode(errors="backslashreplace"))
+    else:
+        animation.write_film(film(told, seconds=seconds, progress=progress), path, fps=FPS)
+    return list(told.missing)
 
 
 def found_run(run: int | str | os.PathLike[str]) -> Path:

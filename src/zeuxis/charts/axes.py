@@ -77,6 +77,11 @@ def tick_text(value: float) -> str:
     return f"{mantissa}e{int(exponent)}" if sign else text
 
 
+def value_text(value: float) -> str:
+    """A value to about three digits: 0.0523, 12.3, 1,169."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
+
+
 def _decades(low: float, high: float, chosen: Sequence[int]) -> list[float]:
     """The multiples of powers of ten between two positive ends."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)

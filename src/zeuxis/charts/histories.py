@@ -23,6 +23,7 @@ _ANSWERS = {
 }
 _DETAILS = ("grad_norm", "r1_scale")  # terms that tell how a run trains, and not what it has learned
 _SHARE = Axis(0.0, 1.03)  # of a probability: a line at 1 is whole
+_EVEN = (0.5, "")  # a discriminator that cannot tell real from fake
 _PLACE = {"steps": "step", "images": "images"}
 _BESIDE = (" low", " high", " real")  # ends of the names of what belongs to a score
 
@@ -71,11 +72,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """A chart of one metric: its title, the curve of each run by the run's place, and what is known of its values.
+    """A chart of one metric: its key, its title, the curve of each run by the run's place, what is known of its values.
 
     A `level` is a value to compare with, and its name. `smooth` is off where each value is a measurement of its own.
     """
 
+    name: str
     title: str
     curves: Mapping[int, Curve]
     smooth: bool = True
@@ -110,14 +112,14 @@ def _sorted_names(runs: Sequence[History], *, every: bool) -> _Names:
             continue
         if player == "evaluation":
             found.scores += [name] if every or name.startswith(FID) else []
-        elif term in _ANSWERS:
+        elif _answer(name) is not None:
             found.answers.append(name)
         elif f"{player}/loss" in names and term not in _DETAILS:
             found.losses.append(name)
         else:
             found.others.append(name)
     found.losses = _tidied(found.losses)
-    found.answers.sort(key=lambda name: name.endswith("_fake"))
+    found.answers.sort(key=lambda name: (name.partition(" ")[2], "_fake" in name))
     return found
 
 
@@ -137,20 +139,24 @@ def _panel(runs: Sequence[History], name: str, against: Against) -> Panel:
     columns = {place: run.column(name, against) for place, run in enumerate(runs)}
     curves = {place: Curve(x, y) for place, (x, y) in columns.items() if len(x)}
     player, _, term = name.rpartition("/")
-    if term.startswith("prob_"):
-        return Panel(_ANSWERS[term] + _which(player), curves, limits=_SHARE, level=(0.5, ""))
-    if term in _ANSWERS:
-        return Panel(_ANSWERS[term] + _which(player), curves)
+    if (answer := _answer(name)) is not None:
+        probability = term.startswith("prob_")
+        return Panel(name, answer, curves, limits=_SHARE if probability else None, level=_EVEN if probability else None)
     if name == "latent/active_units":
-        return Panel("active latent units", curves, limits=_SHARE)
+        return Panel(name, "active latent units", curves, limits=_SHARE)
     if name == "samples/diversity":
-        return Panel("diversity of samples", curves, smooth=False, level=(1.0, "real images"))
-    return Panel(printable(f"{player}: {term}".replace("_", " ").removeprefix(": ")), curves)
+        return Panel(name, "diversity of samples", curves, smooth=False, level=(1.0, "real images"))
+    return Panel(name, printable(f"{player}: {term}".replace("_", " ").removeprefix(": ")), curves)
 
 
-def _which(player: str) -> str:
-    """Which of several discriminators answers."""
-    return "" if player in ("discriminator", "critic") else printable(f", {player.replace('_', ' ')}")
+def _answer(name: str) -> str | None:
+    """The title of a discriminator's mean answer, with which it is where there are several; None of other metrics."""
+    player, _, term = name.rpartition("/")
+    kind, _, which = term.partition(" ")
+    if kind not in _ANSWERS:
+        return None
+    whose = which or ("" if player in ("discriminator", "critic") else player.replace("_", " "))
+    return printable(f"{_ANSWERS[kind]}, {whose}" if whose else _ANSWERS[kind])
 
 
 def _score_panel(runs: Sequence[History], name: str, against: Against) -> Panel:
@@ -165,7 +171,7 @@ def _score_panel(runs: Sequence[History], name: str, against: Against) -> Panel:
     real = [float(run.column(f"{name} real", against)[1][-1]) for run in runs if _has(run, f"{name} real")]
     level = (real[0], "training images") if real and len(set(real)) == 1 else None
     title = printable(name.partition("/")[2].replace("[", " (").replace("]", ")"))
-    return Panel(title, curves, smooth=False, level=level)
+    return Panel(name, title, curves, smooth=False, level=level)
 
 
 def _has(run: History, name: str) -> bool:

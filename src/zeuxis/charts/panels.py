@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from zeuxis.charts.axes import Axis, Numbers, axis_of, tick_text
+from zeuxis.charts.axes import Axis, Numbers, axis_of, tick_text, value_text
 from zeuxis.charts.histories import Curve, Panel
 from zeuxis.charts.lettering import PALE, RULE, Colour, letter, shortened, text_width, tint
 from zeuxis.charts.smoothing import UNSMOOTHED, smoothed
-from zeuxis.charts.strokes import Field
+from zeuxis.charts.strokes import PlotField
 
 TITLE, TICK = 16, 13  # pixels: the heights of their letters
 _LEFT, _TOP, _BOTTOM = 46, 32, 24  # pixels around the curves
 _EARLY = 0.03  # of the axis across, at its start: values there may lie far out, and do not choose the other axis
 _MOST_NEWEST = 3  # runs whose newest values stand in the line of the title
-_RAW, _RAW_OF_SEVERAL = 0.3, 0.2  # the opacity of raw values
+_RAW, _RAW_OF_SEVERAL, _BAND = 0.3, 0.2, 0.18  # the opacity of raw values, and of intervals
 _LABEL = 20  # pixels that the name of a level takes
-_LATER = 0.15  # the opacity of what comes after `until`
 
 Drawn = Mapping[int, tuple[Numbers, Numbers]]  # the points of each run's smoothed curve
 
@@ -30,8 +28,8 @@ Drawn = Mapping[int, tuple[Numbers, Numbers]]  # the points of each run's smooth
 class PanelStyle:
     """How panels are drawn: their size in pixels, each run's colour by its place, the axis across, the smoothing.
 
-    `smoothing` is the width of the kernel as a share of the axis across, which counts in `unit`. Curves are faint beyond
-    the place `until`: in a story it has not yet happened.
+    `smoothing` is the width of the kernel as a share of the axis across, which counts in `unit`. `strength` is the
+    opacity of curves. Without `newest` the line of the title has room for a value that changes.
     """
 
     size: tuple[int, int]
@@ -39,22 +37,33 @@ class PanelStyle:
     across: Axis
     smoothing: float
     unit: str = "steps"
-    until: float = math.inf
+    strength: float = 1.0
+    newest: bool = True
 
 
-def draw_panel(canvas: Image.Image, corner: tuple[int, int], panel: Panel, style: PanelStyle) -> None:
+@dataclass(frozen=True)
+class PlacedPanel:
+    """A panel on a canvas: the field of its curves, their points, and the right end of the line of its title."""
+
+    field: PlotField
+    drawn: Drawn
+    title_end: tuple[int, int]
+
+
+def draw_panel(canvas: Image.Image, corner: tuple[int, int], panel: Panel, style: PanelStyle) -> PlacedPanel:
     """Draw a panel with its top left corner there."""
     size = style.size[0] - _LEFT, style.size[1] - _TOP - _BOTTOM
     drawn = {place: _drawn(curve, panel, style) for place, curve in panel.curves.items()}
     upright = panel.limits or _upright(panel, drawn, style)
-    field = Field(canvas, (corner[0] + _LEFT, corner[1] + _TOP), size, style.across, upright)
+    field = PlotField(canvas, (corner[0] + _LEFT, corner[1] + _TOP), size, style.across, upright)
     _rules(field, style.unit)
     if panel.level:
         field.dashes(panel.level[0], PALE)
     for place, curve in panel.curves.items():
-        _draw_curve(field, curve, drawn[place], style.colours[place], panel, style.until)
+        _draw_curve(field, curve, drawn[place], style.colours[place], panel, style.strength)
     _name_level(field, panel)
     _title(ImageDraw.Draw(canvas), corner, panel, drawn, style)
+    return PlacedPanel(field, drawn, (corner[0] + style.size[0], corner[1]))
 
 
 def _drawn(curve: Curve, panel: Panel, style: PanelStyle) -> tuple[Numbers, Numbers]:
@@ -98,34 +107,20 @@ def _from(x: Numbers, y: Numbers, begin: float) -> Numbers:
 
 
 def _draw_curve(
-    field: Field, curve: Curve, drawn: tuple[Numbers, Numbers], colour: Colour, panel: Panel, until: float
+    field: PlotField, curve: Curve, drawn: tuple[Numbers, Numbers], colour: Colour, panel: Panel, strength: float
 ) -> None:
-    """The interval, the raw values, and the curve; what comes after `until` is faint."""
-    for later in (True, False):
-        strength = _LATER if later else 1.0
-        seen, smooth = _part(curve.x, until, later=later), _part(drawn[0], until, later=later)
-        if not seen.any() and not smooth.any():
-            continue
-        if curve.low is not None and curve.high is not None:
-            field.band(curve.x[seen], curve.low[seen], curve.high[seen], colour, opacity=0.18 * strength)
-        if panel.smooth:
-            faint = _RAW if len(panel.curves) == 1 else _RAW_OF_SEVERAL
-            field.line(curve.x[seen], curve.y[seen], colour, width=1.0, opacity=faint * strength)
-        field.line(drawn[0][smooth], drawn[1][smooth], colour, opacity=strength)
-        if len(curve.x) <= UNSMOOTHED:
-            field.dots(curve.x[seen], curve.y[seen], colour, opacity=strength * (0.5 if panel.smooth else 1.0))
+    """The interval, the raw values, and the curve."""
+    if curve.low is not None and curve.high is not None:
+        field.band(curve.x, curve.low, curve.high, colour, opacity=_BAND * strength)
+    if panel.smooth:
+        faint = _RAW if len(panel.curves) == 1 else _RAW_OF_SEVERAL
+        field.line(curve.x, curve.y, colour, width=1.0, opacity=faint * strength)
+    field.line(*drawn, colour, opacity=strength)
+    if len(curve.x) <= UNSMOOTHED:
+        field.dots(curve.x, curve.y, colour, opacity=strength * (0.5 if panel.smooth else 1.0))
 
 
-def _part(x: Numbers, until: float, *, later: bool) -> Numbers:
-    """Which places are up to, or after, a place; the one before belongs to both, so that lines meet."""
-    if not later:
-        return x <= until
-    after = x > until
-    after[:-1] |= after[1:]
-    return after if bool((x > until).any()) else np.zeros(len(x), bool)
-
-
-def _rules(field: Field, unit: str) -> None:
+def _rules(field: PlotField, unit: str) -> None:
     """The rules and their values; the axis across with its ticks, the last of which has their unit."""
     draw, (left, top), (width, height) = ImageDraw.Draw(field.canvas), field.corner, field.size
     for tick in field.upright.ticks(4):
@@ -144,7 +139,7 @@ def _rules(field: Field, unit: str) -> None:
             room = right - 2 * half - 8
 
 
-def _name_level(field: Field, panel: Panel) -> None:
+def _name_level(field: PlotField, panel: Panel) -> None:
     """The name of the value to compare with, at the left, beyond its line."""
     if panel.level and panel.level[1]:
         place = float(field.upright.places([panel.level[0]])[0])
@@ -157,9 +152,9 @@ def _name_level(field: Field, panel: Panel) -> None:
 def _title(draw: ImageDraw.ImageDraw, corner: tuple[int, int], panel: Panel, drawn: Drawn, style: PanelStyle) -> None:
     """The title, and at the right the newest value of each run where they are few."""
     right, y = corner[0] + style.size[0], corner[1]
-    for place, (xs, ys) in reversed([*drawn.items()]) if len(drawn) <= _MOST_NEWEST else ():
-        if len(seen := ys[xs <= style.until]):
-            text = f"{seen[-1]:.3g}"
+    for place, (_, values) in reversed([*drawn.items()]) if len(drawn) <= _MOST_NEWEST else ():
+        text = value_text(float(values[-1]))
+        if style.newest:
             letter(draw, (right, y), text, TITLE, colour=style.colours[place], anchor="ra")
-            right -= text_width(text, TITLE) + 10
+        right -= text_width(text, TITLE) + 10
     letter(draw, corner, shortened(panel.title, TITLE, right - corner[0] - 12), TITLE)

@@ -15,7 +15,7 @@ _FAR = 4.0  # field heights beyond which a point is brought back: Pillow's coord
 
 
 @dataclass(frozen=True)
-class Field:
+class PlotField:
     """A rectangle of a canvas (its top left corner, its width and height in pixels) in which two axes hold."""
 
     canvas: Image.Image
@@ -58,6 +58,11 @@ class Field:
         for left in range(0, mask.width, 8 * _FINE):
             draw.line((left, top, left + 4 * _FINE, top), fill=255, width=_FINE)
         self._fill(mask, colour, 1.0)
+
+    def point(self, x: float, y: float) -> tuple[float, float]:
+        """The pixel of the canvas where a place and a value are."""
+        ((across, down),) = self._points(np.array([x]), np.array([y]))
+        return self.corner[0] + across / _FINE, self.corner[1] + down / _FINE
 
     def _points(self, x: Numbers, y: Numbers) -> list[tuple[float, float]]:
         """Pixels of the enlarged field."""

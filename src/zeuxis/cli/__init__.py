@@ -43,6 +43,7 @@ ORDER = (
     "resume",
     "runs",
     "curves",
+    "story",
     "branch",
     "verify",
     "sweep",

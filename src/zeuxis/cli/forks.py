@@ -50,10 +50,10 @@ def _branch(words: Sequence[str]) -> Callable[..., None]:
     """The function behind `branch`, whose signature lists the flags."""
 
     def _branch_from(*typed: str, **given: Any) -> None:
-        from zeuxis import api
+        from zeuxis.api.forks import branch_with
 
         at, family = given.pop("at", None), given.pop("family", None)
-        say(f"run {api.branch(typed[0], given, at=at, family=family)}")
+        say(f"run {branch_with(typed[0], given, at=at, family=family)}")
 
     name = Annotated[str, Parameter(help="the run's folder, or its number or name under runs/")]
     run = inspect.Parameter("run", inspect.Parameter.POSITIONAL_ONLY, annotation=name)
@@ -95,10 +95,10 @@ def _of_run(words: Sequence[str]) -> tuple[Recipe, type[Model]] | None:
         return None
     from zeuxis import loading
     from zeuxis.storage import RunFolder
-    from zeuxis.training.config import read
+    from zeuxis.training.config import read_recipe
 
     try:
-        recipe = read(RunFolder(loading.find_run(words[0])).config)
+        recipe = read_recipe(RunFolder(loading.find_run(words[0])).config)
         return recipe, loading.trusted(recipe.family, sampling.trusted_code(words))
     except ZeuxisError:
         return None

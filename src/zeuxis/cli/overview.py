@@ -1,10 +1,11 @@
-"""`zeuxis runs` and `zeuxis curves`: runs at a glance."""
+"""`zeuxis runs`, `curves` and `story`: runs at a glance."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _HEADS = ("run", "name", "family", "data", "size", "steps", "minutes", "FID", "state", "newest losses", "newest sheet")
 _LEFT = frozenset({"name", "family", "data", "state", "newest losses", "newest sheet"})
+_STORIES = frozenset({".webp", ".mp4", ".html"})
 _WIDEST = 24  # characters of a name
 
 RunNames = Annotated[str, Parameter(help="runs: folders, or numbers or names under runs/")]
@@ -35,7 +37,7 @@ Smoothing = Annotated[
 
 def register(app: App) -> None:
     """Add the commands."""
-    for command in (runs_command, curves_command):
+    for command in (runs_command, curves_command, story_command):
         app.command(command, name=flags.verb(command))
 
 
@@ -134,3 +136,35 @@ def curves_command(
     from zeuxis import api
 
     write_picture(api.curves(*runs, against=by, smoothing=smoothing, every=every), out or Path("curves.png"))
+
+
+def story_command(
+    run: Annotated[str, Parameter(help="a run: its folder, or its number or name under runs/")],
+    /,
+    *,
+    seconds: Annotated[
+        float,
+        Parameter(
+            help="seconds of the film from its first picture to its last", converter=flags.bounded(flags.number, 1, 60)
+        ),
+    ] = 10.0,
+    out: Path = Path("story.webp"),
+) -> None:
+    """Tell the story of a run: the same 16 samples from noise to pictures, beside its curves, with captions of its health.
+
+    Of an image-to-image family: sources, their translations and their targets. A run may still be training.
+
+    Parameters
+    ----------
+    out
+        .webp or .mp4 file of the film (.mp4: pip install 'zeuxis[video]'), or an .html page with a slider over the steps
+    """
+    if out.suffix.lower() not in _STORIES:
+        raise UsageError(f"--out is {out}; expected a name that ends in .webp, .mp4 or .html")
+    from zeuxis import api
+    from zeuxis.runtime.progress import open_display
+
+    with open_display() as shown:
+        missing = api.story(run, out, seconds=seconds, progress=partial(shown.work, "drawing frames"))
+    say(f"wrote {out}")
+    say_aside(*(f"note: {line}" for line in missing))

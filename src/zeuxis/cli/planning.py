@@ -46,10 +46,10 @@ def plan_command(
 
 def say_advice(report: DataReport, data: str) -> None:
     """Print the command that suits the data, after a report on it."""
-    from zeuxis import api
+    from zeuxis.api.planning import suggest
 
     try:
-        advice = api.suggest(report, data)
+        advice = suggest(report, data)
     except ZeuxisError:  # data that no family takes: the report says what it is
         return
     say("", f"advice: {advice.first_line()}", f"zeuxis plan {shlex.quote(data)} measures it on this machine")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
@@ -67,7 +66,9 @@ def _sweep(
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
-    from zeuxis import api
+    from zeuxis.api.sweeps import grid_of
+    from zeuxis.training.sweep_report import plan_sweep, report_on
+    from zeuxis.training.sweeps import run_sweep
 
     values = {name: _values(family, name, value) for name, value in given.items()}
     axes = {name: found for name, found in values.items() if len(found) > 1}
@@ -75,14 +76,11 @@ def _sweep(
         raise UsageError(
             "no flag has several values, so there is one run: name some, as in --seed 0-4, or use zeuxis train"
         )
-    once = {name: found[0] for name, found in values.items() if len(found) == 1}
-    general = {field.name for field in dataclasses.fields(TrainSettings)}
-    settings = TrainSettings(**{name: value for name, value in once.items() if name in general})
-    options = {name: value for name, value in once.items() if name not in general}
+    grid = grid_of(family, data, axes, {name: found[0] for name, found in values.items() if len(found) == 1})
     if dry_run:
-        say(*api.dry_run_sweep(family, data, axes, settings=settings, options=options, max_runs=max_runs).lines())
+        say(*plan_sweep(grid, max_runs=max_runs).lines())
         return
-    found = api.sweep(family, data, axes, settings=settings, options=options, max_runs=max_runs, note=say_aside)
+    found = report_on(run_sweep(grid, max_runs=max_runs, note=say_aside))
     say(*(found.to_json().splitlines() if json else found.lines()))
 
 

@@ -29,6 +29,7 @@ from zeuxis.storage.models import fill as fill
 from zeuxis.storage.models import read_model_folder as read_model_folder
 
 _NUMBERED = re.compile(r"(\d{5,9})-.+")
+_SHEET = re.compile(r"\d{8,12}\.png")
 _CHECKPOINT = re.compile(r"step-(\d{8,12})(\.old)?")
 _LONGEST = 1 << 20  # bytes of a row of metrics
 METRICS_FILE, HISTOGRAMS_FILE = "metrics.jsonl", "histograms.jsonl"  # a row a line
@@ -123,6 +124,12 @@ class RunFolder:
     def sheet_path(self, step: int, kind: str = "samples") -> Path:
         """Where the contact sheet of a step goes."""
         return self.path / kind / f"{step:08d}.png"
+
+    def sheets(self, kind: str = "samples") -> list[Path]:
+        """The contact sheets of a kind, the oldest first."""
+        with files.explained(self.path):
+            found = [name for name in _names(self.path / kind) if _SHEET.fullmatch(name)]
+        return [self.path / kind / name for name in sorted(found, key=lambda name: (len(name), name))]
 
     def checkpoints(self) -> list[Path]:
         """The folders of the checkpoints, the oldest first."""

@@ -22,7 +22,7 @@ def history_of(run: RunFolder) -> History:
     """The rows of metrics of a run, under the name of its folder."""
     about = ""
     with contextlib.suppress(UsageError):
-        about = _about(config.read(run.config))
+        about = _about(config.read_recipe(run.config))
     return History(printable(run.path.resolve().name), printable(about), _rows(run))
 
 

@@ -22,13 +22,13 @@ from zeuxis.storage import HISTOGRAMS_FILE, METRICS_FILE, Checkpoint, RunFolder
 from zeuxis.training import contact_sheets
 from zeuxis.training.batch_sizes import check_micro_batches
 from zeuxis.training.build import check_options, prepare_model
-from zeuxis.training.config import Recipe, read
-from zeuxis.training.engine import State
+from zeuxis.training.config import Recipe, read_recipe
 from zeuxis.training.model_card import card
 from zeuxis.training.restoring import layout_of
 from zeuxis.training.resuming import Resumed, check_identity, take_up
 from zeuxis.training.runs import on_stage, reopened, resume_run
 from zeuxis.training.settings import TrainSettings
+from zeuxis.training.state import State
 
 LIMITS = frozenset({"steps", "minutes", "cpu_minutes"})
 # Settings that a branch has from its parent, and why.
@@ -68,7 +68,7 @@ def branch_run(
     """
     with on_stage(display) as (stop, shown):
         parent = RunFolder.open(run)
-        old = read(parent.config)
+        old = read_recipe(parent.config)
         resumed = take_up(parent, old, trusted(old.family, family), shown, at=_step(parent, at))
         check_identity(resumed.checkpoint, old)
         checkpoint = _checkpoint(parent, resumed)
@@ -103,7 +103,7 @@ def _changed(
     checkpoint, model = _checkpoint(parent, resumed), resumed.state.model
     general = {field.name for field in dataclasses.fields(TrainSettings)}
     given = {name: value for name, value in changes.items() if name not in general}
-    check_options(type(model), given)
+    check_options(type(model), changes, others=sorted(general))
     asked = _settings(parent, old, {name: value for name, value in changes.items() if name in general}, checkpoint.step)
     _check_shapes(parent, model, {**model.options, **given}, checkpoint)
     settings, new = prepare_model(asked, type(model), {**model.options, **given}, display, weights_of=None)

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from zeuxis.training import engine
 from zeuxis.training.config import Recipe
-from zeuxis.training.engine import Source, State
+from zeuxis.training.engine import Source
+from zeuxis.training.state import Progress, State
 
 
-def training_steps(recipe: Recipe, source: Source, state: State) -> Iterator[engine.Progress]:
+def training_steps(recipe: Recipe, source: Source, state: State) -> Iterator[Progress]:
     """The steps of a run from a state on, up to its last one; nothing is written."""
     settings, model = recipe.settings, state.model
     return engine.train(

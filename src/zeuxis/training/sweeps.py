@@ -164,7 +164,7 @@ def _own(grid: Grid, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in general}
 
 
-def runs_of(folder: str | Path) -> list[Path]:
+def runs_of(folder: str | Path | int) -> list[Path]:
     """The runs in a sweep's folder, by their numbers; none where it is no such folder."""
     path = Path(expanded(str(folder)))
     if not (path / INDEX).is_file():

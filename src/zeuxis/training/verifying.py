@@ -21,11 +21,11 @@ from zeuxis.runtime.device import memory_kept
 from zeuxis.runtime.progress import Display
 from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.storage.checkpoints import step_of
-from zeuxis.training.config import Recipe, read, versions
-from zeuxis.training.engine import State
+from zeuxis.training.config import Recipe, read_recipe, versions
 from zeuxis.training.loop import due
 from zeuxis.training.resuming import Resumed, check_identity, take_up
 from zeuxis.training.runs import batches, on_stage, reopened
+from zeuxis.training.state import State
 from zeuxis.training.stepping import training_steps
 
 _SHOWN = 8  # tensors that are named
@@ -96,7 +96,7 @@ def verify_run(
     """
     with on_stage(display) as (_, shown):
         folder = RunFolder(Path(run))  # not opened: that removes what interrupted writes have left
-        recipe = read(folder.config)
+        recipe = read_recipe(folder.config)
         first, last = _interval(folder, recipe)
         resumed = take_up(folder, recipe, trusted(recipe.family, family), shown, at=first)
         check_identity(resumed.checkpoint, recipe)

@@ -46,7 +46,7 @@ class AwaitedModel(Model):
 def followed(path: str | Path) -> Served:
     """A run whose files are shown and whose model is not; `UsageError` where the folder is no run."""
     run = RunFolder.open(path)
-    recipe = config.read(run.config)
+    recipe = config.read_recipe(run.config)
     model = AwaitedModel(**{name: recipe.options[name] for name in ("size", "channels") if name in recipe.options})
     name = printable(run.path.resolve().name)
     nothing = dict.fromkeys(("latent", "classes", "translate", "scale", "sum"))

@@ -107,7 +107,7 @@ class RunFiles:
     def recipe(self) -> Recipe | None:
         """What the run was asked to do; None where its file does not say so as expected."""
         with contextlib.suppress(UsageError):
-            return config.read(self.run.config)
+            return config.read_recipe(self.run.config)
         return None
 
     @property

@@ -13,14 +13,17 @@ from typing import Any
 
 import torch
 
-from zeuxis import api, loading
+from zeuxis import loading
+from zeuxis.capabilities import latent
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.escaping import printable
 from zeuxis.explore.spaces import Space, StyleSpace
 from zeuxis.io import files
+from zeuxis.loading import RunPath
 from zeuxis.mechanisms import Denoising, GibbsSampling, HasPosterior
 from zeuxis.model import Encoder, Latent, Model, StyleBased, SuperResolution, Translator
+from zeuxis.runtime.device import choose_device
 from zeuxis.storage import RunFolder
 from zeuxis.web.engines import Engine, TorchEngine
 
@@ -76,14 +79,14 @@ class Served:
     def drawn_by(self) -> Engine:
         """The engine; `UsageError` where the model has no latent space."""
         if self.engine is None:
-            api.latent(self.model)
+            latent(self.model)
             raise UsageError(f"{self.name} draws no latents")
         return self.engine
 
 
-def open_served(path: str | Path, *, device: str = "auto", family: str | None = None) -> Served:
+def open_served(path: RunPath, *, device: str = "auto", family: str | None = None) -> Served:
     """The model in a folder, or of a run by its folder, number or name, ready to be served."""
-    model = api.load(path, device=device, family=family)
+    model = loading.load_model(path, device=choose_device(device), family=family)
     folder = loading.find_model(path)
     run = RunFolder(folder.parent) if (folder.parent / "config.yaml").is_file() else None
     name = printable(run.path.resolve().name if run else folder.resolve().name)
