@@ -284,7 +284,7 @@ def test_the_command_line_forks_and_verifies(here: Path, parents: Callable[[str]
     assert code == 0 and "[default: 0.01]" in out and "--lr" in out and "--seed" not in out
     assert "--seed cannot change in a branch" in refused("branch", "1", "--seed", "3")
     assert "those kept: 4, 8, 12" in refused("branch", "1", "--at", "5")
-    assert "there is no run" in refused("branch", "9", "--at", "5")
+    assert "there is no run '9'" in refused("branch", "9", "--at", "5", "--r1-gamma", "0")
     code, out, _ = typed("verify", "1")
     assert code == 0 and out.startswith("steps 9 to 12 of 00001-dcgan-digits-lr-0.01 gave the same bits again: ")
     assert api.verify("1").same

@@ -63,10 +63,12 @@ def _branch(words: Sequence[str]) -> Callable[..., None]:
 
 
 def _options(words: Sequence[str]) -> list[inspect.Parameter]:
-    """The options that can be changed, with the run's values as defaults; the general ones alone where there is no run."""
+    """The options that can be changed, with the run's values as defaults; the general ones alone where no run is named."""
+    if not words or words[0].startswith("-"):
+        return [_shown(each, None) for each in flags.from_fields(TrainSettings)]
     found = _of_run(words)
     if found is None:
-        return [_shown(each, None) for each in flags.from_fields(TrainSettings)]
+        return [_shown(each, None) for each in _of_any_family().values()]
     recipe, family = found
     saved = {
         **recipe.options,
@@ -91,8 +93,6 @@ def _shown(parameter: inspect.Parameter, value: Any) -> inspect.Parameter:
 
 def _of_run(words: Sequence[str]) -> tuple[Recipe, type[Model]] | None:
     """The recipe and the family of the run that is named first; what is wrong with it is said where it is forked."""
-    if not words or words[0].startswith("-"):
-        return None
     from zeuxis import loading
     from zeuxis.storage import RunFolder
     from zeuxis.training.config import read_recipe
@@ -102,6 +102,14 @@ def _of_run(words: Sequence[str]) -> tuple[Recipe, type[Model]] | None:
         return recipe, loading.trusted(recipe.family, sampling.trusted_code(words))
     except ZeuxisError:
         return None
+
+
+def _of_any_family() -> dict[str, inspect.Parameter]:
+    """The options of all families by name: where the run is not there, that is what is said, and not of an option."""
+    from zeuxis import families, registry
+
+    owners = [*(families.find(name) for name in registry.built_in()), TrainSettings]
+    return {each.name: each for owner in owners for each in flags.from_fields(owner)}
 
 
 class NotRepeatedError(ZeuxisError):
