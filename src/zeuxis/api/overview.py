@@ -82,4 +82,4 @@ def story(
 
 def found_run(run: int | str | os.PathLike[str]) -> Path:
     """The folder of a run, given as a path, a number or a name."""
-    return loading.find_run(str(run) if isinstance(run, int) else os.fspath(run))
+    return loading.find_run(run)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from zeuxis.data import DataSpec
 from zeuxis.data.report import DataReport
 from zeuxis.data.specs import Data
@@ -16,11 +18,16 @@ def plan(data: Data, *, minutes: float = planning.MINUTES, progress: StageCallba
     Their order is that of recorded runs, at as many images seen; each proposal is a command. `UsageError` where nothing fits.
     """
     spec = DataSpec.parse(data)
-    pictures = planning.look_at_pictures(spec, typed=str(data), progress=in_stage(progress, "reading images"))
+    pictures = planning.look_at_pictures(spec, typed=_typed(data), progress=in_stage(progress, "reading images"))
     return planning.advise(pictures, minutes=minutes, progress=progress)
 
 
 def suggest(report: DataReport, data: Data) -> Advice:
     """Families for data that a report is of, by the paces of the recorded runs: nothing is measured."""
-    pictures = planning.pictures_of(report.pack, DataSpec.parse(data), typed=str(data))
+    pictures = planning.pictures_of(report.pack, DataSpec.parse(data), typed=_typed(data))
     return planning.advise(pictures, measure=False)
+
+
+def _typed(data: Data) -> str:
+    """The data as a command would name it; what is in memory has no name."""
+    return str(data) if isinstance(data, str | Path | DataSpec) else "DATA"

@@ -154,7 +154,13 @@ def _usage(error: CycloptsError) -> str:
     command = " ".join(["zeuxis", *(error.command_chain or ())])
     if isinstance(error, UnusedCliTokensError):
         extra = " ".join(map(ascii, error.unused_tokens or ()))
-        return f"unexpected argument {extra}; see {command} --help"
+        hint = "quote a pattern of several files, as in 'shards/*.tar', or " if _are_shards(error.unused_tokens) else ""
+        return f"unexpected argument {extra}; {hint}see {command} --help"
     # The parser writes the name of an option out of a file as [name].
     told = re.sub(r"for \[(\w+)\]", lambda match: f"for --{match[1].replace('_', '-')}", str(error))
     return f"{told.rstrip('.')}; see {command} --help"
+
+
+def _are_shards(words: Sequence[str] | None) -> bool:
+    """Whether words that are left over are files which the shell made of a pattern."""
+    return any(word.endswith((".tar", ".parquet")) for word in words or ())

@@ -78,7 +78,7 @@ def version_command() -> None:
 
 
 def data_command(
-    path: Annotated[str, Parameter(help="a folder, a zip, IDX files, or a named set such as avatars:5000")],
+    path: Annotated[str, Parameter(help="a folder, zip, tars, Parquet, IDX files, or a set such as avatars:5000")],
     /,
     *,
     size: Annotated[int | None, flags.flag("height and width of the images, in pixels", low=8, high=1024)] = None,

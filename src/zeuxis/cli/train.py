@@ -28,8 +28,8 @@ HERE = Group("This command", sort_key=0)
 # What a run's config.yaml records beside the options.
 RECORDED = frozenset({"versions", "fingerprint", "images", "chosen_kernels", "classes", "parent", "zeuxis"})
 TRAIN_HELP = (
-    "Train a FAMILY on DATA: a folder, a zip, IDX files or a named set such as avatars. Image-to-image families learn to "
-    "map DATA, the source, to TARGET."
+    "Train a FAMILY on DATA: a folder, a zip, tars, Parquet, IDX files or a named set such as avatars. Image-to-image "
+    "families learn to map DATA, the source, to TARGET."
 )
 EXPLORE_HELP = (
     "show the training on a page in the browser; once it is done the page stays open, with the model, until Ctrl-C"
@@ -147,7 +147,9 @@ def parameters(family: type[Model] | None) -> list[inspect.Parameter]:
     """The parameters of `train`: two words, its own flags, the family's, the general ones."""
     only, translates = inspect.Parameter.POSITIONAL_ONLY, _translates(family)
     told = Annotated[str | None, Parameter(help="a family, or your own as my_module:MyModel")]
-    data = Annotated[str | None, Parameter(help="a folder, a zip, IDX files, or a named set: avatars, avatars:5000")]
+    data = Annotated[
+        str | None, Parameter(help="a folder, a zip, tars, Parquet, IDX files, or a named set: avatars, avatars:5000")
+    ]
     target = Annotated[
         str | None,
         Parameter(

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from zeuxis.data.specs import Data
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
 from zeuxis.io import files
@@ -58,6 +59,7 @@ def branch_run(
     changes: Mapping[str, Any],
     *,
     at: int | None = None,
+    data: Data | None = None,
     family: type[Model] | str | None = None,
     display: Display | None = None,
 ) -> Path:
@@ -73,7 +75,7 @@ def branch_run(
         check_identity(resumed.checkpoint, old)
         checkpoint = _checkpoint(parent, resumed)
         recipe, state = _changed(parent, old, resumed, changes, shown)
-        reopened(parent, recipe, state.model, shown)
+        reopened(parent, recipe, state.model, shown, given=data)
         line = f"branch of {_name(parent)} at step {checkpoint.step:,}: {told(recipe.parent['changed'], old, resumed)}"
         begin = partial(_begin, parent=parent, resumed=resumed, recipe=recipe, state=state, line=line)
         with stop.later():
@@ -81,7 +83,7 @@ def branch_run(
         shown.note(f"run {made.path}")
         shown.note(line)
     limits = {} if changes.get("minutes") is None else {name: getattr(recipe.settings, name) for name in LIMITS}
-    return resume_run(made.path, family=family, display=display, **limits)
+    return resume_run(made.path, data=data, family=family, display=display, **limits)
 
 
 def _step(parent: RunFolder, at: int | None) -> int | None:

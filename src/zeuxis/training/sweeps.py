@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from zeuxis.errors import DivergedError, UsageError
 from zeuxis.escaping import ascii_json, quote
 from zeuxis.io import files
 from zeuxis.io.paths import check_apart, expanded
-from zeuxis.loading import build_unfilled, find_run
+from zeuxis.loading import RunPath, build_unfilled, find_run
 from zeuxis.model import Model, options_of
 from zeuxis.options import checked, flag_of
 from zeuxis.runtime.callbacks import MessageCallback
@@ -164,9 +165,9 @@ def _own(grid: Grid, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in general}
 
 
-def runs_of(folder: str | Path | int) -> list[Path]:
+def runs_of(folder: RunPath) -> list[Path]:
     """The runs in a sweep's folder, by their numbers; none where it is no such folder."""
-    path = Path(expanded(str(folder)))
+    path = Path(expanded(str(folder if isinstance(folder, int) else os.fspath(folder))))
     if not (path / INDEX).is_file():
         return []
     return [find_run(config.parent) for config in sorted(path.glob("[0-9]*/config.yaml"))]

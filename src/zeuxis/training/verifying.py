@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from zeuxis import renamed
+from zeuxis.data.specs import Data
 from zeuxis.errors import UsageError
 from zeuxis.escaping import ascii_json
 from zeuxis.loading import trusted
@@ -88,7 +89,11 @@ def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def verify_run(
-    run: str | Path, *, family: type[Model] | str | None = None, display: Display | None = None
+    run: str | Path,
+    *,
+    data: Data | None = None,
+    family: type[Model] | str | None = None,
+    display: Display | None = None,
 ) -> Verification:
     """Train the interval between the newest two checkpoints of a run again, in memory, and compare with the newer one.
 
@@ -102,7 +107,7 @@ def verify_run(
         check_identity(resumed.checkpoint, recipe)
         saved = folder.checkpoint_at(last)
         recipe = dataclasses.replace(recipe, settings=_until(recipe, last))
-        _train_again(folder, recipe, resumed, last, shown)
+        _train_again(folder, recipe, resumed, shown, data)
         found = list(_differences(resumed.state, saved, settled=_settled(saved, recipe)))
         count = sum(len(values) for values in saved.tensors.values())
         return Verification(folder.path.resolve().name, first, last, count, found, list(_conditions(recipe, saved)))
@@ -124,11 +129,11 @@ def _until(recipe: Recipe, last: int) -> Any:
     return dataclasses.replace(recipe.settings, steps=last, minutes=None, cpu_minutes=None)
 
 
-def _train_again(folder: RunFolder, recipe: Recipe, resumed: Resumed, last: int, display: Display) -> None:
+def _train_again(folder: RunFolder, recipe: Recipe, resumed: Resumed, display: Display, data: Data | None) -> None:
     """Play the steps up to `last`, with the rows taken where the run took them: a checkpoint has the sums since the last."""
     state, every = resumed.state, recipe.settings.log_every
-    pack = reopened(folder, recipe, state.model, display)
-    source, first = batches(recipe, state.model, pack), state.clock.step
+    pack = reopened(folder, recipe, state.model, display, given=data)
+    source, first, last = batches(recipe, state.model, pack), state.clock.step, recipe.settings.last_step
     if not resumed.settled and due(first, every):
         state.take_means()
     with memory_kept():
