@@ -77,3 +77,27 @@ def test_axe_finds_nothing(visit: Visit, width: int, theme: str) -> None:
     driver.page.click("button:text-is('Around this one')")
     driver.settle()
     driver.check_accessible(width)
+
+
+@needs_axe
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_card_is_shown_as_it_is_meant(visit: Visit, theme: str) -> None:
+    driver = visit(width=390, color_scheme=theme)
+    driver.page.click("#card-open")
+    assert driver.page.locator("#card-text > h3, #card-text th, #card-text li").all_inner_texts() == [
+        "Faces of noise",
+        "option",
+        "value",
+        "untrained",
+        "small",
+    ]
+    links = driver.page.locator("#card-text a")
+    assert [links.get_attribute(name) for name in ("href", "rel")] == [
+        "https://example.org/noise",
+        "noopener noreferrer",
+    ]
+    assert "<script>alert(1)</script> and [none](javascript:alert(1))" in driver.page.inner_text("#card-text")
+    assert driver.page.locator("#card-text script").count() == 0
+    driver.check_accessible(390)
+    driver.page.keyboard.press("Escape")
+    assert not driver.page.is_visible("#card-text")

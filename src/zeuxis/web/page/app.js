@@ -1,6 +1,7 @@
 // The page: its head, a tab for each view that the model can serve, and the link that restores all of it.
 
 import { packed, unpacked } from "zeuxis/link.js";
+import { markdown } from "zeuxis/markdown.js";
 import { Page } from "zeuxis/page.js";
 import { make } from "zeuxis/pictures.js";
 import { isRecipe, ofSeed } from "zeuxis/recipes.js";
@@ -126,10 +127,12 @@ function head(page) {
   const { name, family, size, card } = page.info;
   $("about").append(make("b", { textContent: name }), ` ${family}, ${size} pixels`);
   document.title = `${name} - Zeuxis`;
-  $("card-text").textContent = card ?? "";
   $("card-open").hidden = !card;
   const dialog = /** @type {HTMLDialogElement} */ ($("card"));
-  $("card-open").onclick = () => dialog.showModal();
+  $("card-open").onclick = () => {
+    $("card-text").replaceChildren(...markdown(card));
+    dialog.showModal();
+  };
   $("card-close").onclick = () => dialog.close();
   $("trouble-close").onclick = () => page.trouble("");
 }
