@@ -53,6 +53,7 @@ OPERATIONS: dict[str, Operation] = {
     "upscale": upscaling.answer_upscale,
     "directions": directions.answer_directions,
     "local": directions.answer_local,
+    "sum": directions.answer_sum,
 }
 # These read files only: a thread of their own runs them, so that a run's state never waits for the model.
 FILES_ONLY: frozenset[str] = frozenset(
@@ -62,8 +63,8 @@ FILES_ONLY: frozenset[str] = frozenset(
 IN_BACKGROUND: frozenset[str] = frozenset(
     {"encodings", "encodings.look", "evaluate.nearest", "gibbs.unit", "local", "translate.sources"}
 )
-# These may compute for minutes, as when a classifier is trained: a fourth thread runs them.
-FOR_MINUTES: frozenset[str] = frozenset({"directions"})
+# These compute for minutes in all, in steps, as when a classifier is trained: a fourth thread runs them.
+FOR_MINUTES: frozenset[str] = frozenset({"directions", "sum"})
 REQUEST_BYTES = 1 << 20  # of a request
 # Of the operations that take larger ones.
 MORE_BYTES: dict[str, int] = {"photo.open": photos.PHOTO_BYTES + (1 << 12), "translate": translation.SOURCE_BYTES}

@@ -9,6 +9,7 @@ import { randn } from "zeuxis/random.js";
 /** @typedef {import("zeuxis/engine.js").Engine} Engine */
 /** @typedef {import("zeuxis/engine.js").Info} Info */
 /** @typedef {import("zeuxis/engine.js").Lane} Lane */
+/** @typedef {import("zeuxis/frames.js").Answer} Answer */
 /** @typedef {(name: string) => Promise<ArrayBuffer>} Held gives what the page carries by name */
 
 /** What the page carries, beside what a server says of a model.
@@ -64,11 +65,12 @@ function lane(name, { carried, worker, held, measured }) {
     decode,
     async ask(op, fields = {}) {
       const { kind } = /** @type {{kind?: string}} */ (fields), names = carried.directions[kind ?? ""];
-      if (op !== "directions" || !names) throw new Error("this page has no server to ask");
+      if (op !== "directions" || !names) throw new Error("this page carries none of them");
       const numbers = new Float32Array(await held(`directions-${kind}`));
       return { fields: { names }, pictures: [], numbers, bytes: new Uint8Array() };
     },
     async stream(op, fields, payload, each) {
+      if (op === "directions") return each(/** @type {Answer} */ (await this.ask(op, fields)));
       if (op !== "decode" || !(payload instanceof Float32Array)) throw new Error("this page has no server to ask");
       const pictures = await decode(payload, /** @type {{n: number}} */ (fields).n);
       each({ fields: {}, pictures: pictures ?? [], numbers: new Float32Array(), bytes: new Uint8Array() });
