@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import zeuxis
 from driving import Driver, needs_axe
+from page_client import serving
+from zeuxis.explore.candidates import Candidates
+from zeuxis.explore.directions import Direction
+from zeuxis.explore.expression import Vocabulary
 from zeuxis.io.images import to_uint8
-from zeuxis.web.served import Served
+from zeuxis.web.labelled import LABELLED, Labelled
+from zeuxis.web.served import Served, open_served
 
 Visit = Callable[..., Driver]
 SEEDS = [0, 7, 88, 12345, 2**31]
@@ -77,6 +84,25 @@ def test_axe_finds_nothing(visit: Visit, width: int, theme: str) -> None:
     driver.page.click("button:text-is('Around this one')")
     driver.settle()
     driver.check_accessible(width)
+
+
+def test_arithmetic_begins_with_the_sum_of_the_attributes(visit: Visit, folder: Path) -> None:
+    served = open_served(folder, device="cpu")
+    z = served.model.prior(range(64))  # type: ignore[attr-defined]
+    rows = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 2).repeat(16, 1)
+    words = Vocabulary((("smiling", "neutral"), ("woman", "man")))
+    served.kept["directions attributes"] = [Direction("smiling", torch.ones(served.shape))]
+    served.kept[LABELLED] = Labelled(words, Candidates(z, rows, torch.arange(64)))
+    with serving(served) as link:
+        driver = visit(link)
+        driver.until("document.querySelectorAll('.term p')[0].textContent === 'Asmiling woman'")
+        again = visit(driver.link())
+        assert again.page.locator(".term p span").all_inner_texts() == ["smiling woman", "neutral woman", "neutral man"]
+        driver.settle()
+        before = driver.pictures(".slot canvas, .nine canvas")
+        assert all(np.array_equal(a, b) for a, b in zip(again.pictures(".slot canvas, .nine canvas"), before))
+        again.page.click(".uses button:text-is('B')")
+        assert again.page.inner_text(".term >> nth=1 >> span") == "seed 0"
 
 
 @needs_axe
