@@ -32,6 +32,7 @@ export function start(engine) {
   Object.assign(window, { zeuxis: page });
   dress(page, state.theme);
   head(page);
+  if (Number.isInteger(state.label) && state.label >= 0 && state.label < page.info.labels) engine.label = state.label;
   page.kept = (Array.isArray(state.kept) ? state.kept.filter((/** @type {unknown} */ one) => isRecipe(one)) : null) ?? KEPT_AT_FIRST.map(ofSeed);
   if (state.model && state.model !== page.info.hash) page.trouble("This link was made with another model: here its recipes give other pictures.");
   const tabs = new Tabs(page, VIEWS.filter((view) => view.available(page.info, engine)), state);
@@ -161,7 +162,8 @@ function linked(page, tabs, theme) {
   let later = 0, chosen = theme;
   $("theme").addEventListener("click", () => (chosen = page.theme()));
   const write = () => {
-    const state = { v: VERSION, model: page.info.hash, tab: tabs.now, theme: chosen, kept: page.kept, views: tabs.state() };
+    const { info, kept, engine } = page, label = engine.label < 0 ? undefined : engine.label;
+    const state = { v: VERSION, model: info.hash, tab: tabs.now, theme: chosen, label, kept, views: tabs.state() };
     history.replaceState({ tab: tabs.now }, "", `#${packed(state)}`);
   };
   page.on("changed", () => {

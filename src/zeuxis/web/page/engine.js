@@ -23,10 +23,13 @@ import { latentsOfSeeds } from "zeuxis/priors.js";
  * @property {import("zeuxis/priors.js").LatentInfo | null} latent
  * @property {string[]} capabilities
  * @property {string[] | null} classes
+ * @property {number} labels classes that its pictures can be conditioned on
  * @property {{directions: Translation[]} | null} translate
  * @property {number | null} scale
  * @property {number[][] | null} sum
  * @property {string} card */
+
+/** @typedef {(op: string, fields: {model?: number}) => object} Labelled what a request says of the class of its pictures */
 
 /** @typedef {object} Lane
  * @property {boolean} busy whether a request is under way
@@ -38,11 +41,14 @@ import { latentsOfSeeds } from "zeuxis/priors.js";
 /** @typedef {object} Engine
  * @property {boolean} live false in the single file, which has no server
  * @property {Info[]} infos
+ * @property {number} label the class of all pictures of the first model; -1: none
  * @property {EventTarget} heard "open" and "closed": the socket, with the code of its end
  * @property {Record<string, number[]>} rounds the last round trips of each lane, in ms
  * @property {(name: string) => Lane} lane
  * @property {() => Map<string, Lane>} lanes all that were used, by name
  * @property {(seeds: number[], model?: number) => Promise<Float32Array[]>} latents */
+
+const OF_CLASS = new Set(["decode", "decode.preview", "denoise", "denoise.noise", "evaluate.nearest"]); // operations that draw
 
 /** The engine of the server that this page comes from.
  * @returns {Promise<Engine>} */
@@ -57,24 +63,29 @@ export async function connect() {
   const lanes = /** @type {Map<string, Lane>} */ (new Map());
   const priors = about.models.map((/** @type {Info} */ info, /** @type {number} */ model) =>
     latentsOfSeeds(info.latent, async (seeds) => (await channel.send({ op: "prior", model, lane: `prior ${model}`, seeds }).answered).numbers));
-  return {
-    live: true, infos: about.models, heard, rounds,
+  /** @type {Engine} */
+  const engine = {
+    live: true, infos: about.models, label: -1, heard, rounds,
     lane(name) {
       let found = lanes.get(name);
-      if (!found) lanes.set(name, (found = lane(channel, name, (ms) => note(rounds, name, ms))));
+      if (!found) lanes.set(name, (found = lane(channel, name, (ms) => note(rounds, name, ms), labelled)));
       return found;
     },
     lanes: () => lanes,
     latents: (seeds, model = 0) => priors[model](seeds),
   };
+  /** @type {Labelled} */
+  const labelled = (op, fields) => (engine.label >= 0 && OF_CLASS.has(op) && !fields.model ? { label: engine.label } : {});
+  return engine;
 }
 
 /** One lane: at most one request or stream under way, and the newest takes the place of those that wait.
  * @param {Channel} channel
  * @param {string} name
  * @param {(ms: number) => void} measured
+ * @param {Labelled} labelled
  * @returns {Lane} */
-function lane(channel, name, measured) {
+function lane(channel, name, measured, labelled) {
   const queue = new Newest();
   let running = 0; // the id of a stream
   /** @type {Lane["ask"]} */
@@ -82,7 +93,7 @@ function lane(channel, name, measured) {
     channel.forget(running);
     return queue.do(async () => {
       const began = performance.now();
-      const said = await channel.send({ op, model: 0, lane: name, ...fields }, payload).answered;
+      const said = await channel.send({ op, model: 0, lane: name, ...labelled(op, fields), ...fields }, payload).answered;
       measured(performance.now() - began);
       return said.fields.cancelled ? null : said;
     });
@@ -96,7 +107,7 @@ function lane(channel, name, measured) {
     },
     async stream(op, fields, payload, each) {
       channel.forget(running);
-      const { id, answered } = channel.send({ op, model: 0, lane: name, ...fields }, payload, each);
+      const { id, answered } = channel.send({ op, model: 0, lane: name, ...labelled(op, fields), ...fields }, payload, each);
       running = id;
       await answered;
     },

@@ -34,7 +34,7 @@ export async function opened(carried, held) {
   const rounds = /** @type {Record<string, number[]>} */ ({}), lanes = /** @type {Map<string, Lane>} */ (new Map());
   const table = carried.table && new Table(carried.table, await held("table"));
   return {
-    live: false, infos: carried.models, rounds, heard: new EventTarget(),
+    live: false, infos: carried.models, label: -1, rounds, heard: new EventTarget(),
     lane(name) {
       let found = lanes.get(name);
       if (!found) lanes.set(name, (found = lane(name, { carried, worker, held, measured: (ms) => note(rounds, name, ms) })));

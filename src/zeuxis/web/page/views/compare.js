@@ -38,6 +38,7 @@ class Compare {
     root.classList.add("compare");
     root.append(make("section", { className: "part", "aria-label": "Compare" }, this.bar(), this.grid));
     this.grid.onkeydown = (event) => this.key(event);
+    page.on("label", () => this.seen && this.paint());
     this.listen();
   }
 

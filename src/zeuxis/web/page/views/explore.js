@@ -5,6 +5,7 @@ import { make } from "zeuxis/pictures.js";
 import { isRecipe } from "zeuxis/recipes.js";
 import { mountArithmetic } from "zeuxis/views/arithmetic.js";
 import { mountAxes } from "zeuxis/views/axes.js";
+import { classChoice } from "zeuxis/views/class_choice.js";
 import { mountHand } from "zeuxis/views/hand.js";
 import { mountInterpolate } from "zeuxis/views/interpolate.js";
 import { mountKept } from "zeuxis/views/kept.js";
@@ -65,6 +66,11 @@ class Explore {
     this.interpolate = mountInterpolate(this.parts.interpolate, page);
     page.on("take", (recipe) => this.take(recipe));
     page.on("theme", () => this.wall.restyle());
+    page.on("label", () => {
+      this.chart();
+      this.arithmetic.draw();
+      this.interpolate.show(this.interpolate.count);
+    });
     this.chart();
   }
 
@@ -102,7 +108,7 @@ class Explore {
       make("button", { textContent: "−", "aria-label": "Zoom out", onclick: () => this.wall.zoomBy(-1) }),
       make("button", { textContent: "+", "aria-label": "Zoom in", onclick: () => this.wall.zoomBy(1) }));
     const hint = make("p", { className: "hint wide", textContent: "Drag to move, wheel to zoom, click to hold." });
-    const row = make("div", { className: "bar" }, choice, axes, hint, make("span", { className: "push" }), find, zoom);
+    const row = make("div", { className: "bar" }, choice, axes, hint, make("span", { className: "push" }), ...classChoice(this.page, "explore"), find, zoom);
     return { row, modes, axes, hint };
   }
 
