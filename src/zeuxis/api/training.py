@@ -73,9 +73,11 @@ def resume(
     minutes: float | None = None,
     cpu_minutes: float | None = None,
     family: Family = None,
+    began: runs.Began | None = None,
 ) -> Path:
     """Go on with a run that was stopped (a folder, or a number or name under runs/), exactly; the run's folder.
 
-    A run of a family outside Zeuxis is only resumed when `family` names its class.
+    A run of a family outside Zeuxis is only resumed when `family` names its class. `began` as of `runs.start`.
     """
-    return runs.resume_run(loading.find_run(run), steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)
+    folder = loading.find_run(run)
+    return runs.resume_run(folder, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family, began=began)

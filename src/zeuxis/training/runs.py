@@ -95,12 +95,13 @@ def resume_run(
     minutes: float | None = None,
     cpu_minutes: float | None = None,
     family: type[Model] | str | None = None,
+    began: Began | None = None,
     display: Display | None = None,
 ) -> Path:
     """Resume a run, bit for bit as if never interrupted, to its last step or to `steps`; its folder.
 
     `minutes` counts from now, `core_minutes` from the first limit of the run. A run of a family outside Zeuxis needs
-    `family` to name its class.
+    `family` to name its class. `began` as of `start`.
     """
     with _on_stage(display) as (stop, shown):
         found = Run.open(run)
@@ -119,6 +120,8 @@ def resume_run(
             _check_untouched(found, resumed.checkpoint)
             if steps is not None or cpu_minutes is not None:
                 found.write_config(recipe.values())
+            if began:
+                began(found.path, shown.note)
             _train(found, recipe, resumed, source, scorer, stop=stop, display=shown)
     return found.path
 
