@@ -1,5 +1,6 @@
 // Several models beside each other: each a row, the same places of the atlas in columns, one pin for all.
 
+import { decoded } from "zeuxis/decoding.js";
 import { joined, LatentSpace } from "zeuxis/space.js";
 import { nameOfPlace, placeOf, seedAt } from "zeuxis/atlas.js";
 import { make, show } from "zeuxis/pictures.js";
@@ -159,7 +160,7 @@ class Compare {
     for (const { space, canvases, model } of this.rows) {
       const latents = await Promise.all(canvases.map((_, k) => space.place(x + this.offset(k), y)));
       if (turn !== this.turn || !this.seen) return;
-      const images = await this.lane.decode(joined(latents), latents.length, { model }).catch((error) => this.page.trouble(error.message));
+      const images = await decoded(this.lane, joined(latents), latents.length, { model }).catch((error) => this.page.trouble(error.message));
       if (!images) return;
       images.forEach((image, k) => {
         show(canvases[k], image);
