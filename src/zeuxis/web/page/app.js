@@ -5,7 +5,6 @@ import { markdown } from "zeuxis/markdown.js";
 import { Page } from "zeuxis/page.js";
 import { make } from "zeuxis/pictures.js";
 import { isRecipe, ofSeed } from "zeuxis/recipes.js";
-import { VIEWS } from "zeuxis/views.js";
 
 /** @typedef {import("zeuxis/engine.js").Engine} Engine */
 /** @typedef {import("zeuxis/engine.js").Info} Info */
@@ -26,8 +25,9 @@ const KEPT_AT_FIRST = [0, 3, 8, 12, 20, 27];
  * @returns {HTMLElement} */
 const $ = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
-/** @param {Engine} engine */
-export function start(engine) {
+/** @param {Engine} engine
+ * @param {View[]} views in the order of their tabs */
+export function start(engine, views) {
   const page = new Page(engine), state = unpacked(location.hash) ?? {};
   Object.assign(window, { zeuxis: page });
   dress(page, state.theme);
@@ -35,7 +35,7 @@ export function start(engine) {
   if (Number.isInteger(state.label) && state.label >= 0 && state.label < page.info.labels) engine.label = state.label;
   page.kept = (Array.isArray(state.kept) ? state.kept.filter((/** @type {unknown} */ one) => isRecipe(one)) : null) ?? KEPT_AT_FIRST.map(ofSeed);
   if (state.model && state.model !== page.info.hash) page.trouble("This link was made with another model: here its recipes give other pictures.");
-  const tabs = new Tabs(page, VIEWS.filter((view) => view.available(page.info, engine)), state);
+  const tabs = new Tabs(page, views.filter((view) => view.available(page.info, engine)), state);
   linked(page, tabs, state.theme);
   let lost = "";
   engine.heard.addEventListener("closed", (event) => page.trouble((lost = ENDS[/** @type {CustomEvent} */ (event).detail] ?? LOST)));
