@@ -36,7 +36,7 @@ export function mountAxes(root, page, changed) {
   };
   page.on("finding", () => {
     const { stages } = page.directions, kind = KINDS.find((one) => stages.get(one)) ?? KINDS.find((one) => stages.has(one));
-    state.textContent = kind ? `Finding ${TITLES[kind].toLowerCase()}${stages.get(kind) ? `: ${stages.get(kind)}` : ""} ...` : "";
+    state.textContent = kind ? `Finding ${TITLES[kind].toLowerCase()} ${/\d+ %$/.exec(stages.get(kind) ?? "")?.[0] ?? ""} ...` : "";
   });
   /** @param {Direction[][]} groups */
   const fill = (groups) => {

@@ -20,6 +20,10 @@ export function mountHand(root, page, look) {
   const sliders = mountSliders(page, look);
   root.append(bar(page, live, sliders), live, caption, uses(page), sliders.root);
   draggable(live, () => page.hand);
+  const more = () => root.classList.toggle("more", root.scrollHeight - root.scrollTop - root.clientHeight > 8);
+  const watch = new ResizeObserver(more);
+  for (const element of [root, sliders.root]) watch.observe(element);
+  root.addEventListener("scroll", more, { passive: true });
   const shown = /** @type {number[]} */ ([]);
   Object.assign(page, { shown });
   let later = 0;
