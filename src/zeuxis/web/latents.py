@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from zeuxis import api
 from zeuxis.errors import UsageError
 from zeuxis.mechanisms import Denoising
@@ -26,7 +28,10 @@ def answer_decode(served: Served, client: Client, request: Request) -> Steps:
     if isinstance(model, Denoising):
         yield from decode_by_steps(model, z, label)
         return
-    yield Reply({"engine": engine.name if label is None else "torch"}, served.pictures(z, label))
+    began = time.perf_counter()
+    pictures = served.pictures(z, label)
+    spent = 1000 * (time.perf_counter() - began)  # by which the page chooses how many to ask for at once
+    yield Reply({"engine": engine.name if label is None else "torch", "ms": round(spent, 3)}, pictures)
 
 
 def answer_prior(served: Served, client: Client, request: Request) -> Steps:

@@ -33,6 +33,7 @@ import { latentsOfSeeds } from "zeuxis/priors.js";
 
 /** @typedef {object} Lane
  * @property {boolean} busy whether a request is under way
+ * @property {number} spent ms that its last pictures took to draw, without the way there and back
  * @property {() => void} stop ends its stream
  * @property {(z: Float32Array, n: number, options?: DecodeOptions) => Promise<ImageData[] | null>} decode
  * @property {(op: string, fields?: object, payload?: ArrayBufferView | null) => Promise<Answer | null>} ask
@@ -87,19 +88,21 @@ export async function connect() {
  * @returns {Lane} */
 function lane(channel, name, measured, labelled) {
   const queue = new Newest();
-  let running = 0; // the id of a stream
+  let running = 0, spent = 0; // the id of a stream, and the time of the last pictures
   /** @type {Lane["ask"]} */
   const ask = (op, fields = {}, payload = null) => {
     channel.forget(running);
     return queue.do(async () => {
       const began = performance.now();
       const said = await channel.send({ op, model: 0, lane: name, ...labelled(op, fields), ...fields }, payload).answered;
+      spent = said.fields.ms ?? performance.now() - began;
       measured(performance.now() - began);
       return said.fields.cancelled ? null : said;
     });
   };
   return {
     get busy() { return queue.busy || channel.asks(running); },
+    get spent() { return spent; },
     stop: () => channel.forget(running),
     ask,
     async decode(z, n, { op = "decode", ...fields } = {}) {

@@ -50,17 +50,22 @@ export async function opened(carried, held) {
  * @param {{carried: Carried, worker: Desk, held: Held, measured: (ms: number) => void}} parts
  * @returns {Lane} */
 function lane(name, { carried, worker, held, measured }) {
+  let spent = 0;
   const queue = new Newest(), shape = carried.models[0].latent?.shape ?? [];
   /** @type {Lane["decode"]} */
   const decode = (z, n, options = {}) => queue.do(async () => {
     const began = performance.now(), rough = options.op === "decode.preview";
-    const { out, ...form } = await worker.ask(name, { kind: "decode", z, n, shape, rough });
+    const { out, ms, ...form } = await worker.ask(name, { kind: "decode", z, n, shape, rough });
+    spent = ms;
     measured(performance.now() - began);
     return fromRaw(out, form);
   });
   return {
     get busy() {
       return queue.busy;
+    },
+    get spent() {
+      return spent;
     },
     decode,
     async ask(op, fields = {}) {

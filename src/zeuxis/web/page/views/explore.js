@@ -81,8 +81,9 @@ class Explore {
     const pin = make("span", { className: "pin", "aria-hidden": "true" });
     this.parts.wall.append(this.bar.row, make("div", { className: "frame" }, canvas, pin, ...this.edges));
     return new Wall({
-      canvas, pin, lane: page.engine.lane("wall"), size: page.space?.size ?? 1, rough: page.rough,
+      canvas, pin, lanes: (page.rough ? ["wall"] : ["wall", "wall 1"]).map((name) => page.engine.lane(name)), size: page.space?.size ?? 1, rough: page.rough,
       tile: page.rough ? (narrow ? 96 : 128) : narrow ? 56 : 72,
+      ahead: (spots, per) => this.mode === "atlas" && page.space?.foresee(spots.map(({ i, j }) => [i / per, j / per])),
       pinned: () => this.look(),
       entered: () => page.hand && page.keep(page.hand),
       failed: (error) => page.trouble(error.message),
