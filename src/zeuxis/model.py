@@ -130,10 +130,7 @@ class Model(ShowsImages, ABC):
         return self
 
     def save(self, path: str | Path, *, precision: StoredPrecision = "fp32") -> None:
-        """Write the folder that `zeuxis.load` reads: `config.json` and `model.safetensors`, training_only left out.
-
-        fp16 halves the file; the weights are float32 again when they are loaded.
-        """
+        """Write the folder that `zeuxis.load` reads, training_only left out; fp16 halves it, and is read as float32."""
         folder = Path(expanded(str(path)))
         every = self.state_dict().items()
         weights = {name: value for name, value in every if name.split(".")[0] not in self.training_only}
@@ -158,6 +155,11 @@ class Latent(Model):
     def decode_nfe(self) -> int:
         """Network function evaluations (NFE) of `decode`; evaluations use fewer images where it is high."""
         return 1
+
+    @property
+    def label_classes(self) -> int:
+        """Classes that `decode` conditions on, as labels from 0 on; 0: it is unconditional."""
+        return 0
 
     def prior(self, seeds: Sequence[int]) -> Tensor:
         """Latents for the seeds (n latent_dim), drawn on the CPU so that a seed means one latent on every device."""

@@ -10,7 +10,7 @@ from zeuxis import hub, loading
 from zeuxis.api.drawing import sample
 from zeuxis.api.examples import EXAMPLE_COUNT, SOURCES, own_sources, source_strip, translated_examples
 from zeuxis.api.models import Family
-from zeuxis.data.places import paths_of
+from zeuxis.data.places import is_named
 from zeuxis.errors import UsageError
 from zeuxis.io import files
 from zeuxis.io.paths import expanded
@@ -67,7 +67,7 @@ def _write_weights(model: Model, source: Path, folder: Path, precision: StoredPr
         model.save(folder, precision=precision)
         about = files.read_json(folder / "config.json")
     data = loading.data_of(source)
-    about |= {"data": str(data)} if data is not None and not paths_of(data) else {}
+    about |= {"data": str(data)} if data is not None and is_named(data) else {}
     files.write_file(folder / "config.json", json.dumps(about, indent=2).encode())
 
 
@@ -79,7 +79,7 @@ def _write_rest(
     if isinstance(model, Latent):
         count = _SAMPLES if model.decode_nfe == 1 else _SLOW_SAMPLES
         sample(model, count).save(folder / "samples.png")
-    elif isinstance(model, Translator) and data is not None and not paths_of(data):
+    elif isinstance(model, Translator) and data is not None and is_named(data):
         model.origin = source
         found = own_sources(model, EXAMPLE_COUNT)
         files.write_file(folder / SOURCES, source_strip(found))

@@ -5,6 +5,7 @@ A model is a folder, that of a run, the installed one of a name, or one on the H
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from zeuxis import families, registry, renamed, storage
 from zeuxis.data import DataSpec
-from zeuxis.data.places import missing, paths_of
+from zeuxis.data.places import is_named, missing
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
 from zeuxis.io import files
@@ -25,7 +26,7 @@ from zeuxis.loading import hub_models, installed
 from zeuxis.model import Model
 from zeuxis.storage.models import Shapes
 
-RunPath = str | Path | int  # a folder, or a run's number or name under runs/
+RunPath = str | os.PathLike[str] | int  # a folder, or a run's number or name under runs/
 _RUNS = Path("runs")
 
 
@@ -77,7 +78,7 @@ def find_model(path: RunPath) -> Path:
         return hub_models.downloaded(path)
     if isinstance(path, str) and path.startswith(installed.INSTALLED):
         return installed.marked_model(path)
-    named, path = isinstance(path, str), expanded(str(path))
+    named, path = isinstance(path, str), _text(path)
     for folder in (Path(path), Path(path) / "model"):
         if _holds(folder, "config.json"):
             return _checked(folder, typed=Path(path))
@@ -121,7 +122,7 @@ def _named_data(folder: Path) -> DataSpec | None:
         spec = DataSpec.stored(text) if isinstance(text, str) else None
     except UsageError:
         return None
-    return spec if spec and not paths_of(spec) else None
+    return spec if spec and is_named(spec) else None
 
 
 def training_data(path: RunPath, advice: str) -> DataSpec | None:
@@ -155,7 +156,7 @@ def _runs_called(text: str, runs: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _find_run(run: RunPath, runs: Path, advice: str = "") -> Path:
-    text = run = expanded(str(run))
+    text = run = _text(run)
     if _holds(Path(run), "config.yaml"):
         return Path(run)
     matches, found = _runs_called(text, runs)
@@ -169,6 +170,10 @@ def _find_run(run: RunPath, runs: Path, advice: str = "") -> Path:
         )
     there = f"{runs}/ has {_listed(found)}" if found else f"there are no runs in {runs}/"
     raise UsageError(f"there is no run {quote(text)}; {there}{advice}")
+
+
+def _text(path: RunPath) -> str:
+    return str(path) if isinstance(path, int) else expanded(os.fspath(path))
 
 
 def _holds(folder: Path, name: str) -> bool:

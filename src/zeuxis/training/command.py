@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from zeuxis.data.places import paths_of
+from zeuxis.data.places import is_named
 from zeuxis.model import Model, options_of
 from zeuxis.options import flag_of
 from zeuxis.training.build import values_in_force
@@ -33,7 +33,7 @@ _TOLD = (
 
 def command_line(recipe: Recipe, family: type[Model]) -> str:
     """As it is typed, `zeuxis train ...`, with what differs from the defaults; a folder of data by its name alone."""
-    data = recipe.data.title if paths_of(recipe.data) else str(recipe.data)
+    data = str(recipe.data) if is_named(recipe.data) else recipe.data.title
     told = [*_options(recipe, family), *_settings(recipe.settings, family)]
     return shlex.join(["zeuxis", "train", recipe.family, data, *told])
 

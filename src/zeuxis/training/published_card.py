@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zeuxis.data import DataSpec
-from zeuxis.data.places import named_sets_of, paths_of
+from zeuxis.data.places import is_named, named_sets_of
 from zeuxis.errors import UsageError
 from zeuxis.escaping import markdown
 from zeuxis.io.parsing import dump_yaml, parse_yaml
@@ -86,7 +86,7 @@ def _task(model: Model) -> str:
 
 def _set_names(data: DataSpec | None) -> list[str]:
     """The named sets of the data, without splits and counts; none where it has paths of the user's own."""
-    return [each.name for each in named_sets_of(data)] if data is not None and not paths_of(data) else []
+    return [each.name for each in named_sets_of(data)] if data is not None and is_named(data) else []
 
 
 def _scores(evaluation: Evaluation, name: str, model: Model, sets: list[str]) -> dict[str, Any]:
