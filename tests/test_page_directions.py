@@ -57,7 +57,7 @@ def test_components_are_asked_for_once(page: Page, monkeypatch: pytest.MonkeyPat
         asked.append(how)
         return [editing.Direction("component 1", torch.ones(8))]
 
-    monkeypatch.setattr(editing, "directions", found)
+    monkeypatch.setattr(editing, "unsupervised_directions", found)
     for _ in range(2):
         answer = page.ask("directions", kind="components")
         assert answer.fields["names"] == ["component 1"] and answer.numbers.tolist() == [[1.0] * 8]
