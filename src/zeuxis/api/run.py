@@ -14,10 +14,11 @@ from PIL import Image
 from zeuxis import loading
 from zeuxis.api.drawing import sample
 from zeuxis.api.models import Family, load
-from zeuxis.api.overview import curves, found_run
+from zeuxis.api.overview import curves
 from zeuxis.charts.curves import SMOOTHING
 from zeuxis.charts.histories import Against
 from zeuxis.charts.lettering import BACKGROUND
+from zeuxis.data.specs import Data
 from zeuxis.errors import UsageError
 from zeuxis.io import files, images
 from zeuxis.io.pictures import Images
@@ -43,7 +44,7 @@ class Run(os.PathLike[str]):
     path: Path  # the run's folder
 
     def __init__(self, run: GivenRun, *, family: Family = None) -> None:
-        self.path = found_run(run).absolute()
+        self.path = loading.find_run(run).absolute()
         self._family = family
         self._loaded: tuple[object, Model] | None = None  # what the model's file was, and the model
 
@@ -111,10 +112,12 @@ class Run(os.PathLike[str]):
         minutes: float | None = None,
         cpu_minutes: float | None = None,
         callbacks: Sequence[Callback] = (),
+        data: Data | None = None,
     ) -> Run:
         """Go on with the run, bit for bit as if it had never stopped; itself, once that is done.
 
-        `steps` is the new last step. `minutes` counts from now, `cpu_minutes` from the first limit of the run.
+        `steps` is the new last step. `minutes` counts from now, `cpu_minutes` from the first limit of the run. `data` are
+        the images in memory that it began with, needed where their pack is no longer in the cache.
         """
         runs.resume_run(
             self.path,
@@ -122,6 +125,7 @@ class Run(os.PathLike[str]):
             minutes=minutes,
             cpu_minutes=cpu_minutes,
             family=self._family,
+            data=data,
             callbacks=checked_callbacks(callbacks),
         )
         return self
