@@ -43,6 +43,7 @@ def invert(
     initial latents per image. With an encoder, explicit `steps` refine the encoded latents. `progress` is called with
     the stage, the work done, and its total. `UsageError` where a picture cannot be used.
     """
+    space_of(model, space)  # without it, nothing need be read
     given = square_images(pictures, size=model.size, channels=model.channels, number=number, work=progress)
     several = [pictures] if isinstance(pictures, GivenFile) else pictures
     names = [as_text(each) for each in several if isinstance(each, GivenFile)] if isinstance(several, Sequence) else []
