@@ -88,12 +88,12 @@ def latents_of(
     order: int = 0,
     work: StageCallback | None = None,
 ) -> Tensor:
-    """Latents (n ...) that were given, in a file or as a tensor, or those of pictures, encoded or inverted.
+    """Latents (n ..., on the CPU) that were given, in a file or as a tensor, or those of pictures, encoded or inverted.
 
     Without seeds all of a file, or of one picture of data; with seeds one for each: `order` as in `explore.examples`.
     """
     if isinstance(given, Tensor):
-        return checked_latents(space_of(model, space), given)
+        return checked_latents(space_of(model, space), given).cpu()
     if isinstance(given, (str, Path)):
         return editing.located(model, as_text(given), seeds, space=space, order=order, work=work)
     if isinstance(given, (Images, Image.Image)):
