@@ -32,7 +32,7 @@ ABILITIES: dict[str, tuple[type[Any], ...]] = {
 
 
 def matrix() -> dict[str, dict[str, bool]]:
-    """The `ABILITIES` of each family; families of packages with failing imports are omitted."""
+    """Whether each family can do what `ABILITIES` names, by family; families of packages that cannot be imported are omitted."""
     found: dict[str, type[Model]] = {}
     for name in families.names():
         with contextlib.suppress(UsageError):

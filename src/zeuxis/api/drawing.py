@@ -93,7 +93,7 @@ def walk(
     """The frames (frames c h w, in [-1, 1]) of a walk through the latents of seeds (0 to 5 if not given), and back.
 
     With `ends` through theirs, row by row; `ends`, `rows`, and all else as in `interpolate`. `save` writes the walk as
-    .webp, .gif or .mp4 of 20 frames per second.
+    .webp, .gif or .mp4 of 20 frames per second. `UsageError` as of `interpolate`.
     """
     able = space_of(model, space)
     if ends is None and rows is None:
