@@ -19,19 +19,21 @@ from zeuxis.stories.film import FILM_FPS, film
 from zeuxis.stories.page import story_page
 from zeuxis.stories.scenes import gather_story
 from zeuxis.training.curves import history_of
-from zeuxis.training.summary import RunSummary, summaries
+from zeuxis.training.run_list import RunList
+from zeuxis.training.summary import summaries
 
 STORY_KINDS = (".webp", ".mp4", ".html")
 
 
-def runs(folder: str | Path = "runs") -> list[RunSummary]:
+def runs(folder: str | Path = "runs") -> RunList:
     """The runs in a folder, by number, each at a glance: state, steps, minutes, newest losses, FID, newest sheet.
 
     A folder that is no whole run is among them as broken, with what is wrong. The default folder may be missing.
+    A notebook shows the list as a table, and `pandas.DataFrame` takes it.
     """
     if str(folder) == "runs" and not os.path.lexists(folder):
-        return []
-    return summaries(folder)
+        return RunList()
+    return RunList(summaries(folder))
 
 
 def curves(
