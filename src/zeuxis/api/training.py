@@ -103,6 +103,20 @@ def resume(
     return found.resume(steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, callbacks=callbacks, data=data)
 
 
+def resume_with(
+    run: GivenRun,
+    *,
+    steps: int | None = None,
+    minutes: float | None = None,
+    cpu_minutes: float | None = None,
+    family: Family = None,
+    began: runs.Began | None = None,
+) -> Path:
+    """As `resume`; the run's folder. `began` is as of `runs.start`."""
+    folder = loading.find_run(run)
+    return runs.resume_run(folder, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family, began=began)
+
+
 def _found(family: str | type[Model]) -> type[Model]:
     return families.find(family) if isinstance(family, str) else family
 

@@ -6,6 +6,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -67,6 +68,7 @@ def resume_command(
     minutes: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, 0))] = None,
     cpu_minutes: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, 0))] = None,
     family: Annotated[str | None, Parameter(help="my_module:MyModel, to trust a family from outside Zeuxis")] = None,
+    explore: Annotated[bool, Parameter(help=EXPLORE_HELP, negative=())] = False,
 ) -> None:
     """Resume a stopped run exactly: the same bits as if it had never stopped.
 
@@ -79,9 +81,15 @@ def resume_command(
     cpu_minutes
         stop after this many minutes of CPU time in training steps, those before included
     """
-    from zeuxis import api
+    from zeuxis.api import training
+    from zeuxis.cli.watching import explore_trained, page_beside
 
-    say(f"run {api.resume(run, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)}")
+    resume = partial(training.resume_with, run, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)
+    with page_beside(explore) as page:
+        folder = resume(began=page.open if page else None)
+    say(f"run {folder}")
+    if page:
+        explore_trained(folder, page, family)
 
 
 def _command(name: str | None, family: type[Model] | None, config: dict[str, Any]) -> Callable[..., None]:

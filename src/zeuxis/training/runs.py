@@ -108,13 +108,14 @@ def resume_run(
     cpu_minutes: float | None = None,
     family: type[Model] | str | None = None,
     data: Data | None = None,
+    began: Began | None = None,
     display: Display | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Path:
     """Resume a run, bit for bit as if never interrupted, to its last step or to `steps`; its folder.
 
     `minutes` counts from now, `cpu_minutes` from the first limit of the run. A run of a family outside Zeuxis needs
-    `family` to name its class. `callbacks` are told of every step.
+    `family` to name its class. `callbacks` are told of every step; `began` is as of `start`.
     `data` is that of the run given again, where it was in memory and its pack is no longer in the cache.
     """
     with on_stage(display) as (stop, shown):
@@ -134,6 +135,8 @@ def resume_run(
             _check_untouched(found, resumed.checkpoint)
             if steps is not None or cpu_minutes is not None:
                 found.write_config(recipe.values())
+            if began:
+                began(found.path, shown.note)
             _train(found, recipe, resumed, source, scorer, stop=stop, display=shown, callbacks=callbacks)
     return found.path
 
