@@ -15,7 +15,7 @@ from zeuxis.io import animation, files
 from zeuxis.loading import RunPath
 from zeuxis.runtime.callbacks import ProgressCallback
 from zeuxis.storage import RunFolder
-from zeuxis.stories.film import FPS, film
+from zeuxis.stories.film import FILM_FPS, film
 from zeuxis.stories.page import story_page
 from zeuxis.stories.scenes import gather_story
 from zeuxis.training.curves import history_of
@@ -77,5 +77,5 @@ def story(
     if path.suffix.lower() == ".html":
         files.write_file(path, story_page(told).encode(errors="backslashreplace"))
     else:
-        animation.write_film(film(told, seconds=seconds, progress=progress), path, fps=FPS)
+        animation.write_film(film(told, seconds=seconds, progress=progress), path, fps=FILM_FPS)
     return list(told.missing)
