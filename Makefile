@@ -57,9 +57,9 @@ demo: $(STAMP)
 	$(BIN)/zeuxis interpolate $$run --rows 5 --columns 10 --out demo/interpolation.png && \
 	$(BIN)/zeuxis arithmetic $$run "smiling woman - neutral woman + neutral man" --out demo/arithmetic.png
 
-# One thread for each test process: more only fight over the cores.
+# One thread for each test process: more only fight over the cores. A third process works while another waits for a server.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal $(TESTS)
 
 # The page in real browsers: the long tests too. What is missing is skipped; scripts/install_browsers.sh installs it.
 browser: $(STAMP)

@@ -75,7 +75,7 @@ class Counting:
     def __init__(self) -> None:
         self.begun, self.steps, self.free = 0, 0, threading.Event()
 
-    def __call__(self, served: Served, space: object) -> directions.Search:
+    def __call__(self, served: Served, space: object) -> directions.DirectionSearch:
         self.begun += 1
         while not self.free.is_set():
             self.steps += 1
@@ -130,7 +130,7 @@ def test_a_search_is_stopped_and_goes_on_for_the_next(page: Page, counting: Coun
 def test_components_are_those_of_the_library(page: Page, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directions, "SAMPLES", 128)
     answer = page.ask("directions", kind="components")
-    wanted = editing.directions(served.model, count=8, samples=128)
+    wanted = editing.unsupervised_directions(served.model, count=8, samples=128)
     assert answer.fields["names"] == [each.name for each in wanted]
     assert np.array_equal(answer.numbers, torch.stack([each.step for each in wanted]).numpy())
 

@@ -7,17 +7,17 @@ import torch
 
 from zeuxis.explore.candidates import Candidates
 from zeuxis.explore.expression import Vocabulary
-from zeuxis.web.labelled import EXAMPLES, Labelled, first_sum
+from zeuxis.web.labelled import EXAMPLES, LabelledLatents, first_sum
 
 FACES = (("woman", "man"), ("smiling", "neutral"), ("glasses", "no glasses"))
 
 
-def labelled(names: tuple[tuple[str, str], ...], *, source: str = "seed", exclusive: bool = False) -> Labelled:
+def labelled(names: tuple[tuple[str, str], ...], *, source: str = "seed", exclusive: bool = False) -> LabelledLatents:
     """Forty latents of each combination of the attributes; latent i is i everywhere."""
     rows = torch.cartesian_prod(*[torch.tensor([0.05, 0.95])] * len(names)).repeat(40, 1)
     latents = torch.arange(len(rows), dtype=torch.float32)[:, None].expand(-1, 4)
     origins = 1000 + torch.arange(len(rows))
-    return Labelled(Vocabulary(names, exclusive=exclusive), Candidates(latents, rows, origins, source))
+    return LabelledLatents(Vocabulary(names, exclusive=exclusive), Candidates(latents, rows, origins, source))
 
 
 def test_faces_have_the_sum_of_the_lecture() -> None:
@@ -47,5 +47,5 @@ def test_without_two_attributes_there_is_none(why: str) -> None:
     if why == "alike":
         found.among.labels[:, 1] = found.among.labels[:, 0]
     if why == "one":
-        found = Labelled(Vocabulary((("striped", ""),)), found.among)
+        found = LabelledLatents(Vocabulary((("striped", ""),)), found.among)
     assert first_sum(found).fields == {"names": []}

@@ -24,7 +24,7 @@ from zeuxis.families.progan import Growth, ProGAN, halved
 from zeuxis.families.stylegan2 import StyleGAN2
 from zeuxis.model import Batch, Clock
 from zeuxis.nets import equalised
-from zeuxis.nets.adaptive import Adaptive, colours, geometry, hue, recoloured, scaled, shifted, transformed, turned
+from zeuxis.nets.adaptive import Augmentation, colours, geometry, hue, recoloured, scaled, shifted, transformed, turned
 from zeuxis.nets.equalised import (
     EqualConv2d,
     EqualLinear,
@@ -312,7 +312,7 @@ def test_noise_is_drawn_in_training_and_fixed_afterwards() -> None:
 def test_mixed_pictures_have_the_columns_style_in_those_layers(layers: explore.LayerGroup) -> None:
     model = stylegan(size=32).eval()  # 7 styles
     taken = {"coarse": [0, 1, 2], "middle": [3, 4], "fine": [5, 6]}[layers]
-    pictures = api.mix(model, rows=[0, 1], columns=[5, 6, 7], layers=layers)
+    pictures = api.mix(model, rows=[0, 1], columns=[5, 6, 7], layers=layers).tensor
     assert pictures.shape == (3, 4, 3, 32, 32)
     with torch.no_grad():
         row, column = model.mapping(model.prior([1])), model.mapping(model.prior([6]))
@@ -321,7 +321,7 @@ def test_mixed_pictures_have_the_columns_style_in_those_layers(layers: explore.L
         torch.testing.assert_close(pictures[2, 2], model.synthesize(styles)[0], atol=1e-5, rtol=0)
         torch.testing.assert_close(pictures[0, 2], model.synthesize(column)[0], atol=1e-5, rtol=0)
         torch.testing.assert_close(pictures[2, 0], model.synthesize(row)[0], atol=1e-5, rtol=0)
-    same = api.mix(model, rows=[4], columns=[4], layers=layers)
+    same = api.mix(model, rows=[4], columns=[4], layers=layers).tensor
     torch.testing.assert_close(same[1, 1], same[0, 1], atol=1e-5, rtol=0)
 
 
@@ -331,13 +331,13 @@ def test_walks_and_sums_in_w() -> None:
         w = model.mapping(model.prior([3, 8, 5]))
         middle = model.synthesize((w[:1] + w[1:2]) / 2)
         total = model.synthesize(w[:1] - w[1:2] + w[2:])
-    rows = api.interpolate(model, seeds=[3, 8], columns=3, space="w")
+    rows = api.interpolate(model, seeds=[3, 8], columns=3, space="w").tensor
     torch.testing.assert_close(rows[0, 1], middle[0], atol=1e-5, rtol=0)
-    torch.testing.assert_close(rows[0, ::2], api.sample(model, seeds=[3, 8]), atol=1e-5, rtol=0)
-    assert not torch.allclose(api.interpolate(model, seeds=[3, 8], columns=3)[0, 1], middle[0], atol=1e-3)
+    torch.testing.assert_close(rows[0, ::2], api.sample(model, seeds=[3, 8]).tensor, atol=1e-5, rtol=0)
+    assert not torch.allclose(api.interpolate(model, seeds=[3, 8], columns=3).tensor[0, 1], middle[0], atol=1e-3)
     equation = api.arithmetic(model, [(1, [3]), (-1, [8]), (1, [5])], space="w")
     torch.testing.assert_close(equation.pictures.neighbourhood[4], total[0], atol=1e-5, rtol=0)
-    frames = api.walk(model, seeds=[3, 8], frames=4, space="w")
+    frames = api.walk(model, seeds=[3, 8], frames=4, space="w").tensor
     torch.testing.assert_close(frames[1], middle[0], atol=1e-5, rtol=0)
 
 
@@ -375,8 +375,8 @@ def test_the_commands_draw_w_and_mixtures(tmp_path: Path, elsewhere: None) -> No
 
 def test_with_no_chance_nothing_is_changed() -> None:
     image = torch.randn(4, 3, 9, 9)
-    torch.testing.assert_close(Adaptive(target=0.6, images=1000)(image), image, atol=1e-5, rtol=1e-5)
-    assert Adaptive(target=0.0, images=1000)(image) is image
+    torch.testing.assert_close(Augmentation("ada", target=0.6, images=1000)(image), image, atol=1e-5, rtol=1e-5)
+    assert Augmentation("ada", target=0.0, images=1000)(image) is image
 
 
 def test_flips_turns_and_shifts_of_pixels_are_exact() -> None:
@@ -445,7 +445,7 @@ def test_colour_changes_have_the_papers_strengths() -> None:
 
 def test_gradients_pass_through_augmentation_and_the_chance_is_each_images_own() -> None:
     torch.manual_seed(0)
-    augmented = Adaptive(target=0.6, images=1000)
+    augmented = Augmentation("ada", target=0.6, images=1000)
     augmented.probability.fill_(0.05)
     image = torch.rand(200, 3, 16, 16, requires_grad=True)
     changed = (augmented(image) - image).abs().amax((1, 2, 3)) > 1e-3
@@ -456,10 +456,10 @@ def test_gradients_pass_through_augmentation_and_the_chance_is_each_images_own()
 
 def test_the_chance_follows_the_papers_rule() -> None:
     """Every four batches it moves by their images over those it may take from 0 to 1: up where E sign(D) is above 0.6."""
-    augmented = Adaptive(target=0.6, images=1000)
+    augmented = Augmentation("ada", target=0.6, images=1000)
 
     def look(positive: int) -> float:
-        augmented.look(torch.where(torch.arange(10) < positive, 2.0, -0.5)[:, None])
+        augmented.look(torch.where(torch.arange(10) < positive, 2.0, -0.5)[:, None], 0)
         return augmented.probability.item()
 
     assert [look(9) for _ in range(4)] == pytest.approx([0, 0, 0, 0.04])  # mean sign 0.8
@@ -472,9 +472,9 @@ def test_the_chance_follows_the_papers_rule() -> None:
 
 
 def test_without_a_target_the_chance_stays_none() -> None:
-    augmented = Adaptive(target=0.0, images=10)
+    augmented = Augmentation("ada", target=0.0, images=10)
     for _ in range(8):
-        augmented.look(torch.ones(10, 1))
+        augmented.look(torch.ones(10, 1), 0)
     assert augmented.probability == 0
 
 

@@ -15,8 +15,7 @@ from page_client import serving
 from zeuxis.explore.candidates import Candidates
 from zeuxis.explore.directions import Direction
 from zeuxis.explore.expression import Vocabulary
-from zeuxis.io.images import to_uint8
-from zeuxis.web.labelled import LABELLED, Labelled
+from zeuxis.web.labelled import LABELLED, LabelledLatents
 from zeuxis.web.served import Served, open_served
 
 Visit = Callable[..., Driver]
@@ -25,7 +24,7 @@ ALL = "canvas.live, .slot canvas, .nine canvas, .ten canvas, .thumb canvas"
 
 
 def test_pictures_are_those_of_sample(visit: Visit, served: Served) -> None:
-    driver, wanted = visit(), to_uint8(zeuxis.sample(served.model, seeds=SEEDS))
+    driver, wanted = visit(), zeuxis.sample(served.model, seeds=SEEDS).numpy()
     for seed, picture in zip(SEEDS, wanted):
         driver.find(seed)
         assert np.array_equal(driver.picture(), picture), seed
@@ -92,7 +91,7 @@ def test_arithmetic_begins_with_the_sum_of_the_attributes(visit: Visit, folder: 
     rows = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 2).repeat(16, 1)
     words = Vocabulary((("smiling", "neutral"), ("woman", "man")))
     served.kept["directions attributes"] = [Direction("smiling", torch.ones(served.shape))]
-    served.kept[LABELLED] = Labelled(words, Candidates(z, rows, torch.arange(64)))
+    served.kept[LABELLED] = LabelledLatents(words, Candidates(z, rows, torch.arange(64)))
     with serving(served) as link:
         driver = visit(link)
         driver.until("document.querySelectorAll('.term p')[0].textContent === 'Asmiling woman'")

@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError, Group
 from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
-from zeuxis.cli import edit, explore, export, judge, look, mix, new_family, page, sampling, train, translate
+from zeuxis.cli import edit, explore, export, judge, look, mix, new_family, overview, page, sampling, train, translate
 from zeuxis.cli.output import say_aside
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io.paths import expanded_word
@@ -25,6 +25,9 @@ with --debug, errors come with their traceback."""
 ORDER = (
     "train",
     "resume",
+    "runs",
+    "curves",
+    "story",
     "families",
     "new-family",
     "data",
@@ -92,6 +95,7 @@ def build(tokens: Sequence[str]) -> App:
     export.register(app)
     page.register(app)
     look.register(app)
+    overview.register(app)
     new_family.register(app)
     for place, name in enumerate(ORDER):
         app[name].sort_key = place

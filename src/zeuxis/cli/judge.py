@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,6 +45,7 @@ def evaluate_command(
     weights: Path | None = None,
     seed: Annotated[int, flags.flag("seed of the first sample", low=0, high=2**62)] = 0,
     baseline: Baselines = (),
+    path_length: bool = True,
     json: Annotated[bool, Parameter(negative=())] = False,
     out: Path | None = None,
     load: sampling.Load,
@@ -61,6 +63,8 @@ def evaluate_command(
         the feature network: lite0, inception, or a function of your own as my_module:function
     weights
         the file of the official weights of --features inception
+    path_length
+        also the perceptual path length, which takes as long as two thousand samples
     json
         print the scores as JSON
     out
@@ -68,19 +72,36 @@ def evaluate_command(
     """
     from zeuxis import api
     from zeuxis.data import DataSpec
-    from zeuxis.judging.training_data import selected
     from zeuxis.runtime.progress import open_display
 
-    spec = selected(model, _trained_on(model) if data is None else DataSpec.parse(data))
+    spec = _trained_on(model) if data is None else DataSpec.parse(data)
     place = _place(model, out, spec)
     loaded = load()
-    judged = partial(api.evaluate, loaded, spec, features=features, weights=weights)
-    with open_display() as shown:
-        found = judged(baselines=_loaded(baseline, str(loaded.device)), images=images, seed=seed, progress=shown.work)
+    beside = _loaded(baseline, str(loaded.device))
+    judged = partial(api.evaluate, loaded, spec, features=features, weights=weights, baselines=beside, seed=seed)
+    with _shown_if_stopped() as scored, open_display() as shown:
+        found = judged(images=images, path_length=path_length, progress=shown.work, scored=scored)
+    _tell(found, place, json=json)
+
+
+def _tell(found: Evaluation, place: Path, *, json: bool) -> None:
+    """Print the evaluation, and write it into a folder."""
     say(*(found.to_json().splitlines() if json else found.lines()))
-    written = _write(found, place)
+    written = found.save(place)
     if not json:
         say("", *(f"wrote {path}" for path in written))
+
+
+@contextlib.contextmanager
+def _shown_if_stopped() -> Iterator[Callable[[Evaluation], None]]:
+    """What is told how far an evaluation has come; a signal shows the last of it on its way out."""
+    told: list[Evaluation] = []
+    try:
+        yield told.append
+    except KeyboardInterrupt:
+        if told:
+            say(*told[-1].lines(), "stopped: the scores that come after these are missing, and nothing was written")
+        raise
 
 
 def _place(model: str, out: Path | None, data: DataSpec) -> Path:
@@ -102,22 +123,12 @@ def _loaded(runs: Sequence[str], device: str) -> dict[str, Model]:
 
 
 def _trained_on(model: str) -> DataSpec:
-    data = sampling.training_data(model, "name the DATA after it")
+    from zeuxis.loading import training_data
+
+    data = training_data(model, "name the DATA after it")
     if data is None:
         raise UsageError(f"{model} does not say what it was trained on; name the DATA after it")
     return data
-
-
-def _write(found: Evaluation, folder: Path) -> list[Path]:
-    """Write the scores and the picture into the folder; their paths."""
-    from zeuxis.io import files, images
-
-    scores = folder / "evaluation.json"
-    picture = folder / ("closest.png" if found.examples is None else "translations.png")
-    files.make_folder(folder)
-    files.write_file(scores, found.to_json().encode())
-    images.write_png(found.picture(), picture)
-    return [scores, picture]
 
 
 def compare_command(
@@ -136,12 +147,7 @@ def compare_command(
     if len(runs) < 2:
         raise UsageError(f"there is nothing to compare: {len(runs)} runs; give two or more")
     from zeuxis import api
-    from zeuxis.io import files, images
 
     found = api.compare(runs, columns=columns, device=device)
     say(*found.lines())
-    files.make_folder(out)
-    files.write_file(out / "comparison.csv", found.to_csv().encode(errors="backslashreplace"))
-    files.write_file(out / "comparison.html", found.to_html().encode(errors="backslashreplace"))
-    images.write_png(found.picture(), out / "comparison.png")
-    say("", *(f"wrote {out / f'comparison.{kind}'}" for kind in ("csv", "html", "png")))
+    say("", *(f"wrote {path}" for path in found.save(out)))

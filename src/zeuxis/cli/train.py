@@ -6,7 +6,6 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -81,12 +80,12 @@ def resume_command(
     cpu_minutes
         stop after this many minutes of CPU time in training steps, those before included
     """
-    from zeuxis import api
+    from zeuxis.api import training
     from zeuxis.cli.watching import explore_trained, page_beside
 
-    resume = partial(api.resume, run, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)
     with page_beside(explore) as page:
-        folder = resume(began=page.open) if page else resume()
+        limits = {"minutes": minutes, "cpu_minutes": cpu_minutes}
+        folder = training.resume_with(run, steps=steps, **limits, family=family, began=page.open if page else None)
     say(f"run {folder}")
     if page:
         explore_trained(folder, page, family)
@@ -113,27 +112,26 @@ def _train(family: type[Model], data: str | None, given: dict[str, Any], *, dry_
     settings = TrainSettings(**{name: value for name, value in given.items() if name in general})
     options = {name: value for name, value in given.items() if name not in general}
     if dry_run:
-        _show_plan(settings, family, data, options)
+        _show_plan(settings, family, data, given)
         return
     if data is None:
         raise UsageError(
             "DATA is missing; expected a folder of images or a named set, as in: zeuxis train dcgan avatars"
         )
-    from zeuxis import api
+    from zeuxis.api import training
     from zeuxis.cli.watching import explore_trained, page_beside
 
-    train = partial(api.train, family, data, settings=settings, options=options)
     with page_beside(explore) as page:
-        run = train(began=page.open) if page else train()
+        run = training.train_with(family, data, settings, options, began=page.open if page else None)
     say(f"run {run}")
     if page:
         explore_trained(run, page, family.family() if ":" in family.family() else None)
 
 
-def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, options: dict[str, Any]) -> None:
+def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, given: dict[str, Any]) -> None:
     from zeuxis import api
 
-    plan = api.dry_run(family, data, settings=settings, options=options)
+    plan = api.dry_run(family, data, **given)
     say("options:")
     for name, value in plan.options.items():
         say(f"  {name}: {value}" + (f"  ({plan.origins[name]})" if name in plan.origins else ""))

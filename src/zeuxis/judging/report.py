@@ -16,6 +16,8 @@ from zeuxis import renamed
 from zeuxis.errors import UsageError
 from zeuxis.escaping import ascii_json
 from zeuxis.io import files, images
+from zeuxis.io.paths import expanded
+from zeuxis.judging.verdict import flattering, verdict
 from zeuxis.metrics.features import digest
 from zeuxis.model import Model
 from zeuxis.scores import Better, Score
@@ -73,7 +75,7 @@ class ClosestPair:
     distance: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """Scores in the order of the table; `about` says which model was judged, and by which images.
 
@@ -90,13 +92,21 @@ class Evaluation:
         """The score of that name; `KeyError` where there is none."""
         return {row.name: row.score for row in self.rows}[name]
 
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
+
     def values(self) -> dict[str, Any]:
         """All but the pictures, as plain values."""
         return {
             "about": dict(self.about),
             "scores": [row.plain() for row in self.rows],
+            "in_words": self.in_words(),
             "warnings": list(self.warnings),
         }
+
+    def in_words(self) -> list[str]:
+        """What the scores say together; nothing for a translator."""
+        return verdict({row.name: row for row in self.rows})
 
     def to_json(self) -> str:
         """As strict JSON."""
@@ -109,8 +119,24 @@ class Evaluation:
         network = f"features: {about['dimensions']:,} of {about['features']}, of images {about['images_seen']}"
         others = list(dict.fromkeys(name for row in self.rows for name in row.beside))
         heads = ("score", "model", "95 % interval", "real images", *others, "better")
-        lines = [head, network, "", *table_lines([heads, *(row.cells(others) for row in self.rows)])]
-        return [*lines, *([""] if self.warnings else []), *(f"warning: {text}" for text in self.warnings)]
+        lines = [head, network, "", *table_lines([heads, *(self._cells(row, others) for row in self.rows)])]
+        told = [*(f"in words: {text}" for text in self.in_words()), *(f"warning: {text}" for text in self.warnings)]
+        return [*lines, *([""] if told else []), *told]
+
+    def _cells(self, row: ScoreRow, others: Sequence[str]) -> tuple[str, ...]:
+        """The cells of a row; a score that looks good only because samples crowd says so."""
+        cells = row.cells(others)
+        crowded = row.name.startswith(("precision", "density")) and flattering({each.name: each for each in self.rows})
+        return (*cells[:-1], f"{cells[-1]}; see recall") if crowded else cells
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write evaluation.json, and closest.png or translations.png, into a folder that is made if need be; their paths."""
+        place = Path(expanded(str(folder)))
+        written = [place / "evaluation.json", place / ("closest.png" if self.examples is None else "translations.png")]
+        files.make_folder(place)
+        files.write_file(written[0], self.to_json().encode())
+        images.write_png(self.picture(), written[1])
+        return written
 
     def picture(self) -> Image.Image:
         """The samples nearest to a training image, the nearest first, each above that image; or the examples."""

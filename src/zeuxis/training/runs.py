@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +24,24 @@ from zeuxis.model import Model, Translator
 from zeuxis.runtime import signals
 from zeuxis.runtime.callbacks import MessageCallback
 from zeuxis.runtime.device import choose_device, choose_precision, memory_kept
+from zeuxis.runtime.notebook import open_live
 from zeuxis.runtime.progress import Display, noting, open_display
 from zeuxis.runtime.signals import Interrupt, Stop, Stopped
-from zeuxis.storage import Checkpoint, Run
+from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training import contact_sheets, engine
 from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
 from zeuxis.training.budget import Budget
 from zeuxis.training.build import prepare_model, values_in_force
-from zeuxis.training.config import Recipe, read, recorded, selected_by, versions
+from zeuxis.training.config import Recipe, read_recipe, recorded, selected_by
 from zeuxis.training.dry_run import Plan, plan_run
 from zeuxis.training.engine import State
+from zeuxis.training.greeting import greet
 from zeuxis.training.loggers import Events
 from zeuxis.training.loop import Training
 from zeuxis.training.resuming import Resumed, check_identity, take_up
 from zeuxis.training.settings import TrainSettings
+from zeuxis.training.standing import failures_logged
+from zeuxis.training.stopping import Callback
 
 Began = Callable[[Path, MessageCallback], None]
 
@@ -52,17 +56,17 @@ def start(
     data: DataSpec,
     display: Display | None = None,
     began: Began | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Path:
     """Train a model of the family on the data in a new run folder; that folder, once the run is done.
 
-    `began` is told the folder before the first step, and how to say something to the user.
+    `began` is told the folder before the first step, and how to say something to the user; `callbacks` every step.
     Raises `UsageError`, `DataError`, `DivergedError`, `DiskFullError`, or `Stopped` after a signal; the newest
     checkpoint then remains.
     """
     with _on_stage(display) as (stop, shown):
         check_apart(settings.out, paths_of(data))
-        data = data.with_source(family.degradation if issubclass(family, Translator) else None)
-        data = selected_by(settings, data, suits=family.resize_mode)
+        data = _selected(data, settings, family)
         settings = dataclasses.replace(settings, resize_mode=data.resize_mode)
         options = values_in_force(family, shape=data.own_shape, preset=settings.preset, given=options)
         check_micro_batches(settings.batch_size or family.batch_size, settings.micro_batches)
@@ -72,13 +76,20 @@ def start(
         recipe = _recipe(data, settings, model, pack)
         source = _batches(recipe, model, pack)
         scorer = _periodic_evaluation(recipe, model, shown)
-        name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
         with stop.later():
-            run = Run.create(settings.out, name, recipe.values())
-        with run.lock():
+            name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
+            run = RunFolder.create(settings.out, name, recipe.values())
+        with run.lock(), failures_logged(run):
             _announce(run, pack, shown, began)
-            _train(run, recipe, Resumed(State.start(model)), source, scorer, stop=stop, display=shown)
+            begun = run, recipe, Resumed(State.start(model)), source, scorer
+            _train(*begun, stop=stop, display=shown, callbacks=callbacks)
     return run.path
+
+
+def _selected(data: DataSpec, settings: TrainSettings, family: type[Model]) -> DataSpec:
+    """The data in the form that the family learns from: with sources where it makes them itself, resized as suits it."""
+    degradation = family.degradation if issubclass(family, Translator) else None
+    return selected_by(settings, data.with_source(degradation), suits=family.resize_mode)
 
 
 def _recipe(data: DataSpec, settings: TrainSettings, model: Model, pack: Pack | Pairs) -> Recipe:
@@ -97,16 +108,17 @@ def resume_run(
     family: type[Model] | str | None = None,
     began: Began | None = None,
     display: Display | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Path:
     """Resume a run, bit for bit as if never interrupted, to its last step or to `steps`; its folder.
 
-    `minutes` counts from now, `core_minutes` from the first limit of the run. A run of a family outside Zeuxis needs
-    `family` to name its class. `began` as of `start`.
+    `minutes` counts from now, `cpu_minutes` from the first limit of the run. A run of a family outside Zeuxis needs
+    `family` to name its class. `began` as of `start`; `callbacks` are told of every step.
     """
     with _on_stage(display) as (stop, shown):
-        found = Run.open(run)
+        found = RunFolder.open(run)
         found.check_free()
-        recipe = read(found.config)
+        recipe = read_recipe(found.config)
         resumed = take_up(found, recipe, trusted(recipe.family, family), shown)
         recipe = recipe.going_on(steps, minutes, cpu_minutes, done=resumed.state.clock.step)
         _check_steps(resumed.checkpoint, recipe.settings)
@@ -116,13 +128,13 @@ def resume_run(
         source = _batches(recipe, model, pack)
         check_identity(resumed.checkpoint, recipe)
         scorer = _periodic_evaluation(recipe, model, shown)
-        with found.lock():  # nothing is written before
+        with found.lock(), failures_logged(found):  # nothing is written before
             _check_untouched(found, resumed.checkpoint)
             if steps is not None or cpu_minutes is not None:
                 found.write_config(recipe.values())
             if began:
                 began(found.path, shown.note)
-            _train(found, recipe, resumed, source, scorer, stop=stop, display=shown)
+            _train(found, recipe, resumed, source, scorer, stop=stop, display=shown, callbacks=callbacks)
     return found.path
 
 
@@ -131,7 +143,7 @@ def _on_stage(display: Display | None) -> Iterator[tuple[Stop, Display]]:
     """Signals received and the display open; a signal before the first step ends the run with nothing lost."""
     with signals.signals() as stop:
         try:
-            with display or open_display() as shown, noting(shown):
+            with display or open_live() or open_display() as shown, noting(shown):
                 yield stop, shown
         except Interrupt as interrupt:
             raise interrupt.stopped(f"{interrupt}; nothing is lost") from None
@@ -148,7 +160,7 @@ def _class_names(model: Model, data: Pack | Pairs) -> tuple[str, ...]:
     return tuple(attribute.name for attribute in data.attributes) or tuple(data.classes)
 
 
-def _announce(run: Run, data: Pack | Pairs, display: Display, began: Began | None) -> None:
+def _announce(run: RunFolder, data: Pack | Pairs, display: Display, began: Began | None) -> None:
     """Name the run, also to whom it may concern, and say what of its data is passed over."""
     display.note(f"run {run.path}")
     if began:
@@ -170,7 +182,7 @@ def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[
         return {}
 
 
-def _reopened(run: Run, recipe: Recipe, model: Model, display: Display) -> Pack | Pairs:
+def _reopened(run: RunFolder, recipe: Recipe, model: Model, display: Display) -> Pack | Pairs:
     """The data that the run began with; what to do where it has gone or changed."""
     if gone := missing(recipe.data):
         raise UsageError(
@@ -202,7 +214,7 @@ def _check_steps(checkpoint: Checkpoint | None, settings: TrainSettings) -> None
         )
 
 
-def _check_untouched(run: Run, checkpoint: Checkpoint | None) -> None:
+def _check_untouched(run: RunFolder, checkpoint: Checkpoint | None) -> None:
     skipped = len(checkpoint.skipped) if checkpoint else 0
     newest = run.checkpoints()[::-1][skipped : skipped + 1]
     if newest != ([checkpoint.path] if checkpoint else []):
@@ -210,7 +222,7 @@ def _check_untouched(run: Run, checkpoint: Checkpoint | None) -> None:
 
 
 def _train(
-    run: Run,
+    run: RunFolder,
     recipe: Recipe,
     resumed: Resumed,
     source: PackSource | PairSource,
@@ -218,6 +230,7 @@ def _train(
     *,
     stop: Stop,
     display: Display,
+    callbacks: Sequence[Callback],
 ) -> None:
     state, checkpoint, settled = resumed.state, resumed.checkpoint, resumed.settled
     step, budget = state.clock.step, Budget(recipe.settings)
@@ -226,12 +239,12 @@ def _train(
         budget.resumed(checkpoint.state)
     # A row that is still owed may have been written by a run that was then killed.
     run.truncate_metrics(-1 if checkpoint is None else step if settled else step - 1)
-    _greet(run, recipe, checkpoint, display)
+    greet(run, recipe, checkpoint, display)
     folder = run.path / "tensorboard" if recipe.settings.tensorboard else None
     rows, saved = run.metrics()[-100:], step if checkpoint else -1
     with memory_kept(), contextlib.closing(Events(folder, step=step)) as events:
         parts = run, recipe, source, state, stop, display, events, reals, budget, scorer
-        Training(*parts, settled, rows, saved, resumed.owed).go()
+        Training(*parts, settled, rows, saved, resumed.owed, callbacks).go()
 
 
 def _batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | PairSource:
@@ -257,7 +270,9 @@ def _periodic_evaluation(recipe: Recipe, model: Model, display: Display) -> Peri
     return PeriodicEvaluation.of_samples(chosen, extractor, progress=display.work)
 
 
-def _reals(run: Run, recipe: Recipe, model: Model, source: PackSource | PairSource, count: int) -> contact_sheets.Reals:
+def _reals(
+    run: RunFolder, recipe: Recipe, model: Model, source: PackSource | PairSource, count: int
+) -> contact_sheets.Reals:
     """The references of the contact sheets; the sheet of real images is written if missing."""
     sheet, reals = contact_sheets.look_at(source, count, held_out=_held_out(recipe, model))
     if not (run.path / "reals.png").exists():
@@ -272,23 +287,3 @@ def _held_out(recipe: Recipe, model: Model) -> PairSource | None:
         return None
     unseen = open_pairs_of(parted[1], model, paired=True)
     return PairSource(unseen, seed=0, device=recipe.settings.device)
-
-
-def _greet(run: Run, recipe: Recipe, checkpoint: Checkpoint | None, display: Display) -> None:
-    what = f"{recipe.family} on {recipe.data} ({recipe.images:,} images)"
-    run.log(f"resumed at step {checkpoint.step:,}: {what}" if checkpoint else f"began: {what}")
-    if recipe.chosen_kernels and not checkpoint:
-        run.log(f"faster convolution kernels chosen for {len(recipe.chosen_kernels)} layers")
-    for reason in checkpoint.skipped if checkpoint else ():
-        display.note(f"warning: a newer checkpoint was skipped: {reason}")
-    # Not refused: on another computer the table may have to go.
-    if checkpoint and checkpoint.state.get("kernels", recipe.chosen_kernels) != recipe.chosen_kernels:
-        display.note("warning: chosen_kernels of config.yaml are not those of the checkpoint: resuming may be inexact")
-    now = versions()
-    changed = [
-        f"{name} {recipe.versions.get(name)} -> {now[name]}" for name in now if recipe.versions.get(name) != now[name]
-    ]
-    if changed:
-        display.note(
-            f"warning: versions changed since the start of the run, so resuming may be inexact: {', '.join(changed)}"
-        )

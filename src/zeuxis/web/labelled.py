@@ -20,14 +20,14 @@ _SEARCHED = 16  # attributes among which a pair is looked for
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledLatents:
     """The vocabulary of a run's data, and latents whose attributes are known."""
 
     words: Vocabulary
     among: Candidates
 
 
-def first_sum(labelled: Labelled) -> Reply:
+def first_sum(labelled: LabelledLatents) -> Reply:
     """The sum as an answer: the names of its terms, and examples as seeds, or their means (3 ...); no names without one."""
     try:
         terms = sum_terms(labelled)
@@ -40,7 +40,7 @@ def first_sum(labelled: Labelled) -> Reply:
     return Reply({"names": names}, numbers=torch.stack([among.latents[at].mean(0) for at in chosen]))
 
 
-def sum_terms(labelled: Labelled) -> list[Term]:
+def sum_terms(labelled: LabelledLatents) -> list[Term]:
     """The terms of the lecture's sum; of data with other attributes, of the pair with the most examples.
 
     `UsageError` where no two attributes can be combined, as classes cannot.
