@@ -7,7 +7,7 @@ import torch
 
 from zeuxis.explore.candidates import Candidates
 from zeuxis.explore.expression import Vocabulary
-from zeuxis.web.labelled import EXAMPLES, LabelledLatents, first_sum
+from zeuxis.web.labelled import AVERAGED, LabelledLatents, first_sum
 
 FACES = (("woman", "man"), ("smiling", "neutral"), ("glasses", "no glasses"))
 
@@ -26,7 +26,7 @@ def test_faces_have_the_sum_of_the_lecture() -> None:
     assert reply.fields["names"] == ["smiling woman", "neutral woman", "neutral man"] and reply.numbers is None
     wanted = [{0: True, 1: True}, {0: True, 1: False}, {0: False, 1: False}]
     for seeds, attributes in zip(reply.fields["seeds"], wanted):
-        assert len(seeds) == EXAMPLES == len(set(seeds))
+        assert len(seeds) == AVERAGED == len(set(seeds))
         for index, present in attributes.items():
             assert ((found.among.labels[torch.tensor(seeds) - 1000, index] > 0.5) == present).all()
 

@@ -122,8 +122,7 @@ def resume_run(
         resumed = take_up(found, recipe, trusted(recipe.family, family), shown)
         recipe = recipe.going_on(steps, minutes, cpu_minutes, done=resumed.state.clock.step)
         _check_steps(resumed.checkpoint, recipe.settings)
-        model = resumed.state.model
-        pack = _reopened(found, recipe, model, shown)
+        pack = _reopened(found, recipe, model := resumed.state.model, shown)
         model.class_names = resumed.state.average.class_names = _class_names(model, pack)
         source = _batches(recipe, model, pack)
         check_identity(resumed.checkpoint, recipe)
@@ -132,10 +131,15 @@ def resume_run(
             _check_untouched(found, resumed.checkpoint)
             if steps is not None or cpu_minutes is not None:
                 found.write_config(recipe.values())
-            if began:
-                began(found.path, shown.note)
+            _tell(began, found, shown)
             _train(found, recipe, resumed, source, scorer, stop=stop, display=shown, callbacks=callbacks)
     return found.path
+
+
+def _tell(began: Began | None, run: RunFolder, display: Display) -> None:
+    """Tell whoever waits for it that the run begins."""
+    if began:
+        began(run.path, display.note)
 
 
 @contextlib.contextmanager
@@ -163,8 +167,7 @@ def _class_names(model: Model, data: Pack | Pairs) -> tuple[str, ...]:
 def _announce(run: RunFolder, data: Pack | Pairs, display: Display, began: Began | None) -> None:
     """Name the run, also to whom it may concern, and say what of its data is passed over."""
     display.note(f"run {run.path}")
-    if began:
-        began(run.path, display.note)
+    _tell(began, run, display)
     packs = [data] if isinstance(data, Pack) else [data.source, data.image]
     for line in dict.fromkeys(line for pack in packs for line in pack.passed_over):
         display.note(line)

@@ -20,13 +20,13 @@ from zeuxis.web.clients import Client
 from zeuxis.web.labelled import LABELLED, LabelledLatents, first_sum
 from zeuxis.web.requests import Reply, Request, Steps
 from zeuxis.web.served import Served
-from zeuxis.web.shared_work import SharedWork, Stage, staged
+from zeuxis.web.shared_work import SharedWork, WorkStage, staged
 
 MOST_DIRECTIONS = 40  # of one kind
 COMPONENTS = 8
 _LENGTH = 3.0  # of components, in standard deviations of a number: `zeuxis directions` draws them as long
 _REMEMBERED = 64  # pictures whose local components are kept
-DirectionSearch = Generator[Stage, None, list[Direction]]
+DirectionSearch = Generator[WorkStage, None, list[Direction]]
 
 
 def answer_directions(served: Served, client: Client, request: Request) -> Steps:

@@ -14,7 +14,7 @@ from zeuxis.web.requests import Reply
 
 LABELLED = "labelled"  # among what is kept of a model
 LECTURE = "smiling woman - neutral woman + neutral man"  # Radford 2015, figure 7
-EXAMPLES = 12  # of each term: the paper averages three, and more are surer
+AVERAGED = 12  # of each term: the paper averages three, and more are surer
 _ENOUGH = 3  # examples, without which there is no term
 _SEARCHED = 16  # attributes among which a pair is looked for
 
@@ -31,7 +31,7 @@ def first_sum(labelled: LabelledLatents) -> Reply:
     """The sum as an answer: the names of its terms, and examples as seeds, or their means (3 ...); no names without one."""
     try:
         terms = sum_terms(labelled)
-        chosen = choose_examples(terms, labelled.among, count=EXAMPLES, confidence=_confidence(terms, labelled.among))
+        chosen = choose_examples(terms, labelled.among, count=AVERAGED, confidence=_confidence(terms, labelled.among))
     except UsageError:
         return Reply({"names": []})
     names, among = [term.text for term in terms], labelled.among
