@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from zeuxis.errors import UsageError
 from zeuxis.io import animation
 from zeuxis.storage import RunFolder
 from zeuxis.stories.captions import Captions
-from zeuxis.stories.film import FPS, film
+from zeuxis.stories.film import FILM_FPS, film
 from zeuxis.stories.page import story_page
 from zeuxis.stories.scenes import MOST_SCENES, Story, gather_story
 from zeuxis.stories.sheets import Cut, read_tiles
@@ -83,10 +82,9 @@ def test_the_same_samples_are_cut_out_of_every_sheet(run: RunFolder) -> None:
 def test_the_first_picture_is_of_the_first_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that learns nothing draws at every step what the story shows at step 0."""
     monkeypatch.chdir(tmp_path)
-    settings = TrainSettings(steps=2, batch_size=8, sample_every=1, seed=5, kernels="standard", device="cpu")
+    run_of = {"steps": 2, "batch_size": 8, "sample_every": 1, "seed": 5, "kernels": "standard", "device": "cpu"}
     still = {"lr": 0.0, "norm": "none", "base_channels": 4, "size": SIZE}
-    trained = zeuxis.train("vae", "digits", settings=settings, options=still)
-    story = gather_story(RunFolder(Path(os.fspath(trained))))
+    story = gather_story(RunFolder(zeuxis.train("vae", "digits", **run_of, **still).path))
     assert [scene.step for scene in story.scenes] == [0, 1, 2]
     assert np.array_equal(at(story, 1), at(story, 2))
     # Of 64 samples, as a sheet has them, a product may be rounded otherwise than of 16.
@@ -206,7 +204,7 @@ def test_a_film_shows_each_picture_and_rests_at_its_end(told: Story) -> None:
     seen: list[tuple[int, int]] = []
     frames = list(film(told, seconds=3.0, progress=lambda done, total: seen.append((done, total))))
     assert len(frames) == 1 + 3 * 12 and seen[-1] == (len(frames), len(frames))
-    assert {round(seconds, 3) for _, seconds in frames[1:-1]} == {round(1 / FPS, 3)} and frames[-1][1] > 2
+    assert {round(seconds, 3) for _, seconds in frames[1:-1]} == {round(1 / FILM_FPS, 3)} and frames[-1][1] > 2
     stage = Stage(told)
     assert all(picture.size == stage.size and not any(side % 2 for side in stage.size) for picture, _ in frames)
     for i, scene in enumerate(told.scenes):
@@ -239,22 +237,22 @@ def test_a_story_without_rows_has_no_curves(run: RunFolder) -> None:
 
 
 def test_a_film_is_written_as_webp(told: Story, tmp_path: Path) -> None:
-    animation.write_film(film(told, seconds=1.0), tmp_path / "story.webp", fps=FPS)
+    animation.write_film(film(told, seconds=1.0), tmp_path / "story.webp", fps=FILM_FPS)
     with Image.open(tmp_path / "story.webp") as written:
         assert getattr(written, "n_frames", 1) > 4 and written.size == Stage(told).size
         assert written.info.get("loop") == 0
     with pytest.raises(UsageError, match="no film; expected a name that ends in .webp or .mp4"):
-        animation.write_film(film(told), tmp_path / "story.gif", fps=FPS)
+        animation.write_film(film(told), tmp_path / "story.gif", fps=FILM_FPS)
 
 
 def test_a_film_is_written_as_mp4(told: Story, tmp_path: Path) -> None:
     av = pytest.importorskip("av")
-    animation.write_film(film(told, seconds=1.0), tmp_path / "story.mp4", fps=FPS)
+    animation.write_film(film(told, seconds=1.0), tmp_path / "story.mp4", fps=FILM_FPS)
     with av.open(str(tmp_path / "story.mp4")) as written:
         stream = written.streams.video[0]
         assert (stream.width, stream.height) == Stage(told).size
         seconds = sum(each for _, each in film(told, seconds=1.0))
-        assert sum(1 for _ in written.decode(video=0)) == pytest.approx(seconds * FPS, abs=2)
+        assert sum(1 for _ in written.decode(video=0)) == pytest.approx(seconds * FILM_FPS, abs=2)
 
 
 def scenes_of(page: str) -> list[dict[str, Any]]:
@@ -306,3 +304,24 @@ def test_the_command(run: RunFolder, tmp_path: Path) -> None:
         zeuxis.story(1, "story.webp", seconds=99)
     with pytest.raises(UsageError, match="expected a name that ends in"):
         zeuxis.story(1, "story")
+
+
+PAGE = Path(__file__).parents[1] / "docs" / "runs.md"
+
+
+def test_the_commands_of_the_page_run(run: RunFolder, tmp_path: Path) -> None:
+    lines = re.findall(r"^zeuxis .*$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(lines) >= 9
+    other = RunFolder.create(tmp_path / "runs", "b", CONFIG)
+    for each in (run, other):
+        sheet(each, 50)
+        rows(each, 10, 50)
+    (tmp_path / "elsewhere").mkdir()
+    for line in lines:
+        words = line.partition("#")[0].split()[1:]
+        if words[-1].endswith(".mp4"):
+            pytest.importorskip("av")
+        code, out, err = typed(*words)
+        assert code == 0, (line, err)
+        written = [Path(name) for name in out.split() if "wrote" in out and name != "wrote"]
+        assert all(path.stat().st_size > 1000 for path in written)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import zeuxis.families as families
 from zeuxis.api.drawing import decode, interpolate, mix, sample, walk
 from zeuxis.api.editing import arithmetic, directions, edit, find_directions, invert
+from zeuxis.api.forks import branch, verify
 from zeuxis.api.models import export, export_page, load
 from zeuxis.api.overview import curves, runs, story
+from zeuxis.api.planning import plan
 from zeuxis.api.reading import encode, read
 from zeuxis.api.run import Run
 from zeuxis.api.scoring import compare, evaluate
+from zeuxis.api.sweeps import sweep
 from zeuxis.api.training import dry_run, inspect_data, resume, train
 from zeuxis.api.translating import enlarge, translate
 from zeuxis.capabilities import matrix
@@ -58,6 +61,7 @@ __all__ = [
     "UsageError",
     "ZeuxisError",
     "arithmetic",
+    "branch",
     "compare",
     "curves",
     "decode",
@@ -79,12 +83,15 @@ __all__ = [
     "matrix",
     "mix",
     "option",
+    "plan",
     "read",
     "resume",
     "runs",
     "sample",
     "story",
+    "sweep",
     "train",
     "translate",
+    "verify",
     "walk",
 ]

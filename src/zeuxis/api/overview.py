@@ -12,29 +12,32 @@ from zeuxis.charts.curves import SMOOTHING, curves_figure
 from zeuxis.charts.histories import Against
 from zeuxis.errors import UsageError
 from zeuxis.io import animation, files
+from zeuxis.loading import RunPath
 from zeuxis.runtime.callbacks import ProgressCallback
 from zeuxis.storage import RunFolder
-from zeuxis.stories.film import FPS, film
+from zeuxis.stories.film import FILM_FPS, film
 from zeuxis.stories.page import story_page
 from zeuxis.stories.scenes import gather_story
 from zeuxis.training.curves import history_of
-from zeuxis.training.summary import RunSummary, summaries
+from zeuxis.training.run_list import RunList
+from zeuxis.training.summary import summaries
 
 STORY_KINDS = (".webp", ".mp4", ".html")
 
 
-def runs(folder: str | Path = "runs") -> list[RunSummary]:
+def runs(folder: str | Path = "runs") -> RunList:
     """The runs in a folder, by number, each at a glance: state, steps, minutes, newest losses, FID, newest sheet.
 
     A folder that is no whole run is among them as broken, with what is wrong. The default folder may be missing.
+    A notebook shows the list as a table, and `pandas.DataFrame` takes it.
     """
     if str(folder) == "runs" and not os.path.lexists(folder):
-        return []
-    return summaries(folder)
+        return RunList()
+    return RunList(summaries(folder))
 
 
 def curves(
-    *chosen: int | str | os.PathLike[str],
+    *chosen: RunPath,
     against: Against = "steps",
     smoothing: float = SMOOTHING,
     every: bool = False,
@@ -47,14 +50,14 @@ def curves(
     """
     if not chosen:
         raise UsageError("there are no runs to draw; give one or more, such as 1 2 3")
-    found = dict.fromkeys(found_run(run) for run in chosen)
+    found = dict.fromkeys(loading.find_run(run) for run in chosen)
     return curves_figure(
         [history_of(RunFolder(path)) for path in found], against=against, smoothing=smoothing, every=every
     )
 
 
 def story(
-    run: int | str | os.PathLike[str],
+    run: RunPath,
     out: str | os.PathLike[str],
     *,
     seconds: float = 10.0,
@@ -71,15 +74,10 @@ def story(
         raise UsageError(f"{path} is no story; expected a name that ends in .webp, .mp4 or .html")
     if not 1 <= seconds <= 60:
         raise UsageError(f"seconds is {seconds:g}; expected 1 to 60")
-    told = gather_story(RunFolder(found_run(run)))
+    told = gather_story(RunFolder(loading.find_run(run)))
     files.make_folder(path.parent)
     if path.suffix.lower() == ".html":
         files.write_file(path, story_page(told).encode(errors="backslashreplace"))
     else:
-        animation.write_film(film(told, seconds=seconds, progress=progress), path, fps=FPS)
+        animation.write_film(film(told, seconds=seconds, progress=progress), path, fps=FILM_FPS)
     return list(told.missing)
-
-
-def found_run(run: int | str | os.PathLike[str]) -> Path:
-    """The folder of a run, given as a path, a number or a name."""
-    return loading.find_run(str(run) if isinstance(run, int) else os.fspath(run))

@@ -91,14 +91,16 @@ def resume(
     cpu_minutes: float | None = None,
     callbacks: Sequence[Callback] = (),
     family: Family = None,
+    data: Data | None = None,
 ) -> Run:
     """Go on with a run that was stopped, bit for bit as if it had not been; a folder, or a number or name under runs/.
 
     `steps` is the new last step. `minutes` counts from now, `cpu_minutes` from the first limit of the run. `callbacks`
     are as of `train`. A run of a family outside Zeuxis is only resumed when `family` names its class.
+    `data` are the images in memory that the run began with, needed where their pack is no longer in the cache.
     """
     found = Run(run, family=family)
-    return found.resume(steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, callbacks=callbacks)
+    return found.resume(steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, callbacks=callbacks, data=data)
 
 
 def resume_with(
@@ -111,7 +113,7 @@ def resume_with(
     began: runs.Began | None = None,
 ) -> Path:
     """As `resume`; the run's folder. `began` is as of `runs.start`."""
-    folder = loading.find_run(str(run))
+    folder = loading.find_run(run)
     return runs.resume_run(folder, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family, began=began)
 
 

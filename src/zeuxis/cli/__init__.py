@@ -11,7 +11,23 @@ from cyclopts import App, CycloptsError, Group
 from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
-from zeuxis.cli import edit, explore, export, judge, look, mix, new_family, overview, page, sampling, train, translate
+from zeuxis.cli import (
+    edit,
+    explore,
+    export,
+    forks,
+    judge,
+    look,
+    mix,
+    new_family,
+    overview,
+    page,
+    planning,
+    sampling,
+    sweeps,
+    train,
+    translate,
+)
 from zeuxis.cli.output import say_aside
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io.paths import expanded_word
@@ -28,9 +44,13 @@ ORDER = (
     "runs",
     "curves",
     "story",
+    "branch",
+    "verify",
+    "sweep",
     "families",
     "new-family",
     "data",
+    "plan",
     "explore",
     "sample",
     "interpolate",
@@ -87,6 +107,8 @@ def build(tokens: Sequence[str]) -> App:
         group_parameters=Group("Options", sort_key=1),
     )
     train.register(app, tokens)
+    forks.register(app, tokens)
+    sweeps.register(app, tokens)
     explore.register(app, tokens)
     edit.register(app, tokens)
     for command in (mix.mix_command, translate.translate_command):
@@ -94,6 +116,7 @@ def build(tokens: Sequence[str]) -> App:
     judge.register(app, tokens)
     export.register(app)
     page.register(app)
+    planning.register(app)
     look.register(app)
     overview.register(app)
     new_family.register(app)
@@ -131,7 +154,13 @@ def _usage(error: CycloptsError) -> str:
     command = " ".join(["zeuxis", *(error.command_chain or ())])
     if isinstance(error, UnusedCliTokensError):
         extra = " ".join(map(ascii, error.unused_tokens or ()))
-        return f"unexpected argument {extra}; see {command} --help"
+        hint = "quote a pattern of several files, as in 'shards/*.tar', or " if _are_shards(error.unused_tokens) else ""
+        return f"unexpected argument {extra}; {hint}see {command} --help"
     # The parser writes the name of an option out of a file as [name].
     told = re.sub(r"for \[(\w+)\]", lambda match: f"for --{match[1].replace('_', '-')}", str(error))
     return f"{told.rstrip('.')}; see {command} --help"
+
+
+def _are_shards(words: Sequence[str] | None) -> bool:
+    """Whether words that are left over are files which the shell made of a pattern."""
+    return any(word.endswith((".tar", ".parquet")) for word in words or ())

@@ -17,7 +17,7 @@ from zeuxis.metrics import extractors
 from zeuxis.metrics.attributes import reader_steps
 from zeuxis.model import Encoder
 from zeuxis.web.clients import Client
-from zeuxis.web.labelled import LABELLED, LabelledLatents, first_sum
+from zeuxis.web.labelled import LABELLED, LabelledSamples, first_sum
 from zeuxis.web.requests import Reply, Request, Steps
 from zeuxis.web.served import Served
 from zeuxis.web.shared_work import SharedWork, WorkStage, staged
@@ -76,7 +76,7 @@ def _attributes(served: Served, space: Space) -> DirectionSearch:
         reader = yield from staged("learning to read attributes", reader_steps(pack, device=str(model.device)))
     what = "encoding images" if reader is None else "reading samples"
     among = yield from staged(what, candidate_steps(space, pack, reader=reader))
-    served.kept[LABELLED] = LabelledLatents(words, among)
+    served.kept[LABELLED] = LabelledSamples(words, among)
     found = []
     for index in range(count := min(len(words.names), MOST_DIRECTIONS)):
         yield "comparing attributes", index, count
