@@ -133,12 +133,16 @@ def resume_run(
         scorer = _periodic_evaluation(recipe, model, shown)
         with found.lock(), failures_logged(found):  # nothing is written before
             _check_untouched(found, resumed.checkpoint)
-            if steps is not None or cpu_minutes is not None:
-                found.write_config(recipe.values())
-            if began:
-                began(found.path, shown.note)
+            _going_on(found, recipe, shown, began, changed=steps is not None or cpu_minutes is not None)
             _train(found, recipe, resumed, source, scorer, stop=stop, display=shown, callbacks=callbacks)
     return found.path
+
+
+def _going_on(run: RunFolder, recipe: Recipe, display: Display, began: Began | None, *, changed: bool) -> None:
+    if changed:
+        run.write_config(recipe.values())
+    if began:
+        began(run.path, display.note)
 
 
 @contextlib.contextmanager
