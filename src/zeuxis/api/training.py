@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from zeuxis import families, loading
@@ -73,9 +74,12 @@ def resume(
     minutes: float | None = None,
     cpu_minutes: float | None = None,
     family: Family = None,
+    logger: Sequence[str] | None = None,
 ) -> Path:
     """Go on with a run that was stopped (a folder, or a number or name under runs/), exactly; the run's folder.
 
-    A run of a family outside Zeuxis is only resumed when `family` names its class.
+    A run of a family outside Zeuxis is only resumed when `family` names its class. `logger` takes the place of the run's
+    loggers; those of code outside Zeuxis must be named.
     """
-    return runs.resume_run(loading.find_run(run), steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)
+    found = loading.find_run(run)
+    return runs.resume_run(found, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family, logger=logger)

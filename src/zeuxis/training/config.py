@@ -15,6 +15,7 @@ import torch
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
+from zeuxis.loggers import check_trusted
 from zeuxis.nets import kernels
 from zeuxis.options import ResizeMode
 from zeuxis.training.settings import TrainSettings
@@ -70,6 +71,13 @@ class Recipe:
             steps = self.settings.steps
         changed = dataclasses.replace(self.settings, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes)
         return dataclasses.replace(self, settings=changed)
+
+    def logging_to(self, logger: Sequence[str] | None) -> Recipe:
+        """The recipe with these loggers, or with its own; `UsageError` where those are code that nobody has trusted."""
+        if logger is None:
+            check_trusted(self.settings.logger)
+            return self
+        return dataclasses.replace(self, settings=dataclasses.replace(self.settings, logger=tuple(logger)))
 
 
 def read(values: Mapping[str, Any]) -> Recipe:

@@ -13,6 +13,7 @@ import torch
 
 from zeuxis.errors import DivergedError, UsageError, ZeuxisError
 from zeuxis.judging.periodic import PeriodicEvaluation, describe_scores
+from zeuxis.loggers.feeding import Loggers
 from zeuxis.runtime.progress import Display, Tick
 from zeuxis.runtime.signals import PATIENCE, Interrupt, Stop, Stopped
 from zeuxis.storage import Run
@@ -21,7 +22,6 @@ from zeuxis.training.budget import Budget
 from zeuxis.training.config import Recipe
 from zeuxis.training.divergence import check_finite
 from zeuxis.training.engine import Source, State
-from zeuxis.training.loggers import Events
 from zeuxis.training.model_card import card
 
 _EARLY = (1, 2, 5)
@@ -48,7 +48,7 @@ class Training:
     state: State
     stop: Stop
     display: Display
-    events: Events
+    loggers: Loggers
     reals: contact_sheets.Reals
     budget: Budget
     evaluation: PeriodicEvaluation | None
@@ -148,7 +148,7 @@ class Training:
                 self.run.append_histograms({"step": self.step, "images": self.state.clock.images, **found})
             self.owed = {}
             self.run.append_metrics(row)
-            self.events.row(self.step, {**means, **seen})
+            self.loggers.row(self.step, {**means, **seen})
             self.rows = [*self.rows[-99:], row]
             self.settled = True
         if means:
@@ -163,7 +163,7 @@ class Training:
             contact_sheets.draw(shown, self.run.sheet_path(self.step, name))
         if (sheet := contact_sheets.samples(self.state.average, self.reals)) is None:
             return {}
-        self.events.sheet(self.step, contact_sheets.draw(sheet, self.run.sheet_path(self.step)))
+        self.loggers.sheet(self.step, contact_sheets.draw(sheet, self.run.sheet_path(self.step)))
         return self.reals.compare(sheet.made)
 
     def _score(self) -> dict[str, float]:

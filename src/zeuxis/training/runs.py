@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from zeuxis.judging.periodic import PeriodicEvaluation
 from zeuxis.judging.reference import choose_reference
 from zeuxis.judging.translation import choose_pairs
 from zeuxis.loading import trusted
+from zeuxis.loggers.feeding import open_loggers
 from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
 from zeuxis.runtime import signals
@@ -31,10 +32,10 @@ from zeuxis.training import contact_sheets, engine
 from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
 from zeuxis.training.budget import Budget
 from zeuxis.training.build import prepare_model, values_in_force
-from zeuxis.training.config import Recipe, read, recorded, selected_by, versions
+from zeuxis.training.config import Recipe, read, recorded, selected_by
 from zeuxis.training.dry_run import Plan, plan_run
 from zeuxis.training.engine import State
-from zeuxis.training.loggers import Events
+from zeuxis.training.greeting import greet, noted_and_logged
 from zeuxis.training.loop import Training
 from zeuxis.training.resuming import Resumed, check_identity, take_up
 from zeuxis.training.settings import TrainSettings
@@ -95,17 +96,18 @@ def resume_run(
     minutes: float | None = None,
     cpu_minutes: float | None = None,
     family: type[Model] | str | None = None,
+    logger: Sequence[str] | None = None,
     display: Display | None = None,
 ) -> Path:
     """Resume a run, bit for bit as if never interrupted, to its last step or to `steps`; its folder.
 
-    `minutes` counts from now, `core_minutes` from the first limit of the run. A run of a family outside Zeuxis needs
-    `family` to name its class.
+    `minutes` counts from now, `cpu_minutes` from the first limit of the run. A run of a family outside Zeuxis needs
+    `family` to name its class. `logger` takes the place of the run's loggers, and must name those of outside code.
     """
     with _on_stage(display) as (stop, shown):
         found = Run.open(run)
         found.check_free()
-        recipe = read(found.config)
+        recipe = read(found.config).logging_to(logger)
         resumed = take_up(found, recipe, trusted(recipe.family, family), shown)
         recipe = recipe.going_on(steps, minutes, cpu_minutes, done=resumed.state.clock.step)
         _check_steps(resumed.checkpoint, recipe.settings)
@@ -117,7 +119,7 @@ def resume_run(
         scorer = _periodic_evaluation(recipe, model, shown)
         with found.lock():  # nothing is written before
             _check_untouched(found, resumed.checkpoint)
-            if steps is not None or cpu_minutes is not None:
+            if (steps, cpu_minutes, logger) != (None, None, None):
                 found.write_config(recipe.values())
             _train(found, recipe, resumed, source, scorer, stop=stop, display=shown)
     return found.path
@@ -223,11 +225,11 @@ def _train(
         budget.resumed(checkpoint.state)
     # A row that is still owed may have been written by a run that was then killed.
     run.truncate_metrics(-1 if checkpoint is None else step if settled else step - 1)
-    _greet(run, recipe, checkpoint, display)
-    folder = run.path / "tensorboard" if recipe.settings.tensorboard else None
+    greet(run, recipe, checkpoint, display)
     rows, saved = run.metrics()[-100:], step if checkpoint else -1
-    with memory_kept(), contextlib.closing(Events(folder, step=step)) as events:
-        parts = run, recipe, source, state, stop, display, events, reals, budget, scorer
+    log = open_loggers(recipe.settings.logger, run.path, recipe.values(), step=step, say=noted_and_logged(run, display))
+    with memory_kept(), log as loggers:
+        parts = run, recipe, source, state, stop, display, loggers, reals, budget, scorer
         Training(*parts, settled, rows, saved, resumed.owed).go()
 
 
@@ -269,23 +271,3 @@ def _held_out(recipe: Recipe, model: Model) -> PairSource | None:
         return None
     unseen = open_pairs_of(parted[1], model, paired=True)
     return PairSource(unseen, seed=0, device=recipe.settings.device)
-
-
-def _greet(run: Run, recipe: Recipe, checkpoint: Checkpoint | None, display: Display) -> None:
-    what = f"{recipe.family} on {recipe.data} ({recipe.images:,} images)"
-    run.log(f"resumed at step {checkpoint.step:,}: {what}" if checkpoint else f"began: {what}")
-    if recipe.chosen_kernels and not checkpoint:
-        run.log(f"faster convolution kernels chosen for {len(recipe.chosen_kernels)} layers")
-    for reason in checkpoint.skipped if checkpoint else ():
-        display.note(f"warning: a newer checkpoint was skipped: {reason}")
-    # Not refused: on another computer the table may have to go.
-    if checkpoint and checkpoint.state.get("kernels", recipe.chosen_kernels) != recipe.chosen_kernels:
-        display.note("warning: chosen_kernels of config.yaml are not those of the checkpoint: resuming may be inexact")
-    now = versions()
-    changed = [
-        f"{name} {recipe.versions.get(name)} -> {now[name]}" for name in now if recipe.versions.get(name) != now[name]
-    ]
-    if changed:
-        display.note(
-            f"warning: versions changed since the start of the run, so resuming may be inexact: {', '.join(changed)}"
-        )
