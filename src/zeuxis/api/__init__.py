@@ -5,6 +5,7 @@ from __future__ import annotations
 from zeuxis.api.drawing import HandPicked, arithmetic, interpolate, mix, sample, walk
 from zeuxis.api.models import export, load
 from zeuxis.api.scoring import compare, evaluate
+from zeuxis.api.streaming import sample_batches, write_samples
 from zeuxis.api.training import dry_run, inspect_data, resume, train
 from zeuxis.capabilities import encode, enlarge, latent, matrix, translate, translator
 from zeuxis.data.specs import Data
@@ -31,8 +32,10 @@ __all__ = [
     "mix",
     "resume",
     "sample",
+    "sample_batches",
     "train",
     "translate",
     "translator",
     "walk",
+    "write_samples",
 ]
