@@ -50,12 +50,7 @@ constraints: $(VENV)/bin/python
 	  --no-annotate --no-emit-package zeuxis --custom-compile-command 'make constraints' --output-file constraints.txt -
 
 demo: $(STAMP)
-	@mkdir -p demo
-	$(BIN)/zeuxis train dcgan avatars:10000 --size 64 --minutes $(MINUTES) --out demo/runs --name faces
-	@run=$$(ls -d demo/runs/*-faces | tail -n 1) && \
-	$(BIN)/zeuxis sample $$run -n 64 --out demo/samples.png && \
-	$(BIN)/zeuxis interpolate $$run --rows 5 --columns 10 --out demo/interpolation.png && \
-	$(BIN)/zeuxis arithmetic $$run "smiling woman - neutral woman + neutral man" --out demo/arithmetic.png
+	$(BIN)/zeuxis demo --out demo --minutes $(MINUTES)
 
 # One thread for each test process: more only fight over the cores.
 test: $(STAMP)

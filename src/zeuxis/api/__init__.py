@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zeuxis.api.drawing import HandPicked, arithmetic, interpolate, mix, sample, walk
+from zeuxis.api.first_run import demo
 from zeuxis.api.models import export, load
 from zeuxis.api.scoring import compare, evaluate
 from zeuxis.api.streaming import sample_batches, write_samples
@@ -19,6 +20,7 @@ __all__ = [
     "arithmetic",
     "compare",
     "decode_latents",
+    "demo",
     "dry_run",
     "encode",
     "enlarge",

@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError, Group
 from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
-from zeuxis.cli import edit, explore, export, judge, look, mix, new_family, page, sampling, train, translate
+from zeuxis.cli import demo, edit, explore, export, judge, look, mix, new_family, page, sampling, train, translate
 from zeuxis.cli.output import say_aside
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io.paths import expanded_word
@@ -23,6 +23,7 @@ Train, explore and judge generative image models.
 Start with `zeuxis train dcgan avatars`. `zeuxis COMMAND --help` explains a command;
 with --debug, errors come with their traceback."""
 ORDER = (
+    "demo",
     "train",
     "resume",
     "families",
@@ -83,6 +84,7 @@ def build(tokens: Sequence[str]) -> App:
         suppress_keyboard_interrupt=False,
         group_parameters=Group("Options", sort_key=1),
     )
+    demo.register(app)
     train.register(app, tokens)
     explore.register(app, tokens)
     edit.register(app, tokens)
