@@ -11,7 +11,21 @@ from cyclopts import App, CycloptsError, Group
 from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
-from zeuxis.cli import demo, edit, explore, export, judge, look, mix, new_family, page, sampling, train, translate
+from zeuxis.cli import (
+    completion,
+    demo,
+    edit,
+    explore,
+    export,
+    judge,
+    look,
+    mix,
+    new_family,
+    page,
+    sampling,
+    train,
+    translate,
+)
 from zeuxis.cli.output import say_aside
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io.paths import expanded_word
@@ -41,6 +55,7 @@ ORDER = (
     "evaluate",
     "compare",
     "export",
+    "completion",
     "version",
 )
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
@@ -85,6 +100,7 @@ def build(tokens: Sequence[str]) -> App:
         group_parameters=Group("Options", sort_key=1),
     )
     demo.register(app)
+    completion.register(app, build)
     train.register(app, tokens)
     explore.register(app, tokens)
     edit.register(app, tokens)

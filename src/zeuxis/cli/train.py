@@ -48,7 +48,7 @@ def register(app: App, tokens: Sequence[str]) -> None:
         usage="Usage: zeuxis train FAMILY DATA [TARGET] [OPTIONS]",
     )
     command.default(_command(name, family, config))
-    command.config = (config_file.options_source(config, _parameters(family)),) if config else ()
+    command.config = (config_file.options_source(config, train_parameters(family)),) if config else ()
     app.command(command)
     app.command(resume_command, name=flags.verb(resume_command))
 
@@ -94,7 +94,7 @@ def _command(name: str | None, family: type[Model] | None, config: dict[str, Any
         dry_run, explore = given.pop("dry_run", False), given.pop("explore", False)
         _train(family, joined or config.get("data"), given, dry_run=dry_run, explore=explore)
 
-    _train_from.__signature__ = inspect.Signature(_parameters(family))  # type: ignore[attr-defined]
+    _train_from.__signature__ = inspect.Signature(train_parameters(family))  # type: ignore[attr-defined]
     return _train_from
 
 
@@ -142,7 +142,7 @@ def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, o
         say(f"all {settings.last_step:,} steps: {plan.seconds(settings.last_step) / 60:,.0f} minutes")
 
 
-def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
+def train_parameters(family: type[Model] | None) -> list[inspect.Parameter]:
     """The parameters of `train`: two words, its own flags, the family's, the general ones."""
     only, translates = inspect.Parameter.POSITIONAL_ONLY, _translates(family)
     told = Annotated[str | None, Parameter(help="a family, or your own as my_module:MyModel")]
