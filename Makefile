@@ -2,6 +2,7 @@
 # make test    sets the same up and runs the tests        make lint    ruff and mypy --strict
 # make docs    the documentation as a site in build/docs  make clean   removes what make has made
 # make browser the page's long tests in real browsers     make pages    pages that need no server into build/docs/pages
+# make wheel   sdist and wheel into dist/, installed without extras and walked through
 # make setup   only the virtual environment, .venv        make constraints    resolves the newest versions anew
 # PYTHON=python3.12 names another interpreter than the newest
 
@@ -16,7 +17,7 @@ EXTRAS := data,export,video,tensorboard,wandb,mlflow,dev
 BUILD := hatchling editables
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test browser lint format docs pages setup constraints clean
+.PHONY: demo test browser lint format docs pages wheel setup constraints clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -80,6 +81,10 @@ pages: demo docs
 	$(BIN)/zeuxis train vae fashion-mnist --minutes 3 --out demo/runs --name garments
 	run=$$(ls -d demo/runs/*-garments | tail -n 1) && \
 	$(BIN)/zeuxis export $$run --page build/docs/pages/garments.html --directions components
+
+# An empty environment, which borrows only what the package requires from this one: nothing is fetched.
+wheel: $(STAMP)
+	$(BIN)/python scripts/walk_wheel.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
