@@ -219,7 +219,7 @@ def quality(count: int, rng: np.random.Generator) -> None:
             image.save(buffer, "JPEG", quality=92)
             decoded = Image.open(buffer).convert("RGB")
             found["full"].append(reduced(decoded, Image.Resampling.LANCZOS))
-            found["pack"].append(images.decode(buffer.getvalue(), SIZE, 3))
+            found["pack"].append(images.decode_square(buffer.getvalue(), SIZE, 3))
             found["before"].append(reduced(image, Image.Resampling.LANCZOS))
             found["bicubic"].append(reduced(decoded, Image.Resampling.BICUBIC))
             found["bilinear"].append(reduced(decoded, Image.Resampling.BILINEAR))

@@ -36,9 +36,9 @@ def main() -> None:
     people = range(FIRST, FIRST + arguments.people)
     for place in arguments.models:
         model = latent(api.load(place))
-        found = editing.invert(model, drawn(people), space=arguments.space)
+        found = editing.invert_images(model, drawn(people), space=arguments.space)
         print(f"{place} ({model.family()}, {arguments.space}): {found.describe()}", flush=True)
-        editor = editing.editor(model, space=arguments.space)
+        editor = editing.editor(model, data="zeuxis:avatars", space=arguments.space)
         for change, (name, present) in CHANGES.items():
             without = [i for i, index in enumerate(people) if avatars.person(index).attributes[name] != present]
             truth = drawn([people[i] for i in without], {name: present})
@@ -54,7 +54,7 @@ def curve(editor: Editor, change: str, latents: Tensor, truth: Tensor, name: str
     """A line for each strength."""
     column = [names[0] for names in editor.words.names].index(name)
     lines = []
-    for strength, made in zip(STRENGTHS, editor.edit(latents, change).unbind(1)):
+    for strength, made in zip(STRENGTHS, editor.edit(latents, change).tensor.unbind(1)):
         read = (editor.reader.read(made)[:, column] > 0.5).float().mean()
         psnr = torch.quantile(paired.psnr(made, truth), 0.5)
         lines.append(f"strength {strength:g}: {100 * float(read):.0f} % as asked, {float(psnr):.1f} dB from the truth")

@@ -25,11 +25,11 @@ from zeuxis.data.batches import PackSource
 from zeuxis.errors import UsageError
 from zeuxis.model import Batch, Clock, Encoder, Latent, Turn, option
 from zeuxis.runtime import signals
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 from zeuxis.training import engine
 from zeuxis.training.budget import Budget
 from zeuxis.training.build import build
-from zeuxis.training.config import Recipe, read
+from zeuxis.training.config import Recipe, read_recipe
 from zeuxis.training.engine import State
 from zeuxis.training.settings import TrainSettings
 
@@ -120,17 +120,17 @@ class PythaeVAE(Peer, Encoder):
 PEERS: dict[str, type[Peer]] = {peer.name: peer for peer in (TextbookDCGAN, PythaeVAE)}
 
 
-def start(settings: TrainSettings, peer: type[Peer], options: dict[str, int | float], *, data: DataSpec) -> Run:
+def start(settings: TrainSettings, peer: type[Peer], options: dict[str, int | float], *, data: DataSpec) -> RunFolder:
     """A new run of a peer, before its first step."""
     model = build(peer, options, seed=settings.seed, device=torch.device("cpu"))
     pack = data.open(model.size, model.channels)
     recipe = Recipe(peer.family(), data, model.options, settings, pack.fingerprint, len(pack))
-    return Run.create(settings.out, peer.name, recipe.values())
+    return RunFolder.create(settings.out, peer.name, recipe.values())
 
 
-def go_on(run: Run, peer: type[Peer], cpu_minutes: float) -> None:
+def go_on(run: RunFolder, peer: type[Peer], cpu_minutes: float) -> None:
     """Train a run until so many minutes of the processor are spent, from its newest checkpoint; and save its model."""
-    recipe = read(run.config).going_on(None, None, cpu_minutes)
+    recipe = read_recipe(run.config).going_on(None, None, cpu_minutes)
     torch.set_num_threads(recipe.settings.threads)
     model = build(peer, recipe.options, seed=recipe.settings.seed, device=torch.device("cpu")).train()
     assert isinstance(model, Peer)
@@ -152,7 +152,7 @@ def go_on(run: Run, peer: type[Peer], cpu_minutes: float) -> None:
     model.save(run.model_path)
 
 
-def _steps(run: Run, model: Peer, state: State, source: PackSource, budget: Budget, stop: signals.Stop) -> None:
+def _steps(run: RunFolder, model: Peer, state: State, source: PackSource, budget: Budget, stop: signals.Stop) -> None:
     saved, seed = budget.spent, budget.settings.seed
     while not budget.used_up:
         with stop.later():
@@ -166,6 +166,6 @@ def _steps(run: Run, model: Peer, state: State, source: PackSource, budget: Budg
                 saved = budget.spent
 
 
-def _save(run: Run, state: State, budget: Budget) -> None:
+def _save(run: RunFolder, state: State, budget: Budget) -> None:
     tensors = {name: group for name, group in state.tensors().items() if name != "average"}  # the model itself
     run.save_checkpoint(state.clock.step, tensors, {**state.scalars(), **budget.saved()})

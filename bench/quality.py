@@ -37,10 +37,10 @@ from zeuxis.judging.report import Evaluation
 from zeuxis.model import Latent, Model
 from zeuxis.runtime import signals
 from zeuxis.runtime.progress import open_display
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 from zeuxis.training import runs
 from zeuxis.training.build import values_in_force
-from zeuxis.training.config import read, versions
+from zeuxis.training.config import read_recipe, versions
 from zeuxis.training.settings import TrainSettings
 
 CORES = 2  # of the machine whose minutes are counted
@@ -192,7 +192,7 @@ def _trained(job: Job, home: Path, mark: float) -> Model:
     settings = job.settings(home, mark)
     if peer:
         run = (
-            Run.open(found[0].parent)
+            RunFolder.open(found[0].parent)
             if found
             else peers.start(settings, peer, job.options(), data=DataSpec.parse(job.data))
         )
@@ -220,7 +220,7 @@ def _scored(job: Job, model: Model, place: Path) -> Evaluation:
 
 def _row(job: Job, home: Path, mark: float, found: Evaluation, model: Model) -> dict[str, Any]:
     """A line of the results."""
-    run = Run.open(_folder(home))
+    run = RunFolder.open(_folder(home))
     state = files.read_json(run.checkpoints()[-1] / "state.json")
     made_with = {name: version for name, version in versions().items() if name != "platform"}
     return {
@@ -229,7 +229,7 @@ def _row(job: Job, home: Path, mark: float, found: Evaluation, model: Model) -> 
         "size": model.size,
         "channels": model.channels,
         "options": model.options,
-        "precision": read(run.config).settings.number_format,
+        "precision": read_recipe(run.config).settings.number_format,
         "minutes": mark,
         "cpu_minutes": round(state["processor_seconds"] / 60, 4),
         "steps": state["step"],

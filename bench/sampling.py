@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zeuxis import api
+from zeuxis.capabilities import latent
 from zeuxis.model import Latent
 
 STEPS = """\
@@ -38,10 +39,10 @@ def lap(name):
     print(f"{name} {time.process_time() - begin:.3f}")
     begin = time.process_time()
 import torch; lap("torch")
-from zeuxis import api; from zeuxis.io import images; lap("the rest of Zeuxis")
+from zeuxis import api; lap("the rest of Zeuxis")
 model = api.load(sys.argv[1], device="cpu"); lap("the model, checked")
 picture = api.sample(model, seeds=[0]); lap("the picture")
-images.write_png(images.sheet(picture), sys.argv[2]); lap("its file")
+picture.save(sys.argv[2]); lap("its file")
 """
 RUNTIME = """\
 import sys
@@ -106,7 +107,7 @@ def process(words: list[str]) -> tuple[float, float]:
 
 def speeds(name: str, file: Path, rounds: int) -> None:
     """Print images per second for each variant, at batch 1 and 64."""
-    model = api.latent(api.load(name, device="cpu"))
+    model = latent(api.load(name, device="cpu"))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

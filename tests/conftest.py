@@ -51,11 +51,11 @@ def training(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What `zeuxis train` asked the api for."""
     asked: list[dict[str, Any]] = []
 
-    def train(family: Any, data: str, *, settings: Any, options: dict[str, Any]) -> Path:
+    def train(family: Any, data: str, settings: Any, options: dict[str, Any], *, began: Any) -> Path:
         asked.append({"family": family.family(), "data": data, "settings": settings, "options": options})
         return Path("runs/00000-x")
 
-    monkeypatch.setattr("zeuxis.api.train", train)
+    monkeypatch.setattr("zeuxis.api.training.train_with", train)
     return asked
 
 

@@ -334,9 +334,9 @@ def verify(path: Path, *, at_least: int) -> int:
     """Open the run as `resume` does; its step. Asserts that all of it is as it was written."""
     import torch
 
-    from zeuxis.storage import Run
+    from zeuxis.storage import RunFolder
 
-    run = Run.open(path)
+    run = RunFolder.open(path)
     left = [entry.name for entry in path.rglob(".tmp-*")]
     assert not left, left
     found = run.load_checkpoint()
@@ -355,9 +355,9 @@ def verify(path: Path, *, at_least: int) -> int:
 
 
 def save_until_killed(path: Path, report: int) -> None:
-    from zeuxis.storage import Run
+    from zeuxis.storage import RunFolder
 
-    run = Run.open(path)
+    run = RunFolder.open(path)
     with run.lock():
         found = run.load_checkpoint()
         step = found.step if found else 0
@@ -373,10 +373,10 @@ def kill_while_saving(root: Path, kills: int, seed: int) -> dict[str, int]:
     """Fork, save in a loop, kill at a random moment, look; again and again on one run."""
     import torch
 
-    from zeuxis.storage import Run
+    from zeuxis.storage import RunFolder
 
     torch.set_num_threads(1)
-    run = Run.create(root, "killed", {"steps": 1})
+    run = RunFolder.create(root, "killed", {"steps": 1})
     chance = random.Random(seed)
     step = inside = lost = 0
     # Seconds; they follow the machine's speed, so that about two kills in three come after the first save.

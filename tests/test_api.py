@@ -16,6 +16,7 @@ import zeuxis
 from commandline import in_a_process
 from release import RELEASE
 from zeuxis import api, families, loading
+from zeuxis.capabilities import latent
 from zeuxis.errors import UsageError
 from zeuxis.model import Latent
 
@@ -39,9 +40,25 @@ def test_public_names() -> None:
     for name in zeuxis.__all__:
         assert getattr(zeuxis, name) is not None
         assert name in dir(zeuxis)
-    assert zeuxis.load is api.load
+    assert zeuxis.__all__ == api.__all__ == sorted(api.__all__)
+    assert all(getattr(zeuxis, name) is getattr(api, name) for name in api.__all__)
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
         zeuxis.lode  # noqa: B018
+
+
+def test_public_names_are_imported_when_they_are_used() -> None:
+    """None at `import zeuxis`, which needs no torch; a family of one's own needs the model alone."""
+    code = """if True:
+        import sys, zeuxis
+        heavy = ("torch", "numpy", "PIL", "zeuxis.api")
+        print([name for name in heavy if name in sys.modules], zeuxis.UsageError.exit_code)
+        from zeuxis import Batch, Clock, Latent, option
+        print([name for name in heavy if name in sys.modules and name == "zeuxis.api"])
+        from zeuxis import families, Images
+        print(families.names()[0], Images.__name__, zeuxis.families is families)
+    """
+    done = in_a_process("-c", code)
+    assert done.stdout.decode().splitlines() == ["[] 2", "[]", "cyclegan Images True"], done.stderr.decode()
 
 
 def test_loaded_model_gives_the_same_samples(saved: Path) -> None:
@@ -50,7 +67,7 @@ def test_loaded_model_gives_the_same_samples(saved: Path) -> None:
     model = zeuxis.load(saved, device="cpu")
     assert isinstance(model, Latent) and not model.training
     assert not any(weight.requires_grad for weight in model.parameters())
-    assert torch.equal(zeuxis.sample(model, 3, seed=5), api.decode_latents(first, first.prior([5, 6, 7])))  # type: ignore[attr-defined]
+    assert torch.equal(zeuxis.sample(model, 3, seed=5).tensor, first.decode(first.prior([5, 6, 7])))  # type: ignore[operator]
 
 
 def test_loading_imports_no_compiler(tmp_path: Path) -> None:
@@ -69,36 +86,36 @@ def test_a_sample_depends_on_its_seed_alone(saved: Path) -> None:
     model = zeuxis.load(saved)
     many = zeuxis.sample(model, 70)
     some = zeuxis.sample(model, seeds=[69, 3])
-    torch.testing.assert_close(some, many[[69, 3]], rtol=0, atol=1e-5)
+    torch.testing.assert_close(some.tensor, many[[69, 3]].tensor, rtol=0, atol=1e-5)
 
 
 def test_interpolation_of_encoded_images(saved: Path) -> None:
     model = zeuxis.load(saved)
     one, other = torch.rand(2, 1, 28, 28) * 2 - 1, torch.rand(2, 1, 28, 28) * 2 - 1
     ends = (api.encode(model, one), api.encode(model, other))
-    images = zeuxis.interpolate(model, columns=5, ends=ends, path="linear")
+    images = zeuxis.interpolate(model, columns=5, ends=ends, path="linear").tensor
     assert images.shape == (2, 5, 1, 28, 28)
-    torch.testing.assert_close(images[:, 0], api.decode_latents(model, api.encode(model, one)))
-    torch.testing.assert_close(images[:, 4], api.decode_latents(model, api.encode(model, other)))
+    torch.testing.assert_close(images[:, 0], api.decode(model, api.encode(model, one)).tensor)
+    torch.testing.assert_close(images[:, 4], api.decode(model, api.encode(model, other)).tensor)
 
 
 def test_a_walk_ends_where_it_began(saved: Path) -> None:
     model = zeuxis.load(saved)
-    frames = api.walk(model, frames=9, seeds=[4, 8, 15])
+    frames = api.walk(model, frames=9, seeds=[4, 8, 15]).tensor
     assert frames.shape == (9, 1, 28, 28)
-    torch.testing.assert_close(frames[0], zeuxis.sample(model, seeds=[4])[0])
-    torch.testing.assert_close(frames[3], zeuxis.sample(model, seeds=[8])[0])
+    torch.testing.assert_close(frames[0], zeuxis.sample(model, seeds=[4]).tensor[0])
+    torch.testing.assert_close(frames[3], zeuxis.sample(model, seeds=[8]).tensor[0])
 
 
 def test_arithmetic_by_hand(saved: Path) -> None:
     model = zeuxis.load(saved)
     terms = [(1.0, [1, 2]), (-1.0, [3]), (0.5, [4, 5, 6])]
     equation = zeuxis.arithmetic(model, terms)
-    prior = api.latent(model).prior
+    prior = latent(model).prior
     expected = prior([1, 2]).mean(0) - prior([3]).mean(0) + 0.5 * prior([4, 5, 6]).mean(0)
     torch.testing.assert_close(equation.outcome.result, expected)
-    torch.testing.assert_close(equation.pictures.neighbourhood[4], api.decode_latents(model, expected[None])[0])
-    assert equation.score is None and equation.figure().width > 300
+    torch.testing.assert_close(equation.pictures.neighbourhood[4], api.decode(model, expected[None]).tensor[0])
+    assert equation.score is None and equation.pil().width > 300
     with pytest.raises(UsageError, match="no target"):
         zeuxis.arithmetic(model, terms, triples=10)
 

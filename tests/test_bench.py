@@ -127,7 +127,7 @@ def test_a_peer_goes_on_bit_for_bit_from_its_last_checkpoint(tmp_path: Path, mon
         with pytest.raises(Killed):
             quality._trained(job("textbook"), killed, minutes(6))
     (run,) = killed.glob("0*")
-    checkpoint = storage.Run.open(run).load_checkpoint()
+    checkpoint = storage.RunFolder.open(run).load_checkpoint()
     assert checkpoint is not None and checkpoint.step == 4 and checkpoint.state["processor_seconds"] == 4.0
     quality._trained(job("textbook"), killed, minutes(6))
     found, expected = weights(killed), weights(straight)
@@ -309,7 +309,7 @@ def test_a_stop_saves_and_the_same_command_goes_on(tmp_path: Path) -> None:
     _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130 and told.startswith(b"quality: ended by SIGINT") and told.count(b"\n") == 1, told
     (run,) = tmp_path.glob("*/0*")
-    checkpoint = storage.Run.open(run).load_checkpoint()
+    checkpoint = storage.RunFolder.open(run).load_checkpoint()
     assert checkpoint is not None and checkpoint.step > 0 and checkpoint.state["processor_seconds"] > 0
     assert not (tmp_path / "q.jsonl").exists()
 

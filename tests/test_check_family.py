@@ -17,9 +17,8 @@ from zeuxis.errors import UsageError
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets import maps
 from zeuxis.testing import FamilyCheckError, check_family, family_checks
-from zeuxis.testing.case import Case, Images
+from zeuxis.testing.case import Case, NoiseImages
 from zeuxis.training.engine import State, train_step
-from zeuxis.training.settings import TrainSettings
 
 
 @pytest.mark.parametrize("family", toys.SOUND, ids=lambda family: family.__name__)
@@ -78,12 +77,12 @@ def test_training_says_it_too() -> None:
     with pytest.raises(
         UsageError, match=r"yields the player 'mentor', which has no optimizer; optimizers gives 'judge'"
     ):
-        train_step(model, model.optimizers(), Images(model).batch(0, 4), Clock())
+        train_step(model, model.optimizers(), NoiseImages(model).batch(0, 4), Clock())
     with pytest.raises(UsageError, match="has no parameters; assign its networks in build"):
         State.start(toys.NoParameters())
     for family in (toys.NoDecorator, toys.NoEq, toys.NoParameters):
         with pytest.raises(UsageError, match=r"@dataclass\(eq=False\)|has no parameters"):
-            api.train(family, "digits", settings=TrainSettings(steps=1))
+            api.train(family, "digits", steps=1)
 
 
 @pytest.mark.parametrize(("name", "said"), [("NoDecorator", "@dataclass(eq=False)"), ("NoParameters", "no parameters")])
@@ -103,6 +102,6 @@ def test_images_are_what_the_model_needs() -> None:
             yield from super().losses(batch, clock)
 
     model = Case(Told, {}).model()
-    batch = Images(model).batch(3, 2)
+    batch = NoiseImages(model).batch(3, 2)
     assert batch.source is not None and batch.label is not None and batch.label.tolist() == [0, 0]
-    assert isinstance(batch.image, Tensor) and torch.equal(batch.image[1], Images(model).batch(4, 1).image[0])
+    assert isinstance(batch.image, Tensor) and torch.equal(batch.image[1], NoiseImages(model).batch(4, 1).image[0])

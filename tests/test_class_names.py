@@ -21,7 +21,7 @@ from zeuxis.families.diffusion import Diffusion
 from zeuxis.families.vae import VAE
 from zeuxis.io import files
 from zeuxis.options import numbered, options_of
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 
 NAMES = ["cat", "class 2", "class 10", "Ärger\u202e", "=1+1"]
 
@@ -79,7 +79,7 @@ def sampled(run: Path, *more: str) -> dict[str, bytes]:
 
 
 def test_a_run_and_its_model_have_the_names_in_their_order(run: Path) -> None:
-    config = Run.open(run).config
+    config = RunFolder.open(run).config
     natural = sorted(NAMES, key=["=1+1", "cat", "class 2", "class 10", NAMES[3]].index)
     assert config["classes"] == natural
     assert json.loads((run / "model" / "config.json").read_text())["classes"] == natural
@@ -141,7 +141,7 @@ def test_a_model_without_names_keeps_its_numbers(run: Path) -> None:
 
 
 def test_a_resumed_run_of_before_gets_the_names_of_its_data(made: Path, run: Path) -> None:
-    found = Run.open(run)
+    found = RunFolder.open(run)
     config = found.config
     assert config.pop("classes")
     found.write_config(config)
@@ -155,7 +155,7 @@ def test_another_order_of_the_classes_is_named_where_resuming_is_refused(made: P
     data = run.parent.parent / "data"
     shutil.copytree(made / "data", data)
     (data / "cat").rename(data / "\u00c4rger and more")
-    found = Run.open(run)
+    found = RunFolder.open(run)
     found.write_config({**found.config, "data": str(data)})
     code, _, error = typed("resume", str(run), "--steps", "2")
     assert code == 4 and "of its classes has (number 1 was 'cat', and is 'class 2')" in error
@@ -170,7 +170,7 @@ def test_attributes_have_names_too_and_what_learns_no_labels_has_none(tmp_path: 
     train(of_classes(tmp_path / "data", ["a", "b"]), family="vae")
     assert isinstance(loading.load_model(2), VAE) and loading.load_model(2).class_names == ()
     assert "classes" not in json.loads(Path("runs/00002-vae-data/model/config.json").read_text())
-    assert Run.open("runs/00002-vae-data").config["classes"] == []
+    assert RunFolder.open("runs/00002-vae-data").config["classes"] == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names there are text")
@@ -178,7 +178,7 @@ def test_names_that_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     odd = [os.fsdecode(b"b\xff"), "a\nb", "c: [d", "1"]
     train(of_classes(tmp_path / "data", odd), "--num-classes", "4")
-    assert len(Run.open("runs/00001-diffusion-data").config["classes"]) == 4
+    assert len(RunFolder.open("runs/00001-diffusion-data").config["classes"]) == 4
     assert typed("resume", "1", "--steps", "2")[0] == 0
     model = loading.load_model(1)
     for number, name in enumerate(model.class_names):
@@ -199,7 +199,7 @@ def test_names_of_another_form_are_refused(classes: Any, run: Path) -> None:
     assert 'has "classes"' in error and len(error) < 1000
     if classes != ["x" * 2000]:
         content = files.read_yaml(run / "config.yaml")
-        Run(run).write_config({**content, "classes": classes})
+        RunFolder(run).write_config({**content, "classes": classes})
         assert "config.yaml has classes: " in refused("resume", str(run))
 
 

@@ -90,10 +90,10 @@ def test_two_runs_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest
 
 def test_interpolate_between_seeds(gan: Path, tmp_path: Path) -> None:
     model = api.load(gan)
-    images = api.interpolate(model, columns=4, seeds=[3, 8, 5, 9])
+    images = api.interpolate(model, columns=4, seeds=[3, 8, 5, 9]).tensor
     assert images.shape == (2, 4, 1, 28, 28)
-    assert torch.allclose(images[0, 0], api.sample(model, seeds=[3])[0], atol=1e-6)
-    assert torch.allclose(images[1, 3], api.sample(model, seeds=[9])[0], atol=1e-6)
+    assert torch.allclose(images[0, 0], api.sample(model, seeds=[3]).tensor[0], atol=1e-6)
+    assert torch.allclose(images[1, 3], api.sample(model, seeds=[9]).tensor[0], atol=1e-6)
     assert "two for each row" in refused("interpolate", str(gan), "--seeds", "1,2,3")
 
 
@@ -109,7 +109,7 @@ def test_interpolate_between_images_finds_their_latents(
     torch.manual_seed(0)
     network = vgg.VGG().requires_grad_(False)
     monkeypatch.setattr(extractors, "vgg16", lambda **named: network)
-    monkeypatch.setattr(editing, "invert", partial(editing.invert, steps=3))
+    monkeypatch.setattr(editing, "invert_images", partial(editing.invert_images, steps=3))
     ends = ["--from", str(tmp_path / "a.png"), "--to", str(tmp_path / "b.png")]
     for i, path in enumerate(ends[1::2]):
         Image.new("L", (40, 28), 200 * i).save(path)
@@ -136,10 +136,9 @@ def test_interpolate_between_classes_and_settle(vae: Path, tmp_path: Path) -> No
     plain = api.interpolate(model, ends=ends_found)
     reencoded = api.interpolate(model, ends=ends_found, reencode=1)
     torch.testing.assert_close(
-        reencoded[:, 3], api.decode_latents(model, api.encode(model, plain[:, 3])), atol=1e-5, rtol=0
+        reencoded.tensor[:, 3], api.decode(model, api.encode(model, plain.tensor[:, 3])).tensor, atol=1e-5, rtol=0
     )
-    figure = explore.interpolation_figure(reencoded)
-    assert np.array_equal(np.asarray(Image.open(out)), np.asarray(figure))
+    assert np.array_equal(np.asarray(Image.open(out)), np.asarray(reencoded.pil()))
     walk = tmp_path / "walk.gif"
     assert typed("interpolate", str(vae), *ends, "--rows", "2", "--frames", "4", "--out", str(walk))[0] == 0
     with Image.open(walk) as opened:

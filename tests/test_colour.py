@@ -20,7 +20,7 @@ from zeuxis.data import DataSpec
 from zeuxis.data.report import inspect
 from zeuxis.io import animation, colour, images
 from zeuxis.io.colour import BROKEN, CONVERTED, SRGB, matrix_profile
-from zeuxis.io.images import Unusable, decode, decode_whole
+from zeuxis.io.images import Unusable, decode_square, decode_whole
 
 P3 = matrix_profile(
     (0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06), (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
@@ -59,7 +59,7 @@ def test_an_embedded_profile_is_followed(name: str, kind: str) -> None:
     data = encoded(stored(profile), kind, icc_profile=profile, **options.get(kind, {}))
     most = 12 if name == "linear" else 6 if kind == "JPEG" or name == "ProPhoto" else 3  # 8 linear bits are coarse
     assert off(decode_whole(data, 3)) <= most
-    assert off(decode(data, 48, 3, "pad")[18:30]) <= most
+    assert off(decode_square(data, 48, 3, "pad")[18:30]) <= most
     assert (
         np.abs(decode_whole(data, 1)[..., 0].astype(int) - np.asarray(Image.fromarray(MEANT).convert("L")))[
             6, 6::12
@@ -71,7 +71,9 @@ def test_an_embedded_profile_is_followed(name: str, kind: str) -> None:
 def test_colours_are_converted_before_they_are_averaged() -> None:
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[::2] = 255
-    plain, linear = (decode(encoded(Image.fromarray(stripes), icc_profile=each), 8, 3) for each in (None, LINEAR))
+    plain, linear = (
+        decode_square(encoded(Image.fromarray(stripes), icc_profile=each), 8, 3) for each in (None, LINEAR)
+    )
     assert np.abs(plain.astype(int) - linear).max() <= 1, "black and white are the same in both, and so is their mean"
 
 
@@ -79,9 +81,9 @@ def test_a_jpeg_that_is_decoded_smaller_is_converted_in_grey_too() -> None:
     image = stored(P3).resize((768, 192), Image.Resampling.NEAREST)
     data = encoded(image, "JPEG", quality=95, icc_profile=P3)
     expected = np.asarray(Image.fromarray(MEANT).convert("L"))[6, 6::12].astype(int)
-    found = decode(data, 48, 1, "pad")[24, [6, 18, 30, 42], 0]
+    found = decode_square(data, 48, 1, "pad")[24, [6, 18, 30, 42], 0]
     assert np.abs(found - expected).max() <= 2
-    ignored = decode(encoded(image, "JPEG", quality=95), 48, 1, "pad")[24, [6, 18, 30, 42], 0]
+    ignored = decode_square(encoded(image, "JPEG", quality=95), 48, 1, "pad")[24, [6, 18, 30, 42], 0]
     assert np.abs(ignored - expected).max() > 5, "the test itself"
 
 
@@ -171,7 +173,7 @@ def test_profiles_of_srgb_change_nothing(profile: bytes) -> None:
     ):
         for channels in (1, 3):
             plain, tagged = (
-                decode(encoded(image, kind, **more), 32, channels) for more in ({}, {"icc_profile": profile})
+                decode_square(encoded(image, kind, **more), 32, channels) for more in ({}, {"icc_profile": profile})
             )
             assert np.array_equal(plain, tagged)
     assert colour.conversion(Image.open(io.BytesIO(encoded(Image.fromarray(noise), icc_profile=profile)))) == (None, "")
@@ -224,7 +226,7 @@ def test_chunks_that_say_another_space(name: str) -> None:
 @pytest.mark.parametrize("transfer", [16, 18])
 def test_high_dynamic_range_is_refused(transfer: int) -> None:
     with pytest.raises(Unusable, match="high dynamic range"):
-        decode(png(MEANT, 8, (b"cICP", bytes([9, transfer, 0, 1]))), 16, 3)
+        decode_square(png(MEANT, 8, (b"cICP", bytes([9, transfer, 0, 1]))), 16, 3)
 
 
 def test_a_camera_s_adobe_rgb_without_a_profile() -> None:
@@ -302,7 +304,7 @@ def test_mutated_profiles_end_in_pixels() -> None:
             for _ in range(rng.randint(1, 6)):
                 parts[rng.randrange(len(parts))] = rng.randrange(256)
             with quick(2.0):
-                assert decode(encoded(image, "JPEG", icc_profile=bytes(parts)), 8, 3).shape == (8, 8, 3)
+                assert decode_square(encoded(image, "JPEG", icc_profile=bytes(parts)), 8, 3).shape == (8, 8, 3)
 
 
 # From end to end.
@@ -318,7 +320,7 @@ def test_training_and_inversion_see_the_same_colours_and_the_report_says_it(
     pack = DataSpec.parse(tmp_path).open(12, 3)
     for record, pixels in zip(pack.records(), pack.images):
         assert np.abs(pixels[2:10, 2:10].astype(int) - MEANT[0, 0]).max() <= 3
-        read = images.read(tmp_path / record["name"], size=12)
+        read = images.read_square(tmp_path / record["name"], size=12)
         assert np.array_equal(images.to_uint8(read)[0], pixels)
         assert np.array_equal(images.to_uint8(images.read_whole(tmp_path / record["name"]))[0], pixels)
     report = inspect(pack)

@@ -21,7 +21,6 @@ from waiting import PATIENCE
 from zeuxis import api, capabilities, families, registry
 from zeuxis.errors import UsageError
 from zeuxis.io import files
-from zeuxis.io.images import to_uint8
 from zeuxis.likelihood import partition
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
@@ -30,11 +29,10 @@ from zeuxis.model import Batch, Clock, Latent, Model, Translator, options_of
 from zeuxis.nets import kernels as choosing
 from zeuxis.testing import family_checks
 from zeuxis.testing.abilities import SHAPES
-from zeuxis.testing.case import Images, first_difference
+from zeuxis.testing.case import NoiseImages, first_difference
 from zeuxis.testing.case import trained as trained_on
 from zeuxis.training import engine
 from zeuxis.training.engine import State, train
-from zeuxis.training.settings import TrainSettings
 from zeuxis.web.served import open_served
 
 TINY = {
@@ -90,7 +88,7 @@ def test_the_step_that_chooses_kernels_leaves_no_trace(name: str, monkeypatch: p
     monkeypatch.setattr(choosing, "WORTH", 0.0)
     monkeypatch.setattr(choosing, "_winner", lambda compute: "blas")
     chosen, plain = State.start(build(name)), State.start(build(name))
-    table = engine.choose_kernels(chosen.model, Images(chosen.model).batch(0, 4), seconds=PATIENCE)
+    table = engine.choose_kernels(chosen.model, NoiseImages(chosen.model).batch(0, 4), seconds=PATIENCE)
     assert first_difference(chosen, plain) is None
     layers = (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)
     assert bool(table) == any(isinstance(module, layers) for module in chosen.model.modules())
@@ -104,9 +102,9 @@ def test_kernels_are_chosen_for_the_layers_of_every_phase(name: str, monkeypatch
     monkeypatch.setattr(engine, "train_step", lambda *a, **b: (seen.append(a[3].step), plain(*a, **b))[1])
     model = build(name)
     begins = [clock.step for clock in model.schedule_breakpoints(4)]
-    engine.choose_kernels(model, Images(model).batch(0, 4))
+    engine.choose_kernels(model, NoiseImages(model).batch(0, 4))
     assert seen == begins
-    engine.choose_kernels(model, Images(model).batch(0, 4), steps=max(begins[-1], 1))
+    engine.choose_kernels(model, NoiseImages(model).batch(0, 4), steps=max(begins[-1], 1))
     assert seen == begins + begins[: -1 if len(begins) > 1 else 1]
 
 
@@ -156,10 +154,8 @@ def data_for(name: str, folder: Path) -> str:
 
 
 def trained(name: str, data: str, out: Path, *, steps: int = 4) -> Path:
-    settings = TrainSettings(
-        steps=steps, batch_size=4, checkpoint_every=2, device="cpu", threads=1, kernels="standard", out=str(out)
-    )
-    return api.train(name, data, settings=settings, options={"size": 16, **small(families.find(name))})
+    options = {"batch_size": 4, "checkpoint_every": 2, "device": "cpu", "threads": 1, "kernels": "standard"}
+    return api.train(name, data, steps=steps, out=out, **options, size=16, **small(families.find(name))).path
 
 
 def weights_of(run: Path) -> dict[str, bytes]:
@@ -169,7 +165,7 @@ def weights_of(run: Path) -> dict[str, bytes]:
 def asked_to_resume(run: Path, model: Model, folder: Path) -> None:
     data = str(files.read_yaml(run / "config.yaml")["data"])
     cut = trained(model.family(), data, folder, steps=2)
-    assert weights_of(api.resume(cut, steps=4)) == weights_of(run) != {}
+    assert weights_of(api.resume(cut, steps=4).path) == weights_of(run) != {}
 
 
 def asked_to_train(run: Path, model: Model, folder: Path) -> None:
@@ -183,24 +179,24 @@ def asked_to_sample(run: Path, model: Model, folder: Path) -> None:
 
 
 def asked_to_interpolate(run: Path, model: Model, folder: Path) -> None:
-    row = api.interpolate(model, rows=1, columns=3)[0]
+    row = api.interpolate(model, rows=1, columns=3).tensor[0]
     assert row.shape == (3, model.channels, model.size, model.size)
-    torch.testing.assert_close(row[[0, 2]], api.sample(model, 2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(row[[0, 2]], api.sample(model, 2).tensor, atol=1e-5, rtol=0)
 
 
 def asked_for_arithmetic(run: Path, model: Model, folder: Path) -> None:
     found = api.arithmetic(model, [(1.0, [0, 1]), (-1.0, [2]), (1.0, [3])])
-    assert min(found.figure().size) > model.size
+    assert min(found.pil().size) > model.size
 
 
 def asked_to_encode(run: Path, model: Model, folder: Path) -> None:
-    z = api.encode(model, Images(model).batch(0, 2).image)
+    z = api.encode(model, NoiseImages(model).batch(0, 2).image)
     assert z.shape[0] == 2 and torch.isfinite(z).all()
 
 
 def asked_to_translate(run: Path, model: Model, folder: Path) -> None:
     source = torch.rand(1, 3, 20, 28) * 2 - 1
-    made = api.translate(model, source)
+    made = api.translate(model, source).tensor
     assert made.shape[2] / made.shape[3] == 20 / 28 and made.abs().max() <= 1
 
 
@@ -218,7 +214,7 @@ def asked_to_explore(run: Path, model: Model, folder: Path) -> None:
         answer = page.ask("prior", seeds=[3, 1])
         if isinstance(model, Latent):
             drawn = page.ask("decode", floats(answer.numbers)).pictures
-            wanted = to_uint8(api.sample(model, seeds=[3, 1]))
+            wanted = api.sample(model, seeds=[3, 1]).numpy()
             assert np.abs(drawn.astype(int) - wanted).max() <= 1
         else:
             assert "has no latent space" in answer.fields["error"]
@@ -305,7 +301,7 @@ def _linear(steps: int, micro_batches: int) -> Tensor:
 
     torch.manual_seed(0)
     model = Line(size=8, channels=1)
-    for _ in train(model, Images(model), steps=steps, batch_size=8, seed=0, micro_batches=micro_batches):
+    for _ in train(model, NoiseImages(model), steps=steps, batch_size=8, seed=0, micro_batches=micro_batches):
         pass
     return model.layer.weight.detach()
 

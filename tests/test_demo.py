@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +13,15 @@ from commandline import refused, typed
 from zeuxis import api
 from zeuxis.api import first_run
 from zeuxis.errors import UsageError
+from zeuxis.io.pictures import Figure
+
+
+class Nothing(Figure):
+    """The figure of an arithmetic that was not done."""
+
+    def pil(self) -> Image.Image:
+        return Image.new("RGB", (9, 9))
+
 
 FIGURES = ["arithmetic.png", "interpolation.png", "samples.png"]
 
@@ -25,7 +33,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
 
     def arithmetic(model: Any, terms: str, **given: Any) -> Any:
         calls.append({"terms": terms, "data": given["data"]})
-        return SimpleNamespace(figure=lambda: Image.new("RGB", (9, 9)))
+        return Nothing()
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(first_run, "DATA", "avatars:60")

@@ -34,7 +34,6 @@ from zeuxis.samplers import (
     seed_of,
 )
 from zeuxis.training.engine import train
-from zeuxis.training.settings import TrainSettings
 
 MEAN, SPREAD = 0.3, 0.6  # of the Gaussian that is the data
 
@@ -454,15 +453,15 @@ def test_what_follows_from_the_options_is_no_option(tmp_path: Path) -> None:
     assert "latent_dim" not in made.options
     assert "unknown option" in refused("train", "diffusion", "digits", "--latent-dim", "4").lower()
     with pytest.raises(UsageError, match="no option 'latent_dim'"):
-        api.train("diffusion", "digits", settings=TrainSettings(out=str(tmp_path)), options={"latent_dim": 4})
+        api.train("diffusion", "digits", out=tmp_path, latent_dim=4)
     with pytest.raises(UsageError, match="without --num-classes"):
         loading.load_model(_saved(made, tmp_path), options={"label": 1}).sample(1)  # type: ignore[attr-defined]
 
 
 def test_classes_come_with_the_data_and_are_asked_for_by_number(tmp_path: Path) -> None:
-    settings = TrainSettings(steps=3, batch_size=8, sample_every=1000, threads=1, device="cpu", out=str(tmp_path))
-    options = {"size": 16, "base_channels": 16, "num_classes": 10, "num_inference_steps": 2}
-    run = api.train("diffusion", "digits", settings=settings, options=options)
+    options = {"steps": 3, "batch_size": 8, "sample_every": 1000, "threads": 1, "device": "cpu", "out": tmp_path}
+    options |= {"size": 16, "base_channels": 16, "num_classes": 10, "num_inference_steps": 2}
+    run = api.train("diffusion", "digits", **options).path
     three, four = (loading.load_model(run, options={"label": label, "guidance_scale": 3.0}) for label in (3, 4))
     assert isinstance(three, Diffusion) and isinstance(four, Diffusion)
     assert not torch.equal(three.sample(1), four.sample(1))
@@ -471,7 +470,7 @@ def test_classes_come_with_the_data_and_are_asked_for_by_number(tmp_path: Path) 
     for place in range(30):
         Image.new("L", (16, 16), place).save(images / f"{place}.png")
     with pytest.raises(DataError, match="label"):
-        api.train("diffusion", str(images), settings=settings, options={**options, "channels": 1})
+        api.train("diffusion", str(images), **options, channels=1)
 
 
 def _saved(made: Diffusion, folder: Path) -> Path:

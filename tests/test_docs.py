@@ -22,7 +22,7 @@ from zeuxis.io import files
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 INDEX = DOCS / "index.md"
-GUIDE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted(DOCS.rglob("*.md"))]
+GUIDE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *pages.guide()]
 PAGES = [*GUIDE, ROOT / "CHANGELOG.md", *sorted(ROOT.glob("bench/**/*.md"))]
 CODE = re.compile(r"`(zeuxis [\w-]+ [^`]+)`")
 NOT_MEANT_TO_RUN = re.compile(r"\b[A-Z]+\b|my_module|mine:|\.\.\.|--help|\[")
@@ -33,7 +33,7 @@ def named(page: Path) -> str:
 
 
 def read(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
+    return pages.as_markdown(page)
 
 
 def commands() -> Iterator[tuple[str, str]]:
@@ -95,7 +95,7 @@ def linked(page: Path) -> set[Path]:
 def test_the_index_links_every_page() -> None:
     assert {*DOCS.glob("*.md")} - {INDEX} <= linked(INDEX)
     assert ROOT / "CONTRIBUTING.md" in linked(INDEX)
-    assert {*DOCS.rglob("*.md")} - {INDEX} <= linked(INDEX) | linked(DOCS / "reference.md")
+    assert {*pages.guide()} - {INDEX} <= linked(INDEX) | linked(DOCS / "reference.md")
 
 
 @pytest.mark.parametrize("page", GUIDE, ids=named)

@@ -67,7 +67,7 @@ def test_every_family_draws_the_same_as_a_file(name: str, tmp_path: Path, runtim
     code, said, err = typed("export", str(tmp_path / "model"), "--out", str(path))
     assert (code, err) == (0, "") and said.startswith(f"wrote {path}: ")
     z = model.prior(SEEDS)
-    wanted = api.sample(api.load(tmp_path / "model", device="cpu"), seeds=SEEDS).numpy()
+    wanted = api.sample(api.load(tmp_path / "model", device="cpu"), seeds=SEEDS).tensor.numpy()
     for part in (slice(0, 64), slice(3, 4), slice(5, 12)):
         image = drawn(runtime, path, z[part])
         assert image.shape == (part.stop - part.start, 1, 20, 20) and image.dtype == np.float32
@@ -106,7 +106,7 @@ def test_a_run_gets_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ru
     assert (code, err) == (0, "")
     path = Path("runs/00003-gan-digits/model.onnx")
     assert out.startswith(f"wrote {path}: ") and "of the model" in out
-    wanted = api.sample(api.load("3"), seeds=[7]).numpy()
+    wanted = api.sample(api.load("3"), seeds=[7]).tensor.numpy()
     assert np.abs(drawn(runtime, path, small("gan", channels=1).prior([7])) - wanted).max() <= 1e-4
     assert typed("export", str(run / "model"), "--out", "a/b.onnx")[0] == 0 and Path("a/b.onnx").is_file()
 

@@ -35,7 +35,7 @@ from zeuxis.errors import DiskFullError, UsageError, ZeuxisError
 from zeuxis.escaping import quote
 from zeuxis.io import files, guard
 from zeuxis.io.parsing import MAX_HEADER, dump_yaml, parse_json, parse_yaml
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 from zeuxis.training.settings import TrainSettings
 
 
@@ -666,7 +666,9 @@ def test_pickles_in_disguise_are_refused(tmp_path: Path) -> None:
         "model.safetensors": files.read_tensors,
         "model.pt": files.read_tensors,
         "config.json": files.read_json,
-        "config.yaml": lambda path: Run(path.parent).config,  # a pickle of protocol 0 is text, and so a YAML string
+        "config.yaml": lambda path: (
+            RunFolder(path.parent).config
+        ),  # a pickle of protocol 0 is text, and so a YAML string
         "manifest.json": lambda path: files.read_folder(path.parent),
     }
     tried = 0

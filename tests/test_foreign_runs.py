@@ -33,11 +33,11 @@ from zeuxis.families.vae import VAE
 from zeuxis.io import files
 from zeuxis.metrics import extractors
 from zeuxis.runtime.progress import Lines
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 from zeuxis.storage.checkpoints import read_checkpoint
 from zeuxis.training import resuming, runs
 from zeuxis.training.build import build, check_options
-from zeuxis.training.config import read
+from zeuxis.training.config import read_recipe
 from zeuxis.training.engine import State
 from zeuxis.training.settings import TrainSettings
 
@@ -184,19 +184,19 @@ def test_a_run_that_is_found_by_its_name_is_looked_through(run: Path, home: Path
 
 def test_a_run_that_is_opened_is_looked_through(run: Path, home: Path) -> None:
     """Whoever opens it, from outside or from inside; a command has looked through it when it found it."""
-    assert Run.open(run / "checkpoints").path == run
+    assert RunFolder.open(run / "checkpoints").path == run
     lead(run / "samples" / "00000002.png", "file", home)
     for path in (run, run / "checkpoints"):
         with pytest.raises(UsageError, match=r"00000002\.png is a symbolic link"):
-            Run.open(path)
+            RunFolder.open(path)
     with pytest.raises(UsageError, match=r"00000002\.png is a symbolic link"):
         runs.resume_run(run, steps=6, display=Lines(io.StringIO()))
 
 
 CHECKPOINT = "checkpoints/step-00000004"
 READERS: dict[str, Callable[[Path], Any]] = {
-    "config.yaml": lambda run: Run(run).config,
-    "metrics.jsonl": lambda run: Run(run).metrics(),
+    "config.yaml": lambda run: RunFolder(run).config,
+    "metrics.jsonl": lambda run: RunFolder(run).metrics(),
     "model/config.json": lambda run: storage.read_model_folder(run / "model"),
     "model/model.safetensors": lambda run: storage.read_model_folder(run / "model"),
     f"{CHECKPOINT}/manifest.json": lambda run: files.read_folder(run / CHECKPOINT),
@@ -256,7 +256,7 @@ def test_a_hard_link_is_never_written_through(run: Path, home: Path) -> None:
     code, _, err = typed("resume", str(run), "--steps", "6")
     assert code == 0, err
     assert {path.name: path.read_bytes() for path in home.iterdir() if path.is_file()} == before
-    assert Run.open(run).config["settings"]["steps"] == 6
+    assert RunFolder.open(run).config["settings"]["steps"] == 6
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -267,7 +267,7 @@ def test_a_lock_that_leads_elsewhere_is_replaced(
     before = tree(home)
     (tmp_path / "out").mkdir()
     lead(tmp_path / "out" / ".lock", kind, home)
-    made = Run.create(tmp_path / "out", "mine", {"family": "vae"})
+    made = RunFolder.create(tmp_path / "out", "mine", {"family": "vae"})
     assert made.config == {"family": "vae"} and tree(home) == before
     assert (tmp_path / "out" / ".lock").is_file() and not (tmp_path / "out" / ".lock").is_symlink()
 
@@ -292,8 +292,8 @@ def test_a_refused_run_stays_as_it_is(run: Path) -> None:
 
 def take_up(run: Path) -> resuming.Resumed:
     """The state of a run, by the code that `zeuxis resume` restores it with."""
-    opened = Run.open(run)
-    recipe = read(opened.config)
+    opened = RunFolder.open(run)
+    recipe = read_recipe(opened.config)
     found = resuming.take_up(opened, recipe, VAE, Lines(io.StringIO()))
     resuming.check_identity(found.checkpoint, recipe)
     return found
@@ -530,7 +530,7 @@ def test_a_row_of_metrics_holds_numbers(run: Path) -> None:
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"step": "4", "vae/loss": [1]}\n{"step": {}}\n{"step": 4, "x": 1e999}\n[]\n{"step": true}\n')
         file.write('{"step": ' + "9" * 400 + "}\n" + "x" * 3_000_000 + "\n")
-    opened = Run.open(run)
+    opened = RunFolder.open(run)
     assert all(type(value) in (int, float) for row in opened.metrics() for value in row.values() if value is not None)
     assert typed("resume", str(run), "--steps", "6")[0] == 0
 
@@ -540,7 +540,7 @@ def test_a_row_of_metrics_holds_numbers(run: Path) -> None:
 
 def restored(run: Path) -> None:
     """As a resume reads `config.yaml`, up to where it would allocate memory."""
-    recipe = read(Run.open(run).config)
+    recipe = read_recipe(RunFolder.open(run).config)
     check_options(VAE, recipe.options)
     loading.build_unfilled(VAE, recipe.options, run / "config.yaml")
 
@@ -639,9 +639,9 @@ def test_other_files_of_a_run_are_bounded(run: Path, name: str) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_sparse_metrics_take_no_memory(run: Path) -> None:
-    rows = Run(run).metrics()
+    rows = RunFolder(run).metrics()
     os.truncate(run / "metrics.jsonl", 4 * GIGABYTE)  # of which the last line is nearly all
-    assert Run(run).metrics() == rows
+    assert RunFolder(run).metrics() == rows
 
 
 @pytest.mark.usefixtures("small")

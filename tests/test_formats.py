@@ -12,7 +12,7 @@ from picture_files import encoded, tiff
 from zeuxis.data import DataSpec
 from zeuxis.errors import DataError
 from zeuxis.io import formats
-from zeuxis.io.images import Unusable, decode
+from zeuxis.io.images import Unusable, decode_square
 
 
 def box(brand: bytes, *others: bytes) -> bytes:
@@ -57,7 +57,7 @@ NAMED = {
 @pytest.mark.parametrize("name", NAMED)
 def test_other_formats_are_named(name: str) -> None:
     with pytest.raises(Unusable) as caught:
-        decode(NAMED[name].ljust(600, b"\0"), 16, 3)
+        decode_square(NAMED[name].ljust(600, b"\0"), 16, 3)
     expected = (
         name.partition(" of a newer")[0].partition(" by its")[0].partition(" in boxes")[0].partition(" without")[0]
     )
@@ -74,12 +74,12 @@ def test_what_is_named_comes_with_what_to_do() -> None:
 
 def test_tiffs_that_are_previews_of_a_camera_s_picture() -> None:
     small = np.zeros((16, 16), np.uint8)
-    assert decode(tiff(small), 8, 1).max() == 0
+    assert decode_square(tiff(small), 8, 1).max() == 0
     for tags in ({50706: 1}, {254: 1, 330: 8}):
         with pytest.raises(Unusable, match="RAW"):
-            decode(tiff(small, tags=tags), 8, 1)
+            decode_square(tiff(small, tags=tags), 8, 1)
     with pytest.raises(Unusable, match="compression 34887"):
-        decode(tiff(small, tags={259: 34887}), 8, 1)
+        decode_square(tiff(small, tags={259: 34887}), 8, 1)
 
 
 def test_a_folder_and_a_zip_say_the_same(tmp_path: Path) -> None:

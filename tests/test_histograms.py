@@ -13,7 +13,7 @@ import torch
 from test_conformance import build
 from zeuxis.errors import UsageError
 from zeuxis.model import Clock
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 from zeuxis.testing.case import Images
 from zeuxis.training import histograms
 from zeuxis.training.engine import Values, train, train_step
@@ -123,7 +123,7 @@ def test_other_things_are_no_histograms(value: Any) -> None:
 
 
 def test_rows_are_appended_and_truncated_beside_those_of_metrics(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, "a", {})
+    run = RunFolder.create(tmp_path, "a", {})
     for step in (1, 2, 5):
         run.append_histograms({"step": step, "d/prob_real": ROW})
         run.append_metrics({"step": step})
@@ -136,7 +136,7 @@ def test_rows_are_appended_and_truncated_beside_those_of_metrics(tmp_path: Path)
 
 
 def test_a_link_in_its_place_is_not_written_through(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "runs", "a", {})
+    run = RunFolder.create(tmp_path / "runs", "a", {})
     (tmp_path / "mine").write_text("mine")
     (run.path / "histograms.jsonl").symlink_to(tmp_path / "mine")
     with pytest.raises(UsageError, match="symbolic link"):
@@ -144,5 +144,5 @@ def test_a_link_in_its_place_is_not_written_through(tmp_path: Path) -> None:
     (run.path / "histograms.jsonl").unlink()
     (run.path / "histograms.jsonl").hardlink_to(tmp_path / "mine")
     with pytest.raises(UsageError, match="hard link"):
-        Run.open(run.path)
+        RunFolder.open(run.path)
     assert (tmp_path / "mine").read_text() == "mine"

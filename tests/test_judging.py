@@ -436,7 +436,7 @@ def test_runs_side_by_side(two_runs: list[str]) -> None:
     found = api.compare(two_runs, columns=3)
     assert sheet.size == found.picture().size and sheet.height > 200
     model = api.load("2")
-    assert torch.equal(found.runs[1].samples, api.sample(model, seeds=[0, 1, 2]))
+    assert torch.equal(found.runs[1].samples, api.sample(model, seeds=[0, 1, 2]).tensor)
 
 
 def test_runs_judged_otherwise_are_not_compared_in_silence(two_runs: list[str]) -> None:

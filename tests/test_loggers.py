@@ -18,7 +18,7 @@ from zeuxis import registry
 from zeuxis.io import files
 from zeuxis.io.parsing import dump_yaml
 from zeuxis.loggers import feeding
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 
 SMALL = ["--size", "8", "--batch-size", "8", "--log-every", "2", "--sample-every", "3", "--threads", "1"]
 TRAIN = ["train", "vae", "digits", *SMALL, "--kernels", "standard", "--device", "cpu", "--name", "toy", "--steps"]
@@ -234,7 +234,7 @@ def test_a_logger_of_ones_own_is_named_by_its_module_and_trusted_anew() -> None:
     told.clear()
     assert typed("resume", str(run), "--steps", "9", "--no-logger")[0] == 0
     assert typed("resume", str(run), "--steps", "10")[0] == 0
-    assert told == [] and Run.open(run).config["settings"]["logger"] == []
+    assert told == [] and RunFolder.open(run).config["settings"]["logger"] == []
 
 
 @pytest.fixture
@@ -316,7 +316,7 @@ def test_a_run_with_the_switch_of_before_resumes_with_its_logger(monkeypatch: py
     for value in (False, True):
         config["settings"]["tensorboard"] = value
         (run / "config.yaml").write_bytes(dump_yaml(config))
-        assert Run.open(run).config["settings"]["logger"] == ["tensorboard"] * value
+        assert RunFolder.open(run).config["settings"]["logger"] == ["tensorboard"] * value
     code, _, err = typed("resume", str(run), "--steps", "8")
     assert code == 0 and begun.is_set(), err
     assert "tensorboard" not in files.read_yaml(run / "config.yaml")["settings"]

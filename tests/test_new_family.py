@@ -15,8 +15,7 @@ import zeuxis
 from commandline import forget_modules, in_a_process, refused, typed
 from zeuxis import api, families
 from zeuxis.data import DataSpec
-from zeuxis.storage import Run
-from zeuxis.training.settings import TrainSettings
+from zeuxis.storage import RunFolder
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ def test_what_it_writes_is_trained_and_drawn(here: Path) -> None:
     for words in draws:
         code, out, err = typed(*words)
         assert code == 0 and Path(out.split()[-1]).is_file(), err
-    run = Run.open("runs/00001-MyOwnGan-digits")
+    run = RunFolder.open("runs/00001-MyOwnGan-digits")
     assert run.config["options"]["size"] == 8 and (run.path / "latent-scale").is_dir()
     trust = ["--family", "my_own_gan:MyOwnGan"]
     assert typed("resume", "1", "--steps", "6", *trust)[0] == 0
@@ -114,9 +113,9 @@ def test_every_hook_is_in_the_template() -> None:
 def test_it_learns_digits(here: Path) -> None:
     """After 6,000 steps (20 seconds) samples are about as far from their nearest digit as digits from each other."""
     assert typed("new-family", "learner.py")[0] == 0
-    run = api.train("learner:Learner", "digits", settings=TrainSettings(steps=6_000, device="cpu", kernels="standard"))
+    run = api.train("learner:Learner", "digits", steps=6_000, device="cpu", kernels="standard")
     model = api.load(run, device="cpu", family=families.find("learner:Learner"))
-    samples = api.sample(model, 500).flatten(1)
+    samples = api.sample(model, 500).tensor.flatten(1)
     real = torch.from_numpy(DataSpec.parse("digits").open(size=8, channels=1).images.copy()).flatten(1) / 127.5 - 1
     among = torch.cdist(real, real).fill_diagonal_(float("inf")).amin(1).mean()
     assert torch.cdist(samples, real).amin(1).mean() < 1.2 * among

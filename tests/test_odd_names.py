@@ -23,7 +23,7 @@ from zeuxis.escaping import ascii_json, markdown, printable, table_cell
 from zeuxis.judging.comparison import ComparedRun, Comparison
 from zeuxis.judging.report import read_evaluation
 from zeuxis.runtime.progress import Bar, Lines, Tick
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 from zeuxis.web import server
 
 # A title of the window, a cleared screen, C1 codes, overrides of direction, a line of its own, a bell, a deletion.
@@ -103,7 +103,7 @@ def test_displays_show_escapes() -> None:
 
 
 def test_the_log_is_shown_by_cat(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, "x", {})
+    run = RunFolder.create(tmp_path, "x", {})
     run.log(f"began: vae on {ODD}")
     text = (run.path / "log.txt").read_text()
     assert harmless(text) and text.count("\n") == 1
@@ -154,6 +154,13 @@ def all_commands(run: str, odd: Path) -> list[list[str]]:
         ["train", "pix2pix", table, data, "--dry-run"],
         ["resume", run, "--steps", "3"],
         ["resume", f"missing {ODD}"],
+        ["runs"],
+        ["runs", ".", "--json"],
+        ["runs", f"missing {ODD}"],
+        ["curves", run, "1", "--out", f"curves {ODD}.png"],
+        ["curves", f"missing {ODD}"],
+        ["story", run, "--out", f"story {ODD}.html"],
+        ["story", f"missing {ODD}"],
         ["families"],
         ["data", data, "--out", f"{ODD}.png"],
         ["data", data, "--all", "--json"],

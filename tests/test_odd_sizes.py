@@ -84,7 +84,7 @@ def test_few_images_and_small_batches_train_or_are_refused_at_once(tmp_path: Pat
             assert "one image at a time" in str(error) or "one pair" in str(error), error
             continue
         trained.append((count, batch_size, micro_batches))
-        rows = storage.Run.open(run).metrics()
+        rows = storage.RunFolder.open(run).metrics()
         assert [row["step"] for row in rows] == [1, 2, 3]
         assert all(value is not None and math.isfinite(value) for row in rows for value in row.values()), rows
     fits = [(n, b, m) for n, b, m in SIZES if (b > m or name not in NEED_TWO) and (n > 1 or name != "cyclegan")]
@@ -95,7 +95,7 @@ def test_few_images_and_small_batches_train_or_are_refused_at_once(tmp_path: Pat
 def test_two_folders_of_one_image_each(tmp_path: Path, name: str) -> None:
     one, two = folder(tmp_path / "one", 1), folder(tmp_path / "two", 1)
     run = begin(tmp_path / "runs", families.find(name), f"{one} -> {two}", batch_size=1)
-    assert len(storage.Run.open(run).metrics()) == 3
+    assert len(storage.RunFolder.open(run).metrics()) == 3
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_other_options_of_a_family_with_one_image(tmp_path: Path, name: str, opt
         assert "choose --batch-size 2 or more" in str(error)
         assert not list(tmp_path.glob("runs/*"))
     else:
-        assert storage.Run.open(run).load_checkpoint().step == 3
+        assert storage.RunFolder.open(run).load_checkpoint().step == 3
 
 
 def test_a_later_phase_is_tried_too(tmp_path: Path) -> None:

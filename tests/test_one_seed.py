@@ -36,13 +36,13 @@ def test_one_seed_is_one_image(name: str, tmp_path: Path) -> None:
     """Nor does it matter which seeds are drawn beside it, in which order."""
     small(name, size=20, channels=1).save(tmp_path / "model")
     model = api.load(tmp_path / "model", device="cpu")
-    images = api.sample(model, seeds=SEEDS)
+    images = api.sample(model, seeds=SEEDS).tensor
     words = ("--seeds", f"{SEEDS[0]}-{SEEDS[-1]}", "--device", "cpu", "--out", str(tmp_path / "drawn"))
     assert typed("sample", str(tmp_path / "model"), *words)[0] == 0
     assert all(is_written(tmp_path / "drawn" / f"seed-{seed:05}.png", image) for seed, image in zip(SEEDS, images))
-    assert torch.equal(api.sample(model, len(SEEDS), seed=SEEDS[0]), images)
+    assert torch.equal(api.sample(model, len(SEEDS), seed=SEEDS[0]).tensor, images)
     for size in (1, 5):
-        again = torch.cat([api.sample(model, seeds=part) for part in in_batches(SEEDS[::-1], size)])
+        again = torch.cat([api.sample(model, seeds=part).tensor for part in in_batches(SEEDS[::-1], size)])
         assert (again.flip(0) - images).abs().max() <= CLOSE
     assert images.std(0).max() > 0.05, "images that are all alike would prove nothing"
 
@@ -56,9 +56,9 @@ def test_one_seed_is_one_translation(tmp_path: Path) -> None:
     model, picture = api.load(tmp_path / "model", device="cpu"), tmp_path / "source.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)).save(picture)
     source = read_whole(picture, channels=3)
-    together = api.translate(model, source.expand(len(SEEDS), -1, -1, -1), seed=SEEDS[0])
+    together = api.translate(model, source.expand(len(SEEDS), -1, -1, -1), seed=SEEDS[0]).tensor
     for i, seed in enumerate(SEEDS):
-        alone = api.translate(model, source, seed=seed)[0]
+        alone = api.translate(model, source, seed=seed).tensor[0]
         assert (alone - together[i]).abs().max() <= CLOSE
         if RELEASE or i % 8 == 0:
             place = tmp_path / f"{seed}.png"

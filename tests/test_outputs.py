@@ -217,7 +217,7 @@ def test_resume_after_the_data_moved_says_what_to_change(here: Path, family: str
     if family == "vae":
         with pytest.raises(DataError, match="has changed since the run began"):
             runs.resume_run(run, steps=3, display=quiet())
-    assert storage.Run.open(run).load_checkpoint().step == 2
+    assert storage.RunFolder.open(run).load_checkpoint().step == 2
 
 
 def test_other_commands_say_that_the_data_has_gone(here: Path) -> None:

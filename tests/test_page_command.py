@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -24,6 +25,10 @@ from zeuxis.families import find
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
+# Tests begun under nohup ignore SIGHUP, and so would the command.
+HEEDING_HANGUPS = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_DFL) if hasattr(signal, "SIGHUP") else None
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "small"
@@ -36,7 +41,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exploring(*words: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command at work, and the link that it printed."""
     command = [sys.executable, "-m", "zeuxis", "explore", *map(str, words), "--no-browser", "--engine", "torch"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=HEEDING_HANGUPS
+    )
     try:
         assert process.stdout is not None
         first = process.stdout.readline()

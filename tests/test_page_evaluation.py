@@ -21,7 +21,7 @@ from zeuxis.judging.reference import choose_reference
 from zeuxis.metrics import extractors, features
 from zeuxis.metrics.features import Extractor, pack_features
 from zeuxis.metrics.neighbours import nearest, ranked
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 from zeuxis.web import evaluation
 from zeuxis.web.requests import BadRequest, Request
 from zeuxis.web.served import Served, open_served
@@ -55,7 +55,7 @@ def served(tmp_path: Path) -> Served:
     pictures.mkdir()
     for i in range(COUNT):
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (16, 16, 3), np.uint8)).save(pictures / f"{i:02}.png")
-    run = Run.create(tmp_path / "runs", "a", {**CONFIG, "family": "gan", "data": str(pictures)})
+    run = RunFolder.create(tmp_path / "runs", "a", {**CONFIG, "family": "gan", "data": str(pictures)})
     torch.manual_seed(0)
     find("gan")(size=16, channels=3, latent_dim=8, hidden_dim=8).save(run.model_path)
     return open_served(run.path, device="cpu")

@@ -20,7 +20,6 @@ from zeuxis.errors import UsageError
 from zeuxis.io.images import from_uint8, to_uint8
 from zeuxis.mechanisms import Denoising, GibbsSampling, HasPosterior
 from zeuxis.samplers import Streams, ddpm_steps
-from zeuxis.training.settings import TrainSettings
 from zeuxis.web import encodings
 from zeuxis.web.operations import OPERATIONS
 from zeuxis.web.requests import BadRequest, Reply, Request
@@ -37,9 +36,9 @@ SMALL: dict[str, dict[str, Any]] = {
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Served]:
     """A run of each family, trained for three steps on digits, as it is served."""
     out = tmp_path_factory.mktemp("runs")
-    settings = TrainSettings(steps=3, batch_size=8, device="cpu", threads=1, kernels="standard", out=str(out))
+    settings = {"steps": 3, "batch_size": 8, "device": "cpu", "threads": 1, "kernels": "standard", "out": out}
     return {
-        name: open_served(api.train(name, "digits", settings=settings, options=options), device="cpu")
+        name: open_served(api.train(name, "digits", **settings, **options).path, device="cpu")
         for name, options in SMALL.items()
     }
 

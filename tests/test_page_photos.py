@@ -155,7 +155,7 @@ def test_a_square_is_encoded_at_once(channels: int) -> None:
     assert torch.allclose(reply.pictures[0], wanted[0], atol=1e-6)
     latent = torch.as_tensor(reply.numbers)
     assert torch.allclose(latent, api.encode(model, wanted))
-    assert torch.equal(reply.pictures[1:], api.decode_latents(model, latent))
+    assert torch.equal(reply.pictures[1:], api.decode(model, latent).tensor)
     assert reply.fields["psnr"] == pytest.approx(
         float(-10 * torch.log10((reply.pictures[0] - reply.pictures[1]).square().mean() / 4)),
         abs=0.01,
@@ -247,7 +247,7 @@ def test_tiles_are_the_upscaled_photograph(channels: int, mode: str) -> None:
     photo = opened(by, image).fields["photo"]
     replies = ask(upscaling.answer_upscale, served(model), by, photo=photo, crop=[3, 5, 80, 140])
     part = image.crop((3, 5, 83, 145))
-    wanted, scale = np.asarray(api.enlarge(model, part)), model.scale
+    wanted, scale = np.asarray(api.enlarge(model, part).pil()), model.scale
     assert len(replies) == replies[0].fields["tiles"] == 6 and [reply.more for reply in replies] == [True] * 5 + [False]
     found = np.zeros((2, 140 * scale, 80 * scale, wanted.shape[2] if wanted.ndim == 3 else 1), np.uint8)
     for reply in replies:

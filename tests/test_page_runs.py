@@ -16,7 +16,7 @@ from PIL import Image
 
 from zeuxis.errors import UsageError
 from zeuxis.io import files
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 from zeuxis.training.histograms import BINS
 from zeuxis.training.settings import TrainSettings
 from zeuxis.web import growing, run_files, runs
@@ -40,15 +40,15 @@ def histogram(at: int, low: float = 0.0, high: float = 1.0) -> dict[str, Any]:
     return {"low": low, "high": high, "counts": [8 if i == at else 0 for i in range(BINS)]}
 
 
-def sheet(run: Run, step: int, kind: str = "samples", size: tuple[int, int] = (10, 10)) -> None:
+def sheet(run: RunFolder, step: int, kind: str = "samples", size: tuple[int, int] = (10, 10)) -> None:
     path = run.sheet_path(step, kind)
     path.parent.mkdir(exist_ok=True)
     Image.new("RGB", size, (step % 256, 0, 0)).save(path)
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return Run.create(tmp_path / "runs", "a", CONFIG)
+def run(tmp_path: Path) -> RunFolder:
+    return RunFolder.create(tmp_path / "runs", "a", CONFIG)
 
 
 def answers(steps: Iterator[Any]) -> Iterator[Reply]:
@@ -62,7 +62,7 @@ def answers(steps: Iterator[Any]) -> Iterator[Reply]:
 class Follower:
     """A client that follows a run, with its files looked at when it is asked to."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunFolder) -> None:
         served: Any = Hashable(run)
         self.steps = runs.answer_follow(served, None, Request("run.follow", 0, "run", {}))  # type: ignore[arg-type]
 
@@ -71,23 +71,23 @@ class Follower:
 
 
 class Hashable:
-    def __init__(self, run: Run | None) -> None:
+    def __init__(self, run: RunFolder | None) -> None:
         self.run, self.name = run, "a"
 
 
-def state(run: Run) -> tuple[dict[str, Any], Any]:
+def state(run: RunFolder) -> tuple[dict[str, Any], Any]:
     (reply,) = answers(runs.answer_state(Hashable(run), None, Request("run.state", 0, "run", {})))  # type: ignore[arg-type]
     json.dumps(reply.fields, allow_nan=False)
     return dict(reply.fields), reply.numbers
 
 
-def one(operation: Any, run: Run | None, **fields: Any) -> Reply:
+def one(operation: Any, run: RunFolder | None, **fields: Any) -> Reply:
     (reply,) = answers(operation(Hashable(run), None, Request("", 0, "run", fields)))
     json.dumps(reply.fields, allow_nan=False)
     return reply
 
 
-def test_a_run_without_a_row(run: Run) -> None:
+def test_a_run_without_a_row(run: RunFolder) -> None:
     fields, numbers = state(run)
     assert fields["step"] == 0 and fields["sheets"] == {} and fields["warnings"] == [] and not fields["live"]
     assert fields["run"] == {"data": "digits", "images": 500, "steps": 100, "minutes": None}
@@ -96,7 +96,7 @@ def test_a_run_without_a_row(run: Run) -> None:
     assert one(runs.answer_game, run).numbers.shape == (0, 0, BINS)  # type: ignore[union-attr]
 
 
-def test_rows_sheets_and_answers(run: Run) -> None:
+def test_rows_sheets_and_answers(run: RunFolder) -> None:
     for step in (1, 2, 5):
         run.append_metrics(
             {"step": step, "images": 8 * step, "a/loss": step / 2, **({"b": math.nan} if step == 2 else {"b": 1})}
@@ -123,7 +123,7 @@ def test_rows_sheets_and_answers(run: Run) -> None:
         one(runs.answer_sheet, run, step=3)
 
 
-def test_a_follower_is_told_what_is_new(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_follower_is_told_what_is_new(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     follower = Follower(run)
     (first,) = follower.look()
     assert first.fields["steps"] == [] and follower.look() == []
@@ -147,7 +147,7 @@ def test_a_follower_is_told_what_is_new(run: Run, monkeypatch: pytest.MonkeyPatc
     assert (again.fields["start"], again.fields["steps"]) == (0, [1, 2]) and again.numbers[1, 0] == 5.0  # type: ignore[index]
 
 
-def test_a_run_that_trains_is_live_and_is_told_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_trains_is_live_and_is_told_again(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_files, "_STALE", 0.0)
     monkeypatch.setattr(runs, "_TOLD", 0.0)
     follower = Follower(run)
@@ -159,7 +159,7 @@ def test_a_run_that_trains_is_live_and_is_told_again(run: Run, monkeypatch: pyte
     assert follower.look() == []
 
 
-def test_pace_and_time_left_come_from_the_log(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pace_and_time_left_come_from_the_log(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_files, "_STALE", 0.0)
     run.append_metrics({"step": 20, "images": 160, "a": 1.0})
     lines = ["11:59:00  resumed at step 0: x", "12:00:00  step 10  a 1", "nonsense", "12:00:05  step 20  a 1"]
@@ -172,7 +172,7 @@ def test_pace_and_time_left_come_from_the_log(run: Run, monkeypatch: pytest.Monk
     assert state(run)[0]["speed"] is None
 
 
-def test_warnings_of_the_newest_rows(run: Run) -> None:
+def test_warnings_of_the_newest_rows(run: RunFolder) -> None:
     for step in range(1, 7):
         answer = {"discriminator/prob_real": 0.99, "discriminator/prob_fake": 0.01}
         run.append_metrics({"step": step, "images": 10_000 * step, **answer})
@@ -204,7 +204,7 @@ ODD_ROWS = [
 
 
 @pytest.mark.parametrize("line", ODD_ROWS, ids=range(len(ODD_ROWS)))
-def test_an_odd_row_is_passed_over(run: Run, line: str) -> None:
+def test_an_odd_row_is_passed_over(run: RunFolder, line: str) -> None:
     good = '{"step": %d, "images": 8, "a": 1.5}'
     text = "\n".join([good % 1, line, good % 2, ""])
     (run.path / "metrics.jsonl").write_text(text)
@@ -215,7 +215,7 @@ def test_an_odd_row_is_passed_over(run: Run, line: str) -> None:
     one(runs.answer_game, run)
 
 
-def test_a_huge_file_is_read_in_parts_and_thinned(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_huge_file_is_read_in_parts_and_thinned(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     count = 50_000
     with (run.path / "metrics.jsonl").open("w") as file:
         for step in range(1, count + 1):
@@ -240,14 +240,14 @@ def test_a_huge_file_is_read_in_parts_and_thinned(run: Run, monkeypatch: pytest.
     ]  # all are kept
 
 
-def test_thousands_of_names_are_not_taken_in(run: Run) -> None:
+def test_thousands_of_names_are_not_taken_in(run: RunFolder) -> None:
     row = {"step": 1, "images": 8, **{f"n{i}": 1.0 for i in range(1000)}, "x" * 1000: 1.0}
     (run.path / "metrics.jsonl").write_text(json.dumps(row) + "\n")
     fields, numbers = state(run)
     assert len(fields["names"]) == 96 == numbers.shape[1]
 
 
-def test_followers_start_anew_where_rows_were_thinned(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_followers_start_anew_where_rows_were_thinned(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     follower = Follower(run)
     follower.look()
     told: list[int] = []
@@ -263,7 +263,7 @@ def test_followers_start_anew_where_rows_were_thinned(run: Run, monkeypatch: pyt
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "histograms.jsonl", "log.txt", "samples", "config.yaml", ".lock"])
 @pytest.mark.parametrize("kind", ["link", "fifo"])
-def test_nothing_leads_out_of_a_run(run: Run, tmp_path: Path, name: str, kind: str) -> None:
+def test_nothing_leads_out_of_a_run(run: RunFolder, tmp_path: Path, name: str, kind: str) -> None:
     """Whoever made the run's folder: a link in it is an error or passed over, and a FIFO keeps nobody waiting."""
     secret = tmp_path / "secret"
     if name == "samples":
@@ -285,7 +285,7 @@ def test_nothing_leads_out_of_a_run(run: Run, tmp_path: Path, name: str, kind: s
         one(runs.answer_sheet, run, step=5)
 
 
-def test_a_sheet_that_is_a_link_or_no_picture(run: Run, tmp_path: Path) -> None:
+def test_a_sheet_that_is_a_link_or_no_picture(run: RunFolder, tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "mine.png")
     run.sheet_path(5).symlink_to(tmp_path / "mine.png")
     run.sheet_path(6).write_bytes(b"no picture")
@@ -295,7 +295,7 @@ def test_a_sheet_that_is_a_link_or_no_picture(run: Run, tmp_path: Path) -> None:
             one(runs.answer_sheet, run, step=step)
 
 
-def test_a_large_sheet_is_reduced(run: Run) -> None:
+def test_a_large_sheet_is_reduced(run: RunFolder) -> None:
     sheet(run, 5, size=(4000, 2000))
     reply = one(runs.answer_sheet, run, step=5)
     assert reply.pictures.shape == (1, 800, 1600, 3)  # type: ignore[union-attr]
@@ -303,7 +303,7 @@ def test_a_large_sheet_is_reduced(run: Run) -> None:
 
 
 @pytest.mark.parametrize("kind", ["../samples", "checkpoints", "model", ".", "a/b", "samples\0", "ß", "con fig"])
-def test_kinds_are_names_of_folders_with_sheets(run: Run, kind: str) -> None:
+def test_kinds_are_names_of_folders_with_sheets(run: RunFolder, kind: str) -> None:
     (run.path / "model").mkdir()
     for place in ("model", "checkpoints"):
         Image.new("RGB", (4, 4)).save(run.path / place / "00000005.png")
@@ -314,7 +314,7 @@ def test_kinds_are_names_of_folders_with_sheets(run: Run, kind: str) -> None:
 
 @pytest.mark.parametrize("operation", [runs.answer_sheet, runs.answer_answers])
 @pytest.mark.parametrize("step", [None, -1, 1.0, "5", True, 10**13, [5], {}])
-def test_a_step_is_a_whole_number(run: Run, operation: Any, step: Any) -> None:
+def test_a_step_is_a_whole_number(run: RunFolder, operation: Any, step: Any) -> None:
     with pytest.raises(BadRequest):
         one(operation, run, step=step)
 
@@ -325,7 +325,7 @@ def test_without_a_run() -> None:
             one(operation, None, step=5)
 
 
-def test_a_run_whose_config_is_odd(run: Run) -> None:
+def test_a_run_whose_config_is_odd(run: RunFolder) -> None:
     for text in ("[]", "a: b", "settings: 5\nfamily: 7", "{" * 100, "\0"):
         (run.path / "config.yaml").write_text(text)
         fields, _ = state(run)

@@ -16,7 +16,7 @@ from toys import Sound, SoundSuperResolution
 from zeuxis import api, families
 from zeuxis.data import derived_sources
 from zeuxis.errors import UsageError
-from zeuxis.io.images import from_uint8, to_uint8
+from zeuxis.io.images import to_uint8
 from zeuxis.model import Model
 from zeuxis.web import photos, translation
 from zeuxis.web.requests import BadRequest
@@ -49,7 +49,7 @@ def drawn(model: Model, pixels: np.ndarray[Any, Any], **fields: Any) -> torch.Te
 def test_a_drawn_source_is_translated_with_the_noise_of_its_seed() -> None:
     model, pixels = made("pix2pix", source_channels=1), noise(channels=1)
     found = [drawn(model, pixels, seed=seed, direction="forward") for seed in (0, 0, 7)]
-    assert torch.equal(found[0], api.translate(model, from_uint8(pixels[None]), seed=0))
+    assert torch.equal(found[0], api.translate(model, pixels, seed=0).tensor)
     assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
 
 
@@ -57,7 +57,7 @@ def test_both_directions_of_a_model_are_drawn_in() -> None:
     model, grey, colour = made("cyclegan", source_channels=1), noise(channels=1), noise()
     assert drawn(model, grey).shape == (1, 3, SIZE, SIZE)
     back = drawn(model, colour, direction="back", seed=5)  # a seed that a deterministic model does not need
-    assert torch.equal(back, api.translate(model, from_uint8(colour[None]), direction="back"))
+    assert torch.equal(back, api.translate(model, colour, direction="back").tensor)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_a_tilde_in_python(home: Path) -> None:
     assert TrainSettings(out="~/x", init_from="~/y", name="~z").out == str(home / "x")
     model.save(Path("~/copy"))
     assert (home / "copy" / "config.json").exists()
-    editing.save_latents("~/z.safetensors", model.prior([0, 1]), model=model)
+    editing.save_latents("~/z.safetensors", model.prior([0, 1]), family=model.family())
     assert (
         len(editing.load_latents("~/z.safetensors", model))
         == 2
@@ -100,8 +100,8 @@ def test_a_tilde_in_python(home: Path) -> None:
         extractors.vgg16(weights="~/vgg.safetensors")
     with pytest.raises(UsageError, match=f"no run .{home}"[:30]):
         zeuxis.resume("~/other")
-    run = zeuxis.train("vae", "~/birds", settings=TrainSettings(out="~/r", steps=1, batch_size=2), options={"size": 16})
-    assert run == home / "r" / "00001-vae-birds"
+    run = zeuxis.train("vae", "~/birds", out="~/r", steps=1, batch_size=2, size=16)
+    assert run.path == home / "r" / "00001-vae-birds"
     with pytest.raises((UsageError, DataError)):
         zeuxis.train("vae", "~/nowhere")
 

@@ -16,7 +16,7 @@ from commandline import forget_modules, in_a_process, refused, typed
 from zeuxis import api, capabilities, families, registry
 from zeuxis.errors import UsageError
 from zeuxis.model import Encoder
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 
 Install = Callable[..., Path]
 GAN = '"""A GAN of mine."""\nfrom zeuxis.families.gan import GAN\n\n\nclass MyGAN(GAN):\n    pass\n'
@@ -84,12 +84,12 @@ def test_a_run_and_a_model_of_it_load_without_being_trusted_by_hand(
         Image.fromarray(pixels).save(tmp_path / "images" / f"{i}.png")
     small = ["--size", "8", "--hidden-dim", "8", "--batch-size", "4", "--threads", "1", "--kernels", "standard"]
     assert typed("train", "my_gan", "images", "--steps", "2", *small)[0] == 0
-    assert Run.open("runs/00001-my_gan-images").config["family"] == "my_gan"
+    assert RunFolder.open("runs/00001-my_gan-images").config["family"] == "my_gan"
     assert typed("resume", "1", "--steps", "4")[0] == 0
     assert typed("sample", "1", "--out", "samples.png")[0] == 0
     model = api.load("1", device="cpu")
     assert model.family() == "my_gan" and type(model).__module__ == "my_gans"
-    assert torch.equal(api.sample(model, 2), api.sample(api.load("1", device="cpu", family=type(model)), 2))
+    assert torch.equal(api.sample(model, 2).tensor, api.sample(api.load(1, device="cpu", family=type(model)), 2).tensor)
     (info / "entry_points.txt").unlink()  # the distribution is no longer there
     registry._scan.cache_clear()
     assert "no family is called 'my_gan'" in refused("sample", "1", "--out", "samples.png")

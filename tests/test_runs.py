@@ -41,8 +41,8 @@ from zeuxis.io import files
 from zeuxis.model import Batch, Clock, Latent, Model, Translator, Turn, option, options_of
 from zeuxis.runtime import device, signals
 from zeuxis.runtime.progress import Lines, Tick
-from zeuxis.testing.case import Images
-from zeuxis.training import budget, contact_sheets, dry_run, engine, loop, runs
+from zeuxis.testing.case import NoiseImages
+from zeuxis.training import budget, contact_sheets, dry_run, engine, loop, runs, ticker
 from zeuxis.training.dry_run import Pace
 from zeuxis.training.settings import TrainSettings
 
@@ -176,14 +176,14 @@ def test_a_named_set_trains_at_its_own_size_unless_told(
 def test_run_folder_holds_what_the_design_says(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:
     run = runs.start(settings(tmp_path, name="my run"), Toy, {"lr": 0.02}, data=data, display=quiet)
     assert run == tmp_path / "00001-my-run"
-    config = storage.Run.open(run).config
+    config = storage.RunFolder.open(run).config
     assert config["family"] == "test_runs:Toy"
     assert config["options"] == {"size": 8, "channels": 1, "latent_dim": 4, "lr": 0.02}
     assert config["settings"]["batch_size"] == 4
     assert config["settings"]["ema_half_life"] == 2000
     assert config["settings"]["steps"] == STEPS
     assert config["versions"]["torch"] == torch.__version__
-    rows = storage.Run.open(run).metrics()
+    rows = storage.RunFolder.open(run).metrics()
     assert [row["step"] for row in rows] == [1, 2, 5, 6, 10, 12]
     assert rows[2]["images"] == 20
     assert "critic/size" in rows[2]
@@ -199,8 +199,8 @@ def test_run_folder_holds_what_the_design_says(tmp_path: Path, data: DataSpec, q
 def test_row_is_the_mean_of_its_interval(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:
     every = runs.start(settings(tmp_path / "a", log_every=1), Toy, {}, data=data, display=quiet)
     some = runs.start(settings(tmp_path / "b", log_every=5), Toy, {}, data=data, display=quiet)
-    each = {row["step"]: row["maker/fool"] for row in storage.Run.open(every).metrics()}
-    row = next(row for row in storage.Run.open(some).metrics() if row["step"] == 5)
+    each = {row["step"]: row["maker/fool"] for row in storage.RunFolder.open(every).metrics()}
+    row = next(row for row in storage.RunFolder.open(some).metrics() if row["step"] == 5)
     assert row["maker/fool"] == pytest.approx((each[3] + each[4] + each[5]) / 3, rel=1e-12)
 
 
@@ -220,7 +220,7 @@ def test_families_resume_bit_for_bit(tmp_path: Path, data: DataSpec, quiet: Line
     options = {key: 4 if key == "base_channels" else value for key, value in small(family).items()}
 
     def state(run: Path) -> dict[str, str]:
-        newest = storage.Run.open(run).checkpoints()[-1]
+        newest = storage.RunFolder.open(run).checkpoints()[-1]
         kept = [run / "metrics.jsonl", *run.glob("histograms.jsonl"), *newest.iterdir()]
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
 
@@ -255,8 +255,8 @@ def test_resuming_takes_the_kernels_that_the_run_began_with(
     monkeypatch.setattr(engine, "Using", lambda table: (used.append(table), using(table))[1])
     runs.resume_run(short, steps=STEPS, family=Toy, display=quiet)
     assert used == [chosen] * (STEPS - 5)
-    assert storage.Run.open(short).config["chosen_kernels"] == chosen
-    assert storage.Run.open(plain).config["chosen_kernels"] == {}
+    assert storage.RunFolder.open(short).config["chosen_kernels"] == chosen
+    assert storage.RunFolder.open(plain).config["chosen_kernels"] == {}
     weights = [files.read_tensors(run / "model" / "model.safetensors") for run in (whole, short)]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
@@ -265,7 +265,7 @@ def test_another_table_of_kernels_than_that_of_the_checkpoint_is_said(
     tmp_path: Path, data: DataSpec, quiet: Lines, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = runs.start(settings(tmp_path, steps=5), Toy, {}, data=data, display=quiet)
-    found = storage.Run.open(run)
+    found = storage.RunFolder.open(run)
     runs.resume_run(run, steps=6, family=Toy, display=Lines(sys.stdout))
     assert "chosen_kernels" not in capsys.readouterr().out
     found.write_config({**found.config, "chosen_kernels": {"4x64 to 4x1 by 1x64": "blas standard blas"}})
@@ -301,14 +301,14 @@ def test_minutes_alone_end_a_run_and_resume_it(tmp_path: Path, data: DataSpec, m
     monkeypatch.setattr("zeuxis.training.settings.STEPS", 3)  # what a run takes if nothing is said
     told = io.StringIO()
     run = runs.start(settings(tmp_path, steps=None, minutes=5 * 60), Toy, {}, data=data, display=Lines(told, every=0))
-    first = storage.Run.open(run).load_checkpoint()
+    first = storage.RunFolder.open(run).load_checkpoint()
     assert first is not None and first.step == 5
     assert f"step {first.step:,}  " in told.getvalue() and "step 1/" not in told.getvalue()
     with pytest.raises(UsageError, match="--steps or --minutes"):
         runs.resume_run(run, family=Toy)
     steps.clear()
     runs.resume_run(run, minutes=2 * 60, family=Toy)
-    second = storage.Run.open(run).load_checkpoint()
+    second = storage.RunFolder.open(run).load_checkpoint()
     assert second is not None and second.step == 7
 
 
@@ -328,10 +328,10 @@ def test_core_minutes_count_the_steps_alone_and_go_on_after_a_resume(
     monkeypatch.setattr(budget, "time", SimpleNamespace(process_time=lambda: used[0], monotonic=time.monotonic))
     monkeypatch.setattr(engine, "train_step", passing(engine.train_step, 1.0))
     monkeypatch.setattr(contact_sheets, "draw", passing(contact_sheets.draw, 7.0))
-    monkeypatch.setattr(storage.Run, "save_checkpoint", passing(storage.Run.save_checkpoint, 7.0))
+    monkeypatch.setattr(storage.RunFolder, "save_checkpoint", passing(storage.RunFolder.save_checkpoint, 7.0))
 
     def spent(run: Path) -> tuple[int, float]:
-        newest = storage.Run.open(run).load_checkpoint()
+        newest = storage.RunFolder.open(run).load_checkpoint()
         assert newest is not None
         return newest.step, newest.state["processor_seconds"]
 
@@ -343,9 +343,9 @@ def test_core_minutes_count_the_steps_alone_and_go_on_after_a_resume(
     shutil.rmtree(run / "checkpoints" / "step-00000009")  # as if killed before it was written
     runs.resume_run(run, cpu_minutes=STEPS / 60, family=Toy, display=quiet)
     assert spent(run) == (STEPS, float(STEPS)), "the 8 s of the checkpoint count, those after it do not"
-    assert storage.Run.open(run).config["settings"]["cpu_minutes"] == STEPS / 60
+    assert storage.RunFolder.open(run).config["settings"]["cpu_minutes"] == STEPS / 60
     runs.resume_run(run, steps=STEPS + 1, family=Toy, display=quiet)
-    newest = storage.Run.open(run).load_checkpoint()
+    newest = storage.RunFolder.open(run).load_checkpoint()
     assert newest is not None and newest.step == STEPS + 1, "more steps asked for by hand are not held to it"
 
 
@@ -384,21 +384,21 @@ def test_budget_tells_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_minutes_go_on_with_a_run_whose_steps_are_done(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:
     run = runs.start(settings(tmp_path, steps=4), Toy, {}, data=data, display=quiet)
     runs.resume_run(run, cpu_minutes=0.002, family=Toy, display=quiet)
-    assert storage.Run.open(run).load_checkpoint().step > 4
-    assert storage.Run.open(run).config["settings"]["steps"] is None
+    assert storage.RunFolder.open(run).load_checkpoint().step > 4
+    assert storage.RunFolder.open(run).config["settings"]["steps"] is None
     early = runs.start(settings(tmp_path, steps=9, minutes=0.0), Toy, {}, data=data, display=quiet)
     runs.resume_run(early, minutes=60, family=Toy, display=quiet)
-    assert storage.Run.open(early).load_checkpoint().step == 9  # the steps still end it
+    assert storage.RunFolder.open(early).load_checkpoint().step == 9  # the steps still end it
 
 
 def test_minutes_end_a_run_without_changing_it(
     tmp_path: Path, data: DataSpec, quiet: Lines, never_stopped: dict[str, str]
 ) -> None:
     run = runs.start(settings(tmp_path, minutes=0.0), Toy, {}, data=data, display=quiet)
-    assert storage.Run.open(run).load_checkpoint().step == 1
+    assert storage.RunFolder.open(run).load_checkpoint().step == 1
     assert (run / "model" / "model.safetensors").exists()
     runs.resume_run(run, minutes=0.0, family=Toy, display=quiet)
-    assert storage.Run.open(run).load_checkpoint().step == 2
+    assert storage.RunFolder.open(run).load_checkpoint().step == 2
     runs.resume_run(run, family=Toy, display=quiet)
     assert digests(run) == never_stopped
 
@@ -417,8 +417,8 @@ def test_resume_refuses_changed_data_fewer_steps_and_unnamed_code(tmp_path: Path
         runs.resume_run(run, steps=3, family=Toy, display=quiet)
     with pytest.raises(UsageError, match="--family test_runs:Toy"):
         runs.resume_run(run, display=quiet)
-    config = storage.Run.open(run).config
-    storage.Run.open(run).write_config({**config, "fingerprint": "another"})
+    config = storage.RunFolder.open(run).config
+    storage.RunFolder.open(run).write_config({**config, "fingerprint": "another"})
     with pytest.raises(DataError, match="has changed since the run began"):
         runs.resume_run(run, family=Toy, display=quiet)
 
@@ -439,8 +439,8 @@ def test_resume_says_what_is_wrong_in_config(
     tmp_path: Path, data: DataSpec, quiet: Lines, broken: dict[str, Any], message: str
 ) -> None:
     run = runs.start(settings(tmp_path, steps=1), Toy, {}, data=data, display=quiet)
-    config = storage.Run.open(run).config
-    storage.Run.open(run).write_config({**config, **broken})
+    config = storage.RunFolder.open(run).config
+    storage.RunFolder.open(run).write_config({**config, **broken})
     with pytest.raises(UsageError, match=message):
         runs.resume_run(run, family=Toy, display=quiet)
 
@@ -451,7 +451,7 @@ def test_init_from_takes_the_weights_alone(tmp_path: Path, data: DataSpec, quiet
         settings(tmp_path, steps=1, init_from=str(first), seed=9), Toy, {"lr": 0.0}, data=data, display=quiet
     )
     before = files.read_tensors(first / "model" / "model.safetensors")
-    after = storage.Run.open(second).load_checkpoint()
+    after = storage.RunFolder.open(second).load_checkpoint()
     assert after is not None
     assert after.state["step"] == 1
     assert torch.equal(after.tensors["model"]["maker.0.weight"], before["maker.0.weight"])
@@ -467,7 +467,7 @@ def test_data_is_found_again_from_another_folder(
     run = runs.start(settings(tmp_path, steps=1), Toy, {}, data=DataSpec.parse(folder.name), display=quiet)
     monkeypatch.chdir("/")
     runs.resume_run(run, steps=2, family=Toy, display=quiet)
-    assert storage.Run.open(run).config["data"] == str(folder)
+    assert storage.RunFolder.open(run).config["data"] == str(folder)
     card = (run / "model" / "README.md").read_text()
     assert folder.name in card
     assert str(folder.parent) not in card
@@ -537,8 +537,8 @@ PHASES: dict[str, tuple[Any, str]] = {
     "reading": (Lines, "work"),
     "step": (engine, "train_step"),
     "sample": (contact_sheets, "samples"),
-    "metrics": (storage.Run, "append_metrics"),
-    "save": (storage.Run, "save_checkpoint"),
+    "metrics": (storage.RunFolder, "append_metrics"),
+    "save": (storage.RunFolder, "save_checkpoint"),
     "end": (loop.Training, "_finish"),
 }
 
@@ -680,7 +680,7 @@ def test_signal_in_every_phase_saves_and_leaves(
         assert not list(tmp_path.glob("0*"))
         return
     run = only_run(tmp_path)
-    checkpoint = storage.Run.open(run).load_checkpoint()
+    checkpoint = storage.RunFolder.open(run).load_checkpoint()
     assert checkpoint is not None
     assert f"saved at step {checkpoint.step}" in message  # nothing was lost
     server.begin(tmp_path, run)
@@ -865,7 +865,7 @@ def assert_diverged(
     assert "the checkpoint of step 4 is kept, but resuming it would diverge again" in str(raised.value)
     run = only_run(out)
     assert str(raised.value) in (run / "log.txt").read_text()
-    checkpoint = storage.Run.open(run).load_checkpoint()
+    checkpoint = storage.RunFolder.open(run).load_checkpoint()
     assert checkpoint is not None
     assert checkpoint.step == 4
     groups = [*checkpoint.tensors.values(), files.read_tensors(run / "model" / "model.safetensors")]
@@ -888,7 +888,7 @@ def test_every_term_of_a_family_is_made_not_finite(name: str) -> None:
     family, seen = families.find(name), set[str]()
     model = family(**small(family))
     for step in range(8):
-        for player, terms in model.losses(Images(model).batch(0, 4), Clock(step, 4 * step)):
+        for player, terms in model.losses(NoiseImages(model).batch(0, 4), Clock(step, 4 * step)):
             seen |= {f"{player}/{term}" for term in terms if player}
     assert seen == set(TERMS[name])
 
@@ -1013,7 +1013,7 @@ def test_display_weighs_a_term_by_how_often_it_comes() -> None:
     tensors = {name: torch.tensor(pair, dtype=torch.float64) for name, pair in sums.items()}
     model = Toy()
     state = engine.State(model, model, {}, Clock(), tensors)
-    assert loop.peek(state) == {"d/real": 2.0, "d/r1": 1.0, "g/fool": 3.0, "verdict/real": 0.5}
+    assert ticker.peek(state) == {"d/real": 2.0, "d/r1": 1.0, "g/fool": 3.0, "verdict/real": 0.5}
     assert state.sums is tensors
 
 
@@ -1068,7 +1068,7 @@ def test_auto_takes_bf16_where_it_helps_and_suits(
 
 def test_the_precision_that_auto_took_is_the_runs(data: DataSpec, tmp_path: Path, quiet: Lines) -> None:
     path = runs.start(settings(tmp_path, precision="auto"), Toy, {}, data=data, display=quiet)
-    assert storage.Run.open(path).config["settings"]["precision"] == "fp32"  # nobody has measured Toy in bf16
+    assert storage.RunFolder.open(path).config["settings"]["precision"] == "fp32"  # nobody has measured Toy in bf16
 
 
 def test_bad_options_are_refused_before_data_is_read(data: DataSpec, tmp_path: Path, quiet: Lines) -> None:
@@ -1135,7 +1135,7 @@ def test_a_preset_sets_defaults_and_what_is_given_wins(data: str, tmp_path: Path
     path = runs.start(
         asked, families.find("wgan"), {"size": 16, "base_channels": 4, "lr": 0.1}, data=data, display=quiet
     )
-    options = storage.Run.open(path).config["options"]
+    options = storage.RunFolder.open(path).config["options"]
     assert options["lr"] == 0.1 and options["base_channels"] == 4  # given
     assert options["n_critic"] == 5 and options["upsampling"] == "transposed"  # the paper's
     assert options["latent_dim"] == 100  # neither's

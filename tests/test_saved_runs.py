@@ -16,8 +16,8 @@ from zeuxis.errors import UsageError
 from zeuxis.judging.comparison import compared_run
 from zeuxis.metrics.features import digest
 from zeuxis.model import Latent, Model, Translator, options_of
-from zeuxis.storage import Run
-from zeuxis.training.config import read
+from zeuxis.storage import RunFolder
+from zeuxis.training.config import read_recipe
 from zeuxis.training.settings import TrainSettings
 
 SAVED = Path(__file__).parent / "saved_runs"
@@ -63,7 +63,7 @@ def test_a_run_of_before_loads_and_resumes(name: str, tmp_path: Path) -> None:
     assert again.keys() == weights.keys()
     differ = [~torch.isclose(again[key], value, rtol=1e-3, atol=1e-4) for key, value in weights.items()]
     assert float(torch.cat([each.flatten() for each in differ]).float().mean()) <= ROUNDED.get(name, 0.0)
-    rows = Run.open(run).metrics()
+    rows = RunFolder.open(run).metrics()
     assert [row["step"] for row in rows] == [1, 2, 5]
     assert not OLD_METRICS & {key for row in rows for key in row}
     assert any(key.endswith("/loss") for key in rows[-1])
@@ -89,7 +89,7 @@ def test_an_evaluation_of_before_is_known_to_be_of_these_weights(name: str, tmp_
 def test_every_option_of_before_has_a_name_today(name: str, tmp_path: Path) -> None:
     """Nothing that was chosen is lost: what is read has the values that were saved, under names that exist."""
     run = unpacked(name, tmp_path)
-    recipe = read(Run.open(run).config)
+    recipe = read_recipe(RunFolder.open(run).config)
     family = families.find(recipe.family)
     assert recipe.options.keys() == {field.name for field in options_of(family)}
     assert recipe.settings.ema_half_life == 100 and recipe.settings.micro_batches == 2 and recipe.settings.hflip
@@ -101,7 +101,7 @@ def test_every_option_of_before_has_a_name_today(name: str, tmp_path: Path) -> N
 
 def test_the_paper_preset_is_what_textbook_was(tmp_path: Path) -> None:
     for name in (name for name in NAMES if name.endswith("-textbook")):
-        recipe = read(Run.open(unpacked(name, tmp_path)).config)
+        recipe = read_recipe(RunFolder.open(unpacked(name, tmp_path)).config)
         assert {**recipe.options, **families.find(recipe.family).presets["paper"]} == recipe.options
 
 

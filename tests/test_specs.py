@@ -20,7 +20,7 @@ from zeuxis.data.image_files import FileSet
 from zeuxis.data.specs import TASKS, PairSpec, SingleSpec
 from zeuxis.errors import UsageError
 from zeuxis.explore.examples import examples
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 
 TEXTS = [
     "avatars",
@@ -351,7 +351,7 @@ def test_a_run_parses_its_data_once(
     assert code == 0, complaint
     assert sorted(resolved) == once
     (run,) = Path("runs").glob("0*")
-    stored = str(Run.open(run).config["data"])
+    stored = str(RunFolder.open(run).config["data"])
     assert stored == str(DataSpec.parse(" -> ".join(word for word in words[1:3] if word[0] != "-")).absolute())
     assert str(loading.data_of(run)) == stored
     resolved.clear()
@@ -382,10 +382,10 @@ def test_every_command_that_reads_data_refuses_what_could_be_both(
     ):
         code, out, complaint = typed(*words)
         assert (code, out) == (2, "") and "./digits" in complaint and "zeuxis:digits" in complaint, words
-    config = str(Run.open("runs/00001-gan-digits").path / "config.yaml")
+    config = str(RunFolder.open("runs/00001-gan-digits").path / "config.yaml")
     assert typed("resume", "1", "--steps", "3")[0] == typed("train", "--config", config, "--steps", "2")[0] == 0
     assert typed("train", "gan", "./digits", "--size", "16", *COMMON)[0] == 0
-    stored = [str(Run.open(run).config["data"]) for run in sorted(Path("runs").glob("0*"))]
+    stored = [str(RunFolder.open(run).config["data"]) for run in sorted(Path("runs").glob("0*"))]
     assert stored == ["digits", "digits", str(tmp_path / "digits")]
     assert typed("invert", "1", "zeuxis:digits:3", "--number", "1", "--steps", "1", "--restarts", "1")[0] == 0
 

@@ -33,20 +33,20 @@ from zeuxis import storage
 from zeuxis.errors import DiskFullError, UsageError, ZeuxisError
 from zeuxis.io import files
 from zeuxis.model import Batch, Clock, Model, Turn, option
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 
 CONFIG = {"family": "dcgan", "steps": 3, "rate": 5e-4, "text": "5e-4", "number": "0123", "no": None, "list": [1, "a"]}
 REFUSALS = [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS]
 
 
-def save(run: Run, step: int, **options: float) -> Path:
+def save(run: RunFolder, step: int, **options: float) -> Path:
     run.append_metrics(row_at(step))
     return run.save_checkpoint(step, *state_at(step), **options)
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return Run.create(tmp_path / "runs", "dcgan-avatars", CONFIG)
+def run(tmp_path: Path) -> RunFolder:
+    return RunFolder.create(tmp_path / "runs", "dcgan-avatars", CONFIG)
 
 
 # Making and finding
@@ -54,32 +54,33 @@ def run(tmp_path: Path) -> Run:
 
 def test_runs_are_numbered_and_never_overwritten(tmp_path: Path) -> None:
     names = [
-        Run.create(tmp_path / "a" / "runs", name, {}).path.name for name in ("one", "two", "my set/ü 1", "", "...")
+        RunFolder.create(tmp_path / "a" / "runs", name, {}).path.name
+        for name in ("one", "two", "my set/ü 1", "", "...")
     ]
     assert names == ["00001-one", "00002-two", "00003-my-set-ü-1", "00004-run", "00005-run"]
     shutil.rmtree(tmp_path / "a" / "runs" / "00002-two")
-    assert Run.create(tmp_path / "a" / "runs", "two", {}).path.name == "00006-two"
+    assert RunFolder.create(tmp_path / "a" / "runs", "two", {}).path.name == "00006-two"
 
 
-def test_settings_are_read_back_as_they_were(run: Run) -> None:
+def test_settings_are_read_back_as_they_were(run: RunFolder) -> None:
     assert run.config == CONFIG
     assert list(run.config) == list(CONFIG)
     run.write_config({**CONFIG, "steps": 9})
     assert run.config["steps"] == 9
 
 
-def test_a_run_is_found_from_inside(run: Run) -> None:
+def test_a_run_is_found_from_inside(run: RunFolder) -> None:
     path = save(run, 1)
     for inside in (run.path, run.path / "checkpoints", path, path / "model.safetensors"):
-        assert Run.open(inside).path == run.path
+        assert RunFolder.open(inside).path == run.path
     with pytest.raises(UsageError, match=r"is not a run: it has no config\.yaml"):
-        Run.open(run.path.parent)
+        RunFolder.open(run.path.parent)
 
 
 @pytest.mark.parametrize("path", ["", "missing", "a\0b", "\ud800", "n" * 5000, "/dev/null", "/"])
 def test_paths_of_nothing_are_refused(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for read in (Run.open, storage.read_model_folder, files.read_tensors, files.read_folder):
+    for read in (RunFolder.open, storage.read_model_folder, files.read_tensors, files.read_folder):
         with pytest.raises(UsageError) as caught:
             read(path)
         assert "\n" not in str(caught.value)
@@ -93,7 +94,7 @@ def test_processes_that_create_at_once_get_folders_of_their_own(tmp_path: Path) 
             code = 1
             try:
                 for _ in range(5):
-                    made = Run.create(tmp_path, f"p{number}", {"p": number})
+                    made = RunFolder.create(tmp_path, f"p{number}", {"p": number})
                     assert made.config == {"p": number}
                 code = 0
             finally:
@@ -104,7 +105,7 @@ def test_processes_that_create_at_once_get_folders_of_their_own(tmp_path: Path) 
     assert [int(name[:5]) for name in names] == list(range(1, 31))
 
 
-def test_one_process_at_a_time_writes_a_run(run: Run) -> None:
+def test_one_process_at_a_time_writes_a_run(run: RunFolder) -> None:
     ready, tell = os.pipe()
     child = os.fork()
     if child == 0:
@@ -115,7 +116,7 @@ def test_one_process_at_a_time_writes_a_run(run: Run) -> None:
     os.read(ready, 1)
     leftover = run.path / "samples" / ".tmp-1-0123456789ab"
     leftover.write_bytes(b"")
-    assert Run.open(run.path).config == CONFIG
+    assert RunFolder.open(run.path).config == CONFIG
     assert leftover.exists(), "what another process is writing must not be removed"
     with pytest.raises(UsageError, match=rf"is in use by process {child} on .*; wait"), run.lock():
         pass
@@ -128,7 +129,7 @@ def test_one_process_at_a_time_writes_a_run(run: Run) -> None:
 # Checkpoints
 
 
-def test_checkpoints_come_back_bit_for_bit(run: Run) -> None:
+def test_checkpoints_come_back_bit_for_bit(run: RunFolder) -> None:
     assert run.load_checkpoint() is None
     kinds = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16]
     values = {
@@ -162,13 +163,13 @@ def raw(value: Tensor) -> Tensor:
     return value.detach().contiguous().reshape(-1).view(torch.uint8)
 
 
-def test_two_are_kept(run: Run) -> None:
+def test_two_are_kept(run: RunFolder) -> None:
     for step in range(1, 6):
         save(run, step)
     assert [path.name for path in run.checkpoints()] == ["step-00000004", "step-00000005"]
 
 
-def test_saving_again_what_is_there_writes_nothing(run: Run) -> None:
+def test_saving_again_what_is_there_writes_nothing(run: RunFolder) -> None:
     path = save(run, 1)
     before = (path / "model.safetensors").stat()
     run.save_checkpoint(1, *state_at(1))
@@ -176,7 +177,7 @@ def test_saving_again_what_is_there_writes_nothing(run: Run) -> None:
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_saving_a_step_again_replaces_it_and_drops_later_ones(run: Run) -> None:
+def test_saving_a_step_again_replaces_it_and_drops_later_ones(run: RunFolder) -> None:
     for step in (1, 2):
         save(run, step)
     run.save_checkpoint(1, *state_at(11))
@@ -185,7 +186,7 @@ def test_saving_a_step_again_replaces_it_and_drops_later_ones(run: Run) -> None:
     assert [path.name for path in run.checkpoints()] == ["step-00000001"]
 
 
-def test_a_damaged_checkpoint_is_passed_over(run: Run) -> None:
+def test_a_damaged_checkpoint_is_passed_over(run: RunFolder) -> None:
     for step in (1, 2):
         path = save(run, step)
     data = (path / "model.safetensors").read_bytes()
@@ -201,13 +202,13 @@ def test_a_damaged_checkpoint_is_passed_over(run: Run) -> None:
         run.load_checkpoint()
 
 
-def verify_step(run: Run) -> int:
+def verify_step(run: RunFolder) -> int:
     found = run.load_checkpoint()
     assert found and found.state == state_at(found.step)[1]
     return found.step
 
 
-def test_what_replaces_a_checkpoint_may_be_interrupted(run: Run) -> None:
+def test_what_replaces_a_checkpoint_may_be_interrupted(run: RunFolder) -> None:
     path = save(run, 1)
     path.rename(path.with_name(path.name + ".old"))  # the moment between the two renames
     assert verify_step(run) == 1
@@ -215,7 +216,7 @@ def test_what_replaces_a_checkpoint_may_be_interrupted(run: Run) -> None:
     assert [path.name for path in run.checkpoints()] == ["step-00000001"]
 
 
-def test_saving_thirty_megabytes_takes_hardly_more_than_their_sum_and_a_file(run: Run, tmp_path: Path) -> None:
+def test_saving_thirty_megabytes_takes_hardly_more_than_their_sum_and_a_file(run: RunFolder, tmp_path: Path) -> None:
     tensors = {"model": {str(i): torch.randn(100_000) for i in range(75)}}
     data, steps = os.urandom(30_000_000), itertools.count(1)
     saving, bare = least_seconds(
@@ -228,7 +229,7 @@ def test_saving_thirty_megabytes_takes_hardly_more_than_their_sum_and_a_file(run
 # Metrics and log
 
 
-def test_metrics_are_strict_json_and_cut_where_a_run_resumes(run: Run) -> None:
+def test_metrics_are_strict_json_and_cut_where_a_run_resumes(run: RunFolder) -> None:
     for step in range(1, 5):
         run.append_metrics(row_at(step))
     whole = (run.path / "metrics.jsonl").read_bytes()
@@ -242,7 +243,7 @@ def test_metrics_are_strict_json_and_cut_where_a_run_resumes(run: Run) -> None:
     assert run.metrics() == []
 
 
-def test_a_log_line_has_its_time(run: Run) -> None:
+def test_a_log_line_has_its_time(run: RunFolder) -> None:
     run.log("began\n")
     run.log("a name \udcff that is not text")
     lines = (run.path / "log.txt").read_text(encoding="utf-8").splitlines()
@@ -286,7 +287,7 @@ def test_power_cut_at_any_moment_leaves_a_run_that_resumes(tmp_path: Path) -> No
 
     disk = faults.PowerCut(root, look)
     with disk.active():
-        run = Run.create(root, "cut", CONFIG)
+        run = RunFolder.create(root, "cut", CONFIG)
         done["made"] = True
         for step in range(1, 1 + (20 if SCALE == 1 else 200)):
             if step == 7:  # as when an earlier 7 was damaged
@@ -308,13 +309,13 @@ def test_no_moment_is_without_the_checkpoint_that_is_replaced(tmp_path: Path) ->
         trees = [disk.remains(None, names=False), disk.remains(None, names=True), disk.remains(chance, names=True)]
         for tree in trees if saved else []:
             faults.lay(tree, tmp_path / "after")
-            checkpoint = Run.open(tmp_path / "after" / "00001-cut").load_checkpoint()
+            checkpoint = RunFolder.open(tmp_path / "after" / "00001-cut").load_checkpoint()
             assert checkpoint and checkpoint.state in (state_at(saved)[1], state_at(saved + 1)[1])
             found.append(checkpoint.state["step"])
             shutil.rmtree(tmp_path / "after")
 
     with faults.PowerCut(root, look).active():
-        run = Run.create(root, "cut", CONFIG)
+        run = RunFolder.create(root, "cut", CONFIG)
         for number in range(1, 5):
             run.save_checkpoint(1, *state_at(number))
             saved = number
@@ -327,11 +328,11 @@ def resume_after_cut(tree: faults.Tree, path: Path, done: dict[str, Any]) -> Non
     runs = [name for name in tree if name.startswith("00001")]
     assert len(runs) == done["made"] or (not done["made"] and len(runs) <= 1)
     for name in runs:
-        assert Run.open(path / name).config == CONFIG
+        assert RunFolder.open(path / name).config == CONFIG
         if done["step"] != 6:  # while 7 is being replaced it holds either of two states
             verify(path / name, at_least=done["step"])
         else:
-            found = Run.open(path / name).load_checkpoint()
+            found = RunFolder.open(path / name).load_checkpoint()
             assert found and found.state in (state_at(6)[1], state_at(7)[1])
     shutil.rmtree(path)
 
@@ -342,7 +343,7 @@ def resume_after_cut(tree: faults.Tree, path: Path, done: dict[str, Any]) -> Non
 @pytest.fixture(scope="module")
 def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two steps, to be copied."""
-    run = Run.create(tmp_path_factory.mktemp("pattern"), "full", CONFIG)
+    run = RunFolder.create(tmp_path_factory.mktemp("pattern"), "full", CONFIG)
     for step in (1, 2):
         save(run, step)
     run.log("line")
@@ -356,7 +357,7 @@ ACTIONS = {
     "log": lambda run: run.log("another line", patience=0.0),
     "truncate": lambda run: run.truncate_metrics(1),
     "config": lambda run: run.write_config({}),
-    "create": lambda run: Run.create(run.path.parent, "next", {}),
+    "create": lambda run: RunFolder.create(run.path.parent, "next", {}),
 }
 
 
@@ -366,7 +367,7 @@ def test_a_volume_that_refuses_costs_nothing(action: str, number: int, pattern: 
     sites: list[str] = []
     for once in (False, True):
         for at in range(1, 100):
-            run = Run(tmp_path / f"{once}-{at}" / pattern.name)
+            run = RunFolder(tmp_path / f"{once}-{at}" / pattern.name)
             shutil.copytree(pattern, run.path)
             refusal = faults.Refusal(number, at, once=once)
             refused = attempt(action, run, refusal)
@@ -380,7 +381,7 @@ def test_a_volume_that_refuses_costs_nothing(action: str, number: int, pattern: 
     assert action in ("metrics", "log") or {"fsync", "write", "replace"} & set(sites)
 
 
-def attempt(action: str, run: Run, refusal: faults.Refusal) -> bool:
+def attempt(action: str, run: RunFolder, refusal: faults.Refusal) -> bool:
     try:
         with refusal.active():
             ACTIONS[action](run)
@@ -393,9 +394,9 @@ def attempt(action: str, run: Run, refusal: faults.Refusal) -> bool:
     return False
 
 
-def check_after(action: str, run: Run, *, refused: bool) -> bool:
+def check_after(action: str, run: RunFolder, *, refused: bool) -> bool:
     """What stood before stands, or what was to be written does; and the same action now succeeds."""
-    again = Run.open(run.path)
+    again = RunFolder.open(run.path)
     found = again.load_checkpoint()
     assert found and not found.skipped
     wanted = [state_at(3)[1]] if action in ("checkpoint", "again") and not refused else []
@@ -411,19 +412,19 @@ def check_after(action: str, run: Run, *, refused: bool) -> bool:
     return verify_any(again)
 
 
-def verify_any(run: Run) -> bool:
+def verify_any(run: RunFolder) -> bool:
     found = run.load_checkpoint()
     return bool(found) and found.state in (state_at(2)[1], state_at(3)[1])
 
 
-def test_a_run_waits_for_room(run: Run) -> None:
+def test_a_run_waits_for_room(run: RunFolder) -> None:
     refusal = faults.Refusal(errno.ENOSPC, 3, once=True)
     with refusal.active():
         run.save_checkpoint(1, *state_at(1), patience=PATIENCE)
     assert refusal.reached and verify_step(run) == 1
 
 
-def test_a_run_waits_for_room_as_long_as_it_may(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_waits_for_room_as_long_as_it_may(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.append(now.pop() + seconds))
     monkeypatch.setattr(files, "time", clock)
@@ -433,7 +434,7 @@ def test_a_run_waits_for_room_as_long_as_it_may(run: Run, monkeypatch: pytest.Mo
     assert now == [100.75] and len(refusal.sites) == 4, "asked at once, and each quarter of a second"
 
 
-def test_the_system_itself_refuses(run: Run) -> None:
+def test_the_system_itself_refuses(run: RunFolder) -> None:
     save(run, 1)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
@@ -533,7 +534,7 @@ def test_a_config_that_is_not_one_is_refused(model_folder: Path, text: str, mess
 @pytest.mark.parametrize(
     "text", ["- 1", "a: [", "a: &x [1]\nb: *x", "!!python/object:os.system {}", "3: 4", "[" * 60_000]
 )
-def test_settings_that_are_not_a_table_are_refused(run: Run, text: str) -> None:
+def test_settings_that_are_not_a_table_are_refused(run: RunFolder, text: str) -> None:
     (run.path / "config.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=r"config\.yaml is no(t valid YAML| table)") as caught:
         assert run.config
@@ -541,7 +542,7 @@ def test_settings_that_are_not_a_table_are_refused(run: Run, text: str) -> None:
 
 
 @pytest.mark.timeout(LONG)
-def test_mutated_files_raise_our_errors_alone(model_folder: Path, run: Run) -> None:
+def test_mutated_files_raise_our_errors_alone(model_folder: Path, run: RunFolder) -> None:
     checkpoint = save(run, 1)
     model = Tiny(width=5)
 

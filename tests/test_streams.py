@@ -101,9 +101,9 @@ def test_closed_streams_do_not_matter(birds: Path, shell: str) -> None:
     done = zeuxis(birds, "train", "vae", "birds", *SHORT, "--steps", "2", shell=shell)
     assert done.returncode == 0, done.stderr
     run = birds / "runs" / "00001-vae-birds"
-    assert storage.Run.open(run).load_checkpoint().step == 2
+    assert storage.RunFolder.open(run).load_checkpoint().step == 2
     # A closed number is given to the next file that is opened: nothing that is printed may end there.
-    assert [row["step"] for row in storage.Run.open(run).metrics()] == [1, 2]
+    assert [row["step"] for row in storage.RunFolder.open(run).metrics()] == [1, 2]
     assert all(line[:2] == "20" for line in (run / "log.txt").read_text().splitlines())
     assert (run / "config.yaml").read_text().startswith("family: vae\n")
 
@@ -187,7 +187,7 @@ def test_a_terminal_that_closes(birds: Path, ignored: bool) -> None:
         process.kill()
         process.wait()
     (run,) = (birds / "runs").glob("0*")
-    checkpoint = storage.Run.open(run).load_checkpoint()
+    checkpoint = storage.RunFolder.open(run).load_checkpoint()
     assert checkpoint is not None and checkpoint.step >= (10 if ignored else 5)
     name = "SIGTERM" if ignored else "SIGHUP"
     assert f"ended by {name}, saved at step {checkpoint.step}" in (run / "log.txt").read_text()

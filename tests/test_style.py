@@ -312,7 +312,7 @@ def test_noise_is_drawn_in_training_and_fixed_afterwards() -> None:
 def test_mixed_pictures_have_the_columns_style_in_those_layers(layers: explore.LayerGroup) -> None:
     model = stylegan(size=32).eval()  # 7 styles
     taken = {"coarse": [0, 1, 2], "middle": [3, 4], "fine": [5, 6]}[layers]
-    pictures = api.mix(model, rows=[0, 1], columns=[5, 6, 7], layers=layers)
+    pictures = api.mix(model, rows=[0, 1], columns=[5, 6, 7], layers=layers).tensor
     assert pictures.shape == (3, 4, 3, 32, 32)
     with torch.no_grad():
         row, column = model.mapping(model.prior([1])), model.mapping(model.prior([6]))
@@ -321,7 +321,7 @@ def test_mixed_pictures_have_the_columns_style_in_those_layers(layers: explore.L
         torch.testing.assert_close(pictures[2, 2], model.synthesize(styles)[0], atol=1e-5, rtol=0)
         torch.testing.assert_close(pictures[0, 2], model.synthesize(column)[0], atol=1e-5, rtol=0)
         torch.testing.assert_close(pictures[2, 0], model.synthesize(row)[0], atol=1e-5, rtol=0)
-    same = api.mix(model, rows=[4], columns=[4], layers=layers)
+    same = api.mix(model, rows=[4], columns=[4], layers=layers).tensor
     torch.testing.assert_close(same[1, 1], same[0, 1], atol=1e-5, rtol=0)
 
 
@@ -331,13 +331,13 @@ def test_walks_and_sums_in_w() -> None:
         w = model.mapping(model.prior([3, 8, 5]))
         middle = model.synthesize((w[:1] + w[1:2]) / 2)
         total = model.synthesize(w[:1] - w[1:2] + w[2:])
-    rows = api.interpolate(model, seeds=[3, 8], columns=3, space="w")
+    rows = api.interpolate(model, seeds=[3, 8], columns=3, space="w").tensor
     torch.testing.assert_close(rows[0, 1], middle[0], atol=1e-5, rtol=0)
-    torch.testing.assert_close(rows[0, ::2], api.sample(model, seeds=[3, 8]), atol=1e-5, rtol=0)
-    assert not torch.allclose(api.interpolate(model, seeds=[3, 8], columns=3)[0, 1], middle[0], atol=1e-3)
+    torch.testing.assert_close(rows[0, ::2], api.sample(model, seeds=[3, 8]).tensor, atol=1e-5, rtol=0)
+    assert not torch.allclose(api.interpolate(model, seeds=[3, 8], columns=3).tensor[0, 1], middle[0], atol=1e-3)
     equation = api.arithmetic(model, [(1, [3]), (-1, [8]), (1, [5])], space="w")
     torch.testing.assert_close(equation.pictures.neighbourhood[4], total[0], atol=1e-5, rtol=0)
-    frames = api.walk(model, seeds=[3, 8], frames=4, space="w")
+    frames = api.walk(model, seeds=[3, 8], frames=4, space="w").tensor
     torch.testing.assert_close(frames[1], middle[0], atol=1e-5, rtol=0)
 
 

@@ -40,7 +40,6 @@ from zeuxis.nets.resnet import ResNet
 from zeuxis.nets.unet import UNet
 from zeuxis.runtime.callbacks import silent
 from zeuxis.training.engine import State, train_step
-from zeuxis.training.settings import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 EYES = Extractor("eyes", "", lambda x: F.adaptive_avg_pool2d(x, 4), lambda x: x[:, 0].flatten(1))
@@ -391,11 +390,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A short run of each family."""
     root = tmp_path_factory.mktemp("translations")
     data = folders(root)
-    settings = TrainSettings(steps=3, batch_size=4, sample_every=3, out=str(root / "runs"), device="cpu")
-    options = {"size": 16, "base_channels": 4}
+    options = {"steps": 3, "batch_size": 4, "sample_every": 3, "out": root / "runs", "device": "cpu"}
+    options |= {"size": 16, "base_channels": 4}
     return {
-        "pix2pix": api.train("pix2pix", data, settings=settings, options={**options, "jitter_scale": 1.0}),
-        "cyclegan": api.train("cyclegan", data, settings=settings, options={**options, "blocks": 1}),
+        "pix2pix": api.train("pix2pix", data, **options, jitter_scale=1.0).path,
+        "cyclegan": api.train("cyclegan", data, **options, blocks=1).path,
         "data": root,
     }
 
@@ -410,7 +409,7 @@ def test_two_words_are_two_ends(training: list[dict[str, Any]]) -> None:
 def test_a_family_of_single_images_refuses_two_ends(tmp_path: Path) -> None:
     data = folders(tmp_path, 2)
     with pytest.raises(UsageError, match="single images are needed, and .* gives two sets; name one"):
-        api.train("dcgan", data, settings=TrainSettings(steps=1, out=str(tmp_path)))
+        api.train("dcgan", data, steps=1, out=tmp_path)
 
 
 @pytest.mark.parametrize("family", ["pix2pix", "cyclegan"])
@@ -433,9 +432,7 @@ def test_a_stopped_run_goes_on_exactly(trained: dict[str, Path], tmp_path: Path,
         {"size": 16, "base_channels": 4, **({"blocks": 1, "pool_size": 6} if family == "cyclegan" else {})},
     )
     whole, cut = (
-        api.train(
-            family, data, settings=TrainSettings(steps=steps, out=str(tmp_path / name), **settings), options=options
-        )  # type: ignore[arg-type]
+        api.train(family, data, steps=steps, out=tmp_path / name, **settings, **options).path
         for name, steps in (("whole", 5), ("cut", 2))
     )
     api.resume(cut, steps=5)
@@ -453,7 +450,7 @@ def test_translate_takes_images_of_any_shape(trained: dict[str, Path], tmp_path:
     typed("translate", str(trained["pix2pix"]), str(tmp_path / "wide.png"), "--out", str(out), "--size", "20")
     assert Image.open(out).size == (31, 20)
     source = images.read_whole(tmp_path / "wide.png")
-    expected = images.to_uint8(api.translate(api.load(trained["pix2pix"]), source))[0]
+    expected = api.translate(api.load(trained["pix2pix"]), source).numpy()[0]
     typed("translate", str(trained["pix2pix"]), str(tmp_path / "wide.png"), "--out", str(out))
     assert np.array_equal(np.asarray(Image.open(out)), expected)
 
@@ -486,10 +483,10 @@ def test_translate_takes_folders_and_both_directions(trained: dict[str, Path], t
 
 def test_noise_is_that_of_a_seed_whoever_stands_beside(trained: dict[str, Path]) -> None:
     model, source = api.load(trained["pix2pix"]), torch.rand(1, 3, 16, 16)
-    plain, one, two, again = (api.translate(model, source, seed=seed) for seed in (None, 1, 2, 1))
+    plain, one, two, again = (api.translate(model, source, seed=seed).tensor for seed in (None, 1, 2, 1))
     assert torch.equal(one, again) and not torch.equal(one, two) and not torch.equal(one, plain)
-    assert torch.equal(plain, api.translate(model, source, seed=0))
-    together = api.translate(model, torch.cat((torch.rand(1, 3, 16, 16), source)), seed=0)
+    assert torch.equal(plain, api.translate(model, source, seed=0).tensor)
+    together = api.translate(model, torch.cat((torch.rand(1, 3, 16, 16), source)), seed=0).tensor
     torch.testing.assert_close(together[1:], one, atol=1e-5, rtol=0)
     with pytest.raises(UsageError, match="is deterministic here"):
         api.translate(api.load(trained["cyclegan"]), source, seed=1)
@@ -519,9 +516,9 @@ def test_noise_drops_as_much_as_in_training_and_rests_where_none_is_asked_for(tr
     for dropout in (0.0, 0.5):
         model = api.load(trained["pix2pix"])
         model.adjust({"dropout": dropout})
-        made_by[dropout] = api.translate(model, source)
+        made_by[dropout] = api.translate(model, source).tensor
     model.gan_weight = 0.0  # type: ignore[attr-defined]
-    assert torch.equal(made_by[0.0], api.translate(model, source)), "the distance alone wants the mean"
+    assert torch.equal(made_by[0.0], api.translate(model, source).tensor), "the distance alone wants the mean"
     assert not torch.equal(made_by[0.0], made_by[0.5])
     with pytest.raises(UsageError, match="is deterministic here"):
         api.translate(model, source, seed=1)
@@ -649,16 +646,21 @@ def test_compared_translations_are_of_the_same_sources(trained: dict[str, Path])
     model, one, two = api.load(run), *(each.samples for each in found.runs)
     assert isinstance(model, Translator) and torch.equal(one, two) and len(one) == 6
     pairs = choose_pairs(model, DataSpec.parse(folders(trained["data"])), count=20)
-    expected = api.translate(model, images.from_uint8(pairs.test.source.images[[0]]))
+    expected = api.translate(model, pairs.test.source.images[[0]]).tensor
     torch.testing.assert_close(one[:1], expected, atol=1e-5, rtol=0)
 
 
 def test_a_run_scores_its_translations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extractors, "find_extractor", lambda *words, **named: EYES)
-    settings = TrainSettings(
-        steps=4, batch_size=4, evaluate_every=2, evaluate_samples=20, device="cpu", out=str(tmp_path)
-    )
-    run = api.train("pix2pix", folders(tmp_path), settings=settings, options={"size": 16, "base_channels": 4})
+    options = {
+        "steps": 4,
+        "batch_size": 4,
+        "evaluate_every": 2,
+        "evaluate_samples": 20,
+        "device": "cpu",
+        "out": tmp_path,
+    }
+    run = api.train("pix2pix", folders(tmp_path), **options, size=16, base_channels=4).path
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     scores = [row["evaluation/FID[eyes]"] for row in rows if "evaluation/FID[eyes]" in row]
     assert len(scores) == 2 and all(score > 0 for score in scores)

@@ -37,7 +37,6 @@ from zeuxis.model import Batch, Clock, SuperResolution, Turn
 from zeuxis.nets.augment import turned
 from zeuxis.training.build import build
 from zeuxis.training.engine import State, train
-from zeuxis.training.settings import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 Array = np.ndarray[Any, Any]
@@ -280,7 +279,7 @@ def test_tiles_are_the_whole(options: dict[str, Any]) -> None:
         whole = model.translate(source)
     for side in (7, 16, 64):
         torch.testing.assert_close(enlarged(model, source, side=side), whole, atol=2e-6, rtol=0)
-    torch.testing.assert_close(api.translate(model, source), whole, atol=2e-6, rtol=0)
+    torch.testing.assert_close(api.translate(model, source).tensor, whole, atol=2e-6, rtol=0)
     pixels = Image.fromarray(noise(37, 50, 3))
     one, two = (np.asarray(photograph(model, pixels, side=side)).astype(int) for side in (9, 64))
     assert np.abs(one - two).max() <= 1 and one.shape == (37 * model.scale, 50 * model.scale, 3)
@@ -570,9 +569,9 @@ def test_whole_photographs_are_judged_beside_bicubic_and_nearest(tmp_path: Path)
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short run through both phases."""
     root = tmp_path_factory.mktemp("upsizing")
-    options = {"size": 32, "base_channels": 4, "blocks": 1, "vgg_weight": 0.0, "pretrain_steps": 2}
-    settings = TrainSettings(steps=4, batch_size=4, sample_every=4, log_every=1, device="cpu", out=str(root / "runs"))
-    return api.train("srgan", str(folder(root / "photos")), settings=settings, options=options)
+    options: dict[str, Any] = {"size": 32, "base_channels": 4, "blocks": 1, "vgg_weight": 0.0, "pretrain_steps": 2}
+    options |= {"steps": 4, "batch_size": 4, "sample_every": 4, "log_every": 1, "device": "cpu", "out": root / "runs"}
+    return api.train("srgan", str(folder(root / "photos")), **options).path
 
 
 def test_single_images_are_what_it_learns_from(run: Path) -> None:

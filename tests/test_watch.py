@@ -18,7 +18,7 @@ from zeuxis.judging.periodic import PeriodicEvaluation
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
 from zeuxis.runtime.progress import Lines
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 from zeuxis.training import runs
 from zeuxis.training.settings import TrainSettings
 
@@ -55,9 +55,11 @@ def settings(out: Path, steps: int, every: int = 2) -> TrainSettings:
     )
 
 
-def train(out: Path, data: str, steps: int) -> Run:
+def train(out: Path, data: str, steps: int) -> RunFolder:
     told = Lines(io.StringIO())
-    return Run(runs.start(settings(out, steps), families.find("gan"), OPTIONS, data=DataSpec.parse(data), display=told))
+    return RunFolder(
+        runs.start(settings(out, steps), families.find("gan"), OPTIONS, data=DataSpec.parse(data), display=told)
+    )
 
 
 def test_model_is_the_best_and_rows_have_the_scores(tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +106,7 @@ def test_scores_change_no_bit_of_the_training(tmp_path: Path, data: str) -> None
     scored = train(tmp_path / "b", data, 6).path
     weights = [(run / "checkpoints" / "step-00000006" / "average.safetensors") for run in (plain, scored)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
-    assert not any(NAME in row for row in Run(plain).metrics())
+    assert not any(NAME in row for row in RunFolder(plain).metrics())
 
 
 def test_too_few_images_to_score_are_refused_before_there_is_a_run(tmp_path: Path, data: str) -> None:

@@ -19,7 +19,7 @@ from page_client import PATIENCE, opened
 from test_page_runs import CONFIG
 from zeuxis.errors import UsageError
 from zeuxis.families import find
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 from zeuxis.web.beside import followed, open_model_or_run
 
 TRAIN = ["train", "gan", "zeuxis:digits", "--size", "8", "--channels", "1", "--hidden-dim", "8", "--latent-dim", "4"]
@@ -139,7 +139,7 @@ def test_the_page_ends_where_its_training_is_killed(tmp_path: Path, begun: list[
 
 def test_a_run_is_followed_without_its_model(tmp_path: Path) -> None:
     """Nor is code of a family from outside loaded: the page needs none."""
-    run = Run.create(
+    run = RunFolder.create(
         tmp_path, "a", {**CONFIG, "family": "my_module:Mine", "options": {"size": 24, "channels": 1, "x": 1}}
     )
     served = followed(run.path)
@@ -151,7 +151,7 @@ def test_a_run_is_followed_without_its_model(tmp_path: Path) -> None:
 
 
 def test_explore_follows_a_run_until_it_has_a_model(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, "a", {**CONFIG, "family": "gan", "options": {"size": 16, "channels": 1}})
+    run = RunFolder.create(tmp_path, "a", {**CONFIG, "family": "gan", "options": {"size": 16, "channels": 1}})
     assert open_model_or_run(run.path).info["capabilities"] == ["run"]
     find("gan")(size=16, channels=1, latent_dim=4, hidden_dim=8).save(run.model_path)
     assert {"latent", "run"} <= {*open_model_or_run(run.path, device="cpu").info["capabilities"]}
@@ -160,7 +160,7 @@ def test_explore_follows_a_run_until_it_has_a_model(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_a_link_is_not_followed(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, "a", CONFIG)
+    run = RunFolder.create(tmp_path, "a", CONFIG)
     (run.path / "samples" / "00000001.png").symlink_to(tmp_path)
     with pytest.raises(UsageError, match="symbolic link"):
         followed(run.path)

@@ -10,6 +10,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 from pygments.formatters import HtmlFormatter
 
+import notebooks
 import pages
 import reference
 
@@ -37,9 +38,21 @@ def on_files(files: Any, *, config: Any) -> None:
     """Add the pages outside docs/ and the colours of code, and set the menu."""
     for place, markdown in pages.outside().items():
         files.append(File.generated(config, place, content=markdown))
+    for source in notebooks.sources():
+        _add_notebook(files, config, source)
     colours = HtmlFormatter(style="default").get_style_defs(".highlight")
     files.append(File.generated(config, "code.css", content=f"{colours}\n{_TABLES}"))
     config.nav = pages.navigation()
+
+
+def _add_notebook(files: Any, config: Any, source: Path) -> None:
+    """Add the page of a notebook, which is executed if need be, and its pictures; the notebook itself is in docs/."""
+    markdown, pictures = notebooks.page(notebooks.executed(source), source.stem)
+    place, link = pages.place(source), f"[{source.name}]({source.name})"
+    text = f"{pages.in_site(markdown, source)}\nThis page is the notebook {link}, as it ran when the site was built.\n"
+    files.append(File.generated(config, place, content=text))
+    for name, content in pictures.items():
+        files.append(File.generated(config, f"{Path(place).parent.as_posix()}/{name}", content=content))
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Any) -> str | None:

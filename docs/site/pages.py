@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import posixpath
 import re
@@ -61,7 +62,7 @@ def place(path: Path) -> str:
     """Where a file or folder of the repository, given as an absolute path, stands in the site."""
     inside = path.relative_to(ROOT).as_posix()
     if GUIDE in path.parents:
-        return inside.removeprefix("docs/")
+        return re.sub(r"\.ipynb$", ".md", inside.removeprefix("docs/"))
     if path.is_dir():
         return f"{inside}/index.md"
     folder, name = posixpath.split(inside)
@@ -98,8 +99,8 @@ def in_site(markdown: str, page: Path) -> str:
 
 
 def guide() -> list[Path]:
-    """The pages under docs/."""
-    return sorted(GUIDE.rglob("*.md"))
+    """The pages under docs/, notebooks too."""
+    return sorted([*GUIDE.rglob("*.md"), *GUIDE.glob("notebooks/*.ipynb")])
 
 
 def outside() -> dict[str, str]:
@@ -108,7 +109,7 @@ def outside() -> dict[str, str]:
     waiting, seen = guide(), set(guide())
     while waiting:
         page = waiting.pop()
-        text = _text(page)
+        text = as_markdown(page)
         if GUIDE not in page.parents:
             found[place(page)] = in_site(text, page)
         linked = [each[0] for each in (located(target, page) for target in links(text)) if each]
@@ -123,8 +124,11 @@ def _is_outside(path: Path) -> bool:
     return there and (path.is_dir() or path.suffix in {".md", *_LANGUAGES})
 
 
-def _text(path: Path) -> str:
-    """A file or folder as a page of Markdown."""
+def as_markdown(path: Path) -> str:
+    """A file or folder as a page of Markdown; of a notebook what it says and runs, without outputs."""
+    if path.suffix == ".ipynb":
+        cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(path.read_bytes())["cells"]]
+        return "\n\n".join(text if kind == "markdown" else f"```python\n{text}\n```" for kind, text in cells)
     if path.is_dir():
         names = [each.name for each in sorted(path.iterdir()) if each.name[0] not in "._"]
         return f"# {path.name}\n\n" + "".join(f"- [{name}]({path.name}/{name})\n" for name in names)
@@ -151,7 +155,12 @@ def _linked(markdown: str, page: Path, seen: set[Path], folder: Path | None = No
     """The pages in the folder that part of a page links to and that are not in the menu yet, each with those of its own."""
     for target in links(markdown):
         path = (located(target, page) or (page, ""))[0]
-        if path.suffix == ".md" and (folder or ROOT) in path.parents and path.is_file() and path not in seen:
+        if (
+            path.suffix in {".md", ".ipynb"}
+            and (folder or ROOT) in path.parents
+            and path.is_file()
+            and path not in seen
+        ):
             seen.add(path)
             yield path
-            yield from _linked(_text(path), path, seen, path.with_suffix(""))
+            yield from _linked(as_markdown(path), path, seen, path.with_suffix(""))

@@ -10,6 +10,8 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from types import ModuleType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import zeuxis
@@ -19,6 +21,7 @@ from zeuxis.training.settings import TrainSettings
 
 _MARKER = re.compile(r"^<!-- reference: ([\w.]+) -->$", re.MULTILINE)
 _WIDTH = 100  # of a signature on one line
+_ELSEWHERE = ("zeuxis.errors", "zeuxis.training.settings")  # have sections of their own
 
 
 def expanded(markdown: str) -> str:
@@ -41,6 +44,27 @@ def _public() -> dict[str, Any]:
 def functions() -> str:
     """The functions of `zeuxis`."""
     return _entries({name: value for name, value in _public().items() if inspect.isfunction(value)})
+
+
+def kinds() -> str:
+    """The types of results: pictures, edits, equations."""
+    found = {name: value for name, value in _public().items() if inspect.isclass(value)}
+    return _entries({name: value for name, value in found.items() if value.__module__ not in _ELSEWHERE})
+
+
+def modules() -> str:
+    """The modules of `zeuxis` that are public, each with its functions."""
+    found = {name: value for name, value in _public().items() if inspect.ismodule(value)}
+    return "\n\n".join(_module(name, value) for name, value in found.items())
+
+
+def _module(name: str, value: ModuleType) -> str:
+    """A heading, the docstring, and the functions."""
+    parts = [f"## {name}", inspect.cleandoc(value.__doc__ or "")]
+    for each in value.__all__:
+        function = getattr(value, each)
+        parts += [f"### {name}.{each}", _code(_call(each, function)), inspect.cleandoc(function.__doc__ or "")]
+    return "\n\n".join(parts)
 
 
 def errors() -> str:
@@ -101,6 +125,8 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "errors": errors,
     "families": family_options,
     "functions": functions,
+    "kinds": kinds,
+    "modules": modules,
     "settings": settings,
     "types": types,
 }
@@ -117,7 +143,7 @@ def _entry(name: str, value: Any) -> str:
         return "\n\n".join((heading, _code(_call(name, value)), doc))
     options = [f for f in dataclasses.fields(value) if f.metadata] if dataclasses.is_dataclass(value) else []
     own = [f for f in options if f.name in vars(value).get("__annotations__", {})]
-    parts = [heading, _code(_class(name, value, options)), doc, _constants(value), _options(own, value)]
+    parts = [heading, _code(_class(name, value, options)), doc, _constants(value), _options(own, value) if own else ""]
     methods = [_method(name, value, each) for each in vars(value) if not each.startswith("_")]
     return "\n\n".join(part for part in (*parts, *methods) if part)
 
@@ -145,10 +171,11 @@ def _constants(kind: type) -> str:
 def _method(owner: str, kind: type, name: str) -> str:
     """A public method or property that the class itself explains."""
     value = vars(kind)[name]
-    inner = getattr(value, "fget", None) or getattr(value, "__func__", value)
-    if not inspect.isfunction(inner) or not inner.__doc__:
+    inner = getattr(value, "fget", None) or getattr(value, "func", None) or getattr(value, "__func__", value)
+    if not inspect.isfunction(inner) or not inner.__doc__ or name in vars(kind).get("__annotations__", {}):
         return ""
-    marks = ["@property"] if isinstance(value, property) else ["@classmethod"] if isinstance(value, classmethod) else []
+    kinds = {property: "@property", cached_property: "@property", classmethod: "@classmethod"}
+    marks = [mark for each, mark in kinds.items() if isinstance(value, each)]
     marks += ["@abstractmethod"] if getattr(value, "__isabstractmethod__", False) else []
     code = _code("\n".join([*marks, _call(name, inner)]))
     return "\n\n".join((f"### {owner}.{name}", code, inspect.cleandoc(inner.__doc__)))
@@ -163,7 +190,8 @@ def _call(name: str, function: Callable[..., Any]) -> str:
             words.append("*")
             starred = True
         hint = "" if each.annotation is each.empty else f": {each.annotation}"
-        given = "" if each.default is each.empty else f" = {each.default!r}" if hint else f"={each.default!r}"
+        value = each.default.__name__ if inspect.isfunction(each.default) else repr(each.default)
+        given = "" if each.default is each.empty else f" = {value}" if hint else f"={value}"
         words.append(f"{each.name}{hint}{given}")
     back = "" if signature.return_annotation is signature.empty else f" -> {signature.return_annotation}"
     line = f"{name}({', '.join(words)}){back}"

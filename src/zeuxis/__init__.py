@@ -10,37 +10,64 @@ TYPE_CHECKING = False  # as in `typing`, which `python -m zeuxis` would import f
 if TYPE_CHECKING:
     from typing import Any
 
+    import zeuxis.families as families
     from zeuxis.api import (
+        Batch,
+        Clock,
+        DataError,
+        DiskFullError,
+        DivergedError,
+        Editor,
+        Encoder,
+        Equation,
+        HasLikelihood,
+        Images,
+        Inversion,
+        Latent,
+        Model,
+        Progress,
+        Run,
+        Stopped,
+        StopTraining,
+        StyleBased,
+        SuperResolution,
+        TrainSettings,
+        Translator,
+        UsageError,
+        ZeuxisError,
         arithmetic,
         compare,
+        curves,
+        decode,
+        demo,
+        directions,
+        dry_run,
+        edit,
+        editor,
+        encode,
         enlarge,
         evaluate,
         export,
+        export_page,
+        find_directions,
         inspect_data,
         interpolate,
+        invert,
         load,
+        matrix,
         mix,
+        option,
+        read,
         resume,
+        runs,
         sample,
+        sample_batches,
+        story,
         train,
         translate,
+        walk,
+        write_samples,
     )
-    from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
-    from zeuxis.explore.editing import directions, editor, invert
-    from zeuxis.model import (
-        Batch,
-        Clock,
-        Encoder,
-        HasLikelihood,
-        Latent,
-        Model,
-        StyleBased,
-        SuperResolution,
-        Translator,
-        option,
-    )
-    from zeuxis.training.settings import TrainSettings
-
 
 __all__ = [
     "Batch",
@@ -48,10 +75,18 @@ __all__ = [
     "DataError",
     "DiskFullError",
     "DivergedError",
+    "Editor",
     "Encoder",
+    "Equation",
     "HasLikelihood",
+    "Images",
+    "Inversion",
     "Latent",
     "Model",
+    "Progress",
+    "Run",
+    "StopTraining",
+    "Stopped",
     "StyleBased",
     "SuperResolution",
     "TrainSettings",
@@ -60,61 +95,60 @@ __all__ = [
     "ZeuxisError",
     "arithmetic",
     "compare",
+    "curves",
+    "decode",
+    "demo",
     "directions",
+    "dry_run",
+    "edit",
     "editor",
+    "encode",
     "enlarge",
     "evaluate",
     "export",
+    "export_page",
+    "families",
+    "find_directions",
     "inspect_data",
     "interpolate",
     "invert",
     "load",
+    "matrix",
     "mix",
     "option",
+    "read",
     "resume",
+    "runs",
     "sample",
+    "sample_batches",
+    "story",
     "train",
     "translate",
+    "walk",
+    "write_samples",
 ]
 
-_HOMES = {
-    "zeuxis.api": (
-        "arithmetic",
-        "compare",
-        "enlarge",
-        "evaluate",
-        "export",
-        "inspect_data",
-        "interpolate",
-        "load",
-        "mix",
-        "resume",
-        "sample",
-        "train",
-        "translate",
-    ),
-    "zeuxis.explore.editing": ("directions", "editor", "invert"),
-    "zeuxis.errors": ("DataError", "DiskFullError", "DivergedError", "UsageError", "ZeuxisError"),
-    "zeuxis.model": (
-        "Batch",
-        "Clock",
-        "Encoder",
-        "HasLikelihood",
-        "Latent",
-        "Model",
-        "StyleBased",
-        "Translator",
-        "SuperResolution",
-        "option",
-    ),
-    "zeuxis.training.settings": ("TrainSettings",),
-}
+# Names that need less than the whole interface; all others are of `zeuxis.api`.
+_ERRORS = ("DataError", "DiskFullError", "DivergedError", "StopTraining", "UsageError", "ZeuxisError")
+_KINDS = (
+    "Batch",
+    "Clock",
+    "Encoder",
+    "HasLikelihood",
+    "Latent",
+    "Model",
+    "StyleBased",
+    "SuperResolution",
+    "Translator",
+)
+_HOMES = dict.fromkeys(_ERRORS, "zeuxis.errors") | dict.fromkeys((*_KINDS, "option"), "zeuxis.model")
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(home), name)
+    if name == "families":  # a module: its import sets it here
+        return importlib.import_module("zeuxis.families")
+    if name in __all__:
+        return getattr(importlib.import_module(_HOMES.get(name, "zeuxis.api")), name)
     raise AttributeError(f"module 'zeuxis' has no attribute {name!r}")
 
 

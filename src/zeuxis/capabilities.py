@@ -1,4 +1,4 @@
-"""Checks of a model's capabilities, with errors that name the families that have them; translation and encoding."""
+"""Checks of a model's capabilities, with errors that name the families that have them; translation."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def gibbs_model(model: Model) -> GibbsSampling:
 
 
 @torch.no_grad()
-def translate(model: Model, image: Tensor, *, direction: str = "forward", seed: int | None = None) -> Tensor:
+def translated(model: Model, image: Tensor, *, direction: str = "forward", seed: int | None = None) -> Tensor:
     """Translations of images (n c h w, in [-1, 1]) of any height and width, on the CPU.
 
     A stochastic model (pix2pix: dropout) uses `seed` (default 0) for the first image, the next seed for the next.
@@ -111,7 +111,7 @@ def translate(model: Model, image: Tensor, *, direction: str = "forward", seed: 
     return torch.cat([able.translate(part.to(model.device), direction, first + i * BATCH).cpu() for i, part in parts])
 
 
-def enlarge(model: Model, image: Image.Image) -> Image.Image:
+def enlarged_photograph(model: Model, image: Image.Image) -> Image.Image:
     """The upscaled image (L, RGB, or RGBa: premultiplied alpha); grey stays grey, alpha is upscaled separately.
 
     `UsageError` where the model does no super-resolution.
@@ -124,12 +124,6 @@ def super_resolution(model: Model) -> SuperResolution:
     if not isinstance(model, SuperResolution):
         raise UsageError(f"{model.family()} cannot do super-resolution; these families can: {_able(SuperResolution)}")
     return model
-
-
-@torch.no_grad()
-def encode(model: Model, image: Tensor) -> Tensor:
-    """Latents for images (n c h w, in [-1, 1]); `UsageError` if the model cannot encode."""
-    return encoder(model).encode(image.to(model.device))
 
 
 def _able(capability: type[Any]) -> str:

@@ -6,6 +6,14 @@ class ZeuxisError(Exception):
 
     exit_code = 1
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in a notebook: the message alone, as on the command line."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class StopTraining(ZeuxisError):  # noqa: N818 (nothing went wrong)
+    """Raised by a callback to end its run: a checkpoint is saved, and the message is the reason in the log."""
+
 
 class UsageError(ZeuxisError):
     """A flag, an argument or a file the user named is wrong."""

@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from zeuxis import families, registry, renamed, storage
 from zeuxis.data import DataSpec
+from zeuxis.data.places import missing
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
 from zeuxis.io import files
@@ -20,9 +21,11 @@ from zeuxis.io.paths import expanded
 from zeuxis.model import Model
 from zeuxis.storage.models import Shapes
 
+RunPath = str | Path | int  # a folder, or a run's number or name under runs/
+
 
 def load_model(
-    path: str | Path,
+    path: RunPath,
     *,
     device: str | torch.device = "cpu",
     family: type[Model] | str | None = None,
@@ -43,7 +46,7 @@ def load_model(
     kind = trusted(config["family"], family)
     model = kind(**config["options"]).drop_training_only()
     storage.fill(model, weights)
-    model.class_names = config["classes"]
+    model.class_names, model.origin = config["classes"], folder.absolute()
     model.adjust(options or {})
     return model.to(device).eval().requires_grad_(False)
 
@@ -58,7 +61,7 @@ def trusted(name: str, family: type[Model] | str | None) -> type[Model]:
     raise UsageError(f"it needs code from outside Zeuxis, {name}; if you trust it, name it: --family {name}")
 
 
-def find_model(path: str | Path) -> Path:
+def find_model(path: RunPath) -> Path:
     """The folder of `config.json` and `model.safetensors`: the one given, or that of the run given.
 
     `UsageError` where anything in the run, into which figures go, leads out of it.
@@ -84,7 +87,7 @@ def _checked(folder: Path, *, typed: Path) -> Path:
     return folder
 
 
-def data_of(path: str | Path) -> DataSpec | None:
+def data_of(path: RunPath) -> DataSpec | None:
     """The data a model was trained on, where it lies in a run's folder."""
     config = find_model(path).parent / "config.yaml"
     if not config.is_file():
@@ -94,7 +97,21 @@ def data_of(path: str | Path) -> DataSpec | None:
     return DataSpec.stored(data) if isinstance(data, str) else None
 
 
-def find_run(run: str | Path, *, runs: str | Path = "runs") -> Path:
+def training_data(path: RunPath, advice: str) -> DataSpec | None:
+    """As `data_of`; `UsageError`, which ends with the advice, where that data has gone."""
+    data = data_of(path)
+    if data is not None and (gone := missing(data)):
+        raise UsageError(f"{path} was trained on {gone}, which is no longer there; {advice}")
+    return data
+
+
+def labelled_data(model: Model) -> DataSpec:
+    """The data whose attributes and classes a model is asked for: what it was trained on, where known, else avatars."""
+    own = model.origin and training_data(model.origin, "name labelled images with --data")
+    return own or DataSpec.parse("zeuxis:avatars")
+
+
+def find_run(run: RunPath, *, runs: str | Path = "runs") -> Path:
     """A run's folder, given as a path, or by its number or name (whole, or without the number) under `runs`.
 
     `UsageError` where there is none, or where anything in it leads out of it.
@@ -104,7 +121,7 @@ def find_run(run: str | Path, *, runs: str | Path = "runs") -> Path:
     return found
 
 
-def _find_run(run: str | Path, runs: Path) -> Path:
+def _find_run(run: RunPath, runs: Path) -> Path:
     text = run = expanded(str(run))
     if _holds(Path(run), "config.yaml"):
         return Path(run)

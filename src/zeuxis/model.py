@@ -19,8 +19,10 @@ from zeuxis.errors import UsageError
 from zeuxis.game import Batch, Clock, Turn
 from zeuxis.io import files
 from zeuxis.io.paths import expanded
+from zeuxis.io.pictures import Images
 from zeuxis.likelihood import HasLikelihood
 from zeuxis.mixtures import Mixture, mix_latents
+from zeuxis.notebook import SHOWN, ShowsImages, beside_sources
 from zeuxis.options import ResizeMode, checked, checked_options, derived, numbered, option, options_of
 
 __all__ = [
@@ -42,7 +44,7 @@ __all__ = [
 
 
 @dataclass(eq=False)
-class Model(nn.Module, ABC):
+class Model(ShowsImages, ABC):
     """A generative model: its fields are its options, its submodules its networks.
 
     A family is one final subclass. `build` makes the networks from the options; `optimizers` gives one optimizer
@@ -54,6 +56,7 @@ class Model(nn.Module, ABC):
     channels: int = option(3, "image channels: 1 greyscale, 3 RGB (named sets: their own)", low=1, high=4)
 
     class_names: tuple[str, ...] = field(init=False, default=(), repr=False)  # of labels, in their order, where known
+    origin: Path | None = field(init=False, default=None, repr=False)  # the folder that it was loaded from
     training_only: ClassVar[tuple[str, ...]] = ()  # submodules that only training uses
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # other defaults of options, by name: "paper"
     resize_mode: ClassVar[ResizeMode] = "crop"  # how a person's own photographs become squares, if nobody says
@@ -148,9 +151,7 @@ class Latent(Model):
 
     latent_dim: int = option(100, "dimension of the latent space", low=1, high=65536)
 
-    mixture: ClassVar[Mixture] = (
-        "norm"  # how the weights of a mixture are scaled: "norm" for a Gaussian prior, else "sum"
-    )
+    mixture: ClassVar[Mixture] = "norm"  # how weights of a mixture are scaled: "norm" for a Gaussian prior, else "sum"
 
     @property
     def decode_nfe(self) -> int:
@@ -175,6 +176,9 @@ class Latent(Model):
         """Images (n c h w, in [-1, 1]) for the seeds `seed ... seed + n - 1`; image i depends on its seed alone."""
         seeds = range(seed, seed + n)
         return torch.cat([self.decode(self.prior(seeds[i : i + batch_size])) for i in range(0, n, batch_size)])
+
+    def notebook_images(self) -> Images | None:
+        return Images(self.sample(SHOWN).cpu())
 
 
 class StyleBased(Latent):
@@ -222,6 +226,7 @@ class Translator(Model):
     directions: ClassVar[tuple[str, ...]] = ("forward",)
     paired: ClassVar[bool] = True  # each source belongs to its image; else they are two unrelated sets
     degradation: ClassVar[str | None] = None  # how sources are made of single images, if nobody says
+    sources: Callable[[Translator, int], Tensor] | None = field(init=False, default=None, repr=False)  # n to be shown
 
     @property
     def needs(self) -> frozenset[str]:
@@ -244,6 +249,9 @@ class Translator(Model):
     @abstractmethod
     def translate(self, source: Tensor, direction: str = "forward", seed: int = 0) -> Tensor:
         """Translations (n c h w, in [-1, 1]) of sources of any height and width; if stochastic, seeded from `seed` on."""
+
+    def notebook_images(self) -> Images | None:
+        return beside_sources(self.sources(self, SHOWN // 2), self.translate, self.device) if self.sources else None
 
 
 @dataclass(eq=False)

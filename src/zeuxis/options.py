@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
+from numbers import Integral, Real
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -70,13 +72,15 @@ def checked_options(owner: Any) -> Iterator[tuple[str, Any]]:
 
 
 def checked(f: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
-    """The value as the field's type (a type, `Literal`, their union with None, or a tuple of names).
+    """The value as the field's type (a type, `Literal`, their union with None, or a tuple of names); a number of numpy as
+    Python's own.
 
     `UsageError` where it is of another type, not finite, or out of bounds.
     """
     if get_origin(kind) is tuple:
         return _checked_names(flag_of(f.name), value)
     flag, kinds = flag_of(f.name), get_args(kind) or (kind,)
+    value = _plain(value, kinds)
     words = [word for each in kinds for word in (get_args(each) or [each]) if not isinstance(word, type)]
     types = [each for each in kinds if isinstance(each, type) and each is not NoneType]
     if value is None and NoneType in kinds:
@@ -100,6 +104,15 @@ def _checked_names(flag: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(type(name) is str and name for name in value):
         raise UsageError(f"{flag} is {quote(value)}; expected a list of names")
     return tuple(dict.fromkeys(value))
+
+
+def _plain(value: Any, kinds: Sequence[Any]) -> Any:
+    """The number or path as the type that is saved; what is neither as it is."""
+    if isinstance(value, os.PathLike) and str in kinds:
+        return os.fspath(value)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    return float(value) if isinstance(value, Real) and not isinstance(value, Integral) else value
 
 
 def _check_bounds(flag: str, value: Any, low: float | None, high: float | None) -> None:

@@ -20,7 +20,6 @@ from zeuxis.data import DataSpec
 from zeuxis.explore.directions import Direction
 from zeuxis.io.images import to_uint8
 from zeuxis.mechanisms import Denoising
-from zeuxis.training.settings import TrainSettings
 from zeuxis.web.directions import KINDS
 from zeuxis.web.served import Served, open_served
 
@@ -37,11 +36,11 @@ TABS = {"diffusion": "denoise", "vae": "latent-space", "rbm": "gibbs"}
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Served, str]]]:
     """A run of each family on digits, and the link at which it is served."""
     out = tmp_path_factory.mktemp("runs")
-    settings = TrainSettings(steps=3, batch_size=8, device="cpu", threads=1, kernels="standard", out=str(out))
+    settings = {"steps": 3, "batch_size": 8, "device": "cpu", "threads": 1, "kernels": "standard", "out": out}
     with ExitStack() as stack:
         found = {}
         for name, options in SMALL.items():
-            served = open_served(api.train(name, "digits", settings=settings, options=options), device="cpu")
+            served = open_served(api.train(name, "digits", **settings, **options).path, device="cpu")
             still = Direction("nothing", torch.zeros(served.shape))  # a classifier of attributes would take minutes
             served.kept.update({f"directions {kind}": [still] for kind in KINDS})
             found[name] = (served, stack.enter_context(serving(served)))
@@ -80,7 +79,9 @@ def test_every_level_is_that_of_the_sampler(look: Visit, runs: dict[str, tuple[S
     arrived(driver)
     with torch.no_grad():
         moments = list(model.denoising(model.prior([3])))
-    assert np.array_equal(driver.pictures(".denoise .result canvas")[0][..., :3], rgb(zeuxis.sample(model, seeds=[3])))
+    assert np.array_equal(
+        driver.pictures(".denoise .result canvas")[0][..., :3], rgb(zeuxis.sample(model, seeds=[3]).tensor)
+    )
     for at in (6, 4, 0):
         level(driver, at)
         noisy, expected = (picture[..., :3] for picture in driver.pictures(".denoise figure > canvas")[:2])
@@ -96,7 +97,7 @@ def test_a_rough_picture_in_hand_is_replaced_by_the_full_one(look: Visit, runs: 
     driver, (served, _) = look("diffusion"), runs["diffusion"]
     driver.page.click("#tab-explore")
     driver.find(5)
-    wanted = rgb(zeuxis.sample(served.model, seeds=[5])).tolist()
+    wanted = rgb(zeuxis.sample(served.model, seeds=[5]).tensor).tolist()
     end = time.monotonic() + PATIENCE
     while driver.picture().tolist() != wanted:
         assert time.monotonic() < end, "the full picture never came"
@@ -137,7 +138,7 @@ def test_the_bars_of_a_posterior_move_its_picture(look: Visit, runs: dict[str, t
         show_all.click()
     assert driver.page.locator(".latent-bar").count() == 6
     given, decoded = driver.pictures(".duo canvas")
-    assert np.array_equal(given[..., :3], rgb(zeuxis.sample(model, seeds=[0])))
+    assert np.array_equal(given[..., :3], rgb(zeuxis.sample(model, seeds=[0]).tensor))
     driver.page.focus("#latent-2")
     for _ in range(20):
         driver.page.keyboard.press("ArrowRight")
@@ -157,9 +158,7 @@ def test_a_model_alone_has_a_posterior_and_no_map(visit: Visit, served: Served) 
     driver.until("document.querySelector('.posterior h3').textContent === 'seed 0'")
     driver.until("document.querySelector('.acts .hint').textContent.includes('latents are used')")
     assert not driver.page.locator(".map").count()
-    assert np.array_equal(
-        driver.pictures(".duo canvas")[0][..., :3], to_uint8(zeuxis.sample(served.model, seeds=[0]))[0]
-    )
+    assert np.array_equal(driver.pictures(".duo canvas")[0][..., :3], zeuxis.sample(served.model, seeds=[0]).numpy()[0])
 
 
 def test_a_click_on_the_map_looks_at_that_training_picture(

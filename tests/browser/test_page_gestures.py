@@ -189,7 +189,7 @@ def test_files_hold_what_is_shown(visit: Visit, served: Served, tmp_path: Path) 
     saved.value.save_as(tmp_path / "hand.png")
     assert saved.value.suggested_filename.endswith("seed-7.png")
     picture = np.asarray(Image.open(tmp_path / "hand.png").convert("RGB"))
-    assert np.array_equal(picture, to_uint8(zeuxis.sample(served.model, seeds=[7]))[0])
+    assert np.array_equal(picture, zeuxis.sample(served.model, seeds=[7]).numpy()[0])
     driver.page.click("button:text-is('Play')")
     driver.page.locator("button:text-is('Save WebP'):enabled").wait_for()
     with driver.page.expect_download() as saved:

@@ -9,7 +9,6 @@ import pytest
 
 import zeuxis
 from driving import Driver, needs_axe
-from zeuxis.io.images import to_uint8
 from zeuxis.web.served import Served
 
 Visit = Callable[..., Driver]
@@ -18,7 +17,7 @@ ALL = "canvas.live, .slot canvas, .nine canvas, .ten canvas, .thumb canvas"
 
 
 def test_pictures_are_those_of_sample(visit: Visit, served: Served) -> None:
-    driver, wanted = visit(), to_uint8(zeuxis.sample(served.model, seeds=SEEDS))
+    driver, wanted = visit(), zeuxis.sample(served.model, seeds=SEEDS).numpy()
     for seed, picture in zip(SEEDS, wanted):
         driver.find(seed)
         assert np.array_equal(driver.picture(), picture), seed

@@ -15,10 +15,10 @@ from driving import Driver, needs_axe
 from page_client import serving
 from test_page_runs import CONFIG, histogram
 from zeuxis.families import find
-from zeuxis.io.images import sheet, to_uint8
+from zeuxis.io.images import sheet
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 from zeuxis.web.served import Served, open_served
 
 Visit = Callable[..., Driver]
@@ -26,7 +26,7 @@ STEPS = (10, 20, 40)
 VIEWS = ("training", "evaluate", "compare")
 
 
-def saved(family: str, run: Run, seed: int, **options: int) -> None:
+def saved(family: str, run: RunFolder, seed: int, **options: int) -> None:
     torch.manual_seed(seed)
     find(family)(size=16, channels=3, **options).save(run.model_path)
 
@@ -36,7 +36,7 @@ def row(step: int) -> dict[str, float]:
     return {"step": step, "images": 8 * step, **values, "generator/adversarial": step / 10}
 
 
-def add(run: Run, step: int) -> None:
+def add(run: RunFolder, step: int) -> None:
     """A row, a record of answers and a contact sheet of a step."""
     answers = {f"discriminator/prob_{kind}": histogram(at) for kind, at in (("real", 30), ("fake", step % 20))}
     run.append_histograms({"step": step, "images": 8 * step, **answers})
@@ -46,7 +46,7 @@ def add(run: Run, step: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
     """Two runs on thirty pictures; the first has rows, sheets, answers and scores."""
     root = tmp_path_factory.mktemp("runs")
     (root / "pictures").mkdir()
@@ -54,7 +54,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
         pixels = np.random.default_rng(i).integers(0, 256, (16, 16, 3), np.uint8)
         Image.fromarray(pixels).save(root / "pictures" / f"{i:02}.png")
     config = {**CONFIG, "family": "gan", "data": str(root / "pictures")}
-    one, two = (Run.create(root / "runs", name, config) for name in "ab")
+    one, two = (RunFolder.create(root / "runs", name, config) for name in "ab")
     saved("gan", one, 0, latent_dim=24, hidden_dim=16)
     saved("vae", two, 1, latent_dim=7)
     for step in STEPS:
@@ -70,7 +70,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
 
 
 @pytest.fixture(scope="module")
-def models(runs: list[Run]) -> list[Served]:
+def models(runs: list[RunFolder]) -> list[Served]:
     return [open_served(run.path, device="cpu") for run in runs]
 
 
@@ -93,7 +93,7 @@ def shown(driver: Driver, step: int) -> None:
     driver.until(f"document.querySelector('.sheet').ariaLabel === 'samples at step {step}'")
 
 
-def test_samples_on_a_scrubber(visit: Visit, runs: list[Run]) -> None:
+def test_samples_on_a_scrubber(visit: Visit, runs: list[RunFolder]) -> None:
     driver = at(visit, "training")
     shown(driver, STEPS[-1])
     facts = driver.page.inner_text(".facts")
@@ -127,7 +127,7 @@ def test_answers_and_losses(visit: Visit) -> None:
     shown(driver, 10)
 
 
-def test_a_run_that_grows_is_followed(visit: Visit, runs: list[Run]) -> None:
+def test_a_run_that_grows_is_followed(visit: Visit, runs: list[RunFolder]) -> None:
     driver = at(visit, "training")
     shown(driver, 40)
     with runs[0].lock():
@@ -155,7 +155,7 @@ def test_a_sample_is_taken_into_hand(visit: Visit, models: list[Served]) -> None
     driver.page.mouse.click(box["x"] + box["width"] * 2.5 / 8, box["y"] + box["height"] * 1.5 / 8)
     driver.until("document.querySelector('.caption')?.textContent === 'Seed 10'")
     driver.settle()
-    assert np.array_equal(driver.picture(), to_uint8(zeuxis.sample(models[0].model, seeds=[10]))[0])
+    assert np.array_equal(driver.picture(), zeuxis.sample(models[0].model, seeds=[10]).numpy()[0])
     driver.page.click("#tab-training")
     driver.tab_to("Samples: arrows")
     for key in ("ArrowRight", "ArrowDown", "Enter"):  # from seed 10, where the pointer was
@@ -177,7 +177,9 @@ def test_scores_and_the_nearest_training_pictures(visit: Visit, models: list[Ser
     assert label == "FID[lite0], lower is better: FID[lite0] 50, training images 5"
     driver.page.click("button:text-is('Find the nearest')")
     driver.until("document.querySelectorAll('.near-found li').length === 6")
-    assert "The nearest of 30 training pictures" in driver.page.inner_text(".nearest [role=status]")
+    driver.until(
+        "document.querySelector('.nearest [role=status]').textContent.includes('The nearest of 30 training pictures')"
+    )
     data = models[0].data
     assert data is not None
     training = data.open(16, 3).images
@@ -191,7 +193,7 @@ def test_scores_and_the_nearest_training_pictures(visit: Visit, models: list[Ser
     driver.until("document.querySelector('.near-held figcaption').textContent === 'seed 5'")
     driver.until(f"document.querySelector('.near-found').innerText !== {json.dumps(before)}")
     (held,) = driver.pictures(".near-live")
-    assert np.array_equal(held[..., :3], to_uint8(zeuxis.sample(models[0].model, seeds=[5]))[0])
+    assert np.array_equal(held[..., :3], zeuxis.sample(models[0].model, seeds=[5]).numpy()[0])
 
 
 def test_one_pin_for_all_models(visit: Visit, models: list[Served]) -> None:
@@ -204,7 +206,7 @@ def test_one_pin_for_all_models(visit: Visit, models: list[Served]) -> None:
         driver.settle()
         pinned = driver.pictures(".pinned")
         for picture, served in zip(pinned, models, strict=True):
-            assert np.array_equal(picture[..., :3], to_uint8(zeuxis.sample(served.model, seeds=[seed]))[0])
+            assert np.array_equal(picture[..., :3], zeuxis.sample(served.model, seeds=[seed]).numpy()[0])
 
     same_seed(7)
     driver.page.focus(".compared")

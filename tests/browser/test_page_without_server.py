@@ -80,7 +80,7 @@ def apart(shown: np.ndarray, wanted: np.ndarray) -> int:
 
 def test_chromium_draws_the_seeds_of_sample_from_disk(opened: Any, file: Path, folder: Path) -> None:
     driver = opened(file)
-    wanted = to_uint8(zeuxis.sample(zeuxis.load(folder, device="cpu"), seeds=SEEDS))
+    wanted = zeuxis.sample(zeuxis.load(folder, device="cpu"), seeds=SEEDS).numpy()
     for seed, picture in zip(SEEDS, wanted):
         driver.find(seed)
         assert apart(driver.picture(), picture) <= 1, seed
@@ -94,7 +94,7 @@ def test_firefox_draws_the_same(file: Path, folder: Path) -> None:
     program = firefox.found()
     if program is None:
         pytest.skip("there is no Firefox here; the page is not driven in it")
-    (wanted,) = to_uint8(zeuxis.sample(zeuxis.load(folder, device="cpu"), seeds=[0]))
+    (wanted,) = zeuxis.sample(zeuxis.load(folder, device="cpu"), seeds=[0]).numpy()
     with firefox.running(program) as tab:
         tab.open(file.as_uri())
         tab.until(f"!!window.zeuxis && {WHOLE} && {SETTLED}")
@@ -110,7 +110,7 @@ def test_a_folder_works_on_a_plain_web_host(chromium: Any, held: Held, folder: P
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as host:
         threading.Thread(target=host.serve_forever, daemon=True).start()
         driver = Driver(chromium, f"http://127.0.0.1:{host.server_address[1]}/")
-        (wanted,) = to_uint8(zeuxis.sample(zeuxis.load(folder, device="cpu"), seeds=[7]))
+        (wanted,) = zeuxis.sample(zeuxis.load(folder, device="cpu"), seeds=[7]).numpy()
         driver.find(7)
         assert apart(driver.picture(), wanted) <= 1
         driver.close()
@@ -135,7 +135,7 @@ def test_every_family_opens_from_disk(family: str, opened: Any, runtime: ort_web
 
         wanted = to_uint8(run_graphs(model, held.networks.graphs, model.prior([seed])))[0]
     else:
-        wanted = to_uint8(zeuxis.sample(model, seeds=[seed]))[0]
+        wanted = zeuxis.sample(model, seeds=[seed]).numpy()[0]
     assert apart(driver.picture(), wanted) <= 1
     if family == "rbm":
         assert held.info["table"]["seeds"] == TABLED

@@ -18,7 +18,7 @@ from picture_files import encoded
 from zeuxis import api
 from zeuxis.explore.inversion import Search
 from zeuxis.families import find
-from zeuxis.io.images import from_uint8, to_uint8
+from zeuxis.io.images import to_uint8
 from zeuxis.metrics import extractors, vgg
 from zeuxis.model import Encoder, Model, SuperResolution, Translator
 from zeuxis.web import photos
@@ -119,7 +119,7 @@ def test_a_photograph_is_encoded_kept_and_walked_from(visit: Visit, encoder: tup
     latent = api.encode(model, square)
     shown = [picture[..., :3] for picture in driver.pictures(FIGURES)]
     assert np.array_equal(shown[0], to_uint8(square)[0])
-    assert np.abs(shown[1].astype(int) - to_uint8(api.decode_latents(model, latent))[0]).max() <= 1
+    assert np.abs(shown[1].astype(int) - api.decode(model, latent).numpy()[0]).max() <= 1
     apart = np.abs(shown[0].astype(int) - shown[1]).sum(2) * 2 / 3
     assert np.abs(shown[2][..., 0] - apart.clip(0, 255)).max() <= 1
     driver.page.click("#view-photo button:text-is('Keep')")
@@ -240,7 +240,7 @@ def pad(driver: Driver) -> np.ndarray[Any, Any]:
 def translated(driver: Driver, model: Translator, direction: str = "forward") -> None:
     """What is shown is what the model makes of the pad."""
     driver.settle()
-    wanted = to_uint8(api.translate(model, from_uint8(pad(driver)[None]), direction=direction))[0]
+    wanted = api.translate(model, pad(driver), direction=direction).numpy()[0]
     assert np.abs(driver.pictures("canvas.translation")[0][..., :3].astype(int) - wanted).max() <= 1
 
 
@@ -325,7 +325,7 @@ def test_a_photograph_is_upscaled_compared_and_saved(
     driver.until("document.querySelector('#view-upscale .told').textContent.includes('Drag over')")
     driver.until("!document.querySelector('.lens').hidden && document.querySelector('progress').hidden")
     driver.settle()
-    made = np.asarray(api.enlarge(model, photograph()))
+    made = np.asarray(api.enlarge(model, photograph()).pil())
     before, after = driver.pictures("#view-upscale .before, #view-upscale .after")
     assert np.abs(after[..., :3].astype(int) - made).max() <= 1
     bicubic = photograph().resize((360, 240), Image.Resampling.BICUBIC)

@@ -2,32 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from zeuxis import loading, onnx
 from zeuxis.capabilities import latent
+from zeuxis.errors import UsageError
 from zeuxis.io import files
 from zeuxis.io.paths import expanded
-from zeuxis.model import Model
+from zeuxis.judging.training_data import selected
+from zeuxis.judging.translation import sources_of
+from zeuxis.loading import RunPath
+from zeuxis.model import Model, Translator
 from zeuxis.onnx import Exported
+from zeuxis.runtime.callbacks import MessageCallback, ProgressCallback
 from zeuxis.runtime.device import choose_device
 
 Family = type[Model] | str | None
 Options = Mapping[str, Any] | None
 
 
-def load(path: str | Path, *, device: str = "auto", family: Family = None, options: Options = None) -> Model:
+def load(path: RunPath, *, device: str = "auto", family: Family = None, options: Options = None) -> Model:
     """The model saved in a folder, a run's folder, or the run of this number or name under runs/; ready to be sampled.
 
     A model of a family outside Zeuxis is only loaded when `family` names its class. `options` are those that a trained
-    model may be given anew, as by `Model.adjust`.
+    model may be given anew, as by `Model.adjust`. `UsageError` where there is no model, or its files do not fit.
     """
-    return loading.load_model(path, device=choose_device(device), family=family, options=options)
+    model = loading.load_model(path, device=choose_device(device), family=family, options=options)
+    if isinstance(model, Translator):
+        model.sources = _own_sources
+    return model
 
 
-def export(model: str | Path, out: str | Path | None = None, *, family: str | None = None) -> Exported:
+def _own_sources(model: Translator, count: int) -> Tensor:
+    """Sources (n c h w) of the data that a loaded model was trained on; `UsageError` where that is not known."""
+    if model.origin is None or (data := loading.data_of(model.origin)) is None:
+        raise UsageError(f"{model.family()} does not say what it was trained on; give the pictures to translate")
+    return sources_of(model, selected(model.origin, data), count)
+
+
+@dataclass(frozen=True)
+class ExportedPage:
+    """The written page: its path, its size in bytes, and the number format of its weights."""
+
+    path: Path
+    size: int
+    precision: str
+
+
+def export(model: RunPath, out: str | Path | None = None, *, family: str | None = None) -> Exported:
     """Write a saved model's way from latents to images as an ONNX file, by default `model.onnx` in its run's folder.
 
     The model's card goes with it. `UsageError` where the extra `export` is missing, or ONNX cannot do what the family does.
@@ -38,3 +65,31 @@ def export(model: str | Path, out: str | Path | None = None, *, family: str | No
     text = files.read_bytes(card, max_bytes=1 << 20).decode("utf-8", "replace") if card.is_file() else ""
     target = expanded(str(out)) if out else run / "model.onnx"
     return onnx.export_onnx(latent(load(folder, device="cpu", family=family)), target, card=text)
+
+
+def export_page(
+    model: RunPath,
+    out: str | Path,
+    *,
+    directions: Sequence[str] = (),
+    runtime: str | Path | None = None,
+    family: str | None = None,
+    report: MessageCallback | None = None,
+    progress: ProgressCallback | None = None,
+) -> ExportedPage:
+    """Write a saved model as a page that needs no server: an .html file, or a folder for a web host.
+
+    `directions` are its sliders: attributes of the training data, or "components". `runtime` is a folder or .tgz of
+    onnxruntime-web, fetched once if not given. `report` is told how well attributes can be read, `progress` how many
+    images are decoded, of how many. `UsageError` where the extra `export` is missing, or the family cannot be exported.
+    """
+    from zeuxis.web.carried import carried
+    from zeuxis.web.served import open_served
+    from zeuxis.web.single_file import is_file, write_page
+
+    place = Path(expanded(str(out)))
+    if not is_file(place) and place.suffix:
+        raise UsageError(f"--page is {out}; expected a name that ends in .html, or a folder")
+    served = open_served(model, device="cpu", family=family)
+    held = carried(served, wanted=directions, runtime=runtime, report=report, progress=progress)
+    return ExportedPage(place, write_page(held, place), held.networks.precision)

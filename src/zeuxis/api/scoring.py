@@ -11,11 +11,14 @@ from zeuxis.api.models import load
 from zeuxis.capabilities import latent
 from zeuxis.data import DataSpec
 from zeuxis.data.specs import Data
+from zeuxis.errors import UsageError
 from zeuxis.judging.comparison import Comparison, compared_run
 from zeuxis.judging.image_to_image import evaluate_translator
 from zeuxis.judging.reference import choose_reference
 from zeuxis.judging.report import Evaluation
 from zeuxis.judging.samples import evaluate_samples
+from zeuxis.judging.training_data import selected
+from zeuxis.loading import RunPath, training_data
 from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
 from zeuxis.options import ResizeMode
@@ -24,7 +27,7 @@ from zeuxis.runtime.callbacks import StageCallback, in_stage, silent
 
 def evaluate(
     model: Model,
-    data: Data,
+    data: Data | None = None,
     *,
     images: int = 10_000,
     features: str = "lite0",
@@ -40,13 +43,14 @@ def evaluate(
     A translator is judged by its translations, beside those of the unchanged source, of the mean colour, and of `baselines`;
     super-resolution by whole photographs.
 
-    `data` is what it was trained on, `resize_mode` (crop unless given) and `max_images` as then; images are held out where
-    that is a named set. `features` is `lite0`, `inception` (its file in `weights`) or `module:function`. `progress` is
-    called with the stage, the work done, and its total.
+    `data` is what it was trained on (not needed for a model of a run), with `resize_mode` and `max_images` as then;
+    images are held out where that is a named set. `features` is `lite0`, `inception` (its file in `weights`) or
+    `module:function`. `progress` is called with the stage, the work done, and its total. `UsageError` where the data is
+    not known or not there; `DataError` where there are too few images.
     """
     able = model if isinstance(model, Translator) else latent(model)
     finding = functools.partial(extractors.find_extractor, features, weights=weights, device=able.device)
-    spec = DataSpec.parse(data, resize_mode=resize_mode, max_images=max_images)
+    spec = DataSpec.parse(_judged_by(model, data), resize_mode=resize_mode, max_images=max_images)
     if isinstance(able, Translator):
         return evaluate_translator(able, spec, finding, images=images, baselines=baselines or {}, progress=progress)
     extractor = finding()
@@ -55,9 +59,20 @@ def evaluate(
     return evaluate_samples(able, chosen, extractor, seed=seed, progress=progress)
 
 
-def compare(runs: Sequence[str | Path], *, columns: int = 10, seed: int = 0, device: str = "auto") -> Comparison:
+def _judged_by(model: Model, data: Data | None) -> DataSpec:
+    """The data, by default that of the model's run, with the resize mode and the limit of images of its training."""
+    if data is None:
+        data = training_data(model.origin, "name the DATA after it") if model.origin else None
+        if data is None:
+            name = model.origin or model.family()
+            raise UsageError(f"{name} does not say what it was trained on; name the DATA after it")
+    spec = DataSpec.parse(data)
+    return selected(model.origin, spec) if model.origin else spec
+
+
+def compare(runs: Sequence[RunPath], *, columns: int = 10, seed: int = 0, device: str = "auto") -> Comparison:
     """Runs side by side: the scores that `evaluate` wrote into each, and samples of the seeds `seed ... seed + columns - 1`,
-    or translations of the same sources."""
+    or translations of the same sources. `UsageError` where a run has no model."""
     folders = [loading.find_run(run) for run in runs]
     seeds = range(seed, seed + columns)
     return Comparison([compared_run(folder, load(folder, device=device), seeds) for folder in folders])

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from zeuxis import families, loading
-from zeuxis.api.models import Family, Options
-from zeuxis.data import DataSpec
-from zeuxis.data.report import DataReport, inspect
+from zeuxis.api.models import Family
+from zeuxis.api.run import GivenRun, Run
+from zeuxis.data import DataSpec, report
+from zeuxis.data.report import DataReport
 from zeuxis.data.specs import Data
 from zeuxis.model import Model
 from zeuxis.options import ResizeMode
 from zeuxis.runtime.callbacks import ProgressCallback
 from zeuxis.training import runs
+from zeuxis.training.build import check_options
 from zeuxis.training.settings import TrainSettings
+from zeuxis.training.stopping import Callback, checked_callbacks
 
 
 def inspect_data(
@@ -33,53 +38,93 @@ def inspect_data(
     """
     spec = DataSpec.parse(data, resize_mode=resize_mode, max_images=max_images)
     size, channels = size or spec.size or 64, channels or spec.channels or 3
-    return inspect(spec.open(size, channels, progress=progress))
+    return report.inspect(spec.open(size, channels, progress=progress))
 
 
-def train(
-    family: str | type[Model],
+def train(family: str | type[Model], data: Data, *, callbacks: Sequence[Callback] = (), **options: Any) -> Run:
+    """Train a model of a family on data, as `zeuxis.train("vae", data, steps=2000, latent_dim=8)`; the run, once it is done.
+
+    `family` is a name, or a class of your own. The options are those of the family and the settings of every run, by
+    name, as the flags of `zeuxis train` are. `callbacks` are functions of `Progress`, called after every step: one that
+    returns True or raises `StopTraining` ends the run, which is saved and can be resumed. Of a callback that fails the
+    error is raised once the run is saved.
+
+    Raises `UsageError`, `DataError`, `DivergedError`, `DiskFullError`, or `Stopped` after a signal, such as a notebook's
+    Interrupt; the newest checkpoint then remains.
+    """
+    kind = _found(family)
+    settings, own = _sorted(kind, options)
+    path = train_with(kind, data, settings, own, callbacks=checked_callbacks(callbacks))
+    return Run(path, family=kind)
+
+
+def train_with(
+    family: type[Model],
     data: Data,
+    settings: TrainSettings,
+    options: Mapping[str, Any],
     *,
-    settings: TrainSettings | None = None,
-    options: Options = None,
+    callbacks: Sequence[Callback] = (),
     began: runs.Began | None = None,
 ) -> Path:
-    """Train a model of a family on data; the run's folder. `options` are the family's by name, `began` as of `runs.start`."""
-    kind = families.find(family) if isinstance(family, str) else family
-    chosen = settings or TrainSettings()
-    if chosen.init_from is not None:
-        chosen = dataclasses.replace(chosen, init_from=str(loading.find_model(chosen.init_from)))
-    return runs.start(chosen, kind, options or {}, data=DataSpec.parse(data), began=began)
+    """As `train`, with settings and options apart; the run's folder. `began` is as of `runs.start`."""
+    if settings.init_from is not None:
+        settings = dataclasses.replace(settings, init_from=str(loading.find_model(settings.init_from)))
+    return runs.start(settings, family, options, data=DataSpec.parse(data), began=began, callbacks=callbacks)
 
 
-def dry_run(
-    family: str | type[Model],
-    data: Data | None = None,
-    *,
-    settings: TrainSettings | None = None,
-    options: Options = None,
-) -> runs.Plan:
-    """What training would take: options, parameters, memory, seconds per step, measured on a few steps of noise.
+def dry_run(family: str | type[Model], data: Data | None = None, **options: Any) -> runs.Plan:
+    """What `train` would take with these options: parameters, memory, seconds per step, measured on a few steps of noise.
 
-    No data is read; `data` only matters where it names a set that has its own size and channels."""
-    kind = families.find(family) if isinstance(family, str) else family
-    shape = {} if data is None else DataSpec.parse(data).own_shape
-    return runs.plan_run(settings or TrainSettings(), kind, options or {}, shape=shape)
+    No data is read; `data` only matters where it names a set that has its own size and channels.
+    """
+    kind = _found(family)
+    settings, own = _sorted(kind, options)
+    return runs.plan_run(settings, kind, own, shape={} if data is None else DataSpec.parse(data).own_shape)
 
 
 def resume(
-    run: str | Path,
+    run: GivenRun,
     *,
     steps: int | None = None,
     minutes: float | None = None,
     cpu_minutes: float | None = None,
-    family: Family = None,
+    callbacks: Sequence[Callback] = (),
     logger: Sequence[str] | None = None,
-) -> Path:
-    """Go on with a run that was stopped (a folder, or a number or name under runs/), exactly; the run's folder.
+    family: Family = None,
+) -> Run:
+    """Go on with a run that was stopped, bit for bit as if it had not been; a folder, or a number or name under runs/.
 
-    A run of a family outside Zeuxis is only resumed when `family` names its class. `logger` takes the place of the run's
-    loggers; those of code outside Zeuxis must be named.
+    `steps` is the new last step. `minutes` counts from now, `cpu_minutes` from the first limit of the run. `callbacks`
+    are as of `train`. `logger` takes the place of the run's loggers; code outside Zeuxis must be named there, and in
+    `family` where the family is of such code.
     """
-    found = loading.find_run(run)
-    return runs.resume_run(found, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family, logger=logger)
+    found = Run(run, family=family)
+    return found.resume(steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, callbacks=callbacks, logger=logger)
+
+
+def _found(family: str | type[Model]) -> type[Model]:
+    return families.find(family) if isinstance(family, str) else family
+
+
+def _sorted(family: type[Model], options: Mapping[str, Any]) -> tuple[TrainSettings, dict[str, Any]]:
+    """The settings of every run, and the family's own options; `UsageError` at a name that is neither."""
+    general = [f.name for f in dataclasses.fields(TrainSettings)]
+    check_options(family, options, others=general)
+    settings = {name: value for name, value in options.items() if name in general}
+    return TrainSettings(**settings), {name: value for name, value in options.items() if name not in general}
+
+
+def _listing_settings(function: Callable[..., Any]) -> None:
+    """Give a function the signature that lists the settings of every run: help and completion read it."""
+    found = inspect.signature(function)
+    *named, rest = found.parameters.values()
+    settings = [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
+        for f in dataclasses.fields(TrainSettings)
+    ]
+    function.__signature__ = found.replace(parameters=[*named, *settings, rest])  # type: ignore[attr-defined]
+
+
+for _each in (train, dry_run):
+    _listing_settings(_each)

@@ -21,6 +21,7 @@ from zeuxis.cli import (
     look,
     mix,
     new_family,
+    overview,
     page,
     sampling,
     train,
@@ -40,6 +41,9 @@ ORDER = (
     "demo",
     "train",
     "resume",
+    "runs",
+    "curves",
+    "story",
     "families",
     "new-family",
     "data",
@@ -110,6 +114,7 @@ def build(tokens: Sequence[str]) -> App:
     export.register(app)
     page.register(app)
     look.register(app)
+    overview.register(app)
     new_family.register(app)
     for place, name in enumerate(ORDER):
         app[name].sort_key = place

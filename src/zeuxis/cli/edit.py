@@ -5,24 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from zeuxis.cli import flags, sampling
-from zeuxis.cli.explore import ModelName, Seeds, Where, check_png, default_place, write_picture
+from zeuxis.cli.explore import ModelName, Seeds, Where, check_png, default_place, save_figure
 from zeuxis.cli.output import say
 from zeuxis.errors import UsageError
 from zeuxis.io.paths import check_apart
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from zeuxis.data import DataSpec
-    from zeuxis.explore import SpaceName
-    from zeuxis.explore.editing import Editor
-    from zeuxis.model import Model
-    from zeuxis.runtime.progress import Display
 
 SIGNS = ("+", "-", "\u2212", "\u2013")
 
@@ -58,17 +49,15 @@ def invert_command(
         .safetensors file of the latents, for edit, sample and interpolate, or .png file of the figure: both are written
     """
     place = _place_of_latents(model, out, pictures)
-    from zeuxis.explore import editing
+    from zeuxis import api
     from zeuxis.runtime.progress import open_display
 
-    loaded = load()
+    invert = partial(api.invert, load(), pictures, number=number, steps=steps, restarts=restarts, seed=seed)
     with open_display() as shown:
-        given = _pictures(loaded, pictures, number, shown)
-        progress = partial(shown.work, "descending")
-        found = editing.invert(loaded, given, steps=steps, restarts=restarts, seed=seed, space=space, progress=progress)
-    editing.save_latents(place, found.latents, model=loaded, space=space, names=pictures)
+        found = invert(space=space, progress=shown.work)
+    found.save(place)
     say(found.describe(), f"wrote {place}")
-    write_picture(found.figure(), place.with_suffix(".png"))
+    save_figure(found, place.with_suffix(".png"))
 
 
 def _place_of_latents(model: str, out: Path | None, pictures: Sequence[str]) -> Path:
@@ -117,21 +106,20 @@ def edit_command(
     """
     check_png(out)
     change, pictures = _asked(words, seeds, out)
-    from zeuxis import explore
+    from zeuxis import api
     from zeuxis.explore import editing
     from zeuxis.runtime.progress import open_display
 
-    loaded = load()
-    strengths = editing.STRENGTHS if strength is None else (0.0, strength)
+    loaded, strengths = load(), editing.STRENGTHS if strength is None else (0.0, strength)
     with open_display() as shown:
-        editor = _editor(loaded, data or _learned(model), method, space, shown)
-        explore.parse_terms(change, editor.words)  # a word that means nothing ends it here, before anything long
-        latents = editor.model.prior(seeds) if seeds else _latents(loaded, pictures, space, shown)
-    drawn = editor.edit(latents, change, strengths)
+        reading = partial(shown.work, "reading images")
+        make = partial(editing.editor, loaded, data=data, method=method, space=space)
+        editor = make(report=shown.note, progress=reading)
+        asked = partial(api.edit, loaded, change, pictures=pictures or None, seeds=seeds)
+        drawn = asked(strength=strengths, editor=editor, progress=shown.work)
     for line in editor.score(change, strengths=strengths) if score else ():
         say(line.describe())
-    figure = explore.interpolation_figure(drawn, labels=[f"{value:g}" for value in strengths], title=change)
-    write_picture(figure, out or default_place(model, "edited.png"))
+    save_figure(drawn, out or default_place(model, "edited.png"))
 
 
 def directions_command(
@@ -160,21 +148,13 @@ def directions_command(
         .png file of the figure
     """
     check_png(out)
-    from zeuxis import explore
-    from zeuxis.explore import editing
+    from zeuxis import api
     from zeuxis.runtime.progress import open_display
 
-    loaded = load()
+    draw = partial(api.directions, load(), *words, method=method, number=number, seed=seed, data=data, space=space)
     with open_display() as shown:
-        if words:
-            editor = _editor(loaded, data or _learned(model), _supervised(method), space, shown)
-            found = [step for word in words for _, step in editor.steps(word)]
-        else:
-            found = editing.directions(loaded, method=_unsupervised(method), count=number, space=space)
-    strips = editing.strips(loaded, found, seed=seed, space=space)
-    labels, names = [f"{value:g}" for value in editing.STRIP], [each.name for each in found]
-    figure = explore.interpolation_figure(strips, labels=labels, names=names)
-    write_picture(figure, out or default_place(model, "directions.png"))
+        drawn = draw(report=shown.note, progress=shown.work)
+    save_figure(drawn, out or default_place(model, "directions.png"))
 
 
 def _asked(words: Sequence[str], seeds: list[int] | None, out: Path | None) -> tuple[str, list[str]]:
@@ -187,48 +167,3 @@ def _asked(words: Sequence[str], seeds: list[int] | None, out: Path | None) -> t
         raise UsageError("expected pictures, or --seeds: one of the two")
     check_apart(out, pictures)
     return change, pictures
-
-
-def _pictures(model: Model, specs: Sequence[str], number: int, shown: Display) -> Tensor:
-    """Images (n c h w) that the words name: one of a file, so many of data."""
-    import torch
-
-    from zeuxis import explore
-
-    find = partial(
-        explore.examples, size=model.size, channels=model.channels, progress=partial(shown.work, "reading images")
-    )
-    return torch.cat([find(spec, range(1 if explore.is_picture(spec) else number)) for spec in specs])
-
-
-def _latents(model: Model, specs: Sequence[str], space: SpaceName, shown: Display) -> Tensor:
-    """Latents (n ...) that files hold, or of the pictures in them."""
-    import torch
-
-    from zeuxis.explore import editing
-
-    return torch.cat([editing.located(model, spec, space=space, work=shown.work) for spec in specs])
-
-
-def _learned(model: str) -> DataSpec | str:
-    """The data that a model was trained on, as far as it is known."""
-    return sampling.training_data(model, "name labelled images with --data") or "zeuxis:avatars"
-
-
-def _editor(model: Model, data: DataSpec | str, method: Method, space: SpaceName, shown: Display) -> Editor:
-    from zeuxis.explore import editing
-
-    told = partial(shown.work, "reading images")
-    return editing.editor(model, data=data, method=method, space=space, report=shown.note, progress=told)
-
-
-def _supervised(method: str | None) -> Method:
-    if method in ("components", "factors"):
-        raise UsageError(f"--method {method} finds directions by itself; leave out the attributes")
-    return "boundary" if method == "boundary" else "means"
-
-
-def _unsupervised(method: str | None) -> Literal["components", "factors"]:
-    if method in ("means", "boundary"):
-        raise UsageError(f"--method {method} needs attributes, as in: zeuxis directions MODEL smiling glasses")
-    return "factors" if method == "factors" else "components"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter, Token
 
@@ -16,10 +16,8 @@ from zeuxis.io.paths import check_apart
 
 if TYPE_CHECKING:
     from PIL import Image
-    from torch import Tensor
 
-    from zeuxis.explore import SpaceName
-    from zeuxis.model import Model
+    from zeuxis.io.pictures import Figure
 
 MOST_IN_A_SHEET = 100_000
 ANIMATIONS = frozenset({".webp", ".gif", ".mp4"})
@@ -74,13 +72,9 @@ def sample_command(
     if seeds is None and number > MOST_IN_A_SHEET:
         raise UsageError(f"-n is {number}; expected at most {MOST_IN_A_SHEET} in a sheet, or --out FOLDER for files")
     from zeuxis import api
-    from zeuxis.explore import editing
-    from zeuxis.io import images
 
-    chosen = list(range(number)) if seeds is None else seeds
-    pictures = editing.images_of_latents(load(), latents) if latents else api.sample(load(), seeds=chosen)
-    sheet = images.sheet(pictures, columns=columns, scale=-(-48 // pictures.shape[-1]))
-    write_picture(sheet, out or default_place(model, "samples.png"))
+    pictures = api.decode(load(), latents) if latents else api.sample(load(), seeds=seeds or range(number))
+    save_figure(pictures.in_columns(columns) if columns else pictures, out or default_place(model, "samples.png"))
 
 
 def _write_each(load: sampling.Load, out: Path, number: int, seeds: Sequence[int] | None, latents: Path | None) -> None:
@@ -129,16 +123,23 @@ def interpolate_command(
     if out is not None and out.suffix not in {".png", *ANIMATIONS}:
         raise UsageError(f"--out is {out}; expected a .png file, or .webp, .gif or .mp4 for an animation")
     check_apart(out, filter(None, (start, end)))
-    rows, loaded = _row_count(rows, seeds, each=2 if start is None else 1), load()
-    from zeuxis import api, explore
+    ends = _both(start, end)
+    from zeuxis import api
+    from zeuxis.runtime.progress import open_display
 
-    ends = _ends(loaded, start, end, seeds or range(rows), space)
-    way: dict[str, Any] = {"ends": ends, "path": path, "space": space, "reencode": reencode}
-    if out is not None and out.suffix in ANIMATIONS:
-        _write_animation(api.walk(loaded, frames=frames, seeds=seeds or range(6), **way), out)
-        return
-    figure = explore.interpolation_figure(api.interpolate(loaded, rows=rows, columns=columns, seeds=seeds, **way))
-    write_picture(figure, out or default_place(model, "interpolation.png"))
+    walking = out is not None and out.suffix in ANIMATIONS
+    draw = partial(api.walk, frames=frames) if walking else partial(api.interpolate, columns=columns)
+    draw = partial(draw, load(), rows=rows, seeds=seeds, ends=ends, path=path, space=space, reencode=reencode)
+    with open_display() as shown:
+        drawn = draw(progress=shown.work)
+    save_figure(drawn, out or default_place(model, "interpolation.png"))
+
+
+def _both(start: str | None, end: str | None) -> tuple[str, str] | None:
+    """The ends; None where the seeds are these."""
+    if (start is None) != (end is None):
+        raise UsageError("--from and --to belong together; give an image, or DATA:WORDS, for each")
+    return None if start is None or end is None else (start, end)
 
 
 def _picked(kind: Any, tokens: Sequence[Token]) -> list[SeedsTerm]:
@@ -187,50 +188,19 @@ def arithmetic_command(
     from zeuxis import api
     from zeuxis.runtime.progress import open_display
 
-    solve = partial(
-        api.arithmetic, load(), cast("api.HandPicked", expression or plus), average=average, seed=seed, space=space
-    )
-    labelled = data or sampling.training_data(model, "name labelled images with --data") or "zeuxis:avatars"
+    solve = partial(api.arithmetic, load(), expression or plus, average=average, seed=seed, space=space)
     with open_display() as shown:
         progress = partial(shown.work, "reading images")
-        equation = solve(data=labelled, triples=100 if score else 0, report=shown.note, progress=progress)
+        equation = solve(data=data, triples=100 if score else 0, report=shown.note, progress=progress)
     for line in equation.score.describe() if equation.score else ():
         say(line)
-    write_picture(equation.figure(), out or default_place(model, "arithmetic.png"))
+    save_figure(equation, out or default_place(model, "arithmetic.png"))
 
 
 def check_png(out: Path | None) -> None:
     """Raise `UsageError` where --out is given and no .png file."""
     if out is not None and out.suffix != ".png":
         raise UsageError(f"--out is {out}; expected a .png file")
-
-
-def _row_count(rows: int | None, seeds: Sequence[int] | None, *, each: int) -> int:
-    """The rows asked for, 5 if none are; `UsageError` where the seeds, `each` for a row, are of another number."""
-    if rows and seeds and len(seeds) != each * rows:
-        wanted = each * rows
-        raise UsageError(f"--rows is {rows} and --seeds has {len(seeds)}; expected {wanted}, or one of the two flags")
-    return rows or 5
-
-
-def _ends(
-    model: Model, start: str | None, end: str | None, seeds: Sequence[int], space: SpaceName
-) -> tuple[Tensor, Tensor] | None:
-    """The latents to go from and to, a row for each seed (or for what files hold); None where the seeds are latents."""
-    if start is None and end is None:
-        return None
-    if start is None or end is None:
-        raise UsageError("--from and --to belong together; give an image, or DATA:WORDS, for each")
-    from zeuxis import explore
-    from zeuxis.explore import editing
-    from zeuxis.runtime.progress import open_display
-
-    files = all(spec.endswith(".safetensors") or explore.is_picture(spec) for spec in (start, end))
-    with open_display() as shown:
-        find = partial(editing.located, model, seeds=None if files else seeds, space=space, work=shown.work)
-        z1, z2 = find(start), find(end, order=1)
-    rows = range(max(len(z1), len(z2)))
-    return z1[[i % len(z1) for i in rows]], z2[[i % len(z2) for i in rows]]
 
 
 def default_place(model: str, name: str) -> Path:
@@ -241,28 +211,16 @@ def default_place(model: str, name: str) -> Path:
     return run / "figures" / name if (run / "config.yaml").is_file() else Path(name)
 
 
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write the picture of a result, in a folder that is made if need be, and name it."""
+    figure.save(path)
+    say(f"wrote {path}")
+
+
 def write_picture(picture: Image.Image, path: Path) -> None:
     """Write the picture, in a folder that is made if need be, and name it."""
-    from zeuxis.io import images
+    from zeuxis.io import files, images
 
-    images.write_png(picture, _parent(path))
+    files.make_folder(path.parent)
+    images.write_png(picture, path)
     say(f"wrote {path}")
-
-
-def _write_animation(frames: Tensor, path: Path) -> None:
-    from zeuxis.io import animation
-
-    animation.write(frames, _parent(path), scale=max(1, 256 // frames.shape[-1]))
-    say(f"wrote {path}")
-
-
-def _parent(path: Path) -> Path:
-    _inside(path.parent)
-    return path
-
-
-def _inside(folder: Path) -> Path:
-    from zeuxis.io import files
-
-    files.make_folder(folder)
-    return folder

@@ -68,20 +68,14 @@ def export_command(
 
 def _export_page(model: str, page: Path, directions: list[str], runtime: Path | None, family: str | None) -> None:
     """Write the page, with progress on stderr."""
+    from zeuxis import api
     from zeuxis.runtime.progress import open_display
-    from zeuxis.web.carried import carried
-    from zeuxis.web.served import open_served
-    from zeuxis.web.single_file import is_file, write_page
 
-    if not is_file(page) and page.suffix:
-        raise UsageError(f"--page is {page}; expected a name that ends in .html, or a folder")
-    served = open_served(model, device="cpu", family=family)
+    write = partial(api.export_page, model, page, directions=directions, runtime=runtime, family=family)
     with open_display() as shown:
-        told = partial(shown.work, "reading images")
-        held = carried(served, wanted=directions, runtime=runtime, report=shown.note, progress=told)
-    size = write_page(held, page)
+        written = write(report=shown.note, progress=partial(shown.work, "reading images"))
     say(
-        f"wrote {page}: {size / 1e6:.1f} MB, weights in {held.networks.precision}; "
-        f"{'open it in a browser' if is_file(page) else 'put it on a web host'}",
+        f"wrote {page}: {written.size / 1e6:.1f} MB, weights in {written.precision}; "
+        f"{'put it on a web host' if page.is_dir() else 'open it in a browser'}",
         "whoever has this page has the model, and with it what the model remembers of its training images",
     )

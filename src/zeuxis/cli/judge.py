@@ -18,7 +18,6 @@ from zeuxis.io.paths import check_apart
 
 if TYPE_CHECKING:
     from zeuxis.data import DataSpec
-    from zeuxis.judging.report import Evaluation
     from zeuxis.model import Model
 
 
@@ -68,17 +67,16 @@ def evaluate_command(
     """
     from zeuxis import api
     from zeuxis.data import DataSpec
-    from zeuxis.judging.training_data import selected
     from zeuxis.runtime.progress import open_display
 
-    spec = selected(model, _trained_on(model) if data is None else DataSpec.parse(data))
+    spec = _trained_on(model) if data is None else DataSpec.parse(data)
     place = _place(model, out, spec)
     loaded = load()
     judged = partial(api.evaluate, loaded, spec, features=features, weights=weights)
     with open_display() as shown:
         found = judged(baselines=_loaded(baseline, str(loaded.device)), images=images, seed=seed, progress=shown.work)
     say(*(found.to_json().splitlines() if json else found.lines()))
-    written = _write(found, place)
+    written = found.save(place)
     if not json:
         say("", *(f"wrote {path}" for path in written))
 
@@ -102,22 +100,12 @@ def _loaded(runs: Sequence[str], device: str) -> dict[str, Model]:
 
 
 def _trained_on(model: str) -> DataSpec:
-    data = sampling.training_data(model, "name the DATA after it")
+    from zeuxis.loading import training_data
+
+    data = training_data(model, "name the DATA after it")
     if data is None:
         raise UsageError(f"{model} does not say what it was trained on; name the DATA after it")
     return data
-
-
-def _write(found: Evaluation, folder: Path) -> list[Path]:
-    """Write the scores and the picture into the folder; their paths."""
-    from zeuxis.io import files, images
-
-    scores = folder / "evaluation.json"
-    picture = folder / ("closest.png" if found.examples is None else "translations.png")
-    files.make_folder(folder)
-    files.write_file(scores, found.to_json().encode())
-    images.write_png(found.picture(), picture)
-    return [scores, picture]
 
 
 def compare_command(
@@ -136,12 +124,7 @@ def compare_command(
     if len(runs) < 2:
         raise UsageError(f"there is nothing to compare: {len(runs)} runs; give two or more")
     from zeuxis import api
-    from zeuxis.io import files, images
 
     found = api.compare(runs, columns=columns, device=device)
     say(*found.lines())
-    files.make_folder(out)
-    files.write_file(out / "comparison.csv", found.to_csv().encode(errors="backslashreplace"))
-    files.write_file(out / "comparison.html", found.to_html().encode(errors="backslashreplace"))
-    images.write_png(found.picture(), out / "comparison.png")
-    say("", *(f"wrote {out / f'comparison.{kind}'}" for kind in ("csv", "html", "png")))
+    say("", *(f"wrote {path}" for path in found.save(out)))

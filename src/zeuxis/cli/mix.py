@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from zeuxis.cli import flags, sampling
-from zeuxis.cli.explore import ModelName, check_png, default_place, write_picture
+from zeuxis.cli.explore import ModelName, check_png, default_place, save_figure
 
 Some = Annotated[list[int], Parameter(converter=flags.bounded(flags.seeds), n_tokens=1, negative=())]
 
@@ -37,7 +37,7 @@ def mix_command(
         .png file of the figure
     """
     check_png(out)
-    from zeuxis import api, explore
+    from zeuxis import api
 
     pictures = api.mix(load(), rows=rows, columns=columns, layers=layers)
-    write_picture(explore.mixing_figure(pictures, layers=layers), out or default_place(model, "mixing.png"))
+    save_figure(pictures, out or default_place(model, "mixing.png"))

@@ -17,7 +17,6 @@ from zeuxis.options import Device, checked
 from zeuxis.runtime import cpu_load
 
 if TYPE_CHECKING:
-    from zeuxis.data import DataSpec
     from zeuxis.model import Model
 
 Place = Annotated[Device, Parameter(help="device; auto: cuda, else mps, else cpu")]
@@ -61,17 +60,6 @@ def _load(
 
     leave_busy_cores(since)  # importing torch took long enough to see which are
     return api.load(model, device=device, family=family, options=options)
-
-
-def training_data(model: str, advice: str) -> DataSpec | None:
-    """The data that a model was trained on, if it is known; `UsageError`, with advice, where that has gone."""
-    from zeuxis import loading
-    from zeuxis.data.places import missing
-
-    data = loading.data_of(model)
-    if data is not None and (gone := missing(data)):
-        raise UsageError(f"{model} was trained on {gone}, which is no longer there; {advice}")
-    return data
 
 
 def _flags(words: Sequence[str]) -> list[inspect.Parameter]:

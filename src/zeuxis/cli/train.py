@@ -103,27 +103,26 @@ def _train(family: type[Model], data: str | None, given: dict[str, Any], *, dry_
     settings = TrainSettings(**{name: value for name, value in given.items() if name in general})
     options = {name: value for name, value in given.items() if name not in general}
     if dry_run:
-        _show_plan(settings, family, data, options)
+        _show_plan(settings, family, data, given)
         return
     if data is None:
         raise UsageError(
             "DATA is missing; expected a folder of images or a named set, as in: zeuxis train dcgan avatars"
         )
-    from zeuxis import api
+    from zeuxis.api import training
     from zeuxis.cli.watching import explore_trained, page_beside
 
-    train = partial(api.train, family, data, settings=settings, options=options)
     with page_beside(explore) as page:
-        run = train(began=page.open) if page else train()
+        run = training.train_with(family, data, settings, options, began=page.open if page else None)
     say(f"run {run}")
     if page:
         explore_trained(run, page, family.family() if ":" in family.family() else None)
 
 
-def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, options: dict[str, Any]) -> None:
+def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, given: dict[str, Any]) -> None:
     from zeuxis import api
 
-    plan = api.dry_run(family, data, settings=settings, options=options)
+    plan = api.dry_run(family, data, **given)
     say("options:")
     for name, value in plan.options.items():
         say(f"  {name}: {value}" + (f"  ({plan.origins[name]})" if name in plan.origins else ""))

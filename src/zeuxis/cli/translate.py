@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from zeuxis.cli import flags, sampling
-from zeuxis.cli.explore import ModelName, default_place, write_picture
+from zeuxis.cli.explore import ModelName, default_place, save_figure
 from zeuxis.cli.output import say_aside
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io.paths import check_apart
-
-if TYPE_CHECKING:
-    from zeuxis.model import Translator
 
 
 def translate_command(
@@ -48,10 +44,14 @@ def translate_command(
         raise UsageError(f"--out is {out}; expected {'a folder' if several else 'a .png file'}")
     target = out or default_place(model, f"{image.resolve().stem}-translated{'' if several else '.png'}")
     check_apart(target, [str(image)])
-    from zeuxis import api
+    from zeuxis.api import translate
+    from zeuxis.capabilities import translator
 
-    able = api.translator(load())
-    draw = partial(_translate, able, direction=direction, size=size, seed=seed)
+    able = translator(load())
+
+    def draw(path: Path, place: Path) -> None:
+        save_figure(translate(able, path, direction=direction, size=size, seed=seed), place)
+
     if several:
         _each(image, target, draw)
     else:
@@ -72,25 +72,6 @@ def _each(folder: Path, target: Path, draw: Callable[[Path, Path], None]) -> Non
             say_aside(f"left out {error}")
     if not count:
         raise DataError(f"{folder} has no usable image; give PNG, JPEG, WebP, GIF, BMP or TIFF")
-
-
-def _translate(
-    able: Translator, path: Path, place: Path, *, direction: str, size: int | None, seed: int | None
-) -> None:
-    """Write what the model makes of the image in a file."""
-    from zeuxis import api
-    from zeuxis.io import images
-    from zeuxis.model import SuperResolution
-
-    if isinstance(able, SuperResolution):
-        if seed is not None or direction != "forward":
-            raise UsageError(
-                f"{able.family()} has no noise to draw and goes forward alone; leave out --seed, --direction"
-            )
-        write_picture(api.enlarge(able, images.read_layers(path, shorter=size)), place)
-        return
-    source = images.read_whole(path, channels=able.in_channels(direction), shorter=size)
-    write_picture(images.sheet(api.translate(able, source, direction=direction, seed=seed), gap=0), place)
 
 
 def _files(folder: Path, target: Path) -> Iterator[tuple[Path, Path]]:

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from zeuxis import explore
 from zeuxis.data import DataSpec
+from zeuxis.data.specs import Data
 from zeuxis.errors import UsageError
 from zeuxis.explore import directions as ways
 from zeuxis.explore.directions import Direction, Supervised, Unsupervised
+from zeuxis.explore.figures import interpolation_figure
 from zeuxis.explore.inversion import Search, invert_by_descent
 from zeuxis.explore.latent_files import images_of_latents as images_of_latents
 from zeuxis.explore.latent_files import load_latents as load_latents
@@ -23,6 +25,8 @@ from zeuxis.explore.latent_files import save_latents as save_latents
 from zeuxis.explore.spaces import Space, SpaceName, decode_latents, encode_images, space_of
 from zeuxis.io import images
 from zeuxis.io.paths import expanded
+from zeuxis.io.pictures import Figure, Images
+from zeuxis.loading import labelled_data
 from zeuxis.metrics import extractors, paired, vgg
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Encoder, Model
@@ -34,8 +38,8 @@ PEOPLE = 300  # that a score is taken over
 SAMPLES = 4096  # whose features have components
 
 
-@dataclass(frozen=True)
-class Inversion:
+@dataclass(frozen=True, eq=False)
+class Inversion(Figure):
     """Images (n c h w), their latents (n ..., on the CPU), reconstructions, and reconstruction errors."""
 
     pictures: Tensor
@@ -43,15 +47,26 @@ class Inversion:
     images: Tensor
     psnr: Tensor  # n, dB
     distance: Tensor  # n, of VGG features
+    family: str  # of the model
+    space: SpaceName = "z"  # of the latents
+    names: Sequence[str] = ()  # of the images
 
-    def figure(self, *, columns: int = 10) -> Image.Image:
-        """Rows of images, each above its reconstruction."""
+    def pil(self) -> Image.Image:
+        """Rows of ten images, each above its reconstruction."""
+        columns = 10
         pairs = zip(torch.split(self.pictures, columns), torch.split(self.images, columns))
         blank = columns - len(self.pictures) % columns if len(self.pictures) > columns else 0
         rows = [_filled(each, blank) for pair in pairs for each in pair]
         across = min(columns, len(self.pictures))
         scale = -(-96 // self.pictures.shape[-1])  # to 96 pixels or more, to be judged by eye
         return images.sheet(torch.cat([row[:across] for row in rows]), columns=across, scale=scale)
+
+    def save(self, path: str | Path) -> None:
+        """Write the figure (.png), or the latents (.safetensors), which `edit`, `decode` and `interpolate` read."""
+        if Path(path).suffix == ".safetensors":
+            save_latents(path, self.latents, family=self.family, space=self.space, names=self.names)
+        else:
+            super().save(path)
 
     def describe(self) -> str:
         """A line for the user."""
@@ -61,7 +76,7 @@ class Inversion:
         )
 
 
-def invert(
+def invert_images(
     model: Model,
     pictures: Tensor,
     *,
@@ -69,6 +84,7 @@ def invert(
     restarts: int = Search.restarts,
     space: SpaceName = "z",
     seed: int = 0,
+    names: Sequence[str] = (),
     progress: ProgressCallback | None = None,
 ) -> Inversion:
     """The latents of images (n c h w, in [-1, 1]): by the encoder where there is one, else by gradient descent.
@@ -89,7 +105,7 @@ def invert(
     made = decode_latents(able, found)
     with torch.no_grad():
         far = measure(pictures.to(model.device))(made.to(model.device)).cpu()
-    return Inversion(pictures, found, made, paired.psnr(made, pictures), far)
+    return Inversion(pictures, found, made, paired.psnr(made, pictures), far, model.family(), space, names)
 
 
 def located(
@@ -112,19 +128,21 @@ def located(
     chosen = [0] if seeds is None or explore.is_picture(text) else list(seeds)
     reading, descending = in_stage(work, "reading images"), in_stage(work, "descending")
     find = functools.partial(explore.examples, size=model.size, channels=model.channels, progress=reading)
-    found = _latents(model, find(text, chosen, order=order), space, descending)
+    found = latents_of_images(model, find(text, chosen, order=order), space, descending)
     return found.expand(len(seeds or chosen), *found.shape[1:])
 
 
-def _latents(model: Model, pictures: Tensor, space: SpaceName, progress: ProgressCallback | None) -> Tensor:
+def latents_of_images(
+    model: Model, pictures: Tensor, space: SpaceName, progress: ProgressCallback | None = None
+) -> Tensor:
     """The latents of images (n c h w), without reconstruction errors."""
     able = space_of(model, space)
     if isinstance(able, Encoder):
         return encode_images(able, pictures)
-    return invert(model, pictures, space=space, progress=progress).latents
+    return invert_images(model, pictures, space=space, progress=progress).latents
 
 
-def directions(
+def unsupervised_directions(
     model: Model,
     *,
     method: Unsupervised = "components",
@@ -163,9 +181,10 @@ class Editor:
                 found.append((sign, ways.towards(index, self.among, self.words, method=self.method)))
         return found
 
-    def edit(self, latents: Tensor, change: str, strengths: Sequence[float] = STRENGTHS) -> Tensor:
+    def edit(self, latents: Tensor, change: str, strengths: Sequence[float] = STRENGTHS) -> Images:
         """Images (n strengths c h w) of latents (n ...) edited at each strength."""
-        return _moved(self.model, latents, self.steps(change), strengths, space=self.space)
+        made = _moved(self.model, latents, self.steps(change), strengths, space=self.space)
+        return Images(made, functools.partial(interpolation_figure, labels=_labels(strengths), title=change))
 
     def score(self, change: str, *, strengths: Sequence[float] = STRENGTHS, people: int = PEOPLE) -> list[EditScore]:
         """The success rate of an edit and its side effects, over images without the target attributes."""
@@ -210,11 +229,17 @@ def strips(
     seed: int = 0,
     strengths: Sequence[float] = STRIP,
     space: SpaceName = "z",
-) -> Tensor:
+) -> Images:
     """The image of a seed moved along each direction: images (directions strengths c h w)."""
     able = space_of(model, space)
     start = able.prior([seed]).cpu()
-    return torch.cat([_moved(able, start, [(1.0, step)], strengths, space=space) for step in steps])
+    made = torch.cat([_moved(able, start, [(1.0, step)], strengths, space=space) for step in steps])
+    names = [step.name for step in steps]
+    return Images(made, functools.partial(interpolation_figure, labels=_labels(strengths), names=names))
+
+
+def _labels(strengths: Sequence[float]) -> list[str]:
+    return [f"{value:g}" for value in strengths]
 
 
 def _moved(
@@ -249,16 +274,21 @@ def _score(
 def editor(
     model: Model,
     *,
-    data: str | Path | DataSpec = "zeuxis:avatars",
+    data: Data | None = None,
     method: Supervised = "means",
     space: SpaceName = "z",
     seed: int = 0,
     report: MessageCallback | None = None,
     progress: ProgressCallback | None = None,
 ) -> Editor:
-    """The editor of a model's images by the attributes of `data`; `report` and `progress` as in `arithmetic`."""
+    """The editor of a model's images by the attributes of `data`, by default of its training data.
+
+    `report` and `progress` as in `arithmetic`. `UsageError` where that data is not there or has no labels.
+    """
     able = space_of(model, space)
-    pack = DataSpec.parse(data).open(model.size, model.channels, progress=progress)
+    pack = DataSpec.parse(labelled_data(model) if data is None else data).open(
+        model.size, model.channels, progress=progress
+    )
     words = explore.vocabulary(pack.attributes, pack.classes)
     reader = reader_for(pack, device=str(model.device), progress=report)
     return Editor(able, words, explore.candidates(able, pack, reader=reader, seed=seed), reader, method, space)

@@ -12,17 +12,18 @@ from zeuxis.explore.candidates import ReadsAttributes, candidates
 from zeuxis.explore.expression import parse_terms, vocabulary
 from zeuxis.explore.figures import arithmetic_figure
 from zeuxis.explore.spaces import Space
+from zeuxis.io.pictures import Figure
 
 
-@dataclass(frozen=True)
-class Equation:
+@dataclass(frozen=True, eq=False)
+class Equation(Figure):
     """The result of arithmetic: latents (`outcome`), images (`pictures`), and success rate (`score`, if requested)."""
 
     outcome: Outcome
     pictures: Pictures
     score: ArithmeticScore | None = None
 
-    def figure(self) -> Image.Image:
+    def pil(self) -> Image.Image:
         """The figure: examples of each term above their average, and the neighbourhood of the result."""
         picks = self.outcome.picks
         titles, weights = [pick.text for pick in picks], [pick.weight for pick in picks]

@@ -36,7 +36,7 @@ def examples(
     text = expanded(text)
     if is_picture(text):
         named_set(text)  # a file without an ending may have the name of a set
-        return images.read(text, size=size, channels=channels).expand(len(seeds), -1, -1, -1)
+        return images.read_square(text, size=size, channels=channels).expand(len(seeds), -1, -1, -1)
     data, what = _parts(text)
     pack = DataSpec.parse(data).open(size, channels, progress=progress)
     places = _showing(pack, what) if what else np.arange(len(pack))

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
+from zeuxis.charts.lettering import BACKGROUND, INK, MARK, PALE, font
 from zeuxis.errors import UsageError
 
-INK, PALE, MARK = (34, 38, 46), (120, 126, 138), (208, 72, 52)
-BACKGROUND = (255, 255, 255)
 MARGIN = 24  # around a figure
 GAP = 6  # between pictures
 SMALLEST = 96  # pixels: smaller pictures are enlarged by a whole number, so that the pixels stay square
@@ -258,18 +256,12 @@ def _text(
     colour: tuple[int, int, int] = INK,
     anchor: str = "la",
 ) -> None:
-    draw.text(at, text, font=_font(size), fill=colour, anchor=anchor)
+    draw.text(at, text, font=font(size), fill=colour, anchor=anchor)
 
 
 def _width(text: str, size: int) -> int:
-    return int(_font(size).getlength(text)) + 1
+    return int(font(size).getlength(text)) + 1
 
 
 def _height(size: int) -> int:
     return int(size * 1.25)
-
-
-@lru_cache(maxsize=8)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The font that Pillow ships."""
-    return ImageFont.load_default(size)

@@ -22,12 +22,12 @@ _MOST_NUMBERS = 1 << 25  # of the latents in a file
 
 
 def save_latents(
-    path: str | Path, latents: Tensor, *, model: Model, space: SpaceName = "z", names: Sequence[str] = ()
+    path: str | Path, latents: Tensor, *, family: str, space: SpaceName = "z", names: Sequence[str] = ()
 ) -> None:
     """Write latents (n ...) of a space as safetensors, with the family and the names of their pictures."""
     path = Path(expanded(str(path)))
     files.make_folder(path.parent)
-    about = {"family": model.family(), "names": json.dumps(list(names))}
+    about = {"family": family, "names": json.dumps(list(names))}
     files.write_file(path, safetensors.torch.save({space: latents.cpu().contiguous()}, about))
 
 

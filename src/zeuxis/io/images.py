@@ -88,7 +88,7 @@ def _explained(default: str) -> Iterator[None]:
         raise Unusable("cut short" if cut else default) from None
 
 
-def decode(source: bytes | BinaryIO, size: int, channels: int, resize_mode: str = "crop") -> Array:
+def decode_square(source: bytes | BinaryIO, size: int, channels: int, resize_mode: str = "crop") -> Array:
     """The image of a file as size size channels in uint8, or `Unusable`.
 
     `crop` takes the largest square of the middle, `left` and `right` that of a half, `pad` all of it on white. What is
@@ -101,7 +101,7 @@ def decode(source: bytes | BinaryIO, size: int, channels: int, resize_mode: str 
 def fitted(
     image: Image.Image, size: int, channels: int, resize_mode: str = "crop", used: Collection[int] = ()
 ) -> Array:
-    """As `decode`, of an image that `opened` gave; `used` as for `depth.load_8bit`."""
+    """As `decode_square`, of an image that `opened` gave; `used` as for `depth.load_8bit`."""
     with _explained("damaged"):
         full = image.size
         # A JPEG is decoded at 1/2, 1/4, 1/8 where that leaves enough, and without its colours where grey is wanted.
@@ -125,13 +125,13 @@ def fitted(
 
 
 def decode_whole(source: bytes | BinaryIO, channels: int, *, shorter: int | None = None) -> Array:
-    """As `decode`, all of the image: h w channels; with `shorter` its shorter side is brought to so many pixels."""
+    """As `decode_square`, all of the image: h w channels; with `shorter` its shorter side is brought to so many pixels."""
     return _flat(whole(source, shorter=shorter), channels)
 
 
-def fitted_whole(image: Image.Image, channels: int, used: Collection[int] = ()) -> Array:
+def fitted_whole(image: Image.Image, channels: int, used: Collection[int] = (), *, shorter: int | None = None) -> Array:
     """As `decode_whole`, of an image that `opened` gave; `used` as for `depth.load_8bit`."""
-    return _flat(_whole(image, None, used), channels)
+    return _flat(whole_of(image, shorter, used), channels)
 
 
 def _flat(image: Image.Image, channels: int) -> Array:
@@ -142,10 +142,11 @@ def _flat(image: Image.Image, channels: int) -> Array:
 def whole(source: bytes | BinaryIO, *, shorter: int | None = None) -> Image.Image:
     """All of the image of a file, upright, in 8 bits of grey (L), colour (RGB) or colour times opacity (RGBa)."""
     with opened(source) as image:
-        return _whole(image, shorter)
+        return whole_of(image, shorter)
 
 
-def _whole(image: Image.Image, shorter: int | None, used: Collection[int] = ()) -> Image.Image:
+def whole_of(image: Image.Image, shorter: int | None = None, used: Collection[int] = ()) -> Image.Image:
+    """As `whole`, of an image that `opened` gave; `used` as for `depth.load_8bit`."""
     with _explained("damaged"):
         to_srgb, pixels = colour.conversion(image).to_srgb, depth.load_8bit(image, used)
         scale = shorter / min(image.size) if shorter else 1.0
@@ -173,18 +174,18 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     raise Unusable("not a regular file" if not stat.S_ISREG(about.st_mode) else f"over {MOST_BYTES >> 20} MB")
 
 
-def read(path: str | Path, *, size: int, channels: int = 3, resize_mode: str = "crop") -> Tensor:
+def read_square(path: str | Path, *, size: int, channels: int = 3, resize_mode: str = "crop") -> Tensor:
     """The image of a file (1 c h w, in [-1, 1]); `UsageError` where it cannot be used."""
-    return from_uint8(_read(path, lambda file: decode(file, size, channels, resize_mode))[None])
+    return from_uint8(_read(path, lambda file: decode_square(file, size, channels, resize_mode))[None])
 
 
 def read_whole(path: str | Path, *, channels: int = 3, shorter: int | None = None) -> Tensor:
-    """All of the image of a file (1 c h w, in [-1, 1]), its shorter side of so many pixels; `UsageError` as of `read`."""
+    """All of the image of a file (1 c h w, in [-1, 1]), its shorter side of so many pixels; `UsageError` as of `read_square`."""
     return from_uint8(_read(path, lambda file: decode_whole(file, channels, shorter=shorter))[None])
 
 
 def read_layers(path: str | Path, *, shorter: int | None = None) -> Image.Image:
-    """As `read_whole`, with what the image has of colour and opacity: what `whole` gives; `UsageError` as of `read`."""
+    """As `read_whole`, with what the image has of colour and opacity: what `whole` gives; `UsageError` as of `read_square`."""
     return _read(path, lambda file: whole(file, shorter=shorter))
 
 

@@ -15,7 +15,9 @@ from zeuxis.io.images import Array
 _AHEAD = 256  # pictures that wait to be written: what memory they take does not grow with their number
 
 
-def write_series(folder: str | Path, pictures: Iterable[tuple[str, Array]], *, wrote: Callable[[str], None]) -> None:
+def write_series(
+    folder: str | Path, pictures: Iterable[tuple[str, Array]], *, wrote: Callable[[str], None] | None = None
+) -> None:
     """Write pictures (h w c, in uint8) under their names as PNG into the folder, which is made; `wrote` is told each name.
 
     They are taken from the iterable as they can be written. Where it raises, or the disk is full, those written remain.
@@ -29,7 +31,8 @@ def write_series(folder: str | Path, pictures: Iterable[tuple[str, Array]], *, w
             name, written = waiting[0]
             written.result()
             waiting.popleft()
-            wrote(name)
+            if wrote:
+                wrote(name)
 
     try:
         with ThreadPoolExecutor(1) as pool:  # compressing needs no lock of Python, and half the time of drawing

@@ -18,7 +18,8 @@ from zeuxis import loading, renamed
 from zeuxis.capabilities import latent
 from zeuxis.errors import UsageError
 from zeuxis.escaping import printable, table_cell
-from zeuxis.io import images
+from zeuxis.io import files, images
+from zeuxis.io.paths import expanded
 from zeuxis.judging.report import Evaluation, ScoreRow, format_score, read_evaluation, table_lines
 from zeuxis.judging.translation import first_translations
 from zeuxis.metrics.features import digest
@@ -64,11 +65,14 @@ def _samples(model: Model, folder: Path, seeds: range) -> Tensor:
     return latent(model).sample(len(seeds), seed=seeds.start).cpu()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Runs in the order given, with samples of the same seeds."""
 
     runs: Sequence[ComparedRun]
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
 
     def cells(self) -> list[list[str]]:
         """The table: a line for each score, a column for each run, and the score of real images."""
@@ -128,6 +132,16 @@ class Comparison:
         sheet = base64.b64encode(images.png(self.picture())).decode()
         top = f'<!doctype html><meta charset="utf-8"><title>Zeuxis: runs compared</title><style>{_STYLE}</style>'
         return f'{top}<table>{"".join(lines)}</table>{notes}<img alt="samples" src="data:image/png;base64,{sheet}">\n'
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write comparison.csv, .html and .png into a folder that is made if need be; their paths."""
+        place = Path(expanded(str(folder)))
+        files.make_folder(place)
+        written = [place / f"comparison.{kind}" for kind in ("csv", "html", "png")]
+        for path, text in zip(written, (self.to_csv(), self.to_html())):
+            files.write_file(path, text.encode(errors="backslashreplace"))
+        images.write_png(self.picture(), written[2])
+        return written
 
     def picture(self) -> Image.Image:
         """A row of samples for each run under its name; a column is a seed."""

@@ -16,6 +16,7 @@ from zeuxis import renamed
 from zeuxis.errors import UsageError
 from zeuxis.escaping import ascii_json
 from zeuxis.io import files, images
+from zeuxis.io.paths import expanded
 from zeuxis.metrics.features import digest
 from zeuxis.model import Model
 from zeuxis.scores import Better, Score
@@ -73,7 +74,7 @@ class ClosestPair:
     distance: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """Scores in the order of the table; `about` says which model was judged, and by which images.
 
@@ -89,6 +90,9 @@ class Evaluation:
     def __getitem__(self, name: str) -> Score:
         """The score of that name; `KeyError` where there is none."""
         return {row.name: row.score for row in self.rows}[name]
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
 
     def values(self) -> dict[str, Any]:
         """All but the pictures, as plain values."""
@@ -111,6 +115,15 @@ class Evaluation:
         heads = ("score", "model", "95 % interval", "real images", *others, "better")
         lines = [head, network, "", *table_lines([heads, *(row.cells(others) for row in self.rows)])]
         return [*lines, *([""] if self.warnings else []), *(f"warning: {text}" for text in self.warnings)]
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write evaluation.json, and closest.png or translations.png, into a folder that is made if need be; their paths."""
+        place = Path(expanded(str(folder)))
+        written = [place / "evaluation.json", place / ("closest.png" if self.examples is None else "translations.png")]
+        files.make_folder(place)
+        files.write_file(written[0], self.to_json().encode())
+        images.write_png(self.picture(), written[1])
+        return written
 
     def picture(self) -> Image.Image:
         """The samples nearest to a training image, the nearest first, each above that image; or the examples."""

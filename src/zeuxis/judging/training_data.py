@@ -8,18 +8,19 @@ from typing import get_args
 from zeuxis import loading, renamed
 from zeuxis.data import DataSpec
 from zeuxis.io import files
+from zeuxis.loading import RunPath
 from zeuxis.options import ResizeMode
 
 _RESIZE_MODES: tuple[ResizeMode, ...] = get_args(ResizeMode)
 
 
-def run_of(path: str | Path) -> Path | None:
+def run_of(path: RunPath) -> Path | None:
     """The run folder of a model; None where it has none."""
     folder = loading.find_model(path).parent
     return folder if (folder / "config.yaml").is_file() else None
 
 
-def selected(path: str | Path, data: DataSpec) -> DataSpec:
+def selected(path: RunPath, data: DataSpec) -> DataSpec:
     """The data with the resize mode and the limit of images of a model's run, if that is what it was trained on."""
     run = run_of(path)
     config = files.read_yaml(run / "config.yaml") if run else None

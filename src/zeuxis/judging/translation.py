@@ -245,8 +245,17 @@ def _rows(prefix: str, measured: Mapping[str, Measurements], real: list[Tensor],
 def first_translations(model: Translator, data: DataSpec, count: int) -> Tensor:
     """Translations (count c h w) of evenly spaced test sources."""
     pairs = choose_pairs(model, data, count=max(count, LEAST_FOR_FID)).test
+    return translating(model, model.directions[0])(_spaced(pairs, count))
+
+
+def sources_of(model: Translator, data: DataSpec, count: int) -> Tensor:
+    """Evenly spaced sources (count c h w) of the training data."""
+    return _spaced(open_pairs_of(data.with_source(model.degradation), model, paired=model.paired), count)
+
+
+def _spaced(pairs: Pairs, count: int) -> Tensor:
     chosen = pairs.places[0][np.arange(count) * len(pairs.places[0]) // count]
-    return translating(model, model.directions[0])(from_uint8(pairs.source.rows(chosen)))
+    return from_uint8(pairs.source.rows(chosen))
 
 
 def _examples(model: Translator, pairs: PairedTestSet) -> Tensor:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -19,6 +19,9 @@ from rich.text import Text
 
 from zeuxis.escaping import printable
 from zeuxis.runtime.streams import lossy
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,10 @@ class Display(Protocol):
 
     def tick(self, tick: Tick) -> None:
         """Show how the run stands."""
+        ...
+
+    def sheet(self, picture: Image) -> None:
+        """Show the newest contact sheet, where pictures can be shown."""
         ...
 
 
@@ -112,6 +119,9 @@ class Lines:
     def tick(self, tick: Tick) -> None:
         self.note(line(tick))
 
+    def sheet(self, picture: Image) -> None:
+        pass
+
 
 class Bar:
     """A live bar and, under it, the losses; drawn anew at each tick, by no thread of its own."""
@@ -143,8 +153,11 @@ class Bar:
             self._live.update(_row(what, done, total, f"{done:,}/{total:,}"), refresh=True)
 
     def tick(self, tick: Tick) -> None:
-        bar = _row("training", round(1000 * tick.share), 1000, " ".join(_pace(tick)))
-        self._live.update(Group(bar, Text(printable("  ".join(_game(tick.means))), style="dim")), refresh=True)
+        bar = _row("training", round(1000 * tick.share), 1000, " ".join(pace(tick)))
+        self._live.update(Group(bar, Text(printable("  ".join(game(tick.means))), style="dim")), refresh=True)
+
+    def sheet(self, picture: Image) -> None:
+        pass
 
 
 def _row(what: str, done: int, total: int, text: str) -> RenderableType:
@@ -155,18 +168,19 @@ def _row(what: str, done: int, total: int, text: str) -> RenderableType:
 
 def line(tick: Tick) -> str:
     """The tick on one line, as it also stands in `log.txt`."""
-    return "  ".join([*_pace(tick), *_game(tick.means)])
+    return "  ".join([*pace(tick), *game(tick.means)])
 
 
-def _pace(tick: Tick) -> Iterator[str]:
+def pace(tick: Tick) -> Iterator[str]:
+    """How far a run is, how fast, and how long it will take."""
     yield f"step {tick.step:,}" + (f"/{tick.steps:,}" if tick.steps else "")
     yield f"{tick.speed:,.0f} images/s" if tick.speed >= 10 else f"{tick.speed:.2g} images/s"
     if tick.left is not None:
         yield f"{duration(tick.left)} left"
 
 
-def _game(means: Mapping[str, float]) -> Iterator[str]:
-    """Each player's loss, of a lone player its terms; then D(real) and D(fake), a critic's distance, a VAE's units."""
+def player_losses(means: Mapping[str, float]) -> dict[str, float]:
+    """Each player's loss by its name; of a lone player its terms."""
     losses = {name.removesuffix("/loss"): value for name, value in means.items() if name.endswith("/loss")}
     if len(losses) == 1:
         (player,) = losses
@@ -174,7 +188,12 @@ def _game(means: Mapping[str, float]) -> Iterator[str]:
             name.removeprefix(f"{player}/"): value for name, value in means.items() if name.startswith(f"{player}/")
         }
         losses = {term: value for term, value in terms.items() if term not in {"loss", "grad_norm"}} or losses
-    yield from (f"{name} {value:.4g}" for name, value in losses.items())
+    return losses
+
+
+def game(means: Mapping[str, float]) -> Iterator[str]:
+    """The losses; then D(real) and D(fake), a critic's distance, a VAE's units."""
+    yield from (f"{name} {value:.4g}" for name, value in player_losses(means).items())
     for name, key in (("D(real)", "discriminator/prob_real"), ("D(fake)", "discriminator/prob_fake")):
         if key in means:
             yield f"{name} {means[key]:.2f}"

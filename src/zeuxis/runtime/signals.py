@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from zeuxis.errors import ZeuxisError
+from zeuxis.runtime.kernel import in_kernel
 
 PATIENCE = 3.5  # seconds a step may still take once a signal has come: saved and gone within 5
 _ALARM = getattr(signal, "SIGALRM", None)  # Windows has none: there a step is always waited for
@@ -19,7 +20,9 @@ _SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Stopped(ZeuxisError):  # noqa: N818 (nothing went wrong)
-    """A signal ended the command; `exit_code` is 128 + its number."""
+    """A signal ended the command; its exit code is 128 + the signal's number, 130 after Ctrl-C."""
+
+    exit_code = 128 + signal.SIGINT
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -45,7 +48,7 @@ class Interrupt(KeyboardInterrupt):
 class Stop:
     """Receives SIGINT, SIGTERM and SIGHUP: the first raises `Interrupt`, at once or where `later` ends.
 
-    A further SIGINT ends the process at once.
+    A further SIGINT ends the process at once; in a notebook's kernel, which has more to lose, it cuts the work short.
     """
 
     def __init__(self) -> None:
@@ -64,6 +67,8 @@ class Stop:
         if not self.ours:  # a worker that was forked: its parent does the talking
             os._exit(128 + number)
         if self.asked and number == signal.SIGINT:
+            if in_kernel():
+                raise Interrupt(number, cut=True)
             _leave_at_once()
         if self.asked:
             return
@@ -112,11 +117,14 @@ def signals() -> Iterator[Stop]:
         yield outer
         return
     stop = Stop()
-    with _handlers(stop):
-        try:
+    try:
+        with _handlers(stop):
             yield stop
-        except Interrupt as interrupt:
-            raise interrupt.stopped() from None
+    except Interrupt as interrupt:
+        raise interrupt.stopped() from None
+    finally:
+        if stop.asked not in (0, signal.SIGINT) and in_kernel():
+            signal.raise_signal(stop.asked)  # it was meant for the kernel: an error in a cell would not end it
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ from zeuxis.storage.models import fill as fill
 from zeuxis.storage.models import read_model_folder as read_model_folder
 
 _NUMBERED = re.compile(r"(\d{5,9})-.+")
+_SHEET = re.compile(r"\d{8,12}\.png")
 _CHECKPOINT = re.compile(r"step-(\d{8,12})(\.old)?")
 _LONGEST = 1 << 20  # bytes of a row of metrics
 METRICS_FILE, HISTOGRAMS_FILE = "metrics.jsonl", "histograms.jsonl"  # a row a line
@@ -36,13 +37,13 @@ _APPENDED = ("log.txt", METRICS_FILE, HISTOGRAMS_FILE)
 
 
 @dataclass(frozen=True)
-class Run:
-    """The folder of one training run; made by `Run.create`, found again by `Run.open`."""
+class RunFolder:
+    """The folder of one training run; made by `RunFolder.create`, found again by `RunFolder.open`."""
 
     path: Path
 
     @classmethod
-    def create(cls, root: str | Path, name: str, config: Mapping[str, Any]) -> Run:
+    def create(cls, root: str | Path, name: str, config: Mapping[str, Any]) -> RunFolder:
         """Make the next numbered folder under `root`, as `00003-name`; it appears with its settings or not at all."""
         root, slug = Path(root), re.sub(r"[^\w.-]+", "-", name)[:60].strip("-.") or "run"
         files.make_folder(root)
@@ -58,7 +59,7 @@ class Run:
         return cls(path)
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
+    def open(cls, path: str | Path) -> RunFolder:
         """The run whose folder this is, or is in; what interrupted writes left is removed unless the run is in use.
 
         `UsageError` where anything in the folder leads out of it: somebody else may have made it.
@@ -116,6 +117,12 @@ class Run:
     def sheet_path(self, step: int, kind: str = "samples") -> Path:
         """Where the contact sheet of a step goes."""
         return self.path / kind / f"{step:08d}.png"
+
+    def sheets(self, kind: str = "samples") -> list[Path]:
+        """The contact sheets of a kind, the oldest first."""
+        with files.explained(self.path):
+            found = [name for name in _names(self.path / kind) if _SHEET.fullmatch(name)]
+        return [self.path / kind / name for name in sorted(found, key=lambda name: (len(name), name))]
 
     def checkpoints(self) -> list[Path]:
         """The folders of the checkpoints, the oldest first."""

@@ -14,7 +14,7 @@ from zeuxis.errors import UsageError
 from zeuxis.io.images import from_uint8, to_uint8
 from zeuxis.model import Clock, Encoder, HasLikelihood, Latent, Model, StyleBased, SuperResolution, Translator
 from zeuxis.storage import fill, read_model_folder
-from zeuxis.testing.case import Case, FamilyCheckError, Images, demand, given, listed, trained
+from zeuxis.testing.case import Case, FamilyCheckError, NoiseImages, demand, given, listed, trained
 from zeuxis.training.engine import State, train_step
 
 SHAPES = ((28, 1), (32, 3), (50, 3))
@@ -39,7 +39,7 @@ def images_may_have_any_size(case: Case) -> None:
 
 def _fits(model: Model, size: int, channels: int) -> None:
     try:
-        report = train_step(model, model.optimizers(), Images(model).batch(0, 4), Clock())
+        report = train_step(model, model.optimizers(), NoiseImages(model).batch(0, 4), Clock())
     except RuntimeError as error:
         raise FamilyCheckError(_unfit(f"a step fails ({error})", size, channels)) from error
     odd = [name for name, value in report.items() if not torch.isfinite(value)]
@@ -139,7 +139,7 @@ def encode_gives_latents(case: Case) -> None:
     """`encode` gives images latents of the shape that `prior` has, each by itself."""
     model = _latent(case)
     assert isinstance(model, Encoder)
-    images = Images(model).batch(0, 3).image
+    images = NoiseImages(model).batch(0, 3).image
     with torch.no_grad():
         z, alone = model.encode(images), model.encode(images[:1])
     wanted = tuple(model.prior([0, 1, 2]).shape)
@@ -164,7 +164,7 @@ def likelihood_scores_are_finite(case: Case) -> None:
     """Likelihood scores are finite, named with their unit, and a function of images and generator alone."""
     model = case.model().eval()
     assert isinstance(model, HasLikelihood)
-    images = from_uint8(to_uint8(Images(model).batch(0, 20).image))
+    images = from_uint8(to_uint8(NoiseImages(model).batch(0, 20).image))
     with torch.no_grad():
         found, again = (model.likelihood_scores(images, torch.Generator().manual_seed(3)) for _ in range(2))
     demand(bool(found), "likelihood_scores gives no score; name at least one")
@@ -181,7 +181,7 @@ def images_of_any_shape_translate(case: Case) -> None:
     for channels in ({"source_channels": 1, "channels": 3}, {"source_channels": 3, "channels": 1}):
         model = case.model({name: value for name, value in channels.items() if case.accepts(name)})
         assert isinstance(model, Translator)
-        report = train_step(model, model.optimizers(), Images(model).batch(0, 4), Clock())
+        report = train_step(model, model.optimizers(), NoiseImages(model).batch(0, 4), Clock())
         demand(all(torch.isfinite(value) for value in report.values()), f"with {channels} a step gives {report}")
         model.eval()
         for way in model.directions:

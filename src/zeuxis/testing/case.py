@@ -65,7 +65,7 @@ class Case:
         return model
 
 
-class Images:
+class NoiseImages:
     """An endless source of what the model learns from: noise that depends on its position alone."""
 
     def __init__(self, model: Model) -> None:
@@ -100,7 +100,9 @@ def given(model: Translator, direction: str, count: int, *, height: int = 0, wid
 
 def trained(state: State, steps: int, kernels: Mapping[str, str] | None = None) -> list[dict[str, float]]:
     """Train on from the state up to a step, in place; what was reported after each."""
-    work = train(state.model, Images(state.model), steps=steps, batch_size=4, seed=SEED, kernels=kernels, resume=state)
+    work = train(
+        state.model, NoiseImages(state.model), steps=steps, batch_size=4, seed=SEED, kernels=kernels, resume=state
+    )
     return [{name: value.item() for name, value in progress.report.items()} for progress in work]
 
 

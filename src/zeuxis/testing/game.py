@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zeuxis.model import Batch, Clock, Model, Turn
-from zeuxis.testing.case import LATE, Case, FamilyCheckError, Images, demand, listed
+from zeuxis.testing.case import LATE, Case, FamilyCheckError, NoiseImages, demand, listed
 from zeuxis.training.players import optimizer_of, parameters_of
 
 PLAYED_STEPS = (0, 1, 16, LATE)
@@ -16,7 +16,7 @@ _IMAGES = 4  # of a batch
 
 
 def batch_for(model: Model, size: int = _IMAGES, start: int = 0) -> Batch:
-    return Images(model).batch(start, size)
+    return NoiseImages(model).batch(start, size)
 
 
 def losses_are_finite_scalars(case: Case) -> None:

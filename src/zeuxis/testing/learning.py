@@ -7,7 +7,7 @@ from math import isclose
 from zeuxis.model import Clock, Model
 from zeuxis.nets import kernels
 from zeuxis.nets.maps import Layer
-from zeuxis.testing.case import LATE, SEED, Case, Images, continued, demand, first_difference, trained
+from zeuxis.testing.case import LATE, SEED, Case, NoiseImages, continued, demand, first_difference, trained
 from zeuxis.training.engine import State, train_step
 
 
@@ -79,5 +79,5 @@ def schedule_breakpoints_are_complete(case: Case) -> None:
 
 def _layers(model: Model, step: int) -> set[Layer]:
     """The layers that a step calls."""
-    batch, clock = Images(model).batch(0, 4), Clock(step, 4 * step)
+    batch, clock = NoiseImages(model).batch(0, 4), Clock(step, 4 * step)
     return set(kernels.called(lambda: train_step(model, model.optimizers(), batch, clock)))

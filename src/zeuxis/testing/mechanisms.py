@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zeuxis.mechanisms import Denoising, GibbsSampling, HasPosterior
 from zeuxis.samplers import STEPPERS, Chance
-from zeuxis.testing.case import Case, Images, demand
+from zeuxis.testing.case import Case, NoiseImages, demand
 
 _STEPS = 3  # of the samplings that are checked
 
@@ -58,7 +58,7 @@ def posterior_is_a_gaussian(case: Case) -> None:
     """The posterior of an image is a mean and a log variance for each latent, and `encode` gives the mean."""
     model = case.model().eval()
     assert isinstance(model, HasPosterior)
-    images = Images(model).batch(0, 3).image
+    images = NoiseImages(model).batch(0, 3).image
     with torch.no_grad():
         (mean, log_variance), again, encoded = model.posterior(images), model.posterior(images), model.encode(images)
     for name, value in (("a mean", mean), ("a log variance", log_variance)):
@@ -77,7 +77,7 @@ def gibbs_sampling_fits_the_images(case: Case) -> None:
     assert isinstance(model, GibbsSampling)
     pixels, noise = model.channels * model.size**2, Chance(torch.Generator().manual_seed(0))
     with torch.no_grad():
-        machine, image = model.machine(), Images(model).batch(0, 3).image
+        machine, image = model.machine(), NoiseImages(model).batch(0, 3).image
         shape, wanted = tuple(machine.weight.shape), (pixels, model.latent_dim)
         demand(shape == wanted, f"machine has weights of the shape {shape}; expected pixels and latents, {wanted}")
         visible = model.visible(image, noise)

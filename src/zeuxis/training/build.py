@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -47,13 +47,17 @@ def values_in_force(
     return {name: value for name, (value, _) in found.items()}
 
 
-def check_options(family: type[Model], options: Mapping[str, Any]) -> None:
-    """Raise `UsageError` where the family has no option of a name, or does not declare its options as a dataclass does."""
+def check_options(family: type[Model], options: Mapping[str, Any], *, others: Sequence[str] = ()) -> None:
+    """Raise `UsageError` where the family has no option of a name, or does not declare its options as a dataclass does.
+
+    Names of `others`, such as the settings of every run, are known as well.
+    """
     check_declaration(family)
     known = [f.name for f in options_of(family)]
-    for name in options.keys() - set(known):
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+    for name in options.keys() - {*known, *others}:
+        near = difflib.get_close_matches(name, [*known, *others], n=1)
+        listed = f"it has {', '.join(known)}" + (", and those of zeuxis.TrainSettings" if others else "")
+        hint = f"did you mean {near[0]}?" if near else listed
         raise UsageError(f"{family.family()} has no option {quote(name)}; {hint}")
 
 

@@ -80,7 +80,7 @@ class Recipe:
         return dataclasses.replace(self, settings=dataclasses.replace(self.settings, logger=tuple(logger)))
 
 
-def read(values: Mapping[str, Any]) -> Recipe:
+def read_recipe(values: Mapping[str, Any]) -> Recipe:
     """The recipe from the values in `config.yaml`; `UsageError` where they are invalid."""
     family, data, fingerprint = (_take(values, name, str) for name in ("family", "data", "fingerprint"))
     options, settings, made_with = (_take(values, name, dict) for name in ("options", "settings", "versions"))

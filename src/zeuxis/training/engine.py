@@ -1,4 +1,4 @@
-"""The training step of any family, the iterator of steps, the EMA of the weights, and the state for resuming."""
+"""The training step of any family, the iterator of steps, and the EMA of the weights."""
 
 from __future__ import annotations
 
@@ -6,26 +6,24 @@ import contextlib
 import copy
 import hashlib
 import math
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from zeuxis import renamed
-from zeuxis.io.parsing import Layout
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.kernels import WORTH, Using, choose
-from zeuxis.training import restoring
 from zeuxis.training.divergence import FiniteCheck
-from zeuxis.training.players import check_parameters, optimizer_of, parameters_of
+from zeuxis.training.players import optimizer_of, parameters_of
+from zeuxis.training.state import Progress as Progress
+from zeuxis.training.state import State as State
+from zeuxis.training.state import Values
 
 Precision = Literal["fp32", "bf16"]
-Tensors = dict[str, dict[str, Tensor]]
-Values = dict[str, list[Tensor]]  # term -> its values for each image, a tensor per micro-batch
 
 
 class Source(Protocol):
@@ -36,77 +34,6 @@ class Source(Protocol):
     def batch(self, start: int, size: int) -> Batch:
         """The images at positions `start ... start + size - 1`."""
         ...
-
-
-@dataclass
-class State:
-    """The training state: weights, their EMA, optimizers, clock, and running sums of the reports."""
-
-    model: Model
-    average: Model
-    optimizers: dict[str, Optimizer]
-    clock: Clock = Clock()
-    sums: dict[str, Tensor] = field(default_factory=dict)  # name -> (sum, count), float64
-    values: Values = field(default_factory=dict)  # of the newest step; not saved
-
-    @classmethod
-    def start(cls, model: Model) -> State:
-        """The state before the first step; the model is converted to channels last, in place."""
-        check_parameters(model)
-        model.train()
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        average = copy.deepcopy(model).drop_training_only().eval().requires_grad_(False)
-        return cls(model, average, model.optimizers())
-
-    def tensors(self) -> Tensors:
-        """All tensors in named groups, one file each in a checkpoint."""
-        groups: Tensors = {"model": dict(self.model.state_dict()), "average": dict(self.average.state_dict())}
-        for player, optimizer in self.optimizers.items():
-            groups[f"optimizer-{player}"] = restoring.optimizer_tensors(optimizer)
-        groups["sums"] = dict(self.sums)
-        return groups
-
-    def scalars(self) -> dict[str, Any]:
-        """The rest of the state, as plain values."""
-        groups = {player: optimizer.state_dict()["param_groups"] for player, optimizer in self.optimizers.items()}
-        return {"step": self.clock.step, "images": self.clock.images, "optimizers": groups}
-
-    def check(self, layouts: Mapping[str, Layout]) -> None:
-        """Raise `ValueError` unless tensors of these types and shapes are those of this state."""
-        restoring.check_layouts(layouts, self.model, self.average, self.optimizers)
-
-    def restore(self, tensors: Mapping[str, Mapping[str, Tensor]], scalars: Mapping[str, Any]) -> None:
-        """Restore the state from `tensors` and `scalars`, bit for bit; `ValueError` where they are not of such a state."""
-        self.check({group: restoring.layout_of(values) for group, values in tensors.items()})
-        restoring.check_values(tensors)
-        restoring.check_scalars(scalars, self.optimizers)
-        for name in ("model", "average"):
-            getattr(self, name).load_state_dict(renamed.tensors(self.model.family(), tensors[name]))
-        for player, optimizer in self.optimizers.items():
-            restoring.restore_optimizer(optimizer, tensors[f"optimizer-{player}"])
-        self.sums = {name: value.to(self.model.device) for name, value in renamed.metrics(tensors["sums"]).items()}
-        self.clock = Clock(scalars["step"], scalars["images"])
-
-    def take_means(self) -> dict[str, float]:
-        """The mean reports since the last call; resets the sums."""
-        means = {name: float(pair[0] / pair[1]) for name, pair in self.sums.items()}
-        self.sums = {}
-        return means
-
-    def add(self, report: Mapping[str, Tensor]) -> None:
-        """Add one step's report to the running sums, without waiting for the device."""
-        for name, value in report.items():
-            pair = torch.stack((value.double(), torch.ones_like(value, dtype=torch.float64)))
-            self.sums[name] = self.sums[name] + pair if name in self.sums else pair
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A finished step: the clock, the report (`player/term` -> unsynchronised tensor), the state."""
-
-    clock: Clock
-    report: dict[str, Tensor]
-    state: State
 
 
 def train(
@@ -128,6 +55,7 @@ def train(
     `choose_kernels`. Data order and noise are functions of (seed, step), so a restored state continues bit for bit.
     """
     state = resume or State.start(model)
+    begin = time.monotonic()
     watch = FiniteCheck(eager=model.device.type == "cpu")
     play = partial(train_step, model, state.optimizers, micro_batches=micro_batches, precision=precision)
     while state.clock.step < steps:
@@ -140,7 +68,7 @@ def train(
         update_average(state.average, model, average_weight(state.clock, batch_size, ema_half_life))
         watch.see(clock.step, report)
         state.add(report)
-        yield Progress(state.clock, report, state)
+        yield Progress(state.clock, report, state, time.monotonic() - begin)
     watch.flush()
 
 

@@ -1,14 +1,14 @@
-"""What a run says when it begins or is resumed."""
+"""The first lines of a run's log: what began or was resumed, and why resuming may be inexact."""
 
 from __future__ import annotations
 
 from zeuxis.runtime.callbacks import MessageCallback
 from zeuxis.runtime.progress import Display
-from zeuxis.storage import Checkpoint, Run
+from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training.config import Recipe, versions
 
 
-def noted_and_logged(run: Run, display: Display) -> MessageCallback:
+def noted_and_logged(run: RunFolder, display: Display) -> MessageCallback:
     """Says a line on the display and in log.txt."""
 
     def _say(text: str) -> None:
@@ -18,8 +18,8 @@ def noted_and_logged(run: Run, display: Display) -> MessageCallback:
     return _say
 
 
-def greet(run: Run, recipe: Recipe, checkpoint: Checkpoint | None, display: Display) -> None:
-    """Log how a run begins or goes on, and warn where it may not go on exactly."""
+def greet(run: RunFolder, recipe: Recipe, checkpoint: Checkpoint | None, display: Display) -> None:
+    """Log what begins or goes on; the warnings are shown, too."""
     what = f"{recipe.family} on {recipe.data} ({recipe.images:,} images)"
     run.log(f"resumed at step {checkpoint.step:,}: {what}" if checkpoint else f"began: {what}")
     if recipe.chosen_kernels and not checkpoint:

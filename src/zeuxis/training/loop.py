@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +12,18 @@ import torch
 from zeuxis.errors import DivergedError, UsageError, ZeuxisError
 from zeuxis.judging.periodic import PeriodicEvaluation, describe_scores
 from zeuxis.loggers.feeding import Loggers
-from zeuxis.runtime.progress import Display, Tick
+from zeuxis.runtime.progress import Display
 from zeuxis.runtime.signals import PATIENCE, Interrupt, Stop, Stopped
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 from zeuxis.training import contact_sheets, diagnostics, engine, histograms
 from zeuxis.training.budget import Budget
 from zeuxis.training.config import Recipe
+from zeuxis.training.curves import keep_curves
 from zeuxis.training.divergence import check_finite
-from zeuxis.training.engine import Source, State
+from zeuxis.training.engine import Progress, Source, State
 from zeuxis.training.model_card import card
+from zeuxis.training.stopping import Callback, reason_to_stop
+from zeuxis.training.ticker import Ticker
 
 _EARLY = (1, 2, 5)
 _REPEAT = 20  # rows before a warning is given again
@@ -42,7 +43,7 @@ def due(step: int, every: int, *, first: int = 1) -> bool:
 class Training:
     """A run in progress: its outputs, its data, and the training state."""
 
-    run: Run
+    run: RunFolder
     recipe: Recipe
     source: Source
     state: State
@@ -56,6 +57,8 @@ class Training:
     rows: list[dict[str, Any]]  # of metrics, the newest
     saved: int  # the step of the newest checkpoint, or -1
     owed: dict[str, Any] = field(default_factory=dict)  # histograms of a row that was due when the run was saved
+    callbacks: Sequence[Callback] = ()
+    failure: Exception | None = field(default=None, init=False)  # of a callback
     warned: dict[str, int] = field(default_factory=dict, init=False)  # warnings given -> their step
 
     @property
@@ -64,7 +67,7 @@ class Training:
         return self.state.clock.step
 
     def go(self) -> None:
-        """Train to the end; an earlier end is logged, and a signal saves a checkpoint."""
+        """Train to the end; an earlier end is logged, and one by a signal or a callback saves a checkpoint."""
         try:
             self._go()
         except Interrupt as interrupt:
@@ -84,19 +87,23 @@ class Training:
         except ZeuxisError as error:
             self._farewell(error)
             raise
+        if self.failure is not None:
+            raise self.failure
 
     def _go(self) -> None:
         self.stop.check()
         if not self.settled:
             self._settle()
-        for _ in self._steps():
+        for progress in self._steps():
             if self._marked():
                 self._settle()
             if self.step % self.recipe.settings.checkpoint_every == 0:
                 self.save()
+            if self._told_to_stop(progress):
+                return
         self._finish()
 
-    def _steps(self) -> Iterator[None]:
+    def _steps(self) -> Iterator[Progress]:
         """The steps of the run, up to its last or until its minutes are over; a signal waits for the end of a step."""
         settings = self.recipe.settings
         steps = engine.train(
@@ -111,18 +118,43 @@ class Training:
             kernels=self.recipe.chosen_kernels,
             resume=self.state,
         )
-        pace = _Pace(self)
+        ticker = Ticker(settings, self.state, self.budget, self.display)
         while not self.budget.used_up:
             with self.stop.later(PATIENCE):
                 with self.budget.step():
-                    done = next(steps, None) is None
-                if done:
+                    progress = next(steps, None)
+                if progress is None:
                     return
                 self.settled = not self._marked()
-                pace.see(last=self.step == settings.last_step)
-            yield
+                ticker.see()
+            yield progress
             if self.budget.over:
                 return
+
+    def _told_to_stop(self, progress: Progress) -> bool:
+        """Tell the callbacks of a step; whether one of them ended the run, which is then saved, or failed."""
+        try:
+            reason = reason_to_stop(self.callbacks, progress)
+        except Exception as error:  # the callback's own, whatever it is: nothing is wrong with the training
+            self.failure = error
+            self._keep(error)
+            return True
+        if not reason or self.step >= self.recipe.settings.last_step:
+            return False
+        if not self.run.sheet_path(self.step).exists():
+            self._draw()
+        self.save()
+        self._say(f"stopped by {reason}, saved at step {self.step}; {self.run.how_on}")
+        return True
+
+    def _keep(self, error: Exception) -> None:
+        """Save what a failed callback leaves behind, and say so: in the log, and in a note to its error."""
+        with contextlib.suppress(ZeuxisError):  # the disk may be full: the checkpoint before still stands
+            if self.saved != self.step:
+                self.save()
+        text = f"ended by {type(error).__name__} in a callback{self._left_at()}; {self.run.how_on}"
+        error.add_note(text)
+        self._farewell(f"{text}: {error}")
 
     def _marked(self) -> bool:
         return self._row_due() or self._sheet_due() or self._score_due()
@@ -154,6 +186,8 @@ class Training:
         if means:
             self.run.log("  ".join([f"step {self.step}", *(f"{name} {value:.4g}" for name, value in means.items())]))
         self._warn()
+        if self._sheet_due():
+            keep_curves(self.run)
 
     def _draw(self) -> dict[str, float]:
         """Draw the contact sheets; the diversity of the samples relative to real images."""
@@ -163,7 +197,9 @@ class Training:
             contact_sheets.draw(shown, self.run.sheet_path(self.step, name))
         if (sheet := contact_sheets.samples(self.state.average, self.reals)) is None:
             return {}
-        self.loggers.sheet(self.step, contact_sheets.draw(sheet, self.run.sheet_path(self.step)))
+        picture = contact_sheets.draw(sheet, self.run.sheet_path(self.step))
+        self.loggers.sheet(self.step, picture)
+        self.display.sheet(picture)
         return self.reals.compare(sheet.made)
 
     def _score(self) -> dict[str, float]:
@@ -217,21 +253,25 @@ class Training:
         if not self.run.sheet_path(self.step).exists():
             self._draw()
         self.save()
+        keep_curves(self.run)
         self._say(f"done at step {self.step:,}: {self.run.path / 'model'}")
 
     def _leave(self, interrupt: Interrupt) -> Stopped:
         """Save where the state is consistent; the `Stopped` to raise."""
-        if interrupt.cut:
-            lost = (
-                "the newest checkpoint is step " + str(self.saved) if self.saved >= 0 else "no checkpoint was due yet"
-            )
-            return interrupt.stopped(f"{interrupt} during step {self.step + 1}; {lost}; {self.run.how_on}")
-        with contextlib.suppress(Interrupt):  # raised where the signal is no longer held back
-            if self.saved != self.step:
-                self.save()
-        return interrupt.stopped(f"{interrupt}, saved at step {self.step}; {self.run.how_on}")
+        if not interrupt.cut:
+            with contextlib.suppress(Interrupt):  # raised where the signal is no longer held back
+                if self.saved != self.step:
+                    self.save()
+        return interrupt.stopped(f"{interrupt}{self._left_at(cut=interrupt.cut)}; {self.run.how_on}")
 
-    def _farewell(self, error: ZeuxisError) -> None:
+    def _left_at(self, *, cut: bool = False) -> str:
+        """Where the run is left: saved, or in the midst of a step."""
+        if self.saved == self.step and not cut:
+            return f", saved at step {self.step}"
+        newest = f"the newest checkpoint is step {self.saved}" if self.saved >= 0 else "no checkpoint was due yet"
+        return f" during step {self.step + 1}; {newest}"
+
+    def _farewell(self, error: ZeuxisError | str) -> None:
         with contextlib.suppress(ZeuxisError, Interrupt), self.stop.later():  # the disk may be what is full
             self.run.log(str(error))
 
@@ -247,49 +287,3 @@ class Training:
 def _out_of_memory(error: Exception) -> bool:
     """Whether the device or the host (a plain `RuntimeError` in torch) ran out of memory."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
-
-
-class _Pace:
-    """Shows the progress at the rate of the display; only then are reports read from the device."""
-
-    def __init__(self, work: Training) -> None:
-        self._work, self._begin = work, time.monotonic()
-        self._seen: deque[tuple[float, int]] = deque(maxlen=24)
-        self._seen.append((self._begin, work.step))
-        self._means: dict[str, float] = {}
-
-    def see(self, *, last: bool = False) -> None:
-        """After a step: show a tick if one is due; the first and the last step always are."""
-        now = time.monotonic()
-        if len(self._seen) > 1 and not last and now - self._seen[-1][0] < self._work.display.every:
-            return
-        self._seen.append((now, self._work.step))
-        if len(self._seen) == 3 and self._seen[0][0] == self._begin:
-            self._seen.popleft()  # the first step is slower: memory is allocated, kernels are chosen
-        # Since the last row a player may not have had its turn yet: then what it last reported still stands.
-        self._means = {**self._means, **peek(self._work.state)}
-        self._work.display.tick(self._tick(now))
-
-    def _tick(self, now: float) -> Tick:
-        settings, (before, step) = self._work.recipe.settings, self._seen[0]
-        rate = (self._work.step - step) / max(now - before, 1e-9)  # steps per second
-        lefts = [(settings.last_step - self._work.step) / rate] if rate else []
-        share = self._work.step / settings.last_step
-        for spent, seconds in self._work.budget.shares():
-            lefts.append(seconds)
-            share = max(share, spent)
-        size = settings.batch_size or self._work.state.model.batch_size
-        steps = None if settings.endless else settings.last_step
-        return Tick(self._work.step, steps, min(1.0, share), rate * size, min(lefts, default=None), self._means)
-
-
-def peek(state: State) -> dict[str, float]:
-    """Mean reports since the last row, per turn of the player: a term of every 16th turn counts a 16th."""
-    if not state.sums:
-        return {}
-    pairs = dict(zip(state.sums, torch.stack(list(state.sums.values())).cpu().tolist()))
-    turns: dict[str, float] = {}
-    for name, (_, count) in pairs.items():
-        player = name.rpartition("/")[0]
-        turns[player] = max(turns.get(player, 0.0), count)
-    return {name: total / turns[name.rpartition("/")[0]] for name, (total, _) in pairs.items()}

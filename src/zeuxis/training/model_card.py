@@ -9,8 +9,8 @@ from zeuxis.escaping import markdown, markdown_code
 from zeuxis.model import Clock, Model, Translator
 from zeuxis.training.config import Recipe
 
-_SAMPLE = "images = model.sample(64, seed=0)  # n c h w, in [-1, 1]"
-_TRANSLATE = "images = zeuxis.translate(model, sources)  # n c h w, in [-1, 1], of any height and width"
+_SAMPLE = 'zeuxis.sample(model, 64)  # shown in a notebook; .save("samples.png") writes it'
+_TRANSLATE = 'zeuxis.translate(model, "photo.png")  # shown in a notebook; .save("translated.png") writes it'
 _MOST_NAMED = 100
 _TELLING = ("batch_size", "seed", "precision", "micro_batches", "resize_mode", "max_images", "hflip", "init_from")
 

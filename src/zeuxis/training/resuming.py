@@ -14,7 +14,7 @@ from zeuxis.io.parsing import Layout
 from zeuxis.loading import build_unfilled
 from zeuxis.model import Model
 from zeuxis.runtime.progress import Display
-from zeuxis.storage import Checkpoint, Run
+from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training import histograms
 from zeuxis.training.budget import Budget
 from zeuxis.training.build import check_options, prepare_model
@@ -32,7 +32,7 @@ class Resumed:
     owed: dict[str, Any] = field(default_factory=dict)
 
 
-def take_up(run: Run, recipe: Recipe, family: type[Model], display: Display) -> Resumed:
+def take_up(run: RunFolder, recipe: Recipe, family: type[Model], display: Display) -> Resumed:
     """The state of the run as it was saved; `UsageError` where no checkpoint is whole, or one is not of this run."""
     check_options(family, recipe.options)
     # Without memory: neither the options nor the checkpoint are trusted yet.

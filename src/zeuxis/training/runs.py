@@ -25,20 +25,23 @@ from zeuxis.model import Model, Translator
 from zeuxis.runtime import signals
 from zeuxis.runtime.callbacks import MessageCallback
 from zeuxis.runtime.device import choose_device, choose_precision, memory_kept
+from zeuxis.runtime.notebook import open_live
 from zeuxis.runtime.progress import Display, noting, open_display
 from zeuxis.runtime.signals import Interrupt, Stop, Stopped
-from zeuxis.storage import Checkpoint, Run
+from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training import contact_sheets, engine
 from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
 from zeuxis.training.budget import Budget
 from zeuxis.training.build import prepare_model, values_in_force
-from zeuxis.training.config import Recipe, read, recorded, selected_by
+from zeuxis.training.config import Recipe, read_recipe, recorded, selected_by
 from zeuxis.training.dry_run import Plan, plan_run
 from zeuxis.training.engine import State
 from zeuxis.training.greeting import greet, noted_and_logged
 from zeuxis.training.loop import Training
 from zeuxis.training.resuming import Resumed, check_identity, take_up
 from zeuxis.training.settings import TrainSettings
+from zeuxis.training.standing import failures_logged
+from zeuxis.training.stopping import Callback
 
 Began = Callable[[Path, MessageCallback], None]
 
@@ -53,10 +56,11 @@ def start(
     data: DataSpec,
     display: Display | None = None,
     began: Began | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Path:
     """Train a model of the family on the data in a new run folder; that folder, once the run is done.
 
-    `began` is told the folder before the first step, and how to say something to the user.
+    `began` is told the folder before the first step, and how to say something to the user; `callbacks` every step.
     Raises `UsageError`, `DataError`, `DivergedError`, `DiskFullError`, or `Stopped` after a signal; the newest
     checkpoint then remains.
     """
@@ -75,10 +79,11 @@ def start(
         scorer = _periodic_evaluation(recipe, model, shown)
         name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
         with stop.later():
-            run = Run.create(settings.out, name, recipe.values())
-        with run.lock():
+            run = RunFolder.create(settings.out, name, recipe.values())
+        with run.lock(), failures_logged(run):
             _announce(run, pack, shown, began)
-            _train(run, recipe, Resumed(State.start(model)), source, scorer, stop=stop, display=shown)
+            at_first = Resumed(State.start(model))
+            _train(run, recipe, at_first, source, scorer, stop=stop, display=shown, callbacks=callbacks)
     return run.path
 
 
@@ -98,16 +103,18 @@ def resume_run(
     family: type[Model] | str | None = None,
     logger: Sequence[str] | None = None,
     display: Display | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Path:
     """Resume a run, bit for bit as if never interrupted, to its last step or to `steps`; its folder.
 
     `minutes` counts from now, `cpu_minutes` from the first limit of the run. A run of a family outside Zeuxis needs
     `family` to name its class. `logger` takes the place of the run's loggers, and must name those of outside code.
+    `callbacks` are told of every step.
     """
     with _on_stage(display) as (stop, shown):
-        found = Run.open(run)
+        found = RunFolder.open(run)
         found.check_free()
-        recipe = read(found.config).logging_to(logger)
+        recipe = read_recipe(found.config).logging_to(logger)
         resumed = take_up(found, recipe, trusted(recipe.family, family), shown)
         recipe = recipe.going_on(steps, minutes, cpu_minutes, done=resumed.state.clock.step)
         _check_steps(resumed.checkpoint, recipe.settings)
@@ -117,11 +124,11 @@ def resume_run(
         source = _batches(recipe, model, pack)
         check_identity(resumed.checkpoint, recipe)
         scorer = _periodic_evaluation(recipe, model, shown)
-        with found.lock():  # nothing is written before
+        with found.lock(), failures_logged(found):  # nothing is written before
             _check_untouched(found, resumed.checkpoint)
             if (steps, cpu_minutes, logger) != (None, None, None):
                 found.write_config(recipe.values())
-            _train(found, recipe, resumed, source, scorer, stop=stop, display=shown)
+            _train(found, recipe, resumed, source, scorer, stop=stop, display=shown, callbacks=callbacks)
     return found.path
 
 
@@ -130,7 +137,7 @@ def _on_stage(display: Display | None) -> Iterator[tuple[Stop, Display]]:
     """Signals received and the display open; a signal before the first step ends the run with nothing lost."""
     with signals.signals() as stop:
         try:
-            with display or open_display() as shown, noting(shown):
+            with display or open_live() or open_display() as shown, noting(shown):
                 yield stop, shown
         except Interrupt as interrupt:
             raise interrupt.stopped(f"{interrupt}; nothing is lost") from None
@@ -147,7 +154,7 @@ def _class_names(model: Model, data: Pack | Pairs) -> tuple[str, ...]:
     return tuple(attribute.name for attribute in data.attributes) or tuple(data.classes)
 
 
-def _announce(run: Run, data: Pack | Pairs, display: Display, began: Began | None) -> None:
+def _announce(run: RunFolder, data: Pack | Pairs, display: Display, began: Began | None) -> None:
     """Name the run, also to whom it may concern, and say what of its data is passed over."""
     display.note(f"run {run.path}")
     if began:
@@ -169,7 +176,7 @@ def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[
         return {}
 
 
-def _reopened(run: Run, recipe: Recipe, model: Model, display: Display) -> Pack | Pairs:
+def _reopened(run: RunFolder, recipe: Recipe, model: Model, display: Display) -> Pack | Pairs:
     """The data that the run began with; what to do where it has gone or changed."""
     if gone := missing(recipe.data):
         raise UsageError(
@@ -201,7 +208,7 @@ def _check_steps(checkpoint: Checkpoint | None, settings: TrainSettings) -> None
         )
 
 
-def _check_untouched(run: Run, checkpoint: Checkpoint | None) -> None:
+def _check_untouched(run: RunFolder, checkpoint: Checkpoint | None) -> None:
     skipped = len(checkpoint.skipped) if checkpoint else 0
     newest = run.checkpoints()[::-1][skipped : skipped + 1]
     if newest != ([checkpoint.path] if checkpoint else []):
@@ -209,7 +216,7 @@ def _check_untouched(run: Run, checkpoint: Checkpoint | None) -> None:
 
 
 def _train(
-    run: Run,
+    run: RunFolder,
     recipe: Recipe,
     resumed: Resumed,
     source: PackSource | PairSource,
@@ -217,6 +224,7 @@ def _train(
     *,
     stop: Stop,
     display: Display,
+    callbacks: Sequence[Callback],
 ) -> None:
     state, checkpoint, settled = resumed.state, resumed.checkpoint, resumed.settled
     step, budget = state.clock.step, Budget(recipe.settings)
@@ -230,7 +238,7 @@ def _train(
     log = open_loggers(recipe.settings.logger, run.path, recipe.values(), step=step, say=noted_and_logged(run, display))
     with memory_kept(), log as loggers:
         parts = run, recipe, source, state, stop, display, loggers, reals, budget, scorer
-        Training(*parts, settled, rows, saved, resumed.owed).go()
+        Training(*parts, settled, rows, saved, resumed.owed, callbacks).go()
 
 
 def _batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | PairSource:
@@ -256,7 +264,9 @@ def _periodic_evaluation(recipe: Recipe, model: Model, display: Display) -> Peri
     return PeriodicEvaluation.of_samples(chosen, extractor, progress=display.work)
 
 
-def _reals(run: Run, recipe: Recipe, model: Model, source: PackSource | PairSource, count: int) -> contact_sheets.Reals:
+def _reals(
+    run: RunFolder, recipe: Recipe, model: Model, source: PackSource | PairSource, count: int
+) -> contact_sheets.Reals:
     """The references of the contact sheets; the sheet of real images is written if missing."""
     sheet, reals = contact_sheets.look_at(source, count, held_out=_held_out(recipe, model))
     if not (run.path / "reals.png").exists():

@@ -16,7 +16,7 @@ from zeuxis import loading
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.escaping import printable
 from zeuxis.model import Batch, Clock, Model, Turn
-from zeuxis.storage import Run
+from zeuxis.storage import RunFolder
 from zeuxis.training import config
 from zeuxis.web.served import Served, open_served
 from zeuxis.web.server import listen, running
@@ -45,8 +45,8 @@ class AwaitedModel(Model):
 
 def followed(path: str | Path) -> Served:
     """A run whose files are shown and whose model is not; `UsageError` where the folder is no run."""
-    run = Run.open(path)
-    recipe = config.read(run.config)
+    run = RunFolder.open(path)
+    recipe = config.read_recipe(run.config)
     model = AwaitedModel(**{name: recipe.options[name] for name in ("size", "channels") if name in recipe.options})
     name = printable(run.path.resolve().name)
     nothing = dict.fromkeys(("latent", "classes", "translate", "scale", "sum"))

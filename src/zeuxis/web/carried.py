@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeuxis.api import latent
+from zeuxis.capabilities import latent
 from zeuxis.errors import UsageError
 from zeuxis.explore.directions import Direction
-from zeuxis.explore.editing import directions, editor
+from zeuxis.explore.editing import editor, unsupervised_directions
 from zeuxis.explore.spaces import SpaceName
 from zeuxis.mechanisms import Denoising
 from zeuxis.model import Latent, StyleBased
@@ -72,7 +72,7 @@ def _directions(
     space: SpaceName = "w" if isinstance(served.model, StyleBased) else "z"
     found: dict[str, list[Direction]] = {}
     if "components" in wanted:
-        found["components"] = directions(served.model, count=_COMPONENTS, space=space)
+        found["components"] = unsupervised_directions(served.model, count=_COMPONENTS, space=space)
     attributes = [name for name in wanted if name != "components"]
     if attributes:
         if served.data is None:

@@ -61,7 +61,7 @@ def _attributes(served: Served, space: Space) -> list[Direction]:
 def _components(served: Served, space: Space) -> list[Direction]:
     """The principal components of the features of samples."""
     name: SpaceName = "w" if isinstance(space, StyleSpace) else "z"
-    return editing.directions(served.model, count=COMPONENTS, space=name)
+    return editing.unsupervised_directions(served.model, count=COMPONENTS, space=name)
 
 
 KINDS: dict[str, Callable[[Served, Space], list[Direction]]] = {"attributes": _attributes, "components": _components}

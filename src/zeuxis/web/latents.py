@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zeuxis import api
+from zeuxis.capabilities import latent
 from zeuxis.errors import UsageError
 from zeuxis.mechanisms import Denoising
 from zeuxis.model import StyleBased
@@ -31,7 +31,7 @@ def answer_prior(served: Served, client: Client, request: Request) -> Steps:
     """The latents of seeds, in the page's space."""
     seeds = request.wholes("seeds", most=MOST_LATENTS, low=0, high=_MOST_SEED)
     if served.space is None:
-        api.latent(served.model)
+        latent(served.model)
         raise UsageError(f"{served.name} has no latents")
     yield Reply(numbers=served.space.prior(seeds).cpu())
 

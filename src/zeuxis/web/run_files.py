@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import math
 import re
-import stat
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from zeuxis import renamed
 from zeuxis.errors import UsageError
 from zeuxis.escaping import printable
-from zeuxis.io import files
 from zeuxis.io.parsing import parse_json
-from zeuxis.storage import HISTOGRAMS_FILE, METRICS_FILE, Run
-from zeuxis.training import config, diagnostics, histograms
+from zeuxis.storage import HISTOGRAMS_FILE, METRICS_FILE, RunFolder
+from zeuxis.training import config, diagnostics, histograms, standing
 from zeuxis.training.config import Recipe
+from zeuxis.training.log_file import log_lines
 from zeuxis.web.growing import GrowingLines, Sheets, Thinned
 
 _MOST_NAMES = 96  # metrics
 _NAME = 80  # characters of one
 _STEP = re.compile(rb'\{"step": ?(\d{1,12})\b')
-_LOGGED = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)  (?:step (\d{1,12}) |(began|resumed))")
-_TAIL = 1 << 16  # bytes of log.txt
 _MOST_STEP = 10**12
 _SURE = 2.0  # seconds of log that a pace needs
 _STALE = 2.0  # seconds after which is asked again whether somebody trains
@@ -46,7 +41,7 @@ class TrainingPace(NamedTuple):
 class RunFiles:
     """The files of one run, read in parts; whatever is odd in them is passed over, and no link is followed."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunFolder) -> None:
         self.run, self.sheets = run, Sheets(run.path)
         self.metrics: Thinned[_Row] = Thinned()
         self.evaluations: Thinned[_Row] = Thinned()
@@ -112,15 +107,20 @@ class RunFiles:
     def recipe(self) -> Recipe | None:
         """What the run was asked to do; None where its file does not say so as expected."""
         with contextlib.suppress(UsageError):
-            return config.read(self.run.config)
+            return config.read_recipe(self.run.config)
         return None
 
     @property
     def live(self) -> bool:
         """Whether somebody trains the run now."""
         if time.monotonic() - self._asked > _STALE:
-            self._live, self._asked = _in_use(self.run.path), time.monotonic()
+            self._live, self._asked = standing.is_training(self.run.path), time.monotonic()
         return self._live
+
+    @property
+    def state(self) -> standing.RunState:
+        """How the run stands."""
+        return "training" if self.live else standing.ended_as(self.run, self.recipe)
 
     def warnings(self, recipe: Recipe | None) -> list[str]:
         """The health warnings of the newest rows."""
@@ -129,10 +129,11 @@ class RunFiles:
 
     def pace(self) -> TrainingPace:
         """The pace of training, by the times in the log."""
-        logged = list(_logged(self.run.path / "log.txt"))
-        starts = [i for i, (_, step) in enumerate(logged) if step is None]
-        steps = [(when, step) for when, step in logged[starts[-1] + 1 if starts else 0 :] if step is not None]
-        began = logged[starts[-1]][0] if starts else None
+        logged = list(log_lines(self.run.path / "log.txt"))
+        starts = [i for i, line in enumerate(logged) if line.begins]
+        lines = logged[starts[-1] + 1 if starts else 0 :]
+        steps = [(line.when, line.step) for line in lines if line.step is not None]
+        began = logged[starts[-1]].when if starts else None
         row = self.newest[-1] if self.newest else {}
         if len(steps) < 2 or steps[-1][0] - steps[0][0] < _SURE or not row.get("step"):
             return TrainingPace(None, began)
@@ -169,31 +170,3 @@ def _is_number(value: object) -> bool:
 
 def _is_step(value: object) -> bool:
     return type(value) is int and 0 <= value <= _MOST_STEP
-
-
-def _logged(path: Path) -> Iterator[tuple[float, int | None]]:
-    """The times, in seconds since 1970, at which the end of a log says that a step was done, or (None) that a run began."""
-    try:
-        with files.open_file(path, max_bytes=1 << 40, follow=False) as (file, size):
-            file.seek(max(0, size - _TAIL))
-            text = file.read(_TAIL).decode(errors="replace")
-    except UsageError:
-        return
-    for line in text.splitlines():
-        if match := _LOGGED.match(line):
-            with contextlib.suppress(ValueError, OverflowError, OSError):
-                when = datetime.datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S").timestamp()
-                yield when, None if match[3] else int(match[2])
-
-
-def _in_use(path: Path) -> bool:
-    """Whether another process writes the run."""
-    try:
-        if not stat.S_ISREG((path / ".lock").lstat().st_mode):
-            return False
-        with files.unlocked(path, wait=0.0):
-            return False
-    except OSError:
-        return False  # nobody ever did
-    except UsageError:
-        return True

@@ -78,6 +78,7 @@ def _told(run: RunFiles, *, from_epoch: int, rows: int, more: bool) -> Reply:
         "step": newest.get("step", 0),
         "images": newest.get("images", 0),
         "live": run.live,
+        "state": run.state,
         "speed": pace.speed,
         "left": seconds_left(recipe, newest, pace) if recipe and run.live else None,
         "warnings": run.warnings(recipe),

@@ -13,19 +13,22 @@ from typing import Any
 
 import torch
 
-from zeuxis import api, loading
+from zeuxis import loading
+from zeuxis.capabilities import latent
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.escaping import printable
 from zeuxis.explore.spaces import Space, StyleSpace
 from zeuxis.io import files
+from zeuxis.loading import RunPath
 from zeuxis.mechanisms import Denoising, GibbsSampling, HasPosterior
 from zeuxis.model import Encoder, Latent, Model, StyleBased, SuperResolution, Translator
-from zeuxis.storage import Run
+from zeuxis.runtime.device import choose_device
+from zeuxis.storage import RunFolder
 from zeuxis.web.engines import Engine, TorchEngine
 
 # What the page may offer, by name: asked of a model and its run, never of a family's name.
-CAPABILITIES: dict[str, Callable[[Model, Run | None], bool]] = {
+CAPABILITIES: dict[str, Callable[[Model, RunFolder | None], bool]] = {
     "latent": lambda model, run: isinstance(model, Latent),
     "encoder": lambda model, run: isinstance(model, Encoder),
     "styles": lambda model, run: isinstance(model, StyleBased),
@@ -50,7 +53,7 @@ class Served:
     engine: Engine | None  # None where there is no latent space
     space: Space | None  # in which the page mixes latents: w of a style-based model, else z
     shape: tuple[int, ...]  # of a latent there
-    run: Run | None
+    run: RunFolder | None
     data: DataSpec | None  # of the run
     folder: Path  # of the model
     family: str | None  # named by the user, where it is one from outside
@@ -76,16 +79,16 @@ class Served:
     def drawn_by(self) -> Engine:
         """The engine; `UsageError` where the model has no latent space."""
         if self.engine is None:
-            api.latent(self.model)
+            latent(self.model)
             raise UsageError(f"{self.name} draws no latents")
         return self.engine
 
 
-def open_served(path: str | Path, *, device: str = "auto", family: str | None = None) -> Served:
+def open_served(path: RunPath, *, device: str = "auto", family: str | None = None) -> Served:
     """The model in a folder, or of a run by its folder, number or name, ready to be served."""
-    model = api.load(path, device=device, family=family)
+    model = loading.load_model(path, device=choose_device(device), family=family)
     folder = loading.find_model(path)
-    run = Run(folder.parent) if (folder.parent / "config.yaml").is_file() else None
+    run = RunFolder(folder.parent) if (folder.parent / "config.yaml").is_file() else None
     name = printable(run.path.resolve().name if run else folder.resolve().name)
     space = page_space(model)
     shape = tuple(space.prior([0]).shape[1:]) if space else ()
@@ -101,7 +104,7 @@ def page_space(model: Model) -> Space | None:
     return model if isinstance(model, Latent) else None
 
 
-def _described(model: Model, run: Run | None, name: str, folder: Path) -> dict[str, Any]:
+def _described(model: Model, run: RunFolder | None, name: str, folder: Path) -> dict[str, Any]:
     """What `/api/model` says of a model, but for its latents."""
     return {
         "name": name,

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from zeuxis import api
-from zeuxis.capabilities import translator
+from zeuxis.capabilities import translated, translator
 from zeuxis.data import derived_sources
 from zeuxis.data.batches import open_pairs_of
 from zeuxis.data.pairs import Pairs
@@ -67,7 +66,7 @@ def answer_translate(served: Served, client: Client, request: Request) -> Steps:
     if pixels.shape[2] != model.in_channels(direction) or min(pixels.shape[:2]) < min(LEAST_SOURCE_SIDE, size):
         raise BadRequest(f"the source has the shape {pixels.shape}, which {direction} does not take")
     seed = request.whole("seed", low=0, high=_LAST_SEED, default=0) if model.stochastic else None
-    yield Reply(pictures=api.translate(model, from_uint8(pixels[None]), direction=direction, seed=seed))
+    yield Reply(pictures=translated(model, from_uint8(pixels[None]), direction=direction, seed=seed))
 
 
 def answer_photo(served: Served, client: Client, request: Request) -> Steps:

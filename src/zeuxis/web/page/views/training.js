@@ -106,13 +106,13 @@ async function reloaded() {
 
 /** What the head says of a run.
  * @param {Record<string, any>} told */
-function factsOf({ run, step, images, live, speed, left: seconds }) {
+function factsOf({ run, step, images, live, state, speed, left: seconds }) {
   const last = run?.steps ? ` of ${grouped.format(run.steps)}` : "", facts = [`step ${grouped.format(step)}${last}`, `${grouped.format(images)} images seen`];
   if (live && speed) facts.push(`${grouped.format(Math.round(speed))} images/s`);
   if (live && seconds !== null) facts.push(`${left(seconds)} left`);
   if (run?.data) facts.push(`on ${run.data}, ${grouped.format(run.images)} images`);
-  const state = live ? "Training" : run?.steps && step >= run.steps ? "Finished" : "Stopped";
-  return [make("b", { className: live ? "live-mark" : "", textContent: state }), ...facts.map((text) => make("span", { textContent: text }))];
+  const word = state.replace(/^./, (/** @type {string} */ first) => first.toUpperCase());
+  return [make("b", { className: live ? "live-mark" : "", textContent: word }), ...facts.map((text) => make("span", { textContent: text }))];
 }
 
 /** The discriminator's answers at a step, and below them those of all steps. */

@@ -1,0 +1,1 @@
+"""Charts of training, drawn with Pillow in the style of the figures: small multiples of metrics against steps."""
