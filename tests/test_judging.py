@@ -387,6 +387,22 @@ def test_evaluate_writes_into_the_run(run: Path) -> None:
     assert json.loads(typed(*words, "--json", "--seed", "9")[1]) != kept
 
 
+def test_an_evaluation_that_is_stopped_shows_what_it_had(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And writes nothing: what lies in the run's folder is never a part of an evaluation."""
+
+    def ended(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(capability_scores, "_path_length", ended)
+    words = ["evaluate", "1", "--images", "50", "--features", "coarse_pixels:look"]
+    code, out, _ = typed(*words)
+    assert code == 130 and not (run / "evaluation.json").exists()
+    assert "memorization rate" in out and "path length" not in out
+    assert out.endswith("stopped: the scores that come after these are missing, and nothing was written\n")
+    assert typed(*words, "--no-path-length")[0] == 0  # is not even begun
+    assert "path length" not in (run / "evaluation.json").read_text()
+
+
 def test_evaluate_of_what_cannot_be_judged(run: Path, tmp_path: Path) -> None:
     families.find("gan")(size=8, channels=1).save("loose")
     assert "name the DATA after it" in refused("evaluate", "loose")

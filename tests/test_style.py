@@ -24,7 +24,7 @@ from zeuxis.families.progan import Growth, ProGAN, halved
 from zeuxis.families.stylegan2 import StyleGAN2
 from zeuxis.model import Batch, Clock
 from zeuxis.nets import equalised
-from zeuxis.nets.adaptive import Adaptive, colours, geometry, hue, recoloured, scaled, shifted, transformed, turned
+from zeuxis.nets.adaptive import Augmentation, colours, geometry, hue, recoloured, scaled, shifted, transformed, turned
 from zeuxis.nets.equalised import (
     EqualConv2d,
     EqualLinear,
@@ -375,8 +375,8 @@ def test_the_commands_draw_w_and_mixtures(tmp_path: Path, elsewhere: None) -> No
 
 def test_with_no_chance_nothing_is_changed() -> None:
     image = torch.randn(4, 3, 9, 9)
-    torch.testing.assert_close(Adaptive(target=0.6, images=1000)(image), image, atol=1e-5, rtol=1e-5)
-    assert Adaptive(target=0.0, images=1000)(image) is image
+    torch.testing.assert_close(Augmentation("ada", target=0.6, images=1000)(image), image, atol=1e-5, rtol=1e-5)
+    assert Augmentation("ada", target=0.0, images=1000)(image) is image
 
 
 def test_flips_turns_and_shifts_of_pixels_are_exact() -> None:
@@ -445,7 +445,7 @@ def test_colour_changes_have_the_papers_strengths() -> None:
 
 def test_gradients_pass_through_augmentation_and_the_chance_is_each_images_own() -> None:
     torch.manual_seed(0)
-    augmented = Adaptive(target=0.6, images=1000)
+    augmented = Augmentation("ada", target=0.6, images=1000)
     augmented.probability.fill_(0.05)
     image = torch.rand(200, 3, 16, 16, requires_grad=True)
     changed = (augmented(image) - image).abs().amax((1, 2, 3)) > 1e-3
@@ -456,10 +456,10 @@ def test_gradients_pass_through_augmentation_and_the_chance_is_each_images_own()
 
 def test_the_chance_follows_the_papers_rule() -> None:
     """Every four batches it moves by their images over those it may take from 0 to 1: up where E sign(D) is above 0.6."""
-    augmented = Adaptive(target=0.6, images=1000)
+    augmented = Augmentation("ada", target=0.6, images=1000)
 
     def look(positive: int) -> float:
-        augmented.look(torch.where(torch.arange(10) < positive, 2.0, -0.5)[:, None])
+        augmented.look(torch.where(torch.arange(10) < positive, 2.0, -0.5)[:, None], 0)
         return augmented.probability.item()
 
     assert [look(9) for _ in range(4)] == pytest.approx([0, 0, 0, 0.04])  # mean sign 0.8
@@ -472,9 +472,9 @@ def test_the_chance_follows_the_papers_rule() -> None:
 
 
 def test_without_a_target_the_chance_stays_none() -> None:
-    augmented = Adaptive(target=0.0, images=10)
+    augmented = Augmentation("ada", target=0.0, images=10)
     for _ in range(8):
-        augmented.look(torch.ones(10, 1))
+        augmented.look(torch.ones(10, 1), 0)
     assert augmented.probability == 0
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
+from zeuxis.nets.adaptive import Augmentation
 from zeuxis.options import option
 
 
@@ -120,16 +121,22 @@ def turns(
     *,
     r1_weight: float = 0.0,
     adaptive_r1: AdaptiveR1 | None = None,
+    augmentation: Augmentation | None = None,
+    seen: int = 0,
 ) -> Iterator[tuple[str | None, dict[str, Tensor]]]:
     """The turns of one step (Goodfellow 2014, algorithm 1 with k = 1): report, discriminator, generator.
 
     `score` gives the discriminator's scores of images (n c h w); `fake` still carries the generator's gradient. With
-    a weight the discriminator loss includes the R1 penalty, scaled by `adaptive_r1` if there is one.
+    a weight the discriminator loss includes the R1 penalty, scaled by `adaptive_r1` if there is one. Both kinds of images
+    pass through the augmentation first, which looks at the scores of this step; `seen` are the images before it.
     """
+    if augmentation is not None:
+        real, fake = augmentation(real), augmentation(fake)
     real_score, fake_score = score(real), score(fake.detach())
     prob_real, prob_fake = loss.probability(real_score), loss.probability(fake_score)
     report = {"discriminator/prob_real": prob_real, "discriminator/prob_fake": prob_fake}
-    yield None, report if adaptive_r1 is None else report | {"discriminator/r1_scale": adaptive_r1.scale.clone()}
+    report |= {} if adaptive_r1 is None else {"discriminator/r1_scale": adaptive_r1.scale.clone()}
+    yield None, report | ({} if augmentation is None else augmentation.report())
 
     terms = {"real": loss.real(real_score), "fake": loss.fake(fake_score)}
     if r1_weight > 0:
@@ -138,6 +145,8 @@ def turns(
     if adaptive_r1 is not None:
         adaptive_r1.update(prob_real.mean() - prob_fake.mean(), len(real))
     yield "generator", {"adversarial": loss.adversarial(score(fake))}
+    if augmentation is not None:
+        augmentation.look(prob_real - 0.5, seen)
 
 
 def wasserstein(real: Tensor, fake: Tensor) -> Tensor:
@@ -146,6 +155,18 @@ def wasserstein(real: Tensor, fake: Tensor) -> Tensor:
     Its supremum over all K-Lipschitz critics is K times the distance.
     """
     return real.mean() - fake.mean()
+
+
+def critic_report(real: Tensor, fake: Tensor, augmentation: Augmentation) -> dict[str, Tensor]:
+    """What is logged of a critic's scores (any shape), by their names in the metrics."""
+    scores = {"critic/score_real": real, "critic/score_fake": fake}
+    return {"critic/wasserstein": wasserstein(real, fake), **scores, **augmentation.report()}
+
+
+def beyond_middle(real: Tensor, fake: Tensor) -> Tensor:
+    """A critic's scores of real images, above the middle of its mean scores of real and fake images: a critic has no zero
+    at which it takes an image for real."""
+    return real - (real.mean() + fake.mean()) / 2
 
 
 @torch.no_grad()

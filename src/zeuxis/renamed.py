@@ -70,6 +70,13 @@ OPTIONS: dict[str, dict[str, str]] = {
     },
     "rbm": {"greys": "binarize", "half_after": "lr_half_life", "warmest": "min_beta"},
 }
+# Options that came later, and what a family did before it had them.
+_UNAUGMENTED = {"augment": "none", "ada_target": 0.6}
+BEFORE: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("gan", "wgan", "wgan_gp", "progan"), _UNAUGMENTED),
+    "dcgan": {"ada_target": 0.6},
+    "stylegan2": {"augment": "ada"},
+}
 # Options and settings whose values have other names too.
 VALUES: dict[str, dict[str, str]] = {
     "resize_mode": {"cuts": "tiles"},
@@ -118,8 +125,9 @@ def config(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def options(family: str, values: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Options of a family, in the names of today."""
-    return _renamed({name: value for name, value in values.items() if name != PRESET}, OPTIONS.get(family, {}))
+    """Options of a family as they were saved, in the names of today; those that came later as they were before."""
+    named = {name: value for name, value in values.items() if name != PRESET}
+    return {**BEFORE.get(family, {}), **_renamed(named, OPTIONS.get(family, {}))}
 
 
 def typed(family: str | None, values: Mapping[str, Any]) -> dict[str, Any]:

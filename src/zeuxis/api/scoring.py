@@ -16,7 +16,7 @@ from zeuxis.judging.comparison import Comparison, compared_run
 from zeuxis.judging.image_to_image import evaluate_translator
 from zeuxis.judging.reference import choose_reference
 from zeuxis.judging.report import Evaluation
-from zeuxis.judging.samples import evaluate_samples
+from zeuxis.judging.samples import ScoredCallback, evaluate_samples
 from zeuxis.judging.training_data import selected
 from zeuxis.loading import RunPath, training_data
 from zeuxis.metrics import extractors
@@ -36,6 +36,8 @@ def evaluate(
     max_images: int | None = None,
     seed: int = 0,
     baselines: Mapping[str, Model] | None = None,
+    path_length: bool = True,
+    scored: ScoredCallback | None = None,
     progress: StageCallback = silent,
 ) -> Evaluation:
     """Scores of a model by at most `images` samples, each with an interval and the score of real images.
@@ -45,8 +47,9 @@ def evaluate(
 
     `data` is what it was trained on (not needed for a model of a run), with `resize_mode` and `max_images` as then;
     images are held out where that is a named set. `features` is `lite0`, `inception` (its file in `weights`) or
-    `module:function`. `progress` is called with the stage, the work done, and its total. `UsageError` where the data is
-    not known or not there; `DataError` where there are too few images.
+    `module:function`. `progress` is called with the stage, the work done, and its total. Of samples, the slow path
+    length may be left out, and `scored` is told the evaluation as far as it has come, for whoever may stop it.
+    `UsageError` where the data is not known or not there; `DataError` where there are too few images.
     """
     able = model if isinstance(model, Translator) else latent(model)
     finding = functools.partial(extractors.find_extractor, features, weights=weights, device=able.device)
@@ -56,7 +59,9 @@ def evaluate(
     extractor = finding()
     reading = in_stage(progress, "reading images")
     chosen = choose_reference(spec, count=images, size=model.size, channels=model.channels, progress=reading)
-    return evaluate_samples(able, chosen, extractor, seed=seed, progress=progress)
+    return evaluate_samples(
+        able, chosen, extractor, seed=seed, path_length=path_length, progress=progress, scored=scored
+    )
 
 
 def _judged_by(model: Model, data: Data | None) -> DataSpec:

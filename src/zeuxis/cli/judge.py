@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,7 @@ from zeuxis.io.paths import check_apart
 
 if TYPE_CHECKING:
     from zeuxis.data import DataSpec
+    from zeuxis.judging.report import Evaluation
     from zeuxis.model import Model
 
 
@@ -43,6 +45,7 @@ def evaluate_command(
     weights: Path | None = None,
     seed: Annotated[int, flags.flag("seed of the first sample", low=0, high=2**62)] = 0,
     baseline: Baselines = (),
+    path_length: bool = True,
     json: Annotated[bool, Parameter(negative=())] = False,
     out: Path | None = None,
     load: sampling.Load,
@@ -60,6 +63,8 @@ def evaluate_command(
         the feature network: lite0, inception, or a function of your own as my_module:function
     weights
         the file of the official weights of --features inception
+    path_length
+        also the perceptual path length, which takes as long as two thousand samples
     json
         print the scores as JSON
     out
@@ -72,13 +77,31 @@ def evaluate_command(
     spec = _trained_on(model) if data is None else DataSpec.parse(data)
     place = _place(model, out, spec)
     loaded = load()
-    judged = partial(api.evaluate, loaded, spec, features=features, weights=weights)
-    with open_display() as shown:
-        found = judged(baselines=_loaded(baseline, str(loaded.device)), images=images, seed=seed, progress=shown.work)
+    beside = _loaded(baseline, str(loaded.device))
+    judged = partial(api.evaluate, loaded, spec, features=features, weights=weights, baselines=beside, seed=seed)
+    with _shown_if_stopped() as scored, open_display() as shown:
+        found = judged(images=images, path_length=path_length, progress=shown.work, scored=scored)
+    _tell(found, place, json=json)
+
+
+def _tell(found: Evaluation, place: Path, *, json: bool) -> None:
+    """Print the evaluation, and write it into a folder."""
     say(*(found.to_json().splitlines() if json else found.lines()))
     written = found.save(place)
     if not json:
         say("", *(f"wrote {path}" for path in written))
+
+
+@contextlib.contextmanager
+def _shown_if_stopped() -> Iterator[Callable[[Evaluation], None]]:
+    """What is told how far an evaluation has come; a signal shows the last of it on its way out."""
+    told: list[Evaluation] = []
+    try:
+        yield told.append
+    except KeyboardInterrupt:
+        if told:
+            say(*told[-1].lines(), "stopped: the scores that come after these are missing, and nothing was written")
+        raise
 
 
 def _place(model: str, out: Path | None, data: DataSpec) -> Path:

@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 
 from zeuxis.adversarial import GAN_LOSSES, AdaptiveR1, adam, interval_option, lazy_weight, target_option, turns
 from zeuxis.model import Batch, Clock, Latent, Turn, option
-from zeuxis.nets.augment import Augment, augment
+from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
+from zeuxis.nets.augment import Augment
 from zeuxis.nets.conv import Norm, Upsampling, opponents, upsampling_option
 from zeuxis.schedules import decay_option, decayed
 
@@ -50,11 +51,10 @@ class DCGAN(Latent):
     upsampling: Upsampling = upsampling_option()
     discriminator_norm: Norm = option("none", "normalisation in the discriminator")
     spectral_norm: bool = option(False, "spectral normalisation of the discriminator (Miyato 2018)")
-    augment: Augment = option(
-        "none", "differentiable augmentation of the discriminator's input (DiffAugment, Zhao 2020)", group="losses"
-    )
+    augment: Augment = augment_option()
+    ada_target: float = ada_target_option()
 
-    training_only = ("discriminator", "adaptive_r1")
+    training_only = ("discriminator", "adaptive_r1", "augmented")
     presets = {"paper": PAPER}
     bf16 = True
 
@@ -68,6 +68,7 @@ class DCGAN(Latent):
             norm=self.discriminator_norm,
         )
         self.adaptive_r1 = AdaptiveR1(self.r1_target)
+        self.augmented = Augmentation(self.augment, target=self.ada_target)
         if self.spectral_norm:
             for module in self.discriminator.modules():
                 if isinstance(module, nn.Conv2d | nn.Linear):
@@ -80,17 +81,17 @@ class DCGAN(Latent):
     def lr_scale(self, clock: Clock) -> float:
         return decayed(self.lr_decay_start, clock.images)
 
-    def score(self, image: Tensor) -> Tensor:
-        """The discriminator's scores (n 1) of images after augmentation."""
-        scores: Tensor = self.discriminator(augment(image, self.augment))
-        return scores
-
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         fake = self.decode(torch.randn(len(batch.image), self.latent_dim, device=batch.image.device))
-        weight = lazy_weight(self.r1_gamma, self.r1_interval, clock.step)
-        adaptive_r1 = self.adaptive_r1 if self.r1_gamma else None
         yield from turns(
-            GAN_LOSSES[self.loss], self.score, batch.image, fake, r1_weight=weight, adaptive_r1=adaptive_r1
+            GAN_LOSSES[self.loss],
+            self.discriminator,
+            batch.image,
+            fake,
+            r1_weight=lazy_weight(self.r1_gamma, self.r1_interval, clock.step),
+            adaptive_r1=self.adaptive_r1 if self.r1_gamma else None,
+            augmentation=self.augmented,
+            seen=clock.images,
         )
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:

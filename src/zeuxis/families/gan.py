@@ -12,6 +12,8 @@ from torch.optim import Optimizer
 
 from zeuxis.adversarial import GAN_LOSSES, adam, interval_option, lazy_weight, turns
 from zeuxis.model import Batch, Clock, Latent, Turn, option
+from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
+from zeuxis.nets.augment import Augment
 
 
 def perceptron(widths: list[int], slope: float, *, norm: bool) -> nn.Sequential:
@@ -35,8 +37,10 @@ class GAN(Latent):
         1.0, "weight (gamma) of the R1 gradient penalty on real images; 0: off, as in 2014", low=0, group="losses"
     )
     r1_interval: int = interval_option()
+    augment: Augment = augment_option()
+    ada_target: float = ada_target_option()
 
-    training_only = ("discriminator",)
+    training_only = ("discriminator", "augmented")
     batch_size = 64
     bf16 = True
 
@@ -45,6 +49,7 @@ class GAN(Latent):
         hidden = [self.hidden_dim] * self.layers
         self.generator = perceptron([self.latent_dim, *hidden, pixels], 0.2, norm=True)
         self.discriminator = perceptron([pixels, *hidden, 1], 0.2, norm=False)
+        self.augmented = Augmentation(self.augment, target=self.ada_target)
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
@@ -57,8 +62,15 @@ class GAN(Latent):
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         fake = self.decode(torch.randn(len(batch.image), self.latent_dim, device=batch.image.device))
-        weight = lazy_weight(self.r1_gamma, self.r1_interval, clock.step)
-        yield from turns(GAN_LOSSES[self.loss], self.score, batch.image, fake, r1_weight=weight)
+        yield from turns(
+            GAN_LOSSES[self.loss],
+            self.score,
+            batch.image,
+            fake,
+            r1_weight=lazy_weight(self.r1_gamma, self.r1_interval, clock.step),
+            augmentation=self.augmented,
+            seen=clock.images,
+        )
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         pixels: Tensor = torch.tanh(self.generator(z))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -12,8 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, adam, gradient_penalty, interval_option, lazy_weight, turns, wasserstein
+from zeuxis import adversarial
+from zeuxis.adversarial import GAN_LOSSES, adam, interval_option, lazy_weight
 from zeuxis.model import Batch, Clock, Latent, Turn, option
+from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
+from zeuxis.nets.augment import Augment
 from zeuxis.nets.conv import pyramid
 from zeuxis.nets.equalised import EqualConv2d, EqualLinear, minibatch_deviation, pixel_norm
 from zeuxis.nets.style import widths
@@ -127,13 +131,16 @@ class ProGAN(Latent):
     )
     r1_interval: int = interval_option()
     gp_weight: float = option(10.0, "weight (lambda) of the gradient penalty, for wgan-gp", low=0, group="losses")
+    augment: Augment = augment_option()
+    ada_target: float = ada_target_option()
 
-    training_only = ("discriminator",)
+    training_only = ("discriminator", "augmented")
     bf16 = True
 
     def build(self) -> None:
         self.generator = Generator(self.size, self.channels, width=self.base_channels, inputs=self.latent_dim)
         self.discriminator = Discriminator(self.size, self.channels, width=self.base_channels)
+        self.augmented = Augmentation(self.augment, target=self.ada_target)
         self.growth = Growth(self.images_per_stage, top=len(self.generator.sizes) - 1)
 
     def optimizers(self) -> dict[str, Optimizer]:
@@ -157,29 +164,26 @@ class ProGAN(Latent):
         level = level.to(batch.image.device)
         real = self.shown(batch.image, top, fade)
         fake = self.generator(torch.randn(len(real), self.latent_dim, device=real.device), level, top)
-
-        def score(image: Tensor) -> Tensor:
-            scores: Tensor = self.discriminator(image, top, fade)
-            return scores
-
+        score = partial(self.discriminator, top=top, fade=fade)
         yield None, {"growth/stage": level}
         if self.loss == "wgan-gp":
-            yield from self.criticism(score, real, fake)
+            yield from self.criticism(score, real, fake, clock)
         else:
             weight = lazy_weight(self.r1_gamma, self.r1_interval, clock.step)
-            yield from turns(GAN_LOSSES["non-saturating"], score, real, fake, r1_weight=weight)
+            game = partial(adversarial.turns, GAN_LOSSES["non-saturating"], augmentation=self.augmented)
+            yield from game(score, real, fake, r1_weight=weight, seen=clock.images)
         self.growth.seen.fill_(clock.images)
 
-    def criticism(self, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Iterator[Turn]:
+    def criticism(self, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, clock: Clock) -> Iterator[Turn]:
         """The turns of the paper: WGAN-GP with n_critic = 1 and the drift penalty."""
+        real, fake = self.augmented(real), self.augmented(fake)
         real_score, fake_score = score(real), score(fake.detach())
-        report = {"critic/score_real": real_score, "critic/score_fake": fake_score}
-        yield None, {"critic/wasserstein": wasserstein(real_score, fake_score), **report}
-        penalty = self.gp_weight * gradient_penalty(score, real, fake)
-        drift = DRIFT * real_score.float().square().mean()
-        terms = {"real": -real_score.mean(), "fake": fake_score.mean(), "penalty": penalty, "drift": drift}
-        yield "discriminator", terms
+        yield None, adversarial.critic_report(real_score, fake_score, self.augmented)
+        penalty = self.gp_weight * adversarial.gradient_penalty(score, real, fake)
+        terms = {"penalty": penalty, "drift": DRIFT * real_score.float().square().mean()}
+        yield "discriminator", {"real": -real_score.mean(), "fake": fake_score.mean(), **terms}
         yield "generator", {"adversarial": -score(fake).mean()}
+        self.augmented.look(adversarial.beyond_middle(real_score, fake_score), clock.images)
 
     def shown(self, image: Tensor, top: int, fade: float = 1.0) -> Tensor:
         """Real images (n c h w) at a stage: pooled, and blended with their coarser version during a fade-in."""

@@ -12,7 +12,8 @@ from torch.optim import Optimizer
 
 from zeuxis.adversarial import GAN_LOSSES, PathLength, adam, interval_option, lazy_weight, path_lengths, r1
 from zeuxis.model import Batch, Clock, StyleBased, Turn, option
-from zeuxis.nets.adaptive import Adaptive
+from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
+from zeuxis.nets.augment import Augment
 from zeuxis.nets.style import Discriminator, Mapping, Synthesis
 from zeuxis.schedules import decay_option, decayed
 
@@ -47,8 +48,11 @@ class StyleGAN2(StyleBased):
     path_length_interval: int = interval_option()
     style_mixing_prob: float = option(0.9, "style mixing probability in training", low=0, high=1, group="losses")
     noise_injection: bool = option(False, "add noise to the feature maps of the synthesis network")
-    ada_target: float = option(0.6, "ADA target for E[sign(D(real))]; 0: off", low=0, high=1, group="losses")
-    ada_images: int = option(500_000, "images in which the ADA probability can rise from 0 to 1", low=1, group="losses")
+    augment: Augment = augment_option()
+    ada_target: float = ada_target_option()
+    ada_images: int = option(
+        0, "images in which the ADA probability can rise from 0 to 1; 0: a share of those seen", low=0, group="losses"
+    )
     truncation: float = option(
         1.0, "truncation psi: below 1 samples are closer to the mean w, less diverse", low=0, high=2, at_sampling=True
     )
@@ -67,7 +71,7 @@ class StyleGAN2(StyleBased):
             noise_injection=self.noise_injection,
         )
         self.discriminator = Discriminator(self.size, self.channels, width=self.base_channels)
-        self.augmented = Adaptive(target=self.ada_target, images=self.ada_images)
+        self.augmented = Augmentation(self.augment, target=self.ada_target, images=self.ada_images)
         self.lengths = PathLength()
 
     def optimizers(self) -> dict[str, Optimizer]:
@@ -100,11 +104,11 @@ class StyleGAN2(StyleBased):
             typical = self.lengths.among(lengths)
             terms["path"] = weight * (lengths - typical).square().mean()
         yield "generator", terms
-        yield None, {"ada/p": self.augmented.probability, "path/length": typical}
+        yield None, {"path/length": typical, **self.augmented.report()}
 
         self.lengths.typical.copy_(typical)
         self.mapping_network.remember(w)
-        self.augmented.look(real_score)
+        self.augmented.look(real_score, clock.images)
 
     def draw(self, like: Tensor, n: int) -> Tensor:
         """Latents z (n d) from the prior, on the device of the images."""

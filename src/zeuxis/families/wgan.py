@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer, RMSprop
 
-from zeuxis.adversarial import clip_weights, wasserstein
+from zeuxis.adversarial import beyond_middle, clip_weights, critic_report
 from zeuxis.model import Batch, Clock, Latent, Turn, option
+from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
+from zeuxis.nets.augment import Augment
 from zeuxis.nets.conv import Norm, Upsampling, opponents, upsampling_option
 
 # Arjovsky 2017, algorithm 1 and section 4.
 PAPER = {
+    "augment": "none",
     "base_channels": 64,
     "upsampling": "transposed",
     "lr": 5e-5,
@@ -32,10 +35,12 @@ class WGAN(Latent):
     lr: float = option(2e-4, "RMSprop learning rate of both networks", low=0, high=1, group="optimisation")
     n_critic: int = option(2, "critic steps per generator step", low=1, high=1000, group="losses")
     clip_value: float = option(0.01, "weight clipping bound of the critic", low=1e-6, high=1, group="losses")
+    augment: Augment = augment_option()
+    ada_target: float = ada_target_option()
     upsampling: Upsampling = upsampling_option()
     critic_norm: Norm = option("batch", "normalisation in the critic")
 
-    training_only = ("critic",)
+    training_only = ("critic", "augmented")
     presets = {"paper": PAPER}
     batch_size = 64
 
@@ -48,6 +53,7 @@ class WGAN(Latent):
             upsampling=self.upsampling,
             norm=self.critic_norm,
         )
+        self.augmented = Augmentation(self.augment, target=self.ada_target)
 
     def optimizers(self) -> dict[str, Optimizer]:
         # No momentum: section 4 finds training unstable with it, as the critic's loss is nonstationary. alpha is 0.99,
@@ -60,13 +66,15 @@ class WGAN(Latent):
         with torch.set_grad_enabled(generator_moves):
             fake = self.decode(torch.randn(len(batch.image), self.latent_dim, device=batch.image.device))
 
-        real_score, fake_score = self.critic(batch.image), self.critic(fake.detach())
-        report = {"critic/score_real": real_score, "critic/score_fake": fake_score}
-        yield None, {"critic/wasserstein": wasserstein(real_score, fake_score), **report}
+        real, fake = self.augmented(batch.image), self.augmented(fake)
+
+        real_score, fake_score = self.critic(real), self.critic(fake.detach())
+        yield None, critic_report(real_score, fake_score, self.augmented)
         yield "critic", {"real": -real_score.mean(), "fake": fake_score.mean()}
         clip_weights(self.critic, self.clip_value)
         if generator_moves:
             yield "generator", {"adversarial": -self.critic(fake).mean()}
+        self.augmented.look(beyond_middle(real_score, fake_score), clock.images)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return torch.tanh(self.generator(z))

@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from zeuxis.adversarial import adam, gradient_penalty, wasserstein
+from zeuxis.adversarial import adam, beyond_middle, critic_report, gradient_penalty
 from zeuxis.model import Batch, Clock, Latent, Turn, option
+from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
+from zeuxis.nets.augment import Augment
 from zeuxis.nets.conv import Upsampling, opponents, upsampling_option
 
 # Gulrajani 2017, algorithm 1 and section 4, with the networks of its table 1 for DCGANs.
 PAPER = {
+    "augment": "none",
     "base_channels": 64,
     "upsampling": "transposed",
     "lr": 1e-4,
@@ -39,12 +42,14 @@ class WGANGP(Latent):
     n_critic: int = option(2, "critic steps per generator step", low=1, high=1000, group="losses")
     gp_weight: float = option(10.0, "weight (lambda) of the gradient penalty", low=0, group="losses")
     one_sided: bool = option(False, "one-sided gradient penalty: only norms above 1 are penalised", group="losses")
+    augment: Augment = augment_option()
+    ada_target: float = ada_target_option()
     upsampling: Upsampling = upsampling_option()
     critic_norm: Literal["layer", "none"] = option(
         "layer", "normalisation in the critic (no batch norm: the penalty is per image)"
     )
 
-    training_only = ("critic",)
+    training_only = ("critic", "augmented")
     presets = {"paper": PAPER}
     batch_size = 64
     bf16 = True
@@ -58,6 +63,7 @@ class WGANGP(Latent):
             upsampling=self.upsampling,
             norm=self.critic_norm,
         )
+        self.augmented = Augmentation(self.augment, target=self.ada_target)
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"critic": self.critic, "generator": self.generator}
@@ -68,13 +74,15 @@ class WGANGP(Latent):
         with torch.set_grad_enabled(generator_moves):
             fake = self.decode(torch.randn(len(batch.image), self.latent_dim, device=batch.image.device))
 
-        real_score, fake_score = self.critic(batch.image), self.critic(fake.detach())
-        report = {"critic/score_real": real_score, "critic/score_fake": fake_score}
-        yield None, {"critic/wasserstein": wasserstein(real_score, fake_score), **report}
-        slope = gradient_penalty(self.critic, batch.image, fake, one_sided=self.one_sided)
+        real, fake = self.augmented(batch.image), self.augmented(fake)
+
+        real_score, fake_score = self.critic(real), self.critic(fake.detach())
+        yield None, critic_report(real_score, fake_score, self.augmented)
+        slope = gradient_penalty(self.critic, real, fake, one_sided=self.one_sided)
         yield "critic", {"real": -real_score.mean(), "fake": fake_score.mean(), "penalty": self.gp_weight * slope}
         if generator_moves:
             yield "generator", {"adversarial": -self.critic(fake).mean()}
+        self.augmented.look(beyond_middle(real_score, fake_score), clock.images)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return torch.tanh(self.generator(z))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,18 +25,23 @@ LEAST_IMAGES = 100  # that either is taken of, however many calls they take
 _BATCH = 32  # images encoded at once
 
 
-@torch.no_grad()
 def capability_rows(
-    model: Latent, images: ReferenceImages, extractor: Extractor, *, seed: int, progress: StageCallback
-) -> list[ScoreRow]:
-    """The perceptual path length of a latent model, and the scores of its other capabilities."""
-    paths = min(_affordable(PATHS, 2 * model.decode_nfe), len(images.reference))
-    rows = [_path_length(model, extractor, paths, seed, progress)]
+    model: Latent,
+    images: ReferenceImages,
+    extractor: Extractor,
+    *,
+    seed: int,
+    path_length: bool = True,
+    progress: StageCallback,
+) -> Iterator[list[ScoreRow]]:
+    """The perceptual path length of a latent model, if asked for, then the scores of its other capabilities, one by one."""
+    if path_length:
+        paths = min(_affordable(PATHS, 2 * model.decode_nfe), len(images.reference))
+        yield [_path_length(model, extractor, paths, seed, progress)]
     if isinstance(model, Encoder):
-        rows += _reconstruction(model, images, progress)
+        yield _reconstruction(model, images, progress)
     if isinstance(model, HasLikelihood):
-        rows += _likelihood(model, images, seed, progress)
-    return rows
+        yield _likelihood(model, images, seed, progress)
 
 
 def _affordable(most: int, calls: int) -> int:
@@ -43,6 +49,7 @@ def _affordable(most: int, calls: int) -> int:
     return max(LEAST_IMAGES, min(most, NETWORK_CALLS // calls))
 
 
+@torch.no_grad()
 def _path_length(model: Latent, extractor: Extractor, count: int, seed: int, progress: StageCallback) -> ScoreRow:
     """At a random place on the path between two random latents, for `count` paths."""
     random = torch.Generator().manual_seed(seed)
@@ -58,6 +65,7 @@ def _path_length(model: Latent, extractor: Extractor, count: int, seed: int, pro
     return ScoreRow(f"path length[{extractor.name}]", bootstrap_mean(torch.cat(parts)), None, "lower", of=count)
 
 
+@torch.no_grad()
 def _reconstruction(model: Encoder, images: ReferenceImages, progress: StageCallback) -> list[ScoreRow]:
     """Reconstruction PSNR and SSIM of reference images."""
     psnr, ssim = [], []
@@ -81,6 +89,7 @@ def _spread(images: ReferenceImages, count: int) -> np.ndarray[Any, Any]:
     return images.reference[:: max(1, len(images.reference) // count)][:count]
 
 
+@torch.no_grad()
 def _likelihood(model: HasLikelihood, images: ReferenceImages, seed: int, progress: StageCallback) -> list[ScoreRow]:
     """The model's likelihood estimates or bounds on reference images."""
     most = model.likelihood_images

@@ -17,6 +17,7 @@ from zeuxis.errors import UsageError
 from zeuxis.escaping import ascii_json
 from zeuxis.io import files, images
 from zeuxis.io.paths import expanded
+from zeuxis.judging.verdict import flattering, verdict
 from zeuxis.metrics.features import digest
 from zeuxis.model import Model
 from zeuxis.scores import Better, Score
@@ -99,8 +100,13 @@ class Evaluation:
         return {
             "about": dict(self.about),
             "scores": [row.plain() for row in self.rows],
+            "in_words": self.in_words(),
             "warnings": list(self.warnings),
         }
+
+    def in_words(self) -> list[str]:
+        """What the scores say together; nothing for a translator."""
+        return verdict({row.name: row for row in self.rows})
 
     def to_json(self) -> str:
         """As strict JSON."""
@@ -113,8 +119,15 @@ class Evaluation:
         network = f"features: {about['dimensions']:,} of {about['features']}, of images {about['images_seen']}"
         others = list(dict.fromkeys(name for row in self.rows for name in row.beside))
         heads = ("score", "model", "95 % interval", "real images", *others, "better")
-        lines = [head, network, "", *table_lines([heads, *(row.cells(others) for row in self.rows)])]
-        return [*lines, *([""] if self.warnings else []), *(f"warning: {text}" for text in self.warnings)]
+        lines = [head, network, "", *table_lines([heads, *(self._cells(row, others) for row in self.rows)])]
+        told = [*(f"in words: {text}" for text in self.in_words()), *(f"warning: {text}" for text in self.warnings)]
+        return [*lines, *([""] if told else []), *told]
+
+    def _cells(self, row: ScoreRow, others: Sequence[str]) -> tuple[str, ...]:
+        """The cells of a row; a score that looks good only because samples crowd says so."""
+        cells = row.cells(others)
+        crowded = row.name.startswith(("precision", "density")) and flattering({each.name: each for each in self.rows})
+        return (*cells[:-1], f"{cells[-1]}; see recall") if crowded else cells
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write evaluation.json, and closest.png or translations.png, into a folder that is made if need be; their paths."""

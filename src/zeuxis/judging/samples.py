@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +20,8 @@ from zeuxis.metrics import distances, neighbours
 from zeuxis.metrics.features import Extractor, pack_features
 from zeuxis.model import Latent
 from zeuxis.runtime.callbacks import StageCallback, in_stage, silent
+
+ScoredCallback = Callable[[Evaluation], None]
 
 CLOSEST = 10  # pairs in the picture of the samples nearest to a training image
 FEW = 1000  # images below which precision, recall, density and coverage depend on their number
@@ -33,17 +38,35 @@ class FeatureSets:
 
 
 def evaluate_samples(
-    model: Latent, images: ReferenceImages, extractor: Extractor, *, seed: int = 0, progress: StageCallback = silent
+    model: Latent,
+    images: ReferenceImages,
+    extractor: Extractor,
+    *,
+    seed: int = 0,
+    path_length: bool = True,
+    progress: StageCallback = silent,
+    scored: ScoredCallback | None = None,
 ) -> Evaluation:
     """All scores of a model, from as many samples as the reference has images, of the seeds from `seed` on.
 
-    `DataError` where there are too few images, or features that are not finite.
+    `scored` is told the evaluation as far as it has come, after each part. `DataError` where there are too few images, or
+    features that are not finite.
     """
     features = _feature_sets(model, images, extractor, seed, progress)
     rows = _fidelity_rows(features, extractor.name, progress)
     memorization, found = _memorization_rows(features, images)
-    more = capability_rows(model, images, extractor, seed=seed, progress=progress)
-    facts = {
+    warned, closest = _warnings(features, images, memorization), _closest_pairs(model, images, found, seed)
+    about = about_model(model, _facts(features, images, extractor, seed))
+    parts = capability_rows(model, images, extractor, seed=seed, path_length=path_length, progress=progress)
+    for more in itertools.chain([memorization], parts):
+        rows = [*rows, *more]
+        if scored:
+            scored(Evaluation(about, rows, warned, closest))
+    return Evaluation(about, rows, warned, closest)
+
+
+def _facts(features: FeatureSets, images: ReferenceImages, extractor: Extractor, seed: int) -> dict[str, Any]:
+    return {
         "against": images.describe(),
         "data": images.training.name,
         "held_out": images.held_out is not None,
@@ -55,8 +78,6 @@ def evaluate_samples(
         "training_images": len(images.training),
         "searched_for_copies": len(images.searched),
     }
-    warned, closest = _warnings(features, images, memorization), _closest_pairs(model, images, found, seed)
-    return Evaluation(about_model(model, facts), [*rows, *memorization, *more], warned, closest)
 
 
 def sample_features(

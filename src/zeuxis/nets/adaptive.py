@@ -1,53 +1,90 @@
-"""Adaptive discriminator augmentation (ADA; Karras 2020, https://arxiv.org/abs/2006.06676)."""
+"""Augmentation of a discriminator's input by a policy, or adaptively (ADA; Karras 2020, https://arxiv.org/abs/2006.06676)."""
 
 from __future__ import annotations
 
 import math
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zeuxis.nets.augment import Augment, augment
+from zeuxis.options import option
+
 EVERY = 4  # batches between updates of the probability (section 3.1)
+HIGHEST = 0.8  # probability above which augmentations may show in samples (section 2.2)
+QUICKEST = 10_000  # images in which the probability can rise from 0 to 1, at the start
+SHARE = 0.25  # the same, later, as a share of the images seen
 
 
-class Adaptive(nn.Module):
-    """Random augmentation of real and generated images (n c h w), each transform with probability p.
+def augment_option() -> Any:
+    """The option for the policy of an `Augmentation`."""
+    meaning = "augmentation of the discriminator's input: adaptive (auto, ada; Karras 2020), or always (DiffAugment, Zhao 2020)"
+    return option("auto", meaning, group="losses")
 
-    The probability follows the overfitting heuristic E[sign(D(real))]. The state is in buffers, kept by a resume.
+
+def ada_target_option() -> Any:
+    """The option for the target of an adaptive `Augmentation`."""
+    return option(0.6, "ADA target for E[sign(D(real))]; 0: off", low=0, high=1, group="losses")
+
+
+class Augmentation(nn.Module):
+    """Augmentation of real and generated images (n c h w) for a discriminator: by a fixed policy, or adaptively.
+
+    `ada` applies each transform with a probability p that follows the overfitting heuristic E[sign(D(real))]; so does
+    `auto`. Its state is in buffers, kept by a resume.
     """
 
-    probability: Tensor  # of each change
+    probability: Tensor  # of each transform
     signs: Tensor  # 3: since the last update, sum and number of sign(D(real)), and number of batches
 
-    def __init__(self, *, target: float, images: int) -> None:
+    def __init__(self, policy: Augment, *, target: float, images: int = 0) -> None:
         super().__init__()
-        self.target, self.images = target, images
-        self.register_buffer("probability", torch.zeros(()))
-        self.register_buffer("signs", torch.zeros(3))
+        self.policy, self.target, self.images = policy, target, images
+        if self.adaptive:
+            self.register_buffer("probability", torch.zeros(()))
+            self.register_buffer("signs", torch.zeros(3))
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the probability follows the discriminator."""
+        return self.policy in ("auto", "ada")
 
     def forward(self, image: Tensor) -> Tensor:
-        if self.target == 0:
+        if not self.adaptive:
+            return augment(image, self.policy)
+        # On a CPU the probability is known without waiting for a device.
+        if self.target == 0 or (image.device.type == "cpu" and not self.probability):
             return image
         with torch.autocast(image.device.type, enabled=False):
             moved = transformed(image.float(), geometry(len(image), image.shape[-1], self.probability))
             return recoloured(moved, colours(len(image), image.shape[1], self.probability))
 
     @torch.no_grad()
-    def look(self, scores: Tensor) -> None:
-        """Record the discriminator's scores of real images, and update the probability every few batches.
+    def look(self, scores: Tensor, seen: int) -> None:
+        """Record the discriminator's scores of real images, positive where it takes them for real, and update the
+        probability every few batches. `seen` are the images of the run so far.
 
         It rises while the mean sign of the scores exceeds the target, else falls. Without a target it stays 0.
         """
-        if self.target == 0:
+        if not self.adaptive or self.target == 0:
             return
         self.signs += torch.stack([scores.float().sign().sum(), scores.new_tensor(scores.numel()), scores.new_ones(())])
         total, count, batches = self.signs.unbind()
         due = batches >= EVERY
-        step = torch.sign(total / count - self.target) * count / self.images
-        self.probability.copy_((self.probability + due * step).clamp(0, 1))
+        step = torch.sign(total / count - self.target) * count / self.pace(seen)
+        self.probability.copy_((self.probability + due * step).clamp(0, HIGHEST))
         self.signs.mul_(~due)
+
+    def pace(self, seen: int) -> float:
+        """The images in which the probability can rise from 0 to 1: the paper's 500,000 are more than a short run has."""
+        return self.images or max(QUICKEST, SHARE * seen)
+
+    def report(self) -> dict[str, Tensor]:
+        """The probability by its name in the metrics, if it follows the discriminator."""
+        return {"ada/p": self.probability.clone()} if self.adaptive else {}
 
 
 class Draw:

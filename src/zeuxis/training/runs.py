@@ -66,8 +66,7 @@ def start(
     """
     with _on_stage(display) as (stop, shown):
         check_apart(settings.out, paths_of(data))
-        data = data.with_source(family.degradation if issubclass(family, Translator) else None)
-        data = selected_by(settings, data, suits=family.resize_mode)
+        data = _selected(data, settings, family)
         settings = dataclasses.replace(settings, resize_mode=data.resize_mode)
         options = values_in_force(family, shape=data.own_shape, preset=settings.preset, given=options)
         check_micro_batches(settings.batch_size or family.batch_size, settings.micro_batches)
@@ -77,14 +76,20 @@ def start(
         recipe = _recipe(data, settings, model, pack)
         source = _batches(recipe, model, pack)
         scorer = _periodic_evaluation(recipe, model, shown)
-        name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
         with stop.later():
+            name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
             run = RunFolder.create(settings.out, name, recipe.values())
         with run.lock(), failures_logged(run):
             _announce(run, pack, shown, began)
-            at_first = Resumed(State.start(model))
-            _train(run, recipe, at_first, source, scorer, stop=stop, display=shown, callbacks=callbacks)
+            begun = run, recipe, Resumed(State.start(model)), source, scorer
+            _train(*begun, stop=stop, display=shown, callbacks=callbacks)
     return run.path
+
+
+def _selected(data: DataSpec, settings: TrainSettings, family: type[Model]) -> DataSpec:
+    """The data in the form that the family learns from: with sources where it makes them itself, resized as suits it."""
+    degradation = family.degradation if issubclass(family, Translator) else None
+    return selected_by(settings, data.with_source(degradation), suits=family.resize_mode)
 
 
 def _recipe(data: DataSpec, settings: TrainSettings, model: Model, pack: Pack | Pairs) -> Recipe:
