@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := torch==2.13.0
-EXTRAS := data,export,video,tensorboard,wandb,mlflow,dev
+EXTRAS := data,export,parquet,video,tensorboard,wandb,mlflow,dev
 BUILD := hatchling editables
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
@@ -66,9 +66,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Only MkDocs itself may have to be installed; then nothing is fetched, and a broken link fails.
+# Only MkDocs may have to be installed; then nothing is fetched, and a broken link fails. The notebooks run for two minutes.
 docs: $(STAMP)
-	@$(BIN)/python -c 'import mkdocs' 2>/dev/null || \
+	@$(BIN)/python -c 'import mkdocs, nbclient, ipykernel, pandas' 2>/dev/null || \
 	  $(PIP) install -c constraints.txt --no-build-isolation --editable '.[docs]'
 	$(BIN)/python -m mkdocs build --strict
 	@echo "Open build/docs/index.html; its search box needs a server: $(BIN)/python -m http.server --directory build/docs"

@@ -1,11 +1,13 @@
 """How fast the page is in a real browser: pictures a second while the pointer moves over the wall, and what they wait for.
 
     python bench/page.py [--families dcgan vae] [--size 64] [--seconds 6] [--out bench/results/page.jsonl]
+    python bench/page.py --clients [--families dcgan] [--seconds 30]
 
 Saves an untrained model of each family (speed does not depend on what it has learned), starts `zeuxis explore`, opens the page
 in Chromium (Debian's, by Playwright, without a graphics card) and moves the pointer inside the page at each frame, so that
 the driver's own delays are not measured. Beside each figure stands the network's own time at one picture, since machines
-differ. Needs the extra `export`, Playwright and Chromium.
+differ. With `--clients` eight clients drag at once, and the server is killed under a page (`page_clients.py`). Needs the extra
+`export`, Playwright and Chromium.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from typing import Any
 import torch
 from playwright.sync_api import sync_playwright
 
+from page_clients import measure_clients
 from zeuxis.families import find
 from zeuxis.mechanisms import Denoising
 from zeuxis.model import Latent
@@ -65,7 +68,14 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--out", type=Path)
+    parser.add_argument(
+        "--clients", action="store_true", help="eight clients at once, memory, and a server that is killed"
+    )
     given = parser.parse_args()
+    if given.clients:
+        for family in given.families:
+            measure_clients(family, given.size, given.seconds)
+        return
     print(HEAD)
     print("|---" * 8 + "|")
     for family in given.families:

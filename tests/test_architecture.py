@@ -161,7 +161,12 @@ def test_every_module_says_what_it_is(path: Path) -> None:
 
 
 # Whose keywords are the options of the family that is named: unknown ones are refused, and `inspect.signature` lists the rest.
-OPTIONS_BY_NAME = {("zeuxis.api.training", "train"), ("zeuxis.api.training", "dry_run")}
+OPTIONS_BY_NAME = {
+    ("zeuxis.api.training", "train"),
+    ("zeuxis.api.training", "dry_run"),
+    ("zeuxis.api.forks", "branch"),
+    ("zeuxis.api.sweeps", "sweep"),
+}
 
 
 def test_public_functions_take_no_open_keywords() -> None:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io import files
 from zeuxis.metrics import attributes
-from zeuxis.metrics.attributes import AttributeReader, Task, disturb, reader_for, train_reader
+from zeuxis.metrics.attributes import AttributeReader, Task, reader_for, train_reader
+from zeuxis.metrics.learner import disturb
 
 
 @dataclass

@@ -226,8 +226,8 @@ def test_only_leftovers_are_swept(tmp_path: Path) -> None:
     (tmp_path / ".tmp-3-0123456789ab").symlink_to(tmp_path / "kept")
     for name in ("kept", ".tmp-mine", ".tmp-1-0123456789ab.txt"):
         (tmp_path / name).mkdir()
-    files.sweep(tmp_path)
-    files.sweep(tmp_path / "missing")
+    files.remove_leftovers(tmp_path)
+    files.remove_leftovers(tmp_path / "missing")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [".tmp-1-0123456789ab.txt", ".tmp-mine", "kept"]
 
 

@@ -91,7 +91,7 @@ def test_how_a_run_stands_by_its_log(run: RunFolder, lines: list[str], state: st
 def test_a_run_without_its_log_is_done_if_its_last_checkpoint_is(run: RunFolder) -> None:
     from zeuxis.training import config
 
-    recipe = config.read(CONFIG)
+    recipe = config.read_recipe(CONFIG)
     (run.path / "checkpoints" / "step-00000099").mkdir()
     assert state_of(run, recipe) == "stopped"
     (run.path / "checkpoints" / "step-00000100").mkdir()
@@ -258,9 +258,11 @@ def kept(run: RunFolder) -> bytes:
         return picture.tobytes()
 
 
+QUICK: dict[str, Any] = {"batch_size": 8, "base_channels": 4, "kernels": "standard", "device": "cpu"}
+
+
 def test_a_run_keeps_its_curves(folder: Path) -> None:
-    settings = TrainSettings(steps=4, batch_size=8, sample_every=2, log_every=1, kernels="standard", device="cpu")
-    run = RunFolder(Path(os.fspath(zeuxis.train("vae", "digits", settings=settings, options={"base_channels": 4}))))
+    run = RunFolder(zeuxis.train("vae", "digits", steps=4, sample_every=2, log_every=1, **QUICK).path)
     assert kept(run) == zeuxis.curves(1).tobytes()
     assert state_of(run) == "done" and zeuxis.runs()[0].step == 4
     before = kept(run)
@@ -273,14 +275,13 @@ def weights(run: Path) -> dict[str, bytes]:
 
 
 def test_drawing_curves_changes_no_bit_of_a_run_and_ends_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = TrainSettings(steps=3, batch_size=8, sample_every=1, log_every=1, kernels="standard", device="cpu")
-    drawn = Path(os.fspath(zeuxis.train("vae", "digits", settings=settings, options={"base_channels": 4})))
+    drawn = zeuxis.train("vae", "digits", steps=3, sample_every=1, log_every=1, **QUICK).path
 
     def fails(*_: Any) -> None:
         raise RuntimeError("no font")
 
     monkeypatch.setattr(curves, "curves_figure", fails)
-    undrawn = Path(os.fspath(zeuxis.train("vae", "digits", settings=settings, options={"base_channels": 4})))
+    undrawn = zeuxis.train("vae", "digits", steps=3, sample_every=1, log_every=1, **QUICK).path
     assert weights(drawn) == weights(undrawn)
     assert not (undrawn / "curves.png").exists()
     assert "curves.png could not be drawn: no font" in (undrawn / "log.txt").read_text()
@@ -288,11 +289,8 @@ def test_drawing_curves_changes_no_bit_of_a_run_and_ends_none(folder: Path, monk
 
 
 def test_a_run_that_diverges_has_failed_and_one_that_its_minutes_ended_is_done(folder: Path) -> None:
-    common = TrainSettings(steps=200, batch_size=8, kernels="standard", device="cpu")
-    beyond = {"base_channels": 4, "beta": 1e38, "kl_warmup": 0}  # the loss is infinite in float32
-    with pytest.raises(DivergedError):
-        zeuxis.train("vae", "digits", settings=common, options=beyond)
-    timed = TrainSettings(minutes=1e-9, batch_size=8, kernels="standard", device="cpu")
-    zeuxis.train("vae", "digits", settings=timed, options={"base_channels": 4})
+    with pytest.raises(DivergedError):  # the loss is infinite in float32
+        zeuxis.train("vae", "digits", steps=200, beta=1e38, kl_warmup=0, **QUICK)
+    zeuxis.train("vae", "digits", minutes=1e-9, **QUICK)
     assert [run.state for run in zeuxis.runs()] == ["failed", "done"]
     assert zeuxis.runs()[1].steps is None

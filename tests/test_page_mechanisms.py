@@ -11,17 +11,19 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from websockets.exceptions import ConnectionClosed
 
 import toys
 from page_client import floats, opened, serving
 from zeuxis import api
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
+from zeuxis.families import find
 from zeuxis.io.images import from_uint8, to_uint8
 from zeuxis.mechanisms import Denoising, GibbsSampling, HasPosterior
 from zeuxis.samplers import Streams, ddpm_steps
 from zeuxis.web import encodings
-from zeuxis.web.operations import OPERATIONS
+from zeuxis.web.operations import OPERATIONS, REQUEST_BYTES
 from zeuxis.web.requests import BadRequest, Reply, Request
 from zeuxis.web.served import CAPABILITIES, Served, open_served
 
@@ -174,6 +176,19 @@ def test_the_noise_of_a_picture_gives_it_again(diffusion: Served) -> None:
         assert (again - from_uint8(picture)).abs().mean() < 0.05
     finally:
         model.adjust({"num_inference_steps": 4, "sampler": "dpm++2m"})  # type: ignore[attr-defined]
+
+
+def test_a_latent_may_be_larger_than_other_messages(tmp_path: Path) -> None:
+    """Noise in the shape of a large picture, but not two of them."""
+    find("diffusion")(size=304, channels=3, base_channels=4, num_inference_steps=1).save(tmp_path / "large")
+    latent = np.zeros((1, 3, 304, 304), "<f4").tobytes()
+    assert len(latent) > REQUEST_BYTES
+    with serving(open_served(tmp_path / "large", device="cpu")) as link, opened(link) as page:
+        shown = page.ask("decode.preview", latent, steps=1).fields["pictures"]
+        assert [shown[name] for name in "nhwc"] == [1, 304, 304, 3]
+        page.send("decode.preview", 2 * latent, steps=1)
+        with pytest.raises(ConnectionClosed, match="1007"):
+            page.receive()
 
 
 # Latent space

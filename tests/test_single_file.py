@@ -116,6 +116,8 @@ def test_every_module_that_a_module_imports_is_in_the_file(tmp_path: Path) -> No
     texts = [base64.b64decode(address.partition(",")[2]).decode() for address in imports.values()]
     asked = {name for text in texts for name in re.findall(r'^import .*?"([^"]+)";$', text, re.MULTILINE)}
     assert asked and asked <= imports.keys()
+    assert imports.keys() - asked == {"zeuxis/start_file.js"}, "and no other module"
+    assert not any("uPlot" in text for text in texts)
 
 
 def test_hidden_units_of_seeds_are_carried_as_bits(tmp_path: Path) -> None:
@@ -196,6 +198,7 @@ def test_a_folder_for_a_web_host_holds_the_same(tmp_path: Path) -> None:
         "held/info.json",
         "held/graph-decoder.gz",
     } <= found.keys()
+    assert not any(name.startswith(("vendor", "views/training")) or name == "start.js" for name in found)
     page = Parts(found["index.html"].read_text())
     digest = base64.b64encode(hashlib.sha256(page.scripts["importmap"].encode()).digest()).decode()
     assert f"'sha256-{digest}'" in page.policy and "connect-src 'self'" in page.policy

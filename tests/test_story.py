@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -83,10 +82,9 @@ def test_the_same_samples_are_cut_out_of_every_sheet(run: RunFolder) -> None:
 def test_the_first_picture_is_of_the_first_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that learns nothing draws at every step what the story shows at step 0."""
     monkeypatch.chdir(tmp_path)
-    settings = TrainSettings(steps=2, batch_size=8, sample_every=1, seed=5, kernels="standard", device="cpu")
+    run_of = {"steps": 2, "batch_size": 8, "sample_every": 1, "seed": 5, "kernels": "standard", "device": "cpu"}
     still = {"lr": 0.0, "norm": "none", "base_channels": 4, "size": SIZE}
-    trained = zeuxis.train("vae", "digits", settings=settings, options=still)
-    story = gather_story(RunFolder(Path(os.fspath(trained))))
+    story = gather_story(RunFolder(zeuxis.train("vae", "digits", **run_of, **still).path))
     assert [scene.step for scene in story.scenes] == [0, 1, 2]
     assert np.array_equal(at(story, 1), at(story, 2))
     # Of 64 samples, as a sheet has them, a product may be rounded otherwise than of 16.
@@ -306,3 +304,24 @@ def test_the_command(run: RunFolder, tmp_path: Path) -> None:
         zeuxis.story(1, "story.webp", seconds=99)
     with pytest.raises(UsageError, match="expected a name that ends in"):
         zeuxis.story(1, "story")
+
+
+PAGE = Path(__file__).parents[1] / "docs" / "runs.md"
+
+
+def test_the_commands_of_the_page_run(run: RunFolder, tmp_path: Path) -> None:
+    lines = re.findall(r"^zeuxis .*$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(lines) >= 9
+    other = RunFolder.create(tmp_path / "runs", "b", CONFIG)
+    for each in (run, other):
+        sheet(each, 50)
+        rows(each, 10, 50)
+    (tmp_path / "elsewhere").mkdir()
+    for line in lines:
+        words = line.partition("#")[0].split()[1:]
+        if words[-1].endswith(".mp4"):
+            pytest.importorskip("av")
+        code, out, err = typed(*words)
+        assert code == 0, (line, err)
+        written = [Path(name) for name in out.split() if "wrote" in out and name != "wrote"]
+        assert all(path.stat().st_size > 1000 for path in written)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -41,9 +41,9 @@ OFTEN = [
 class Training:
     """A command at work, and what it says, line by line."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    def __init__(self, folder: Path, *words: str, command: Sequence[str] = (*TRAIN, *OFTEN)) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "zeuxis", *TRAIN, *OFTEN, *words],
+            [sys.executable, "-m", "zeuxis", *command, *words],
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -121,6 +121,22 @@ def test_a_trained_model_is_served_at_the_same_address(tmp_path: Path, begun: li
         state = page.ask("run.state", lane="run").fields
         assert state["step"] == 200 and not state["live"] and state["sheets"]["samples"][-1] == 200
     assert training.interrupt() == 130
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
+def test_a_resumed_run_is_shown_too(tmp_path: Path, begun: list[Training]) -> None:
+    first = Training(tmp_path, "--steps", "20", command=[*TRAIN, *OFTEN[:-1]])
+    begun.append(first)
+    assert first.process.wait(PATIENCE) == 0
+    resumed = Training(tmp_path, "--steps", "1000000", command=["resume", "1", "--explore"])
+    begun.append(resumed)
+    link = resumed.until(r"training is shown at (http://127\.0\.0\.1:\d+/)")
+    with opened(link) as page:
+        told = page.stream("run.follow", lane="run")
+        now = next(answer.fields for answer in told if answer.fields["live"] and answer.fields["step"] > 20)
+        assert now["run"]["steps"] == 1_000_000 and now["sheets"]["samples"]
+    assert resumed.interrupt() == 130
+    assert refuses(link)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGKILL")

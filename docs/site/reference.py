@@ -192,7 +192,8 @@ def _call(name: str, function: Callable[..., Any]) -> str:
         hint = "" if each.annotation is each.empty else f": {each.annotation}"
         value = each.default.__name__ if inspect.isfunction(each.default) else repr(each.default)
         given = "" if each.default is each.empty else f" = {value}" if hint else f"={value}"
-        words.append(f"{each.name}{hint}{given}")
+        stars = "**" if each.kind is each.VAR_KEYWORD else ""
+        words.append(f"{stars}{each.name}{hint}{given}")
     back = "" if signature.return_annotation is signature.empty else f" -> {signature.return_annotation}"
     line = f"{name}({', '.join(words)}){back}"
     return line if len(line) <= _WIDTH else f"{name}(\n" + "".join(f"    {word},\n" for word in words) + f"){back}"

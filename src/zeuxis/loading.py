@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from zeuxis.io.paths import expanded
 from zeuxis.model import Model
 from zeuxis.storage.models import Shapes
 
-RunPath = str | Path | int  # a folder, or a run's number or name under runs/
+RunPath = str | os.PathLike[str] | int  # a folder, or a run's number or name under runs/
 
 
 def load_model(
@@ -66,7 +67,7 @@ def find_model(path: RunPath) -> Path:
 
     `UsageError` where anything in the run, into which figures go, leads out of it.
     """
-    path = expanded(str(path))
+    path = _text(path)
     for folder in (Path(path), Path(path) / "model"):
         if _holds(folder, "config.json"):
             return _checked(folder, typed=Path(path))
@@ -122,7 +123,7 @@ def find_run(run: RunPath, *, runs: str | Path = "runs") -> Path:
 
 
 def _find_run(run: RunPath, runs: Path) -> Path:
-    text = run = expanded(str(run))
+    text = run = _text(run)
     if _holds(Path(run), "config.yaml"):
         return Path(run)
     found = [folder for folder in sorted(runs.glob("*")) if _holds(folder, "config.yaml")]
@@ -137,6 +138,10 @@ def _find_run(run: RunPath, runs: Path) -> Path:
         )
     there = f"{runs}/ has {_listed(found)}" if found else f"there are no runs in {runs}/"
     raise UsageError(f"there is no run {quote(text)}; {there}")
+
+
+def _text(path: RunPath) -> str:
+    return str(path) if isinstance(path, int) else expanded(os.fspath(path))
 
 
 def _holds(folder: Path, name: str) -> bool:

@@ -158,6 +158,11 @@ class Latent(Model):
         """Network function evaluations (NFE) of `decode`; evaluations use fewer images where it is high."""
         return 1
 
+    @property
+    def label_classes(self) -> int:
+        """Classes that `decode` conditions on, as labels from 0 on; 0: it is unconditional."""
+        return 0
+
     def prior(self, seeds: Sequence[int]) -> Tensor:
         """Latents for the seeds (n latent_dim), drawn on the CPU so that a seed means one latent on every device."""
         rows = [torch.randn(self.latent_dim, generator=torch.Generator().manual_seed(seed)) for seed in seeds]

@@ -127,7 +127,9 @@ def config(values: Mapping[str, Any]) -> dict[str, Any]:
 def options(family: str, values: Mapping[Any, Any]) -> dict[Any, Any]:
     """Options of a family as they were saved, in the names of today; those that came later as they were before."""
     named = {name: value for name, value in values.items() if name != PRESET}
-    return {**BEFORE.get(family, {}), **_renamed(named, OPTIONS.get(family, {}))}
+    found = _renamed(named, OPTIONS.get(family, {}))
+    # In the order that they were saved in: a checkpoint after a resume has the bytes of one without.
+    return found | {name: value for name, value in BEFORE.get(family, {}).items() if name not in found}
 
 
 def typed(family: str | None, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,12 @@ from torch import Tensor
 JACKKNIFE_GROUPS = 10
 RESAMPLES = 2000
 Better = Literal["lower", "higher", ""]  # which direction of a score is better; "": neither
-_STUDENT = 2.262  # the 97.5 % quantile of Student's t with JACKKNIFE_GROUPS - 1 degrees of freedom
+# The 97.5 % quantiles of Student's t with 1, 2, 3 ... degrees of freedom.
+_STUDENT = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
 
 
 class Score(NamedTuple):
@@ -36,8 +41,25 @@ def jackknife(value: float, left_out: Sequence[float]) -> Score:
     Groups of two independent sets are left out in pairs: effects and variances add. The bootstrap is unsuitable here:
     duplicate images increase a distance such as FID, and its interval could miss the value.
     """
-    half = _STUDENT * math.sqrt((len(left_out) - 1) * float(np.var(left_out)))
+    half = student_quantile(JACKKNIFE_GROUPS - 1) * math.sqrt((len(left_out) - 1) * float(np.var(left_out)))
     return Score(value, value - half, value + half)
+
+
+def student_quantile(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t; beyond 30 degrees of freedom by its expansion (Abramowitz and Stegun 26.7.5)."""
+    if freedom <= len(_STUDENT):
+        return _STUDENT[freedom - 1]
+    z = 1.959964
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+
+
+def student_mean(values: Sequence[float]) -> Score:
+    """The mean of a few independent values, such as of training runs by their seeds, and its interval by Student's t."""
+    mean, count = float(np.mean(values)), len(values)
+    if count < 2:
+        return Score(mean)
+    half = student_quantile(count - 1) * float(np.std(values, ddof=1)) / math.sqrt(count)
+    return Score(mean, mean - half, mean + half)
 
 
 def bootstrap_mean(values: Tensor, *, seed: int = 0) -> Score:

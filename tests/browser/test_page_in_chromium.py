@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import zeuxis
 from driving import Driver, needs_axe
-from zeuxis.web.served import Served
+from page_client import serving
+from zeuxis.explore.candidates import Candidates
+from zeuxis.explore.directions import Direction
+from zeuxis.explore.expression import Vocabulary
+from zeuxis.web.labelled import LABELLED, Labelled
+from zeuxis.web.served import Served, open_served
 
 Visit = Callable[..., Driver]
 SEEDS = [0, 7, 88, 12345, 2**31]
@@ -76,3 +83,46 @@ def test_axe_finds_nothing(visit: Visit, width: int, theme: str) -> None:
     driver.page.click("button:text-is('Around this one')")
     driver.settle()
     driver.check_accessible(width)
+
+
+def test_arithmetic_begins_with_the_sum_of_the_attributes(visit: Visit, folder: Path) -> None:
+    served = open_served(folder, device="cpu")
+    z = served.model.prior(range(64))  # type: ignore[attr-defined]
+    rows = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 2).repeat(16, 1)
+    words = Vocabulary((("smiling", "neutral"), ("woman", "man")))
+    served.kept["directions attributes"] = [Direction("smiling", torch.ones(served.shape))]
+    served.kept[LABELLED] = Labelled(words, Candidates(z, rows, torch.arange(64)))
+    with serving(served) as link:
+        driver = visit(link)
+        driver.until("document.querySelectorAll('.term p')[0].textContent === 'Asmiling woman'")
+        again = visit(driver.link())
+        assert again.page.locator(".term p span").all_inner_texts() == ["smiling woman", "neutral woman", "neutral man"]
+        driver.settle()
+        before = driver.pictures(".slot canvas, .nine canvas")
+        assert all(np.array_equal(a, b) for a, b in zip(again.pictures(".slot canvas, .nine canvas"), before))
+        again.page.click(".uses button:text-is('B')")
+        assert again.page.inner_text(".term >> nth=1 >> span") == "seed 0"
+
+
+@needs_axe
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_card_is_shown_as_it_is_meant(visit: Visit, theme: str) -> None:
+    driver = visit(width=390, color_scheme=theme)
+    driver.page.click("#card-open")
+    assert driver.page.locator("#card-text > h3, #card-text th, #card-text li").all_inner_texts() == [
+        "Faces of noise",
+        "option",
+        "value",
+        "untrained",
+        "small",
+    ]
+    links = driver.page.locator("#card-text a")
+    assert [links.get_attribute(name) for name in ("href", "rel")] == [
+        "https://example.org/noise",
+        "noopener noreferrer",
+    ]
+    assert "<script>alert(1)</script> and [none](javascript:alert(1))" in driver.page.inner_text("#card-text")
+    assert driver.page.locator("#card-text script").count() == 0
+    driver.check_accessible(390)
+    driver.page.keyboard.press("Escape")
+    assert not driver.page.is_visible("#card-text")

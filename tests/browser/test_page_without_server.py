@@ -84,6 +84,8 @@ def test_chromium_draws_the_seeds_of_sample_from_disk(opened: Any, file: Path, f
     for seed, picture in zip(SEEDS, wanted):
         driver.find(seed)
         assert apart(driver.picture(), picture) <= 1, seed
+    driver.page.click("#card-open")
+    assert driver.page.inner_text("#card-text > h3") == "Faces of noise"
 
 
 def test_the_size_of_the_file_follows_the_model(file: Path, folder: Path) -> None:

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { decoded, painter } from "zeuxis/decoding.js";
 import { pixelsOf } from "zeuxis/views/own_pixels.js";
 import { diverging, hue } from "zeuxis/views/hues.js";
 
@@ -25,4 +26,23 @@ test("the pixels of a picture leave out what a canvas adds", () => {
   const data = new Uint8ClampedArray([1, 2, 3, 255, 4, 5, 6, 255]);
   assert.deepEqual([...pixelsOf({ data }, 3)], [1, 2, 3, 4, 5, 6]);
   assert.deepEqual([...pixelsOf({ data }, 1)], [1, 4]);
+});
+
+/** A lane that draws each latent as its first number, and notes how many came in each request. */
+function lane(asked) {
+  const drawn = (z, n) => Array.from({ length: n }, (_, k) => z[(k * z.length) / n]);
+  return {
+    decode: async (z, n) => (asked.push(n), drawn(z, n)),
+    stream: async (op, { n }, z, each) => (asked.push(n), each({ pictures: drawn(z, n) })),
+  };
+}
+
+test("large latents go out in several requests, and come back together", async () => {
+  const size = 100_000, n = 5, z = new Float32Array(n * size).map((_, i) => Math.floor(i / size)), asked = [];
+  assert.deepEqual(await decoded(lane(asked), z, n), [0, 1, 2, 3, 4]);
+  assert.deepEqual(asked, [2, 2, 1]);
+  const shown = [], stages = [];
+  await painter({ lane: () => lane(stages) }, "sum", true)(z, n, (images, rough) => shown.push([images, rough]));
+  assert.deepEqual(shown, [[[0, 1, 2, 3, 4], true], [[0, 1, 2, 3, 4], false]]);
+  assert.deepEqual(stages, [2, 2, 1, 2, 2, 1]);
 });

@@ -6,12 +6,15 @@ import zeuxis.families as families
 from zeuxis.api.drawing import decode, interpolate, mix, sample, walk
 from zeuxis.api.editing import arithmetic, directions, edit, find_directions, invert
 from zeuxis.api.first_run import demo
+from zeuxis.api.forks import branch, verify
 from zeuxis.api.models import export, export_page, load
 from zeuxis.api.overview import curves, runs, story
+from zeuxis.api.planning import plan
 from zeuxis.api.reading import encode, read
 from zeuxis.api.run import Run
 from zeuxis.api.scoring import compare, evaluate
 from zeuxis.api.streaming import sample_batches, write_samples
+from zeuxis.api.sweeps import sweep
 from zeuxis.api.training import dry_run, inspect_data, resume, train
 from zeuxis.api.translating import enlarge, translate
 from zeuxis.capabilities import matrix
@@ -60,6 +63,7 @@ __all__ = [
     "UsageError",
     "ZeuxisError",
     "arithmetic",
+    "branch",
     "compare",
     "curves",
     "decode",
@@ -82,14 +86,17 @@ __all__ = [
     "matrix",
     "mix",
     "option",
+    "plan",
     "read",
     "resume",
     "runs",
     "sample",
     "sample_batches",
     "story",
+    "sweep",
     "train",
     "translate",
+    "verify",
     "walk",
     "write_samples",
 ]

@@ -12,6 +12,7 @@ from zeuxis.charts.curves import SMOOTHING, curves_figure
 from zeuxis.charts.histories import Against
 from zeuxis.errors import UsageError
 from zeuxis.io import animation, files
+from zeuxis.loading import RunPath
 from zeuxis.runtime.callbacks import ProgressCallback
 from zeuxis.storage import RunFolder
 from zeuxis.stories.film import FPS, film
@@ -34,7 +35,7 @@ def runs(folder: str | Path = "runs") -> list[RunSummary]:
 
 
 def curves(
-    *chosen: int | str | os.PathLike[str],
+    *chosen: RunPath,
     against: Against = "steps",
     smoothing: float = SMOOTHING,
     every: bool = False,
@@ -47,14 +48,14 @@ def curves(
     """
     if not chosen:
         raise UsageError("there are no runs to draw; give one or more, such as 1 2 3")
-    found = dict.fromkeys(found_run(run) for run in chosen)
+    found = dict.fromkeys(loading.find_run(run) for run in chosen)
     return curves_figure(
         [history_of(RunFolder(path)) for path in found], against=against, smoothing=smoothing, every=every
     )
 
 
 def story(
-    run: int | str | os.PathLike[str],
+    run: RunPath,
     out: str | os.PathLike[str],
     *,
     seconds: float = 10.0,
@@ -71,15 +72,10 @@ def story(
         raise UsageError(f"{path} is no story; expected a name that ends in .webp, .mp4 or .html")
     if not 1 <= seconds <= 60:
         raise UsageError(f"seconds is {seconds:g}; expected 1 to 60")
-    told = gather_story(RunFolder(found_run(run)))
+    told = gather_story(RunFolder(loading.find_run(run)))
     files.make_folder(path.parent)
     if path.suffix.lower() == ".html":
         files.write_file(path, story_page(told).encode(errors="backslashreplace"))
     else:
         animation.write_film(film(told, seconds=seconds, progress=progress), path, fps=FPS)
     return list(told.missing)
-
-
-def found_run(run: int | str | os.PathLike[str]) -> Path:
-    """The folder of a run, given as a path, a number or a name."""
-    return loading.find_run(str(run) if isinstance(run, int) else os.fspath(run))

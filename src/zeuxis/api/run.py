@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Sequence
@@ -13,27 +14,37 @@ from PIL import Image
 from zeuxis import loading
 from zeuxis.api.drawing import sample
 from zeuxis.api.models import Family, load
+from zeuxis.api.overview import curves
+from zeuxis.charts.curves import SMOOTHING
+from zeuxis.charts.histories import Against
+from zeuxis.charts.lettering import BACKGROUND
+from zeuxis.data.specs import Data
+from zeuxis.errors import UsageError
 from zeuxis.io import files, images
 from zeuxis.io.pictures import Images
 from zeuxis.model import Model
 from zeuxis.storage import RunFolder
+from zeuxis.storage.checkpoints import step_of
 from zeuxis.training import config, runs
+from zeuxis.training.standing import RunState, state_of
 from zeuxis.training.stopping import Callback, checked_callbacks
 
+_NARROWEST, _WIDEST = 512, 1024  # pixels of a contact sheet in a notebook
 GivenRun = str | os.PathLike[str] | int
 
 
 class Run(os.PathLike[str]):
     """A training run. `zeuxis.Run(3)` opens that number under runs/; a name there, or the run's folder, does as well.
 
-    It stands for its folder wherever a path is expected. A notebook shows its newest contact sheet. A run of a family
-    outside Zeuxis is only opened when `family` names its class. `UsageError` where there is no such run.
+    It stands for its folder wherever a path is expected. A notebook shows its newest contact sheet and its
+    curves. A run of a family outside Zeuxis is only opened when `family` names its class. `UsageError` where there is
+    no such run.
     """
 
     path: Path  # the run's folder
 
     def __init__(self, run: GivenRun, *, family: Family = None) -> None:
-        self.path = loading.find_run(str(run)).absolute()
+        self.path = loading.find_run(run).absolute()
         self._family = family
         self._loaded: tuple[object, Model] | None = None  # what the model's file was, and the model
 
@@ -44,9 +55,10 @@ class Run(os.PathLike[str]):
 
     @property
     def step(self) -> int:
-        """The step of the newest row of metrics; 0 before the first."""
-        rows = self._folder.metrics()
-        return int(rows[-1]["step"]) if rows else 0
+        """The step that the run has reached, by its rows and its checkpoints; 0 before the first."""
+        rows = [int(row["step"]) for row in self._folder.metrics()[-1:]]
+        saved = [step_of(path) for path in self._folder.checkpoints()[-1:]]
+        return max([*rows, *saved], default=0)
 
     @property
     def metrics(self) -> dict[str, list[float]]:
@@ -80,6 +92,15 @@ class Run(os.PathLike[str]):
         with images.opened(content) as picture:
             return picture.convert("RGB")
 
+    @property
+    def state(self) -> RunState:
+        """How the run stands: training, stopped, done or failed."""
+        return state_of(self._folder, config.read_recipe(self.config))
+
+    def curves(self, *, against: Against = "steps", smoothing: float = SMOOTHING, every: bool = False) -> Image.Image:
+        """The curves of its metrics, as `zeuxis.curves` draws them; `UsageError` before the first row."""
+        return curves(self.path, against=against, smoothing=smoothing, every=every)
+
     def samples(self, n: int = 64, *, seed: int = 0) -> Images:
         """Images of the model (n c h w, in [-1, 1]) for the seeds `seed ... seed + n - 1`."""
         return sample(self.model, n, seed=seed)
@@ -92,10 +113,12 @@ class Run(os.PathLike[str]):
         cpu_minutes: float | None = None,
         callbacks: Sequence[Callback] = (),
         logger: Sequence[str] | None = None,
+        data: Data | None = None,
     ) -> Run:
         """Go on with the run, bit for bit as if it had never stopped; itself, once that is done.
 
-        `steps` is the new last step. `minutes` counts from now, `cpu_minutes` from the first limit of the run.
+        `steps` is the new last step. `minutes` counts from now, `cpu_minutes` from the first limit of the run. `data` are
+        the images in memory that it began with, needed where their pack is no longer in the cache.
         `logger` takes the place of the run's loggers; those of code outside Zeuxis must be named.
         """
         runs.resume_run(
@@ -105,6 +128,7 @@ class Run(os.PathLike[str]):
             cpu_minutes=cpu_minutes,
             family=self._family,
             logger=logger,
+            data=data,
             callbacks=checked_callbacks(callbacks),
         )
         return self
@@ -123,8 +147,26 @@ class Run(os.PathLike[str]):
     def __repr__(self) -> str:
         found = config.read_recipe(self.config)
         steps = "" if found.settings.endless else f" of {found.settings.last_step:,}"
-        return f"Run {self}: {found.family} on {found.data}, step {self.step:,}{steps}"
+        return f"Run {self}: {found.family} on {found.data}, step {self.step:,}{steps}, {self.state}"
 
     def _repr_png_(self) -> bytes | None:
-        """The newest contact sheet, for a notebook."""
-        return None if (picture := self.sheet) is None else images.png(picture)
+        """The newest contact sheet above the curves, for a notebook; None before there is either."""
+        shown = [] if (sheet := self.sheet) is None else [_legible(sheet)]
+        with contextlib.suppress(UsageError):  # no row yet
+            shown.append(self.curves())
+        if not shown:
+            return None
+        width, height = max(each.width for each in shown), sum(each.height for each in shown)
+        canvas, y = Image.new("RGB", (width, height), BACKGROUND), 0
+        for each in shown:
+            canvas.paste(each, (0, y))
+            y += each.height
+        return images.png(canvas)
+
+
+def _legible(sheet: Image.Image) -> Image.Image:
+    """The sheet, between 512 and 1,024 pixels wide: enlarged by a whole number, or reduced."""
+    if sheet.width > _WIDEST:
+        return sheet.resize((_WIDEST, round(sheet.height * _WIDEST / sheet.width)))
+    scale = -(-_NARROWEST // sheet.width)
+    return sheet.resize((sheet.width * scale, sheet.height * scale), Image.Resampling.NEAREST)

@@ -23,6 +23,7 @@ from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
 from zeuxis.options import ResizeMode
 from zeuxis.runtime.callbacks import StageCallback, in_stage, silent
+from zeuxis.training import sweeps
 
 
 def evaluate(
@@ -77,7 +78,11 @@ def _judged_by(model: Model, data: Data | None) -> DataSpec:
 
 def compare(runs: Sequence[RunPath], *, columns: int = 10, seed: int = 0, device: str = "auto") -> Comparison:
     """Runs side by side: the scores that `evaluate` wrote into each, and samples of the seeds `seed ... seed + columns - 1`,
-    or translations of the same sources. `UsageError` where a run has no model."""
-    folders = [loading.find_run(run) for run in runs]
+    or translations of the same sources.
+
+    Runs that differ by their seed alone are also a group, with means over seeds; branches are shown from their fork on.
+    The folder of a sweep stands for all of its runs. `UsageError` where a run has no model.
+    """
+    folders = [folder for run in runs for folder in sweeps.runs_of(run) or [loading.find_run(run)]]
     seeds = range(seed, seed + columns)
     return Comparison([compared_run(folder, load(folder, device=device), seeds) for folder in folders])

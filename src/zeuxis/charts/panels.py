@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from zeuxis.charts.axes import Axis, Numbers, axis_of, tick_text, value_text
 from zeuxis.charts.histories import Curve, Panel
-from zeuxis.charts.lettering import PALE, RULE, Colour, letter, shortened, text_width, tint
+from zeuxis.charts.lettering import BACKGROUND, PALE, RULE, Colour, font, letter, shortened, text_width, tint
 from zeuxis.charts.smoothing import UNSMOOTHED, smoothed
 from zeuxis.charts.strokes import PlotField
 
@@ -146,7 +146,10 @@ def _name_level(field: PlotField, panel: Panel) -> None:
         left, y = field.corner[0] + 6, field.corner[1] + field.size[1] * (1 - place)
         above = place > 0.5
         at = (left, y - 3 if above else y + 3)
-        letter(ImageDraw.Draw(field.canvas), at, panel.level[1], TICK, colour=PALE, anchor="ld" if above else "la")
+        draw, anchor = ImageDraw.Draw(field.canvas), "ld" if above else "la"
+        box = draw.textbbox(at, panel.level[1], font=font(TICK), anchor=anchor)
+        draw.rectangle((box[0] - 2, box[1], box[2] + 2, box[3] - above), fill=BACKGROUND)  # a rule may be there
+        letter(draw, at, panel.level[1], TICK, colour=PALE, anchor=anchor)
 
 
 def _title(draw: ImageDraw.ImageDraw, corner: tuple[int, int], panel: Panel, drawn: Drawn, style: PanelStyle) -> None:

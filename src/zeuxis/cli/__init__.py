@@ -17,13 +17,16 @@ from zeuxis.cli import (
     edit,
     explore,
     export,
+    forks,
     judge,
     look,
     mix,
     new_family,
     overview,
     page,
+    planning,
     sampling,
+    sweeps,
     train,
     translate,
 )
@@ -44,9 +47,13 @@ ORDER = (
     "runs",
     "curves",
     "story",
+    "branch",
+    "verify",
+    "sweep",
     "families",
     "new-family",
     "data",
+    "plan",
     "explore",
     "sample",
     "interpolate",
@@ -106,6 +113,8 @@ def build(tokens: Sequence[str]) -> App:
     demo.register(app)
     completion.register(app, build)
     train.register(app, tokens)
+    forks.register(app, tokens)
+    sweeps.register(app, tokens)
     explore.register(app, tokens)
     edit.register(app, tokens)
     for command in (mix.mix_command, translate.translate_command):
@@ -113,6 +122,7 @@ def build(tokens: Sequence[str]) -> App:
     judge.register(app, tokens)
     export.register(app)
     page.register(app)
+    planning.register(app)
     look.register(app)
     overview.register(app)
     new_family.register(app)
@@ -150,7 +160,13 @@ def _usage(error: CycloptsError) -> str:
     command = " ".join(["zeuxis", *(error.command_chain or ())])
     if isinstance(error, UnusedCliTokensError):
         extra = " ".join(map(ascii, error.unused_tokens or ()))
-        return f"unexpected argument {extra}; see {command} --help"
+        hint = "quote a pattern of several files, as in 'shards/*.tar', or " if _are_shards(error.unused_tokens) else ""
+        return f"unexpected argument {extra}; {hint}see {command} --help"
     # The parser writes the name of an option out of a file as [name].
     told = re.sub(r"for \[(\w+)\]", lambda match: f"for --{match[1].replace('_', '-')}", str(error))
     return f"{told.rstrip('.')}; see {command} --help"
+
+
+def _are_shards(words: Sequence[str] | None) -> bool:
+    """Whether words that are left over are files which the shell made of a pattern."""
+    return any(word.endswith((".tar", ".parquet")) for word in words or ())

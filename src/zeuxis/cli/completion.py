@@ -45,7 +45,7 @@ def completion_script(app: App, shell: Shell) -> str:
             told.command(_command(app[name], name))
     for name in families.names():
         family = App(name=name, help=registry.summary(name))
-        family.default(_taking(train.train_parameters(families.find(name))[1:]))
+        family.default(_taking(train.parameters(families.find(name))[1:]))
         told["train"].command(family)
     script = told.generate_completion(prog_name="zeuxis", shell=shell)
     # Where nothing is known, as after the model, bash is to complete the names of files.

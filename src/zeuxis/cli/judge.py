@@ -132,22 +132,34 @@ def _trained_on(model: str) -> DataSpec:
 
 
 def compare_command(
-    *runs: Annotated[str, Parameter(help="two or more runs: folders, or numbers or names under runs/")],
+    *runs: Annotated[
+        str, Parameter(help="two or more runs: folders, or numbers or names under runs/; or a sweep's folder")
+    ],
     columns: Annotated[int, flags.flag("samples of each run, of the seeds 0, 1, 2 ...", low=1, high=100)] = 10,
     out: Path = Path(),
     device: Place = "auto",
 ) -> None:
     """Compare runs: the scores that evaluate wrote into them, and samples of the same seeds.
 
+    Runs that differ by their seed alone are one column: their mean, with its interval over seeds. A branch is compared
+    with the run that it was forked from, from the fork on.
+
     Parameters
     ----------
     out
         folder for comparison.csv, comparison.png and comparison.html (table and samples)
     """
-    if len(runs) < 2:
+    if len(runs) < 2 and not _are_of_a_sweep(runs):
         raise UsageError(f"there is nothing to compare: {len(runs)} runs; give two or more")
     from zeuxis import api
 
     found = api.compare(runs, columns=columns, device=device)
     say(*found.lines())
     say("", *(f"wrote {path}" for path in found.save(out)))
+
+
+def _are_of_a_sweep(runs: Sequence[str]) -> bool:
+    """Whether one of them is the folder of a sweep, which stands for its runs."""
+    from zeuxis.training.sweeps import runs_of
+
+    return any(runs_of(run) for run in runs)

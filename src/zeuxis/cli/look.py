@@ -16,6 +16,7 @@ from zeuxis import registry
 from zeuxis.cli import flags
 from zeuxis.cli.explore import check_png, write_picture
 from zeuxis.cli.output import say, say_aside
+from zeuxis.cli.planning import say_advice
 from zeuxis.errors import UsageError
 from zeuxis.io.paths import check_apart
 from zeuxis.options import ResizeMode
@@ -77,7 +78,7 @@ def version_command() -> None:
 
 
 def data_command(
-    path: Annotated[str, Parameter(help="a folder, a zip, IDX files, or a named set such as avatars:5000")],
+    path: Annotated[str, Parameter(help="a folder, zip, tars, Parquet, IDX files, or a set such as avatars:5000")],
     /,
     *,
     size: Annotated[int | None, flags.flag("height and width of the images, in pixels", low=8, high=1024)] = None,
@@ -106,11 +107,11 @@ def data_command(
         )
     say(*(report.to_json().splitlines() if json else report.lines(every=every)))
     if out is not None or not json:
-        _write_sheet(report, out, read)
+        _write_sheet(report, out, read, advised=None if json else path)
 
 
-def _write_sheet(report: DataReport, out: Path | None, read: Sequence[str]) -> None:
-    """Write the contact sheet; without --out beside the data, yet not among it."""
+def _write_sheet(report: DataReport, out: Path | None, read: Sequence[str], advised: str | None) -> None:
+    """Write the contact sheet, without --out beside the data, yet not among it; then say what to train on the data."""
     place = out or Path(f"{report.pack.name}-sheet.png")
     try:
         check_apart(place, read)
@@ -118,3 +119,5 @@ def _write_sheet(report: DataReport, out: Path | None, read: Sequence[str]) -> N
         say(f"no contact sheet: {error}")
     else:
         write_picture(report.sheet(), place)
+    if advised is not None:
+        say_advice(report, advised)

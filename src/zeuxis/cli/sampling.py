@@ -72,7 +72,7 @@ def _flags(words: Sequence[str]) -> list[inspect.Parameter]:
 
     try:
         config = files.read_json(loading.find_model(words[0]) / "config.json")
-        family = loading.trusted(str(config["family"]), _family(words))
+        family = loading.trusted(str(config["family"]), trusted_code(words))
         saved = renamed.options(family.family(), config["options"])
     except (UsageError, KeyError, TypeError, ValueError):
         return []  # what is wrong with the model is said where it is loaded
@@ -106,7 +106,7 @@ def _group(family: type[Model]) -> Group:
     return Group(f"Options of {family.family()}", sort_key=2)
 
 
-def _family(words: Sequence[str]) -> str | None:
+def trusted_code(words: Sequence[str]) -> str | None:
     """The class outside Zeuxis that the words trust."""
     for word, following in zip(words, [*words[1:], None]):
         if word.startswith("--family="):

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 HERE = Group("This command", sort_key=0)
 TRAIN_HELP = (
-    "Train a FAMILY on DATA: a folder, a zip, IDX files or a named set such as avatars. Image-to-image families learn to "
-    "map DATA, the source, to TARGET."
+    "Train a FAMILY on DATA: a folder, a zip, tars, Parquet, IDX files or a named set such as avatars. Image-to-image "
+    "families learn to map DATA, the source, to TARGET."
 )
 EXPLORE_HELP = (
     "show the training on a page in the browser; once it is done the page stays open, with the model, until Ctrl-C"
@@ -38,7 +38,7 @@ def register(app: App, tokens: Sequence[str]) -> None:
     """Add `train`, with the flags of the family that the tokens or their --config name, and `resume`."""
     words = tokens[1:] if tokens[:1] == ["train"] else []
     config = config_file.read_options(words)
-    name = _family_in(words) or config_file.family_of(config)
+    name = typed_family(words) or config_file.family_of(config)
     config = renamed.typed(name, config)
     family = families.find(name) if name else None
     command = App(
@@ -48,7 +48,7 @@ def register(app: App, tokens: Sequence[str]) -> None:
         usage="Usage: zeuxis train FAMILY DATA [TARGET] [OPTIONS]",
     )
     command.default(_command(name, family, config))
-    command.config = (config_file.options_source(config, train_parameters(family)),) if config else ()
+    command.config = (config_file.options_source(config, parameters(family)),) if config else ()
     app.command(command)
     app.command(resume_command, name=flags.verb(resume_command))
 
@@ -62,6 +62,7 @@ def resume_command(
     cpu_minutes: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, 0))] = None,
     family: Annotated[str | None, Parameter(help="my_module:MyModel, to trust a family from outside Zeuxis")] = None,
     logger: Annotated[tuple[str, ...] | None, Parameter(negative="--no-logger")] = None,
+    explore: Annotated[bool, Parameter(help=EXPLORE_HELP, negative=())] = False,
 ) -> None:
     """Resume a stopped run exactly: the same bits as if it had never stopped.
 
@@ -76,10 +77,15 @@ def resume_command(
     logger
         log to these from now on (default: as before); may be repeated
     """
-    from zeuxis import api
+    from zeuxis.api import training
+    from zeuxis.cli.watching import explore_trained, page_beside
 
-    go_on = partial(api.resume, run, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes)
-    say(f"run {go_on(family=family, logger=logger)}")
+    resume = partial(training.resume_with, run, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes)
+    with page_beside(explore) as page:
+        folder = resume(family=family, logger=logger, began=page.open if page else None)
+    say(f"run {folder}")
+    if page:
+        explore_trained(folder, page, family)
 
 
 def _command(name: str | None, family: type[Model] | None, config: dict[str, Any]) -> Callable[..., None]:
@@ -94,7 +100,7 @@ def _command(name: str | None, family: type[Model] | None, config: dict[str, Any
         dry_run, explore = given.pop("dry_run", False), given.pop("explore", False)
         _train(family, joined or config.get("data"), given, dry_run=dry_run, explore=explore)
 
-    _train_from.__signature__ = inspect.Signature(train_parameters(family))  # type: ignore[attr-defined]
+    _train_from.__signature__ = inspect.Signature(parameters(family))  # type: ignore[attr-defined]
     return _train_from
 
 
@@ -141,11 +147,13 @@ def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, g
         say(f"all {settings.last_step:,} steps: {plan.seconds(settings.last_step) / 60:,.0f} minutes")
 
 
-def train_parameters(family: type[Model] | None) -> list[inspect.Parameter]:
+def parameters(family: type[Model] | None) -> list[inspect.Parameter]:
     """The parameters of `train`: two words, its own flags, the family's, the general ones."""
     only, translates = inspect.Parameter.POSITIONAL_ONLY, _translates(family)
     told = Annotated[str | None, Parameter(help="a family, or your own as my_module:MyModel")]
-    data = Annotated[str | None, Parameter(help="a folder, a zip, IDX files, or a named set: avatars, avatars:5000")]
+    data = Annotated[
+        str | None, Parameter(help="a folder, a zip, tars, Parquet, IDX files, or a named set: avatars, avatars:5000")
+    ]
     target = Annotated[
         str | None,
         Parameter(
@@ -199,7 +207,7 @@ def _shared() -> list[inspect.Parameter]:
     return [flags.keyword("size", size, None), flags.keyword("channels", channels, None)]
 
 
-def _family_in(words: Sequence[str]) -> str | None:
+def typed_family(words: Sequence[str]) -> str | None:
     """The first word that is no flag and no flag's value; before the family is known its flags are guessed at."""
     hints = get_type_hints(TrainSettings)
     valued = {flag_of(name) for name, kind in hints.items() if kind is not bool} | {"--config", "--size", "--channels"}

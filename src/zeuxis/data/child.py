@@ -12,7 +12,9 @@ from typing import Any
 from zeuxis.data.catalog.avatars import Faces
 from zeuxis.data.listing import FileReader, ItemReader, Shape
 from zeuxis.data.messages import receive, send, send_result
+from zeuxis.data.parquet import ParquetPictures
 from zeuxis.data.readers import Files, Members
+from zeuxis.data.tar_samples import TarPictures
 from zeuxis.data.tiles import Sharpness, Tiles
 from zeuxis.data.workers import attempt
 
@@ -43,6 +45,10 @@ def reader_from(saved: dict[str, Any]) -> ItemReader:
 
 
 def _files_from(saved: dict[str, Any]) -> FileReader:
+    if saved["kind"] == "tars":
+        return TarPictures(saved["paths"], saved["labels"], saved["part"], saved["used"])
+    if saved["kind"] == "parquet":
+        return ParquetPictures(saved["paths"], saved["labels"], saved["column"], saved["used"])
     kinds: dict[str, type[Files] | type[Members]] = {"files": Files, "members": Members}
     return kinds[saved["kind"]](saved["path"], saved["used"])
 

@@ -9,7 +9,7 @@ import numpy as np
 from zeuxis.data.item_names import composed
 from zeuxis.data.listing import Labels, natural
 
-_SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval", "evaluation"})
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval", "evaluation"})
 
 
 def by_folder(items: list[str]) -> Labels:
@@ -66,6 +66,6 @@ def _parted(items: list[str]) -> tuple[list[list[str]], list[str]]:
     above = [composed(item).split("/")[:-1] for item in items]
     depth = common(above)
     found = {folders[depth] if len(folders) > depth else "" for folders in above}
-    if len(found) < 2 or not {name.lower() for name in found} <= _SPLITS:
+    if len(found) < 2 or not {name.lower() for name in found} <= SPLITS:
         return above, []
     return [folders[:depth] + folders[depth + 1 :] for folders in above], sorted(found, key=natural)

@@ -1,4 +1,4 @@
-"""Images in files of the user's own: a folder and all below it, a zip, or an IDX file."""
+"""Images in files of the user's own: a folder and all below it, a zip, tars, Parquet, or an IDX file."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from zeuxis.data import catalog, idx, tables
+from zeuxis.data import catalog, idx, shards, tables
 from zeuxis.data.class_folders import by_folder, notes_on_folders
 from zeuxis.data.derived_sources import DERIVATIONS
 from zeuxis.data.listing import Content, LeftOut, Listing, shown
 from zeuxis.data.listing import natural as natural
 from zeuxis.data.pairs import HALVES
+from zeuxis.data.parquet import parquet_content
 from zeuxis.data.readers import Files, Members, folder_of, member, members_by_path, path_within
 from zeuxis.data.table_files import may_be_table
+from zeuxis.data.tar_samples import tar_content
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io import formats, images
+from zeuxis.runtime.callbacks import ProgressCallback
 
 _MOST_MEMBERS = 5_000_000
+_KINDS = "a folder, a zip, a tar, a Parquet file or an IDX file"
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,12 @@ class FileSet:
         """The name of the folder or the file, without where it lies."""
         return shown(os.path.basename(folder_of(self.path)) or "folder")  # noqa: PTH119
 
+    @property
+    def paths(self) -> list[str]:
+        """What is read: the path alone, or the files of a pattern."""
+        path, _ = shards.parted(self.path)
+        return [path] if os.path.lexists(path) else shards.matching(path) or [path]
+
     def absolute(self) -> FileSet:
         """The same images, as they are found from any folder."""
         return FileSet(folder_of(self.path))
@@ -57,30 +67,75 @@ class FileSet:
 
     @property
     def has_photographs(self) -> bool:
-        """Whether each image is a file of its own, as in a folder or a zip, which tiles can be cut out of."""
-        if os.path.isdir(self.path):  # noqa: PTH112
+        """Whether each image is a file, as in a folder, a zip, a tar or Parquet, which tiles can be cut out of."""
+        path = self.paths[0]
+        if os.path.isdir(path):  # noqa: PTH112
             return True
-        return os.path.isfile(self.path) and zipfile.is_zipfile(self.path)  # noqa: PTH113
+        return os.path.isfile(path) and (zipfile.is_zipfile(path) or shards.of_files([path]) is not None)  # noqa: PTH113
 
-    def listing(self) -> Listing:
+    def listing(self, progress: ProgressCallback | None = None) -> Listing:
         """What is there; `UsageError` where that is nothing, `DataError` where it is no set of images."""
+        path, part = shards.parted(self.path)
         try:
-            about = os.stat(self.path)  # noqa: PTH116
+            about = os.stat(path)  # noqa: PTH116
         except (OSError, ValueError) as error:
-            raise UsageError(_unknown(self.path, error)) from None
-        path, name = Path(self.path), shown(self.path)
+            if not (found := shards.matching(path)):
+                raise UsageError(_unknown(self.path, error)) from None
+            return _of_shards(self.path, shards.of_files(found, part))
         if stat.S_ISDIR(about.st_mode):
-            return folder_listing(path)
+            return folder_listing(Path(path), part)
         if not stat.S_ISREG(about.st_mode):
-            raise UsageError(f"{name} is neither a folder nor a regular file; give a folder, a zip or an IDX file")
-        if idx.looks_like_idx(path):
-            return idx.idx_listing(path)
-        if zipfile.is_zipfile(path):
-            return zip_listing(path, about)
-        with path.open("rb") as file:
-            kind = formats.named(file.read(formats.HEAD))
-        kind = kind or "neither a zip nor an IDX file; give one, or the folder that has the images"
-        raise DataError(f"{name} is {kind}")
+            raise UsageError(f"{shown(path)} is neither a folder nor a regular file; give {_KINDS}")
+        return _file_listing(Path(path), about, part)
+
+
+def _file_listing(path: Path, about: os.stat_result, part: str) -> Listing:
+    """The images of one file, by its first bytes."""
+    if found := shards.of_files([str(path)], part):
+        return shard_listing(found)
+    _check_part(str(path), part)
+    if idx.looks_like_idx(path):
+        return idx.idx_listing(path)
+    if zipfile.is_zipfile(path):
+        return zip_listing(path, about)
+    with path.open("rb") as file:
+        kind = formats.named(file.read(formats.HEAD))
+    raise DataError(
+        f"{shown(str(path))} is {kind or f'none of these: {_KINDS}; give one, or the folder of the images'}"
+    )
+
+
+def _of_shards(text: str, found: shards.Shards | None) -> Listing:
+    if found is None:
+        raise DataError(f"{shown(text)} names files that are neither tars nor Parquet; give these, or one folder")
+    return shard_listing(found)
+
+
+def _check_part(path: str, part: str) -> None:
+    if part:
+        raise UsageError(
+            f"{shown(path)} has no {shards.PART_MARK}{shown(part)}: only tars and Parquet have parts; leave it out"
+        )
+
+
+def shard_listing(found: shards.Shards) -> Listing:
+    """The pictures of tars, or of Parquet files."""
+    digest = hashlib.sha256(repr((found.kind, found.part, found.labels)).encode("utf-8", "surrogateescape"))
+    for path in found.paths:
+        about = os.stat(path)  # noqa: PTH116
+        digest.update(f"{folder_of(path)}\0{about.st_size}\0{about.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    absolute = found._replace(paths=[folder_of(path) for path in found.paths])
+    return Listing(shown(found.name), f"{found.kind} {digest.hexdigest()}", partial(content_of_shards, absolute))
+
+
+def content_of_shards(found: shards.Shards) -> Content:
+    """What is in tars, or in Parquet files."""
+    content = tar_content(found) if found.kind == "tar" else parquet_content(found)
+    if splits := shards.splits_in(found):
+        content.notes.append(
+            (" and ".join(splits), "are splits, and all are used; for one alone give its files by a pattern")
+        )
+    return content
 
 
 def _unknown(path: str, error: Exception) -> str:
@@ -94,11 +149,14 @@ def _unknown(path: str, error: Exception) -> str:
     return f"{shown(path)}: no such folder or file; {hint}data sets known by name are {', '.join(names)}"
 
 
-def folder_listing(path: Path) -> Listing:
-    """The files of a folder and of all below it, each once."""
+def folder_listing(path: Path, part: str = "") -> Listing:
+    """The files of a folder and of all below it, each once; of a folder of tars or of Parquet files what is in these."""
     root = folder_of(path)
     found, left_out = _scanned(root)
     names = sorted(found, key=lambda name: (natural(name), name))
+    if inside := shards.of_folder(root, names, part):
+        return shard_listing(inside)
+    _check_part(str(path), part)
     digest = hashlib.sha256(root.encode("utf-8", "surrogateescape"))
     for name in names:
         digest.update(f"{name}\0{found[name].st_size}\0{found[name].st_mtime_ns}\n".encode("utf-8", "surrogateescape"))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from zeuxis.errors import UsageError
 from zeuxis.io.images import Array
 
 LeftOut = list[tuple[str, str]]  # name, reason
@@ -35,6 +36,19 @@ class Shape(NamedTuple):
     size: int
     channels: int
     resize_mode: str = "crop"
+
+
+Form = tuple[int, int]  # height and width, and channels
+
+
+def shape_of(form: Form, resize_mode: str) -> Shape:
+    """A form by this resize mode; `UsageError` where no image can have it."""
+    size, channels = form
+    if not 1 <= size <= 4096:
+        raise UsageError(f"--size is {size}; expected 1 to 4096")
+    if channels not in (1, 3):
+        raise UsageError(f"--channels is {channels}; expected 1 (grey) or 3 (colour)")
+    return Shape(size, channels, resize_mode)
 
 
 class Picture(NamedTuple):
@@ -80,6 +94,14 @@ class FileReader(ItemReader, Protocol):
 
     def is_quick(self, item: str) -> bool:
         """Whether decoding an item takes no long time, whatever it contains."""
+
+
+@runtime_checkable
+class FetchingReader(ItemReader, Protocol):
+    """Reads items one after the other, and decodes them apart from that, in any thread."""
+
+    def fetch(self, item: str) -> Callable[[Shape], Picture]:
+        """Read an item; the function that decodes it."""
 
 
 def unlabelled(items: list[str]) -> Labels:

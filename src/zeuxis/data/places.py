@@ -1,19 +1,30 @@
-"""Where the data of a spec lies on the disk."""
+"""Where the data of a spec lies on the disk, or how what lies nowhere is given again."""
 
 from __future__ import annotations
 
 import os
 
 from zeuxis.data.image_files import FileSet
-from zeuxis.data.specs import DataSpec, PairSpec
+from zeuxis.data.specs import Data, DataSpec, PairSpec
+from zeuxis.errors import DataError
 
 
 def paths_of(spec: DataSpec) -> list[str]:
-    """The paths that are read; none of named sets."""
+    """The paths that are read; none of named sets, nor of images in memory."""
     ends = [spec.images, *([spec.source] if isinstance(spec, PairSpec) else [])]
-    return [end.path for end in ends if isinstance(end, FileSet)]
+    return [path for end in ends if isinstance(end, FileSet) for path in end.paths]
 
 
 def missing(spec: DataSpec) -> str | None:
     """The first path that is not there; None where all are."""
     return next((path for path in paths_of(spec) if not os.path.exists(path)), None)  # noqa: PTH110
+
+
+def given_again(data: Data, recorded: DataSpec) -> DataSpec:
+    """The data of a run as it is given again; `DataError` where its content is not what the run recorded."""
+    spec = DataSpec.parse(data, resize_mode=recorded.resize_mode, max_images=recorded.max_images)
+    if isinstance(recorded, PairSpec) and isinstance(recorded.source, str):
+        spec = spec.with_source(recorded.source)
+    if str(spec.absolute()) != str(recorded):
+        raise DataError(f"the data is {spec.absolute()}, and that of the run {recorded}; give the same data again")
+    return spec

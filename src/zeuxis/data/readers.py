@@ -49,7 +49,7 @@ def pictured(file: BinaryIO, shape: Shape, used: Collection[int] = ()) -> Pictur
         return Picture(pixels, upright, mode, digest.hexdigest(), note, frames, depth.bits_in_use(image))
 
 
-def _is_quick(file: BinaryIO) -> bool:
+def is_quick_image(file: BinaryIO) -> bool:
     """Whether the image in a file has few bytes and, by its header, few pixels; what is no image is refused by its head."""
     block = file.read(_QUICK_BYTES + 1)
     if len(block) > _QUICK_BYTES:
@@ -80,7 +80,7 @@ class Files:
     def is_quick(self, item: str) -> bool:
         """Whether the file is so small that decoding it takes no long time, whatever is in it; one that is refused is."""
         with suppress(images.Unusable, OSError), self._open(item) as file:
-            return _is_quick(file)
+            return is_quick_image(file)
         return True
 
     def _open(self, item: str) -> BinaryIO:
@@ -112,7 +112,7 @@ class Members:
         try:
             archive, about = self._found(item)
             _check_member(about)
-            return about.file_size <= _QUICK_BYTES and _is_quick(member(archive, about))
+            return about.file_size <= _QUICK_BYTES and is_quick_image(member(archive, about))
         except images.Unusable:
             return True
         except Exception:  # as in `workers.attempt`: an archive breaks in more ways than images do

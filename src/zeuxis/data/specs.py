@@ -14,15 +14,16 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from zeuxis.data import pairs, spelling
+from zeuxis.data import pairs, spelling, values
 from zeuxis.data.catalog import NamedSet
 from zeuxis.data.derived_sources import DERIVATIONS, SMALL
 from zeuxis.data.image_files import FileSet
-from zeuxis.data.listing import TILES, Shape
+from zeuxis.data.listing import TILES, Form, Shape, shape_of
 from zeuxis.data.pack import Pack, pack_of
 from zeuxis.data.pairs import HALVES, MakePack, Packs, Pairs
 from zeuxis.data.spelling import ARROW, PREFIX
 from zeuxis.data.spelling import TASKS as TASKS
+from zeuxis.data.values import MemorySet
 from zeuxis.errors import UsageError
 from zeuxis.io.paths import expanded
 from zeuxis.options import ResizeMode, ResizeModeOrAuto
@@ -30,8 +31,7 @@ from zeuxis.runtime.callbacks import ProgressCallback
 
 _GREY = ("edges", "grey")  # the derived sources of one channel
 
-ImageSet = NamedSet | FileSet
-Form = tuple[int, int]  # height and width, and channels
+ImageSet = NamedSet | FileSet | MemorySet
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,13 @@ class DataSpec(ABC):
     max_images: int | None = field(default=None, kw_only=True)
 
     @staticmethod
-    def parse(
-        data: str | Path | DataSpec, *, resize_mode: ResizeMode | None = None, max_images: int | None = None
-    ) -> DataSpec:
-        """The value of a text; one that was parsed before stays as it is, but for what is given here.
+    def parse(data: Data, *, resize_mode: ResizeMode | None = None, max_images: int | None = None) -> DataSpec:
+        """The spec of a text, a path, or images in memory; one that was parsed before stays as it is, but for what is given here.
 
-        `UsageError` where `resize_mode` or `max_images` cannot be; data that is not there is missed when it is opened.
+        `UsageError` where `resize_mode` or `max_images` cannot be, or a value is none of images; files that are not there are
+        missed when they are opened.
         """
-        found = spelling.as_path(str(data)) if isinstance(data, Path) else data  # a `Path` is never a name
-        spec = found if isinstance(found, DataSpec) else _parsed(found)
+        spec = data if isinstance(data, DataSpec) else _given(data)
         return replace(
             spec,
             resize_mode=spec.resize_mode if resize_mode is None else resize_mode,
@@ -138,13 +136,15 @@ class DataSpec(ABC):
         two folders have no names in common.
         """
 
-    def _shape(self, form: Form) -> Shape:
-        size, channels = form
-        if not 1 <= size <= 4096:
-            raise UsageError(f"--size is {size}; expected 1 to 4096")
-        if channels not in (1, 3):
-            raise UsageError(f"--channels is {channels}; expected 1 (grey) or 3 (colour)")
-        return Shape(size, channels, self.resize_mode)
+
+def _given(data: Data) -> DataSpec:
+    """A text, a path, one set of images in memory, or two: sources, or the word for how they are made, and images."""
+    if isinstance(data, str | Path):
+        return _parsed(spelling.as_path(str(data)) if isinstance(data, Path) else data)  # a `Path` is never a name
+    if not values.are_ends(data):
+        return SingleSpec(values.as_images(data))
+    source = data[0] if isinstance(data[0], str) else values.as_images(data[0])
+    return PairSpec(values.as_images(data[1]), source=source)
 
 
 def _parsed(text: str) -> DataSpec:
@@ -175,7 +175,7 @@ def _paired(source: str, target: str) -> PairSpec:
 
 def _resolve(word: str) -> ImageSet:
     """The one place where it is decided what a word means: a named set, or else a path; refused where it could be both."""
-    return spelling.named_set(word) or FileSet(expanded(word))
+    return MemorySet.parse(word) or spelling.named_set(word) or FileSet(expanded(word))
 
 
 @dataclass(frozen=True)
@@ -196,14 +196,15 @@ class SingleSpec(DataSpec):
 
     def open(self, size: int = 64, channels: int = 3, *, progress: ProgressCallback | None = None) -> Pack:
         """The images, square, in uint8."""
-        listing, shape = self.images.listing(), self._shape((size, channels))
+        listing, shape = self.images.listing(progress), shape_of((size, channels), self.resize_mode)
         return pack_of(listing, shape, max_images=self.max_images, progress=progress)
 
     def open_pairs(
         self, source: Form, image: Form, *, paired: bool = True, progress: ProgressCallback | None = None
     ) -> Pairs:
         """The left and the right half of each file, where all are twice as wide as high."""
-        if pairs.side_by_side(self.images.listing()):
+        recorded = isinstance(self.images, MemorySet) and self.images.is_recorded  # it has been looked at, then
+        if recorded or pairs.side_by_side(self.images.listing(progress)):
             return self._from("left").open_pairs(source, image, paired=paired, progress=progress)
         raise UsageError(
             f"{self} gives single images, and pairs are needed: name two folders, SOURCE and TARGET; or how sources are made "
@@ -281,7 +282,8 @@ class PairSpec(DataSpec):
     ) -> Pairs:
         """The sources and the images."""
         pack = partial(pack_of, max_images=self.max_images, progress=progress)
-        packs = self._packs((self._shape(source), self._shape(image)), pack, matched=paired and not self.known)
+        shapes = shape_of(source, self.resize_mode), shape_of(image, self.resize_mode)
+        packs = self._packs(shapes, pack, matched=paired and not self.known)
         return pairs.joined(packs, paired=paired, known=self.known, name=self.task if self.task in TASKS else "")
 
     def _packs(self, shapes: tuple[Shape, Shape], pack: MakePack, *, matched: bool) -> Packs:
@@ -295,4 +297,4 @@ class PairSpec(DataSpec):
         return pairs.of_two_listings(self.source.listing(), self.images.listing(), shapes, pack, matched=matched)
 
 
-Data = str | Path | DataSpec  # what a person types, or that parsed
+Data = str | Path | DataSpec | values.Indexed  # what a person types or has in memory, or that parsed

@@ -106,7 +106,7 @@ def _from_json(content: Any) -> TableRows:
     good = [(where, _as_object(row)) for where, row in rows if _is_row(row)]
     if not good:
         raise Unfit(_NO_LABELS)
-    return _of_objects(good, [f"{where} is no file with a label" for where, row in rows if not _is_row(row)])
+    return of_objects(good, [f"{where} is no file with a label" for where, row in rows if not _is_row(row)])
 
 
 def _is_row(row: Any) -> bool:
@@ -139,10 +139,10 @@ def _from_json_lines(text: str) -> TableRows:
             found.append((f"line {number}", row))
         else:
             skipped.append(f"line {number} is no object")
-    return _of_objects(found, skipped)
+    return of_objects(found, skipped)
 
 
-def _of_objects(rows: list[tuple[str, dict[str, Any]]], skipped: list[str]) -> TableRows:
+def of_objects(rows: list[tuple[str, dict[str, Any]]], skipped: list[str]) -> TableRows:
     if len({"label", *(key for _, row in rows for key in row)}) < 2:
         raise Unfit(_NO_LABELS)
     if any(row.keys() != {"file", "label"} for _, row in rows):

@@ -11,19 +11,17 @@ import numpy as np
 
 from zeuxis.data.class_folders import classes_of, common
 from zeuxis.data.columns import AttributeColumn, attribute, classify
-from zeuxis.data.item_names import ENDINGS, ItemNames, composed
-from zeuxis.data.listing import Attribute, Labels, LeftOut, evenly_spaced
+from zeuxis.data.item_names import ItemNames
+from zeuxis.data.listing import Attribute, Labels, LeftOut
 from zeuxis.data.table_files import Cells, Line, TableRows, Unfit, read_table
+from zeuxis.data.table_rows import CLASS_COLUMNS, ImageRows, is_empty, merged_rows, rows_about
 from zeuxis.errors import UsageError
-from zeuxis.escaping import quote
 from zeuxis.io import images
 
 ReadTable = Callable[[str], bytes]  # the content of a file beside the images
 Parts = list[tuple[str, ItemNames]]  # tables that are read as one, and the images below each
 
-_CLASS_COLUMNS = ("label", "class", "category", "target", "class_name", "labels")
 _LIKELY = ("label", "attr", "class", "dataset", "metadata")
-_TRIED = 500  # rows that a column of file names is looked for in
 
 
 @dataclass
@@ -92,145 +90,42 @@ def _together(items: list[str], candidates: list[str], left_out: LeftOut) -> Ite
             left_out += [(name, "a table that is not above all images") for name in names]
 
 
-@dataclass
-class _Rows:
-    """Rows of tables, each with the item that it is about; `column` is that of the file names."""
-
-    header: list[str]
-    column: int
-    named: bool  # whether the header was in the file
-    lines: list[tuple[str, Line]] = field(default_factory=list)
-    ragged: list[tuple[ItemNames, Line]] = field(default_factory=list)  # of more cells than the header
-    notes: list[str] = field(default_factory=list)
-
-
 def _table(parts: Parts, load: ReadTable) -> Table:
     """The table that one file is, or several with the same columns."""
     name = parts[0][0] if len(parts) == 1 else posixpath.basename(parts[0][0])
-    rows: _Rows | None = None
+    rows: ImageRows | None = None
     for path, names in parts:
         prefix = "" if len(parts) == 1 else f"{posixpath.dirname(path)}: "
-        found = _rows(read_table(path, load(path)), names, prefix)
-        rows = _merged(rows, found) if rows else found
+        found = rows_about(read_table(path, load(path)), names, prefix)
+        rows = merged_rows(rows, found) if rows else found
     assert rows is not None
     table = Table(name, notes=rows.notes)
     return _of_classes(table, rows) or _of_attributes(table, rows)
 
 
-def _merged(one: _Rows, two: _Rows) -> _Rows:
-    """The rows of two tables, whose columns may stand in another order, or in one of them alone."""
-    header = list(dict.fromkeys([*one.header, *two.header]))
-    if one.header[one.column] != two.header[two.column] or ((one.ragged or two.ragged) and one.header != two.header):
-        raise Unfit("the tables of this name have different columns")
-
-    def widened(rows: _Rows) -> list[tuple[str, Line]]:
-        places = [rows.header.index(name) if name in rows.header else None for name in header]
-        return [
-            (item, Line(where, [None if place is None else cells[place] for place in places]))
-            for item, (where, cells) in rows.lines
-        ]
-
-    lines, notes = widened(one) + widened(two), one.notes + two.notes
-    return _Rows(header, header.index(one.header[one.column]), one.named, lines, one.ragged + two.ragged, notes)
+def table_of_samples(name: str, sheet: TableRows, items: list[str]) -> Table:
+    """The table that samples bring along, whose first column names the items; `Unfit` where it labels none of them."""
+    rows = rows_about(sheet, ItemNames(items, ()), "")
+    table = Table(name, notes=rows.notes)
+    return _of_classes(table, rows) or _of_attributes(table, rows)
 
 
-def _rows(sheet: TableRows, names: ItemNames, prefix: str) -> _Rows:
-    column = _file_column(sheet.lines, names)
-    if column is None:
-        raise Unfit("no column names these images")
-    lines, header = sheet.lines, sheet.header
-    named = header is not None or not _is_about_an_image(lines[0], column, names)
-    if header is None:
-        header = [str(cell) for cell in lines[0].cells] if named else [""] * len(lines[0].cells)
-        lines = lines[1:] if named else lines
-    while not header[-1].strip() and all(map(_is_empty, (c for _, cells in lines for c in cells[len(header) - 1 :]))):
-        header = header[:-1]  # a comma at the end of each line
-    rows = _Rows(
-        _told_apart(header), column, named, notes=[f"{prefix}{note}, and is left out" for note in sheet.skipped]
-    )
-    strangers = []
-    for where, cells in lines:
-        line = Line(prefix + where, _fitted(cells, len(header)))
-        if len(line.cells) > len(header):
-            rows.ragged.append((names, line))
-        elif item := names.find(line.cells[column]):
-            rows.lines.append((item, line))
-        else:
-            strangers.append(line)
-    _add_other_endings(rows, strangers, names)
-    return rows
-
-
-def _told_apart(header: list[str]) -> list[str]:
-    """Columns by name; by number where they have none, or that of another."""
-    found: list[str] = []
-    for place, cell in enumerate(header, 1):
-        name = composed(cell.strip())
-        found.append(f"{name} column {place}".strip() if not name or name in found else name)
-    return found
-
-
-def _add_other_endings(rows: _Rows, strangers: list[Line], names: ItemNames) -> None:
-    """Rows that name an image by another ending, as tables do whose JPEGs were made PNGs; unless another row names it."""
-    taken, unknown = {item for item, _ in rows.lines}, []
-    for line in strangers:
-        item = names.find(line.cells[rows.column], any_ending=True)
-        if item and item not in taken:
-            rows.lines.append((item, line))
-        else:
-            unknown.append(line)
-    if unknown:
-        first = unknown[0]
-        rows.notes.append(
-            f"{len(unknown):,} of its rows name no image here, the first {quote(first.cells[rows.column])} ({first.where})"
-        )
-
-
-def _fitted(cells: Cells, width: int) -> Cells:
-    """A row of the header's width, if only empty cells are too many, or too few are there."""
-    while len(cells) > width and cells[-1] in ("", None):
-        cells = cells[:-1]
-    return cells + [None] * (width - len(cells))
-
-
-def _is_about_an_image(line: Line, column: int, names: ItemNames) -> bool:
-    """Whether the first row is no header; a header may say `image` where there is an `image.png`."""
-    known = any(str(cell).strip().lower() in _CLASS_COLUMNS for cell in line.cells)
-    if known or column >= len(line.cells):
-        return False
-    cell = line.cells[column]
-    return str(cell).strip().lower().endswith(ENDINGS) or names.find(cell) is not None
-
-
-def _file_column(lines: list[Line], names: ItemNames) -> int | None:
-    """The column that names the most images; of a table much longer than the folder all rows are looked at."""
-    for sample in ([lines[place] for place in evenly_spaced(len(lines), _TRIED)], lines):
-        found: dict[int, set[str]] = {}
-        for line in sample:
-            for place, cell in enumerate(line.cells[: None if sample is not lines else 3]):
-                if item := names.find(cell, any_ending=True):
-                    found.setdefault(place, set()).add(item)
-        if found:
-            return max(found, key=lambda place: (len(found[place]), -place))
-    return None
-
-
-def _of_classes(table: Table, rows: _Rows) -> Table | None:
+def _of_classes(table: Table, rows: ImageRows) -> Table | None:
     """Classes, by a column that is called so, or by the only other column where it is no attribute."""
     header, column = rows.header, rows.column
     lower = [each.lower() for each in header]
-    chosen = next((lower.index(each) for each in _CLASS_COLUMNS if each in lower and lower.index(each) != column), None)
+    chosen = next((lower.index(each) for each in CLASS_COLUMNS if each in lower and lower.index(each) != column), None)
     if chosen is None and len(header) == 2:
         other = _column(rows, 1 - column)
         chosen = None if rows.named and not other.odd else 1 - column
-    if chosen is None or all(_is_empty(line.cells[chosen]) for _, line in rows.lines):
+    if chosen is None or all(is_empty(line.cells[chosen]) for _, line in rows.lines):
         return None
     known = {str(line.cells[chosen]) for _, line in rows.lines}
     lines = rows.lines + _realigned(
         table, rows, lambda cells: str(cells[chosen]) if str(cells[chosen]) in known else None
     )
     for item, line in lines:
-        if _is_empty(line.cells[chosen]):
+        if is_empty(line.cells[chosen]):
             table.reasons.setdefault(item, f"has no {header[chosen]} in {table.name} ({line.where})")
         else:
             table.put(item, str(line.cells[chosen]), line.where)
@@ -240,7 +135,7 @@ def _of_classes(table: Table, rows: _Rows) -> Table | None:
     return table
 
 
-def _of_attributes(table: Table, rows: _Rows) -> Table:
+def _of_attributes(table: Table, rows: ImageRows) -> Table:
     found = _others(rows, {rows.column})
     chosen = [each for each in found if not each.refused]
     refused = [each.refused for each in found if each.refused]
@@ -265,16 +160,16 @@ def _of_attributes(table: Table, rows: _Rows) -> Table:
     return table
 
 
-def _others(rows: _Rows, skipped: set[int]) -> list[AttributeColumn]:
+def _others(rows: ImageRows, skipped: set[int]) -> list[AttributeColumn]:
     return [_column(rows, place) for place in range(len(rows.header)) if place not in skipped]
 
 
-def _column(rows: _Rows, place: int) -> AttributeColumn:
+def _column(rows: ImageRows, place: int) -> AttributeColumn:
     wheres = [line.where for _, line in rows.lines]
     return classify(rows.header[place], [line.cells[place] for _, line in rows.lines], wheres)
 
 
-def _realigned(table: Table, rows: _Rows, said: Callable[[Cells], Any]) -> list[tuple[str, Line]]:
+def _realigned(table: Table, rows: ImageRows, said: Callable[[Cells], Any]) -> list[tuple[str, Line]]:
     """Rows with a comma too many, where it says the same in whatever cell the comma is; the others are noted."""
     found = []
     for names, (where, cells) in rows.ragged:
@@ -293,7 +188,3 @@ def _realigned(table: Table, rows: _Rows, said: Callable[[Cells], Any]) -> list[
         for item in {item for item, _ in read} or {names.find(cells[rows.column]) or ""}:
             table.reasons[item] = f"has a row in {table.name} with {reason} ({where})"
     return found
-
-
-def _is_empty(cell: Any) -> bool:
-    return cell is None or str(cell).strip() == ""

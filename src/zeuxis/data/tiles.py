@@ -23,7 +23,6 @@ from zeuxis.data.listing import (
     evenly_spaced,
 )
 from zeuxis.data.messages import Result
-from zeuxis.data.readers import Files, Members
 from zeuxis.data.scales import Scales
 from zeuxis.errors import UsageError
 from zeuxis.io import images
@@ -81,7 +80,7 @@ def cut(listing: Listing, most: int | None = None, progress: ProgressCallback | 
     no files of photographs.
     """
     content = listing.gather()
-    if not isinstance(content.reader, Files | Members):
+    if not isinstance(content.reader, FileReader):
         raise UsageError(
             f"--resize-mode {TILES} takes files of photographs, and {listing.name} has its images in another form"
         )

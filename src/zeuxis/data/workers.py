@@ -19,10 +19,10 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from zeuxis.data.listing import WHOLE, Content, FileReader, ItemReader, Shape, shown
+from zeuxis.data.listing import WHOLE, Content, FetchingReader, FileReader, ItemReader, Shape, shown
 from zeuxis.data.messages import Result, receive, receive_result, send
-from zeuxis.errors import DataError, ZeuxisError
-from zeuxis.io import images
+from zeuxis.data.threads import attempted, decoded_in_threads
+from zeuxis.errors import DataError
 
 _CHUNK = 64  # images a worker decodes per request, where its answer has no more than these bytes
 _ANSWER = 8 << 20
@@ -47,6 +47,9 @@ def decoded(content: Content, shape: Shape, *, processes: int | None = None) -> 
                 for item in content.items:
                     yield next(results) if item in theirs else attempt(content.reader, item, shape)
                 return
+    if isinstance(content.reader, FetchingReader) and processes != 1:
+        yield from decoded_in_threads(content.reader, content.items, shape, cores())
+        return
     for item in content.items:
         yield attempt(content.reader, item, shape)
 
@@ -70,18 +73,7 @@ def _chunks(items: list[str], shape: Shape, processes: int) -> list[list[str]]:
 
 def attempt(reader: ItemReader, item: str, shape: Shape) -> Result:
     """The picture of an item, or the reason why there is none: nothing a file contains may stop a run."""
-    try:
-        return reader.picture(item, shape)
-    except images.Unusable as error:
-        return str(error)
-    except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
-    except MemoryError:
-        return "needs more memory than there is"
-    except ZeuxisError:
-        raise
-    except Exception as error:  # a zip that is rewritten meanwhile, say: an archive breaks in more ways than images do
-        return f"cannot be read ({type(error).__name__})"
+    return attempted(lambda: reader.picture(item, shape))
 
 
 def cores() -> int:

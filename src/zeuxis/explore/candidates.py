@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from zeuxis.explore.spaces import Space, decode_latents, encode_images
 from zeuxis.io.images import from_uint8
 from zeuxis.metrics.attributes import Labelled
 from zeuxis.model import Encoder
+from zeuxis.runtime.steps import finished
 
 _BATCH = 128  # images decoded at once
 CANDIDATES = 4096  # candidates, where one call of the networks encodes or draws one
@@ -77,18 +78,11 @@ def reencoded(model: Encoder, latents: Tensor, times: int) -> Tensor:
     return images
 
 
-@torch.no_grad()
 def sampled(model: Space, reader: ReadsAttributes, *, seeds: Sequence[int]) -> Candidates:
     """A model's samples of these seeds, with their attributes by the classifier."""
-    latents, labels = [], []
-    for start in range(0, len(seeds), _BATCH):
-        z = model.prior(seeds[start : start + _BATCH])
-        latents.append(z.cpu())
-        labels.append(reader.read(model.decode(z)).cpu())
-    return Candidates(torch.cat(latents), torch.cat(labels), torch.tensor(list(seeds)))
+    return finished(_sampled(model, reader, seeds))
 
 
-@torch.no_grad()
 def encoded(
     model: Encoder, pack: Labelled, *, terms: Sequence[Term] = (), count: int | None = None, seed: int = 0
 ) -> Candidates:
@@ -96,15 +90,38 @@ def encoded(
 
     Images that match each term are as many as images selected at random, where there are enough.
     """
+    return finished(_encoded(model, pack, terms, count, seed))
+
+
+@torch.no_grad()
+def _sampled(
+    model: Space, reader: ReadsAttributes, seeds: Sequence[int]
+) -> Generator[tuple[int, int], None, Candidates]:
+    latents, labels = [], []
+    for start in range(0, len(seeds), _BATCH):
+        z = model.prior(seeds[start : start + _BATCH])
+        latents.append(z.cpu())
+        labels.append(reader.read(model.decode(z)).cpu())
+        yield start + len(z), len(seeds)
+    return Candidates(torch.cat(latents), torch.cat(labels), torch.tensor(list(seeds)))
+
+
+@torch.no_grad()
+def _encoded(
+    model: Encoder, pack: Labelled, terms: Sequence[Term], count: int | None, seed: int
+) -> Generator[tuple[int, int], None, Candidates]:
     count = max(LEAST_CANDIDATES, min(CANDIDATES, ENCODER_CALLS // model.encode_nfe)) if count is None else count
     if pack.labels is None:
         raise UsageError("the images have no attributes or classes; give a data set that has labels")
     labels = torch.from_numpy(np.array(pack.labels))
     known = labels.float() if labels.ndim > 1 else torch.nn.functional.one_hot(labels.long(), len(pack.classes)).float()
     chosen = np.sort(_some(known, terms, count, np.random.default_rng(seed).permutation(len(pack))))
-    parts = (chosen[start : start + _BATCH] for start in range(0, len(chosen), _BATCH))
-    latents = encode_images(model, (from_uint8(pack.rows(part)) for part in parts))
-    return Candidates(latents, known[chosen], torch.from_numpy(chosen), source="image")
+    latents = []
+    for start in range(0, len(chosen), _BATCH):
+        part = chosen[start : start + _BATCH]
+        latents.append(encode_images(model, [from_uint8(pack.rows(part))]))
+        yield start + len(part), len(chosen)
+    return Candidates(torch.cat(latents), known[chosen], torch.from_numpy(chosen), source="image")
 
 
 def _some(labels: Tensor, terms: Sequence[Term], count: int, order: Indices) -> Indices:
@@ -125,9 +142,24 @@ def candidates(
     seed: int = 0,
 ) -> Candidates:
     """A model's candidates: encoded labelled images where it has an encoder, otherwise its classified samples."""
+    return finished(candidate_steps(model, pack, reader=reader, terms=terms, count=count, seed=seed))
+
+
+def candidate_steps(
+    model: Space,
+    pack: Labelled,
+    *,
+    reader: ReadsAttributes | None,
+    terms: Sequence[Term] = (),
+    count: int | None = None,
+    seed: int = 0,
+) -> Generator[tuple[int, int], None, Candidates]:
+    """As `candidates`, batch by batch: yields how many there are, and of how many. An encoder needs no `reader`."""
     if isinstance(model, Encoder):
-        return encoded(model, pack, terms=terms, count=count, seed=seed)
-    return sampled(model, reader, seeds=range(seed, seed + (CANDIDATES if count is None else count)))
+        return _encoded(model, pack, terms, count, seed)
+    if reader is None:
+        raise UsageError("samples have no labels; give a classifier that reads their attributes")
+    return _sampled(model, reader, range(seed, seed + (CANDIDATES if count is None else count)))
 
 
 def choose_examples(

@@ -6,7 +6,7 @@ the attribute to the typical image with it. An unsupervised one has the length o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,12 +20,14 @@ from zeuxis.explore.candidates import Candidates, choose_examples
 from zeuxis.explore.expression import Term, Vocabulary, word
 from zeuxis.explore.spaces import Space, decode_latents
 from zeuxis.model import Model
+from zeuxis.runtime.steps import finished
 
 Supervised = Literal["means", "boundary"]
 Unsupervised = Literal["components", "factors"]
 
 RIDGE = 1e-3  # of the regressions, beside standardised latents
 DIFFERENCE = 0.03  # of the differences of a Jacobian, in root mean squares of the latent
+_BATCH = 64  # images decoded in one step
 MOST_PROBED, PROBES = 1024, 128  # numbers of a latent that are each probed; random directions where there are more
 
 
@@ -66,10 +68,20 @@ def components(
     PCA of the features of the seeds' images, then least squares from component scores to latents (Harkonen 2020,
     section 2.1, with the generator's own features).
     """
+    return finished(component_steps(space, extractor, count=count, seeds=seeds))
+
+
+def component_steps(
+    space: Space, extractor: Callable[[Tensor], Tensor], *, count: int, seeds: Sequence[int]
+) -> Generator[tuple[int, int], None, list[Direction]]:
+    """As `components`, batch by batch: yields how many samples have features, and of how many."""
     if len(seeds) <= count:
         raise UsageError(f"{len(seeds)} samples have no {count} components; give more samples")
-    z = space.prior(seeds).cpu()
-    features = torch.cat([extractor(decode_latents(space, part)).cpu() for part in torch.split(z, 256)]).double()
+    z, parts = space.prior(seeds).cpu(), []
+    for part in torch.split(z, _BATCH):
+        parts.append(extractor(decode_latents(space, part)).cpu())
+        yield len(parts) * _BATCH, len(z)
+    features = torch.cat(parts).double()
     _, _, axes = torch.linalg.svd(features - features.mean(0), full_matrices=False)
     places = (features - features.mean(0)) @ axes[:count].T  # n count
     places = places / places.std(0)
@@ -100,11 +112,19 @@ def local_components(space: Space, z: Tensor, *, count: int = 8) -> list[Directi
     each number of the latent, or along 128 random directions where it has over 1,024. The same latent always gives
     the same steps.
     """
+    return finished(local_steps(space, z, count=count))
+
+
+def local_steps(space: Space, z: Tensor, *, count: int = 8) -> Generator[tuple[int, int], None, list[Direction]]:
+    """As `local_components`, batch by batch: yields how many differences are known, and of how many."""
     flat = z.detach().flatten().double().cpu()
     probes = _probes(len(flat))  # m d
-    reach = DIFFERENCE * max(float(flat.square().mean().sqrt()), 1e-3)
-    ends = [_small(decode_latents(space, _at(z, flat + sign * reach * probes))) for sign in (1, -1)]
-    change = (ends[0] - ends[1]).flatten(1).double()  # m pixels
+    reach, parts = DIFFERENCE * max(float(flat.square().mean().sqrt()), 1e-3), []
+    for part in torch.split(probes, _BATCH):
+        ends = [_small(decode_latents(space, _at(z, flat + sign * reach * part))) for sign in (1, -1)]
+        parts.append((ends[0] - ends[1]).flatten(1).double())
+        yield min(len(parts) * _BATCH, len(probes)), len(probes)
+    change = torch.cat(parts)  # m pixels
     _, axes = torch.linalg.eigh(change @ change.T)  # in ascending order
     steps = axes.flip(1)[:, :count].T @ probes
     largest = steps.gather(1, steps.abs().argmax(1, keepdim=True))

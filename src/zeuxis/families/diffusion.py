@@ -139,6 +139,10 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
         return Streams(seeds).normal(like).to(self.device)
 
     @property
+    def label_classes(self) -> int:
+        return self.num_classes
+
+    @property
     def default_sampler(self) -> str:
         return self.sampler
 

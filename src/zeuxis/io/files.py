@@ -154,7 +154,7 @@ def discard(path: str | Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def sweep(folder: str | Path) -> None:
+def remove_leftovers(folder: str | Path) -> None:
     """Remove what interrupted writes left in the folder; only for one who knows that nobody is writing there."""
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(folder)):
@@ -221,7 +221,7 @@ def _write_new(path: Path, data: bytes, mode: int = 0o666, durable: bool = True)
 
 
 def temporary(path: Path) -> Path:
-    """A new name beside `path`, which `sweep` knows for a leftover."""
+    """A new name beside `path`, which `remove_leftovers` knows for a leftover."""
     return path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(6)}")
 
 

@@ -8,7 +8,7 @@ import html
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -20,10 +20,14 @@ from zeuxis.errors import UsageError
 from zeuxis.escaping import printable, table_cell
 from zeuxis.io import files, images
 from zeuxis.io.paths import expanded
+from zeuxis.judging.branches import Fork, forks_of
+from zeuxis.judging.groups import NOTE, SeedGroup, seed_groups
+from zeuxis.judging.records import RunRecord, read_record
 from zeuxis.judging.report import Evaluation, ScoreRow, format_score, read_evaluation, table_lines
 from zeuxis.judging.translation import first_translations
 from zeuxis.metrics.features import digest
 from zeuxis.model import Model, Translator
+from zeuxis.scores import Score, student_mean
 
 _TILE, _TEXT, _GAP = 96, 16, 6  # pixels: the least width of a sample, the height of a name, the space around it
 _ALIKE = ("data", "held_out", "features", "samples")  # must be the same for scores to be compared
@@ -44,6 +48,7 @@ class ComparedRun:
     evaluation: Evaluation | None
     samples: Tensor
     stale: bool = False
+    record: RunRecord = field(default_factory=RunRecord)
 
 
 def compared_run(folder: Path, model: Model, seeds: range) -> ComparedRun:
@@ -53,7 +58,7 @@ def compared_run(folder: Path, model: Model, seeds: range) -> ComparedRun:
     weights = model.state_dict()
     digests = digest(weights), digest(renamed.tensors_before(model.family(), weights))
     stale = found is not None and found.about.get("weights") not in digests
-    return ComparedRun(folder.name, found, _samples(model, folder, seeds), stale)
+    return ComparedRun(folder.name, found, _samples(model, folder, seeds), stale, read_record(folder))
 
 
 def _samples(model: Model, folder: Path, seeds: range) -> Tensor:
@@ -75,15 +80,24 @@ class Comparison:
         return "\n".join(self.lines())
 
     def cells(self) -> list[list[str]]:
-        """The table: a line for each score, a column for each run, and the score of real images."""
-        lines = [["score", *(run.name for run in self.runs), "real images", "better"]]
+        """The table: a line for each score, a column for each run or group of seeds, and the score of real images."""
+        groups = self.groups()
+        lines = [["score", *(group.name for group in groups), "real images", "better"]]
         for name in self._scores():
-            found = [self._row(run, name) for run in self.runs]
-            known = [row for row in found if row is not None]
-            values = ["" if row is None else _shown(row) for row in found]
+            known = [row for row in (self._row(run, name) for run in self.runs) if row is not None]
+            scores = [self._score(group, name) for group in groups]
+            values = ["" if score is None else _shown(score) for score in scores]
             real = dict.fromkeys(format_score(row.real) for row in known if row.real is not None)
             lines.append([name, *values, " / ".join(real), known[0].better])
         return lines
+
+    def groups(self) -> list[SeedGroup]:
+        """Runs that differ by their seed alone, together; others alone."""
+        return seed_groups([run.name for run in self.runs], [run.record for run in self.runs])
+
+    def forks(self) -> list[Fork]:
+        """Branches beside what they were forked from."""
+        return forks_of([run.name for run in self.runs], [run.record for run in self.runs])
 
     def warnings(self) -> list[str]:
         """Reasons for missing or incomparable scores."""
@@ -108,19 +122,25 @@ class Comparison:
 
     def lines(self) -> list[str]:
         """As text."""
-        return [*table_lines(self.cells()), *(f"warning: {text}" for text in self.warnings())]
+        forks = [line for fork in self.forks() for line in ("", *fork.lines())]
+        return [*table_lines(self.cells()), *self.notes(), *forks, *(f"warning: {text}" for text in self.warnings())]
+
+    def notes(self) -> list[str]:
+        """How to read the columns of several seeds, where there are any."""
+        return [NOTE] if any(len(group.places) > 1 for group in self.groups()) else []
 
     def to_csv(self) -> str:
-        """A line for each run and score: run, score, value, low, high, real."""
+        """A line for each run and score, then for each group of seeds: run, score, value, low, high, real."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(["run", "score", "value", "low", "high", "real"])
         for run in self.runs:
             for row in run.evaluation.rows if run.evaluation else ():
-                values = [
-                    value if value is not None and math.isfinite(value) else "" for value in (*row.score, row.real)
-                ]
-                writer.writerow([table_cell(run.name), table_cell(row.name), *values])
+                writer.writerow([table_cell(run.name), table_cell(row.name), *_plain(*row.score, row.real)])
+        for group in self.groups():
+            for name in self._scores() if len(group.places) > 1 else ():
+                if (score := self._score(group, name)) is not None:
+                    writer.writerow([table_cell(group.name), table_cell(name), *_plain(*score, None)])
         return buffer.getvalue()
 
     def to_html(self) -> str:
@@ -128,7 +148,8 @@ class Comparison:
         head, *rows = [[html.escape(printable(cell)) for cell in row] for row in self.cells()]
         lines = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"]
         lines += ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows]
-        notes = "".join(f"<p>{html.escape(printable(text))}</p>" for text in self.warnings())
+        notes = "".join(f"<p>{html.escape(printable(text))}</p>" for text in (*self.notes(), *self.warnings()))
+        notes += "".join(f"<pre>{html.escape(printable(line))}</pre>" for fork in self.forks() for line in fork.lines())
         sheet = base64.b64encode(images.png(self.picture())).decode()
         top = f'<!doctype html><meta charset="utf-8"><title>Zeuxis: runs compared</title><style>{_STYLE}</style>'
         return f'{top}<table>{"".join(lines)}</table>{notes}<img alt="samples" src="data:image/png;base64,{sheet}">\n'
@@ -144,29 +165,45 @@ class Comparison:
         return written
 
     def picture(self) -> Image.Image:
-        """A row of samples for each run under its name; a column is a seed."""
-        rows = [_strip(run.samples) for run in self.runs]
+        """A row of samples for each run under its name, a column being a seed; below, the curves of branches."""
+        rows, curves = [_strip(run.samples) for run in self.runs], [fork.picture() for fork in self.forks()]
         high = _TEXT + 2 * _GAP
-        page = Image.new("RGB", (max(row.width for row in rows), sum(row.height + high for row in rows)), "white")
+        width, height = max(each.width for each in (*rows, *curves)), sum(each.height + high for each in rows)
+        page = Image.new("RGB", (width, height + sum(each.height for each in curves)), "white")
         top = 0
         for run, row in zip(self.runs, rows):
             place = (_GAP, top + _GAP)
             ImageDraw.Draw(page).text(place, printable(run.name), fill="black", font=ImageFont.load_default(_TEXT))
             page.paste(row, (0, top + high))
             top += row.height + high
+        for figure in curves:
+            page.paste(figure, (0, top))
+            top += figure.height
         return page
 
     def _scores(self) -> list[str]:
         names = [row.name for run in self.runs if run.evaluation for row in run.evaluation.rows]
         return list(dict.fromkeys(names))
 
+    def _score(self, group: SeedGroup, name: str) -> Score | None:
+        """The score of a run, or its mean over the seeds of a group that have it."""
+        rows = [row for row in (self._row(self.runs[place], name) for place in group.places) if row is not None]
+        if len(group.places) == 1 or not rows:
+            return rows[0].score if rows else None
+        return student_mean([row.score.value for row in rows])
+
     def _row(self, run: ComparedRun, name: str) -> ScoreRow | None:
         return next((row for row in run.evaluation.rows if row.name == name), None) if run.evaluation else None
 
 
-def _shown(row: ScoreRow) -> str:
-    half = (row.score.high - row.score.low) / 2
-    return format_score(row.score.value) + (f" ± {format_score(half)}" if math.isfinite(half) else "")
+def _plain(*values: float | None) -> list[float | str]:
+    """As cells of a CSV file: empty where there is no value."""
+    return [value if value is not None and math.isfinite(value) else "" for value in values]
+
+
+def _shown(score: Score) -> str:
+    half = (score.high - score.low) / 2
+    return format_score(score.value) + (f" ± {format_score(half)}" if math.isfinite(half) else "")
 
 
 def _strip(samples: Tensor) -> Image.Image:

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from zeuxis.data import DataSpec, workers
 from zeuxis.data.derived_sources import SMALL, reduced
-from zeuxis.data.listing import WHOLE, Content, Picture, Shape
-from zeuxis.data.readers import Files, Members
+from zeuxis.data.listing import WHOLE, Content, FileReader, Picture, Shape
 from zeuxis.data.specs import ImageSet, PairSpec, SingleSpec
 from zeuxis.errors import DataError
 from zeuxis.io.images import Array, from_uint8
@@ -73,7 +72,7 @@ def _originals(images: ImageSet, model: SuperResolution, count: int) -> Iterator
         yield from pack.rows(np.arange(min(count, len(pack))))
         return
     content = found.listing().gather()
-    whole = isinstance(content.reader, Files | Members)
+    whole = isinstance(content.reader, FileReader)
     shape = Shape(model.size, model.channels, WHOLE if whole else "crop")
     with contextlib.closing(workers.decoded(Content(content.items[:count], content.reader), shape)) as results:
         yield from (each.pixels for each in results if isinstance(each, Picture))

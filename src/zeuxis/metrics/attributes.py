@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,14 +20,14 @@ from zeuxis.errors import DataError, UsageError
 from zeuxis.io import cache, files
 from zeuxis.io.parsing import expecting, parse_json
 from zeuxis.metrics.features import cached_tensors
+from zeuxis.metrics.learner import Learner, as_float
 from zeuxis.runtime.callbacks import MessageCallback
+from zeuxis.runtime.steps import finished
 
 _VERSION = 1  # of the network and its training: a change of either must not read the old cache
 LARGEST = 64  # pixels: larger images are reduced to this before they are read
 MOST_IMAGES = 20_000  # of a large pack, as many as this serve
 EPOCHS = 12
-_BATCH = 64
-FASTEST = 2e-3  # learning rate
 GOOD = 0.95  # held-out accuracy below which a reader warns
 ENOUGH, STEADY = 0.995, 0.98  # the same, of clean and of disturbed images, at which its training stops
 
@@ -99,8 +98,7 @@ def reader_for(
 ) -> AttributeReader:
     """The classifier of a pack: from the cache, or trained and cached; its accuracy is reported either way."""
     task = _task(pack)
-    key = hashlib.sha256(json.dumps([_VERSION, pack.fingerprint, asdict(task), seed]).encode())
-    folder = cache.folder("attributes", key.hexdigest()[:32])
+    folder = _folder(pack, task, seed)
     with files.lock(folder):  # who comes second finds the first one's reader
         reader = _load(folder, task)
         if reader is None:
@@ -113,90 +111,73 @@ def reader_for(
     return reader
 
 
+def reader_steps(
+    pack: Labelled, *, device: str = "cpu", seed: int = 0
+) -> Generator[tuple[int, int], None, AttributeReader]:
+    """As `reader_for`, batch by batch: yields how many images it was trained on, and of how many; returns the classifier.
+
+    Nothing is locked meanwhile, as whoever asked may never come back.
+    """
+    task = _task(pack)
+    folder = _folder(pack, task, seed)
+    with files.lock(folder):
+        reader = _load(folder, task)
+    if reader is None:
+        steps = _training(pack, task, device=device, seed=seed)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                reader = end.value
+                break
+            yield step.done, step.total
+        with files.lock(folder):
+            _save(reader, folder)
+    reader.network.to(device)
+    return reader
+
+
 def train_reader(
     pack: Labelled, *, device: str = "cpu", seed: int = 0, progress: MessageCallback | None = None
 ) -> AttributeReader:
     """Train on 90 % of a labelled pack, validate on 10 %; early stopping where all accuracies reach 99.5 %."""
-    task = _task(pack)
+
+    def told(step: _Trained) -> None:
+        if progress and step.weakest is not None:
+            progress(f"attribute network: epoch {step.epoch} of at most {EPOCHS}, weakest {100 * step.weakest:.1f} %")
+
+    return finished(_training(pack, _task(pack), device=device, seed=seed), told)
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A step of a classifier's training: the epoch (from 1 on), images seen in all epochs, and accuracy after an epoch."""
+
+    epoch: int
+    done: int
+    total: int
+    weakest: float | None = None
+
+
+def _training(pack: Labelled, task: Task, *, device: str, seed: int) -> Generator[_Trained, None, AttributeReader]:
     images, labels = _examples(pack, task, seed)
     held = max(1, len(images) // 10)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _network(task).to(device)
-    learner = _Learner(network, task, torch.Generator().manual_seed(seed))
+    learner = Learner(network, exclusive=task.exclusive, random=torch.Generator().manual_seed(seed))
     accuracy: list[float] = []
+    of = len(images) - held
     for epoch in range(EPOCHS):
-        learner.epoch(images[held:], labels[held:], share=epoch / EPOCHS)
+        for done in learner.epoch(images[held:], labels[held:], share=epoch / EPOCHS):
+            yield _Trained(epoch + 1, epoch * of + done, EPOCHS * of)
         accuracy = learner.accuracy(images[:held], labels[:held])
-        if progress:
-            progress(f"attribute network: epoch {epoch + 1} of at most {EPOCHS}, weakest {100 * min(accuracy):.1f} %")
+        yield _Trained(epoch + 1, (epoch + 1) * of, EPOCHS * of, min(accuracy))
         # Generated images are never quite clean, so it goes on until it reads the disturbed ones well too.
         if min(accuracy) >= ENOUGH and min(learner.accuracy(images[:held], labels[:held], disturbed=True)) >= STEADY:
             break
     network.eval()
     return AttributeReader(network, task, dict(zip(task.names, accuracy)))
-
-
-class _Learner:
-    """The training of a classifier: its optimizer, and its own random generator."""
-
-    def __init__(self, network: nn.Module, task: Task, random: torch.Generator) -> None:
-        self.network, self.task, self.random = network, task, random
-        self.device = next(network.parameters()).device
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=FASTEST, weight_decay=0.02)
-
-    def epoch(self, images: Tensor, labels: Tensor, *, share: float) -> None:
-        """One epoch over the images (uint8 n c h w), at the learning rate for this `share` of the training."""
-        self.network.train()
-        for group in self.optimizer.param_groups:
-            group["lr"] = FASTEST * (0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2)
-        order = torch.randperm(len(images), generator=self.random)
-        for part in torch.split(order, _BATCH):
-            if len(part) > 1:  # batch norm has no variance of one image
-                self._step(_float(images[part]), labels[part])
-
-    def _step(self, images: Tensor, labels: Tensor) -> None:
-        shown = disturb(images, self.random).to(self.device, memory_format=torch.channels_last)
-        logits, labels = self.network(shown), labels.to(self.device)
-        if self.task.exclusive:
-            loss = F.cross_entropy(logits, labels)
-        else:
-            loss = F.binary_cross_entropy_with_logits(logits, labels)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-
-    @torch.no_grad()
-    def accuracy(self, images: Tensor, labels: Tensor, *, disturbed: bool = False) -> list[float]:
-        """The accuracy (on clean or augmented images) of each attribute or class."""
-        self.network.eval()
-        parts = [_float(part) for part in torch.split(images, 256)]
-        if disturbed:
-            parts = [disturb(part, self.random) for part in parts]
-        logits = torch.cat([self.network(part.to(self.device)).cpu() for part in parts])
-        if not self.task.exclusive:
-            return [float(value) for value in ((logits > 0) == (labels > 0.5)).float().mean(0)]
-        right = (logits.argmax(1) == labels).float()
-        of_class = [right[labels == index] for index in range(len(self.task.names))]
-        return [float(values.mean()) if len(values) else 1.0 for values in of_class]
-
-
-def disturb(images: Tensor, random: torch.Generator) -> Tensor:
-    """Images (n c h w) shifted, blurred, with noise and contrast jitter: robustness to artefacts of generated images."""
-
-    def each(low: float, high: float) -> Tensor:
-        return torch.rand(len(images), 1, 1, 1, generator=random) * (high - low) + low
-
-    reach = max(1, images.shape[-1] // 21)
-    dy, dx = (torch.randint(-reach, reach + 1, (2,), generator=random)).tolist()
-    padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
-    moved = padded[:, :, reach + dy :, reach + dx :][:, :, : images.shape[2], : images.shape[3]]
-    blurred = F.avg_pool2d(F.pad(moved, (2, 2, 2, 2), mode="replicate"), 3, 1)
-    blurred = F.avg_pool2d(blurred, 3, 1)
-    amount = (each(-0.6, 1.0)).clamp(min=0)
-    noise = torch.randn(images.shape, generator=random) * each(-0.06, 0.12).clamp(min=0)
-    mixed = (moved + amount * (blurred - moved)) * each(0.75, 1.2) + each(-0.12, 0.12) + noise
-    return mixed.clamp(-1, 1)
 
 
 def _network(task: Task) -> nn.Sequential:
@@ -209,6 +190,12 @@ def _network(task: Task) -> nn.Sequential:
             layers += [nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
         size, before, width = (size + 1) // 2, width, min(width * 2, 128)
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, len(task.names)))
+
+
+def _folder(pack: Labelled, task: Task, seed: int) -> Path:
+    """The place of a classifier in the cache."""
+    key = hashlib.sha256(json.dumps([_VERSION, pack.fingerprint, asdict(task), seed]).encode())
+    return cache.folder("attributes", key.hexdigest()[:32])
 
 
 def _task(pack: Labelled) -> Task:
@@ -236,12 +223,7 @@ def _examples(pack: Labelled, task: Task, seed: int) -> tuple[Tensor, Tensor]:
 def _small(images: Tensor, task: Task) -> Tensor:
     if images.shape[-1] == task.size:
         return images
-    return ((_as_input(_float(images), task) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
-def _float(images: Tensor) -> Tensor:
-    """uint8 to [-1, 1]."""
-    return images.float() / 127.5 - 1
+    return ((_as_input(as_float(images), task) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def _as_input(images: Tensor, task: Task) -> Tensor:

@@ -25,6 +25,7 @@ from zeuxis.io.parsing import Choose, Layout, parse_layout, parse_tensors
 from zeuxis.metrics.inception import INCEPTION_SIZE, inception_network
 from zeuxis.metrics.lite0 import LITE0_SIZE, lite0_network
 from zeuxis.runtime.callbacks import ProgressCallback
+from zeuxis.runtime.steps import finished
 
 _MOST_FEATURES = 4096  # of an image
 _MOST_TENSORS, _MOST_BYTES = 20_000, 1 << 36  # in a file of the cache
@@ -137,15 +138,12 @@ def pack_features(
     extractor: Extractor, pack: Pixels, chosen: Array, *, progress: ProgressCallback | None = None
 ) -> Tensor:
     """Features (n d) of the images of a pack at the indices `chosen`, cached."""
-    steps = feature_steps(extractor, pack, chosen)
-    while True:
-        try:
-            done = next(steps)
-        except StopIteration as end:
-            found: Tensor = end.value
-            return found
-        if progress:
-            progress(done, len(chosen))
+    told = functools.partial(_tell, progress, len(chosen)) if progress else None
+    return finished(feature_steps(extractor, pack, chosen), told)
+
+
+def _tell(progress: ProgressCallback, total: int, done: int) -> None:
+    progress(done, total)
 
 
 def feature_steps(extractor: Extractor, pack: Pixels, chosen: Array) -> Generator[int, None, Tensor]:

@@ -17,7 +17,7 @@ from zeuxis.runtime.progress import Display, Tick, game, pace
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_WIDEST = 800  # pixels of the samples: a notebook keeps them in its file
+_NARROWEST, _WIDEST = 400, 800  # pixels of the samples: a notebook keeps them in its file
 _MOST_NOTES = 100
 
 
@@ -64,6 +64,8 @@ class LiveCell:
     def sheet(self, picture: Image) -> None:
         if picture.width > _WIDEST:
             picture = picture.resize((_WIDEST, round(picture.height * _WIDEST / picture.width)))
+        if (scale := -(-_NARROWEST // picture.width)) > 1:
+            picture = picture.resize((picture.width * scale, picture.height * scale), 0)  # whole pixels
         file = io.BytesIO()
         picture.save(file, "PNG")
         data = {"image/png": file.getvalue(), "text/plain": f"samples, {picture.width} x {picture.height}"}

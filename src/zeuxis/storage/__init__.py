@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from zeuxis.escaping import printable
 from zeuxis.io import files
 from zeuxis.io.guard import check_folder, open_guarded
 from zeuxis.io.parsing import dump_yaml, parse_json
-from zeuxis.storage.checkpoints import SUFFIX, LayoutCheck, encode_group, holds, read_checkpoint
+from zeuxis.storage.checkpoints import SUFFIX, LayoutCheck, encode_group, holds, read_checkpoint, step_of
 from zeuxis.storage.checkpoints import Checkpoint as Checkpoint
 from zeuxis.storage.models import check_weights as check_weights
 from zeuxis.storage.models import fill as fill
@@ -43,17 +43,24 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, root: str | Path, name: str, config: Mapping[str, Any]) -> RunFolder:
-        """Make the next numbered folder under `root`, as `00003-name`; it appears with its settings or not at all."""
-        root, slug = Path(root), re.sub(r"[^\w.-]+", "-", name)[:60].strip("-.") or "run"
+    def create(
+        cls, root: str | Path, name: str, config: Mapping[str, Any], *, begin: Callable[[RunFolder], None] | None = None
+    ) -> RunFolder:
+        """Make the next numbered folder under `root`, as `00003-name`; it appears with its settings or not at all.
+
+        `begin` is given the folder before it appears, to write into it what the run begins with.
+        """
+        root, slug = Path(root), slug_of(name)
         files.make_folder(root)
         with files.lock(root, wait=60.0), files.explained(root, 0):
-            files.sweep(root)
+            files.remove_leftovers(root)
             taken = [int(match[1]) for match in map(_NUMBERED.fullmatch, _names(root)) if match]
             draft, path = files.temporary(root / slug), root / f"{1 + max(taken, default=0):05d}-{slug}"
             files.make_folder(draft / "samples")
             files.make_folder(draft / "checkpoints")
             files.write_file(draft / "config.yaml", dump_yaml(dict(config)))
+            if begin is not None:
+                begin(cls(draft))
             draft.rename(path)
             files.sync_folder(root)
         return cls(path)
@@ -90,7 +97,7 @@ class RunFolder:
     def _sweep(self) -> None:
         inner = [Path(entry) for entry in os.scandir(self.path) if entry.is_dir(follow_symlinks=False)]
         for folder in (self.path, *inner):
-            files.sweep(folder)
+            files.remove_leftovers(folder)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -137,12 +144,13 @@ class RunFolder:
         tensors: Mapping[str, Mapping[str, Tensor]],
         state: Mapping[str, Any],
         *,
+        keep: int = 2,
         patience: float = 2.0,
     ) -> Path:
-        """Write `checkpoints/step-...` (a file per group of tensors), or leave it if it holds this; keep the one before.
+        """Write `checkpoints/step-...` (a file per group of tensors), or leave it if it holds this; `keep` the newest.
 
         Metrics up to the step must have been appended. A volume that refuses is asked again for `patience` seconds,
-        then `DiskFullError`: the checkpoint before still stands. Those before that, and later ones, are removed.
+        then `DiskFullError`: the checkpoint before still stands. Older ones, and later ones, are removed.
         """
         contents = {f"{name}{SUFFIX}": encode_group(group) for name, group in tensors.items()}
         contents["state.json"] = json.dumps(state, allow_nan=False).encode()
@@ -152,7 +160,7 @@ class RunFolder:
         if not holds(path, contents):
             files.write_folder(path, contents, patience=patience)
         existing = self.checkpoints()
-        kept = existing[: existing.index(path) + 1][-2:]
+        kept = existing[: existing.index(path) + 1][-max(2, keep) :]
         for other in existing:
             if other not in kept:
                 files.discard(other)
@@ -172,6 +180,23 @@ class RunFolder:
         if skipped:
             raise UsageError(f"{self.path} has no checkpoint that is whole ({'; '.join(skipped)}); start a new run")
         return None
+
+    def checkpoint_at(self, step: int, check: LayoutCheck | None = None) -> Checkpoint:
+        """The checkpoint of a step, `check` as of `load_checkpoint`; `UsageError` names those that are kept if it is none."""
+        steps = list(dict.fromkeys(map(step_of, self.checkpoints())))
+        if step not in steps:
+            kept = ", ".join(f"{each:,}" for each in steps) or "none"
+            raise UsageError(
+                f"{self.path} keeps no checkpoint of step {step:,}; those kept: {kept}; "
+                "a run that is to be forked elsewhere keeps more with --keep-checkpoints"
+            )
+        (*others, path) = [path for path in self.checkpoints() if step_of(path) == step]
+        try:
+            return read_checkpoint(path, [], check)
+        except ZeuxisError:
+            if not others:
+                raise
+            return read_checkpoint(others[0], [], check)
 
     def append_metrics(self, row: Mapping[str, float | int], *, patience: float = 2.0) -> None:
         """Add a row to metrics.jsonl, as strict JSON: what is not finite becomes null."""
@@ -226,6 +251,11 @@ class RunFolder:
         """Add a line to log.txt, with the time."""
         text = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {printable(line.rstrip())}\n"
         _append(self.path / "log.txt", text.encode(errors="backslashreplace"), patience)
+
+
+def slug_of(name: str) -> str:
+    """The name as it stands in that of a run's folder, after the number."""
+    return re.sub(r"[^\w.-]+", "-", name)[:60].strip("-.") or "run"
 
 
 def _names(folder: Path) -> list[str]:

@@ -52,6 +52,11 @@ def holds(path: Path, contents: Mapping[str, bytes]) -> bool:
         return False
 
 
+def step_of(path: Path) -> int:
+    """The step of a checkpoint, from the name of its folder."""
+    return int(path.name.split("-")[1].split(".")[0])
+
+
 def read_checkpoint(path: Path, skipped: list[str], check: LayoutCheck | None = None) -> Checkpoint:
     """The checkpoint in a folder; `UsageError` where it is damaged, or `check` finds that its tensors do not fit."""
     sizes = files.listed_sizes(path)
@@ -68,7 +73,7 @@ def read_checkpoint(path: Path, skipped: list[str], check: LayoutCheck | None = 
         data = contents.pop(name)  # popped, so that each file is in memory twice only while it is decoded
         group = parse_tensors(io.BytesIO(data), len(data), path / name, max_tensors=_MOST_TENSORS)
         tensors[name.removesuffix(SUFFIX)] = group
-    return Checkpoint(int(path.name.split("-")[1].split(".")[0]), path, tensors, state, skipped)
+    return Checkpoint(step_of(path), path, tensors, state, skipped)
 
 
 def _layout(path: Path) -> Layout:

@@ -50,10 +50,19 @@ class Recipe:
     versions: dict[str, str] = field(default_factory=versions)
     chosen_kernels: dict[str, str] = field(default_factory=dict)  # as measured when the run began, by layer
     classes: list[str] = field(default_factory=list)  # the names of labels that the model learns, in their order
+    parent: dict[str, Any] = field(
+        default_factory=dict
+    )  # of a branch: the run and step it is of, as `ancestry` has them
 
     def values(self) -> dict[str, Any]:
         """As plain values, in the order of the file."""
-        return {**dataclasses.asdict(self), "data": str(self.data)}
+        found = {**dataclasses.asdict(self), "data": str(self.data)}
+        return found if self.parent else {name: value for name, value in found.items() if name != "parent"}
+
+    @property
+    def fork(self) -> int:
+        """The step that a branch begins with; -1 for another run."""
+        return int(self.parent.get("step", -1))
 
     def identity(self) -> dict[str, Any]:
         """What the bits of the run depend on, as plain values: each checkpoint has it, so that none is taken for another's."""
@@ -94,9 +103,21 @@ def read_recipe(values: Mapping[str, Any]) -> Recipe:
     images, classes = _take(values, "images", int), values.get("classes", [])
     if not isinstance(classes, list) or not all(type(name) is str for name in classes):
         raise UsageError(f"config.yaml has classes: {quote(classes)}, expected a list of names; restore it from a copy")
+    parent = ancestry(values)
     asked = TrainSettings(**settings)
     spec = selected_by(asked, DataSpec.stored(data), suits="crop")
-    return Recipe(family, spec, options, asked, fingerprint, images, made_with, chosen, classes)
+    return Recipe(family, spec, options, asked, fingerprint, images, made_with, chosen, classes, parent)
+
+
+def ancestry(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What `config.yaml` says of the run that a branch is of; `UsageError` where it is malformed.
+
+    `run`: the name of its folder; `step`; `checkpoint`: the SHA-256 of that one's manifest; `changed`: the options changed.
+    """
+    parent = _take({"parent": {}, **values}, "parent", dict)
+    for name, kind in (("run", str), ("step", int), ("checkpoint", str), ("changed", dict)) if parent else ():
+        _take(parent, name, kind)
+    return dict(parent)
 
 
 def recorded(names: Sequence[str]) -> list[str]:

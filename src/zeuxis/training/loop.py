@@ -22,6 +22,7 @@ from zeuxis.training.curves import keep_curves
 from zeuxis.training.divergence import check_finite
 from zeuxis.training.engine import Progress, Source, State
 from zeuxis.training.model_card import card
+from zeuxis.training.stepping import training_steps
 from zeuxis.training.stopping import Callback, reason_to_stop
 from zeuxis.training.ticker import Ticker
 
@@ -105,19 +106,7 @@ class Training:
 
     def _steps(self) -> Iterator[Progress]:
         """The steps of the run, up to its last or until its minutes are over; a signal waits for the end of a step."""
-        settings = self.recipe.settings
-        steps = engine.train(
-            self.state.model,
-            self.source,
-            steps=settings.last_step,
-            batch_size=settings.batch_size or self.state.model.batch_size,
-            seed=settings.seed,
-            ema_half_life=self.state.model.ema_half_life if settings.ema_half_life is None else settings.ema_half_life,
-            micro_batches=settings.micro_batches,
-            precision=settings.number_format,
-            kernels=self.recipe.chosen_kernels,
-            resume=self.state,
-        )
+        settings, steps = self.recipe.settings, training_steps(self.recipe, self.source, self.state)
         ticker = Ticker(settings, self.state, self.budget, self.display)
         while not self.budget.used_up:
             with self.stop.later(PATIENCE):
@@ -217,8 +206,11 @@ class Training:
         return scores
 
     def _best(self) -> float | None:
-        """The best score before this step, from the run's rows, so that a resume keeps it."""
-        return self.evaluation.best(self.run.metrics(), before=self.step) if self.evaluation else None
+        """The best score before this step, from the run's rows, so that a resume keeps it; of a branch since its fork."""
+        if self.evaluation is None:
+            return None
+        rows = [row for row in self.run.metrics() if row.get("step", 0) > self.recipe.fork]
+        return self.evaluation.best(rows, before=self.step)
 
     def _warn(self) -> None:
         found = diagnostics.findings(self.rows, self.recipe.options)
@@ -238,7 +230,7 @@ class Training:
             own = {"settled": self.settled, "run": self.recipe.identity(), "kernels": self.recipe.chosen_kernels}
             own |= {} if self.settled else {"histograms": histograms.of(self.state.values) or self.owed}
             scalars = self.state.scalars() | self.budget.saved() | own
-            self.run.save_checkpoint(self.step, tensors, scalars)
+            self.run.save_checkpoint(self.step, tensors, scalars, keep=self.recipe.settings.keep_checkpoints)
             self.saved = self.step
             if self._best() is None:  # else the model is the best, and this one may be worse
                 self._save_model()

@@ -32,8 +32,11 @@ class Resumed:
     owed: dict[str, Any] = field(default_factory=dict)
 
 
-def take_up(run: RunFolder, recipe: Recipe, family: type[Model], display: Display) -> Resumed:
-    """The state of the run as it was saved; `UsageError` where no checkpoint is whole, or one is not of this run."""
+def take_up(run: RunFolder, recipe: Recipe, family: type[Model], display: Display, *, at: int | None = None) -> Resumed:
+    """The state of the run as it was saved: by its newest checkpoint, or at the step `at`, of which 0 is the start.
+
+    `UsageError` where no checkpoint is whole, or one is not of this run.
+    """
     check_options(family, recipe.options)
     # Without memory: neither the options nor the checkpoint are trusted yet.
     unfilled = State.start(build_unfilled(family, recipe.options, run.path / "config.yaml"))
@@ -44,7 +47,9 @@ def take_up(run: RunFolder, recipe: Recipe, family: type[Model], display: Displa
         except ValueError as error:
             raise UsageError(_misfit(error)) from None
 
-    checkpoint = run.load_checkpoint(check)
+    checkpoint = None
+    if at != 0:
+        checkpoint = run.load_checkpoint(check) if at is None else run.checkpoint_at(at, check)
     weights_of = None if checkpoint else recipe.settings.init_from
     settings, model = prepare_model(recipe.settings, family, recipe.options, display, weights_of=weights_of)
     state = State.start(model)

@@ -11,7 +11,8 @@ from typing import Any
 from zeuxis.data import DataSpec, Pack
 from zeuxis.data.batches import PackSource, PairSource, open_data, open_pairs_of, source_of
 from zeuxis.data.pairs import Pairs
-from zeuxis.data.places import missing, paths_of
+from zeuxis.data.places import given_again, missing, paths_of
+from zeuxis.data.specs import Data
 from zeuxis.errors import DataError, UsageError
 from zeuxis.escaping import quote
 from zeuxis.io.paths import check_apart
@@ -64,7 +65,7 @@ def start(
     Raises `UsageError`, `DataError`, `DivergedError`, `DiskFullError`, or `Stopped` after a signal; the newest
     checkpoint then remains.
     """
-    with _on_stage(display) as (stop, shown):
+    with on_stage(display) as (stop, shown):
         check_apart(settings.out, paths_of(data))
         data = _selected(data, settings, family)
         settings = dataclasses.replace(settings, resize_mode=data.resize_mode)
@@ -74,7 +75,7 @@ def start(
         pack = _open(data, model, shown)
         model.class_names = _class_names(model, pack)
         recipe = _recipe(data, settings, model, pack)
-        source = _batches(recipe, model, pack)
+        source = batches(recipe, model, pack)
         scorer = _periodic_evaluation(recipe, model, shown)
         with stop.later():
             name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
@@ -107,16 +108,19 @@ def resume_run(
     cpu_minutes: float | None = None,
     family: type[Model] | str | None = None,
     logger: Sequence[str] | None = None,
+    data: Data | None = None,
+    began: Began | None = None,
     display: Display | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Path:
     """Resume a run, bit for bit as if never interrupted, to its last step or to `steps`; its folder.
 
     `minutes` counts from now, `cpu_minutes` from the first limit of the run. A run of a family outside Zeuxis needs
-    `family` to name its class. `logger` takes the place of the run's loggers, and must name those of outside code.
-    `callbacks` are told of every step.
+    `family` to name its class. `callbacks` are told of every step; `began` is as of `start`.
+    `data` is that of the run given again, where it was in memory and its pack is no longer in the cache.
+    `logger` takes the place of the run's loggers, and must name those of outside code.
     """
-    with _on_stage(display) as (stop, shown):
+    with on_stage(display) as (stop, shown):
         found = RunFolder.open(run)
         found.check_free()
         recipe = read_recipe(found.config).logging_to(logger)
@@ -124,21 +128,23 @@ def resume_run(
         recipe = recipe.going_on(steps, minutes, cpu_minutes, done=resumed.state.clock.step)
         _check_steps(resumed.checkpoint, recipe.settings)
         model = resumed.state.model
-        pack = _reopened(found, recipe, model, shown)
+        pack = reopened(found, recipe, model, shown, given=data)
         model.class_names = resumed.state.average.class_names = _class_names(model, pack)
-        source = _batches(recipe, model, pack)
+        source = batches(recipe, model, pack)
         check_identity(resumed.checkpoint, recipe)
         scorer = _periodic_evaluation(recipe, model, shown)
         with found.lock(), failures_logged(found):  # nothing is written before
             _check_untouched(found, resumed.checkpoint)
             if (steps, cpu_minutes, logger) != (None, None, None):
                 found.write_config(recipe.values())
+            if began:
+                began(found.path, shown.note)
             _train(found, recipe, resumed, source, scorer, stop=stop, display=shown, callbacks=callbacks)
     return found.path
 
 
 @contextlib.contextmanager
-def _on_stage(display: Display | None) -> Iterator[tuple[Stop, Display]]:
+def on_stage(display: Display | None) -> Iterator[tuple[Stop, Display]]:
     """Signals received and the display open; a signal before the first step ends the run with nothing lost."""
     with signals.signals() as stop:
         try:
@@ -181,8 +187,12 @@ def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[
         return {}
 
 
-def _reopened(run: RunFolder, recipe: Recipe, model: Model, display: Display) -> Pack | Pairs:
+def reopened(
+    run: RunFolder, recipe: Recipe, model: Model, display: Display, *, given: Data | None = None
+) -> Pack | Pairs:
     """The data that the run began with; what to do where it has gone or changed."""
+    if given is not None:
+        _open(given_again(given, recipe.data), model, display)  # its packs are then in the cache
     if gone := missing(recipe.data):
         raise UsageError(
             f"{gone} is no longer there; if it was moved, write where it is after `data:` in {run.path / 'config.yaml'}"
@@ -246,7 +256,7 @@ def _train(
         Training(*parts, settled, rows, saved, resumed.owed, callbacks).go()
 
 
-def _batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | PairSource:
+def batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | PairSource:
     """The batches of the run, if the data has what the losses need."""
     settings = recipe.settings
     source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)

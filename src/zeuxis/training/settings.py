@@ -63,6 +63,9 @@ class TrainSettings:
     out: str = option("runs", "folder of the numbered run folders", group="run")
     name: str | None = option(None, "name of the run (default: family and data)", group="run")
     checkpoint_every: int = option(500, "steps between checkpoints", low=1, high=10**9, group="run")
+    keep_checkpoints: int = option(
+        2, "newest checkpoints to keep, from each of which zeuxis branch forks the run", low=2, high=10**9, group="run"
+    )
     sample_every: int = option(1000, "steps between contact sheets of fixed seeds", low=1, high=10**9, group="run")
     evaluate_every: int = option(
         0, "steps between evaluations (FID); model/ then keeps the best; 0: off", low=0, high=10**9, group="run"

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from zeuxis.web.clients import LATER, MALFORMED, POLICY, Client
-from zeuxis.web.operations import FILES_ONLY, FOR_MINUTES, IN_BACKGROUND, MORE_BYTES, OPERATIONS, REQUEST_BYTES
+from zeuxis.web.operations import FILES_ONLY, FOR_MINUTES, IN_BACKGROUND, OPERATIONS, most_bytes
 from zeuxis.web.page_files import KINDS, PAGE, page_contents
 from zeuxis.web.protocol import read_frame, write_error
 from zeuxis.web.requests import BadRequest, Request
@@ -140,7 +140,7 @@ class Application:
             raise BadRequest("a message of text")
         number, fields, payload = read_frame(content)
         request = Request.read(fields, payload, models=len(self.served))
-        if len(content) > MORE_BYTES.get(request.op, REQUEST_BYTES):
+        if len(content) > most_bytes(request.op, self.served[request.model]):
             raise BadRequest(f"a message of {len(content)} bytes")
         operation = OPERATIONS.get(request.op)
         if operation is None:

@@ -49,7 +49,7 @@ def followed(path: str | Path) -> Served:
     recipe = config.read_recipe(run.config)
     model = AwaitedModel(**{name: recipe.options[name] for name in ("size", "channels") if name in recipe.options})
     name = printable(run.path.resolve().name)
-    nothing = dict.fromkeys(("latent", "classes", "translate", "scale", "sum"))
+    nothing = {**dict.fromkeys(("latent", "classes", "translate", "scale", "sum")), "labels": 0}
     about: dict[str, Any] = {"name": name, "hash": "", "family": recipe.family, "capabilities": ["run"], "card": ""}
     about |= {"size": model.size, "channels": model.channels, **nothing}
     return Served(model, name, None, None, (), run, None, run.path, None, about)

@@ -51,7 +51,7 @@ def carried(
     graphs = networks.networks_of(model)
     info = {**served.info, "capabilities": [word for word in served.info["capabilities"] if word in _OFFERED]}
     facts: dict[str, Any] = {
-        "models": [{**info, "translate": None, "scale": None}],
+        "models": [{**info, "translate": None, "scale": None, "labels": 0}],
         "graphs": list(graphs.graphs),
         "noise": _noise(model),
         "z": list(model.prior([0]).shape[1:]),

@@ -98,7 +98,7 @@ def training_features(served: Served) -> TrainingFeatures:
 def answer_nearest(served: Served, client: Client, request: Request) -> Steps:
     """The training pictures nearest to that of a latent, with the distances of their features; progress comes before."""
     z = request.latents(served.shape, most=1)
-    picture = served.drawn_by.decode(z)
+    picture = served.pictures(z, request.label(served.label_classes, 1))
     yield Reply({"done_of": [0, 0]}, more=True)  # the images may have to be read first
     search = training_features(served)
     steps = search.prepare()

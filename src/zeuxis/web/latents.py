@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from zeuxis.capabilities import latent
 from zeuxis.errors import UsageError
 from zeuxis.mechanisms import Denoising
@@ -15,16 +17,21 @@ _MOST_SEED = 2**63 - 1
 
 
 def answer_decode(served: Served, client: Client, request: Request) -> Steps:
-    """Pictures of the latents in the payload, in the page's space, or in z by `space`."""
+    """Pictures of the latents in the payload, in the page's space, or in z by `space`; of a class by `label`."""
     engine, model = served.drawn_by, served.model
     if request.word("space", ("z", "w", "page"), default="page") == "z" and isinstance(model, StyleBased):
         z = request.latents(tuple(model.prior([0]).shape[1:]))
         yield Reply({"engine": engine.name}, engine.decode(model.mapping(z.to(model.device))))
         return
+    z = request.latents(served.shape)
+    label = request.label(served.label_classes, len(z))
     if isinstance(model, Denoising):
-        yield from decode_by_steps(model, request.latents(served.shape))
+        yield from decode_by_steps(model, z, label)
         return
-    yield Reply({"engine": engine.name}, engine.decode(request.latents(served.shape)))
+    began = time.perf_counter()
+    pictures = served.pictures(z, label)
+    spent = 1000 * (time.perf_counter() - began)  # by which the page chooses how many to ask for at once
+    yield Reply({"engine": engine.name if label is None else "torch", "ms": round(spent, 3)}, pictures)
 
 
 def answer_prior(served: Served, client: Client, request: Request) -> Steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from zeuxis.web import (
@@ -53,6 +54,7 @@ OPERATIONS: dict[str, Operation] = {
     "upscale": upscaling.answer_upscale,
     "directions": directions.answer_directions,
     "local": directions.answer_local,
+    "sum": directions.answer_sum,
 }
 # These read files only: a thread of their own runs them, so that a run's state never waits for the model.
 FILES_ONLY: frozenset[str] = frozenset(
@@ -62,8 +64,21 @@ FILES_ONLY: frozenset[str] = frozenset(
 IN_BACKGROUND: frozenset[str] = frozenset(
     {"encodings", "encodings.look", "evaluate.nearest", "gibbs.unit", "local", "translate.sources"}
 )
-# These may compute for minutes, as when a classifier is trained: a fourth thread runs them.
-FOR_MINUTES: frozenset[str] = frozenset({"directions"})
+# These compute for minutes in all, in steps, as when a classifier is trained: a fourth thread runs them.
+FOR_MINUTES: frozenset[str] = frozenset({"directions", "sum"})
 REQUEST_BYTES = 1 << 20  # of a request
+# These take a latent or the pixels of a picture, which may be larger by itself.
+ONE_PICTURE: frozenset[str] = frozenset(
+    {"decode", "decode.preview", "denoise", "denoise.noise", "evaluate.nearest", "posterior", "gibbs"}
+)
+_HEAD = 1 << 12  # bytes of a frame beside its payload
 # Of the operations that take larger ones.
-MORE_BYTES: dict[str, int] = {"photo.open": photos.PHOTO_BYTES + (1 << 12), "translate": translation.SOURCE_BYTES}
+MORE_BYTES: dict[str, int] = {"photo.open": photos.PHOTO_BYTES + _HEAD, "translate": translation.SOURCE_BYTES}
+
+
+def most_bytes(op: str, served: Served) -> int:
+    """The largest request of an operation, in bytes: as much as a model's latent or picture takes, where that is more."""
+    most = MORE_BYTES.get(op, REQUEST_BYTES)
+    if op not in ONE_PICTURE:
+        return most
+    return max(most, 4 * max(math.prod(served.shape), served.model.channels * served.model.size**2) + _HEAD)

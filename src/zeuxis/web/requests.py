@@ -87,6 +87,11 @@ class Request:
             raise BadRequest(f"a latent is not finite, or beyond {_FARTHEST:g}")
         return torch.from_numpy(found).reshape(n, *shape)
 
+    def label(self, classes: int, n: int) -> Tensor | None:
+        """The field `label` for n pictures (n), below `classes`; None where none is given, or -1."""
+        label = self.whole("label", low=-1, high=classes - 1, default=-1)
+        return None if label < 0 else torch.full((n,), label)
+
     def pixels(self, *, most_side: int = 1024) -> np.ndarray[Any, Any]:
         """The payload as one picture (h w c, uint8), by the fields h, w and c."""
         h, w = (self.whole(name, low=1, high=most_side) for name in "hw")

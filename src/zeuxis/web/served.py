@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from zeuxis import loading
 from zeuxis.capabilities import latent
@@ -71,9 +72,21 @@ class Served:
         return float(self.space.prior(list(_LENGTHS)).flatten(1).std(0).mean()) if self.space else 0.0
 
     @property
+    def label_classes(self) -> int:
+        """Classes that a picture can be conditioned on; 0: none."""
+        return self.model.label_classes if isinstance(self.model, Latent) else 0
+
+    @property
     def passes(self) -> int:
         """Network evaluations of a picture; 0 where there is no latent space."""
         return self.model.decode_nfe if isinstance(self.model, Latent) else 0
+
+    def pictures(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """Pictures (n c h w, on the CPU) for latents (n ...), of the classes (n) where they are given."""
+        if label is None or self.space is None:
+            return self.drawn_by.decode(z)
+        device = self.space.device
+        return self.space.decode(z.to(device), label.to(device)).cpu()
 
     @property
     def drawn_by(self) -> Engine:
@@ -113,7 +126,8 @@ def _described(model: Model, run: RunFolder | None, name: str, folder: Path) -> 
         "size": model.size,
         "channels": model.channels,
         "capabilities": [word for word, able in CAPABILITIES.items() if able(model, run)],
-        "classes": None,
+        "classes": list(model.class_names) or None,
+        "labels": model.label_classes if isinstance(model, Latent) else 0,
         "translate": _directions(model) if isinstance(model, Translator) else None,
         "scale": model.scale if isinstance(model, SuperResolution) else None,
         "sum": None,

@@ -8,7 +8,7 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ _STYLESHEET = re.compile(r'<link rel="stylesheet" href="([^"]+)">\n?')
 _IMPORTS = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)
 _START = re.compile(r'<script type="module" src="([^"]+)"></script>')
 _ADDRESS = re.compile(r"url\(([\w./-]+)\)")
+_MODULE = re.compile(r'^(?:import|export)\b[^;]*?"zeuxis/([^"]+)";', re.MULTILINE)
+_BEGINNING = "start_file.js"
 _TYPES = {".js": "text/javascript", ".ttf": "font/ttf", ".css": "text/css"}
 
 
@@ -78,7 +80,7 @@ def single_file(held: Held) -> str:
 
 def _assembled(held: Held, packed: str) -> str:
     """index.html with its stylesheets, modules and facts inside, and the start of the file's own engine."""
-    page = page_contents()
+    page = needed_files()
     text = page["index.html"].decode()
     styles = "\n".join(_with_fonts(page, name) for name in _STYLESHEET.findall(text))
     text = _STYLESHEET.sub("", text)
@@ -92,19 +94,19 @@ def _assembled(held: Held, packed: str) -> str:
     text = _START.sub("", text)
     facts = _in_script(json.dumps(held.info))
     held_facts = f'<script type="application/json" id="held-info">{facts}</script>'
-    body = f'{held_facts}\n{packed}\n<script type="module">import "zeuxis/start_file.js";</script>\n'
+    body = f'{held_facts}\n{packed}\n<script type="module">import "zeuxis/{_BEGINNING}";</script>\n'
     return text.replace("</body>", f"{body}</body>", 1)
 
 
 def _write_folder(held: Held, out: Path) -> int:
     """The page as a folder: its own files as they are, and what it holds beside them; loads faster from a web host."""
-    page = page_contents()
+    page = needed_files()
     text = page["index.html"].decode()
     imports = _only(_IMPORTS, text)
     digest = base64.b64encode(hashlib.sha256(imports.encode()).digest()).decode()
     policy = FOLDER_POLICY.format(imports=digest)
     text = text.replace("<head>", f"<head>\n<!-- {ort_web.NOTICE} -->\n{_policy(policy)}", 1)
-    text = _START.sub('<script type="module" src="start_file.js"></script>', text)
+    text = _START.sub(f'<script type="module" src="{_BEGINNING}"></script>', text)
     contents = {**page, "index.html": text.encode()}
     contents |= {f"held/{name}.gz": gzip.compress(content, 9, mtime=0) for name, content in held.blobs().items()}
     contents["held/info.json"] = json.dumps(held.info).encode()
@@ -112,6 +114,32 @@ def _write_folder(held: Held, out: Path) -> int:
         files.make_folder((out / name).parent)
         files.write_file(out / name, content)
     return sum(map(len, contents.values()))
+
+
+def needed_files() -> dict[str, bytes]:
+    """The files of a page without a server: the modules that its beginning needs, their stylesheets, and what those name."""
+    page, modules, new = page_contents(), set[str](), {_BEGINNING}
+    while new:
+        modules |= new
+        new = {name for module in new for name in _MODULE.findall(page[module].decode())} - modules
+    text = page["index.html"].decode()
+    styles = [name for name in _STYLESHEET.findall(text) if _serves(name, modules)]
+    page["index.html"] = _STYLESHEET.sub(lambda match: match[0] if match[1] in styles else "", text).encode()
+    named = {
+        posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
+        for name in styles
+        for path in _ADDRESS.findall(page[name].decode())
+    }
+    return {name: page[name] for name in sorted({"index.html", *modules, *styles, *named} & page.keys())}
+
+
+def _serves(stylesheet: str, modules: Collection[str]) -> bool:
+    """Whether one of the modules needs a stylesheet: a view that of its name, all of them the page's own."""
+    folder = posixpath.dirname(stylesheet)
+    return not folder or any(
+        module.startswith(f"{folder}/") and (folder != "views" or module == stylesheet.replace(".css", ".js"))
+        for module in modules
+    )
 
 
 def _with_fonts(page: Mapping[str, bytes], name: str) -> str:

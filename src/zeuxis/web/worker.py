@@ -18,7 +18,7 @@ from zeuxis.web.clients import MALFORMED, Client
 from zeuxis.web.protocol import write_cancelled, write_error, write_reply
 from zeuxis.web.requests import BadRequest, Reply, Steps
 
-LANES = ("hand", "sum", "line", "wall")  # the first goes first; any other comes after them
+LANES = ("hand", "sum", "line", "wall")  # by the first word of their names; the first goes first, any other after them
 _NICE = 10
 _OLDEST_EVERY = 4  # turns: one of so many goes to the job that has waited longest, whatever its lane
 
@@ -41,7 +41,8 @@ class Job:
     rank: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.rank = LANES.index(self.lane) if self.lane in LANES else len(LANES)
+        kind = self.lane.partition(" ")[0]
+        self.rank = LANES.index(kind) if kind in LANES else len(LANES)
 
 
 class Worker:

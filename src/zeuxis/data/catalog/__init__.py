@@ -11,6 +11,7 @@ from pathlib import Path
 from zeuxis.data.catalog._dataset import Dataset
 from zeuxis.data.listing import WHOLE, Listing
 from zeuxis.errors import UsageError
+from zeuxis.runtime.callbacks import ProgressCallback
 
 _WORD = re.compile(r"([a-z][a-z0-9-]*)(?:\.([a-z]+))?(?:/([a-z]+))?(?::(\d{1,9}))?")
 
@@ -78,7 +79,7 @@ class NamedSet:
         """Its photographs at their own height and width; None where it has no such view."""
         return replace(self, view=WHOLE) if WHOLE in _dataset(self.name).views else None
 
-    def listing(self) -> Listing:
+    def listing(self, progress: ProgressCallback | None = None) -> Listing:
         """Its images: of the first split unless one is named, and all of them unless a count is."""
         dataset = _dataset(self.name)
         if self.split is not None and self.split not in dataset.splits:

@@ -1,10 +1,10 @@
 // The page: its head, a tab for each view that the model can serve, and the link that restores all of it.
 
 import { packed, unpacked } from "zeuxis/link.js";
+import { markdown } from "zeuxis/markdown.js";
 import { Page } from "zeuxis/page.js";
 import { make } from "zeuxis/pictures.js";
 import { isRecipe, ofSeed } from "zeuxis/recipes.js";
-import { VIEWS } from "zeuxis/views.js";
 
 /** @typedef {import("zeuxis/engine.js").Engine} Engine */
 /** @typedef {import("zeuxis/engine.js").Info} Info */
@@ -25,15 +25,17 @@ const KEPT_AT_FIRST = [0, 3, 8, 12, 20, 27];
  * @returns {HTMLElement} */
 const $ = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
-/** @param {Engine} engine */
-export function start(engine) {
+/** @param {Engine} engine
+ * @param {View[]} views in the order of their tabs */
+export function start(engine, views) {
   const page = new Page(engine), state = unpacked(location.hash) ?? {};
   Object.assign(window, { zeuxis: page });
   dress(page, state.theme);
   head(page);
+  if (Number.isInteger(state.label) && state.label >= 0 && state.label < page.info.labels) engine.label = state.label;
   page.kept = (Array.isArray(state.kept) ? state.kept.filter((/** @type {unknown} */ one) => isRecipe(one)) : null) ?? KEPT_AT_FIRST.map(ofSeed);
   if (state.model && state.model !== page.info.hash) page.trouble("This link was made with another model: here its recipes give other pictures.");
-  const tabs = new Tabs(page, VIEWS.filter((view) => view.available(page.info, engine)), state);
+  const tabs = new Tabs(page, views.filter((view) => view.available(page.info, engine)), state);
   linked(page, tabs, state.theme);
   let lost = "";
   engine.heard.addEventListener("closed", (event) => page.trouble((lost = ENDS[/** @type {CustomEvent} */ (event).detail] ?? LOST)));
@@ -126,10 +128,12 @@ function head(page) {
   const { name, family, size, card } = page.info;
   $("about").append(make("b", { textContent: name }), ` ${family}, ${size} pixels`);
   document.title = `${name} - Zeuxis`;
-  $("card-text").textContent = card ?? "";
   $("card-open").hidden = !card;
   const dialog = /** @type {HTMLDialogElement} */ ($("card"));
-  $("card-open").onclick = () => dialog.showModal();
+  $("card-open").onclick = () => {
+    $("card-text").replaceChildren(...markdown(card));
+    dialog.showModal();
+  };
   $("card-close").onclick = () => dialog.close();
   $("trouble-close").onclick = () => page.trouble("");
 }
@@ -158,7 +162,8 @@ function linked(page, tabs, theme) {
   let later = 0, chosen = theme;
   $("theme").addEventListener("click", () => (chosen = page.theme()));
   const write = () => {
-    const state = { v: VERSION, model: page.info.hash, tab: tabs.now, theme: chosen, kept: page.kept, views: tabs.state() };
+    const { info, kept, engine } = page, label = engine.label < 0 ? undefined : engine.label;
+    const state = { v: VERSION, model: info.hash, tab: tabs.now, theme: chosen, label, kept, views: tabs.state() };
     history.replaceState({ tab: tabs.now }, "", `#${packed(state)}`);
   };
   page.on("changed", () => {

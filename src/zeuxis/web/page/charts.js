@@ -4,8 +4,8 @@ import { make } from "zeuxis/pictures.js";
 import uPlot from "zeuxis/vendor/uPlot.esm.js";
 
 /** @typedef {{name: string, values: (number | null)[], dash?: boolean, hidden?: boolean}} Curve */
-/** @typedef {{steps: number[], curves: Curve[], band?: [number, number], range?: [number, number]}} Chart
- *   `band` fills between two of the curves; `range` is that of the values, where it is fixed */
+/** @typedef {{steps: number[], curves: Curve[], band?: [number, number], range?: [number, number], note?: string}} Chart
+ *   `band` fills between two of the curves; `range` is that of the values, where it is fixed; `note` says more in the title */
 /** @typedef {{low: number, high: number, counts: number[]}} Histogram */
 
 const HEIGHT = 170; // css pixels of a chart's plane
@@ -29,7 +29,8 @@ export function colours(element) {
  * @param {(step: number) => void} [chosen] */
 export function stepChart(root, title, chosen) {
   const place = make("div", { className: "plot", role: "img", "aria-label": title }), legend = make("ul", { className: "legend" });
-  root.append(make("h3", { textContent: title }), place, legend);
+  const note = make("span");
+  root.append(make("h3", {}, title, note), place, legend);
   let plot = /** @type {uPlot | null} */ (null), shape = "", marked = -1, newest = /** @type {Chart} */ ({ steps: [], curves: [] });
   const rebuild = () => {
     plot?.destroy();
@@ -45,6 +46,7 @@ export function stepChart(root, title, chosen) {
     show(chart) {
       const now = JSON.stringify([chart.curves.map(({ name, dash }) => [name, dash]), chart.band]);
       newest = chart;
+      note.textContent = chart.note ?? "";
       if (plot && now === shape) plot.setData(data(chart));
       else rebuild();
       shape = now;
@@ -139,14 +141,14 @@ function pick(plot, steps, chosen) {
  * @param {(at: number | null | undefined) => void} told which step is under the pointer
  * @returns {uPlot.Options} */
 function options(place, chart, marked, told) {
-  const { curves, band, range } = chart();
+  const { curves, band } = chart();
   const tone = colours(place), { soft, line, edge, font } = tone, drawn = strokes(curves, tone);
   const axis = { stroke: soft, font, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 } };
   return {
     width: place.clientWidth, height: HEIGHT, padding: [8, 12, 0, 0],
     legend: { show: false },
     cursor: { points: { size: 5 }, drag: { x: false, y: false }, y: false },
-    scales: { x: { time: false }, y: { range: range ?? ((_, low, high) => spread(chart(), low, high)) } },
+    scales: { x: { time: false }, y: { range: (_, low, high) => chart().range ?? spread(chart(), low, high) } },
     axes: [
       { ...axis, size: 30, values: (_, all) => all.map((v) => (Number.isInteger(v) ? short.format(v) : "")) },
       { ...axis, size: 52, values: (_, all) => all.map((v) => short.format(v)) },

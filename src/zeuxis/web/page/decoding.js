@@ -16,6 +16,29 @@ const MOST = 16;
  * @param {number} size */
 export const mostAtOnce = (size) => Math.max(1, Math.min(MOST, Math.floor(BYTES / 4 / size)));
 
+/** Pictures of latents, in as many requests as their size needs; null where a newer call took their place.
+ * @param {import("zeuxis/engine.js").Lane} lane
+ * @param {Float32Array} z
+ * @param {number} n
+ * @param {import("zeuxis/engine.js").DecodeOptions} [options]
+ * @returns {Promise<ImageData[] | null>} */
+export async function decoded(lane, z, n, options = {}) {
+  const found = /** @type {ImageData[]} */ ([]);
+  for (const part of parts(z, n)) {
+    const images = await lane.decode(part.z, part.n, options);
+    if (!images) return null;
+    found.push(...images);
+  }
+  return found;
+}
+
+/** @param {Float32Array} z
+ * @param {number} n */
+function* parts(z, n) {
+  const size = z.length / n, most = mostAtOnce(size);
+  for (let at = 0; at < n; at += most) yield { z: z.subarray(at * size, (at + most) * size), n: Math.min(most, n - at) };
+}
+
 /** A lane that shows pictures, rough ones first where there are any; a newer call takes the place of an older one.
  * @param {Engine} engine
  * @param {string} name
@@ -25,12 +48,17 @@ export function painter(engine, name, rough) {
   const lane = engine.lane(name);
   let newest = 0;
   return async (z, n, shown) => {
-    const turn = ++newest, images = await lane.decode(z, n, rough ? PREVIEW : {});
+    const turn = ++newest, images = await decoded(lane, z, n, rough ? PREVIEW : {});
     if (images) shown(images, rough);
     if (!images || !rough) return;
     await new Promise((go) => setTimeout(go, STILL));
-    // As a stream, since a newer request then ends it at once instead of waiting for it.
-    if (turn === newest) await lane.stream("decode", { n }, z, ({ pictures }) => pictures.length && shown(pictures, false));
+    const full = /** @type {ImageData[]} */ ([]);
+    for (const part of parts(z, n)) {
+      if (turn !== newest) return;
+      // As a stream, since a newer request then ends it at once instead of waiting for it.
+      await lane.stream("decode", { n: part.n }, part.z, ({ pictures }) => full.push(...pictures));
+    }
+    if (full.length === n) shown(full, false);
   };
 }
 

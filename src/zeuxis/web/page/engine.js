@@ -23,13 +23,17 @@ import { latentsOfSeeds } from "zeuxis/priors.js";
  * @property {import("zeuxis/priors.js").LatentInfo | null} latent
  * @property {string[]} capabilities
  * @property {string[] | null} classes
+ * @property {number} labels classes that its pictures can be conditioned on
  * @property {{directions: Translation[]} | null} translate
  * @property {number | null} scale
  * @property {number[][] | null} sum
  * @property {string} card */
 
+/** @typedef {(op: string, fields: {model?: number}) => object} Labelled what a request says of the class of its pictures */
+
 /** @typedef {object} Lane
  * @property {boolean} busy whether a request is under way
+ * @property {number} spent ms that its last pictures took to draw, without the way there and back
  * @property {() => void} stop ends its stream
  * @property {(z: Float32Array, n: number, options?: DecodeOptions) => Promise<ImageData[] | null>} decode
  * @property {(op: string, fields?: object, payload?: ArrayBufferView | null) => Promise<Answer | null>} ask
@@ -38,11 +42,14 @@ import { latentsOfSeeds } from "zeuxis/priors.js";
 /** @typedef {object} Engine
  * @property {boolean} live false in the single file, which has no server
  * @property {Info[]} infos
+ * @property {number} label the class of all pictures of the first model; -1: none
  * @property {EventTarget} heard "open" and "closed": the socket, with the code of its end
  * @property {Record<string, number[]>} rounds the last round trips of each lane, in ms
  * @property {(name: string) => Lane} lane
  * @property {() => Map<string, Lane>} lanes all that were used, by name
  * @property {(seeds: number[], model?: number) => Promise<Float32Array[]>} latents */
+
+const OF_CLASS = new Set(["decode", "decode.preview", "denoise", "denoise.noise", "evaluate.nearest"]); // operations that draw
 
 /** The engine of the server that this page comes from.
  * @returns {Promise<Engine>} */
@@ -57,38 +64,45 @@ export async function connect() {
   const lanes = /** @type {Map<string, Lane>} */ (new Map());
   const priors = about.models.map((/** @type {Info} */ info, /** @type {number} */ model) =>
     latentsOfSeeds(info.latent, async (seeds) => (await channel.send({ op: "prior", model, lane: `prior ${model}`, seeds }).answered).numbers));
-  return {
-    live: true, infos: about.models, heard, rounds,
+  /** @type {Engine} */
+  const engine = {
+    live: true, infos: about.models, label: -1, heard, rounds,
     lane(name) {
       let found = lanes.get(name);
-      if (!found) lanes.set(name, (found = lane(channel, name, (ms) => note(rounds, name, ms))));
+      if (!found) lanes.set(name, (found = lane(channel, name, (ms) => note(rounds, name, ms), labelled)));
       return found;
     },
     lanes: () => lanes,
     latents: (seeds, model = 0) => priors[model](seeds),
   };
+  /** @type {Labelled} */
+  const labelled = (op, fields) => (engine.label >= 0 && OF_CLASS.has(op) && !fields.model ? { label: engine.label } : {});
+  return engine;
 }
 
 /** One lane: at most one request or stream under way, and the newest takes the place of those that wait.
  * @param {Channel} channel
  * @param {string} name
  * @param {(ms: number) => void} measured
+ * @param {Labelled} labelled
  * @returns {Lane} */
-function lane(channel, name, measured) {
+function lane(channel, name, measured, labelled) {
   const queue = new Newest();
-  let running = 0; // the id of a stream
+  let running = 0, spent = 0; // the id of a stream, and the time of the last pictures
   /** @type {Lane["ask"]} */
   const ask = (op, fields = {}, payload = null) => {
     channel.forget(running);
     return queue.do(async () => {
       const began = performance.now();
-      const said = await channel.send({ op, model: 0, lane: name, ...fields }, payload).answered;
+      const said = await channel.send({ op, model: 0, lane: name, ...labelled(op, fields), ...fields }, payload).answered;
+      spent = said.fields.ms ?? performance.now() - began;
       measured(performance.now() - began);
       return said.fields.cancelled ? null : said;
     });
   };
   return {
     get busy() { return queue.busy || channel.asks(running); },
+    get spent() { return spent; },
     stop: () => channel.forget(running),
     ask,
     async decode(z, n, { op = "decode", ...fields } = {}) {
@@ -96,7 +110,7 @@ function lane(channel, name, measured) {
     },
     async stream(op, fields, payload, each) {
       channel.forget(running);
-      const { id, answered } = channel.send({ op, model: 0, lane: name, ...fields }, payload, each);
+      const { id, answered } = channel.send({ op, model: 0, lane: name, ...labelled(op, fields), ...fields }, payload, each);
       running = id;
       await answered;
     },

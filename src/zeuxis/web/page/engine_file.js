@@ -9,6 +9,7 @@ import { randn } from "zeuxis/random.js";
 /** @typedef {import("zeuxis/engine.js").Engine} Engine */
 /** @typedef {import("zeuxis/engine.js").Info} Info */
 /** @typedef {import("zeuxis/engine.js").Lane} Lane */
+/** @typedef {import("zeuxis/frames.js").Answer} Answer */
 /** @typedef {(name: string) => Promise<ArrayBuffer>} Held gives what the page carries by name */
 
 /** What the page carries, beside what a server says of a model.
@@ -33,7 +34,7 @@ export async function opened(carried, held) {
   const rounds = /** @type {Record<string, number[]>} */ ({}), lanes = /** @type {Map<string, Lane>} */ (new Map());
   const table = carried.table && new Table(carried.table, await held("table"));
   return {
-    live: false, infos: carried.models, rounds, heard: new EventTarget(),
+    live: false, infos: carried.models, label: -1, rounds, heard: new EventTarget(),
     lane(name) {
       let found = lanes.get(name);
       if (!found) lanes.set(name, (found = lane(name, { carried, worker, held, measured: (ms) => note(rounds, name, ms) })));
@@ -49,11 +50,13 @@ export async function opened(carried, held) {
  * @param {{carried: Carried, worker: Desk, held: Held, measured: (ms: number) => void}} parts
  * @returns {Lane} */
 function lane(name, { carried, worker, held, measured }) {
+  let spent = 0;
   const queue = new Newest(), shape = carried.models[0].latent?.shape ?? [];
   /** @type {Lane["decode"]} */
   const decode = (z, n, options = {}) => queue.do(async () => {
     const began = performance.now(), rough = options.op === "decode.preview";
-    const { out, ...form } = await worker.ask(name, { kind: "decode", z, n, shape, rough });
+    const { out, ms, ...form } = await worker.ask(name, { kind: "decode", z, n, shape, rough });
+    spent = ms;
     measured(performance.now() - began);
     return fromRaw(out, form);
   });
@@ -61,14 +64,18 @@ function lane(name, { carried, worker, held, measured }) {
     get busy() {
       return queue.busy;
     },
+    get spent() {
+      return spent;
+    },
     decode,
     async ask(op, fields = {}) {
       const { kind } = /** @type {{kind?: string}} */ (fields), names = carried.directions[kind ?? ""];
-      if (op !== "directions" || !names) throw new Error("this page has no server to ask");
+      if (op !== "directions" || !names) throw new Error("this page carries none of them");
       const numbers = new Float32Array(await held(`directions-${kind}`));
       return { fields: { names }, pictures: [], numbers, bytes: new Uint8Array() };
     },
     async stream(op, fields, payload, each) {
+      if (op === "directions") return each(/** @type {Answer} */ (await this.ask(op, fields)));
       if (op !== "decode" || !(payload instanceof Float32Array)) throw new Error("this page has no server to ask");
       const pictures = await decode(payload, /** @type {{n: number}} */ (fields).n);
       each({ fields: {}, pictures: pictures ?? [], numbers: new Float32Array(), bytes: new Uint8Array() });

@@ -8,7 +8,7 @@ import { LatentSpace } from "zeuxis/space.js";
 /** @typedef {import("zeuxis/recipes.js").Recipe} Recipe */
 /** @typedef {"A" | "B" | "C" | "Start" | "End"} Place where a picture can be used */
 /** @typedef {{hand: Recipe, kept: null, take: Recipe, use: {place: Place, recipe: Recipe}, theme: null, tab: string, changed: null,
- *   open: string, mount: string, leave: null}} Events */
+ *   open: string, mount: string, leave: null, label: number, finding: import("zeuxis/directions.js").Kind}} Events */
 
 export class Page {
   /** @param {Engine} engine */
@@ -22,9 +22,24 @@ export class Page {
     this.walls = /** @type {import("zeuxis/wall.js").Wall[]} */ ([]); // for whoever measures or drives the page
     this.events = new EventTarget();
     this.space = this.info.latent && new LatentSpace(this.info.latent, engine.latents, (name, from) => this.directions.step(name, from));
-    this.directions = new Directions(engine, (recipe) => this.latent(recipe));
-    const drawn = this.space && pictureOf(engine, this.space, this.rough);
-    this.picture = drawn ?? (async () => null);
+    this.directions = new Directions(engine, this.space, (kind) => this.tell("finding", kind));
+    this.picture = this.drawn();
+  }
+
+  /** Pictures of recipes, each drawn once.
+   * @returns {(recipe: Recipe) => Promise<ImageData | null>} */
+  drawn() {
+    return this.space ? pictureOf(this.engine, this.space, this.rough) : async () => null;
+  }
+
+  /** The class of all pictures from now on; -1: none. Everything is drawn again.
+   * @param {number} label */
+  choose(label) {
+    if (label === this.engine.label) return;
+    this.engine.label = label;
+    this.picture = this.drawn();
+    this.tell("label", label);
+    this.remember();
   }
 
   /** @param {Recipe} recipe

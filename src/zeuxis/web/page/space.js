@@ -61,6 +61,14 @@ export class LatentSpace {
     return combine(latents, corners.map((corner) => corner.weight));
   }
 
+  /** Ask for the latents of places all at once, where each request goes to a server.
+   * @param {[number, number][]} places */
+  foresee(places) {
+    if (this.normal) return;
+    const seeds = places.flatMap(([x, y]) => cornersAt(x, y, this.mixture).map((corner) => corner.seed));
+    this.latents([...new Set(seeds)]).catch(() => null); // whoever needs them is told
+  }
+
   /** The average of a term, as it is shown: as long as a latent is, where the prior is normal. One picture is itself.
    * @param {Recipe[]} term */
   async average(term) {

@@ -3,9 +3,10 @@
 import { start } from "zeuxis/app.js";
 import { Refused } from "zeuxis/channel.js";
 import { connect } from "zeuxis/engine.js";
+import { VIEWS } from "zeuxis/views.js";
 
 try {
-  start(await connect());
+  start(await connect(), VIEWS);
 } catch (error) {
   const place = document.getElementById("trouble"), text = document.getElementById("trouble-text");
   if (place) place.hidden = false;

@@ -2,6 +2,7 @@
 
 import { start } from "zeuxis/app.js";
 import { opened } from "zeuxis/engine_file.js";
+import { view as explore } from "zeuxis/views/explore.js";
 
 /** @param {ReadableStream} stream
  * @returns {Promise<ArrayBuffer>} */
@@ -21,4 +22,4 @@ const inside = document.getElementById("held-info");
 const carried = inside ? JSON.parse(inside.textContent ?? "") : await (await fetch("held/info.json")).json();
 const began = performance.now(), engine = await opened(carried, held);
 performance.measure("session", { start: began });
-start(engine);
+start(engine, [explore]);

@@ -7,7 +7,8 @@ import { Tiles } from "zeuxis/tiles.js";
 /** @typedef {object} Given
  * @property {HTMLCanvasElement} canvas
  * @property {HTMLElement} pin an element in the middle of the pin's ring
- * @property {import("zeuxis/engine.js").Lane} lane
+ * @property {import("zeuxis/engine.js").Lane[]} lanes
+ * @property {(spots: import("zeuxis/tiles.js").Spot[], per: number) => void} [ahead] is told which places will be asked for
  * @property {number} size numbers in a latent
  * @property {boolean} rough whether rough pictures come first
  * @property {number} tile css pixels of a picture
@@ -31,7 +32,7 @@ export class Wall {
     this.pinned = pinned;
     this.entered = entered;
     this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: false }));
-    this.tiles = new Tiles(given.lane, { ...given, arrived: () => this.draw() });
+    this.tiles = new Tiles(given.lanes, { ...given, arrived: () => this.draw() });
     this.centre = { x: 0, y: 0 };
     this.zoom = 2;
     this.hover = /** @type {Place | null} */ (null);

@@ -75,7 +75,8 @@
 
   self.onmessage = async ({ data }) => {
     try {
-      const answer = await ANSWERS[data.kind](data);
+      const began = performance.now(), answer = await ANSWERS[data.kind](data);
+      answer.ms = performance.now() - began;
       self.postMessage(answer, { transfer: answer.out ? [answer.out.buffer] : [] });
     } catch (error) {
       self.postMessage({ error: String(error) });

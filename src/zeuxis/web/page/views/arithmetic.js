@@ -1,6 +1,7 @@
 // Arithmetic: A - B + C by drop, by button and by key; several pictures in one place are averaged; nine of the result.
 
 import { painter } from "zeuxis/decoding.js";
+import { latentText } from "zeuxis/link.js";
 import { draggable, droppable, make, show } from "zeuxis/pictures.js";
 import { isRecipe, ofSeed, shortName } from "zeuxis/recipes.js";
 import { joined } from "zeuxis/space.js";
@@ -9,6 +10,7 @@ import { joined } from "zeuxis/space.js";
 /** @typedef {import("zeuxis/recipes.js").Recipe} Recipe */
 
 const LETTERS = /** @type {("A" | "B" | "C")[]} */ (["A", "B", "C"]);
+const LONGEST = 60; // characters of a term's name in a link
 const NAMES = ["upper left", "above", "upper right", "left", "the result", "right", "lower left", "below", "lower right"];
 
 /** @param {HTMLElement} root
@@ -16,6 +18,7 @@ const NAMES = ["upper left", "above", "upper right", "left", "the result", "righ
 export function mountArithmetic(root, page) {
   const arithmetic = new Arithmetic(root, page);
   arithmetic.draw();
+  arithmetic.ofAttributes();
   return arithmetic;
 }
 
@@ -26,6 +29,8 @@ class Arithmetic {
     this.page = page;
     this.terms = /** @type {Recipe[][]} */ ((page.info.sum ?? [[1], [2], [3]]).map((seeds) => seeds.map(ofSeed)));
     this.examples = new Set([0, 1, 2]); // the first picture dropped on an example replaces it; the next ones join it
+    this.names = ["", "", ""]; // of terms that were found by the attributes of the data
+    this.untouched = true;
     this.results = /** @type {Recipe[]} */ ([]);
     this.paint = painter(page.engine, "sum", page.rough);
     this.slots = LETTERS.map((letter, i) => this.slot(letter, i));
@@ -59,6 +64,19 @@ class Arithmetic {
     return { button, canvas };
   }
 
+  /** The lecture's sum in the words of the data, once their attributes are known; not where somebody has begun another. */
+  async ofAttributes() {
+    const { page } = this;
+    if (!page.engine.live || !(await page.directions.of("attributes")).length) return;
+    const found = await page.engine.lane("first sum").ask("sum").catch(() => null), names = found?.fields.names ?? [];
+    if (!found || names.length !== LETTERS.length || !this.untouched) return;
+    const { seeds } = found.fields, size = found.numbers.length / LETTERS.length;
+    this.terms = LETTERS.map((_, i) => (seeds ? seeds[i].map(ofSeed) : [{ latent: latentText(found.numbers.subarray(i * size, (i + 1) * size)), name: names[i] }]));
+    this.names = names;
+    this.draw();
+    page.remember();
+  }
+
   /** @param {import("zeuxis/page.js").Place} place
    * @param {Recipe} recipe */
   use(place, recipe) {
@@ -70,17 +88,20 @@ class Arithmetic {
    * @param {Recipe} recipe */
   add(i, recipe) {
     this.terms[i] = this.examples.delete(i) ? [recipe] : [...this.terms[i], recipe];
+    this.names[i] = "";
     this.changed(`${LETTERS[i]} is ${this.said(i)}`);
   }
 
   /** @param {number} i */
   empty(i) {
     this.terms[i] = [];
+    this.names[i] = "";
     this.changed(`${LETTERS[i]} is empty`);
   }
 
   /** @param {string} text */
   changed(text) {
+    this.untouched = false;
     this.page.say(text);
     this.draw();
     this.page.remember();
@@ -89,6 +110,7 @@ class Arithmetic {
   /** @param {number} i */
   said(i) {
     const term = this.terms[i];
+    if (this.names[i]) return this.names[i];
     return term.length === 1 ? shortName(term[0]) : term.length ? `mean of ${term.length}` : "drop a picture";
   }
 
@@ -115,7 +137,7 @@ class Arithmetic {
   }
 
   state() {
-    return { terms: this.terms, examples: [...this.examples] };
+    return { terms: this.terms, examples: [...this.examples], names: this.names };
   }
 
   /** @param {any} state */
@@ -123,6 +145,8 @@ class Arithmetic {
     if (isRecipe({ sum: state?.terms })) {
       this.terms = state.terms;
       this.examples = new Set(Array.isArray(state.examples) ? state.examples : []);
+      if (Array.isArray(state.names)) this.names = LETTERS.map((_, i) => String(state.names[i] ?? "").slice(0, LONGEST));
+      this.untouched = false;
     }
     this.draw();
   }

@@ -11,9 +11,11 @@ import { make } from "zeuxis/pictures.js";
  * @param {Page} page
  * @param {() => void} changed */
 export function mountAxes(root, page, changed) {
+  let picked = false; // by the person: then what is found later changes no axis
   const selects = ["across", "down"].map((word) => {
     const select = make("select", { "aria-label": `Axis ${word}` });
     select.onchange = () => {
+      picked = true;
       changed();
       page.remember();
     };
@@ -27,15 +29,15 @@ export function mountAxes(root, page, changed) {
    * @param {Recipe} base */
   const about = (base) => {
     const turn = ++newest, groups = KINDS.map(() => /** @type {Direction[]} */ ([]));
-    let left = KINDS.length;
-    state.textContent = "Finding directions ...";
     KINDS.forEach(async (kind, i) => {
       groups[i] = await page.directions.of(kind, base);
-      if (turn !== newest) return;
-      if (groups[i].length) fill(groups);
-      state.textContent = --left ? "Finding more directions ..." : groups.some((group) => group.length) ? "" : "This model has no directions here.";
+      if (turn === newest && groups[i].length) fill(groups);
     });
   };
+  page.on("finding", () => {
+    const { stages } = page.directions, kind = KINDS.find((one) => stages.get(one)) ?? KINDS.find((one) => stages.has(one));
+    state.textContent = kind ? `Finding ${TITLES[kind].toLowerCase()} ${/\d+ %$/.exec(stages.get(kind) ?? "")?.[0] ?? ""} ...` : "";
+  });
   /** @param {Direction[][]} groups */
   const fill = (groups) => {
     const before = selects.map((select) => select.value), all = groups.flat();
@@ -43,7 +45,7 @@ export function mountAxes(root, page, changed) {
     selects.forEach((select, i) => {
       if (select.parentElement) select.parentElement.hidden = false;
       select.replaceChildren(...groups.map((group, k) => choices(TITLES[KINDS[k]], group)).filter((group) => group.children.length));
-      const found = [wished[i], before[i], all[i + (all.length > 3 && kindOf(all[0].key) === "attributes" ? 1 : 0)]?.key];
+      const found = [wished[i], picked ? before[i] : "", all[i + (all.length > 3 && kindOf(all[0].key) === "attributes" ? 1 : 0)]?.key];
       select.value = found.find((key) => key && names.has(key)) ?? "";
     });
     if (selects.some((select, i) => select.value !== before[i])) changed();

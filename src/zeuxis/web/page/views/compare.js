@@ -1,5 +1,6 @@
 // Several models beside each other: each a row, the same places of the atlas in columns, one pin for all.
 
+import { decoded } from "zeuxis/decoding.js";
 import { joined, LatentSpace } from "zeuxis/space.js";
 import { nameOfPlace, placeOf, seedAt } from "zeuxis/atlas.js";
 import { make, show } from "zeuxis/pictures.js";
@@ -8,7 +9,7 @@ import { make, show } from "zeuxis/pictures.js";
 /** @typedef {import("zeuxis/engine.js").Info} Info */
 /** @typedef {{space: LatentSpace, canvases: HTMLCanvasElement[], model: number}} Row */
 
-const COLUMNS = 7; // odd: the pin is the one in the middle
+const FEW = 3; // models, whose pictures are larger
 const PER = [1, 2, 3, 4, 6, 8]; // pictures from one seed to the next
 const HEAD = /^(FID|precision|recall)\[/; // the scores at the head of a row
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
@@ -34,10 +35,13 @@ class Compare {
     this.seed = make("input", { id: "compare-seed", inputMode: "numeric", size: 6, autocomplete: "off" });
     this.rows = /** @type {Row[]} */ ([]);
     this.grid = make("div", { className: "compared", role: "application", tabIndex: 0, "aria-label": "The same places of latent space in each model: arrows move, plus and minus zoom, Home goes to seed 0, Enter takes the picture into hand" });
+    this.columns = page.infos.filter(({ latent }) => latent).length > FEW ? 7 : 5; // odd: the pin is the one in the middle
+    this.grid.style.setProperty("--columns", String(this.columns));
     page.infos.forEach((info, model) => info.latent && this.add(info, model));
     root.classList.add("compare");
     root.append(make("section", { className: "part", "aria-label": "Compare" }, this.bar(), this.grid));
     this.grid.onkeydown = (event) => this.key(event);
+    page.on("label", () => this.seen && this.paint());
     this.listen();
   }
 
@@ -58,7 +62,7 @@ class Compare {
     if (!info.latent) return;
     const engine = this.page.engine, scores = make("p", { className: "scores" });
     const space = new LatentSpace(info.latent, (seeds) => engine.latents(seeds, model), () => Promise.reject(new Error("no directions here")));
-    const canvases = Array.from({ length: COLUMNS }, (_, k) => make("canvas", { width: info.size, height: info.size, className: k === (COLUMNS - 1) / 2 ? "pinned" : "", role: "img" }));
+    const canvases = Array.from({ length: this.columns }, (_, k) => make("canvas", { width: info.size, height: info.size, className: k === (this.columns - 1) / 2 ? "pinned" : "", role: "img" }));
     canvases.forEach((canvas, k) => (canvas.onclick = () => this.moved || this.go(this.pin.x + this.offset(k), this.pin.y)));
     const head = make("div", { className: "compared-head" }, make("b", { textContent: info.name }), make("p", { className: "hint", textContent: `${info.family}, ${info.size} pixels` }), scores);
     this.grid.append(make("div", { className: "compared-row", role: "group", "aria-label": info.name }, head, ...canvases));
@@ -80,7 +84,7 @@ class Compare {
   get per() { return PER[this.zoom]; }
 
   /** @param {number} column */
-  offset(column) { return (column - (COLUMNS - 1) / 2) / this.per; }
+  offset(column) { return (column - (this.columns - 1) / 2) / this.per; }
 
   show() {
     this.seen = true;
@@ -158,7 +162,7 @@ class Compare {
     for (const { space, canvases, model } of this.rows) {
       const latents = await Promise.all(canvases.map((_, k) => space.place(x + this.offset(k), y)));
       if (turn !== this.turn || !this.seen) return;
-      const images = await this.lane.decode(joined(latents), latents.length, { model }).catch((error) => this.page.trouble(error.message));
+      const images = await decoded(this.lane, joined(latents), latents.length, { model }).catch((error) => this.page.trouble(error.message));
       if (!images) return;
       images.forEach((image, k) => {
         show(canvases[k], image);

@@ -3,6 +3,7 @@
 import { latentText } from "zeuxis/link.js";
 import { draggable, droppable, make, show } from "zeuxis/pictures.js";
 import { isRecipe, nameOf, ofSeed } from "zeuxis/recipes.js";
+import { classChoice } from "zeuxis/views/class_choice.js";
 import { futureOf } from "zeuxis/views/denoise_future.js";
 import { Strip } from "zeuxis/views/denoise_strip.js";
 import { pixelsOf } from "zeuxis/views/own_pixels.js";
@@ -56,6 +57,7 @@ class Denoise {
     this.strip = new Strip(page, (level) => this.look(level));
     this.other.box.hidden = true;
     this.frame(root);
+    page.on("label", () => (root.hidden ? (this.begun = false) : this.run()));
   }
 
   /** @param {HTMLElement} root */
@@ -85,7 +87,7 @@ class Denoise {
       this.run();
     };
     const row = make("div", { className: "bar" }, make("h2", { textContent: "Denoise" }),
-      make("p", { className: "hint wide", textContent: "A picture's way from noise to image. Drop another picture here." }), make("span", { className: "push" }), seed.form,
+      make("p", { className: "hint wide", textContent: "A picture's way from noise to image. Drop another picture here." }), make("span", { className: "push" }), ...classChoice(this.page, "denoise"), seed.form,
       make("span", { className: "find" }, make("label", { htmlFor: steps.id, textContent: "Steps" }), steps),
       make("span", { className: "find" }, make("label", { htmlFor: sampler.id, textContent: "Sampler" }), sampler));
     return { row, seed: seed.input, steps, sampler };

@@ -8,6 +8,7 @@ import { nameOf } from "zeuxis/recipes.js";
 /** @typedef {{name: string, steps: number[], values: number[], low: (number | null)[], high: (number | null)[], real: (number | null)[]}} Series */
 /** @typedef {{name: string, value: number | null, low: number | null, high: number | null, real: number | null, better: string, of?: number}} Score */
 
+const FAR = 0.75, FOOT = 0.08; // of the range of a score: how far below it the axis would have to reach; room below and above it
 const LATER = 400; // ms after the last change of the picture in hand
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
@@ -64,8 +65,18 @@ class Evaluate {
     const ends = [{ name: "95 % from", values: series.low, hidden: true }, { name: "to", values: series.high, hidden: true }];
     const real = series.real.some((value) => value !== null) ? [{ name: "training images", values: series.real, dash: true }] : [];
     const known = series.low.some((value) => value !== null);
-    chart.show({ steps: series.steps, curves: /** @type {any} */ ([...curves, ...real, ...(known ? ends : [])]), ...(known ? { band: [2 + real.length, 1 + real.length] } : {}) });
+    chart.show({ ...near(series), steps: series.steps, curves: /** @type {any} */ ([...curves, ...real, ...(known ? ends : [])]), ...(known ? { band: [2 + real.length, 1 + real.length] } : {}) });
   }
+}
+
+/** The range of a score alone, where the training images lie so far below that its course could not be seen; the title says so.
+ * @param {Series} series
+ * @returns {{range?: [number, number], note?: string}} */
+function near({ values, low, high, real }) {
+  const all = [...values, ...low, ...high].filter((value) => value !== null), least = Math.min(...all), most = Math.max(...all), wide = most - least;
+  const others = real.filter((value) => value !== null), start = least - FOOT * wide;
+  if (!others.length || !(wide > 0) || Math.max(...others) > least - FAR * wide) return {};
+  return { range: [start, most + FOOT * wide], note: `; the axis begins at ${number.format(start)}, above the training images` };
 }
 
 /** The table that `zeuxis evaluate` wrote; else how to have one.

@@ -5,6 +5,7 @@ import { make } from "zeuxis/pictures.js";
 import { isRecipe } from "zeuxis/recipes.js";
 import { mountArithmetic } from "zeuxis/views/arithmetic.js";
 import { mountAxes } from "zeuxis/views/axes.js";
+import { classChoice } from "zeuxis/views/class_choice.js";
 import { mountHand } from "zeuxis/views/hand.js";
 import { mountInterpolate } from "zeuxis/views/interpolate.js";
 import { mountKept } from "zeuxis/views/kept.js";
@@ -65,6 +66,11 @@ class Explore {
     this.interpolate = mountInterpolate(this.parts.interpolate, page);
     page.on("take", (recipe) => this.take(recipe));
     page.on("theme", () => this.wall.restyle());
+    page.on("label", () => {
+      this.chart();
+      this.arithmetic.draw();
+      this.interpolate.show(this.interpolate.count);
+    });
     this.chart();
   }
 
@@ -75,8 +81,9 @@ class Explore {
     const pin = make("span", { className: "pin", "aria-hidden": "true" });
     this.parts.wall.append(this.bar.row, make("div", { className: "frame" }, canvas, pin, ...this.edges));
     return new Wall({
-      canvas, pin, lane: page.engine.lane("wall"), size: page.space?.size ?? 1, rough: page.rough,
+      canvas, pin, lanes: (page.rough ? ["wall"] : ["wall", "wall 1"]).map((name) => page.engine.lane(name)), size: page.space?.size ?? 1, rough: page.rough,
       tile: page.rough ? (narrow ? 96 : 128) : narrow ? 56 : 72,
+      ahead: (spots, per) => this.mode === "atlas" && page.space?.foresee(spots.map(({ i, j }) => [i / per, j / per])),
       pinned: () => this.look(),
       entered: () => page.hand && page.keep(page.hand),
       failed: (error) => page.trouble(error.message),
@@ -102,7 +109,7 @@ class Explore {
       make("button", { textContent: "−", "aria-label": "Zoom out", onclick: () => this.wall.zoomBy(-1) }),
       make("button", { textContent: "+", "aria-label": "Zoom in", onclick: () => this.wall.zoomBy(1) }));
     const hint = make("p", { className: "hint wide", textContent: "Drag to move, wheel to zoom, click to hold." });
-    const row = make("div", { className: "bar" }, choice, axes, hint, make("span", { className: "push" }), find, zoom);
+    const row = make("div", { className: "bar" }, choice, axes, hint, make("span", { className: "push" }), ...classChoice(this.page, "explore"), find, zoom);
     return { row, modes, axes, hint };
   }
 

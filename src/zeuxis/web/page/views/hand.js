@@ -3,12 +3,11 @@
 import { painter } from "zeuxis/decoding.js";
 import { draggable, make, savePng, show } from "zeuxis/pictures.js";
 import { nameOf } from "zeuxis/recipes.js";
+import { mountSliders } from "zeuxis/views/sliders.js";
 
 /** @typedef {import("zeuxis/page.js").Page} Page */
 /** @typedef {import("zeuxis/recipes.js").Recipe} Recipe */
 
-const REACH = 3; // of a slider, in steps of its direction
-const DEAD = 0.1; // a slider this near to its middle is off
 const QUIET = 600; // ms after which the caption is told to a screen reader
 const PLACES = /** @type {import("zeuxis/page.js").Place[]} */ (["A", "B", "C", "Start", "End"]);
 
@@ -21,6 +20,10 @@ export function mountHand(root, page, look) {
   const sliders = mountSliders(page, look);
   root.append(bar(page, live, sliders), live, caption, uses(page), sliders.root);
   draggable(live, () => page.hand);
+  const more = () => root.classList.toggle("more", root.scrollHeight - root.scrollTop - root.clientHeight > 8);
+  const watch = new ResizeObserver(more);
+  for (const element of [root, sliders.root]) watch.observe(element);
+  root.addEventListener("scroll", more, { passive: true });
   const shown = /** @type {number[]} */ ([]);
   Object.assign(page, { shown });
   let later = 0;
@@ -77,55 +80,4 @@ function bar(page, live, sliders) {
 function uses(page) {
   const buttons = PLACES.map((place) => make("button", { textContent: place, onclick: () => page.hand && page.use(place, page.hand) }));
   return make("div", { className: "uses", role: "group", "aria-label": "Use the picture in hand as" }, make("span", { textContent: "Use as" }), ...buttons);
-}
-
-/** A slider for each attribute that the model's data name; they come when the directions are known.
- * @param {Page} page
- * @param {() => void} changed */
-function mountSliders(page, changed) {
-  let edits = /** @type {Record<string, number>} */ ({});
-  const root = make("div", { className: "sliders" }), inputs = /** @type {Map<string, HTMLInputElement>} */ (new Map());
-  const reset = make("button", { textContent: "Reset", className: "quiet", hidden: true, onclick: () => set({}, true) });
-  const mark = () => {
-    reset.hidden = !Object.keys(edits).length;
-    for (const [key, input] of inputs) {
-      input.value = String(edits[key] ?? 0);
-      input.labels?.[0]?.classList.toggle("on", key in edits);
-    }
-  };
-  /** @param {unknown} wanted
-   * @param {boolean} [told] */
-  const set = (wanted, told = false) => {
-    const entries = wanted && typeof wanted === "object" ? Object.entries(wanted) : [];
-    edits = Object.fromEntries(entries.filter(([, weight]) => Number.isFinite(weight) && weight));
-    mark();
-    if (told) changed();
-  };
-  const state = make("p", { className: "hint", textContent: "Finding the attributes of the data ..." });
-  root.append(state);
-  attributesOrComponents(page).then((found) => {
-    state.remove();
-    for (const { key, name } of found) {
-      const input = make("input", { type: "range", id: `edit-${key}`, min: String(-REACH), max: String(REACH), step: "0.05", value: "0" });
-      input.oninput = () => {
-        const weight = Number(input.value), { [key]: _, ...others } = edits;
-        edits = Math.abs(weight) < DEAD ? others : { ...others, [key]: weight };
-        reset.hidden = !Object.keys(edits).length;
-        input.labels?.[0]?.classList.toggle("on", key in edits);
-        changed();
-      };
-      input.ondblclick = () => set({ ...edits, [key]: 0 }, true);
-      inputs.set(key, input);
-      root.append(make("label", { htmlFor: input.id, textContent: name }), input);
-    }
-    mark();
-  });
-  return { root, reset, set, get edits() { return edits; } };
-}
-
-/** What the sliders move: the words of the data, or where it has none the components of features.
- * @param {Page} page */
-async function attributesOrComponents(page) {
-  const attributes = await page.directions.of("attributes");
-  return attributes.length ? attributes : page.directions.of("components");
 }

@@ -13,7 +13,7 @@ export function mountKept(root, page) {
   const row = make("div", { className: "row", role: "group", "aria-label": "Kept pictures" });
   const hint = make("p", { className: "hint", textContent: "Drag one, or press A, B, C, S or E on it; Delete removes it." });
   root.append(make("div", { className: "bar" }, make("h2", { textContent: "Kept" }), hint), row);
-  const drawn = /** @type {WeakMap<object, HTMLElement>} */ (new WeakMap());
+  let drawn = /** @type {WeakMap<object, HTMLElement>} */ (new WeakMap());
   const fill = () => {
     row.replaceChildren(...page.kept.map((recipe) => {
       const known = drawn.get(recipe);
@@ -30,6 +30,11 @@ export function mountKept(root, page) {
   };
   page.on("hand", mark);
   page.on("kept", () => {
+    fill();
+    mark();
+  });
+  page.on("label", () => {
+    drawn = new WeakMap();
     fill();
     mark();
   });

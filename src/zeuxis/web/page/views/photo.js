@@ -59,7 +59,8 @@ class YourPhoto {
     this.source.append(make("div", { className: "bar" }, make("h2", { textContent: "Your photo" })), picker(root, hint, (file) => this.open(file)), this.crop.root);
     const figures = TITLES.map((title, i) => make("figure", {}, this.shown[i], make("figcaption", { textContent: title })));
     const result = make("section", { className: "part", "aria-label": "Latent" }, make("div", { className: "bar" }, make("h2", { textContent: "In latent space" })),
-      make("div", { className: "figures" }, ...figures), make("div", { className: "finding" }, this.bar, this.told, this.ending), this.does);
+      make("div", { className: "figures" }, ...figures,
+        make("div", { className: "found" }, make("div", { className: "finding" }, this.bar, this.told, this.ending), this.does)));
     this.crop.root.hidden = true;
     root.classList.add("photo");
     root.append(this.source, result);

@@ -26,6 +26,7 @@ class Upscale {
    * @param {Page} page */
   constructor(root, page) {
     this.page = page;
+    this.root = root;
     this.times = page.info.scale ?? 4;
     this.lane = page.engine.lane("tiles");
     this.photo = new Photograph(page);
@@ -155,7 +156,7 @@ class Upscale {
   blank(width, height) {
     Object.assign(this.before, { width, height });
     Object.assign(this.after, { width, height });
-    this.lens.style.setProperty("--wide", String(width / height));
+    this.root.style.setProperty("--wide", String(width / height));
     this.lens.style.setProperty("--width", `${width}px`);
     this.lens.hidden = false;
     if (this.wiping) this.wiping.hidden = false;

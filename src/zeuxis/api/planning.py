@@ -1,0 +1,33 @@
+"""Which family and options suit a person's pictures and minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zeuxis.data import DataSpec
+from zeuxis.data.report import DataReport
+from zeuxis.data.specs import Data
+from zeuxis.runtime.callbacks import StageCallback, in_stage, silent
+from zeuxis.training import planning
+from zeuxis.training.planning import Advice
+
+
+def plan(data: Data, *, minutes: float = planning.MINUTES, progress: StageCallback = silent) -> Advice:
+    """Families for the data, the best first: what each would see in so many minutes on this machine, by a few measured steps.
+
+    Their order is that of recorded runs, at as many images seen; each proposal is a command. `UsageError` where nothing fits.
+    """
+    spec = DataSpec.parse(data)
+    pictures = planning.look_at_pictures(spec, typed=_typed(data), progress=in_stage(progress, "reading images"))
+    return planning.advise(pictures, minutes=minutes, progress=progress)
+
+
+def suggest(report: DataReport, data: Data) -> Advice:
+    """Families for data that a report is of, by the paces of the recorded runs: nothing is measured."""
+    pictures = planning.pictures_of(report.pack, DataSpec.parse(data), typed=_typed(data))
+    return planning.advise(pictures, measure=False)
+
+
+def _typed(data: Data) -> str:
+    """The data as a command would name it; what is in memory has no name."""
+    return str(data) if isinstance(data, str | Path | DataSpec) else "DATA"

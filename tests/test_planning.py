@@ -1,0 +1,200 @@
+"""Advice rests on recorded runs and measured steps, and each command that it gives is one that runs."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import known_quality
+import standings
+from commandline import refused, typed
+from zeuxis import api, cli
+from zeuxis.errors import UsageError
+from zeuxis.training import planning, recorded
+from zeuxis.training.planning import Advice, KnownPictures, advise
+from zeuxis.training.recorded import RecordedRun, alike, expected_fid, nearest_run, recorded_runs
+
+
+def test_the_table_in_the_package_is_that_of_the_bench() -> None:
+    made = known_quality.text(standings.read(known_quality.RESULTS))
+    assert known_quality.TABLE.read_text(encoding="utf-8") == made, "run: python bench/known_quality.py"
+
+
+def test_the_table_has_means_over_seeds_and_families_alone() -> None:
+    rows = standings.read(known_quality.RESULTS)
+    three = [row for row in rows if (row["model"], row["data"], row["minutes"]) == ("dcgan", "avatars:5000", 15.0)]
+    (found,) = (
+        row for row in recorded_runs() if (row.family, row.data, row.minutes) == ("dcgan", "avatars:5000", 15.0)
+    )
+    assert len(three) == found.seeds == 3
+    assert found.fid == pytest.approx(sum(standings.score(row, standings.FID)["value"] for row in three) / 3, abs=0.05)
+    assert {row.family for row in recorded_runs()} & {"textbook", "pythae"} == set()
+    assert found.speed == pytest.approx(found.images / 15)
+
+
+def run(family: str, images: int, fid: float, data: str = "x", channels: int = 3, size: int = 64) -> RecordedRun:
+    return RecordedRun(data, family, size, channels, 10.0, images, fid, 5.0, 1)
+
+
+def test_fid_at_as_many_images() -> None:
+    rows = [run("a", 100, 80.0), run("a", 400, 20.0), run("b", 100, 50.0)]
+    assert expected_fid(rows, "a", 100) == pytest.approx(80) and expected_fid(rows, "a", 400) == pytest.approx(20)
+    assert expected_fid(rows, "a", 200) == pytest.approx(40), "halfway between the logarithms"
+    assert expected_fid(rows, "a", 10_000) == 20.0, "no better than any that was recorded"
+    assert expected_fid(rows, "a", 25) == pytest.approx(160)
+    assert expected_fid(rows, "a", 0) > 100 and expected_fid(rows, "c", 100) == math.inf
+    assert (
+        nearest_run(rows, "a", 150) == rows[0]
+        and nearest_run(rows, "a", 390) == rows[1]
+        and nearest_run(rows, "c", 1) is None
+    )
+
+
+def test_pictures_are_compared_with_the_set_most_like_them() -> None:
+    names = ("dcgan", "vae", "diffusion")
+    assert {row.data for row in alike(1, 28, names)} == {"fashion-mnist"}
+    assert {row.data for row in alike(3, 64, names)} == {"avatars:5000"}, "most families were run on it"
+    assert {(row.data, row.size) for row in alike(3, 128, ("pix2pix",))} == {("map-to-aerial", 128)}
+    assert alike(3, 64, ()) == []
+
+
+@pytest.fixture
+def paces(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Seconds per step by family, in the place of measurements; 0.1 where it has none."""
+    found: dict[str, float] = {}
+
+    def plan(settings: Any, family: Any, options: Any, *, shape: Any) -> SimpleNamespace:
+        seconds = found.get(family.family(), 0.1)
+        return SimpleNamespace(
+            steps=lambda time: time / seconds, seconds=lambda steps: steps * seconds, batch_size=32, device="cpu"
+        )
+
+    monkeypatch.setattr(planning, "plan_run", plan)
+    return found
+
+
+def folder_of(path: Path, sizes: list[tuple[int, int]], mode: str = "RGB") -> Path:
+    path.mkdir()
+    draw = np.random.default_rng(0)
+    for i, (width, height) in enumerate(sizes):
+        pixels = draw.integers(0, 255, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).convert(mode).save(path / f"{i}.png")
+    return path
+
+
+def check_commands(advice: Advice) -> None:
+    """Every command is accepted: its flags are known and its values allowed."""
+    for proposal in advice.proposals:
+        words = shlex.split(proposal.command)
+        assert words[:2] == ["zeuxis", "train"]
+        cli.build(words[1:]).parse_args(words[1:], exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "mode", "options"),
+    [
+        ([(200, 100)] * 3 + [(90, 80)] * 9, "RGB", {"augment": "translation"}),
+        ([(40, 33)] * 9, "L", {"size": 32, "channels": 1, "augment": "translation"}),
+        ([(20, 16)] * 9, "RGB", {"size": 16, "augment": "translation"}),
+        ([(64, 64)] * 5, "LA", {"channels": 1, "augment": "translation"}),
+    ],
+)
+def test_a_folder_gets_its_form_and_commands_that_run(
+    tmp_path: Path, paces: dict[str, float], sizes: list[tuple[int, int]], mode: str, options: dict[str, Any]
+) -> None:
+    folder = folder_of(tmp_path / "my own birds", sizes, mode)
+    advice = api.plan(str(folder), minutes=7)
+    (dcgan,) = (each for each in advice.proposals if each.family == "dcgan")
+    assert dcgan.options == options
+    assert dcgan.steps == 4200 and dcgan.images == 134_400 and dcgan.epochs == pytest.approx(134_400 / len(sizes))
+    assert len(advice.proposals) >= 4
+    check_commands(advice)
+    code, out, error = typed(*shlex.split(dcgan.command)[1:], "--dry-run", "--base-channels", "4")
+    assert code == 0 and "in 7 minutes" in out, error
+    assert f"  {len(sizes)} images are few".strip() in "\n".join(advice.lines())
+
+
+def test_pairs_get_a_family_that_translates(tmp_path: Path, paces: dict[str, float]) -> None:
+    one, two = folder_of(tmp_path / "a", [(70, 70)] * 4), folder_of(tmp_path / "b", [(70, 70)] * 4)
+    three = folder_of(tmp_path / "c", [(70, 70)] * 4)
+    for path in list(three.iterdir()):
+        path.rename(three / f"other{path.name}")
+    wide = folder_of(tmp_path / "wide", [(128, 64)] * 4)
+    for data, family in (
+        (f"{one} -> {two}", "pix2pix"),
+        (f"{one} -> {three}", "cyclegan"),
+        (f"edges -> {one}", "pix2pix"),
+        (str(wide), "pix2pix"),
+    ):
+        advice = api.plan(data, minutes=5)
+        assert [each.family for each in advice.proposals] == [family], data
+        check_commands(advice)
+
+
+def test_the_order_follows_the_pace(paces: dict[str, float]) -> None:
+    pictures = KnownPictures("avatars", 5000, 64, 3, named=True)
+    paces |= {"diffusion": 0.9, "dcgan": 0.05}
+    early = advise(pictures, minutes=15)
+    assert early.proposals[0].family == "dcgan"
+    paces |= {"diffusion": 0.1}
+    late = advise(pictures, minutes=60)
+    assert late.proposals[0].family == "diffusion", "the best FID of all at as many images"
+    assert late.proposals[0].command == "zeuxis train diffusion avatars --minutes 60"
+    assert "sees about 1,200,000 images on this cpu, each 230 times; recorded: FID[lite0] 73" in late.first_line()
+    assert [each.expected for each in late.proposals] == sorted(each.expected for each in late.proposals)
+    text = "\n".join(late.lines())
+    assert "avatars:5000 4" in text and "read the order of the families" in text
+    assert json.loads(late.to_json())["advice"] == late.first_line()
+
+
+def test_the_command_line_plans(paces: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, error = typed("plan", "digits", "--minutes", "3", "--json")
+    assert code == 0, error
+    found = json.loads(out)
+    assert found["minutes"] == 3 and found["pictures"]["count"] == 1437 and found["device"] == "cpu"
+    families = {each["family"] for each in found["proposals"]}
+    assert {"dcgan", "vae", "diffusion"} <= families
+    code, out, _ = typed("plan", "digits", "--minutes", "3")
+    assert code == 0 and out.startswith("zeuxis train ") and "seconds/step" in out
+    assert "expected" in refused("plan", "digits", "--minutes", "0")
+    assert "no-such-folder" in refused("plan", "./no-such-folder")
+    code, _, error = typed("plan", str(tmp_path))
+    assert code in (2, 4) and error.count("zeuxis: ") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_ends_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the pace of the recorded machine: nothing is measured there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(planning, "plan_run", lambda *_, **__: pytest.fail("measured"))
+    folder = folder_of(tmp_path / "my birds", [(100, 80)] * 6)
+    code, out, error = typed("data", str(folder))
+    assert code == 0, error
+    advice, last = out.splitlines()[-2:]
+    command = advice.removeprefix("advice: ").partition(": sees about")[0]
+    words = shlex.split(command)
+    assert words[:2] == ["zeuxis", "train"] and words[3] == str(folder) and "on the recorded machine" in advice
+    cli.build(words[1:]).parse_args(words[1:], exit_on_error=False, print_error=False)
+    assert last == f"zeuxis plan {shlex.quote(str(folder))} measures it on this machine"
+    code, out, _ = typed("data", str(folder), "--json")
+    assert code == 0 and "advice" not in out and json.loads(out)["count"] == 6
+
+
+def test_what_nothing_fits_is_said() -> None:
+    with pytest.raises(UsageError, match="--minutes is 0"):
+        advise(KnownPictures("x", 5, 64, 3, named=False), minutes=0)
+    with pytest.raises(UsageError, match="no family takes images of 7 pixels"):
+        advise(KnownPictures("x", 5, 7, 3, named=True), measure=False)
+
+
+def test_recorded_runs_are_read_once() -> None:
+    assert recorded.recorded_runs() is recorded.recorded_runs() and len(recorded_runs()) > 30
