@@ -237,6 +237,22 @@ def test_a_logger_of_ones_own_is_named_by_its_module_and_trusted_anew() -> None:
     assert told == [] and RunFolder.open(run).config["settings"]["logger"] == []
 
 
+def test_a_branch_and_a_sweep_log_as_they_are_told_and_verify_does_not() -> None:
+    run, _ = trained("mine:Notes")
+    told = sys.modules["mine"].told
+    told.clear()
+    assert typed("verify", str(run))[0] == 0 and told == []
+    assert "if you trust it, name it" in refused("branch", str(run), "--steps", "8", "--kernels", "standard")
+    code, _, err = typed("branch", str(run), "--steps", "8", "--logger", "mine:Notes")
+    assert code == 0, err
+    assert [each[3] for each in told if each[0] == "begin"] == [6]
+    told.clear()
+    words = ["--steps", "2", *SMALL, "--kernels", "standard", "--logger", "mine:Notes"]
+    code, _, err = typed("sweep", "vae", "digits", "--seed", "0-1", *words)
+    assert code == 0, err
+    assert [each[0] for each in told].count("begin") == [each[0] for each in told].count("close") == 2
+
+
 @pytest.fixture
 def package(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An installed distribution with two loggers by entry point, one of a name that is taken."""
