@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := torch==2.13.0
-EXTRAS := data,export,parquet,video,tensorboard,dev
+EXTRAS := data,export,parquet,video,tensorboard,hub,dev
 BUILD := hatchling editables
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 

@@ -195,7 +195,7 @@ def test_the_package_imports_only_what_it_asks_for() -> None:
     base = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
     extras = {
         line
-        for name in ("export", "parquet", "video", "tensorboard")
+        for name in ("export", "parquet", "video", "tensorboard", "hub")
         for line in project["optional-dependencies"][name]
     }
     optional = base | {canonicalize_name(Requirement(line).name) for line in extras}

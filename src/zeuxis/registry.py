@@ -33,12 +33,12 @@ def built_in() -> list[str]:
 
 def installed() -> dict[str, Installed]:
     """The families of installed distributions, by name."""
-    return _scan(_search_path())[0]
+    return _scan(search_path())[0]
 
 
 def notes() -> tuple[str, ...]:
     """Entry points that are left out, each with the reason in a line."""
-    return _scan(_search_path())[1]
+    return _scan(search_path())[1]
 
 
 def names() -> list[str]:
@@ -71,7 +71,7 @@ def name_of(owner: type) -> str | None:
     return None
 
 
-def _search_path() -> tuple[str, ...]:
+def search_path() -> tuple[str, ...]:
     """Where distributions are installed. The current folder is not such a place: data that is unpacked into it must not
     name code to run."""
     try:
@@ -94,7 +94,7 @@ def _scan(path: tuple[str, ...]) -> tuple[dict[str, Installed], tuple[str, ...]]
                 else:
                     found[family.name] = family
         except Exception as error:  # what any package may have written: none must break the others
-            left_out.append(f"the entry points of {_title(distribution)} cannot be read: {error}")
+            left_out.append(f"the entry points of {title(distribution)} cannot be read: {error}")
     return found, tuple(left_out)
 
 
@@ -102,7 +102,7 @@ def _families_of(distribution: metadata.Distribution) -> Iterator[Installed]:
     for entry in distribution.entry_points:
         if entry.group == GROUP:
             about = _about(distribution, entry.module)
-            yield Installed(entry.name, entry.module, entry.attr, _title(distribution), about)
+            yield Installed(entry.name, entry.module, entry.attr, title(distribution), about)
 
 
 def _refused(family: Installed, found: dict[str, Installed]) -> str:
@@ -115,7 +115,7 @@ def _refused(family: Installed, found: dict[str, Installed]) -> str:
     return f"{found[family.name].distribution} has one of that name, too"
 
 
-def _title(distribution: metadata.Distribution) -> str:
+def title(distribution: metadata.Distribution) -> str:
     try:
         return f"{distribution.name} {distribution.version}"
     except Exception:  # without METADATA, say

@@ -19,10 +19,12 @@ from zeuxis.cli import (
     judge,
     look,
     mix,
+    models,
     new_family,
     overview,
     page,
     planning,
+    publish,
     sampling,
     sweeps,
     train,
@@ -50,6 +52,7 @@ ORDER = (
     "families",
     "new-family",
     "data",
+    "models",
     "plan",
     "explore",
     "sample",
@@ -63,6 +66,7 @@ ORDER = (
     "evaluate",
     "compare",
     "export",
+    "publish",
     "version",
 )
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
@@ -115,7 +119,9 @@ def build(tokens: Sequence[str]) -> App:
         app.command(sampling.accepting(command, tokens))
     judge.register(app, tokens)
     export.register(app)
+    publish.register(app)
     page.register(app)
+    models.register(app)
     planning.register(app)
     look.register(app)
     overview.register(app)
