@@ -30,7 +30,8 @@ def sweep(
 
     The options are those of `train`. One with a list, a tuple or a range takes each of its values in turn; seeds vary
     slowest. The runs and their index lie in one folder: the same call goes on with a sweep that was broken off. `note` hears
-    which run begins.
+    which run begins. `UsageError` where the combinations are too many, or one has an option that cannot be; the other
+    errors are those of `train`.
     """
     kind = families.find(family) if isinstance(family, str) else family
     several = {name: value for name, value in options.items() if name != "logger"}  # all of those are of each run

@@ -36,6 +36,8 @@ def inspect_data(
     """What a source of images holds: counts, sizes, classes, duplicates, and every file left out with its reason.
 
     `size` and `channels` of the pack are 64 and 3, or a named set's own, and `resize_mode` is crop, unless given.
+    `progress` is told how many images are decoded, of how many. `UsageError` where there is nothing of that name or
+    path; `DataError` where nothing in it can be used.
     """
     spec = DataSpec.parse(data, resize_mode=resize_mode, max_images=max_images)
     size, channels = size or spec.size or 64, channels or spec.channels or 3
@@ -77,7 +79,8 @@ def train_with(
 def dry_run(family: str | type[Model], data: Data | None = None, **options: Any) -> runs.Plan:
     """What `train` would take with these options: parameters, memory, seconds per step, measured on a few steps of noise.
 
-    No data is read; `data` only matters where it names a set that has its own size and channels.
+    No data is read; `data` only matters where it names a set that has its own size and channels. `UsageError` where an
+    option is unknown, or has a value that it cannot have.
     """
     kind = _found(family)
     settings, own = _sorted(kind, options)
@@ -101,6 +104,7 @@ def resume(
     are as of `train`. `logger` takes the place of the run's loggers; code outside Zeuxis must be named there, and in
     `family` where the family is of such code.
     `data` are the images in memory that the run began with, needed where their pack is no longer in the cache.
+    `UsageError` where there is no such run, or it cannot go on exactly; the other errors are those of `train`.
     """
     found = Run(run, family=family)
     return found.resume(

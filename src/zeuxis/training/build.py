@@ -13,8 +13,9 @@ from zeuxis import storage
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
 from zeuxis.loggers import find_logger
+from zeuxis.mechanisms import UsesFeatures
 from zeuxis.metrics import extractors, vgg
-from zeuxis.model import Model, UsesFeatures, options_of
+from zeuxis.model import Model, options_of
 from zeuxis.options import check_declaration
 from zeuxis.runtime.device import choose_device, choose_precision, choose_threads
 from zeuxis.runtime.progress import Display
