@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := torch==2.13.0
-EXTRAS := data,export,parquet,video,tensorboard,wandb,mlflow,dev
+EXTRAS := data,export,parquet,video,tensorboard,wandb,mlflow,hub,dev
 BUILD := hatchling editables
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 

@@ -206,7 +206,7 @@ def test_the_package_imports_only_what_it_asks_for() -> None:
     }
     project = PROJECT["project"]
     base = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
-    used = ("export", "parquet", "video", "tensorboard", "wandb", "mlflow")
+    used = ("export", "parquet", "video", "tensorboard", "wandb", "mlflow", "hub")
     extras = {line for name in used for line in project["optional-dependencies"][name]}
     optional = base | {canonicalize_name(Requirement(line).name) for line in extras}
     seen = set()

@@ -35,12 +35,12 @@ def built_in() -> list[str]:
 
 def installed(group: str = GROUP) -> dict[str, Installed]:
     """The families (or the loggers, by their group) of installed distributions, by name."""
-    return _scan(_search_path(), group)[0]
+    return _scan(search_path(), group)[0]
 
 
 def notes() -> tuple[str, ...]:
     """Families that are left out, each with the reason in a line."""
-    return _scan(_search_path(), GROUP)[1]
+    return _scan(search_path(), GROUP)[1]
 
 
 def names() -> list[str]:
@@ -73,7 +73,7 @@ def name_of(owner: type) -> str | None:
     return None
 
 
-def _search_path() -> tuple[str, ...]:
+def search_path() -> tuple[str, ...]:
     """Where distributions are installed. The current folder is not such a place: data that is unpacked into it must not
     name code to run."""
     try:
@@ -97,7 +97,7 @@ def _scan(path: tuple[str, ...], group: str) -> tuple[dict[str, Installed], tupl
                 else:
                     found[entry.name] = entry
         except Exception as error:  # what any package may have written: none must break the others
-            left_out.append(f"the entry points of {_title(distribution)} cannot be read: {error}")
+            left_out.append(f"the entry points of {title(distribution)} cannot be read: {error}")
     return found, tuple(left_out)
 
 
@@ -105,7 +105,7 @@ def _entries_of(distribution: metadata.Distribution, group: str) -> Iterator[Ins
     for entry in distribution.entry_points:
         if entry.group == group:
             about = _about(distribution, entry.module)
-            yield Installed(entry.name, entry.module, entry.attr, _title(distribution), about)
+            yield Installed(entry.name, entry.module, entry.attr, title(distribution), about)
 
 
 def _refused(entry: Installed, found: dict[str, Installed], what: str, own: Sequence[str]) -> str:
@@ -120,7 +120,7 @@ def _refused(entry: Installed, found: dict[str, Installed], what: str, own: Sequ
     return f"{found[entry.name].distribution} has one of that name, too"
 
 
-def _title(distribution: metadata.Distribution) -> str:
+def title(distribution: metadata.Distribution) -> str:
     try:
         return f"{distribution.name} {distribution.version}"
     except Exception:  # without METADATA, say

@@ -7,9 +7,10 @@ from zeuxis.api.drawing import decode, interpolate, mix, sample, walk
 from zeuxis.api.editing import arithmetic, directions, edit, find_directions, invert
 from zeuxis.api.first_run import demo
 from zeuxis.api.forks import branch, verify
-from zeuxis.api.models import export, export_page, load
+from zeuxis.api.models import available_models, export, export_page, load
 from zeuxis.api.overview import curves, runs, story
 from zeuxis.api.planning import plan
+from zeuxis.api.publishing import publish
 from zeuxis.api.reading import encode, read
 from zeuxis.api.run import Run
 from zeuxis.api.scoring import compare, evaluate
@@ -63,6 +64,7 @@ __all__ = [
     "UsageError",
     "ZeuxisError",
     "arithmetic",
+    "available_models",
     "branch",
     "compare",
     "curves",
@@ -87,6 +89,7 @@ __all__ = [
     "mix",
     "option",
     "plan",
+    "publish",
     "read",
     "resume",
     "runs",

@@ -21,10 +21,12 @@ from zeuxis.cli import (
     judge,
     look,
     mix,
+    models,
     new_family,
     overview,
     page,
     planning,
+    publish,
     sampling,
     sweeps,
     train,
@@ -53,6 +55,7 @@ ORDER = (
     "families",
     "new-family",
     "data",
+    "models",
     "plan",
     "explore",
     "sample",
@@ -66,6 +69,7 @@ ORDER = (
     "evaluate",
     "compare",
     "export",
+    "publish",
     "completion",
     "version",
 )
@@ -110,22 +114,13 @@ def build(tokens: Sequence[str]) -> App:
         suppress_keyboard_interrupt=False,
         group_parameters=Group("Options", sort_key=1),
     )
-    demo.register(app)
-    completion.register(app, build)
-    train.register(app, tokens)
-    forks.register(app, tokens)
-    sweeps.register(app, tokens)
-    explore.register(app, tokens)
-    edit.register(app, tokens)
+    for with_flags in (train, forks, sweeps, explore, edit, judge):
+        with_flags.register(app, tokens)
     for command in (mix.mix_command, translate.translate_command):
         app.command(sampling.accepting(command, tokens))
-    judge.register(app, tokens)
-    export.register(app)
-    page.register(app)
-    planning.register(app)
-    look.register(app)
-    overview.register(app)
-    new_family.register(app)
+    for plain in (demo, export, publish, page, models, planning, look, overview, new_family):
+        plain.register(app)
+    completion.register(app, build)
     for place, name in enumerate(ORDER):
         app[name].sort_key = place
     return app

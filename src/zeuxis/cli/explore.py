@@ -23,7 +23,12 @@ MOST_IN_A_SHEET = 100_000
 ANIMATIONS = frozenset({".webp", ".gif", ".mp4"})
 
 Seeds = Annotated[list[int] | None, Parameter(converter=flags.bounded(flags.seeds), n_tokens=1, negative=())]
-ModelName = Annotated[str, Parameter(help="a run or model: its folder, or a run's number or name under runs/")]
+ModelName = Annotated[
+    str,
+    Parameter(
+        help="a run or model: a folder, a run's number or name under runs/, an installed model, or hf://USER/NAME"
+    ),
+]
 Reencodings = Annotated[
     int, flags.flag("times each image is encoded and decoded again, for families with an encoder", low=0, high=1000)
 ]

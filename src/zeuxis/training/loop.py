@@ -176,7 +176,7 @@ class Training:
             self.run.log("  ".join([f"step {self.step}", *(f"{name} {value:.4g}" for name, value in means.items())]))
         self._warn()
         if self._sheet_due():
-            keep_curves(self.run)
+            keep_curves(self.run, self.recipe)
 
     def _draw(self) -> dict[str, float]:
         """Draw the contact sheets; the diversity of the samples relative to real images."""
@@ -245,7 +245,7 @@ class Training:
         if not self.run.sheet_path(self.step).exists():
             self._draw()
         self.save()
-        keep_curves(self.run)
+        keep_curves(self.run, self.recipe)
         self._say(f"done at step {self.step:,}: {self.run.path / 'model'}")
 
     def _leave(self, interrupt: Interrupt) -> Stopped:
