@@ -66,8 +66,9 @@ def branch_run(
     with on_stage(display) as (stop, shown):
         parent = RunFolder.open(run)
         made, settings = _forked(parent, changes, at, data=data, family=family, stop=stop, display=shown)
+    logger = changes.get("logger")
     limits = {} if changes.get("minutes") is None else {name: getattr(settings, name) for name in LIMITS}
-    return resume_run(made.path, data=data, family=family, logger=changes.get("logger"), display=display, **limits)
+    return resume_run(made.path, data=data, family=family, logger=logger, display=display, **limits)
 
 
 def _forked(

@@ -96,8 +96,8 @@ def _selected(data: DataSpec, settings: TrainSettings, family: type[Model]) -> D
 def _recipe(data: DataSpec, settings: TrainSettings, model: Model, pack: Pack | Pairs) -> Recipe:
     """The recipe of a new run; its data as a path that holds wherever a resume begins."""
     recipe = Recipe(model.family(), data.absolute(), model.options, settings, pack.fingerprint, len(pack))
-    kernels, names = _kernels(settings, model, pack), recorded(model.class_names)
-    return dataclasses.replace(recipe, chosen_kernels=kernels, classes=names)
+    kernels = _kernels(settings, model, pack)
+    return dataclasses.replace(recipe, chosen_kernels=kernels, classes=recorded(model.class_names))
 
 
 def resume_run(
@@ -115,10 +115,9 @@ def resume_run(
 ) -> Path:
     """Resume a run, bit for bit as if never interrupted, to its last step or to `steps`; its folder.
 
-    `minutes` counts from now, `cpu_minutes` from the first limit of the run. A run of a family outside Zeuxis needs
-    `family` to name its class. `callbacks` are told of every step; `began` is as of `start`.
+    `minutes` counts from now, `cpu_minutes` from the first limit of the run. Code outside Zeuxis is named: a class in
+    `family`, loggers in `logger`, which replaces the run's. `callbacks` are told of every step; `began` is as of `start`.
     `data` is that of the run given again, where it was in memory and its pack is no longer in the cache.
-    `logger` takes the place of the run's loggers, and must name those of outside code.
     """
     with on_stage(display) as (stop, shown):
         found = RunFolder.open(run)
@@ -133,15 +132,15 @@ def resume_run(
         check_identity(resumed.checkpoint, recipe)
         source, scorer = batches(recipe, model, pack), _periodic_evaluation(recipe, model, shown)
         with found.lock(), failures_logged(found):  # nothing is written before
-            _check_untouched(found, resumed.checkpoint)
-            _going_on(found, recipe, shown, began, changed=(steps, cpu_minutes, logger) != (None, None, None))
+            _going_on(found, resumed, recipe if (steps, cpu_minutes, logger) != (None,) * 3 else None, shown, began)
             _train(found, recipe, resumed, source, scorer, stop=stop, display=shown, callbacks=callbacks)
     return found.path
 
 
-def _going_on(run: RunFolder, recipe: Recipe, display: Display, began: Began | None, *, changed: bool) -> None:
+def _going_on(run: RunFolder, resumed: Resumed, changed: Recipe | None, display: Display, began: Began | None) -> None:
+    _check_untouched(run, resumed.checkpoint)
     if changed:
-        run.write_config(recipe.values())
+        run.write_config(changed.values())
     if began:
         began(run.path, display.note)
 
@@ -227,8 +226,7 @@ def _check_steps(checkpoint: Checkpoint | None, settings: TrainSettings) -> None
 
 
 def _check_untouched(run: RunFolder, checkpoint: Checkpoint | None) -> None:
-    skipped = len(checkpoint.skipped) if checkpoint else 0
-    newest = run.checkpoints()[::-1][skipped : skipped + 1]
+    newest = run.checkpoints()[::-1][len(checkpoint.skipped) if checkpoint else 0 :][:1]
     if newest != ([checkpoint.path] if checkpoint else []):
         raise UsageError(f"{run.path} has gone on since it was opened, in another process; resume it again")
 
