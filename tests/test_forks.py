@@ -6,12 +6,14 @@ import dataclasses
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from commandline import refused, typed
 from zeuxis import api, families, loading
@@ -20,6 +22,7 @@ from zeuxis.errors import DiskFullError, UsageError, ZeuxisError
 from zeuxis.io import files
 from zeuxis.runtime.progress import Lines
 from zeuxis.storage import RunFolder
+from zeuxis.storage.checkpoints import step_of
 from zeuxis.training import forks, runs, verifying
 from zeuxis.training.build import build
 from zeuxis.training.config import read_recipe
@@ -256,6 +259,30 @@ def test_minutes_and_evaluations_of_a_branch_are_its_own(
     assert limits == [{"steps": 12, "minutes": 5.0, "cpu_minutes": None}, {}]
     config = RunFolder.open(tmp_path / "00002-dcgan-digits-branch").config
     assert config["settings"]["cpu_minutes"] == 5.0 and config["settings"]["minutes"] is None
+
+
+@pytest.mark.parametrize("name", ["dcgan", "rbm", "diffusion"])
+def test_a_run_saved_under_old_names_is_forked(tmp_path: Path, quiet: Lines, name: str) -> None:
+    run = tmp_path / f"00001-{name}"
+    with zipfile.ZipFile(Path(__file__).parent / "saved_runs" / f"{name}.zip") as archive:
+        archive.extractall(run)
+    step = RunFolder.open(run).checkpoint_at(step_of(RunFolder.open(run).checkpoints()[-1])).step
+    branch = forks.branch_run(run, {"steps": step + 3}, display=quiet)
+    runs.resume_run(run, steps=step + 3, display=quiet)
+    weights = [files.read_tensors(each / "model" / "model.safetensors") for each in (run, branch)]
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+    assert RunFolder.open(branch).metrics() == RunFolder.open(run).metrics()
+
+
+def test_a_branch_goes_into_no_folder_of_data(tmp_path: Path, quiet: Lines) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i in range(8):
+        Image.new("L", (16, 16), 20 * i).save(pictures / f"{i}.png")
+    asked = settings(tmp_path / "runs", steps=5)
+    run = runs.start(asked, families.find("rbm"), SMALL["rbm"], data=DataSpec.parse(pictures), display=quiet)
+    with pytest.raises(UsageError, match="that is read"):
+        forks.branch_run(run, {"out": str(pictures), "steps": 6}, at=FORK, display=quiet)
 
 
 @pytest.mark.parametrize("parent", [5, [], {"run": 5}, {"run": "x", "step": "4", "checkpoint": "", "changed": {}}])

@@ -14,7 +14,7 @@ from test_conformance import build
 from zeuxis.errors import UsageError
 from zeuxis.model import Clock
 from zeuxis.storage import RunFolder
-from zeuxis.testing.case import Images
+from zeuxis.testing.case import NoiseImages
 from zeuxis.training import histograms
 from zeuxis.training.engine import Values, train, train_step
 
@@ -40,7 +40,7 @@ RECORDED: dict[str, set[str]] = {
 def recorded(name: str, **options: Any) -> dict[str, Any]:
     """The histograms of a family's third step, of eight images."""
     model = build(name, **options)
-    for progress in train(model, Images(model), steps=3, batch_size=8, seed=0, micro_batches=2):
+    for progress in train(model, NoiseImages(model), steps=3, batch_size=8, seed=0, micro_batches=2):
         state = progress.state
         assert all(value.ndim == 0 for value in progress.report.values())
     return histograms.of(state.values)
@@ -69,7 +69,7 @@ def test_a_critic_of_progan_has_no_probabilities() -> None:
 
 def test_the_report_has_the_mean_of_the_values() -> None:
     model, values = build("dcgan"), Values()
-    report = train_step(model, model.optimizers(), Images(model).batch(0, 8), Clock(), values=values)
+    report = train_step(model, model.optimizers(), NoiseImages(model).batch(0, 8), Clock(), values=values)
     (answers,) = values["discriminator/prob_real"]
     assert len(answers) == 8 and not answers.requires_grad
     assert report["discriminator/prob_real"].item() == answers.mean().item()

@@ -166,7 +166,7 @@ def all_commands(run: str, odd: Path) -> list[list[str]]:
         ["verify", run],
         ["verify", f"missing {ODD}"],
         ["sweep", "vae", data, "--seed", f"0-1{ODD}"],
-        ["sweep", "vae", data, "--seed", "0-1", "--steps", "1", *OPTIONS[2:], "--name", f"sweep {ODD}"],
+        ["sweep", "vae", data, "--seed", "0-1", *OPTIONS, "--name", f"sweep {ODD}"],
         ["plan", f"missing {ODD}"],
         ["plan", data, data, "--minutes", "1"],
         ["families"],

@@ -214,12 +214,19 @@ def test_the_table_and_its_json(broken: Path) -> None:
 
 
 def test_the_table_is_folded_where_the_terminal_is_narrow(run: RunFolder, folder: Path) -> None:
-    from zeuxis.cli.overview import _table
-
     Image.new("L", (8, 8)).save(run.sheet_path(5))
-    wide, narrow = _table(zeuxis.runs(folder), 300), _table(zeuxis.runs(folder), 60)
-    assert len(wide) == 2 and wide == _table(zeuxis.runs(folder), None)
+    found = zeuxis.runs(folder)
+    wide, narrow = found.lines(width=300), found.lines(width=60)
+    assert len(wide) == 2 and wide == found.lines() == repr(found).splitlines()
     assert len(narrow) == 4 and narrow[3].strip() == str(run.sheet_path(5))
+
+
+def test_a_notebook_shows_the_runs_as_a_table(broken: Path) -> None:
+    shown = zeuxis.runs(broken)._repr_html_()
+    assert shown.count("<tr>") == 2 and shown.count("<p>broken: ") == 5
+    evil = RunFolder.create(broken, "evil", {**CONFIG, "data": "./<b>x"})
+    assert "<b>" not in zeuxis.runs(evil.path)._repr_html_() and "&lt;b&gt;x" in zeuxis.runs(evil.path)._repr_html_()
+    assert zeuxis.runs(broken / "notes")._repr_html_() == repr(zeuxis.runs(broken / "notes")) == "no runs"
 
 
 def test_where_there_are_no_runs(folder: Path) -> None:

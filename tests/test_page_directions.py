@@ -75,7 +75,7 @@ class Counting:
     def __init__(self) -> None:
         self.begun, self.steps, self.free = 0, 0, threading.Event()
 
-    def __call__(self, served: Served, space: object) -> directions.Search:
+    def __call__(self, served: Served, space: object) -> directions.DirectionSearch:
         self.begun += 1
         while not self.free.is_set():
             self.steps += 1

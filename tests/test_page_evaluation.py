@@ -94,6 +94,7 @@ def test_the_report_of_an_evaluation(served: Served) -> None:
     (served.run.path / "evaluation.json").write_text(json.dumps(values))
     report = report_of(served)["report"]
     assert report["scores"] == [SCORE, {**SCORE, "low": None}] and report["warnings"] == ["few"]
+    assert report["in_words"] == []
     assert report["about"] == {"model": "gan", "samples": 200, "against": "x", "inf": 1.5}
 
 

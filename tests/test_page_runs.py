@@ -159,6 +159,22 @@ def test_a_run_that_trains_is_live_and_is_told_again(run: RunFolder, monkeypatch
     assert follower.look() == []
 
 
+def test_the_page_says_how_a_run_stands(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_files, "_STALE", 0.0)
+    assert state(run)[0]["state"] == "stopped"
+    run.append_metrics({"step": 60, "images": 480, "a": 1.0})
+    for line, word in (
+        ("began: x", "stopped"),
+        ("done at step 60: x", "done"),  # of 100 steps, by its minutes
+        ("resumed at step 60: x", "stopped"),
+        ("failed: RuntimeError: x", "failed"),
+    ):
+        run.log(line)
+        assert state(run)[0]["state"] == word
+        with run.lock():
+            assert state(run)[0]["state"] == "training"
+
+
 def test_pace_and_time_left_come_from_the_log(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_files, "_STALE", 0.0)
     run.append_metrics({"step": 20, "images": 160, "a": 1.0})

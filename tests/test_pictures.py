@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +237,26 @@ def shown_by(model: Model) -> Image.Image | None:
     return None if found is None else Image.open(io.BytesIO(found))
 
 
+def test_ipython_takes_pictures_and_falls_back_on_text(saved: Path) -> None:
+    formatters = pytest.importorskip("IPython.core.formatters")
+    formatter = formatters.DisplayFormatter()
+    formatter.active_types = ["text/plain", "text/html", "image/png"]
+    model = zeuxis.load(saved / "vae", device="cpu")
+    terms = [(1.0, [1, 2]), (-1.0, [3])]
+    picture = {"text/plain", "image/png"}
+    for shown, kinds in (
+        (model, picture),
+        (zeuxis.sample(model, 3), picture),
+        (zeuxis.interpolate(model, rows=1, columns=3), picture),
+        (zeuxis.arithmetic(model, terms), picture),
+        (zeuxis.walk(model, frames=3), {*picture, "text/html"}),
+        (zeuxis.sample(model, 3)[3:], {"text/plain"}),
+        (zeuxis.load(saved / "pix2pix", device="cpu"), {"text/plain"}),
+    ):
+        assert formatter.format(shown)[0].keys() == kinds
+    assert formatter.format(zeuxis.sample(model, 3))[0]["text/plain"] == "Images of shape (3, 3, 16, 16)"
+
+
 def test_a_latent_model_shows_sixteen_samples(saved: Path) -> None:
     model = zeuxis.load(saved / "vae", device="cpu")
     wanted = Images(model.sample(16)).pil()  # type: ignore[operator]
@@ -323,6 +343,42 @@ def test_latents_of_another_shape_are_refused(saved: Path) -> None:
     w = styled.mapping(styled.prior([3]))  # type: ignore[operator]
     made = zeuxis.decode(styled, w, space="w")
     torch.testing.assert_close(made.tensor, zeuxis.sample(styled, seeds=[3]).tensor, atol=1e-5, rtol=0)
+
+
+def test_a_mistake_is_one_line(saved: Path) -> None:
+    model = zeuxis.load(saved / "vae", device="cpu")
+    mistakes: list[tuple[Callable[[], Any], str]] = [
+        (lambda: zeuxis.sample(1), "'1' is no model; load one first"),  # type: ignore[arg-type]
+        (lambda: zeuxis.invert("runs/1", "me.png"), "'runs/1' is no model"),  # type: ignore[arg-type]
+        (lambda: zeuxis.translate(None, "me.png"), "'None' is no model"),  # type: ignore[arg-type]
+        (lambda: zeuxis.translate(model, "me.png"), "vae cannot translate images; these families can: cyclegan"),
+        (lambda: zeuxis.sample(model, 0), "n is 0; expected at least 1"),
+        (lambda: zeuxis.sample(model, seeds=[]), "seeds is empty"),
+        (lambda: zeuxis.interpolate(model, ends="mnist:1"), "expected two of them"),  # type: ignore[arg-type]
+        (lambda: zeuxis.interpolate(model, ends=("mnist:1",)), "expected two of them"),  # type: ignore[arg-type]
+        (lambda: zeuxis.interpolate(model, ends=(torch.zeros(1, 64), torch.zeros(1, 5))), "expected n 64"),
+        (lambda: zeuxis.interpolate(model, columns=1), "columns is 1"),
+        (lambda: zeuxis.edit(model, "+ x", pictures=torch.zeros(1, 3, 16, 16), editor=an_editor(model)), "'x'"),
+        (
+            lambda: zeuxis.edit(model, "+ left", pictures=torch.zeros(1, 3, 16, 16), editor=an_editor(model)),
+            r"give a tensor of images as zeuxis.Images\(tensor\)",
+        ),
+        (lambda: zeuxis.export_page(families.find("vae")(size=16), "x.html"), "this vae is not saved"),
+    ]
+    for ask, told in mistakes:
+        with pytest.raises(UsageError, match=told) as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_model_in_hand_is_exported(saved: Path, inside: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    model = zeuxis.load(saved / "dcgan", device="cpu")
+    assert zeuxis.export(model, "loaded.onnx").path == Path("loaded.onnx")
+    torch.manual_seed(0)
+    made = zeuxis.export(families.find("dcgan")(**SMALL["dcgan"]).eval(), "new/made.onnx")
+    assert made.size == Path("new/made.onnx").stat().st_size and made.difference < 1e-4
+    assert Path("loaded.onnx").stat().st_size == pytest.approx(made.size, rel=0.05)
 
 
 def test_a_run_is_known_by_its_number(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,10 +101,10 @@ def check_commands(advice: Advice) -> None:
 @pytest.mark.parametrize(
     ("sizes", "mode", "options"),
     [
-        ([(200, 100)] * 3 + [(90, 80)] * 9, "RGB", {"augment": "translation"}),
-        ([(40, 33)] * 9, "L", {"size": 32, "channels": 1, "augment": "translation"}),
-        ([(20, 16)] * 9, "RGB", {"size": 16, "augment": "translation"}),
-        ([(64, 64)] * 5, "LA", {"channels": 1, "augment": "translation"}),
+        ([(200, 100)] * 3 + [(90, 80)] * 9, "RGB", {}),
+        ([(40, 33)] * 9, "L", {"size": 32, "channels": 1}),
+        ([(20, 16)] * 9, "RGB", {"size": 16}),
+        ([(64, 64)] * 5, "LA", {"channels": 1}),
     ],
 )
 def test_a_folder_gets_its_form_and_commands_that_run(
@@ -119,7 +119,7 @@ def test_a_folder_gets_its_form_and_commands_that_run(
     check_commands(advice)
     code, out, error = typed(*shlex.split(dcgan.command)[1:], "--dry-run", "--base-channels", "4")
     assert code == 0 and "in 7 minutes" in out, error
-    assert f"  {len(sizes)} images are few".strip() in "\n".join(advice.lines())
+    assert f"{len(sizes)} images are few" in "\n".join(advice.lines())
 
 
 def test_pairs_get_a_family_that_translates(tmp_path: Path, paces: dict[str, float]) -> None:

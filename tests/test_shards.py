@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import sys
 import tarfile
 import tracemalloc
 from pathlib import Path
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from commandline import refused, typed
-from zeuxis.data import DataSpec, Pack, shards, tars
+from zeuxis.data import DataSpec, Pack, image_files, shards, tars, workers
 from zeuxis.data.image_files import FileSet
 from zeuxis.data.listing import Picture, Shape
 from zeuxis.data.parquet import ParquetPictures
@@ -410,6 +411,42 @@ def test_malformed_parquet_is_an_error_of_one_line(tmp_path: Path) -> None:
     pack = opened(tmp_path / "p.parquet")
     assert names(pack) == [str(n) for n in itertools.chain(range(10), range(20, 30))]
     assert all("in a damaged part of the file" in reason for _, reason in pack.left_out)
+
+
+def test_parquet_of_any_bytes_is_read_or_refused(tmp_path: Path) -> None:
+    """Bytes of its footer changed: pyarrow ends the process at some statistics, if it is asked for them."""
+    rows = {"image": [encoded(n) for n in range(6)], "label": [n % 3 for n in range(6)], "happy": [True, False] * 3}
+    path = parquet(tmp_path / "a.parquet", rows, row_group_size=4)
+    whole, chance = path.read_bytes(), np.random.default_rng(5)
+    footer = int.from_bytes(whole[-8:-4], "little") + 8
+    outcomes = set()
+    for _ in range(200):
+        changed = bytearray(whole)
+        changed[len(whole) - int(chance.integers(1, footer))] = int(chance.integers(256))
+        path.write_bytes(changed)
+        try:
+            content = image_files.content_of_shards(shards.Shards("parquet", [str(path)]))
+            outcomes |= {type(workers.attempt(content.reader, item, Shape(8, 3))) for item in content.items}
+        except DataError as error:
+            assert "\n" not in str(error)
+            outcomes.add(DataError)
+    assert {Picture, DataError} <= outcomes
+
+
+def test_parquet_that_says_it_has_too_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = parquet(tmp_path / "a.parquet", {"image": [encoded(n) for n in range(6)]})
+    monkeypatch.setattr("zeuxis.data.parquet._MOST_FILE", 5)
+    assert "says that it has 6 rows; at most 5 are read" in str(_refusal(path))
+
+
+def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = parquet(tmp_path / "a.parquet", {"image": [encoded(0)]})
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    code, _, err = typed("data", str(path))
+    assert (
+        code == 2
+        and err == "zeuxis: Parquet needs the package pyarrow; install it with: pip install 'zeuxis[parquet]'\n"
+    )
 
 
 def test_hundreds_of_rows_that_are_one_large_value_are_read_a_few_at_a_time(tmp_path: Path) -> None:

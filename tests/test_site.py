@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 from pathlib import Path
 
@@ -131,6 +132,17 @@ def test_the_reference_has_every_public_name(written: dict[str, str]) -> None:
     assert not [text for text in written.values() if "<!-- reference" in text]
     with pytest.raises(KeyError):
         reference.expanded("<!-- reference: nothing -->")
+
+
+WITHOUT_ERRORS = {"matrix", "option", "runs"}
+
+
+def test_every_function_says_which_errors_it_raises() -> None:
+    """Those of a wrong input, in its docstring, which is the reference."""
+    functions = {name: value for name in zeuxis.__all__ if inspect.isfunction(value := getattr(zeuxis, name))}
+    silent = {name for name, value in functions.items() if not re.search(r"`\w+Error`", value.__doc__ or "")}
+    assert silent <= WITHOUT_ERRORS, f"{', '.join(sorted(silent - WITHOUT_ERRORS))}: name the errors in the docstring"
+    assert functions.keys() >= {"sample", "interpolate", "train", "evaluate"} and functions.keys() >= WITHOUT_ERRORS
 
 
 def test_the_reference_has_every_option(written: dict[str, str]) -> None:

@@ -18,7 +18,7 @@ from zeuxis.errors import UsageError
 from zeuxis.io import animation
 from zeuxis.storage import RunFolder
 from zeuxis.stories.captions import Captions
-from zeuxis.stories.film import FPS, film
+from zeuxis.stories.film import FILM_FPS, film
 from zeuxis.stories.page import story_page
 from zeuxis.stories.scenes import MOST_SCENES, Story, gather_story
 from zeuxis.stories.sheets import Cut, read_tiles
@@ -204,7 +204,7 @@ def test_a_film_shows_each_picture_and_rests_at_its_end(told: Story) -> None:
     seen: list[tuple[int, int]] = []
     frames = list(film(told, seconds=3.0, progress=lambda done, total: seen.append((done, total))))
     assert len(frames) == 1 + 3 * 12 and seen[-1] == (len(frames), len(frames))
-    assert {round(seconds, 3) for _, seconds in frames[1:-1]} == {round(1 / FPS, 3)} and frames[-1][1] > 2
+    assert {round(seconds, 3) for _, seconds in frames[1:-1]} == {round(1 / FILM_FPS, 3)} and frames[-1][1] > 2
     stage = Stage(told)
     assert all(picture.size == stage.size and not any(side % 2 for side in stage.size) for picture, _ in frames)
     for i, scene in enumerate(told.scenes):
@@ -237,22 +237,22 @@ def test_a_story_without_rows_has_no_curves(run: RunFolder) -> None:
 
 
 def test_a_film_is_written_as_webp(told: Story, tmp_path: Path) -> None:
-    animation.write_film(film(told, seconds=1.0), tmp_path / "story.webp", fps=FPS)
+    animation.write_film(film(told, seconds=1.0), tmp_path / "story.webp", fps=FILM_FPS)
     with Image.open(tmp_path / "story.webp") as written:
         assert getattr(written, "n_frames", 1) > 4 and written.size == Stage(told).size
         assert written.info.get("loop") == 0
     with pytest.raises(UsageError, match="no film; expected a name that ends in .webp or .mp4"):
-        animation.write_film(film(told), tmp_path / "story.gif", fps=FPS)
+        animation.write_film(film(told), tmp_path / "story.gif", fps=FILM_FPS)
 
 
 def test_a_film_is_written_as_mp4(told: Story, tmp_path: Path) -> None:
     av = pytest.importorskip("av")
-    animation.write_film(film(told, seconds=1.0), tmp_path / "story.mp4", fps=FPS)
+    animation.write_film(film(told, seconds=1.0), tmp_path / "story.mp4", fps=FILM_FPS)
     with av.open(str(tmp_path / "story.mp4")) as written:
         stream = written.streams.video[0]
         assert (stream.width, stream.height) == Stage(told).size
         seconds = sum(each for _, each in film(told, seconds=1.0))
-        assert sum(1 for _ in written.decode(video=0)) == pytest.approx(seconds * FPS, abs=2)
+        assert sum(1 for _ in written.decode(video=0)) == pytest.approx(seconds * FILM_FPS, abs=2)
 
 
 def scenes_of(page: str) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from pages import GUIDE, ROOT
 FOLDER = GUIDE / "notebooks"
 _KEPT = ROOT / "build" / "notebooks"
 _SECONDS = 900  # for a cell, on the slowest machine
+_ALT = 200  # characters of the text that stands for a picture
 _TABLE = re.compile(r"<table.*</table>", re.DOTALL)
 
 
@@ -82,7 +83,7 @@ def _shown(output: Any, stem: str, pictures: dict[str, bytes]) -> Iterator[str]:
         yield "```text\n" + "\n".join(output.traceback) + "\n```"
         return
     data = output.data
-    text = " ".join(data.get("text/plain", "").split())
+    text = " ".join(data.get("text/plain", "").split())[:_ALT]
     if "image/png" in data:
         name = f"{stem}-{len(pictures) + 1}.png"
         pictures[name] = base64.b64decode(data["image/png"])

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         compare,
         curves,
         decode,
+        demo,
         directions,
         dry_run,
         edit,
@@ -64,12 +65,14 @@ if TYPE_CHECKING:
         resume,
         runs,
         sample,
+        sample_batches,
         story,
         sweep,
         train,
         translate,
         verify,
         walk,
+        write_samples,
     )
 
 __all__ = [
@@ -102,6 +105,7 @@ __all__ = [
     "compare",
     "curves",
     "decode",
+    "demo",
     "directions",
     "dry_run",
     "edit",
@@ -126,12 +130,14 @@ __all__ = [
     "resume",
     "runs",
     "sample",
+    "sample_batches",
     "story",
     "sweep",
     "train",
     "translate",
     "verify",
     "walk",
+    "write_samples",
 ]
 
 # Names that need less than the whole interface; all others are of `zeuxis.api`.

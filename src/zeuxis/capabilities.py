@@ -32,7 +32,7 @@ ABILITIES: dict[str, tuple[type[Any], ...]] = {
 
 
 def matrix() -> dict[str, dict[str, bool]]:
-    """The `ABILITIES` of each family; families of packages with failing imports are omitted."""
+    """Whether each family can do what `ABILITIES` names, by family; families of packages that cannot be imported are omitted."""
     found: dict[str, type[Model]] = {}
     for name in families.names():
         with contextlib.suppress(UsageError):
@@ -45,49 +45,49 @@ def latent(model: Model) -> Latent:
     if isinstance(model, Translator):
         raise UsageError(f"{model.family()} has no latent space: it makes images from images, with zeuxis translate")
     if not isinstance(model, Latent):
-        raise UsageError(f"{model.family()} has no latent space; these families have one: {_able(Latent)}")
+        raise _unable(model, "has no latent space; these families have one", Latent)
     return model
 
 
 def encoder(model: Model) -> Encoder:
     """The model, if it has an encoder; `UsageError` otherwise."""
     if not isinstance(model, Encoder):
-        raise UsageError(f"{model.family()} cannot encode images; these families can: {_able(Encoder)}")
+        raise _unable(model, "cannot encode images; these families can", Encoder)
     return model
 
 
 def style_based(model: Model) -> StyleBased:
     """The model, if it is style-based; `UsageError` otherwise."""
     if not isinstance(model, StyleBased):
-        raise UsageError(f"{model.family()} has no styles and no space w; these families have: {_able(StyleBased)}")
+        raise _unable(model, "has no styles and no space w; these families have", StyleBased)
     return model
 
 
 def translator(model: Model) -> Translator:
     """The model, if it is image-to-image; `UsageError` otherwise."""
     if not isinstance(model, Translator):
-        raise UsageError(f"{model.family()} cannot translate images; these families can: {_able(Translator)}")
+        raise _unable(model, "cannot translate images; these families can", Translator)
     return model
 
 
 def denoising_model(model: Model) -> Denoising:
     """The model, if it denoises step by step; `UsageError` otherwise."""
     if not isinstance(model, Denoising):
-        raise UsageError(f"{model.family()} has no denoiser; these families have one: {_able(Denoising)}")
+        raise _unable(model, "has no denoiser; these families have one", Denoising)
     return model
 
 
 def posterior_model(model: Model) -> HasPosterior:
     """The model, if its encoder gives a posterior; `UsageError` otherwise."""
     if not isinstance(model, HasPosterior):
-        raise UsageError(f"{model.family()} has no posterior; these families have one: {_able(HasPosterior)}")
+        raise _unable(model, "has no posterior; these families have one", HasPosterior)
     return model
 
 
 def gibbs_model(model: Model) -> GibbsSampling:
     """The model, if it is a Boltzmann machine; `UsageError` otherwise."""
     if not isinstance(model, GibbsSampling):
-        raise UsageError(f"{model.family()} has no Gibbs sampling; these families have it: {_able(GibbsSampling)}")
+        raise _unable(model, "has no Gibbs sampling; these families have it", GibbsSampling)
     return model
 
 
@@ -124,8 +124,15 @@ def enlarged_photograph(model: Model, image: Image.Image) -> Image.Image:
 def super_resolution(model: Model) -> SuperResolution:
     """The model, if it does super-resolution; `UsageError` otherwise."""
     if not isinstance(model, SuperResolution):
-        raise UsageError(f"{model.family()} cannot do super-resolution; these families can: {_able(SuperResolution)}")
+        raise _unable(model, "cannot do super-resolution; these families can", SuperResolution)
     return model
+
+
+def _unable(model: Model, what: str, capability: type[Any]) -> UsageError:
+    """The error of a model without a capability, and of what is no model, such as a run's number or folder."""
+    if not isinstance(model, Model):
+        return UsageError(f"{str(model)[:80]!r} is no model; load one first, as in: model = zeuxis.load(1)")
+    return UsageError(f"{model.family()} {what}: {_able(capability)}")
 
 
 def _able(capability: type[Any]) -> str:

@@ -1,13 +1,14 @@
-"""The mechanisms behind a latent space, as capabilities: iterative denoising, a posterior, and Gibbs sampling."""
+"""Mechanisms as capabilities: iterative denoising, a posterior, Gibbs sampling, and a loss on a feature network."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
-from zeuxis.model import Encoder, Latent
+from zeuxis.errors import UsageError
+from zeuxis.model import Encoder, Latent, Model
 from zeuxis.nets.boltzmann import Machine, Noise
 from zeuxis.samplers import STEPPERS, Denoiser, DenoisingStep, result
 
@@ -74,3 +75,28 @@ class GibbsSampling(Latent):
         """The expected image given hidden units (n latent_dim), real values in [0, 1] allowed."""
         machine = self.machine()
         return self.picture(machine.mean_visible(machine.visible_input(z)))
+
+
+Features = Callable[[Tensor, int], Tensor]  # images (n c h w, in [-1, 1]) and a block to its features (n d h' w')
+
+
+class UsesFeatures(Model):
+    """A model with a perceptual loss on a frozen feature network, set from outside: no parameter, and not saved."""
+
+    feature_network: Features | None = None
+
+    @property
+    def feature_weights(self) -> str:
+        """A file with the network's weights; empty for the published ones of a package."""
+        return ""
+
+    @property
+    @abstractmethod
+    def needs_features(self) -> bool:
+        """Whether the options need the feature network."""
+
+    def see(self, image: Tensor, block: int) -> Tensor:
+        """The features (n d h' w') of images after a block; `UsageError` without a feature network."""
+        if self.feature_network is None:
+            raise UsageError(f"{self.family()} needs a feature network; set model.feature_network = ...")
+        return self.feature_network(image, block)

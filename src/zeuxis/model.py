@@ -36,7 +36,6 @@ __all__ = [
     "SuperResolution",
     "Translator",
     "Turn",
-    "UsesFeatures",
     "derived",
     "option",
     "options_of",
@@ -274,28 +273,3 @@ class SuperResolution(Translator):
     @abstractmethod
     def receptive_radius(self) -> int:
         """The radius of the receptive field in source pixels: the overlap of tiles."""
-
-
-Features = Callable[[Tensor, int], Tensor]  # images (n c h w, in [-1, 1]) and a block to its features (n d h' w')
-
-
-class UsesFeatures(Model):
-    """A model with a perceptual loss on a frozen feature network, set from outside: no parameter, and not saved."""
-
-    feature_network: Features | None = None
-
-    @property
-    def feature_weights(self) -> str:
-        """A file with the network's weights; empty for the published ones of a package."""
-        return ""
-
-    @property
-    @abstractmethod
-    def needs_features(self) -> bool:
-        """Whether the options need the feature network."""
-
-    def see(self, image: Tensor, block: int) -> Tensor:
-        """The features (n d h' w') of images after a block; `UsageError` without a feature network."""
-        if self.feature_network is None:
-            raise UsageError(f"{self.family()} needs a feature network; set model.feature_network = ...")
-        return self.feature_network(image, block)

@@ -61,7 +61,7 @@ def served(folder: Path) -> Served:
 def _known_directions() -> Iterator[None]:
     """Components that cost nothing: those of features take a network minutes on a busy machine."""
 
-    def components(served: Served, space: object) -> directions.Search:
+    def components(served: Served, space: object) -> directions.DirectionSearch:
         yield "drawing samples", 1, 2
         steps = torch.randn(3, *served.shape, generator=torch.Generator().manual_seed(1)) / 2
         return [Direction(f"component {k + 1}", step) for k, step in enumerate(steps)]

@@ -15,7 +15,7 @@ from page_client import serving
 from zeuxis.explore.candidates import Candidates
 from zeuxis.explore.directions import Direction
 from zeuxis.explore.expression import Vocabulary
-from zeuxis.web.labelled import LABELLED, Labelled
+from zeuxis.web.labelled import LABELLED, LabelledSamples
 from zeuxis.web.served import Served, open_served
 
 Visit = Callable[..., Driver]
@@ -91,7 +91,7 @@ def test_arithmetic_begins_with_the_sum_of_the_attributes(visit: Visit, folder: 
     rows = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 2).repeat(16, 1)
     words = Vocabulary((("smiling", "neutral"), ("woman", "man")))
     served.kept["directions attributes"] = [Direction("smiling", torch.ones(served.shape))]
-    served.kept[LABELLED] = Labelled(words, Candidates(z, rows, torch.arange(64)))
+    served.kept[LABELLED] = LabelledSamples(words, Candidates(z, rows, torch.arange(64)))
     with serving(served) as link:
         driver = visit(link)
         driver.until("document.querySelectorAll('.term p')[0].textContent === 'Asmiling woman'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zeuxis.families as families
 from zeuxis.api.drawing import decode, interpolate, mix, sample, walk
 from zeuxis.api.editing import arithmetic, directions, edit, find_directions, invert
+from zeuxis.api.first_run import demo
 from zeuxis.api.forks import branch, verify
 from zeuxis.api.models import available_models, export, export_page, load
 from zeuxis.api.overview import curves, runs, story
@@ -13,6 +14,7 @@ from zeuxis.api.publishing import publish
 from zeuxis.api.reading import encode, read
 from zeuxis.api.run import Run
 from zeuxis.api.scoring import compare, evaluate
+from zeuxis.api.streaming import sample_batches, write_samples
 from zeuxis.api.sweeps import sweep
 from zeuxis.api.training import dry_run, inspect_data, resume, train
 from zeuxis.api.translating import enlarge, translate
@@ -67,6 +69,7 @@ __all__ = [
     "compare",
     "curves",
     "decode",
+    "demo",
     "directions",
     "dry_run",
     "edit",
@@ -91,10 +94,12 @@ __all__ = [
     "resume",
     "runs",
     "sample",
+    "sample_batches",
     "story",
     "sweep",
     "train",
     "translate",
     "verify",
     "walk",
+    "write_samples",
 ]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zeuxis import explore
-from zeuxis.api.given import GivenFile, GivenLatents, as_text, holds_latents, latents_of
+from zeuxis.api.given import GivenFile, GivenLatents, as_text, checked_latents, holds_latents, latents_of
 from zeuxis.capabilities import encoder, latent, style_based
 from zeuxis.errors import UsageError
 from zeuxis.explore import LayerGroup, PathKind, Space, SpaceName, editing
@@ -44,10 +44,7 @@ def decode(model: Model, latents: Tensor | GivenFile, *, space: SpaceName = "z")
     """
     if isinstance(latents, Tensor):
         able = space_of(model, space)
-        wanted = tuple(able.prior([0]).shape[1:])
-        if tuple(latents.shape[1:]) != wanted or not len(latents):
-            raise UsageError(f"the latents have shape {tuple(latents.shape)}; expected n {' '.join(map(str, wanted))}")
-        made = decode_latents(able, latents)
+        made = decode_latents(able, checked_latents(able, latents))
     else:
         made = editing.images_of_latents(model, as_text(latents))
     return Images(made, names=[f"latent-{number:05}" for number in range(len(made))])
@@ -96,7 +93,7 @@ def walk(
     """The frames (frames c h w, in [-1, 1]) of a walk through the latents of seeds (0 to 5 if not given), and back.
 
     With `ends` through theirs, row by row; `ends`, `rows`, and all else as in `interpolate`. `save` writes the walk as
-    .webp, .gif or .mp4 of 20 frames per second.
+    .webp, .gif or .mp4 of 20 frames per second. `UsageError` as of `interpolate`.
     """
     able = space_of(model, space)
     if ends is None and rows is None:
@@ -136,6 +133,8 @@ def _ends(
     if rows and seeds and len(seeds) != wanted:
         raise UsageError(f"--rows is {rows} and --seeds has {len(seeds)}; expected {wanted}, or one of the two flags")
     if ends is not None:
+        if isinstance(ends, str) or len(ends) != 2:
+            raise UsageError(f'ends is {ends!r}; expected two of them, as in ends=("mnist:1", "mnist:7")')
         # Of data an image is taken for each seed; what holds all its latents gives these, the fewer again and again.
         chosen = None if all(map(holds_latents, ends)) else list(range(wanted) if seeds is None else seeds)
         z1, z2 = (

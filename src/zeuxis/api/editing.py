@@ -43,6 +43,7 @@ def invert(
     initial latents per image. With an encoder, explicit `steps` refine the encoded latents. `progress` is called with
     the stage, the work done, and its total. `UsageError` where a picture cannot be used.
     """
+    space_of(model, space)  # without it, nothing need be read
     given = square_images(pictures, size=model.size, channels=model.channels, number=number, work=progress)
     several = [pictures] if isinstance(pictures, GivenFile) else pictures
     names = [as_text(each) for each in several if isinstance(each, GivenFile)] if isinstance(several, Sequence) else []
@@ -97,7 +98,10 @@ def directions(
     report: MessageCallback | None = None,
     progress: StageCallback | None = None,
 ) -> Images:
-    """Images (directions strengths c h w, in [-1, 1]): that of a seed moved along each of `find_directions`."""
+    """Images (directions strengths c h w, in [-1, 1]): that of a seed, moved from -3 to 3 times along each direction.
+
+    The directions are those of `find_directions`, which has the same arguments and errors (`UsageError`).
+    """
     find = functools.partial(find_directions, model, *attributes, method=method, number=number, data=data, space=space)
     return editing.strips(model, find(report=report, progress=progress), seed=seed, space=space)
 

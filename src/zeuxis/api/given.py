@@ -13,7 +13,8 @@ from torch import Tensor
 from zeuxis import explore
 from zeuxis.data.spelling import as_path
 from zeuxis.errors import UsageError
-from zeuxis.explore import SpaceName, editing
+from zeuxis.explore import Space, SpaceName, editing
+from zeuxis.explore.spaces import space_of
 from zeuxis.io import images
 from zeuxis.io.images import Array
 from zeuxis.io.pictures import Images
@@ -87,18 +88,27 @@ def latents_of(
     order: int = 0,
     work: StageCallback | None = None,
 ) -> Tensor:
-    """Latents (n ...) that were given, in a file or as a tensor, or those of pictures, encoded or inverted.
+    """Latents (n ..., on the CPU) that were given, in a file or as a tensor, or those of pictures, encoded or inverted.
 
     Without seeds all of a file, or of one picture of data; with seeds one for each: `order` as in `explore.examples`.
     """
     if isinstance(given, Tensor):
-        return given
+        return checked_latents(space_of(model, space), given).cpu()
     if isinstance(given, (str, Path)):
         return editing.located(model, as_text(given), seeds, space=space, order=order, work=work)
     if isinstance(given, (Images, Image.Image)):
         found = square_images(given, size=model.size, channels=model.channels)
         return editing.latents_of_images(model, found, space, in_stage(work, "descending"))
     return torch.cat([latents_of(model, each, space=space, work=work).cpu() for each in given])
+
+
+def checked_latents(space: Space, latents: Tensor) -> Tensor:
+    """The latents (n ...); `UsageError` where their shape is not that of the space's, as of a tensor of images."""
+    wanted = tuple(space.prior([0]).shape[1:])
+    if tuple(latents.shape[1:]) != wanted or not len(latents):
+        shape = f"expected n {' '.join(map(str, wanted))}; give a tensor of images as zeuxis.Images(tensor)"
+        raise UsageError(f"the latents have shape {tuple(latents.shape)}; {shape}")
+    return latents
 
 
 def holds_latents(given: GivenLatents) -> bool:

@@ -98,20 +98,32 @@ class ExportedPage:
     precision: str
 
 
-def export(model: RunPath, out: str | Path | None = None, *, family: str | None = None) -> Exported:
-    """Write a saved model's way from latents to images as an ONNX file, by default `model.onnx` in its run's folder.
+def export(model: Model | RunPath, out: str | Path | None = None, *, family: str | None = None) -> Exported:
+    """Write a model's way from latents to images as an ONNX file, by default `model.onnx` in its run's folder, or here.
 
-    The model's card goes with it. `UsageError` where the extra `export` is missing, or ONNX cannot do what the family does.
+    The card of a saved model goes with it. `UsageError` where the extra `export` is missing, or ONNX cannot do what the
+    family does.
     """
-    folder = loading.find_model(model)
+    if isinstance(model, Model) and model.origin is None:
+        return onnx.export_onnx(latent(model), expanded(str(out or "model.onnx")))
+    folder = loading.find_model(_saved(model))
     run = folder.parent if (folder.parent / "config.yaml").is_file() else Path()
     target = expanded(str(out)) if out else run / "model.onnx"
-    card = without_head(_card_in(folder))
-    return onnx.export_onnx(latent(load(folder, device="cpu", family=family)), target, card=card)
+    able = model if isinstance(model, Model) else load(folder, device="cpu", family=family)
+    return onnx.export_onnx(latent(able), target, card=without_head(_card_in(folder)))
+
+
+def _saved(model: Model | RunPath) -> RunPath:
+    """Where a model is saved."""
+    if not isinstance(model, Model):
+        return model
+    if model.origin is None:
+        raise UsageError(f"this {model.family()} is not saved; save it first, as in: model.save('folder')")
+    return model.origin
 
 
 def export_page(
-    model: RunPath,
+    model: Model | RunPath,
     out: str | Path,
     *,
     directions: Sequence[str] = (),
@@ -120,7 +132,7 @@ def export_page(
     report: MessageCallback | None = None,
     progress: ProgressCallback | None = None,
 ) -> ExportedPage:
-    """Write a saved model as a page that needs no server: an .html file, or a folder for a web host.
+    """Write a saved model (as it is saved) as a page that needs no server: an .html file, or a folder for a web host.
 
     `directions` are its sliders: attributes of the training data, or "components". `runtime` is a folder or .tgz of
     onnxruntime-web, fetched once if not given. `report` is told how well attributes can be read, `progress` how many
@@ -133,6 +145,7 @@ def export_page(
     place = Path(expanded(str(out)))
     if not is_file(place) and place.suffix:
         raise UsageError(f"--page is {out}; expected a name that ends in .html, or a folder")
-    served = open_served(model, device="cpu", family=family)
+    trusted = model.family() if isinstance(model, Model) else family
+    served = open_served(_saved(model), device="cpu", family=trusted)
     held = carried(served, wanted=directions, runtime=runtime, report=report, progress=progress)
     return ExportedPage(place, write_page(held, place), held.networks.precision)

@@ -15,23 +15,25 @@ from zeuxis.io import animation, files
 from zeuxis.loading import RunPath
 from zeuxis.runtime.callbacks import ProgressCallback
 from zeuxis.storage import RunFolder
-from zeuxis.stories.film import FPS, film
+from zeuxis.stories.film import FILM_FPS, film
 from zeuxis.stories.page import story_page
 from zeuxis.stories.scenes import gather_story
 from zeuxis.training.curves import history_of
-from zeuxis.training.summary import RunSummary, summaries
+from zeuxis.training.run_list import RunList
+from zeuxis.training.summary import summaries
 
 STORY_KINDS = (".webp", ".mp4", ".html")
 
 
-def runs(folder: str | Path = "runs") -> list[RunSummary]:
+def runs(folder: str | Path = "runs") -> RunList:
     """The runs in a folder, by number, each at a glance: state, steps, minutes, newest losses, FID, newest sheet.
 
     A folder that is no whole run is among them as broken, with what is wrong. The default folder may be missing.
+    A notebook shows the list as a table, and `pandas.DataFrame` takes it.
     """
     if str(folder) == "runs" and not os.path.lexists(folder):
-        return []
-    return summaries(folder)
+        return RunList()
+    return RunList(summaries(folder))
 
 
 def curves(
@@ -77,5 +79,5 @@ def story(
     if path.suffix.lower() == ".html":
         files.write_file(path, story_page(told).encode(errors="backslashreplace"))
     else:
-        animation.write_film(film(told, seconds=seconds, progress=progress), path, fps=FPS)
+        animation.write_film(film(told, seconds=seconds, progress=progress), path, fps=FILM_FPS)
     return list(told.missing)

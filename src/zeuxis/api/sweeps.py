@@ -30,10 +30,12 @@ def sweep(
 
     The options are those of `train`. One with a list, a tuple or a range takes each of its values in turn; seeds vary
     slowest. The runs and their index lie in one folder: the same call goes on with a sweep that was broken off. `note` hears
-    which run begins.
+    which run begins. `UsageError` where the combinations are too many, or one has an option that cannot be; the other
+    errors are those of `train`.
     """
     kind = families.find(family) if isinstance(family, str) else family
-    listed = {name: list(value) for name, value in options.items() if isinstance(value, list | tuple | range)}
+    several = {name: value for name, value in options.items() if name != "logger"}  # all of those are of each run
+    listed = {name: list(value) for name, value in several.items() if isinstance(value, list | tuple | range)}
     once = {name: value for name, value in options.items() if name not in listed}
     found = sweeps.run_sweep(grid_of(kind, data, listed, once), max_runs=max_runs, note=note or (lambda _: None))
     return report_on(found)

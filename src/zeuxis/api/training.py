@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ def inspect_data(
     """What a source of images holds: counts, sizes, classes, duplicates, and every file left out with its reason.
 
     `size` and `channels` of the pack are 64 and 3, or a named set's own, and `resize_mode` is crop, unless given.
+    `progress` is told how many images are decoded, of how many. `UsageError` where there is nothing of that name or
+    path; `DataError` where nothing in it can be used.
     """
     spec = DataSpec.parse(data, resize_mode=resize_mode, max_images=max_images)
     size, channels = size or spec.size or 64, channels or spec.channels or 3
@@ -76,7 +79,8 @@ def train_with(
 def dry_run(family: str | type[Model], data: Data | None = None, **options: Any) -> runs.Plan:
     """What `train` would take with these options: parameters, memory, seconds per step, measured on a few steps of noise.
 
-    No data is read; `data` only matters where it names a set that has its own size and channels.
+    No data is read; `data` only matters where it names a set that has its own size and channels. `UsageError` where an
+    option is unknown, or has a value that it cannot have.
     """
     kind = _found(family)
     settings, own = _sorted(kind, options)
@@ -90,17 +94,22 @@ def resume(
     minutes: float | None = None,
     cpu_minutes: float | None = None,
     callbacks: Sequence[Callback] = (),
+    logger: Sequence[str] | None = None,
     family: Family = None,
     data: Data | None = None,
 ) -> Run:
     """Go on with a run that was stopped, bit for bit as if it had not been; a folder, or a number or name under runs/.
 
     `steps` is the new last step. `minutes` counts from now, `cpu_minutes` from the first limit of the run. `callbacks`
-    are as of `train`. A run of a family outside Zeuxis is only resumed when `family` names its class.
+    are as of `train`. `logger` takes the place of the run's loggers; code outside Zeuxis must be named there, and in
+    `family` where the family is of such code.
     `data` are the images in memory that the run began with, needed where their pack is no longer in the cache.
+    `UsageError` where there is no such run, or it cannot go on exactly; the other errors are those of `train`.
     """
     found = Run(run, family=family)
-    return found.resume(steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, callbacks=callbacks, data=data)
+    return found.resume(
+        steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, callbacks=callbacks, logger=logger, data=data
+    )
 
 
 def resume_with(
@@ -110,11 +119,13 @@ def resume_with(
     minutes: float | None = None,
     cpu_minutes: float | None = None,
     family: Family = None,
+    logger: Sequence[str] | None = None,
     began: runs.Began | None = None,
 ) -> Path:
     """As `resume`; the run's folder. `began` is as of `runs.start`."""
     folder = loading.find_run(run)
-    return runs.resume_run(folder, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family, began=began)
+    going_on = partial(runs.resume_run, folder, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)
+    return going_on(logger=logger, began=began)
 
 
 def _found(family: str | type[Model]) -> type[Model]:

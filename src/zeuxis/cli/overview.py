@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -16,13 +15,7 @@ from zeuxis.cli.explore import check_png, write_picture
 from zeuxis.cli.output import say, say_aside
 from zeuxis.errors import UsageError
 
-if TYPE_CHECKING:
-    from zeuxis.training.summary import RunSummary
-
-_HEADS = ("run", "name", "family", "data", "size", "steps", "minutes", "FID", "state", "newest losses", "newest sheet")
-_LEFT = frozenset({"name", "family", "data", "state", "newest losses", "newest sheet"})
 _STORIES = frozenset({".webp", ".mp4", ".html"})
-_WIDEST = 24  # characters of a name
 
 RunNames = Annotated[str, Parameter(help="runs: folders, or numbers or names under runs/")]
 Across = Annotated[Literal["steps", "images"], Parameter(help="axis across: training steps, or images seen")]
@@ -64,52 +57,9 @@ def runs_command(
         say(*ascii_json([run.plain() for run in found]).splitlines())
     elif found:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        say(*_table(found, width))
+        say(*found.lines(width=width))
     else:
         say_aside(f"there are no runs in {folder}; begin one with: zeuxis train dcgan avatars")
-
-
-def _table(runs: Sequence[RunSummary], width: int | None) -> list[str]:
-    """A line for each run; the sheet on a line of its own where all together is wider than the terminal."""
-    cells = [_cells(run) for run in runs if run.state != "broken"]
-    used = [i for i in range(len(_HEADS)) if any(row[i] for row in cells)]
-    table = [[_HEADS[i] for i in used], *([row[i] for i in used] for row in cells)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(used))] if cells else []
-    lines = []
-    for row in table if cells else ():
-        texts = [_aligned(text, widths[k], _HEADS[used[k]]) for k, text in enumerate(row)]
-        whole = "  ".join(texts).rstrip()
-        folded = width is not None and sum(widths) + 2 * len(widths) - 2 > width and used[-1] == len(_HEADS) - 1
-        lines += ["  ".join(texts[:-1]).rstrip(), f"    {row[-1]}"] if folded else [whole]
-    return [*lines, *(f"broken: {run.problem}" for run in runs if run.state == "broken")]
-
-
-def _aligned(text: str, width: int, head: str) -> str:
-    return text.ljust(width) if head in _LEFT else text.rjust(width)
-
-
-def _cells(run: RunSummary) -> list[str]:
-    """The cells of a run, in the order of the heads."""
-    from zeuxis.judging.report import format_score
-
-    losses = "  ".join(f"{name} {value:.3g}" for name, value in run.losses.items())
-    return [
-        "" if run.number is None else str(run.number),
-        _short(run.name),
-        _short(run.family),
-        _short(run.data),
-        "" if run.size is None else str(run.size),
-        f"{run.step:,}" + (f" of {run.steps:,}" if run.steps is not None and run.step < run.steps else ""),
-        f"{run.minutes:.1f}" if run.minutes < 10 else f"{run.minutes:,.0f}",
-        "" if run.fid is None else format_score(run.fid.value),
-        run.state,
-        losses,
-        "" if run.sheet is None else str(run.sheet),
-    ]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
 
 
 def curves_command(

@@ -19,6 +19,7 @@ from zeuxis.io import images
 
 _AT_ONCE = 64 << 20  # bytes of rows that are held at once, however large each row of a group may be
 _MOST_ROWS = 256  # at once
+_MOST_FILE = 5_000_000  # rows in all
 _BUFFER = 1 << 20
 _MOST_WORD = 1000  # characters of a class that are kept
 
@@ -119,9 +120,8 @@ def _in_a_line(error: Exception) -> str:
 
 def _batches(file: Any, group: int, columns: list[str]) -> Iterator[Any]:
     """Rows of a group, so few at a time that they fit into memory whatever their size: by what the file says of it."""
-    about = file.metadata.row_group(group)
-    wanted = [about.column(place) for place in range(about.num_columns)]
-    largest = sum(each.total_uncompressed_size for each in wanted if each.path_in_schema in columns)
+    # The size of the whole group: to ask for that of a column ends the process where the statistics are damaged.
+    largest = file.metadata.row_group(group).total_byte_size
     rows = max(1, min(_MOST_ROWS, _AT_ONCE // max(largest, 1)))
     found: Iterator[Any] = file.iter_batches(batch_size=rows, row_groups=[group], columns=columns, use_threads=False)
     return found
@@ -135,8 +135,7 @@ def parquet_content(shards: Shards) -> Content:
     for path, label in zip(shards.paths, shards.labels):
         with contextlib.closing(_opened(path)) as file, _explained(path):
             columns = _same(columns, columns_of(file, path, shards.part), path)
-            before = f"{label}/" if label else ""
-            names = [f"{before}{row}" for row in range(file.metadata.num_rows)]
+            names = _named(file, label)
             if columns.labels:
                 said += zip(names, _cells(file, columns.labels))
             items += names
@@ -146,6 +145,16 @@ def parquet_content(shards: Shards) -> Content:
         numbers = {item: values[columns.labels[0]] for item, values in said}
         return with_class_numbers(content, numbers, columns.classes, f"the column {columns.labels[0]}")
     return labelled(content, said, "the columns of labels")
+
+
+def _named(file: Any, label: str) -> list[str]:
+    """The items of the rows; `DataError` where the file says that there are more than anyone has."""
+    count = file.metadata.num_rows
+    if count > _MOST_FILE:
+        raise DataError(
+            f"a Parquet file says that it has {count:,} rows; at most {_MOST_FILE:,} are read, so make several"
+        )
+    return [f"{label}/{row}" if label else str(row) for row in range(count)]
 
 
 def _same(first: Columns | None, here: Columns, path: str) -> Columns:

@@ -38,7 +38,7 @@ PEOPLE = 300  # that a score is taken over
 SAMPLES = 4096  # whose features have components
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Inversion(Figure):
     """Images (n c h w), their latents (n ..., on the CPU), reconstructions, and reconstruction errors."""
 
@@ -50,6 +50,9 @@ class Inversion(Figure):
     family: str  # of the model
     space: SpaceName = "z"  # of the latents
     names: Sequence[str] = ()  # of the images
+
+    def __repr__(self) -> str:
+        return f"Inversion of {len(self.images)} images by {self.family}"
 
     def pil(self) -> Image.Image:
         """Rows of ten images, each above its reconstruction."""

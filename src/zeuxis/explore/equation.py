@@ -15,13 +15,18 @@ from zeuxis.explore.spaces import Space
 from zeuxis.io.pictures import Figure
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Equation(Figure):
     """The result of arithmetic: latents (`outcome`), images (`pictures`), and success rate (`score`, if requested)."""
 
     outcome: Outcome
     pictures: Pictures
     score: ArithmeticScore | None = None
+
+    def __repr__(self) -> str:
+        signs = {1.0: "+ ", -1.0: "- "}
+        terms = [signs.get(pick.weight, f"{pick.weight:+g} ") + pick.text for pick in self.outcome.picks]
+        return f"Equation: {' '.join(terms).removeprefix('+ ')}"
 
     def pil(self) -> Image.Image:
         """The figure: examples of each term above their average, and the neighbourhood of the result."""

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from zeuxis.adversarial import GAN_LOSSES, adam, turns
-from zeuxis.model import Batch, Clock, SuperResolution, Turn, UsesFeatures, option
+from zeuxis.mechanisms import UsesFeatures
+from zeuxis.model import Batch, Clock, SuperResolution, Turn, option
 from zeuxis.nets.augment import turned
 
 # Ledig 2017, sections 2 and 3.2, with VGG16 for VGG19; its fourth block is nearest to the features of the paper.

@@ -48,10 +48,13 @@ class StyleGAN2(StyleBased):
     path_length_interval: int = interval_option()
     style_mixing_prob: float = option(0.9, "style mixing probability in training", low=0, high=1, group="losses")
     noise_injection: bool = option(False, "add noise to the feature maps of the synthesis network")
-    augment: Augment = augment_option()
+    augment: Augment = augment_option("ada")
     ada_target: float = ada_target_option()
     ada_images: int = option(
-        0, "images in which the ADA probability can rise from 0 to 1; 0: a share of those seen", low=0, group="losses"
+        500_000,
+        "images in which the ADA probability can rise from 0 to 1; 0: a quarter of those seen",
+        low=0,
+        group="losses",
     )
     truncation: float = option(
         1.0, "truncation psi: below 1 samples are closer to the mean w, less diverse", low=0, high=2, at_sampling=True

@@ -18,12 +18,6 @@ from zeuxis.model import Batch, Clock, HasLikelihood, Turn, option
 from zeuxis.nets.conv import Down, Norm, Up
 
 
-def fitting_sigma(numbers: int) -> float:
-    """The sigma of images of so many numbers: 2 was best for 64 x 64 in colour. The squared error is a sum over numbers
-    and the KL divergence is not, so that with its root the balance of the two stays as it was."""
-    return min(2.0, round(2.0 * math.sqrt(numbers / 12_288), 2))
-
-
 @dataclass(eq=False)
 class VAE(HasPosterior, HasLikelihood):
     """An encoder q(z|x), a decoder p(x|z), and the evidence lower bound that trains both."""
@@ -36,12 +30,8 @@ class VAE(HasPosterior, HasLikelihood):
     likelihood: Literal["gaussian", "bernoulli"] = option(
         "gaussian", "decoder distribution p(x|z): Gaussian, or Bernoulli per pixel", group="losses"
     )
-    sigma: float | None = option(
-        None,
-        "standard deviation of the Gaussian likelihood, for images in [-1, 1]; 0: learned (default: 2 for 64 x 64 in "
-        "colour, less for smaller or grey images)",
-        low=0,
-        group="losses",
+    sigma: float = option(
+        2.0, "standard deviation of the Gaussian likelihood, for images in [-1, 1]; 0: learned", low=0, group="losses"
     )
     norm: Norm = option("batch", "normalisation in encoder and decoder")
 
@@ -56,8 +46,6 @@ class VAE(HasPosterior, HasLikelihood):
         self.decoder = Up(
             self.size, self.channels, width=self.base_channels, inputs=self.latent_dim, norm=self.norm, slope=0.1
         )
-        if self.sigma is None:
-            self.sigma = fitting_sigma(self.channels * self.size**2)
         # A small initial sigma: at 1 the KL would dominate from the first step, and the posterior collapse.
         start = torch.tensor(math.log(self.sigma or 0.3))
         if self.sigma:

@@ -17,7 +17,6 @@ from zeuxis.nets.conv import Norm, Upsampling, opponents, upsampling_option
 
 # Arjovsky 2017, algorithm 1 and section 4.
 PAPER = {
-    "augment": "none",
     "base_channels": 64,
     "upsampling": "transposed",
     "lr": 5e-5,

@@ -18,7 +18,6 @@ from zeuxis.nets.conv import Upsampling, opponents, upsampling_option
 
 # Gulrajani 2017, algorithm 1 and section 4, with the networks of its table 1 for DCGANs.
 PAPER = {
-    "augment": "none",
     "base_channels": 64,
     "upsampling": "transposed",
     "lr": 1e-4,

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from zeuxis.errors import UsageError
 from zeuxis.io.parsing import Choose, expecting
-from zeuxis.model import Features
+from zeuxis.mechanisms import Features
 
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
 _MEAN = (104.00699, 116.66877, 122.67892)  # blue, green, red

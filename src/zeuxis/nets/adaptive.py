@@ -19,10 +19,10 @@ QUICKEST = 10_000  # images in which the probability can rise from 0 to 1, at th
 SHARE = 0.25  # the same, later, as a share of the images seen
 
 
-def augment_option() -> Any:
+def augment_option(default: Augment = "none") -> Any:
     """The option for the policy of an `Augmentation`."""
-    meaning = "augmentation of the discriminator's input: adaptive (auto, ada; Karras 2020), or always (DiffAugment, Zhao 2020)"
-    return option("auto", meaning, group="losses")
+    meaning = "augmentation before the discriminator: ada adapts to overfitting (Karras 2020), else always (Zhao 2020)"
+    return option(default, meaning, group="losses")
 
 
 def ada_target_option() -> Any:
@@ -33,8 +33,8 @@ def ada_target_option() -> Any:
 class Augmentation(nn.Module):
     """Augmentation of real and generated images (n c h w) for a discriminator: by a fixed policy, or adaptively.
 
-    `ada` applies each transform with a probability p that follows the overfitting heuristic E[sign(D(real))]; so does
-    `auto`. Its state is in buffers, kept by a resume.
+    `ada` applies each transform with a probability p that follows the overfitting heuristic E[sign(D(real))]. Its state
+    is in buffers, kept by a resume.
     """
 
     probability: Tensor  # of each transform
@@ -50,7 +50,7 @@ class Augmentation(nn.Module):
     @property
     def adaptive(self) -> bool:
         """Whether the probability follows the discriminator."""
-        return self.policy in ("auto", "ada")
+        return self.policy == "ada"
 
     def forward(self, image: Tensor) -> Tensor:
         if not self.adaptive:

@@ -10,7 +10,7 @@ from zeuxis.runtime.callbacks import ProgressCallback
 from zeuxis.stories.scenes import Story
 from zeuxis.stories.stage import Stage
 
-FPS = 12
+FILM_FPS = 12
 _FIRST, _LAST = 0.8, 2.5  # seconds that the first and the last picture stay
 _MOST_FRAMES = 24  # between two pictures
 
@@ -23,7 +23,7 @@ def film(
     Each picture has the same time, however many steps lie between. `progress` is told the frames drawn, and of how many.
     """
     stage, scenes = Stage(story), story.scenes
-    count = max(2, min(_MOST_FRAMES, round(seconds * FPS / max(1, len(scenes) - 1))))
+    count = max(2, min(_MOST_FRAMES, round(seconds * FILM_FPS / max(1, len(scenes) - 1))))
     total = 1 + count * (len(scenes) - 1)
     yield stage.frame(scenes[0].picture, scenes[0].step, scenes[0].caption), _FIRST if len(scenes) > 1 else _LAST
     for place, (before, after) in enumerate(zip(scenes, scenes[1:])):
@@ -35,7 +35,7 @@ def film(
             step = before.step + share * (after.step - before.step)
             caption = (after if share > 0.75 else before).caption
             last = after is scenes[-1] and i == count
-            yield stage.frame(picture, step, caption), _LAST if last else 1 / FPS
+            yield stage.frame(picture, step, caption), _LAST if last else 1 / FILM_FPS
 
 
 def _eased(share: float) -> float:

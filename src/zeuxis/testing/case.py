@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zeuxis.model import Batch, Model, Translator, UsesFeatures, options_of
+from zeuxis.mechanisms import UsesFeatures
+from zeuxis.model import Batch, Model, Translator, options_of
 from zeuxis.training.build import check_options
 from zeuxis.training.engine import State, train
 from zeuxis.training.players import check_parameters

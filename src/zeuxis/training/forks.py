@@ -6,19 +6,22 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from zeuxis.data.places import paths_of
 from zeuxis.data.specs import Data
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
 from zeuxis.io import files
+from zeuxis.io.paths import check_apart
 from zeuxis.loading import build_unfilled, trusted
+from zeuxis.loggers import check_trusted
 from zeuxis.model import Model, Translator
 from zeuxis.options import flag_of
 from zeuxis.runtime.progress import Display
+from zeuxis.runtime.signals import Stop
 from zeuxis.storage import HISTOGRAMS_FILE, METRICS_FILE, Checkpoint, RunFolder
 from zeuxis.training import contact_sheets
 from zeuxis.training.batch_sizes import check_micro_batches
@@ -46,14 +49,6 @@ _SHAPE = ("size", "channels", "source_size", "source_channels")  # of the images
 _MOST = 1 << 32  # bytes of a file of metrics
 
 
-@dataclass(frozen=True)
-class Change:
-    """An option that a branch changes: its value before the fork, and after it."""
-
-    before: Any
-    after: Any
-
-
 def branch_run(
     run: str | Path,
     changes: Mapping[str, Any],
@@ -70,20 +65,38 @@ def branch_run(
     """
     with on_stage(display) as (stop, shown):
         parent = RunFolder.open(run)
-        old = read_recipe(parent.config)
-        resumed = take_up(parent, old, trusted(old.family, family), shown, at=_step(parent, at))
-        check_identity(resumed.checkpoint, old)
-        checkpoint = _checkpoint(parent, resumed)
-        recipe, state = _changed(parent, old, resumed, changes, shown)
-        reopened(parent, recipe, state.model, shown, given=data)
-        line = f"branch of {_name(parent)} at step {checkpoint.step:,}: {told(recipe.parent['changed'], old, resumed)}"
-        begin = partial(_begin, parent=parent, resumed=resumed, recipe=recipe, state=state, line=line)
-        with stop.later():
-            made = RunFolder.create(*_place(parent, recipe, changes), recipe.values(), begin=begin)
-        shown.note(f"run {made.path}")
-        shown.note(line)
-    limits = {} if changes.get("minutes") is None else {name: getattr(recipe.settings, name) for name in LIMITS}
-    return resume_run(made.path, data=data, family=family, display=display, **limits)
+        made, settings = _forked(parent, changes, at, data=data, family=family, stop=stop, display=shown)
+    logger = changes.get("logger")
+    limits = {} if changes.get("minutes") is None else {name: getattr(settings, name) for name in LIMITS}
+    return resume_run(made.path, data=data, family=family, logger=logger, display=display, **limits)
+
+
+def _forked(
+    parent: RunFolder,
+    changes: Mapping[str, Any],
+    at: int | None,
+    *,
+    data: Data | None,
+    family: type[Model] | str | None,
+    stop: Stop,
+    display: Display,
+) -> tuple[RunFolder, TrainSettings]:
+    """The branch's folder with all that it begins with, and its settings."""
+    old = read_recipe(parent.config)
+    resumed = take_up(parent, old, trusted(old.family, family), display, at=_step(parent, at))
+    check_identity(resumed.checkpoint, old)
+    recipe, state = _changed(parent, old, resumed, changes, display)
+    reopened(parent, recipe, state.model, display, given=data)
+    root, name = _place(parent, recipe, changes)
+    check_apart(root, paths_of(recipe.data))
+    step, changed = recipe.fork, told(recipe.parent["changed"], old, resumed)
+    line = f"branch of {_name(parent)} at step {step:,}: {changed}"
+    begin = partial(_begin, parent=parent, resumed=resumed, recipe=recipe, state=state, line=line)
+    with stop.later():
+        made = RunFolder.create(root, name, recipe.values(), begin=begin)
+    display.note(f"run {made.path}")
+    display.note(line)
+    return made, recipe.settings
 
 
 def _step(parent: RunFolder, at: int | None) -> int | None:
@@ -138,6 +151,8 @@ def _settings(parent: RunFolder, old: Recipe, given: Mapping[str, Any], step: in
             raise UsageError(f"{flag_of(name)} cannot change in a branch: {reason}; start a new run instead")
     if given.get("kernels", "standard") == "auto" != old.settings.kernels:
         raise UsageError("--kernels auto measures at the start of a run, so a branch cannot change to it; leave it out")
+    if "logger" not in given:
+        check_trusted(old.settings.logger)
     if not LIMITS & {name for name, value in given.items() if value is not None}:
         given = {**given, "steps": old.settings.steps or _newest(parent)}
     settings = dataclasses.replace(old.settings, **{"minutes": None, "cpu_minutes": None, **given})
@@ -189,8 +204,8 @@ def _settings_of(state: State, saved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _changes(old: Recipe, model: Model, settings: TrainSettings, new: Model) -> dict[str, Any]:
-    """The values of what the branch changes, by name; where it goes and how far are no changes."""
-    aside = LIMITS | {"out", "name"}
+    """The values of what the branch changes, by name; where it goes, how far, and who is told of it are no changes."""
+    aside = LIMITS | {"out", "name", "logger"}
     general = [field.name for field in dataclasses.fields(TrainSettings) if field.name not in aside]
     found = {
         name: getattr(settings, name) for name in general if getattr(settings, name) != getattr(old.settings, name)

@@ -32,7 +32,6 @@ FEW_IMAGES = 1000  # images: below it a discriminator learns them by heart
 _SIZES = (64, 32, 16)  # pixels: what a laptop trains within minutes; smaller where the pictures are
 _WHERE = Path("the plan")
 _SINGLE = ("dcgan", "wgan_gp", "progan", "stylegan2", "diffusion", "vae")
-_FOR_FEW = {"dcgan": {"augment": "translation"}}  # what augments by itself needs no option
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def _remarks(advice: Advice) -> list[str]:
     lines += ["the recorded runs are of other pictures: read the order of the families, not the values"] if real else []
     if advice.pictures.count < FEW_IMAGES:
         lines.append(
-            f"{advice.pictures.count:,} images are few for a GAN: look at the memorization rate of zeuxis evaluate"
+            f"{advice.pictures.count:,} images are few, even with augmentation: look at the memorization rate of zeuxis evaluate"
         )
     return lines
 
@@ -237,5 +236,4 @@ def _shape(pictures: KnownPictures) -> dict[str, int]:
 def _options(pictures: KnownPictures, name: str) -> dict[str, Any]:
     """The options that are not what the family would take by itself."""
     defaults = {each.name: each.default for each in options_of(families.find(name))}
-    own = {} if pictures.named else {n: value for n, value in _shape(pictures).items() if value != defaults[n]}
-    return {**own, **(_FOR_FEW.get(name, {}) if pictures.count < FEW_IMAGES else {})}
+    return {} if pictures.named else {n: value for n, value in _shape(pictures).items() if value != defaults[n]}

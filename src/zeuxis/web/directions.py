@@ -17,16 +17,16 @@ from zeuxis.metrics import extractors
 from zeuxis.metrics.attributes import reader_steps
 from zeuxis.model import Encoder
 from zeuxis.web.clients import Client
-from zeuxis.web.labelled import LABELLED, Labelled, first_sum
+from zeuxis.web.labelled import LABELLED, LabelledSamples, first_sum
 from zeuxis.web.requests import Reply, Request, Steps
 from zeuxis.web.served import Served
-from zeuxis.web.shared_work import SharedWork, Stage, staged
+from zeuxis.web.shared_work import SharedWork, WorkStage, staged
 
 MOST_DIRECTIONS = 40  # of one kind
 COMPONENTS = 8
 _LENGTH = 3.0  # of components, in standard deviations of a number: `zeuxis directions` draws them as long
 _REMEMBERED = 64  # pictures whose local components are kept
-Search = Generator[Stage, None, list[Direction]]
+DirectionSearch = Generator[WorkStage, None, list[Direction]]
 
 
 def answer_directions(served: Served, client: Client, request: Request) -> Steps:
@@ -43,7 +43,7 @@ def answer_local(served: Served, client: Client, request: Request) -> Steps:
     space = _space(served)
     z = request.latents(served.shape, most=1)[0]
 
-    def around() -> Search:
+    def around() -> DirectionSearch:
         length = _LENGTH * served.spread
         found = yield from staged("comparing pictures", local_steps(space, z, count=COMPONENTS))
         return [Direction(each.name, each.step * length) for each in found]
@@ -62,7 +62,7 @@ def answer_sum(served: Served, client: Client, request: Request) -> Steps:
     yield Reply({"names": []}) if LABELLED not in served.kept else first_sum(served.kept[LABELLED])
 
 
-def _attributes(served: Served, space: Space) -> Search:
+def _attributes(served: Served, space: Space) -> DirectionSearch:
     """A step for each attribute or class of the run's data, in its words; none of those that no example shows."""
     if served.data is None:
         raise UsageError(f"{served.name} is no run, so that the attributes of its data are unknown")
@@ -76,7 +76,7 @@ def _attributes(served: Served, space: Space) -> Search:
         reader = yield from staged("learning to read attributes", reader_steps(pack, device=str(model.device)))
     what = "encoding images" if reader is None else "reading samples"
     among = yield from staged(what, candidate_steps(space, pack, reader=reader))
-    served.kept[LABELLED] = Labelled(words, among)
+    served.kept[LABELLED] = LabelledSamples(words, among)
     found = []
     for index in range(count := min(len(words.names), MOST_DIRECTIONS)):
         yield "comparing attributes", index, count
@@ -87,14 +87,14 @@ def _attributes(served: Served, space: Space) -> Search:
     return [each for each in found if bool(torch.isfinite(each.step).all())]
 
 
-def _components(served: Served, space: Space) -> Search:
+def _components(served: Served, space: Space) -> DirectionSearch:
     """The principal components of the features of samples."""
     extractor = extractors.find_extractor("lite0", device=served.model.device)
     steps = component_steps(space, extractor, count=COMPONENTS, seeds=range(SAMPLES))
     return (yield from staged("drawing samples", steps))
 
 
-KINDS: dict[str, Callable[[Served, Space], Search]] = {"attributes": _attributes, "components": _components}
+KINDS: dict[str, Callable[[Served, Space], DirectionSearch]] = {"attributes": _attributes, "components": _components}
 
 
 def _space(served: Served) -> Space:
@@ -108,7 +108,7 @@ def _space(served: Served) -> Space:
     return served.space
 
 
-def _answered(served: Served, name: str, begin: Callable[[], Search]) -> Steps:
+def _answered(served: Served, name: str, begin: Callable[[], DirectionSearch]) -> Steps:
     """The directions of a name, found once, with answers about the progress before."""
     found: list[Direction] | SharedWork[list[Direction]] = served.kept.setdefault(name, SharedWork(begin))
     if isinstance(found, SharedWork):

@@ -42,7 +42,8 @@ def answer_history(served: Served, client: Client, request: Request) -> Steps:
     with contextlib.suppress(UsageError):
         found = read_evaluation(run.run.path / "evaluation.json")
         scores = [row.plain() for row in found.rows]
-        report = {"about": _plain(found.about), "scores": scores, "warnings": list(found.warnings)}
+        told = {"in_words": found.in_words(), "warnings": list(found.warnings)}
+        report = {"about": _plain(found.about), "scores": scores, **told}
     yield Reply({"series": series, "report": report})
 
 

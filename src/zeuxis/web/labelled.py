@@ -14,24 +14,26 @@ from zeuxis.web.requests import Reply
 
 LABELLED = "labelled"  # among what is kept of a model
 LECTURE = "smiling woman - neutral woman + neutral man"  # Radford 2015, figure 7
-EXAMPLES = 12  # of each term: the paper averages three, and more are surer
+OF_EACH_TERM = 12  # of each term: the paper averages three, and more are surer
 _ENOUGH = 3  # examples, without which there is no term
 _SEARCHED = 16  # attributes among which a pair is looked for
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledSamples:
     """The vocabulary of a run's data, and latents whose attributes are known."""
 
     words: Vocabulary
     among: Candidates
 
 
-def first_sum(labelled: Labelled) -> Reply:
+def first_sum(labelled: LabelledSamples) -> Reply:
     """The sum as an answer: the names of its terms, and examples as seeds, or their means (3 ...); no names without one."""
     try:
         terms = sum_terms(labelled)
-        chosen = choose_examples(terms, labelled.among, count=EXAMPLES, confidence=_confidence(terms, labelled.among))
+        chosen = choose_examples(
+            terms, labelled.among, count=OF_EACH_TERM, confidence=_confidence(terms, labelled.among)
+        )
     except UsageError:
         return Reply({"names": []})
     names, among = [term.text for term in terms], labelled.among
@@ -40,7 +42,7 @@ def first_sum(labelled: Labelled) -> Reply:
     return Reply({"names": names}, numbers=torch.stack([among.latents[at].mean(0) for at in chosen]))
 
 
-def sum_terms(labelled: Labelled) -> list[Term]:
+def sum_terms(labelled: LabelledSamples) -> list[Term]:
     """The terms of the lecture's sum; of data with other attributes, of the pair with the most examples.
 
     `UsageError` where no two attributes can be combined, as classes cannot.

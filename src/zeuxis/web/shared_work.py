@@ -8,21 +8,21 @@ from typing import Generic, TypeVar
 
 from zeuxis.web.requests import Reply
 
-Stage = tuple[str, int, int]  # what is being done, how much of it is done, and of how much; 0 where that is unknown
-Found = TypeVar("Found")
+WorkStage = tuple[str, int, int]  # what is being done, how much of it is done, and of how much; 0 where that is unknown
+WorkResult = TypeVar("WorkResult")
 _EVERY = 0.2  # seconds between two answers about the progress
 
 
-class SharedWork(Generic[Found]):
+class SharedWork(Generic[WorkResult]):
     """Work that yields its stages. It rests while nobody waits, and begins anew after an error."""
 
-    def __init__(self, begin: Callable[[], Generator[Stage, None, Found]]) -> None:
+    def __init__(self, begin: Callable[[], Generator[WorkStage, None, WorkResult]]) -> None:
         self._begin = begin
-        self._steps: Generator[Stage, None, Found] | None = None
-        self._stage: Stage = ("", 0, 0)
-        self._ended: list[Found] = []
+        self._steps: Generator[WorkStage, None, WorkResult] | None = None
+        self._stage: WorkStage = ("", 0, 0)
+        self._ended: list[WorkResult] = []
 
-    def awaited(self) -> Generator[Reply | float | None, None, Found]:
+    def awaited(self) -> Generator[Reply | float | None, None, WorkResult]:
         """Answers about the progress until the work is done; what it found. One thread alone may take the steps."""
         said, told = None, 0.0
         while not self._ended:
@@ -49,12 +49,12 @@ class SharedWork(Generic[Found]):
             raise
 
 
-def staged(stage: str, work: Generator[tuple[int, int], None, Found]) -> Generator[Stage, None, Found]:
+def staged(stage: str, work: Generator[tuple[int, int], None, WorkResult]) -> Generator[WorkStage, None, WorkResult]:
     """The work as one stage."""
     while True:
         try:
             done, total = next(work)
         except StopIteration as end:
-            found: Found = end.value
+            found: WorkResult = end.value
             return found
         yield stage, done, total

@@ -80,7 +80,7 @@ function near({ values, low, high, real }) {
 }
 
 /** The table that `zeuxis evaluate` wrote; else how to have one.
- * @param {{about: Record<string, any>, scores: Score[], warnings: string[]} | null} report */
+ * @param {{about: Record<string, any>, scores: Score[], in_words: string[], warnings: string[]} | null} report */
 function reported(report) {
   if (!report) return [make("p", { className: "hint", textContent: "This run has no evaluation yet; zeuxis evaluate RUN writes one." })];
   const heads = ["score", "model", "95 % interval", "real images", "better"];
@@ -89,6 +89,7 @@ function reported(report) {
   const head = make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { scope: "col", textContent: text }))));
   const about = `${words(report.about.samples)} samples against ${report.about.against ?? "real images"}`;
   return [make("p", { className: "hint", textContent: about }), make("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": "Scores" }, make("table", {}, head, make("tbody", {}, ...rows))),
+    ...report.in_words.map((text) => make("p", { className: "in-words", textContent: text })),
     ...report.warnings.map((text) => make("p", { className: "warned", textContent: text }))];
 }
 
