@@ -2,6 +2,7 @@
 # make test    sets the same up and runs the tests        make lint    ruff and mypy --strict
 # make docs    the documentation as a site in build/docs  make clean   removes what make has made
 # make browser the page's long tests in real browsers     make pages    pages that need no server into build/docs/pages
+# make wheel   sdist and wheel into dist/, installed without extras and walked through
 # make setup   only the virtual environment, .venv        make constraints    resolves the newest versions anew
 # PYTHON=python3.12 names another interpreter than the newest
 
@@ -12,11 +13,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := torch==2.13.0
-EXTRAS := data,export,parquet,video,tensorboard,dev
+EXTRAS := data,export,parquet,video,tensorboard,wandb,mlflow,hub,dev
 BUILD := hatchling editables
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test browser lint format docs pages setup constraints clean
+.PHONY: demo test browser lint format docs pages wheel setup constraints clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -50,12 +51,7 @@ constraints: $(VENV)/bin/python
 	  --no-annotate --no-emit-package zeuxis --custom-compile-command 'make constraints' --output-file constraints.txt -
 
 demo: $(STAMP)
-	@mkdir -p demo
-	$(BIN)/zeuxis train dcgan avatars:10000 --size 64 --minutes $(MINUTES) --out demo/runs --name faces
-	@run=$$(ls -d demo/runs/*-faces | tail -n 1) && \
-	$(BIN)/zeuxis sample $$run -n 64 --out demo/samples.png && \
-	$(BIN)/zeuxis interpolate $$run --rows 5 --columns 10 --out demo/interpolation.png && \
-	$(BIN)/zeuxis arithmetic $$run "smiling woman - neutral woman + neutral man" --out demo/arithmetic.png
+	$(BIN)/zeuxis demo --out demo --minutes $(MINUTES)
 
 # One thread for each test process: more only fight over the cores. A third process works while another waits for a server.
 test: $(STAMP)
@@ -85,6 +81,10 @@ pages: demo docs
 	$(BIN)/zeuxis train vae fashion-mnist --minutes 3 --out demo/runs --name garments
 	run=$$(ls -d demo/runs/*-garments | tail -n 1) && \
 	$(BIN)/zeuxis export $$run --page build/docs/pages/garments.html --directions components
+
+# An empty environment, which borrows only what the package requires from this one: nothing is fetched.
+wheel: $(STAMP)
+	$(BIN)/python scripts/walk_wheel.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -1,6 +1,6 @@
-"""How long from the command to the first picture, and how many images a second: PyTorch beside onnxruntime.
+"""How long from the command to the first picture, how many images a second, and what writing them to files adds.
 
-    python bench/sampling.py runs/00001-dcgan-avatars [--rounds 5]
+    python bench/sampling.py runs/00001-dcgan-avatars [--rounds 5] [--files 10000]
 
 Starts whole processes for the first, and takes turns for the second. Counted is the processor's time on one thread, so that
 other work on the machine disturbs little; the least of the starts also by the clock. The variants of PyTorch are what is
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import copy
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -59,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--files", type=int, default=10_000)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -67,6 +69,7 @@ def main() -> None:
         api.export(arguments.model, file)
         starts(arguments.model, file, picture, arguments.rounds)
         speeds(arguments.model, file, arguments.rounds)
+        writing(arguments.model, Path(place), arguments.files)
 
 
 def starts(model: str, file: Path, picture: str, rounds: int) -> None:
@@ -134,6 +137,26 @@ def speeds(name: str, file: Path, rounds: int) -> None:
             rates = each[1:]  # the first one warms up
             off = (torch.as_tensor(variants[variant](z)) - wanted).abs().max().item()
             print(f"  {variant:24} {statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f}), {off:.0e}")
+
+
+def writing(name: str, place: Path, count: int) -> None:
+    """Print what it takes to draw very many samples, and to write each into a file; and the most memory of the two."""
+    model = api.load(name, device="cpu")
+    found: dict[str, float] = {}
+    peak: dict[str, float] = {}
+    for what in ("drawn", "written"):
+        begin = time.perf_counter()
+        if what == "drawn":
+            for _ in api.sample_batches(model, range(count)):
+                pass
+        else:
+            api.write_samples(model, place / "files", count)
+        found[what] = time.perf_counter() - begin
+        peak[what] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{count:,} samples: {found['drawn']:.1f} s to draw, {found['written']:.1f} s to draw and write "
+        f"({found['written'] / found['drawn']:.2f} times); at most {peak['drawn']:,.0f} and {peak['written']:,.0f} MiB"
+    )
 
 
 def without_gradients(model: Latent, z: Tensor) -> Tensor:

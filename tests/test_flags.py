@@ -62,7 +62,7 @@ def test_train_gets_what_was_typed(training: list[dict[str, Any]]) -> None:
 
 
 def test_flags_may_stand_before_the_family(training: list[dict[str, Any]]) -> None:
-    words = ["--steps", "7", "--hflip", "--name", "gan", "--no-tensorboard", "dcgan", "faces", "--minutes", "1.5"]
+    words = ["--steps", "7", "--hflip", "--name", "gan", "--no-logger", "dcgan", "faces", "--minutes", "1.5"]
     assert typed("train", *words)[0] == 0
     assert training[0]["family"] == "dcgan"
     assert training[0]["settings"] == TrainSettings(steps=7, hflip=True, name="gan", minutes=1.5)

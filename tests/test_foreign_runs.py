@@ -108,7 +108,10 @@ def tree(folder: Path) -> dict[str, Any]:
 NEW = (
     ".lock",
     "figures",
+    "loggers",
+    "mlflow",
     "tensorboard",
+    "wandb",
     "evaluation.json",
     "closest.png",
     "model.onnx",

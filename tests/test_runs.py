@@ -42,7 +42,7 @@ from zeuxis.model import Batch, Clock, Latent, Model, Translator, Turn, option, 
 from zeuxis.runtime import device, signals
 from zeuxis.runtime.progress import Lines, Tick
 from zeuxis.testing.case import NoiseImages
-from zeuxis.training import budget, contact_sheets, dry_run, engine, loggers, loop, runs, ticker
+from zeuxis.training import budget, contact_sheets, dry_run, engine, loop, runs, ticker
 from zeuxis.training.dry_run import Pace
 from zeuxis.training.settings import TrainSettings
 
@@ -1029,35 +1029,6 @@ def test_display_shows_a_player_that_moves_at_every_fifth_step_all_the_time(tmp_
         runs.start(asked, wgan, small(wgan), data=data, display=display)
     assert len(shown) == 12
     assert all({"critic/real", "generator/adversarial", "critic/wasserstein"} <= names for names in shown)
-
-
-def test_tensorboard_gets_rows_and_sheets_or_names_its_extra(
-    tmp_path: Path, data: DataSpec, quiet: Lines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written: list[tuple[Any, ...]] = []
-
-    class Writer:
-        def __init__(self, folder: str, purge_step: int | None) -> None:
-            written.append((folder, purge_step))
-
-        def add_scalar(self, name: str, value: float, step: int) -> None:
-            written.append((name, step))
-
-        def add_image(self, name: str, image: Any, step: int, dataformats: str) -> None:
-            written.append((name, image.shape[-1], step))
-
-        def close(self) -> None:
-            written.append(("closed",))
-
-    monkeypatch.setattr(loggers, "_summary_writer", lambda: Writer)
-    run = runs.start(settings(tmp_path, tensorboard=True), Toy, {}, data=data, display=quiet)
-    runs.resume_run(run, steps=13, family=Toy, display=quiet)
-    assert written[0] == (str(run / "tensorboard"), None)
-    assert {("maker/fool", 10), ("samples", 3, 6), ("closed",), (str(run / "tensorboard"), 13)} <= set(written)
-    monkeypatch.undo()
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UsageError, match=r"pip install 'zeuxis\[tensorboard\]'"):
-        runs.start(settings(tmp_path, tensorboard=True), Toy, {}, data=data, display=quiet)
 
 
 def test_due_depends_on_the_step_alone() -> None:

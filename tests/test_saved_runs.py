@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from zeuxis import api, families, renamed
-from zeuxis.cli import train as train_command
+from zeuxis.cli import config_file
 from zeuxis.errors import UsageError
 from zeuxis.judging.comparison import compared_run
 from zeuxis.metrics.features import digest
@@ -108,7 +108,7 @@ def test_the_paper_preset_is_what_textbook_was(tmp_path: Path) -> None:
 def test_a_list_of_options_may_have_old_names(tmp_path: Path) -> None:
     written = tmp_path / "config.yaml"
     written.write_text("family: dcgan\nwidth: 8\nr1-every: 4\nhalf_life: 9\nmirror: true\ntextbook: true\nfit: cuts\n")
-    found = renamed.typed("dcgan", train_command._read_config(["--config", str(written)]))
+    found = renamed.typed("dcgan", config_file.read_options(["--config", str(written)]))
     assert found == {
         "family": "dcgan",
         "base_channels": "8",

@@ -173,6 +173,19 @@ def test_each_python_has_one_version_of_each_package(version: str, system: str) 
         assert requirement.specifier.contains(version_here), f"{requirement} is not {version_here}: make constraints"
 
 
+def test_the_dockerfile_builds_what_make_setup_builds() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    (python,) = re.findall(r"^FROM python:([\d.]+)-slim$", text, re.MULTILINE)
+    assert python in VERSIONS
+    assert f"{setting('TORCH')}+cpu" in text and setting("CPU_INDEX") in text
+    (extras,) = re.findall(r"'/src\[([\w,]+)\]'", text)
+    assert set(extras.split(",")) <= PROJECT["project"]["optional-dependencies"].keys()
+    copied = {word for line in re.findall(r"^COPY (.+) /src/\S*$", text, re.MULTILINE) for word in line.split()}
+    needed = {"pyproject.toml", PROJECT["project"]["readme"], "LICENSE", "src", "constraints.txt"}
+    let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").split() if line[0] == "!"}
+    assert copied == needed == let_through and all((ROOT / name).exists() for name in copied)
+
+
 # What the package imports.
 
 
@@ -193,11 +206,8 @@ def test_the_package_imports_only_what_it_asks_for() -> None:
     }
     project = PROJECT["project"]
     base = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
-    extras = {
-        line
-        for name in ("export", "parquet", "video", "tensorboard")
-        for line in project["optional-dependencies"][name]
-    }
+    used = ("export", "parquet", "video", "tensorboard", "wandb", "mlflow", "hub")
+    extras = {line for name in used for line in project["optional-dependencies"][name]}
     optional = base | {canonicalize_name(Requirement(line).name) for line in extras}
     seen = set()
     for path in sorted((ROOT / "src").rglob("*.py")):

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_type_hints
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -20,6 +19,7 @@ from zeuxis.game import Batch, Clock, Turn
 from zeuxis.io import files
 from zeuxis.io.paths import expanded
 from zeuxis.io.pictures import Images
+from zeuxis.io.weights import StoredPrecision, safetensors_of
 from zeuxis.likelihood import HasLikelihood
 from zeuxis.mixtures import Mixture, mix_latents
 from zeuxis.notebook import SHOWN, ShowsImages, beside_sources
@@ -128,16 +128,14 @@ class Model(ShowsImages, ABC):
             delattr(self, name)
         return self
 
-    def save(self, path: str | Path) -> None:
-        """Write the folder that `zeuxis.load` reads: `config.json` and `model.safetensors`, training_only left out."""
+    def save(self, path: str | Path, *, precision: StoredPrecision = "fp32") -> None:
+        """Write the folder that `zeuxis.load` reads, training_only left out; fp16 halves it, and is read as float32."""
         folder = Path(expanded(str(path)))
-        weights = {
-            name: value.detach().cpu().contiguous()
-            for name, value in self.state_dict().items()
-            if name.split(".")[0] not in self.training_only
-        }
+        every = self.state_dict().items()
+        weights = {name: value for name, value in every if name.split(".")[0] not in self.training_only}
+        data = safetensors_of(weights, precision)
         files.make_folder(folder)
-        files.write_file(folder / "model.safetensors", safetensors.torch.save(weights))
+        files.write_file(folder / "model.safetensors", data)
         # The description goes last: a folder that has one is whole.
         known = {"classes": self.class_names} if self.class_names else {}
         about = {"family": self.family(), "options": self.options, **known}

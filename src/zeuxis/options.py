@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from numbers import Integral, Real
 from types import NoneType
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
@@ -72,10 +72,13 @@ def checked_options(owner: Any) -> Iterator[tuple[str, Any]]:
 
 
 def checked(f: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
-    """The value as the field's type (a type, `Literal`, or their union with None); a number of numpy as Python's own.
+    """The value as the field's type (a type, `Literal`, their union with None, or a tuple of names); a number of numpy as
+    Python's own.
 
     `UsageError` where it is of another type, not finite, or out of bounds.
     """
+    if get_origin(kind) is tuple:
+        return _checked_names(flag_of(f.name), value)
     flag, kinds = flag_of(f.name), get_args(kind) or (kind,)
     value = _plain(value, kinds)
     words = [word for each in kinds for word in (get_args(each) or [each]) if not isinstance(word, type)]
@@ -94,6 +97,13 @@ def checked(f: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
         raise UsageError(f"{flag} is {value}; expected a finite number")
     _check_bounds(flag, value, f.metadata.get("low"), f.metadata.get("high"))
     return value
+
+
+def _checked_names(flag: str, value: Any) -> tuple[str, ...]:
+    """Each name once, in the order given."""
+    if not isinstance(value, list | tuple) or not all(type(name) is str and name for name in value):
+        raise UsageError(f"{flag} is {quote(value)}; expected a list of names")
+    return tuple(dict.fromkeys(value))
 
 
 def _plain(value: Any, kinds: Sequence[Any]) -> Any:

@@ -1,23 +1,25 @@
-"""The names of families: the package's own, by file, and those of installed distributions, by entry point; none is imported."""
+"""Names of families and loggers: the package's own, and those of installed distributions, by entry point; none is imported."""
 
 from __future__ import annotations
 
 import ast
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
 GROUP = "zeuxis.families"  # [project.entry-points."zeuxis.families"]: my_gan = "my_package.my_module:MyGAN"
+LOGGERS = "zeuxis.loggers"  # my_logger = "my_package.my_module:MyLogger"
+OWN_LOGGERS = ("mlflow", "tensorboard", "wandb")
 _OWN = Path(__file__).parent / "families"
 
 
 @dataclass(frozen=True)
 class Installed:
-    """A family of an installed distribution: its name, the class, the distribution with its version, a line about it."""
+    """What an installed distribution adds: its name, the class, the distribution with its version, a line about it."""
 
     name: str
     module: str
@@ -31,14 +33,14 @@ def built_in() -> list[str]:
     return sorted(path.stem for path in _OWN.glob("*.py") if not path.stem.startswith("_"))
 
 
-def installed() -> dict[str, Installed]:
-    """The families of installed distributions, by name."""
-    return _scan(_search_path())[0]
+def installed(group: str = GROUP) -> dict[str, Installed]:
+    """The families (or the loggers, by their group) of installed distributions, by name."""
+    return _scan(search_path(), group)[0]
 
 
 def notes() -> tuple[str, ...]:
-    """Entry points that are left out, each with the reason in a line."""
-    return _scan(_search_path())[1]
+    """Families that are left out, each with the reason in a line."""
+    return _scan(search_path(), GROUP)[1]
 
 
 def names() -> list[str]:
@@ -71,7 +73,7 @@ def name_of(owner: type) -> str | None:
     return None
 
 
-def _search_path() -> tuple[str, ...]:
+def search_path() -> tuple[str, ...]:
     """Where distributions are installed. The current folder is not such a place: data that is unpacked into it must not
     name code to run."""
     try:
@@ -82,40 +84,43 @@ def _search_path() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=8)
-def _scan(path: tuple[str, ...]) -> tuple[dict[str, Installed], tuple[str, ...]]:
-    """The families on the path, and why others are left out; the first of a name is the one that counts."""
+def _scan(path: tuple[str, ...], group: str) -> tuple[dict[str, Installed], tuple[str, ...]]:
+    """What is on the path in a group, and why others are left out; the first of a name is the one that counts."""
     found: dict[str, Installed] = {}
     left_out: list[str] = []
+    what, own = ("family", built_in()) if group == GROUP else ("logger", OWN_LOGGERS)
     for distribution in metadata.distributions(path=list(path)):
         try:
-            for family in _families_of(distribution):
-                if reason := _refused(family, found):
-                    left_out.append(f"the family {family.name} of {family.distribution} is left out: {reason}")
+            for entry in _entries_of(distribution, group):
+                if reason := _refused(entry, found, what, own):
+                    left_out.append(f"the {what} {entry.name} of {entry.distribution} is left out: {reason}")
                 else:
-                    found[family.name] = family
+                    found[entry.name] = entry
         except Exception as error:  # what any package may have written: none must break the others
-            left_out.append(f"the entry points of {_title(distribution)} cannot be read: {error}")
+            left_out.append(f"the entry points of {title(distribution)} cannot be read: {error}")
     return found, tuple(left_out)
 
 
-def _families_of(distribution: metadata.Distribution) -> Iterator[Installed]:
+def _entries_of(distribution: metadata.Distribution, group: str) -> Iterator[Installed]:
     for entry in distribution.entry_points:
-        if entry.group == GROUP:
+        if entry.group == group:
             about = _about(distribution, entry.module)
-            yield Installed(entry.name, entry.module, entry.attr, _title(distribution), about)
+            yield Installed(entry.name, entry.module, entry.attr, title(distribution), about)
 
 
-def _refused(family: Installed, found: dict[str, Installed]) -> str:
-    if family.name in built_in():
-        return "zeuxis has a family of that name itself"
-    if not (family.name.isidentifier() and family.attribute.isidentifier()):
-        return f'expected an entry such as my_gan = "my_package.my_module:MyGAN", got {family.name!r}'
-    if family.name not in found or found[family.name] == family:  # a distribution may be on the path twice
+def _refused(entry: Installed, found: dict[str, Installed], what: str, own: Sequence[str]) -> str:
+    if entry.name in own:
+        return f"zeuxis has a {what} of that name itself"
+    if not (entry.name.isidentifier() and entry.attribute.isidentifier()):
+        example = "my_gan" if what == "family" else "my_logger"
+        kind = "MyGAN" if what == "family" else "MyLogger"
+        return f'expected an entry such as {example} = "my_package.my_module:{kind}", got {entry.name!r}'
+    if entry.name not in found or found[entry.name] == entry:  # a distribution may be on the path twice
         return ""
-    return f"{found[family.name].distribution} has one of that name, too"
+    return f"{found[entry.name].distribution} has one of that name, too"
 
 
-def _title(distribution: metadata.Distribution) -> str:
+def title(distribution: metadata.Distribution) -> str:
     try:
         return f"{distribution.name} {distribution.version}"
     except Exception:  # without METADATA, say

@@ -83,6 +83,7 @@ VALUES: dict[str, dict[str, str]] = {
     "jitter_mode": {"padding": "reflect", "resizing": "resize"},
     "binarize": {"drawn": "stochastic", "chances": "probabilities", "halved": "threshold"},
 }
+EVENTS = "tensorboard"  # was a setting; now the name of a logger
 PRESET = "textbook"  # was an option of four families; what it set is saved with the others
 METRICS = {
     "verdict/real": "discriminator/prob_real",
@@ -115,7 +116,7 @@ def config(values: Mapping[str, Any]) -> dict[str, Any]:
     """What a run's config.yaml says, in the names of today; what is not as expected there is left as it is."""
     found = dict(values)
     if isinstance(settings := found.get("settings"), dict):
-        found["settings"] = _renamed(settings, SETTINGS)
+        found["settings"] = _logged(_renamed(settings, SETTINGS))
     if isinstance(chosen := found.get("options"), dict):
         found["options"] = options(str(found.get("family")), chosen)
     if isinstance(data := found.get("data"), str):
@@ -133,7 +134,7 @@ def options(family: str, values: Mapping[Any, Any]) -> dict[Any, Any]:
 
 def typed(family: str | None, values: Mapping[str, Any]) -> dict[str, Any]:
     """Options and settings of a list that a person wrote (`--config`), in the names of today."""
-    found = _renamed(values, {**SETTINGS, **OPTIONS.get(family or "", {})})
+    found = _logged(_renamed(values, {**SETTINGS, **OPTIONS.get(family or "", {})}))
     if str(found.pop(PRESET, False)).lower() == "true":
         found.setdefault("preset", "paper")
     return found
@@ -172,6 +173,14 @@ def _metric(name: str, old: bool) -> str:
 def _renamed(values: Mapping[Any, Any], names: Mapping[str, str]) -> dict[Any, Any]:
     found = {names.get(name, name): value for name, value in values.items()}
     return {name: _value(VALUES.get(name, {}), value) for name, value in found.items()}
+
+
+def _logged(settings: dict[Any, Any]) -> dict[Any, Any]:
+    """Settings whose TensorBoard switch, of before there were loggers, has become their list."""
+    if EVENTS in settings:
+        wanted = str(settings.pop(EVENTS)).lower() == "true"
+        settings.setdefault("logger", [EVENTS] if wanted else [])
+    return settings
 
 
 def _value(names: Mapping[str, str], value: Any) -> Any:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import zeuxis.families as families
 from zeuxis.api.drawing import decode, interpolate, mix, sample, walk
 from zeuxis.api.editing import arithmetic, directions, edit, find_directions, invert
+from zeuxis.api.first_run import demo
 from zeuxis.api.forks import branch, verify
-from zeuxis.api.models import export, export_page, load
+from zeuxis.api.models import available_models, export, export_page, load
 from zeuxis.api.overview import curves, runs, story
 from zeuxis.api.planning import plan
+from zeuxis.api.publishing import publish
 from zeuxis.api.reading import encode, read
 from zeuxis.api.run import Run
 from zeuxis.api.scoring import compare, evaluate
+from zeuxis.api.streaming import sample_batches, write_samples
 from zeuxis.api.sweeps import sweep
 from zeuxis.api.training import dry_run, inspect_data, resume, train
 from zeuxis.api.translating import enlarge, translate
@@ -61,10 +64,12 @@ __all__ = [
     "UsageError",
     "ZeuxisError",
     "arithmetic",
+    "available_models",
     "branch",
     "compare",
     "curves",
     "decode",
+    "demo",
     "directions",
     "dry_run",
     "edit",
@@ -84,14 +89,17 @@ __all__ = [
     "mix",
     "option",
     "plan",
+    "publish",
     "read",
     "resume",
     "runs",
     "sample",
+    "sample_batches",
     "story",
     "sweep",
     "train",
     "translate",
     "verify",
     "walk",
+    "write_samples",
 ]

@@ -1,4 +1,4 @@
-"""A saved model: loaded, and exported."""
+"""A saved model: loaded, and exported; and the models that are installed."""
 
 from __future__ import annotations
 
@@ -7,42 +7,86 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from zeuxis import loading, onnx
+from zeuxis import loading, onnx, storage
+from zeuxis.api.examples import own_sources
 from zeuxis.capabilities import latent
 from zeuxis.errors import UsageError
 from zeuxis.io import files
 from zeuxis.io.paths import expanded
-from zeuxis.judging.training_data import selected
-from zeuxis.judging.translation import sources_of
+from zeuxis.judging.report import read_evaluation
 from zeuxis.loading import RunPath
+from zeuxis.loading.installed import InstalledModel, installed_models
 from zeuxis.model import Model, Translator
 from zeuxis.onnx import Exported
 from zeuxis.runtime.callbacks import MessageCallback, ProgressCallback
 from zeuxis.runtime.device import choose_device
+from zeuxis.training.published_card import head_of, without_head
 
 Family = type[Model] | str | None
 Options = Mapping[str, Any] | None
 
 
 def load(path: RunPath, *, device: str = "auto", family: Family = None, options: Options = None) -> Model:
-    """The model saved in a folder, a run's folder, or the run of this number or name under runs/; ready to be sampled.
+    """The model saved in a folder, a run's folder, or the run of this number or name under runs/; an installed one by its
+    name, as in "faces"; or one on the Hugging Face hub, "hf://USER/NAME". It is ready to be sampled.
 
     A model of a family outside Zeuxis is only loaded when `family` names its class. `options` are those that a trained
     model may be given anew, as by `Model.adjust`. `UsageError` where there is no model, or its files do not fit.
     """
     model = loading.load_model(path, device=choose_device(device), family=family, options=options)
     if isinstance(model, Translator):
-        model.sources = _own_sources
+        model.sources = own_sources
     return model
 
 
-def _own_sources(model: Translator, count: int) -> Tensor:
-    """Sources (n c h w) of the data that a loaded model was trained on; `UsageError` where that is not known."""
-    if model.origin is None or (data := loading.data_of(model.origin)) is None:
-        raise UsageError(f"{model.family()} does not say what it was trained on; give the pictures to translate")
-    return sources_of(model, selected(model.origin, data), count)
+@dataclass(frozen=True)
+class ModelSummary:
+    """An installed model: what made it, of which data (empty: not told), its size in pixels and in megabytes, its scores."""
+
+    name: str
+    family: str
+    data: str
+    size: int
+    channels: int
+    megabytes: float
+    license: str
+    scores: Mapping[str, float]
+    distribution: str
+    folder: Path
+
+
+def available_models() -> list[ModelSummary]:
+    """The models of installed packages, which `load` takes by their names; those that cannot be read are left out."""
+    found = []
+    for model in installed_models().values():
+        try:
+            found.append(_summary(model))
+        except UsageError:
+            continue
+    return found
+
+
+def _summary(model: InstalledModel) -> ModelSummary:
+    folder, scores = model.folder, model.folder / "evaluation.json"
+    about = storage.parse_description(files.read_bytes(folder / "config.json", max_bytes=1 << 20), folder)
+    size, channels = (int(about["options"].get(name, 0)) for name in ("size", "channels"))
+    return ModelSummary(
+        model.name,
+        about["family"],
+        str(about.get("data", "")),
+        size,
+        channels,
+        round((folder / "model.safetensors").stat().st_size / 1e6, 2),
+        str(head_of(_card_in(folder)).get("license", "")),
+        {row.name: row.score.value for row in read_evaluation(scores).rows} if scores.is_file() else {},
+        model.distribution,
+        folder,
+    )
+
+
+def _card_in(folder: Path) -> str:
+    card = folder / "README.md"
+    return files.read_bytes(card, max_bytes=1 << 20).decode("utf-8", "replace") if card.is_file() else ""
 
 
 @dataclass(frozen=True)
@@ -64,11 +108,9 @@ def export(model: Model | RunPath, out: str | Path | None = None, *, family: str
         return onnx.export_onnx(latent(model), expanded(str(out or "model.onnx")))
     folder = loading.find_model(_saved(model))
     run = folder.parent if (folder.parent / "config.yaml").is_file() else Path()
-    card = folder / "README.md"
-    text = files.read_bytes(card, max_bytes=1 << 20).decode("utf-8", "replace") if card.is_file() else ""
     target = expanded(str(out)) if out else run / "model.onnx"
     able = model if isinstance(model, Model) else load(folder, device="cpu", family=family)
-    return onnx.export_onnx(latent(able), target, card=text)
+    return onnx.export_onnx(latent(able), target, card=without_head(_card_in(folder)))
 
 
 def _saved(model: Model | RunPath) -> RunPath:

@@ -112,12 +112,14 @@ class Run(os.PathLike[str]):
         minutes: float | None = None,
         cpu_minutes: float | None = None,
         callbacks: Sequence[Callback] = (),
+        logger: Sequence[str] | None = None,
         data: Data | None = None,
     ) -> Run:
         """Go on with the run, bit for bit as if it had never stopped; itself, once that is done.
 
         `steps` is the new last step. `minutes` counts from now, `cpu_minutes` from the first limit of the run. `data` are
         the images in memory that it began with, needed where their pack is no longer in the cache.
+        `logger` takes the place of the run's loggers; those of code outside Zeuxis must be named.
         """
         runs.resume_run(
             self.path,
@@ -125,6 +127,7 @@ class Run(os.PathLike[str]):
             minutes=minutes,
             cpu_minutes=cpu_minutes,
             family=self._family,
+            logger=logger,
             data=data,
             callbacks=checked_callbacks(callbacks),
         )

@@ -34,7 +34,8 @@ def sweep(
     errors are those of `train`.
     """
     kind = families.find(family) if isinstance(family, str) else family
-    listed = {name: list(value) for name, value in options.items() if isinstance(value, list | tuple | range)}
+    several = {name: value for name, value in options.items() if name != "logger"}  # all of those are of each run
+    listed = {name: list(value) for name, value in several.items() if isinstance(value, list | tuple | range)}
     once = {name: value for name, value in options.items() if name not in listed}
     found = sweeps.run_sweep(grid_of(kind, data, listed, once), max_runs=max_runs, note=note or (lambda _: None))
     return report_on(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,18 +94,22 @@ def resume(
     minutes: float | None = None,
     cpu_minutes: float | None = None,
     callbacks: Sequence[Callback] = (),
+    logger: Sequence[str] | None = None,
     family: Family = None,
     data: Data | None = None,
 ) -> Run:
     """Go on with a run that was stopped, bit for bit as if it had not been; a folder, or a number or name under runs/.
 
     `steps` is the new last step. `minutes` counts from now, `cpu_minutes` from the first limit of the run. `callbacks`
-    are as of `train`. A run of a family outside Zeuxis is only resumed when `family` names its class.
+    are as of `train`. `logger` takes the place of the run's loggers; code outside Zeuxis must be named there, and in
+    `family` where the family is of such code.
     `data` are the images in memory that the run began with, needed where their pack is no longer in the cache.
     `UsageError` where there is no such run, or it cannot go on exactly; the other errors are those of `train`.
     """
     found = Run(run, family=family)
-    return found.resume(steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, callbacks=callbacks, data=data)
+    return found.resume(
+        steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, callbacks=callbacks, logger=logger, data=data
+    )
 
 
 def resume_with(
@@ -114,11 +119,13 @@ def resume_with(
     minutes: float | None = None,
     cpu_minutes: float | None = None,
     family: Family = None,
+    logger: Sequence[str] | None = None,
     began: runs.Began | None = None,
 ) -> Path:
     """As `resume`; the run's folder. `began` is as of `runs.start`."""
     folder = loading.find_run(run)
-    return runs.resume_run(folder, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family, began=began)
+    going_on = partial(runs.resume_run, folder, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)
+    return going_on(logger=logger, began=began)
 
 
 def _found(family: str | type[Model]) -> type[Model]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from zeuxis.api.examples import EXAMPLE_COUNT, own_sources, translated_examples
 from zeuxis.api.given import GivenImage, GivenImages, as_text, whole_images
 from zeuxis.capabilities import enlarged_photograph, super_resolution, translated, translator
 from zeuxis.errors import UsageError
@@ -15,9 +16,17 @@ from zeuxis.model import Model, SuperResolution
 
 
 def translate(
-    model: Model, pictures: GivenImages, *, direction: str = "forward", size: int | None = None, seed: int | None = None
+    model: Model,
+    pictures: GivenImages | None = None,
+    *,
+    direction: str = "forward",
+    size: int | None = None,
+    seed: int | None = None,
 ) -> Images:
     """Translations (n c h w, in [-1, 1]) of pictures of any height and width.
+
+    Without `pictures` those of 16 example sources, and shown beside them: the ones that came with the model, else held-out
+    ones of its data.
 
     `pictures` are a tensor (n c h w), `Images`, uint8 arrays (n h w c), images of Pillow or files; or several of one
     shape in a list. With `size`, the shorter side of files and of images of Pillow is first resized to so many pixels.
@@ -26,6 +35,10 @@ def translate(
     no translator, or is deterministic and given a seed, or direction or channels are wrong.
     """
     able = translator(model)
+    if pictures is None:
+        if size is not None or direction != "forward":
+            raise UsageError("a size and a direction are for pictures of your own; give some after the model")
+        return translated_examples(able, own_sources(able, EXAMPLE_COUNT), seed=seed)
     if isinstance(able, SuperResolution):
         if seed is not None or direction != "forward":
             raise UsageError(

@@ -12,6 +12,8 @@ from cyclopts.exceptions import UnusedCliTokensError
 
 import zeuxis
 from zeuxis.cli import (
+    completion,
+    demo,
     edit,
     explore,
     export,
@@ -19,10 +21,12 @@ from zeuxis.cli import (
     judge,
     look,
     mix,
+    models,
     new_family,
     overview,
     page,
     planning,
+    publish,
     sampling,
     sweeps,
     train,
@@ -39,6 +43,7 @@ Train, explore and judge generative image models.
 Start with `zeuxis train dcgan avatars`. `zeuxis COMMAND --help` explains a command;
 with --debug, errors come with their traceback."""
 ORDER = (
+    "demo",
     "train",
     "resume",
     "runs",
@@ -50,6 +55,7 @@ ORDER = (
     "families",
     "new-family",
     "data",
+    "models",
     "plan",
     "explore",
     "sample",
@@ -63,6 +69,8 @@ ORDER = (
     "evaluate",
     "compare",
     "export",
+    "publish",
+    "completion",
     "version",
 )
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
@@ -106,20 +114,13 @@ def build(tokens: Sequence[str]) -> App:
         suppress_keyboard_interrupt=False,
         group_parameters=Group("Options", sort_key=1),
     )
-    train.register(app, tokens)
-    forks.register(app, tokens)
-    sweeps.register(app, tokens)
-    explore.register(app, tokens)
-    edit.register(app, tokens)
+    for with_flags in (train, forks, sweeps, explore, edit, judge):
+        with_flags.register(app, tokens)
     for command in (mix.mix_command, translate.translate_command):
         app.command(sampling.accepting(command, tokens))
-    judge.register(app, tokens)
-    export.register(app)
-    page.register(app)
-    planning.register(app)
-    look.register(app)
-    overview.register(app)
-    new_family.register(app)
+    for plain in (demo, export, publish, page, models, planning, look, overview, new_family):
+        plain.register(app)
+    completion.register(app, build)
     for place, name in enumerate(ORDER):
         app[name].sort_key = place
     return app

@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 
     from zeuxis.io.pictures import Figure
 
+MOST_IN_A_SHEET = 100_000
 ANIMATIONS = frozenset({".webp", ".gif", ".mp4"})
 
 Seeds = Annotated[list[int] | None, Parameter(converter=flags.bounded(flags.seeds), n_tokens=1, negative=())]
-ModelName = Annotated[str, Parameter(help="a run or model: its folder, or a run's number or name under runs/")]
+ModelName = Annotated[
+    str,
+    Parameter(
+        help="a run or model: a folder, a run's number or name under runs/, an installed model, or hf://USER/NAME"
+    ),
+]
 Reencodings = Annotated[
     int, flags.flag("times each image is encoded and decoded again, for families with an encoder", low=0, high=1000)
 ]
@@ -41,7 +47,7 @@ def sample_command(
     model: ModelName,
     /,
     *,
-    number: Annotated[int, Parameter(name=("--number", "-n"), converter=flags.bounded(flags.count, 1, 100_000))] = 64,
+    number: Annotated[int, Parameter(name=("--number", "-n"), converter=flags.bounded(flags.count, 1, 10**9))] = 64,
     seeds: Seeds = None,
     latents: Path | None = None,
     columns: Annotated[int | None, flags.flag("images per row of the contact sheet", low=1, high=1000)] = None,
@@ -65,15 +71,27 @@ def sample_command(
         raise UsageError(f"--out is {out}; expected a .png file, or a folder for one file for each seed")
     if latents is not None and seeds is not None:
         raise UsageError("--latents and --seeds both say what to draw; give one of the two")
+    if out is not None and out.suffix == "":
+        _write_each(load, out, number, seeds, latents)
+        return
+    if seeds is None and number > MOST_IN_A_SHEET:
+        raise UsageError(f"-n is {number}; expected at most {MOST_IN_A_SHEET} in a sheet, or --out FOLDER for files")
     from zeuxis import api
 
     pictures = api.decode(load(), latents) if latents else api.sample(load(), seeds=seeds or range(number))
-    if out is not None and out.suffix == "":
-        pictures.save(out)
-        count = len({*pictures.names})
-        say(f"wrote {count} picture{'' if count == 1 else 's'} into {out}")
-        return
     save_figure(pictures.in_columns(columns) if columns else pictures, out or default_place(model, "samples.png"))
+
+
+def _write_each(load: sampling.Load, out: Path, number: int, seeds: Sequence[int] | None, latents: Path | None) -> None:
+    """Write one file for each sample, with a bar."""
+    from zeuxis import api
+    from zeuxis.runtime.progress import open_display
+
+    model = load()
+    with open_display() as shown:
+        progress = partial(shown.work, "drawing samples")
+        count = api.write_samples(model, out, number, seeds=seeds, latents=latents, progress=progress)
+    say(f"wrote {count} picture{'' if count == 1 else 's'} into {out}")
 
 
 def interpolate_command(

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from cyclopts import Group, Parameter, Token
 
@@ -113,6 +113,7 @@ def _parameter(field: dataclasses.Field[Any], hint: Any, group: Group) -> inspec
         help=field.metadata.get("meaning", ""),
         group=group,
         converter=bounded(read, low, high) if read else None,
+        negative=f"--no-{field.name}" if get_origin(hint) is tuple else None,
     )
     return keyword(field.name, Annotated[hint, note], field.default)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 from cyclopts import App, Parameter
 
@@ -122,7 +122,7 @@ def _parameters(family: type[Model] | None) -> list[inspect.Parameter]:
 
 def _listed(parameter: inspect.Parameter) -> inspect.Parameter:
     (kind, note) = get_args(parameter.annotation)
-    if kind is bool:
+    if kind is bool or get_origin(kind) is tuple:  # several loggers are of each run
         return parameter
     words = [
         str(word) for each in get_args(kind) or () for word in (get_args(each) or [each]) if not isinstance(word, type)

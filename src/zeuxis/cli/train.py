@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from cyclopts import App, Group, Parameter
-from cyclopts.config import Dict
 
 from zeuxis import families, renamed
-from zeuxis.cli import flags
+from zeuxis.cli import config_file, flags
 from zeuxis.cli.output import say
 from zeuxis.errors import UsageError
-from zeuxis.escaping import quote
-from zeuxis.io.paths import expanded
 from zeuxis.options import flag_of
 from zeuxis.training.settings import TrainSettings
 
@@ -26,8 +21,6 @@ if TYPE_CHECKING:
     from zeuxis.model import Model
 
 HERE = Group("This command", sort_key=0)
-# What a run's config.yaml records beside the options.
-RECORDED = frozenset({"versions", "fingerprint", "images", "chosen_kernels", "classes", "parent", "zeuxis"})
 TRAIN_HELP = (
     "Train a FAMILY on DATA: a folder, a zip, tars, Parquet, IDX files or a named set such as avatars. Image-to-image "
     "families learn to map DATA, the source, to TARGET."
@@ -44,8 +37,8 @@ EPILOGUE = (
 def register(app: App, tokens: Sequence[str]) -> None:
     """Add `train`, with the flags of the family that the tokens or their --config name, and `resume`."""
     words = tokens[1:] if tokens[:1] == ["train"] else []
-    config = _read_config(words)
-    name = typed_family(words) or _family_of(config)
+    config = config_file.read_options(words)
+    name = typed_family(words) or config_file.family_of(config)
     config = renamed.typed(name, config)
     family = families.find(name) if name else None
     command = App(
@@ -55,7 +48,7 @@ def register(app: App, tokens: Sequence[str]) -> None:
         usage="Usage: zeuxis train FAMILY DATA [TARGET] [OPTIONS]",
     )
     command.default(_command(name, family, config))
-    command.config = (_config_source(config, parameters(family)),) if config else ()
+    command.config = (config_file.options_source(config, parameters(family)),) if config else ()
     app.command(command)
     app.command(resume_command, name=flags.verb(resume_command))
 
@@ -68,6 +61,7 @@ def resume_command(
     minutes: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, 0))] = None,
     cpu_minutes: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, 0))] = None,
     family: Annotated[str | None, Parameter(help="my_module:MyModel, to trust a family from outside Zeuxis")] = None,
+    logger: Annotated[tuple[str, ...] | None, Parameter(negative="--no-logger")] = None,
     explore: Annotated[bool, Parameter(help=EXPLORE_HELP, negative=())] = False,
 ) -> None:
     """Resume a stopped run exactly: the same bits as if it had never stopped.
@@ -80,13 +74,15 @@ def resume_command(
         stop after this many minutes of wall-clock time from now
     cpu_minutes
         stop after this many minutes of CPU time in training steps, those before included
+    logger
+        log to these from now on (default: as before); may be repeated
     """
     from zeuxis.api import training
     from zeuxis.cli.watching import explore_trained, page_beside
 
-    resume = partial(training.resume_with, run, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)
+    resume = partial(training.resume_with, run, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes)
     with page_beside(explore) as page:
-        folder = resume(began=page.open if page else None)
+        folder = resume(family=family, logger=logger, began=page.open if page else None)
     say(f"run {folder}")
     if page:
         explore_trained(folder, page, family)
@@ -223,68 +219,3 @@ def typed_family(words: Sequence[str]) -> str | None:
             return word
         before = word if word.startswith("-") and "=" not in word else ""
     return None
-
-
-def _read_config(words: Sequence[str]) -> dict[str, Any]:
-    """The options in the file that --config names, flat: a run's config.yaml, or a plain list of options."""
-    path = _config_in(words)
-    if path is None:
-        return {}
-    from zeuxis.io import files
-
-    content = files.read_yaml(path)
-    if not isinstance(content, dict):
-        raise UsageError(f"--config {path} is not a list of options; expected lines such as steps: 20k")
-    flat = {name: value for name, value in content.items() if name not in RECORDED | {"options", "settings"}}
-    for part in ("options", "settings"):
-        flat.update(_table(path, part, content.get(part) or {}))
-    if "fingerprint" in content and isinstance(flat.get("data"), str):
-        from zeuxis.data import spelling
-
-        flat["data"] = spelling.marked(flat["data"])  # a run's own: what it named, whatever is here now
-    return {str(name).replace("-", "_"): _plain(path, name, value) for name, value in flat.items() if value is not None}
-
-
-def _family_of(config: Mapping[str, Any]) -> str | None:
-    """The family that a --config names; code from outside Zeuxis only runs when the user types its name too."""
-    name = config.get("family")
-    if name is not None and ":" in str(name):
-        raise UsageError(
-            f"--config names code from outside Zeuxis, {quote(name)}; if you trust it, type it before the flags, "
-            "as in: zeuxis train my_module:MyModel --config FILE"
-        )
-    return None if name is None else str(name)
-
-
-def _table(path: Path, name: str, value: Any) -> dict[Any, Any]:
-    if not isinstance(value, dict):
-        raise UsageError(f"{name} in {path} is a {type(value).__name__}; expected lines such as steps: 20k under it")
-    return value
-
-
-def _config_in(words: Sequence[str]) -> Path | None:
-    for word, following in zip(words, [*words[1:], None]):
-        if word.startswith("--config="):
-            return Path(word.removeprefix("--config="))
-        if word == "--config" and following is not None:
-            return Path(following)
-    return None
-
-
-def _plain(path: Path, name: Any, value: Any) -> str | bool:
-    """The value as it would be typed."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str | int | float):
-        return expanded(str(value))
-    raise UsageError(f"{name} in {path} is a {type(value).__name__}; expected one value")
-
-
-def _config_source(config: dict[str, Any], parameters: Sequence[inspect.Parameter]) -> Dict:
-    """What the file says, for the parser; `UsageError` at a name that is no option."""
-    known = {parameter.name for parameter in parameters}
-    options = {name: value for name, value in config.items() if name not in {"family", "data"}}
-    for name in options.keys() - known:
-        near = difflib.get_close_matches(name, known, n=1)
-        raise UsageError(f"--config has the unknown option {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
-    return Dict(options, source="--config", use_commands_as_keys=False)

@@ -14,10 +14,14 @@ from zeuxis.cli.output import say_aside
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io.paths import check_apart
 
+Given = Annotated[
+    Path | None, Parameter(help="an image, or a folder of images (default: examples, those held out in training)")
+]
+
 
 def translate_command(
     model: ModelName,
-    image: Annotated[Path, Parameter(help="an image, or a folder of images")],
+    image: Given = None,
     /,
     *,
     direction: Literal["forward", "back"] = "forward",
@@ -39,23 +43,30 @@ def translate_command(
     out
         .png file for an image; a folder for a folder
     """
-    several = image.is_dir()
+    several = image is not None and image.is_dir()
     if out is not None and (out.suffix == ".png") == several:
         raise UsageError(f"--out is {out}; expected {'a folder' if several else 'a .png file'}")
-    target = out or default_place(model, f"{image.resolve().stem}-translated{'' if several else '.png'}")
-    check_apart(target, [str(image)])
+    target = out or default_place(model, _name_for(image))
+    check_apart(target, [str(image)] if image else [])
     from zeuxis.api import translate
     from zeuxis.capabilities import translator
 
     able = translator(load())
 
-    def draw(path: Path, place: Path) -> None:
+    def draw(path: Path | None, place: Path) -> None:
         save_figure(translate(able, path, direction=direction, size=size, seed=seed), place)
 
-    if several:
+    if image is not None and several:
         _each(image, target, draw)
     else:
         draw(image, target)
+
+
+def _name_for(image: Path | None) -> str:
+    """The file of the examples, of an image's translation, or the folder of a folder's."""
+    if image is None:
+        return "translations.png"
+    return f"{image.resolve().stem}-translated{'' if image.is_dir() else '.png'}"
 
 
 def _each(folder: Path, target: Path, draw: Callable[[Path, Path], None]) -> None:

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import os
 
+from zeuxis.data.catalog import NamedSet
 from zeuxis.data.image_files import FileSet
-from zeuxis.data.specs import Data, DataSpec, PairSpec
+from zeuxis.data.specs import Data, DataSpec, ImageSet, PairSpec
 from zeuxis.errors import DataError
 
 
 def paths_of(spec: DataSpec) -> list[str]:
     """The paths that are read; none of named sets, nor of images in memory."""
-    ends = [spec.images, *([spec.source] if isinstance(spec, PairSpec) else [])]
-    return [path for end in ends if isinstance(end, FileSet) for path in end.paths]
+    return [path for end in _ends(spec) if isinstance(end, FileSet) for path in end.paths]
+
+
+def named_sets_of(spec: DataSpec) -> list[NamedSet]:
+    """The named sets that are read, each name once."""
+    return list({end.name: end for end in _ends(spec) if isinstance(end, NamedSet)}.values())
+
+
+def is_named(spec: DataSpec) -> bool:
+    """Whether a name gives all of the data, wherever it is typed: no path is read, and nothing lies in memory."""
+    return all(isinstance(end, (NamedSet, str)) for end in _ends(spec))
+
+
+def _ends(spec: DataSpec) -> list[ImageSet | str]:
+    return [spec.images, *([spec.source] if isinstance(spec, PairSpec) else [])]
 
 
 def missing(spec: DataSpec) -> str | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
-from zeuxis.explore.spaces import SpaceName, decode_latents, space_of
+from zeuxis.explore.spaces import Space, SpaceName, decode_latents, space_of
 from zeuxis.io import files
 from zeuxis.io.parsing import Layout
 from zeuxis.io.paths import expanded
@@ -64,5 +64,10 @@ def _check(found: Layout, path: str | Path, space: SpaceName, wanted: tuple[int,
 
 def images_of_latents(model: Model, path: str | Path) -> Tensor:
     """Images (n c h w) of the latents in a file, whichever space they are of."""
+    return decode_latents(*latents_of_file(model, path))
+
+
+def latents_of_file(model: Model, path: str | Path) -> tuple[Space, Tensor]:
+    """The latents (n ...) in a file, and the space that they are of."""
     space, latents = _read(path, model, lambda found: "w" if "w" in found else "z")
-    return decode_latents(space_of(model, space), latents)
+    return space_of(model, space), latents

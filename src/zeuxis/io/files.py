@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
@@ -60,23 +61,29 @@ def make_folder(path: str | Path, *, mode: int = 0o777) -> None:
             raise UsageError(f"{path} is a file; expected a folder: choose another name")
 
 
-def write_file(path: str | Path, data: bytes, *, patience: float = 0.0, mode: int = 0o666) -> None:
-    """Write the file so that a crash leaves the old one or the new one; wait `patience` seconds for a full disk."""
-    persist(lambda: _write_file(Path(path), data, mode), path, len(data), patience)
+def write_file(
+    path: str | Path, data: bytes, *, patience: float = 0.0, mode: int = 0o666, durable: bool = True
+) -> None:
+    """Write the file so that a crash leaves the old one or the new one; wait `patience` seconds for a full disk.
+
+    One of very many need not be `durable`: it appears whole, and the volume keeps it once `sync_volume` was called.
+    """
+    persist(lambda: _write_file(Path(path), data, mode, durable), path, len(data), patience)
 
 
-def _write_file(path: Path, data: bytes, mode: int) -> None:
+def _write_file(path: Path, data: bytes, mode: int, durable: bool = True) -> None:
     if path.exists() and not path.is_file():
         raise UsageError(f"{path} is not a regular file; choose another name")
     draft = temporary(path)
     try:
-        _write_new(draft, data, mode)
+        _write_new(draft, data, mode, durable or not _SYNC)
         os.replace(draft, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(draft)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def write_folder(path: str | Path, contents: Mapping[str, bytes], *, patience: float = 0.0) -> None:
@@ -167,6 +174,34 @@ def sync_folder(path: Path) -> None:
             os.close(descriptor)
 
 
+def sync_volume(folder: Path) -> None:
+    """Make durable what was written into the folder, by one call for all of it (Windows has none, and needs none)."""
+    if _SYNC:
+        with explained(folder, 0):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                _SYNC(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _sync_call() -> Callable[[int], None] | None:
+    """What writes out the volume of an open file: `syncfs` of Linux, else `sync` of all volumes; None on Windows."""
+    library = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
+    if library is None or not hasattr(library, "syncfs"):
+        everything: Callable[[], None] | None = getattr(os, "sync", None)
+        return (lambda _: everything()) if everything else None
+
+    def _sync(descriptor: int) -> None:
+        if library.syncfs(descriptor):
+            raise OSError(number := ctypes.get_errno(), os.strerror(number))
+
+    return _sync
+
+
+_SYNC = _sync_call()
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Write all of the data: one `os.write` may stop early."""
     view = memoryview(data)
@@ -174,12 +209,13 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _write_new(path: Path, data: bytes, mode: int = 0o666) -> None:
+def _write_new(path: Path, data: bytes, mode: int = 0o666, durable: bool = True) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags, mode)
     try:
         write_all(descriptor, data)
-        os.fsync(descriptor)
+        if durable:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from zeuxis.errors import UsageError
-from zeuxis.io import animation, files, images
+from zeuxis.io import animation, files, images, series
 from zeuxis.io.paths import expanded
 
 if TYPE_CHECKING:
@@ -123,10 +123,10 @@ class Images(Figure):
 
     def _save_each(self, folder: Path) -> None:
         """Write each image into the folder."""
-        files.make_folder(folder)
         names = self.names or [f"image-{i:05}" for i in range(len(self.flat))]
-        for name, image in dict(zip(names, self.flat)).items():  # equal names are of equal images
-            images.write_png(single(image[None]), folder / f"{name}.png")
+        each = dict(zip(names, self.flat))  # equal names are of equal images
+        pixels = ((f"{name}.png", images.to_uint8(image[None])[0]) for name, image in each.items())
+        series.write_series(folder, pixels)
 
     def __len__(self) -> int:
         return self.shape[0]

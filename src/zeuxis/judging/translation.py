@@ -244,6 +244,11 @@ def _rows(prefix: str, measured: Mapping[str, Measurements], real: list[Tensor],
 
 def first_translations(model: Translator, data: DataSpec, count: int) -> Tensor:
     """Translations (count c h w) of evenly spaced test sources."""
+    return translating(model, model.directions[0])(source_examples(model, data, count))
+
+
+def source_examples(model: Translator, data: DataSpec, count: int) -> Tensor:
+    """Evenly spaced test sources (count c h w)."""
     pairs = choose_pairs(model, data, count=max(count, LEAST_FOR_FID)).test
     return translating(model, model.directions[0])(_spaced(pairs, count))
 

@@ -26,6 +26,7 @@ from zeuxis.storage.checkpoints import SUFFIX, LayoutCheck, encode_group, holds,
 from zeuxis.storage.checkpoints import Checkpoint as Checkpoint
 from zeuxis.storage.models import check_weights as check_weights
 from zeuxis.storage.models import fill as fill
+from zeuxis.storage.models import parse_description as parse_description
 from zeuxis.storage.models import read_model_folder as read_model_folder
 
 _NUMBERED = re.compile(r"(\d{5,9})-.+")

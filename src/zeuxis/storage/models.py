@@ -13,10 +13,11 @@ from zeuxis import renamed
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
 from zeuxis.io import files
-from zeuxis.io.parsing import Layout
+from zeuxis.io.parsing import Layout, parse_json
 from zeuxis.model import Model
 
 _MOST_CLASSES, _LONGEST_NAME = 65_536, 1000
+_DESCRIPTION = 1 << 20  # bytes of config.json
 _PLAIN = (str, int, float, bool, type(None))
 Shapes = Mapping[str, tuple[int, ...]]
 Fits = Callable[[dict[str, Any], Shapes], None]  # of a description and the shapes of weights; raises `UsageError`
@@ -33,14 +34,9 @@ def read_model_folder(path: str | Path, fits: Fits | None = None) -> tuple[dict[
     if not folders:
         raise UsageError(f"{path} is not a model: it has no config.json; give the `model` folder of a run")
     folder = folders[0]
-    config = files.read_json(folder / "config.json", follow=False)
-    family, options = (config.get("family"), config.get("options")) if isinstance(config, dict) else (None, None)
-    if not isinstance(family, str) or not re.fullmatch(r"[\w.]+(:[\w.]+)?", family):
-        raise UsageError(f'{folder / "config.json"} has "family": {quote(family)}; expected a name such as "dcgan"')
-    if not isinstance(options, dict) or not all(isinstance(value, _PLAIN) for value in options.values()):
-        raise UsageError(f'{folder / "config.json"} has "options": {quote(options)}; expected plain values by name')
-    config["options"] = renamed.options(family, options)
-    config["classes"] = _class_names(config.get("classes", []), folder / "config.json")
+    path = folder / "config.json"
+    config = parse_description(files.read_bytes(path, max_bytes=_DESCRIPTION, follow=False), path)
+    family = config["family"]
 
     def check(layout: Layout) -> None:
         if fits is not None:
@@ -50,7 +46,24 @@ def read_model_folder(path: str | Path, fits: Fits | None = None) -> tuple[dict[
     return config, renamed.tensors(family, weights)
 
 
-def _class_names(found: Any, path: Path) -> tuple[str, ...]:
+def parse_description(data: bytes, name: str | Path) -> dict[str, Any]:
+    """The description of a model in the bytes of its config.json, options under the names of today.
+
+    `UsageError` names `name` where it is none.
+    """
+    config = parse_json(data, name)
+    family, options = (config.get("family"), config.get("options")) if isinstance(config, dict) else (None, None)
+    if not isinstance(family, str) or not re.fullmatch(r"[\w.]+(:[\w.]+)?", family):
+        raise UsageError(f'{name} has "family": {quote(family)}; expected a name such as "dcgan"')
+    if not isinstance(options, dict) or not all(isinstance(value, _PLAIN) for value in options.values()):
+        raise UsageError(f'{name} has "options": {quote(options)}; expected plain values by name')
+    found: dict[str, Any] = config
+    found["options"] = renamed.options(family, options)
+    found["classes"] = _class_names(config.get("classes", []), name)
+    return found
+
+
+def _class_names(found: Any, path: str | Path) -> tuple[str, ...]:
     """The names of the classes, none where they were not recorded: models saved before 0.4 have numbers alone."""
     if not isinstance(found, list) or len(found) > _MOST_CLASSES or not all(type(each) is str for each in found):
         raise UsageError(f'{path} has "classes": {quote(found)}; expected a list of names')

@@ -12,13 +12,13 @@ import torch
 from zeuxis import storage
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
+from zeuxis.loggers import find_logger
 from zeuxis.mechanisms import UsesFeatures
 from zeuxis.metrics import extractors, vgg
 from zeuxis.model import Model, options_of
 from zeuxis.options import check_declaration
 from zeuxis.runtime.device import choose_device, choose_precision, choose_threads
 from zeuxis.runtime.progress import Display
-from zeuxis.training.loggers import check_tensorboard
 from zeuxis.training.players import check_parameters
 from zeuxis.training.settings import TrainSettings
 
@@ -72,8 +72,8 @@ def prepare_model(
 ) -> tuple[TrainSettings, Model]:
     """The settings resolved for this computer, and the model; invalid options raise before data is read."""
     device = choose_device(settings.device)
-    if settings.tensorboard:
-        check_tensorboard()
+    for name in settings.logger:
+        find_logger(name)
     chosen: dict[str, Any] = {
         "device": device.type,
         "precision": choose_precision(settings.precision, device, suits=family.bf16),

@@ -15,6 +15,7 @@ import torch
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
+from zeuxis.loggers import check_trusted, find_logger
 from zeuxis.nets import kernels
 from zeuxis.options import ResizeMode
 from zeuxis.training.settings import TrainSettings
@@ -79,6 +80,16 @@ class Recipe:
             steps = self.settings.steps
         changed = dataclasses.replace(self.settings, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes)
         return dataclasses.replace(self, settings=changed)
+
+    def logging_to(self, logger: Sequence[str] | None) -> Recipe:
+        """The recipe with these loggers, or its own; `UsageError` where one is not there, or is code that nobody has trusted."""
+        if logger is None:
+            check_trusted(self.settings.logger)
+        for name in self.settings.logger if logger is None else logger:
+            find_logger(name)
+        if logger is None:
+            return self
+        return dataclasses.replace(self, settings=dataclasses.replace(self.settings, logger=tuple(logger)))
 
 
 def read_recipe(values: Mapping[str, Any]) -> Recipe:

@@ -9,10 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from zeuxis.data.batches import PairSource, open_pairs_of
 from zeuxis.io import files, images
 from zeuxis.io.sheets import beside
 from zeuxis.model import Batch, Encoder, Latent, Model, Translator
+from zeuxis.storage import RunFolder
 from zeuxis.training import diagnostics
+from zeuxis.training.config import Recipe
 from zeuxis.training.engine import Source
 
 COUNT = 64  # images on a sheet
@@ -95,3 +98,20 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file, unless it has that content already."""
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         files.write_file(path, text.encode(errors="backslashreplace"))
+
+
+def reals_of(run: RunFolder, recipe: Recipe, model: Model, source: Source) -> Reals:
+    """The references of a run; the sheet of its real images is written if missing."""
+    sheet, reals = look_at(source, recipe.images, held_out=_held_out(recipe, model))
+    if not (run.path / "reals.png").exists():
+        draw(sheet, run.path / "reals.png")
+    return reals
+
+
+def _held_out(recipe: Recipe, model: Model) -> PairSource | None:
+    """Held-out pairs for a translator, where there are any."""
+    parted = recipe.data.held_out(EXAMPLES)
+    if not isinstance(model, Translator) or parted is None:
+        return None
+    unseen = open_pairs_of(parted[1], model, paired=True)
+    return PairSource(unseen, seed=0, device=recipe.settings.device)

@@ -18,18 +18,18 @@ from zeuxis.training.config import Recipe
 CURVES_FILE = "curves.png"
 
 
-def history_of(run: RunFolder) -> History:
-    """The rows of metrics of a run, under the name of its folder."""
+def history_of(run: RunFolder, recipe: Recipe | None = None) -> History:
+    """The rows of metrics of a run, under the name of its folder; its recipe is read if it is not known."""
     about = ""
     with contextlib.suppress(UsageError):
-        about = _about(config.read_recipe(run.config))
+        about = _about(recipe or config.read_recipe(run.config))
     return History(printable(run.path.resolve().name), printable(about), _rows(run))
 
 
-def keep_curves(run: RunFolder) -> None:
+def keep_curves(run: RunFolder, recipe: Recipe) -> None:
     """Draw the curves of a run into its folder, where there are any yet; an error is logged, and ends no run."""
     try:
-        if (history := history_of(run)).rows:
+        if (history := history_of(run, recipe)).rows:
             images.write_png(curves_figure([history]), run.path / CURVES_FILE)
     except Exception as error:  # whatever it is: a picture of a run is not worth the run
         with contextlib.suppress(ZeuxisError):

@@ -17,6 +17,7 @@ from zeuxis.escaping import quote
 from zeuxis.io import files
 from zeuxis.io.paths import check_apart
 from zeuxis.loading import build_unfilled, trusted
+from zeuxis.loggers import check_trusted
 from zeuxis.model import Model, Translator
 from zeuxis.options import flag_of
 from zeuxis.runtime.progress import Display
@@ -65,8 +66,9 @@ def branch_run(
     with on_stage(display) as (stop, shown):
         parent = RunFolder.open(run)
         made, settings = _forked(parent, changes, at, data=data, family=family, stop=stop, display=shown)
+    logger = changes.get("logger")
     limits = {} if changes.get("minutes") is None else {name: getattr(settings, name) for name in LIMITS}
-    return resume_run(made.path, data=data, family=family, display=display, **limits)
+    return resume_run(made.path, data=data, family=family, logger=logger, display=display, **limits)
 
 
 def _forked(
@@ -149,6 +151,8 @@ def _settings(parent: RunFolder, old: Recipe, given: Mapping[str, Any], step: in
             raise UsageError(f"{flag_of(name)} cannot change in a branch: {reason}; start a new run instead")
     if given.get("kernels", "standard") == "auto" != old.settings.kernels:
         raise UsageError("--kernels auto measures at the start of a run, so a branch cannot change to it; leave it out")
+    if "logger" not in given:
+        check_trusted(old.settings.logger)
     if not LIMITS & {name for name, value in given.items() if value is not None}:
         given = {**given, "steps": old.settings.steps or _newest(parent)}
     settings = dataclasses.replace(old.settings, **{"minutes": None, "cpu_minutes": None, **given})
@@ -200,8 +204,8 @@ def _settings_of(state: State, saved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _changes(old: Recipe, model: Model, settings: TrainSettings, new: Model) -> dict[str, Any]:
-    """The values of what the branch changes, by name; where it goes and how far are no changes."""
-    aside = LIMITS | {"out", "name"}
+    """The values of what the branch changes, by name; where it goes, how far, and who is told of it are no changes."""
+    aside = LIMITS | {"out", "name", "logger"}
     general = [field.name for field in dataclasses.fields(TrainSettings) if field.name not in aside]
     found = {
         name: getattr(settings, name) for name in general if getattr(settings, name) != getattr(old.settings, name)

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from zeuxis.runtime.callbacks import MessageCallback
 from zeuxis.runtime.progress import Display
 from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training.config import Recipe, versions
+
+
+def noted_and_logged(run: RunFolder, display: Display) -> MessageCallback:
+    """Says a line on the display and in log.txt."""
+
+    def _say(text: str) -> None:
+        display.note(text)
+        run.log(text)
+
+    return _say
 
 
 def greet(run: RunFolder, recipe: Recipe, checkpoint: Checkpoint | None, display: Display) -> None:

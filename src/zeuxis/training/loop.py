@@ -11,6 +11,7 @@ import torch
 
 from zeuxis.errors import DivergedError, UsageError, ZeuxisError
 from zeuxis.judging.periodic import PeriodicEvaluation, describe_scores
+from zeuxis.loggers.feeding import Loggers
 from zeuxis.runtime.progress import Display
 from zeuxis.runtime.signals import PATIENCE, Interrupt, Stop, Stopped
 from zeuxis.storage import RunFolder
@@ -20,7 +21,6 @@ from zeuxis.training.config import Recipe
 from zeuxis.training.curves import keep_curves
 from zeuxis.training.divergence import check_finite
 from zeuxis.training.engine import Progress, Source, State
-from zeuxis.training.loggers import Events
 from zeuxis.training.model_card import card
 from zeuxis.training.stepping import training_steps
 from zeuxis.training.stopping import Callback, reason_to_stop
@@ -50,7 +50,7 @@ class Training:
     state: State
     stop: Stop
     display: Display
-    events: Events
+    loggers: Loggers
     reals: contact_sheets.Reals
     budget: Budget
     evaluation: PeriodicEvaluation | None
@@ -169,14 +169,14 @@ class Training:
                 self.run.append_histograms({"step": self.step, "images": self.state.clock.images, **found})
             self.owed = {}
             self.run.append_metrics(row)
-            self.events.row(self.step, {**means, **seen})
+            self.loggers.row(self.step, {**means, **seen})
             self.rows = [*self.rows[-99:], row]
             self.settled = True
         if means:
             self.run.log("  ".join([f"step {self.step}", *(f"{name} {value:.4g}" for name, value in means.items())]))
         self._warn()
         if self._sheet_due():
-            keep_curves(self.run)
+            keep_curves(self.run, self.recipe)
 
     def _draw(self) -> dict[str, float]:
         """Draw the contact sheets; the diversity of the samples relative to real images."""
@@ -187,7 +187,7 @@ class Training:
         if (sheet := contact_sheets.samples(self.state.average, self.reals)) is None:
             return {}
         picture = contact_sheets.draw(sheet, self.run.sheet_path(self.step))
-        self.events.sheet(self.step, picture)
+        self.loggers.sheet(self.step, picture)
         self.display.sheet(picture)
         return self.reals.compare(sheet.made)
 
@@ -245,7 +245,7 @@ class Training:
         if not self.run.sheet_path(self.step).exists():
             self._draw()
         self.save()
-        keep_curves(self.run)
+        keep_curves(self.run, self.recipe)
         self._say(f"done at step {self.step:,}: {self.run.path / 'model'}")
 
     def _leave(self, interrupt: Interrupt) -> Stopped:

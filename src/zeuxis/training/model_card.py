@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 from zeuxis import families
+from zeuxis.data import DataSpec
+from zeuxis.data.places import named_sets_of
 from zeuxis.escaping import markdown, markdown_code
 from zeuxis.model import Clock, Model, Translator
+from zeuxis.training.command import command_line, starting_model
 from zeuxis.training.config import Recipe
 
+LOADED = 'zeuxis.load("path/to/this/folder")'
 _SAMPLE = 'zeuxis.sample(model, 64)  # shown in a notebook; .save("samples.png") writes it'
 _TRANSLATE = 'zeuxis.translate(model, "photo.png")  # shown in a notebook; .save("translated.png") writes it'
+_LIMITS = """
+The model reproduces the biases and gaps of its training data, and may have memorized images of a small data set.
+The weights grant no rights to the training images.
+"""
 _MOST_NAMED = 100
-_TELLING = ("batch_size", "seed", "precision", "micro_batches", "resize_mode", "max_images", "hflip", "init_from")
+_TELLING = ("batch_size", "seed", "precision", "micro_batches", "resize_mode", "max_images", "hflip")
 
 
 def _first_line(model: Model) -> str:
@@ -27,24 +36,46 @@ def _classes(model: Model) -> str:
     return f"\n\nClasses: {', '.join(named)}{more}." if named else ""
 
 
+def _origins(data: DataSpec) -> str:
+    """What the named sets of the data are, a line for each."""
+    lines = [f"- `{each.name}`: {markdown(each.about)}" for each in named_sets_of(data)]
+    return "\n".join(["\n", *lines]) if lines else ""
+
+
+def _settings(recipe: Recipe) -> dict[str, object]:
+    told = {name: getattr(recipe.settings, name) for name in _TELLING}
+    return told | {"init_from": starting_model(recipe.settings) or None}
+
+
+def _made_with(recipe: Recipe) -> dict[str, object]:
+    """The versions; of the platform the system alone, as a card is given away."""
+    return {name: value.partition("-")[0] if name == "platform" else value for name, value in recipe.versions.items()}
+
+
+def _listed(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{markdown(name)} {markdown(str(value))}" for name, value in values.items())
+
+
 def card(recipe: Recipe, clock: Clock, model: Model) -> str:
     """The model, its training data and its training settings, in Markdown."""
     data, code = markdown(recipe.data.title), markdown_code(recipe.data.title)
     about = _first_line(model) if ":" in recipe.family else families.summary(recipe.family)
     options = "\n".join(f"| {markdown(name)} | {markdown(str(value))} |" for name, value in recipe.options.items())
-    settings = ", ".join(f"{name} {markdown(str(getattr(recipe.settings, name)))}" for name in _TELLING)
-    made_with = ", ".join(f"{markdown(name)} {markdown(str(version))}" for name, version in recipe.versions.items())
     return f"""\
 # {recipe.family} on {data}
 
 {about}
 
 Trained by Zeuxis for {clock.step:,} steps ({clock.images:,} images seen) on {recipe.images:,} images of
-`{code}` (fingerprint `{markdown_code(recipe.fingerprint)}`). The weights are the EMA.{_classes(model)}
+`{code}` (fingerprint `{markdown_code(recipe.fingerprint)}`). The weights are the EMA.{_classes(model)}{_origins(recipe.data)}
+
+```
+{markdown_code(command_line(recipe, type(model)))}
+```
 
 ```python
 import zeuxis
-model = zeuxis.load("path/to/this/folder")
+model = {LOADED}
 {_TRANSLATE if isinstance(model, Translator) else _SAMPLE}
 ```
 
@@ -52,9 +83,6 @@ model = zeuxis.load("path/to/this/folder")
 |---|---|
 {options}
 
-Settings: {settings}.
-Made with {made_with}.
-
-The model reproduces the biases and gaps of its training data, and may have memorized images of a small data set.
-The weights grant no rights to the training images.
-"""
+Settings: {_listed(_settings(recipe))}.
+Made with {_listed(_made_with(recipe))}.
+{_LIMITS}"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -51,7 +52,8 @@ def take_up(run: RunFolder, recipe: Recipe, family: type[Model], display: Displa
     if at != 0:
         checkpoint = run.load_checkpoint(check) if at is None else run.checkpoint_at(at, check)
     weights_of = None if checkpoint else recipe.settings.init_from
-    settings, model = prepare_model(recipe.settings, family, recipe.options, display, weights_of=weights_of)
+    asked = dataclasses.replace(recipe.settings, logger=())  # those out of a file are not trusted here
+    settings, model = prepare_model(asked, family, recipe.options, display, weights_of=weights_of)
     state = State.start(model)
     if checkpoint is None:
         return Resumed(state)

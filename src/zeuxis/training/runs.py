@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zeuxis.data import DataSpec, Pack
-from zeuxis.data.batches import PackSource, PairSource, open_data, open_pairs_of, source_of
+from zeuxis.data.batches import PackSource, PairSource, open_data, source_of
 from zeuxis.data.pairs import Pairs
 from zeuxis.data.places import given_again, missing, paths_of
 from zeuxis.data.specs import Data
@@ -20,6 +20,7 @@ from zeuxis.judging.periodic import PeriodicEvaluation
 from zeuxis.judging.reference import choose_reference
 from zeuxis.judging.translation import choose_pairs
 from zeuxis.loading import trusted
+from zeuxis.loggers.feeding import open_loggers
 from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
 from zeuxis.runtime import signals
@@ -36,8 +37,7 @@ from zeuxis.training.build import prepare_model, values_in_force
 from zeuxis.training.config import Recipe, read_recipe, recorded, selected_by
 from zeuxis.training.dry_run import Plan, plan_run
 from zeuxis.training.engine import State
-from zeuxis.training.greeting import greet
-from zeuxis.training.loggers import Events
+from zeuxis.training.greeting import greet, noted_and_logged
 from zeuxis.training.loop import Training
 from zeuxis.training.resuming import Resumed, check_identity, take_up
 from zeuxis.training.settings import TrainSettings
@@ -96,8 +96,8 @@ def _selected(data: DataSpec, settings: TrainSettings, family: type[Model]) -> D
 def _recipe(data: DataSpec, settings: TrainSettings, model: Model, pack: Pack | Pairs) -> Recipe:
     """The recipe of a new run; its data as a path that holds wherever a resume begins."""
     recipe = Recipe(model.family(), data.absolute(), model.options, settings, pack.fingerprint, len(pack))
-    kernels, names = _kernels(settings, model, pack), recorded(model.class_names)
-    return dataclasses.replace(recipe, chosen_kernels=kernels, classes=names)
+    kernels = _kernels(settings, model, pack)
+    return dataclasses.replace(recipe, chosen_kernels=kernels, classes=recorded(model.class_names))
 
 
 def resume_run(
@@ -107,6 +107,7 @@ def resume_run(
     minutes: float | None = None,
     cpu_minutes: float | None = None,
     family: type[Model] | str | None = None,
+    logger: Sequence[str] | None = None,
     data: Data | None = None,
     began: Began | None = None,
     display: Display | None = None,
@@ -114,33 +115,32 @@ def resume_run(
 ) -> Path:
     """Resume a run, bit for bit as if never interrupted, to its last step or to `steps`; its folder.
 
-    `minutes` counts from now, `cpu_minutes` from the first limit of the run. A run of a family outside Zeuxis needs
-    `family` to name its class. `callbacks` are told of every step; `began` is as of `start`.
+    `minutes` counts from now, `cpu_minutes` from the first limit of the run. Code outside Zeuxis is named: a class in
+    `family`, loggers in `logger`, which replaces the run's. `callbacks` are told of every step; `began` is as of `start`.
     `data` is that of the run given again, where it was in memory and its pack is no longer in the cache.
     """
     with on_stage(display) as (stop, shown):
         found = RunFolder.open(run)
         found.check_free()
-        recipe = read_recipe(found.config)
+        recipe = read_recipe(found.config).logging_to(logger)
         resumed = take_up(found, recipe, trusted(recipe.family, family), shown)
         recipe = recipe.going_on(steps, minutes, cpu_minutes, done=resumed.state.clock.step)
         _check_steps(resumed.checkpoint, recipe.settings)
         model = resumed.state.model
         pack = reopened(found, recipe, model, shown, given=data)
         model.class_names = resumed.state.average.class_names = _class_names(model, pack)
-        source = batches(recipe, model, pack)
         check_identity(resumed.checkpoint, recipe)
-        scorer = _periodic_evaluation(recipe, model, shown)
+        source, scorer = batches(recipe, model, pack), _periodic_evaluation(recipe, model, shown)
         with found.lock(), failures_logged(found):  # nothing is written before
-            _check_untouched(found, resumed.checkpoint)
-            _going_on(found, recipe, shown, began, changed=steps is not None or cpu_minutes is not None)
+            _going_on(found, resumed, recipe if (steps, cpu_minutes, logger) != (None,) * 3 else None, shown, began)
             _train(found, recipe, resumed, source, scorer, stop=stop, display=shown, callbacks=callbacks)
     return found.path
 
 
-def _going_on(run: RunFolder, recipe: Recipe, display: Display, began: Began | None, *, changed: bool) -> None:
+def _going_on(run: RunFolder, resumed: Resumed, changed: Recipe | None, display: Display, began: Began | None) -> None:
+    _check_untouched(run, resumed.checkpoint)
     if changed:
-        run.write_config(recipe.values())
+        run.write_config(changed.values())
     if began:
         began(run.path, display.note)
 
@@ -226,8 +226,7 @@ def _check_steps(checkpoint: Checkpoint | None, settings: TrainSettings) -> None
 
 
 def _check_untouched(run: RunFolder, checkpoint: Checkpoint | None) -> None:
-    skipped = len(checkpoint.skipped) if checkpoint else 0
-    newest = run.checkpoints()[::-1][skipped : skipped + 1]
+    newest = run.checkpoints()[::-1][len(checkpoint.skipped) if checkpoint else 0 :][:1]
     if newest != ([checkpoint.path] if checkpoint else []):
         raise UsageError(f"{run.path} has gone on since it was opened, in another process; resume it again")
 
@@ -245,16 +244,16 @@ def _train(
 ) -> None:
     state, checkpoint, settled = resumed.state, resumed.checkpoint, resumed.settled
     step, budget = state.clock.step, Budget(recipe.settings)
-    reals = _reals(run, recipe, state.model, source, recipe.images)
+    reals = contact_sheets.reals_of(run, recipe, state.model, source)
     if checkpoint:
         budget.resumed(checkpoint.state)
     # A row that is still owed may have been written by a run that was then killed.
     run.truncate_metrics(-1 if checkpoint is None else step if settled else step - 1)
     greet(run, recipe, checkpoint, display)
-    folder = run.path / "tensorboard" if recipe.settings.tensorboard else None
     rows, saved = run.metrics()[-100:], step if checkpoint else -1
-    with memory_kept(), contextlib.closing(Events(folder, step=step)) as events:
-        parts = run, recipe, source, state, stop, display, events, reals, budget, scorer
+    log = open_loggers(recipe.settings.logger, run.path, recipe.values(), step=step, say=noted_and_logged(run, display))
+    with memory_kept(), log as loggers:
+        parts = run, recipe, source, state, stop, display, loggers, reals, budget, scorer
         Training(*parts, settled, rows, saved, resumed.owed, callbacks).go()
 
 
@@ -279,22 +278,3 @@ def _periodic_evaluation(recipe: Recipe, model: Model, display: Display) -> Peri
         return PeriodicEvaluation.of_translations(pairs, extractor)
     chosen = choose_reference(recipe.data, count=settings.evaluate_samples, size=model.size, channels=model.channels)
     return PeriodicEvaluation.of_samples(chosen, extractor, progress=display.work)
-
-
-def _reals(
-    run: RunFolder, recipe: Recipe, model: Model, source: PackSource | PairSource, count: int
-) -> contact_sheets.Reals:
-    """The references of the contact sheets; the sheet of real images is written if missing."""
-    sheet, reals = contact_sheets.look_at(source, count, held_out=_held_out(recipe, model))
-    if not (run.path / "reals.png").exists():
-        contact_sheets.draw(sheet, run.path / "reals.png")
-    return reals
-
-
-def _held_out(recipe: Recipe, model: Model) -> PairSource | None:
-    """Held-out pairs for a translator, where there are any."""
-    parted = recipe.data.held_out(contact_sheets.EXAMPLES)
-    if not isinstance(model, Translator) or parted is None:
-        return None
-    unseen = open_pairs_of(parted[1], model, paired=True)
-    return PairSource(unseen, seed=0, device=recipe.settings.device)

@@ -79,7 +79,11 @@ class TrainSettings:
         group="run",
     )
     init_from: str | None = option(None, "start from the weights of this model, in a new run", group="run")
-    tensorboard: bool = option(False, "also write TensorBoard events into the run folder", group="run")
+    logger: tuple[str, ...] = option(
+        (),
+        "also log to tensorboard, wandb, mlflow, an installed logger, or your own as my_module:MyLogger; may be repeated",
+        group="run",
+    )
 
     @property
     def last_step(self) -> int:

@@ -124,7 +124,9 @@ class Grid:
         settings = dataclasses.asdict(self.settings)
         given = {name: value for name, value in settings.items() if value != getattr(default, name)}
         fixed = {**given, **self.options}
-        kept = {name: value for name, value in sorted(fixed.items()) if name not in {"out", "name", *self.axes}}
+        kept = {
+            name: value for name, value in sorted(fixed.items()) if name not in {"out", "name", "logger", *self.axes}
+        }
         return {
             "family": self.family.family(),
             "data": str(self.data.absolute()),
@@ -268,7 +270,7 @@ def _play(sweep: Sweep, member: Member, entry: SweepEntry) -> None:
         if path is None:
             begin()
         else:
-            resume_run(path, family=grid.family)
+            resume_run(path, family=grid.family, logger=settings.logger)
         entry.state = "done"
     except DivergedError as error:
         entry.state, entry.note = "diverged", str(error)

@@ -24,7 +24,9 @@ _MOST_FILE = 1 << 40
 _COARSEST = 3 * 10**9  # nanoseconds between two times that a file system tells apart
 _SHEET = re.compile(r"(\d{8,12})\.png")
 _KIND = re.compile(r"\w[\w-]{0,39}", re.ASCII)
-_OTHERS = frozenset({"checkpoints", "model", "tensorboard"})  # folders of a run without sheets
+_OTHERS = frozenset(
+    {"checkpoints", "loggers", "mlflow", "model", "tensorboard", "wandb"}
+)  # folders of a run without sheets
 
 
 class GrowingLines:

@@ -26,6 +26,7 @@ from zeuxis.mechanisms import Denoising, GibbsSampling, HasPosterior
 from zeuxis.model import Encoder, Latent, Model, StyleBased, SuperResolution, Translator
 from zeuxis.runtime.device import choose_device
 from zeuxis.storage import RunFolder
+from zeuxis.training.published_card import without_head
 from zeuxis.web.engines import Engine, TorchEngine
 
 # What the page may offer, by name: asked of a model and its run, never of a family's name.
@@ -182,5 +183,5 @@ def _hash(path: Path) -> str:
 def _card(path: Path) -> str:
     """The model's card; a link is not followed, as it may lead to what is nobody's business on the page."""
     with contextlib.suppress(ZeuxisError, OSError):
-        return files.read_bytes(path, max_bytes=1 << 20, follow=False).decode("utf-8", "replace")
+        return without_head(files.read_bytes(path, max_bytes=1 << 20, follow=False).decode("utf-8", "replace"))
     return ""

@@ -7,6 +7,7 @@ import importlib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 from zeuxis.data.catalog._dataset import Dataset
 from zeuxis.data.listing import WHOLE, Listing
@@ -55,6 +56,11 @@ class NamedSet:
         return _dataset(self.name).size
 
     @property
+    def about(self) -> str:
+        """What it shows, its source and its licence, in a sentence."""
+        return (_module(self.name).__doc__ or "").partition("\n")[0]
+
+    @property
     def channels(self) -> int:
         """1 for grey, 3 for colour."""
         dataset = _dataset(self.name)
@@ -90,7 +96,10 @@ class NamedSet:
         return dataset.view(self.view, *chosen)
 
 
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+
+
 def _dataset(name: str) -> Dataset:
-    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    (found,) = (value for value in vars(module).values() if isinstance(value, Dataset))
+    (found,) = (value for value in vars(_module(name)).values() if isinstance(value, Dataset))
     return found

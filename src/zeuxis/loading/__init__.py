@@ -1,4 +1,7 @@
-"""Finding a run or a model by what a person types, and loading a saved model without trusting its files."""
+"""Finding a run or a model by what a person types, and loading a saved model without trusting its files.
+
+A model is a folder, that of a run, the installed one of a name, or one on the Hugging Face hub.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,18 @@ from torch.overrides import TorchFunctionMode
 
 from zeuxis import families, registry, renamed, storage
 from zeuxis.data import DataSpec
-from zeuxis.data.places import missing
+from zeuxis.data.places import is_named, missing
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
 from zeuxis.io import files
 from zeuxis.io.guard import check_folder
 from zeuxis.io.paths import expanded
+from zeuxis.loading import hub_models, installed
 from zeuxis.model import Model
 from zeuxis.storage.models import Shapes
 
 RunPath = str | os.PathLike[str] | int  # a folder, or a run's number or name under runs/
+_RUNS = Path("runs")
 
 
 def load_model(
@@ -32,7 +37,8 @@ def load_model(
     family: type[Model] | str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Model:
-    """The model saved in a folder, in a run's folder, or in the run of this number or name; ready to be sampled.
+    """The model saved in a folder, in a run's folder, or in the run of this number or name; the installed one of a name;
+    or hf://USER/NAME. It is ready to be sampled.
 
     `options` that a trained model may be given anew take the place of those saved (`Model.adjust`).
     A model whose family is a class outside Zeuxis is only loaded when `family` names that class: a file must not
@@ -63,15 +69,24 @@ def trusted(name: str, family: type[Model] | str | None) -> type[Model]:
 
 
 def find_model(path: RunPath) -> Path:
-    """The folder of `config.json` and `model.safetensors`: the one given, or that of the run given.
+    """The folder of `config.json` and `model.safetensors`: the one given, that of the run given, the installed one of that
+    name (`zeuxis:NAME` in any case), or a copy of the one on the hub (`hf://USER/NAME`); a `Path` is never a name.
 
     `UsageError` where anything in the run, into which figures go, leads out of it.
     """
-    path = _text(path)
+    if isinstance(path, str) and path.startswith(hub_models.SCHEME):
+        return hub_models.downloaded(path)
+    if isinstance(path, str) and path.startswith(installed.INSTALLED):
+        return installed.marked_model(path)
+    named, path = isinstance(path, str), _text(path)
     for folder in (Path(path), Path(path) / "model"):
         if _holds(folder, "config.json"):
             return _checked(folder, typed=Path(path))
-    folder = find_run(path) / "model"
+    local = not named or _exists(Path(path)) or _runs_called(path, _RUNS)[0]
+    if not local and (model := installed.installed_models().get(path)):
+        return model.folder
+    folder = _find_run(path, _RUNS, advice=f"; {installed.hint_for(path)}") / "model"
+    check_folder(folder.parent)
     if _holds(folder, "config.json"):
         return folder
     raise UsageError(
@@ -89,13 +104,25 @@ def _checked(folder: Path, *, typed: Path) -> Path:
 
 
 def data_of(path: RunPath) -> DataSpec | None:
-    """The data a model was trained on, where it lies in a run's folder."""
-    config = find_model(path).parent / "config.yaml"
+    """The data a model was trained on, where it lies in a run's folder or names its data; a file never names a path."""
+    folder = find_model(path)
+    config = folder.parent / "config.yaml"
     if not config.is_file():
-        return None
+        return _named_data(folder)
     content = files.read_yaml(config)
     data = renamed.config(content).get("data") if isinstance(content, dict) else None
     return DataSpec.stored(data) if isinstance(data, str) else None
+
+
+def _named_data(folder: Path) -> DataSpec | None:
+    """The named set that config.json of a model says it was trained on; None where it says nothing, or something else."""
+    about = files.read_json(folder / "config.json", follow=False)
+    text = about.get("data") if isinstance(about, dict) else None
+    try:
+        spec = DataSpec.stored(text) if isinstance(text, str) else None
+    except UsageError:
+        return None
+    return spec if spec and is_named(spec) else None
 
 
 def training_data(path: RunPath, advice: str) -> DataSpec | None:
@@ -112,7 +139,7 @@ def labelled_data(model: Model) -> DataSpec:
     return own or DataSpec.parse("zeuxis:avatars")
 
 
-def find_run(run: RunPath, *, runs: str | Path = "runs") -> Path:
+def find_run(run: RunPath, *, runs: str | Path = _RUNS) -> Path:
     """A run's folder, given as a path, or by its number or name (whole, or without the number) under `runs`.
 
     `UsageError` where there is none, or where anything in it leads out of it.
@@ -122,22 +149,27 @@ def find_run(run: RunPath, *, runs: str | Path = "runs") -> Path:
     return found
 
 
-def _find_run(run: RunPath, runs: Path) -> Path:
+def _runs_called(text: str, runs: Path) -> tuple[list[Path], list[Path]]:
+    """The runs of that number or name, and all there are."""
+    found = [folder for folder in sorted(runs.glob("*")) if _holds(folder, "config.yaml")]
+    return [folder for folder in found if _answers_to(folder.name, text)], found
+
+
+def _find_run(run: RunPath, runs: Path, advice: str = "") -> Path:
     text = run = _text(run)
     if _holds(Path(run), "config.yaml"):
         return Path(run)
-    found = [folder for folder in sorted(runs.glob("*")) if _holds(folder, "config.yaml")]
-    matches = [folder for folder in found if _answers_to(folder.name, text)]
+    matches, found = _runs_called(text, runs)
     if len(matches) == 1:
         return matches[0]
     if matches:
         raise UsageError(f"{text!r} fits {len(matches)} runs: {_listed(matches)}; give one's number")
     if _exists(Path(run)):
         raise UsageError(
-            f"{run} is neither a run's folder (config.yaml) nor a model's (config.json, model.safetensors)"
+            f"{run} is neither a run's folder (config.yaml) nor a model's (config.json, model.safetensors){advice}"
         )
     there = f"{runs}/ has {_listed(found)}" if found else f"there are no runs in {runs}/"
-    raise UsageError(f"there is no run {quote(text)}; {there}")
+    raise UsageError(f"there is no run {quote(text)}; {there}{advice}")
 
 
 def _text(path: RunPath) -> str:
