@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from commandline import forget_modules, refused, typed
+from waiting import PATIENCE
 from zeuxis import registry
 from zeuxis.io import files
 from zeuxis.io.parsing import dump_yaml
-from zeuxis.loggers import feeding
+from zeuxis.loggers import feeding, wandb
 from zeuxis.storage import RunFolder
 
 SMALL = ["--size", "8", "--batch-size", "8", "--log-every", "2", "--sample-every", "3", "--threads", "1"]
@@ -78,6 +79,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(feeding, "_PATIENCE", PATIENCE)
+    monkeypatch.setattr(wandb, "_PATIENCE", PATIENCE)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(MINE)
     yield tmp_path
@@ -176,7 +179,8 @@ def test_wandb_gets_rows_and_sheets_offline_and_goes_on_with_its_id(plain: list[
     pytest.importorskip("wandb")
     run, said = trained("wandb")
     assert WARNING not in said and bits(run) == plain
-    assert typed("resume", str(run), "--steps", "8")[0] == 0
+    code, _, said = typed("resume", str(run), "--steps", "8")
+    assert code == 0 and WARNING not in said
     chosen = (run / "wandb" / "run-id.txt").read_text()
     first, second = sorted((run / "wandb").glob("offline-run-*"))
     assert first.name.endswith(f"-{chosen}") and second.name.endswith(f"-{chosen}")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from zeuxis.loggers import LoggedRun
 
-_PATIENCE = 30  # seconds for the service to begin, and to end
+_PATIENCE = 60.0  # seconds for the service to begin, and to end
 
 
 class WeightsAndBiases:
