@@ -29,7 +29,7 @@ $(VENV)/bin/python:
 
 # Torch first and by itself. On Linux the registry's plain build brings gigabytes of CUDA, so without an NVIDIA GPU
 # the CPU build is asked for: from the places pip already knows, then from PyTorch's own index; the plain one is the last resort.
-$(STAMP): $(VENV)/bin/python pyproject.toml constraints.txt
+$(STAMP): $(VENV)/bin/python pyproject.toml models/pyproject.toml constraints.txt
 	@echo "Installing PyTorch (about 200 MB without CUDA; a minute or two) ..."
 	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1; then \
 	  $(PIP) install $(TORCH)+cpu -c constraints.txt >/dev/null 2>&1 || \
@@ -41,7 +41,7 @@ $(STAMP): $(VENV)/bin/python pyproject.toml constraints.txt
 	fi || { echo "make: PyTorch could not be installed; the lines above say why" >&2; exit 1; }
 	@echo "Installing Zeuxis and what it needs ..."
 	@$(PIP) install -c constraints.txt $(BUILD)
-	@$(PIP) install -c constraints.txt --no-build-isolation --editable '.[$(EXTRAS)]'
+	@$(PIP) install -c constraints.txt --no-build-isolation --editable '.[$(EXTRAS)]' --editable ./models
 	@touch $@
 
 # One file for every Python and platform: uv writes a line, with its condition, for each version that some need.

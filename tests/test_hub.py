@@ -139,7 +139,7 @@ def test_float16_halves_the_weights_and_the_pictures_stay(hub: Hub, tmp_path: Pa
     model = saved(tmp_path / "faces")
     api.publish("faces", "ann/half", precision="fp16")
     stored = safetensors.torch.load(files_of(hub, "ann/half")["model.safetensors"])
-    assert {value.dtype for value in stored.values() if value.is_floating_point()} == {torch.float16}
+    assert {value.dtype for value in stored.values() if value.ndim > 1} == {torch.float16}
     assert zeuxis.load("hf://ann/half", device="cpu").state_dict().keys() == model.state_dict().keys()
 
 

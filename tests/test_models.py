@@ -173,7 +173,7 @@ def drawn(model: Model) -> torch.Tensor:
 def test_what_float16_cannot_hold_is_refused(tmp_path: Path) -> None:
     model = small()
     with torch.no_grad():
-        next(model.parameters()).view(-1)[0] = 1e6
+        next(value for value in model.parameters() if value.ndim > 1).view(-1)[0] = 1e6
     with pytest.raises(UsageError, match="beyond float16"):
         model.save(tmp_path / "model", precision="fp16")
     assert not (tmp_path / "model").exists()

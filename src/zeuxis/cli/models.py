@@ -14,7 +14,7 @@ from zeuxis.cli.output import say, say_aside
 if TYPE_CHECKING:
     from zeuxis.api.models import ModelSummary
 
-_TOLD = ("FID", "SSIM", "log-likelihood")  # the scores that the table has room for
+_TOLD = ("FID", "SSIM")  # the scores that the table has room for
 
 
 def register(app: App) -> None:

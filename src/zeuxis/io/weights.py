@@ -11,13 +11,13 @@ from zeuxis.escaping import quote
 if TYPE_CHECKING:
     from torch import Tensor
 
-StoredPrecision = Literal["fp32", "fp16"]  # fp16: half the bytes, 11 bits of each weight; read back as float32
+StoredPrecision = Literal["fp32", "fp16"]  # fp16: half the bytes, 11 bits of a weight; read back as float32
 
 
 def safetensors_of(weights: Mapping[str, Tensor], precision: StoredPrecision = "fp32") -> bytes:
     """The safetensors file of the weights; `UsageError` where float16 cannot hold one (beyond 65,504).
 
-    Integers, such as counts of batches, stay as they are.
+    Vectors (biases, scales and statistics of norms) and integers stay as they are: few bytes, and half of the rounding error.
     """
     import safetensors.torch
 
@@ -28,7 +28,7 @@ def safetensors_of(weights: Mapping[str, Tensor], precision: StoredPrecision = "
 
 
 def _half(name: str, value: Tensor) -> Tensor:
-    half = value.half() if value.is_floating_point() else value
+    half = value.half() if value.is_floating_point() and value.ndim > 1 else value
     if not half.isfinite().all():
         raise UsageError(f"weight {quote(name)} has values beyond float16 (65,504); save in fp32")
     return half
