@@ -30,7 +30,7 @@ model() {
     digits) build digits apache-2.0 vae mnist --likelihood bernoulli --latent-dim 16 --cpu-minutes 2 ;;
     garments) build garments apache-2.0 dcgan fashion-mnist --cpu-minutes 3 ;;
     line-to-colour) build line-to-colour cc-by-sa-4.0 pix2pix line-to-colour --gan-weight 0 --base-channels 16 --cpu-minutes 3.5 ;;
-    faces) build faces apache-2.0 dcgan avatars:10000 --steps 8200 ;;
+    faces) build faces apache-2.0 dcgan avatars:10000 --augment ada --steps 8200 ;;
     *) echo "there is no model $1; choose from: all rbm-digits digits garments line-to-colour faces" >&2; exit 2 ;;
   esac
 }
