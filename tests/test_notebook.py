@@ -159,7 +159,7 @@ def test_interrupt_saves_the_run_and_leaves_the_kernel_as_it_was(kernel: Kernel)
 def test_a_second_interrupt_cuts_a_save_short_and_spares_the_kernel(kernel: Kernel) -> None:
     kernel.send(
         "from zeuxis.storage import RunFolder\n"
-        "def slow(*given):\n"
+        "def slow(*given, **named):\n"
         "    print('saving', flush=True)\n"
         "    threading.Event().wait(600)\n"
         "RunFolder.save_checkpoint = slow\n"

@@ -297,7 +297,7 @@ def test_a_callback_that_fails_ends_the_run_and_loses_nothing(whole: zeuxis.Run,
 
 
 def test_a_callback_that_fails_where_nothing_can_be_saved(whole: zeuxis.Run) -> None:
-    def full(*given: object) -> None:
+    def full(*given: object, **named: object) -> None:
         raise zeuxis.DiskFullError("no room")
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyError, match="mine") as caught:

@@ -219,6 +219,8 @@ def _values(f: dataclasses.Field[Any], hint: Any) -> str:
     choices = [each for each in (hint, *get_args(hint)) if get_origin(each) is Literal]
     if choices:
         return ", ".join(f"`{each}`" for each in get_args(choices[0]))
+    if get_origin(hint) is tuple:
+        return f"{get_args(hint)[0].__name__}, one or several"
     kinds = [kind.__name__ for kind in (get_args(hint) or (hint,)) if kind is not type(None)]
     low, high = f.metadata.get("low"), f.metadata.get("high")
     if low is None and high is None:
