@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from zeuxis.errors import UsageError
 from zeuxis.io import files
 from zeuxis.io.colour import srgb_profile
 from zeuxis.io.images import Array, to_uint8
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOVING = (".webp", ".gif", ".mp4")
 _BT709, _SRGB_CURVE, _LIMITED = 1, 13, 1  # ITU-T H.273: sRGB as a video says it; 16 to 235
