@@ -12,7 +12,7 @@ from zeuxis.cli import flags, sampling, train
 from zeuxis.cli.output import say
 from zeuxis.errors import ZeuxisError
 from zeuxis.escaping import printable
-from zeuxis.training.settings import TrainSettings
+from zeuxis.training.settings import FIXED, LIMITS, TrainSettings
 
 if TYPE_CHECKING:
     from zeuxis.model import Model
@@ -26,7 +26,6 @@ BRANCH_EPILOGUE = (
     "Example: zeuxis branch 1 --at 4000 --r1-gamma 0, then zeuxis compare 1 2. `zeuxis branch RUN --help` lists the options "
     "of the run's family, with the run's values. A run keeps two checkpoints, or more with --keep-checkpoints."
 )
-_LIMITS = frozenset({"steps", "minutes", "cpu_minutes"})
 _SHAPE = frozenset({"size", "channels", "source_channels"})  # refused, with the reason, but not listed
 _AT = "step of the checkpoint to fork at (default: the newest)"
 At = Annotated[int | None, Parameter(help=_AT, converter=flags.bounded(flags.count, 1), group=train.HERE)]
@@ -75,13 +74,11 @@ def _options(words: Sequence[str]) -> list[inspect.Parameter]:
         **{each.name: getattr(recipe.settings, each.name) for each in flags.from_fields(TrainSettings)},
     }
     parameters = [*flags.from_fields(family), *flags.from_fields(TrainSettings)]
-    return [_shown(each, None if each.name in _LIMITS else saved.get(each.name, each.default)) for each in parameters]
+    return [_shown(each, None if each.name in LIMITS else saved.get(each.name, each.default)) for each in parameters]
 
 
 def _shown(parameter: inspect.Parameter, value: Any) -> inspect.Parameter:
     """The flag with that default; one that a branch must refuse is taken, but not listed."""
-    from zeuxis.training.forks import FIXED
-
     (kind, *notes) = get_args(parameter.annotation)
     if parameter.name in FIXED or parameter.name in _SHAPE:
         notes = [*notes, Parameter(show=False)]

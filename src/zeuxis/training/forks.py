@@ -31,19 +31,9 @@ from zeuxis.training.model_card import card
 from zeuxis.training.restoring import layout_of
 from zeuxis.training.resuming import Resumed, check_identity, take_up
 from zeuxis.training.runs import on_stage, reopened, resume_run
-from zeuxis.training.settings import TrainSettings
+from zeuxis.training.settings import FIXED, LIMITS, TrainSettings
 from zeuxis.training.state import State
 
-LIMITS = frozenset({"steps", "minutes", "cpu_minutes"})
-# Settings that a branch has from its parent, and why.
-FIXED = {
-    "seed": "the order of the images and the noise of every step follow from it",
-    "batch_size": "the place of every step in the data follows from it",
-    "resize_mode": "the images would be others",
-    "max_images": "the images would be others",
-    "preset": "a branch has its parent's options; name those to change",
-    "init_from": "a branch begins with the weights of its parent's checkpoint",
-}
 _SHEET = re.compile(r"(\d{8,12})\.png")
 _SHAPE = ("size", "channels", "source_size", "source_channels")  # of the images that a model learns from
 _MOST = 1 << 32  # bytes of a file of metrics

@@ -9,6 +9,16 @@ from zeuxis.io.paths import expanded
 from zeuxis.options import Device, Kernels, Precision, Preset, ResizeModeOrAuto, checked_options, option
 
 STEPS = 20_000  # that a run takes if nothing else is said
+LIMITS = frozenset({"steps", "minutes", "cpu_minutes"})  # what may end a run
+# Settings that a branch has from its parent, and why.
+FIXED = {
+    "seed": "the order of the images and the noise of every step follow from it",
+    "batch_size": "the place of every step in the data follows from it",
+    "resize_mode": "the images would be others",
+    "max_images": "the images would be others",
+    "preset": "a branch has its parent's options; name those to change",
+    "init_from": "a branch begins with the weights of its parent's checkpoint",
+}
 
 
 @dataclass(frozen=True)
