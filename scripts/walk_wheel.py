@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 import urllib.request
@@ -52,8 +51,9 @@ def build(folder: Path) -> Path:
     hatchling = [sys.executable, "-m", "hatchling", "build", "-d", str(folder / "dist")]
     subprocess.run([*hatchling, "-t", "sdist"], cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
     (sdist,) = (folder / "dist").glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(folder / "source", filter="data")
+    shutil.unpack_archive(
+        sdist, folder / "source"
+    )  # without a filter, which Python 3.11.2 does not know: it is our own
     (source,) = (folder / "source").iterdir()
     subprocess.run([*hatchling, "-t", "wheel"], cwd=source, check=True, stderr=subprocess.DEVNULL)
     (wheel,) = (folder / "dist").glob("*.whl")
