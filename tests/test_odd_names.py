@@ -170,6 +170,13 @@ def all_commands(run: str, odd: Path) -> list[list[str]]:
         ["plan", f"missing {ODD}"],
         ["plan", data, data, "--minutes", "1"],
         ["families"],
+        ["models"],
+        ["models", "--json"],
+        ["publish", run, "me/odd", "--out", f"published {ODD}"],
+        ["publish", f"missing {ODD}", "me/odd"],
+        ["completion", "bash"],
+        ["completion", ODD],
+        ["demo", "--out", picture],
         ["data", data, "--out", f"{ODD}.png"],
         ["data", data, "--all", "--json"],
         ["data", table, "--all", "--out", "b.png"],
@@ -225,7 +232,7 @@ def test_no_command_prints_what_a_terminal_obeys(odd: Path, monkeypatch: pytest.
             code, out, err = typed(*words, *more)
             assert harmless(out) and harmless(err), (words, out, err)
             codes[words[0]] = min(code, codes.get(words[0], 99))
-    assert {name for name, code in codes.items() if code} == {"mix", "translate", "new-family", ODD}, codes
+    assert {name for name, code in codes.items() if code} == {"demo", "mix", "translate", "new-family", ODD}, codes
     for folder in [Path(run), *Path("runs").glob("0*")]:
         assert harmless((folder / "log.txt").read_text())
         assert harmless((folder / "model" / "README.md").read_text().replace("\t", " "))

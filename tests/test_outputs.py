@@ -120,9 +120,8 @@ def test_a_sheet_of_the_current_folder_is_left_out(here: Path, monkeypatch: pyte
     monkeypatch.chdir(here / "birds")
     before = contents(here)
     code, out, _ = typed("data", ".", "--size", "16")
-    assert (
-        code == 0 and "7 images" in out and out.splitlines()[-1].startswith("no contact sheet: birds-sheet.png is in .")
-    )
+    assert code == 0 and "7 images" in out
+    assert any(line.startswith("no contact sheet: birds-sheet.png is in .") for line in out.splitlines())
     assert contents(here) == before
     assert typed("data", ".", "--size", "16", "--out", "../sheet.png")[0] == 0
 

@@ -43,7 +43,7 @@ def matrix() -> dict[str, dict[str, bool]]:
 def latent(model: Model) -> Latent:
     """The model, if it has a latent space; `UsageError` otherwise."""
     if isinstance(model, Translator):
-        raise UsageError(f"{model.family()} has no latent space: it makes images from images, with zeuxis translate")
+        raise _unable(model, "has no latent space, but zeuxis translate; these families have one", Latent)
     if not isinstance(model, Latent):
         raise _unable(model, "has no latent space; these families have one", Latent)
     return model
