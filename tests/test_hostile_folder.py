@@ -65,6 +65,10 @@ COMMANDS = [
     ["export", "1"],
     ["explore", "1", "--no-browser", "--port", "0", "--device", "cpu"],
     ["explore", "stranger", "--no-browser", "--port", "0"],
+    ["models"],
+    ["publish", "1", "me/odd", "--out", "published"],
+    ["completion", "bash"],
+    ["demo", "--out", "options.yaml"],
     ["version"],
     ["new-family", "own_family.py"],
 ]

@@ -30,7 +30,7 @@ def demo(out: str | Path = "demo", *, minutes: float = 8.0, note: MessageCallbac
     """Train a DCGAN on drawn faces for so many minutes, and write three figures into the folder; their paths.
 
     A run that was stopped before its minutes were over goes on, and one that has had them is drawn only. `note` is told
-    of each figure once it is written.
+    of each figure once it is written. `UsageError` where `out` is no folder, or the minutes are too few for arithmetic.
     """
     settings = TrainSettings(minutes=minutes, out=str(Path(out) / "runs"), name=NAME)
     run, written = _trained(settings), []

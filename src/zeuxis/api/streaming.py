@@ -45,7 +45,8 @@ def write_samples(
 ) -> int:
     """Write a PNG file for each of the seeds 0 ... n - 1, of `seeds`, or of the latents in a file; how many there are.
 
-    A file appears whole or not at all. A signal leaves those that were written (`Stopped` says how many).
+    A file appears whole or not at all. A signal leaves those that were written (`Stopped` says how many). `UsageError`
+    where the model has no latent space or a file is no folder, `DiskFullError` where there is no room.
     """
     total, batches = _asked(model, n, seeds, latents)
     done = 0

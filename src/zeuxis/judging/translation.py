@@ -249,8 +249,7 @@ def first_translations(model: Translator, data: DataSpec, count: int) -> Tensor:
 
 def source_examples(model: Translator, data: DataSpec, count: int) -> Tensor:
     """Evenly spaced test sources (count c h w)."""
-    pairs = choose_pairs(model, data, count=max(count, LEAST_FOR_FID)).test
-    return translating(model, model.directions[0])(_spaced(pairs, count))
+    return _spaced(choose_pairs(model, data, count=max(count, LEAST_FOR_FID)).test, count)
 
 
 def sources_of(model: Translator, data: DataSpec, count: int) -> Tensor:
