@@ -18,6 +18,7 @@ from PIL import Image
 
 from commandline import in_a_process, refused, typed
 from zeuxis import api, explore, families, loading
+from zeuxis.api import training
 from zeuxis.errors import DataError, DiskFullError, DivergedError, UsageError, ZeuxisError
 from zeuxis.explore import editing
 from zeuxis.metrics import extractors, vgg
@@ -219,7 +220,7 @@ def test_errors_are_one_line_and_a_code(monkeypatch: pytest.MonkeyPatch, error: 
     def fail(run: str, **_: Any) -> None:
         raise error("this\nis why")
 
-    monkeypatch.setattr(api, "resume", fail)
+    monkeypatch.setattr(training, "resume_with", fail)
     got, _, err = typed("resume", "0")
     assert got == code and "this is why" in err and err.count("\n") == 1
     assert ("run with --debug" in err) == (error is OSError)

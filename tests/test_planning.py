@@ -179,7 +179,8 @@ def test_data_ends_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     folder = folder_of(tmp_path / "my birds", [(100, 80)] * 6)
     code, out, error = typed("data", str(folder))
     assert code == 0, error
-    advice, last = out.splitlines()[-2:]
+    advice, last, wrote = out.splitlines()[-3:]
+    assert wrote.startswith("wrote ")
     command = advice.removeprefix("advice: ").partition(": sees about")[0]
     words = shlex.split(command)
     assert words[:2] == ["zeuxis", "train"] and words[3] == str(folder) and "on the recorded machine" in advice

@@ -106,12 +106,14 @@ def data_command(
             path, size=size, channels=channels, resize_mode=resize_mode, max_images=max_images, progress=progress
         )
     say(*(report.to_json().splitlines() if json else report.lines(every=every)))
+    if not json:
+        say_advice(report, path)
     if out is not None or not json:
-        _write_sheet(report, out, read, advised=None if json else path)
+        _write_sheet(report, out, read)
 
 
-def _write_sheet(report: DataReport, out: Path | None, read: Sequence[str], advised: str | None) -> None:
-    """Write the contact sheet, without --out beside the data, yet not among it; then say what to train on the data."""
+def _write_sheet(report: DataReport, out: Path | None, read: Sequence[str]) -> None:
+    """Write the contact sheet, without --out beside the data, yet not among it."""
     place = out or Path(f"{report.pack.name}-sheet.png")
     try:
         check_apart(place, read)
@@ -119,5 +121,3 @@ def _write_sheet(report: DataReport, out: Path | None, read: Sequence[str], advi
         say(f"no contact sheet: {error}")
     else:
         write_picture(report.sheet(), place)
-    if advised is not None:
-        say_advice(report, advised)
