@@ -219,7 +219,7 @@ def test_mlflow_writes_nothing_out_of_a_run_that_was_moved(here: Path) -> None:
     run, _ = trained("mlflow")
     moved = run.rename(here / "moved")
     code, _, err = typed("resume", str(moved), "--steps", "9")
-    assert code == 0 and err.count(WARNING) == 1 and "remove that folder" in err
+    assert code == 0 and err.count(WARNING) == 1 and "remove the folder mlflow" in err
     assert not run.exists()
 
 

@@ -67,7 +67,7 @@ def _check_inside(uri: str, folder: Path) -> None:
     """Raise `UsageError` where sheets would go out of the run's folder: it was moved, or somebody else made it."""
     place = Path(url2pathname(urlsplit(uri).path))
     if not place.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"{folder} keeps its pictures in {uri}; remove that folder, and a new one begins")
+        raise UsageError(f"remove the folder mlflow, and a new one begins: {folder} keeps its pictures in {uri}")
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
