@@ -105,11 +105,18 @@ def data_command(
         report = api.inspect_data(
             path, size=size, channels=channels, resize_mode=resize_mode, max_images=max_images, progress=progress
         )
-    say(*(report.to_json().splitlines() if json else report.lines(every=every)))
-    if not json:
-        say_advice(report, path)
+    _tell(report, None if json else path, every=every)
     if out is not None or not json:
         _write_sheet(report, out, read)
+
+
+def _tell(report: DataReport, data: str | None, *, every: bool) -> None:
+    """Print the report on the data, and what to train on them; without their name, as JSON."""
+    if data is None:
+        say(*report.to_json().splitlines())
+    else:
+        say(*report.lines(every=every))
+        say_advice(report, data)
 
 
 def _write_sheet(report: DataReport, out: Path | None, read: Sequence[str]) -> None:
