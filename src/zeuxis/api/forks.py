@@ -8,14 +8,15 @@ from typing import Any
 
 from zeuxis import loading
 from zeuxis.api.models import Family
-from zeuxis.api.run import GivenRun, Run
+from zeuxis.api.run import Run
 from zeuxis.data.specs import Data
+from zeuxis.loading import RunPath
 from zeuxis.training import forks, verifying
 from zeuxis.training.verifying import Verification
 
 
 def branch(
-    run: GivenRun, *, at: int | None = None, data: Data | None = None, family: Family = None, **changes: Any
+    run: RunPath, *, at: int | None = None, data: Data | None = None, family: Family = None, **changes: Any
 ) -> Run:
     """Fork a run at a checkpoint and train the branch, as `zeuxis.branch(1, at=4000, r1_gamma=0)`; the branch, once done.
 
@@ -29,7 +30,7 @@ def branch(
 
 
 def branch_with(
-    run: GivenRun,
+    run: RunPath,
     changes: Mapping[str, Any],
     *,
     at: int | None = None,
@@ -40,7 +41,7 @@ def branch_with(
     return forks.branch_run(loading.find_run(run), changes, at=at, data=data, family=family)
 
 
-def verify(run: GivenRun, *, data: Data | None = None, family: Family = None) -> Verification:
+def verify(run: RunPath, *, data: Data | None = None, family: Family = None) -> Verification:
     """Train the last interval between two checkpoints of a run again, in memory, and compare the bits with those saved.
 
     Nothing in the run is touched. `data` and `family` are as of `branch`. `UsageError` where it has no checkpoint.

@@ -22,6 +22,7 @@ from zeuxis.data.specs import Data
 from zeuxis.errors import UsageError
 from zeuxis.io import files, images
 from zeuxis.io.pictures import Images
+from zeuxis.loading import RunPath
 from zeuxis.model import Model
 from zeuxis.storage import RunFolder
 from zeuxis.storage.checkpoints import step_of
@@ -30,7 +31,6 @@ from zeuxis.training.standing import RunState, state_of
 from zeuxis.training.stopping import Callback, checked_callbacks
 
 _NARROWEST, _WIDEST = 512, 1024  # pixels of a contact sheet in a notebook
-GivenRun = str | os.PathLike[str] | int
 
 
 class Run(os.PathLike[str]):
@@ -43,7 +43,7 @@ class Run(os.PathLike[str]):
 
     path: Path  # the run's folder
 
-    def __init__(self, run: GivenRun, *, family: Family = None) -> None:
+    def __init__(self, run: RunPath, *, family: Family = None) -> None:
         self.path = loading.find_run(run).absolute()
         self._family = family
         self._loaded: tuple[object, Model] | None = None  # what the model's file was, and the model

@@ -11,10 +11,11 @@ from typing import Any
 
 from zeuxis import families, loading
 from zeuxis.api.models import Family
-from zeuxis.api.run import GivenRun, Run
+from zeuxis.api.run import Run
 from zeuxis.data import DataSpec, report
 from zeuxis.data.report import DataReport
 from zeuxis.data.specs import Data
+from zeuxis.loading import RunPath
 from zeuxis.model import Model
 from zeuxis.options import ResizeMode
 from zeuxis.runtime.callbacks import ProgressCallback
@@ -88,7 +89,7 @@ def dry_run(family: str | type[Model], data: Data | None = None, **options: Any)
 
 
 def resume(
-    run: GivenRun,
+    run: RunPath,
     *,
     steps: int | None = None,
     minutes: float | None = None,
@@ -113,7 +114,7 @@ def resume(
 
 
 def resume_with(
-    run: GivenRun,
+    run: RunPath,
     *,
     steps: int | None = None,
     minutes: float | None = None,

@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from zeuxis.charts.lettering import BACKGROUND, INK, MARK, PALE, font
+from zeuxis.charts.lettering import BACKGROUND, INK, MARK, PALE, font, text_width, wrapped
 from zeuxis.errors import UsageError
 
 MARGIN = 24  # around a figure
@@ -36,7 +36,7 @@ def interpolation_figure(
     width, height = tiles[0][0].size
     # The ends stand a little apart: they are what was given, the rest was made between them.
     apart = GAP * 2 if columns > 2 and labels is None else 0
-    first = MARGIN + max((_width(name, TEXT) + 12 for name in names), default=0)
+    first = MARGIN + max((text_width(name, TEXT) + 12 for name in names), default=0)
     lefts = [first + i * (width + GAP) + apart * ((i > 0) + (i == columns - 1)) for i in range(columns)]
     top = MARGIN + (_height(TEXT + 3) + 12 if title else 0)
     bottom = top + rows * (height + GAP)
@@ -133,7 +133,7 @@ class _Layout:
         width, height = tile
         self.step = height + GAP
         column = max(width, int(width * 1.35))
-        self.lines = [_wrapped(title, column) for title in titles]
+        self.lines = [wrapped(title, TEXT, column) for title in titles]
         gaps = [max(44, _sign_width(sign) + 16) for sign in signs[1:]]
         first = _sign_width(signs[0]) + 16 if signs[0] else 0
         left = MARGIN + 84 + first + (column - width) // 2
@@ -219,7 +219,7 @@ def _sign(place: int, weight: float) -> str:
 def _sign_width(sign: str) -> int:
     """The width of a sign and the weight after it."""
     number = sign.lstrip("+-=")
-    return SIGN * (number != sign) + (_width(number, FACTOR) + 10 if number else 0)
+    return SIGN * (number != sign) + (text_width(number, FACTOR) + 10 if number else 0)
 
 
 def _operator(draw: ImageDraw.ImageDraw, centre: tuple[float, float], sign: str) -> None:
@@ -235,18 +235,6 @@ def _operator(draw: ImageDraw.ImageDraw, centre: tuple[float, float], sign: str)
         _text(draw, (left + SIGN * bool(lines) + 10, y), number, size=FACTOR, anchor="lm")
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    """The text in lines that are no wider than this, where words allow."""
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and _width(longer, TEXT) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines
-
-
 def _text(
     draw: ImageDraw.ImageDraw,
     at: tuple[float, float],
@@ -257,10 +245,6 @@ def _text(
     anchor: str = "la",
 ) -> None:
     draw.text(at, text, font=font(size), fill=colour, anchor=anchor)
-
-
-def _width(text: str, size: int) -> int:
-    return int(font(size).getlength(text)) + 1
 
 
 def _height(size: int) -> int:
