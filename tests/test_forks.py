@@ -23,7 +23,7 @@ from zeuxis.io import files
 from zeuxis.runtime.progress import Lines
 from zeuxis.storage import RunFolder
 from zeuxis.storage.checkpoints import step_of
-from zeuxis.training import forks, runs, verifying
+from zeuxis.training import forks, run_data, runs, verifying
 from zeuxis.training.build import build
 from zeuxis.training.config import read_recipe
 from zeuxis.training.settings import TrainSettings
@@ -98,7 +98,7 @@ def changed_on_the_way(parent: Path, change: Callable[[State], None], **later: A
     for end in (FORK, STEPS):
         part = dataclasses.replace(recipe.settings, steps=end, **(later if end == STEPS else {}))
         recipe = dataclasses.replace(recipe, settings=part)
-        for progress in training_steps(recipe, runs.batches(recipe, model, pack), state):
+        for progress in training_steps(recipe, run_data.batches(recipe, model, pack), state):
             if progress.clock.step in (1, 2, 5, 10):
                 state.take_means()
         if end == FORK:

@@ -42,7 +42,7 @@ from zeuxis.model import Batch, Clock, Latent, Model, Translator, Turn, option, 
 from zeuxis.runtime import device, signals
 from zeuxis.runtime.progress import Lines, Tick
 from zeuxis.testing.case import NoiseImages
-from zeuxis.training import budget, contact_sheets, dry_run, engine, loop, runs, ticker
+from zeuxis.training import budget, contact_sheets, dry_run, engine, loop, run_data, runs, stepping, ticker
 from zeuxis.training.dry_run import Pace
 from zeuxis.training.settings import TrainSettings
 
@@ -549,7 +549,7 @@ def child(job: dict[str, Any]) -> None:
     os.environ["ZEUXIS_TEST_RUN"] = job["out"]
     signal.signal(signal.SIGHUP, signal.SIG_IGN if job.get("nohup") else signal.SIG_DFL)
     if not job.get("real"):
-        runs.open_data = open_blobs
+        run_data.open_data = open_blobs
     if job.get("slow"):
         owner, name = PHASES[job["slow"]]
         setattr(owner, name, slowed(getattr(owner, name), job))
@@ -1032,8 +1032,8 @@ def test_display_shows_a_player_that_moves_at_every_fifth_step_all_the_time(tmp_
 
 
 def test_due_depends_on_the_step_alone() -> None:
-    assert [step for step in range(1, 301) if loop.due(step, 100)] == [1, 2, 5, 10, 20, 50, 100, 200, 300]
-    assert [step for step in range(1, 3001) if loop.due(step, 1000, first=100)] == [100, 200, 500, 1000, 2000, 3000]
+    assert [step for step in range(1, 301) if stepping.due(step, 100)] == [1, 2, 5, 10, 20, 50, 100, 200, 300]
+    assert [step for step in range(1, 3001) if stepping.due(step, 1000, first=100)] == [100, 200, 500, 1000, 2000, 3000]
 
 
 def test_bf16_is_refused_where_it_would_crawl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

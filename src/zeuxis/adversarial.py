@@ -123,12 +123,14 @@ def turns(
     adaptive_r1: AdaptiveR1 | None = None,
     augmentation: Augmentation | None = None,
     seen: int = 0,
+    micro_batches: int = 1,
 ) -> Iterator[tuple[str | None, dict[str, Tensor]]]:
     """The turns of one step (Goodfellow 2014, algorithm 1 with k = 1): report, discriminator, generator.
 
     `score` gives the discriminator's scores of images (n c h w); `fake` still carries the generator's gradient. With
     a weight the discriminator loss includes the R1 penalty, scaled by `adaptive_r1` if there is one. Both kinds of images
-    pass through the augmentation first, which looks at the scores of this step; `seen` are the images before it.
+    pass through the augmentation first, which looks at the scores of this step; `seen` are the images before it. The game is
+    one of `micro_batches`.
     """
     if augmentation is not None:
         real, fake = augmentation(real), augmentation(fake)
@@ -143,10 +145,10 @@ def turns(
         terms["r1"] = r1_weight * r1(score, real) * (1.0 if adaptive_r1 is None else adaptive_r1.scale)
     yield "discriminator", terms
     if adaptive_r1 is not None:
-        adaptive_r1.update(prob_real.mean() - prob_fake.mean(), len(real))
+        adaptive_r1.update(prob_real.mean() - prob_fake.mean(), len(real) * micro_batches)
     yield "generator", {"adversarial": loss.adversarial(score(fake))}
     if augmentation is not None:
-        augmentation.look(prob_real - 0.5, seen)
+        augmentation.look(prob_real - 0.5, seen, micro_batches)
 
 
 def wasserstein(real: Tensor, fake: Tensor) -> Tensor:

@@ -18,10 +18,11 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Clock:
-    """Training progress: steps done, and images seen."""
+    """Training progress: steps done, and images seen; and the micro-batches of a step, each with a game of its own."""
 
     step: int = 0
     images: int = 0
+    micro_batches: int = 1
 
 
 # A player and its loss as named terms. The player None only reports: scalars, or values for each image (n ...).

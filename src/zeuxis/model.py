@@ -57,6 +57,7 @@ class Model(ShowsImages, ABC):
     class_names: tuple[str, ...] = field(init=False, default=(), repr=False)  # of labels, in their order, where known
     origin: Path | None = field(init=False, default=None, repr=False)  # the folder that it was loaded from
     training_only: ClassVar[tuple[str, ...]] = ()  # submodules that only training uses
+    sharded: ClassVar[tuple[str, ...]] = ()  # buffers (by their names) of which each micro-batch has its own rows
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # other defaults of options, by name: "paper"
     resize_mode: ClassVar[ResizeMode] = "crop"  # how a person's own photographs become squares, if nobody says
     batch_size: ClassVar[int] = 32  # what this family trains well with

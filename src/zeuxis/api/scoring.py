@@ -23,6 +23,7 @@ from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
 from zeuxis.options import ResizeMode
 from zeuxis.runtime.callbacks import StageCallback, in_stage, silent
+from zeuxis.runtime.ranks import processes
 from zeuxis.training import sweeps
 
 
@@ -60,9 +61,9 @@ def evaluate(
     extractor = finding()
     reading = in_stage(progress, "reading images")
     chosen = choose_reference(spec, count=images, size=model.size, channels=model.channels, progress=reading)
-    return evaluate_samples(
-        able, chosen, extractor, seed=seed, path_length=path_length, progress=progress, scored=scored
-    )
+    judged = functools.partial(evaluate_samples, able, chosen, extractor, seed=seed, path_length=path_length)
+    with processes() as ranks:
+        return judged(progress=progress, scored=scored, ranks=ranks)
 
 
 def _judged_by(model: Model, data: Data | None) -> DataSpec:

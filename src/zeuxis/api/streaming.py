@@ -18,6 +18,7 @@ from zeuxis.io import series
 from zeuxis.io.paths import expanded
 from zeuxis.io.pictures import Images
 from zeuxis.model import Model
+from zeuxis.runtime import launch
 from zeuxis.runtime.callbacks import ProgressCallback
 from zeuxis.runtime.signals import Interrupt
 
@@ -44,6 +45,8 @@ def write_samples(
     progress: ProgressCallback | None = None,
 ) -> int:
     """Write a PNG file for each of the seeds 0 ... n - 1, of `seeds`, or of the latents in a file; how many there are.
+
+    Of the processes that `torchrun` starts each writes its share of the seeds.
 
     A file appears whole or not at all. A signal leaves those that were written (`Stopped` says how many). `UsageError`
     where the model has no latent space or a file is no folder, `DiskFullError` where there is no room.
@@ -76,7 +79,14 @@ def _asked(
     chosen = range(n) if seeds is None else list(dict.fromkeys(seeds))  # equal seeds give equal images
     if not chosen:
         raise UsageError(f"n is {n}; expected at least 1 image")
-    return len(chosen), sample_batches(model, chosen)
+    mine = _share(chosen)
+    return len(mine), sample_batches(model, mine)
+
+
+def _share(seeds: Sequence[int]) -> Sequence[int]:
+    """Those of the seeds that this process draws, in whole batches, of the processes that `torchrun` started."""
+    batches, rank, size = -(-len(seeds) // BATCH), launch.rank(), launch.world_size()
+    return seeds[BATCH * (batches * rank // size) : BATCH * (batches * (rank + 1) // size)]
 
 
 def _decoded(space: Space, z: Tensor) -> Iterator[Images]:

@@ -35,7 +35,7 @@ from zeuxis.cli import (
 from zeuxis.cli.output import say_aside
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io.paths import expanded_word
-from zeuxis.runtime import signals, streams
+from zeuxis.runtime import launch, signals, streams
 
 HELP = """\
 Train, explore and judge generative image models.
@@ -73,6 +73,7 @@ ORDER = (
     "completion",
     "version",
 )
+SHARED_OUT = ("train", "resume", "evaluate", "sample")  # by torchrun; another command is run by its first process alone
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 
@@ -89,7 +90,7 @@ def run(tokens: Sequence[str]) -> int:
         with signals.signals():
             words = [expanded_word(token) for token in tokens if token != "--debug"]
             _check_words(words)
-            build(words)(words, exit_on_error=False, print_error=False)
+            _run(words)
             sys.stdout.flush()
     except BrokenPipeError:
         streams.abandon(sys.stdout)  # whoever read our output has gone
@@ -101,6 +102,15 @@ def run(tokens: Sequence[str]) -> int:
             say_aside(*_traced(error))
         return _explain(error)
     return 0
+
+
+def _run(words: Sequence[str]) -> None:
+    command = build(words)
+    if launch.world_size() == 1 or words[:1] in [[name] for name in SHARED_OUT]:
+        command(words, exit_on_error=False, print_error=False)
+    elif launch.rank() == 0:
+        with launch.alone():
+            command(words, exit_on_error=False, print_error=False)
 
 
 def build(tokens: Sequence[str]) -> App:
@@ -147,7 +157,8 @@ def _explain(error: Exception) -> int:
         message, code = _usage(error), 2
     else:
         message, code = f"unexpected {type(error).__name__}: {error}; run with --debug for the traceback", 1
-    say_aside(f"zeuxis: {' '.join(message.split())}")
+    if launch.speaks():
+        say_aside(f"zeuxis: {' '.join(message.split())}")
     return code
 
 

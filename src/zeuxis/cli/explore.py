@@ -13,6 +13,7 @@ from zeuxis.cli import flags, sampling
 from zeuxis.cli.output import say
 from zeuxis.errors import UsageError
 from zeuxis.io.paths import check_apart
+from zeuxis.runtime import launch
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -71,6 +72,8 @@ def sample_command(
         raise UsageError(f"--out is {out}; expected a .png file, or a folder for one file for each seed")
     if latents is not None and seeds is not None:
         raise UsageError("--latents and --seeds both say what to draw; give one of the two")
+    if launch.rank() > 0 and (latents is not None or out is None or out.suffix == ".png"):
+        return  # only files of seeds are shared out
     if out is not None and out.suffix == "":
         _write_each(load, out, number, seeds, latents)
         return
@@ -91,7 +94,8 @@ def _write_each(load: sampling.Load, out: Path, number: int, seeds: Sequence[int
     with open_display() as shown:
         progress = partial(shown.work, "drawing samples")
         count = api.write_samples(model, out, number, seeds=seeds, latents=latents, progress=progress)
-    say(f"wrote {count} picture{'' if count == 1 else 's'} into {out}")
+    rest = ", and the other processes the rest" if launch.world_size() > 1 else ""
+    say(f"wrote {count} picture{'' if count == 1 else 's'} into {out}{rest}")
 
 
 def interpolate_command(

@@ -16,6 +16,7 @@ from zeuxis.cli.output import say
 from zeuxis.cli.sampling import Place
 from zeuxis.errors import UsageError
 from zeuxis.io.paths import check_apart
+from zeuxis.runtime import launch
 
 if TYPE_CHECKING:
     from zeuxis.data import DataSpec
@@ -85,7 +86,9 @@ def evaluate_command(
 
 
 def _tell(found: Evaluation, place: Path, *, json: bool) -> None:
-    """Print the evaluation, and write it into a folder."""
+    """Print the evaluation, and write it into a folder; of many processes the first one does."""
+    if launch.rank() > 0:
+        return
     say(*(found.to_json().splitlines() if json else found.lines()))
     written = found.save(place)
     if not json:

@@ -6,11 +6,13 @@ import sys
 from collections.abc import Iterable
 
 from zeuxis.escaping import printable
+from zeuxis.runtime import launch
 
 
 def say(*lines: str) -> None:
-    """Print each line to stdout."""
-    _print(lines, error=False)
+    """Print each line to stdout; of many processes the first one does."""
+    if launch.rank() == 0:
+        _print(lines, error=False)
 
 
 def say_aside(*lines: str) -> None:

@@ -57,8 +57,10 @@ def _load(
 ) -> Model:
     from zeuxis import api
     from zeuxis.runtime.device import leave_busy_cores
+    from zeuxis.runtime.ranks import use_own_gpu
 
     leave_busy_cores(since)  # importing torch took long enough to see which are
+    use_own_gpu()
     return api.load(model, device=device, family=family, options=options)
 
 

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from zeuxis.cli.output import say
 from zeuxis.cli.page import explore_command, open_browser
+from zeuxis.errors import UsageError
+from zeuxis.runtime import launch
 
 _PATIENCE = 10  # seconds that the other process may take to end
 
@@ -65,6 +67,8 @@ class PageBeside:
 @contextlib.contextmanager
 def page_beside(wanted: bool) -> Iterator[PageBeside | None]:
     """The page beside a training, where it is wanted; it ends with the training, whatever ends that."""
+    if wanted and launch.world_size() > 1:
+        raise UsageError("--explore shows a run of one process; under torchrun, type zeuxis explore RUN elsewhere")
     page = PageBeside() if wanted else None
     try:
         yield page

@@ -44,6 +44,7 @@ class CycleGAN(Translator):
     beta1: float = option(0.5, "Adam beta1", low=0, high=0.999, group="optimisation")
 
     training_only = ("discriminators", "pools")
+    sharded = ("pools.image.images", "pools.source.images")
     directions = ("forward", "back")
     paired = False
     batch_size = 4

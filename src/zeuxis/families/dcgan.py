@@ -92,6 +92,7 @@ class DCGAN(Latent):
             adaptive_r1=self.adaptive_r1 if self.r1_gamma else None,
             augmentation=self.augmented,
             seen=clock.images,
+            micro_batches=clock.micro_batches,
         )
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:

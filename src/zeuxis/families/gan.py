@@ -70,6 +70,7 @@ class GAN(Latent):
             r1_weight=lazy_weight(self.r1_gamma, self.r1_interval, clock.step),
             augmentation=self.augmented,
             seen=clock.images,
+            micro_batches=clock.micro_batches,
         )
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -95,7 +96,8 @@ class Pix2Pix(Translator):
 
         weight = lazy_weight(self.r1_gamma, self.r1_interval, clock.step)
         adaptive_r1 = self.adaptive_r1 if self.r1_gamma else None
-        for player, terms in turns(GAN_LOSSES[self.loss], score, real, fake, r1_weight=weight, adaptive_r1=adaptive_r1):
+        game = partial(turns, GAN_LOSSES[self.loss], micro_batches=clock.micro_batches)
+        for player, terms in game(score, real, fake, r1_weight=weight, adaptive_r1=adaptive_r1):
             if player == "generator":
                 terms = {"adversarial": self.gan_weight * terms["adversarial"], "l1": distance}
             yield player, terms

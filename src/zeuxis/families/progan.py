@@ -169,9 +169,9 @@ class ProGAN(Latent):
         if self.loss == "wgan-gp":
             yield from self.criticism(score, real, fake, clock)
         else:
-            weight = lazy_weight(self.r1_gamma, self.r1_interval, clock.step)
-            game = partial(adversarial.turns, GAN_LOSSES["non-saturating"], augmentation=self.augmented)
-            yield from game(score, real, fake, r1_weight=weight, seen=clock.images)
+            weight, count = lazy_weight(self.r1_gamma, self.r1_interval, clock.step), clock.micro_batches
+            game = partial(adversarial.turns, augmentation=self.augmented, seen=clock.images, micro_batches=count)
+            yield from game(GAN_LOSSES["non-saturating"], score, real, fake, r1_weight=weight)
         self.growth.seen.fill_(clock.images)
 
     def criticism(self, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, clock: Clock) -> Iterator[Turn]:
@@ -183,7 +183,7 @@ class ProGAN(Latent):
         terms = {"penalty": penalty, "drift": DRIFT * real_score.float().square().mean()}
         yield "discriminator", {"real": -real_score.mean(), "fake": fake_score.mean(), **terms}
         yield "generator", {"adversarial": -score(fake).mean()}
-        self.augmented.look(adversarial.beyond_middle(real_score, fake_score), clock.images)
+        self.augmented.look(adversarial.beyond_middle(real_score, fake_score), clock.images, clock.micro_batches)
 
     def shown(self, image: Tensor, top: int, fade: float = 1.0) -> Tensor:
         """Real images (n c h w) at a stage: pooled, and blended with their coarser version during a fade-in."""

@@ -56,6 +56,7 @@ class RBM(GibbsSampling, Encoder, HasLikelihood):
     temperatures: int = option(10, "temperatures of parallel tempering", low=2, high=1000, at_sampling=True)
     min_beta: float = option(0.8, "smallest inverse temperature of parallel tempering", low=0, high=1, at_sampling=True)
 
+    sharded = ("fantasies",)
     batch_size = 64
     mixture = "sum"  # of hidden states: p(h)
 
@@ -108,7 +109,8 @@ class RBM(GibbsSampling, Encoder, HasLikelihood):
         gap = free[: len(data)].mean() - free[len(data) :].mean()
         yield "rbm", {"free_energy_gap": gap, **self.sparsity_terms(inputs[: len(data)])}
 
-        self.mean.lerp_(data.mean(0), len(data) / (clock.images + len(data)))  # of all images so far
+        seen = len(data) * clock.micro_batches
+        self.mean.lerp_(data.mean(0), seen / (clock.images + seen))  # of all images so far
         if self.method == "pcd":
             self.fantasies.copy_(draw(inputs[len(data) :].detach(), NOISE))
 

@@ -16,6 +16,7 @@ from zeuxis.metrics import distances
 from zeuxis.metrics.features import Extractor, pack_features
 from zeuxis.model import Latent, Model, Translator
 from zeuxis.runtime.callbacks import StageCallback, in_stage
+from zeuxis.runtime.ranks import ALONE, Ranks
 from zeuxis.scores import Score
 
 
@@ -49,13 +50,14 @@ class PeriodicEvaluation:
         """The name of the score that selects the best model; lower is better."""
         return f"evaluation/FID[{self.extractor.name}]"
 
-    def scores(self, model: Model) -> dict[str, float]:
+    def scores(self, model: Model, ranks: Ranks = ALONE) -> dict[str, float]:
         """FID and KID of as many samples as there are real images, of the seeds from 0 on, or of the translations.
 
         Each with the ends of its 95 % interval (`low`, `high`), FID with that of training images (`real`). Empty for a
-        model of another kind, or where features are not finite.
+        model of another kind, or where features are not finite. Samples are shared out over the processes `ranks`, all
+        of which get the scores.
         """
-        made = self._features(model)
+        made = self._features(model, ranks)
         if made is None:
             return {}
         if not bool(made.isfinite().all()):
@@ -69,12 +71,14 @@ class PeriodicEvaluation:
         found = [row[self.name] for row in rows if row.get(self.name) is not None and row.get("step", 0) < before]
         return min(found, default=None)
 
-    def _features(self, model: Model) -> Tensor | None:
+    def _features(self, model: Model, ranks: Ranks) -> Tensor | None:
         """Features (n d) of the model's samples or translations."""
         if isinstance(model, Translator) and self.pairs is not None:
             translate = translating(model)
             return torch.cat([self.extractor(translate(source)) for source, _ in pair_batches(self.pairs.test)])
-        return sample_features(model, self.extractor, len(self.reference)) if isinstance(model, Latent) else None
+        if not isinstance(model, Latent):
+            return None
+        return sample_features(model, self.extractor, len(self.reference), ranks=ranks)
 
 
 def describe_scores(scores: Mapping[str, float]) -> str:

@@ -20,6 +20,7 @@ from zeuxis.metrics import distances, neighbours
 from zeuxis.metrics.features import Extractor, pack_features
 from zeuxis.model import Latent
 from zeuxis.runtime.callbacks import StageCallback, in_stage, silent
+from zeuxis.runtime.ranks import ALONE, Ranks
 
 ScoredCallback = Callable[[Evaluation], None]
 
@@ -46,13 +47,14 @@ def evaluate_samples(
     path_length: bool = True,
     progress: StageCallback = silent,
     scored: ScoredCallback | None = None,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """All scores of a model, from as many samples as the reference has images, of the seeds from `seed` on.
 
-    `scored` is told the evaluation as far as it has come, after each part. `DataError` where there are too few images, or
-    features that are not finite.
+    `scored` is told the evaluation as far as it has come, after each part. The samples are shared out over the processes
+    `ranks`, all of which get the scores. `DataError` where there are too few images, or features that are not finite.
     """
-    features = _feature_sets(model, images, extractor, seed, progress)
+    features = _feature_sets(model, images, extractor, seed, progress, ranks)
     rows = _fidelity_rows(features, extractor.name, progress)
     memorization, found = _memorization_rows(features, images)
     warned, closest = _warnings(features, images, memorization), _closest_pairs(model, images, found, seed)
@@ -81,25 +83,35 @@ def _facts(features: FeatureSets, images: ReferenceImages, extractor: Extractor,
 
 
 def sample_features(
-    model: Latent, extractor: Extractor, count: int, *, seed: int = 0, progress: StageCallback = silent
+    model: Latent,
+    extractor: Extractor,
+    count: int,
+    *,
+    seed: int = 0,
+    progress: StageCallback = silent,
+    ranks: Ranks = ALONE,
 ) -> Tensor:
-    """Features (count d) of samples of the seeds `seed ... seed + count - 1`."""
-    parts, batch = [], extractor.batch
-    for start in range(0, count, batch):
-        parts.append(extractor(model.sample(min(batch, count - start), seed=seed + start)))
-        progress("samples", min(start + batch, count), count)
-    return torch.cat(parts)
+    """Features (count d) of samples of the seeds `seed ... seed + count - 1`, shared out over the processes."""
+    starts = range(0, count, extractor.batch)
+    mine = starts[len(starts) * ranks.rank // ranks.size : len(starts) * (ranks.rank + 1) // ranks.size]
+    parts = []
+    for done, start in enumerate(mine, 1):
+        parts.append(extractor(model.sample(min(extractor.batch, count - start), seed=seed + start)))
+        progress("samples", min(done * len(starts) // len(mine) * extractor.batch, count), count)
+    own = torch.cat(parts) if parts else torch.empty(0, 0)
+    return ranks.joined(own, count, mine.start)
 
 
 def _feature_sets(
-    model: Latent, images: ReferenceImages, extractor: Extractor, seed: int, progress: StageCallback
+    model: Latent, images: ReferenceImages, extractor: Extractor, seed: int, progress: StageCallback, ranks: Ranks
 ) -> FeatureSets:
-    listening = in_stage(progress, "features of real images")
-    reference = pack_features(extractor, images.reference_pack, images.reference, progress=listening)
-    listening = in_stage(progress, "features of training images")
-    searched = pack_features(extractor, images.training, images.searched, progress=listening)
+    with ranks.one_then_the_others():
+        listening = in_stage(progress, "features of real images")
+        reference = pack_features(extractor, images.reference_pack, images.reference, progress=listening)
+        listening = in_stage(progress, "features of training images")
+        searched = pack_features(extractor, images.training, images.searched, progress=listening)
     train_baseline = searched[np.searchsorted(images.searched, images.train_baseline)]
-    samples = sample_features(model, extractor, len(images.reference), seed=seed, progress=progress)
+    samples = sample_features(model, extractor, len(images.reference), seed=seed, progress=progress, ranks=ranks)
     return FeatureSets(samples, reference, train_baseline, searched)
 
 

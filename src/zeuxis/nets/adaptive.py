@@ -63,9 +63,9 @@ class Augmentation(nn.Module):
             return recoloured(moved, colours(len(image), image.shape[1], self.probability))
 
     @torch.no_grad()
-    def look(self, scores: Tensor, seen: int) -> None:
+    def look(self, scores: Tensor, seen: int, micro_batches: int = 1) -> None:
         """Record the discriminator's scores of real images, positive where it takes them for real, and update the
-        probability every few batches. `seen` are the images of the run so far.
+        probability every few batches. `seen` are the images of the run so far, `scores` one micro-batch's.
 
         It rises while the mean sign of the scores exceeds the target, else falls. Without a target it stays 0.
         """
@@ -74,7 +74,7 @@ class Augmentation(nn.Module):
         self.signs += torch.stack([scores.float().sign().sum(), scores.new_tensor(scores.numel()), scores.new_ones(())])
         total, count, batches = self.signs.unbind()
         due = batches >= EVERY
-        step = torch.sign(total / count - self.target) * count / self.pace(seen)
+        step = torch.sign(total / count - self.target) * count * micro_batches / self.pace(seen)
         self.probability.copy_((self.probability + due * step).clamp(0, HIGHEST))
         self.signs.mul_(~due)
 

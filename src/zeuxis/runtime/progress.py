@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from zeuxis.escaping import printable
+from zeuxis.runtime import launch
 from zeuxis.runtime.streams import lossy
 
 if TYPE_CHECKING:
@@ -64,7 +66,12 @@ class Display(Protocol):
 
 
 def open_display(stream: TextIO | None = None) -> Display:
-    """The display that suits the stream (default: stderr); one that fails, as of a lost terminal, ends no run."""
+    """The display that suits the stream (default: stderr); one that fails, as of a lost terminal, ends no run.
+
+    Of many processes all but the first show nothing.
+    """
+    if launch.rank() > 0:
+        return Silent()
     stream = lossy(stream or sys.stderr)
     return Bar(stream) if stream.isatty() else Lines(stream)
 
@@ -121,6 +128,27 @@ class Lines:
 
     def sheet(self, picture: Image) -> None:
         pass
+
+
+class Silent:
+    """Shows nothing, as of all but the first of many processes."""
+
+    every = math.inf
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def work(self, what: str, done: int, total: int) -> None: ...
+
+    def tick(self, tick: Tick) -> None: ...
+
+    def sheet(self, picture: Image) -> None: ...
 
 
 class Bar:

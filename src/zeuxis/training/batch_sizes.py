@@ -1,4 +1,4 @@
-"""Checks of the batch size, before the run has a folder."""
+"""Checks of the batch size, before the run has a folder, and whether it was too large."""
 
 from __future__ import annotations
 
@@ -49,3 +49,8 @@ def _advice(model: Model, error: ValueError, settings: TrainSettings) -> str:
     parts = settings.micro_batches
     change = f"--batch-size {2 * parts}" + (" or fewer --micro-batches" if parts > 1 else " or more")
     return f"{model.family()} cannot train on one image at a time: {reason}; choose {change}"
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether the device or the host (a plain `RuntimeError` in torch) ran out of memory."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)

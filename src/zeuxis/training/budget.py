@@ -26,6 +26,8 @@ class Budget:
     spent: float = 0.0  # seconds of the processor, those before a resume included
     begin: float = field(default_factory=time.monotonic)
     before: float = 0.0  # of what is spent, that before a resume
+    newest: float = 0.0  # seconds of the processor in the newest step, of this process
+    _until: float = 0.0  # what was spent before that step
 
     def resumed(self, state: Mapping[str, Any]) -> None:
         """Restore the CPU time from a checkpoint; `ValueError` or `TypeError` where it is no number."""
@@ -38,11 +40,16 @@ class Budget:
     @contextlib.contextmanager
     def step(self) -> Iterator[None]:
         """A timed training step."""
-        start = time.process_time()
+        start, self._until = time.process_time(), self.spent
         try:
             yield
         finally:
-            self.spent += time.process_time() - start
+            self.newest = time.process_time() - start
+            self.count(self.newest)
+
+    def count(self, seconds: float) -> None:
+        """Count so many seconds for the newest step: those of all processes, once they are known."""
+        self.spent = self._until + seconds
 
     @property
     def used_up(self) -> bool:

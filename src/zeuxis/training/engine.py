@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol
 
@@ -15,15 +17,18 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from zeuxis.model import Batch, Clock, Model
+from zeuxis.model import Batch, Clock, Model, Turn
 from zeuxis.nets.kernels import WORTH, Using, choose
+from zeuxis.runtime.ranks import ALONE, Ranks
 from zeuxis.training.divergence import FiniteCheck
+from zeuxis.training.micro_batches import MicroBatches
 from zeuxis.training.players import optimizer_of, parameters_of
 from zeuxis.training.state import Progress as Progress
 from zeuxis.training.state import State as State
 from zeuxis.training.state import Values
 
 Precision = Literal["fp32", "bf16"]
+_OVER = "/over"  # no player's name: a game has no further turn
 
 
 class Source(Protocol):
@@ -48,22 +53,24 @@ def train(
     precision: Precision = "fp32",
     kernels: Mapping[str, str] | None = None,
     resume: State | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Progress]:
     """Train until the clock shows `steps`, yielding after every step.
 
-    `half_life` of the EMA is in images; `micro_batches` splits a batch to save memory; `kernels` come from
-    `choose_kernels`. Data order and noise are functions of (seed, step), so a restored state continues bit for bit.
+    `half_life` of the EMA is in images; `micro_batches` splits a batch, to save memory or to share it out over the
+    processes `ranks`; `kernels` come from `choose_kernels`. Data order and noise are functions of (seed, step,
+    micro-batch), so a restored state continues bit for bit, by any number of processes.
     """
     state = resume or State.start(model)
-    begin = time.monotonic()
-    watch = FiniteCheck(eager=model.device.type == "cpu")
-    play = partial(train_step, model, state.optimizers, micro_batches=micro_batches, precision=precision)
+    begin, watch = time.monotonic(), FiniteCheck(eager=model.device.type == "cpu")
+    play = partial(train_step, model, state.optimizers, micro_batches=micro_batches, precision=precision, ranks=ranks)
+    mine, share = ranks.mine(micro_batches), batch_size // ranks.size
     while state.clock.step < steps:
         clock, values = state.clock, Values()
-        batch = data.batch(clock.images, batch_size)
-        _seed(hash_seed(seed, clock.step), model.device)
+        batch = data.batch(clock.images + ranks.rank * share, share)
+        seeds = [hash_seed(seed, clock.step * micro_batches + number) for number in mine]
         with Using(kernels) if kernels else contextlib.nullcontext():
-            report = play(batch, clock, values=values)
+            report = play(batch, clock, values=values, seeds=seeds)
         state.clock, state.values = Clock(clock.step + 1, clock.images + batch_size), values
         update_average(state.average, model, average_weight(state.clock, batch_size, ema_half_life))
         watch.see(clock.step, report)
@@ -81,32 +88,62 @@ def train_step(
     micro_batches: int = 1,
     precision: Precision = "fp32",
     values: Values | None = None,
+    seeds: Sequence[int] = (),
+    ranks: Ranks = ALONE,
 ) -> dict[str, Tensor]:
     """Take one training step; the detached terms of each turn as `player/term`, their sum as `player/loss`.
 
-    With `micro_batches` > 1 the turns of all parts run in lockstep: every optimizer step uses the mean gradient.
-    Of a term that is reported for each image the report has the mean; `values` receives the term itself.
+    With `micro_batches` > 1 their turns run in lockstep, each with noise of its own where `seeds` are given and with
+    buffers of its own: every optimizer step uses the mean gradient. Of many processes `ranks` each has a share of the
+    batch, and the seeds of its own micro-batches. Of a term that is reported for each image the report has the mean;
+    `values` receives the term itself.
     """
-    games = [model.losses(part, clock) for part in split(batch, micro_batches)]
-    report: dict[str, Tensor] = {}
+    shares = MicroBatches(model, micro_batches, seeds=seeds, ranks=ranks)
+    step = _Step(model, optimizers, shares, precision, values)
+    clock_there = dataclasses.replace(clock, micro_batches=micro_batches)
+    games = [model.losses(part, clock_there) for part in split(batch, len(shares.numbers))]
     while True:
-        player: str | None = None
-        for game in games:
-            with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16"):
-                turn = next(game, None)
-            if turn is None:
-                return report
-            player, terms = turn[0], turn[1] if turn[0] is not None else _means(turn[1], values)
-            _note(report, player, terms, len(games))
-            if player is not None:
-                _note(
-                    report,
-                    None,
-                    {f"{player}/loss": _backward(optimizer_of(player, optimizers, model), terms, len(games))},
-                    1,
-                )
+        players = [step.turn(place, game) for place, game in enumerate(games)]
+        if _OVER in players:
+            return shares.settle(step.reports) | step.norms
+        if (player := players[0]) is not None:
+            step.move(player, model.lr_scale(clock))
+
+
+@dataclass
+class _Step:
+    """A step in progress: the games of its micro-batches, which go on turn by turn, and what they report."""
+
+    model: Model
+    optimizers: Mapping[str, Optimizer]
+    shares: MicroBatches
+    precision: Precision
+    values: Values | None
+
+    def __post_init__(self) -> None:
+        self.reports: list[dict[str, Tensor]] = [{} for _ in self.shares.numbers]
+        self.norms: dict[str, Tensor] = self.reports[0] if self.shares.count == 1 else {}
+
+    def turn(self, place: int, game: Iterator[Turn]) -> str | None:
+        """Let one game go on by a turn, whose gradients are kept: the player, None of a report, `_OVER` at the end."""
+        bf16 = self.precision == "bf16"
+        with self.shares.playing(place), torch.autocast(self.model.device.type, torch.bfloat16, enabled=bf16):
+            turn = next(game, None)
+        if turn is None:
+            return _OVER
+        player, count, report = turn[0], self.shares.count, self.reports[place]
+        _note(report, player, _means(turn[1], self.values) if player is None else turn[1], count)
         if player is not None:
-            report[f"{player}/grad_norm"] = _move(optimizers[player], model.lr_scale(clock))
+            parameters = parameters_of(optimizer_of(player, self.optimizers, self.model))
+            _note(report, None, {f"{player}/loss": _backward(parameters, turn[1], count)}, 1)
+            self.shares.take_gradients(parameters)
+        return player
+
+    def move(self, player: str, lr_scale: float) -> None:
+        """Step the player's optimizer with the mean gradient."""
+        optimizer = self.optimizers[player]
+        self.shares.give_gradients(parameters_of(optimizer))
+        self.norms[f"{player}/grad_norm"] = _move(optimizer, lr_scale)
 
 
 def choose_kernels(
@@ -160,14 +197,6 @@ def hash_seed(seed: int, position: int) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def _seed(seed: int, device: torch.device) -> None:
-    """Seed the noise of a step; on a CPU its generator alone, as asking every accelerator costs a fifth of a millisecond."""
-    if device.type == "cpu":
-        torch.default_generator.manual_seed(seed)
-    else:
-        torch.manual_seed(seed)
-
-
 def _means(terms: Mapping[str, Tensor], values: Values | None) -> Mapping[str, Tensor]:
     """Reported terms as scalars; those with a value for each image are collected, and nothing is computed from them here."""
     for name, value in terms.items():
@@ -185,11 +214,11 @@ def _note(report: dict[str, Tensor], player: str | None, terms: Mapping[str, Ten
         report[name] = report[name] + share if name in report else share
 
 
-def _backward(optimizer: Optimizer, terms: Mapping[str, Tensor], micro_batches: int) -> Tensor:
-    """Accumulate the gradient of this micro-batch's share of the player's loss; that share."""
+def _backward(parameters: Sequence[Tensor], terms: Mapping[str, Tensor], micro_batches: int) -> Tensor:
+    """Compute the gradient of this micro-batch's share of the player's loss; that share."""
     loss = torch.stack([value.float() for value in terms.values()]).sum() / micro_batches
     # Only the player whose turn it is gets gradients; the others' weights are not even differentiated.
-    loss.backward(inputs=parameters_of(optimizer))  # type: ignore[no-untyped-call]
+    loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
     return loss
 
 

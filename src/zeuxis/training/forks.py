@@ -30,8 +30,10 @@ from zeuxis.training.config import Recipe, read_recipe
 from zeuxis.training.model_card import card
 from zeuxis.training.restoring import layout_of
 from zeuxis.training.resuming import Resumed, check_identity, take_up
-from zeuxis.training.runs import on_stage, reopened, resume_run
+from zeuxis.training.run_data import reopened
+from zeuxis.training.runs import resume_run
 from zeuxis.training.settings import FIXED, LIMITS, TrainSettings
+from zeuxis.training.stage import on_stage
 from zeuxis.training.state import State
 
 _SHEET = re.compile(r"(\d{8,12})\.png")
@@ -53,7 +55,7 @@ def branch_run(
     `changes` are options of the family and of `TrainSettings` by name; all others are the parent's. The branch ends where
     its parent does, unless limits are given. Raises as `runs.start` does; `UsageError` at a change that a branch cannot have.
     """
-    with on_stage(display) as (stop, shown):
+    with on_stage(display) as (stop, shown, _):
         parent = RunFolder.open(run)
         made, settings = _forked(parent, changes, at, data=data, family=family, stop=stop, display=shown)
     logger = changes.get("logger")

@@ -2,49 +2,47 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zeuxis.data import DataSpec, Pack
-from zeuxis.data.batches import PackSource, PairSource, open_data, source_of
+from zeuxis.data.batches import PackSource, PairSource, source_of
 from zeuxis.data.pairs import Pairs
-from zeuxis.data.places import given_again, missing, paths_of
+from zeuxis.data.places import paths_of
 from zeuxis.data.specs import Data
-from zeuxis.errors import DataError, UsageError
-from zeuxis.escaping import quote
+from zeuxis.errors import UsageError
 from zeuxis.io.paths import check_apart
 from zeuxis.judging.periodic import PeriodicEvaluation
-from zeuxis.judging.reference import choose_reference
-from zeuxis.judging.translation import choose_pairs
 from zeuxis.loading import trusted
 from zeuxis.loggers.feeding import open_loggers
-from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
-from zeuxis.runtime import signals
 from zeuxis.runtime.callbacks import MessageCallback
 from zeuxis.runtime.device import choose_device, choose_precision, memory_kept
-from zeuxis.runtime.notebook import open_live
-from zeuxis.runtime.progress import Display, noting, open_display
-from zeuxis.runtime.signals import Interrupt, Stop, Stopped
+from zeuxis.runtime.progress import Display
+from zeuxis.runtime.ranks import begun, processes, remember
+from zeuxis.runtime.signals import Stopped
 from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training import contact_sheets, engine
-from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
-from zeuxis.training.budget import Budget
+from zeuxis.training.batch_sizes import check_micro_batches
 from zeuxis.training.build import prepare_model, values_in_force
 from zeuxis.training.config import Recipe, read_recipe, recorded, selected_by
 from zeuxis.training.dry_run import Plan, plan_run
 from zeuxis.training.engine import State
+from zeuxis.training.following import follow, lead, shared_out, spent_before
 from zeuxis.training.greeting import greet, noted_and_logged
 from zeuxis.training.loop import Training
+from zeuxis.training.micro_batches import check_processes
 from zeuxis.training.resuming import Resumed, check_identity, take_up
+from zeuxis.training.run_data import batches, learned_classes, open_for, periodic_evaluation, reopened
 from zeuxis.training.settings import TrainSettings
+from zeuxis.training.stage import RunStage, on_stage
 from zeuxis.training.standing import failures_logged
 from zeuxis.training.stopping import Callback
 
 Began = Callable[[Path, MessageCallback], None]
+_AS_BEFORE = {"steps": None, "minutes": None, "cpu_minutes": None}  # the limits of a run
 
 __all__ = ["Began", "Plan", "Stopped", "choose_device", "choose_precision", "plan_run", "resume_run", "start"]
 
@@ -65,25 +63,45 @@ def start(
     Raises `UsageError`, `DataError`, `DivergedError`, `DiskFullError`, or `Stopped` after a signal; the newest
     checkpoint then remains.
     """
-    with on_stage(display) as (stop, shown):
-        check_apart(settings.out, paths_of(data))
-        data = _selected(data, settings, family)
-        settings = dataclasses.replace(settings, resize_mode=data.resize_mode)
-        options = values_in_force(family, shape=data.own_shape, preset=settings.preset, given=options)
-        check_micro_batches(settings.batch_size or family.batch_size, settings.micro_batches)
-        settings, model = prepare_model(settings, family, options, shown, weights_of=settings.init_from)
-        pack = _open(data, model, shown)
-        model.class_names = _class_names(model, pack)
-        recipe = _recipe(data, settings, model, pack)
-        source = batches(recipe, model, pack)
-        scorer = _periodic_evaluation(recipe, model, shown)
-        with stop.later():
-            name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
-            run = RunFolder.create(settings.out, name, recipe.values())
-        with run.lock(), failures_logged(run):
-            _announce(run, pack, shown, began)
-            begun = run, recipe, Resumed(State.start(model)), source, scorer
-            _train(*begun, stop=stop, display=shown, callbacks=callbacks)
+    asked = str((family.family(), str(data), settings, sorted(options.items())))
+    with processes() as ranks, on_stage(display, ranks) as stage:
+        if not ranks.first:
+            return follow(stage, family, callbacks=callbacks)
+        if before := begun(asked):  # the processes were started again, as one of them had failed
+            logger = settings.logger or None
+            return _resume(stage, before, family=family, logger=logger, began=began, callbacks=callbacks)
+        return _start(stage, settings, family, options, data=data, began=began, callbacks=callbacks, asked=asked)
+
+
+def _start(
+    stage: RunStage,
+    settings: TrainSettings,
+    family: type[Model],
+    options: Mapping[str, Any],
+    *,
+    data: DataSpec,
+    began: Began | None,
+    callbacks: Sequence[Callback],
+    asked: str,
+) -> Path:
+    check_apart(settings.out, paths_of(data))
+    data = _selected(data, settings, family)
+    settings = shared_out(dataclasses.replace(settings, resize_mode=data.resize_mode), stage.ranks)
+    options = values_in_force(family, shape=data.own_shape, preset=settings.preset, given=options)
+    check_micro_batches(settings.batch_size or family.batch_size, settings.micro_batches)
+    settings, model = prepare_model(settings, family, options, stage.display, weights_of=settings.init_from)
+    pack = open_for(data, model, stage.display)
+    model.class_names = learned_classes(model, pack)
+    recipe = _recipe(data, settings, model, pack)
+    source, scorer = batches(recipe, model, pack), periodic_evaluation(recipe, model, stage.display)
+    lead(stage.ranks, recipe, resumed := Resumed(State.start(model)))
+    with stage.stop.later():
+        name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
+        run = RunFolder.create(settings.out, name, recipe.values())
+    remember(asked, str(run.path.absolute()))
+    with run.lock(), failures_logged(run):
+        _announce(run, pack, stage.display, began)
+        _train(stage, run, recipe, resumed, source, scorer, callbacks=callbacks)
     return run.path
 
 
@@ -119,21 +137,41 @@ def resume_run(
     `family`, loggers in `logger`, which replaces the run's. `callbacks` are told of every step; `began` is as of `start`.
     `data` is that of the run given again, where it was in memory and its pack is no longer in the cache.
     """
-    with on_stage(display) as (stop, shown):
-        found = RunFolder.open(run)
-        found.check_free()
-        recipe = read_recipe(found.config).logging_to(logger)
-        resumed = take_up(found, recipe, trusted(recipe.family, family), shown)
-        recipe = recipe.going_on(steps, minutes, cpu_minutes, done=resumed.state.clock.step)
-        _check_steps(resumed.checkpoint, recipe.settings)
-        model = resumed.state.model
-        pack = reopened(found, recipe, model, shown, given=data)
-        model.class_names = resumed.state.average.class_names = _class_names(model, pack)
-        check_identity(resumed.checkpoint, recipe)
-        source, scorer = batches(recipe, model, pack), _periodic_evaluation(recipe, model, shown)
-        with found.lock(), failures_logged(found):  # nothing is written before
-            _going_on(found, resumed, recipe if (steps, cpu_minutes, logger) != (None,) * 3 else None, shown, began)
-            _train(found, recipe, resumed, source, scorer, stop=stop, display=shown, callbacks=callbacks)
+    with processes() as ranks, on_stage(display, ranks) as stage:
+        if not ranks.first:
+            return follow(stage, family, callbacks=callbacks)
+        limits = {"steps": steps, "minutes": minutes, "cpu_minutes": cpu_minutes}
+        return _resume(stage, run, limits, family=family, logger=logger, data=data, began=began, callbacks=callbacks)
+
+
+def _resume(
+    stage: RunStage,
+    run: str | Path,
+    limits: Mapping[str, Any] = _AS_BEFORE,
+    *,
+    family: type[Model] | str | None,
+    logger: Sequence[str] | None,
+    data: Data | None = None,
+    began: Began | None,
+    callbacks: Sequence[Callback],
+) -> Path:
+    found, shown = RunFolder.open(run), stage.display
+    found.check_free()
+    recipe = read_recipe(found.config).logging_to(logger)
+    check_processes(recipe.settings.micro_batches, stage.ranks)
+    resumed = take_up(found, recipe, trusted(recipe.family, family), shown)
+    recipe = recipe.going_on(**limits, done=resumed.state.clock.step)
+    _check_steps(resumed.checkpoint, recipe.settings)
+    model = resumed.state.model
+    pack = reopened(found, recipe, model, shown, given=data)
+    model.class_names = resumed.state.average.class_names = learned_classes(model, pack)
+    check_identity(resumed.checkpoint, recipe)
+    source, scorer = batches(recipe, model, pack), periodic_evaluation(recipe, model, shown)
+    lead(stage.ranks, recipe, resumed)
+    with found.lock(), failures_logged(found):  # nothing is written before
+        changed = (limits["steps"], limits["cpu_minutes"], logger) != (None,) * 3
+        _going_on(found, resumed, recipe if changed else None, shown, began)
+        _train(stage, found, recipe, resumed, source, scorer, callbacks=callbacks)
     return found.path
 
 
@@ -143,28 +181,6 @@ def _going_on(run: RunFolder, resumed: Resumed, changed: Recipe | None, display:
         run.write_config(changed.values())
     if began:
         began(run.path, display.note)
-
-
-@contextlib.contextmanager
-def on_stage(display: Display | None) -> Iterator[tuple[Stop, Display]]:
-    """Signals received and the display open; a signal before the first step ends the run with nothing lost."""
-    with signals.signals() as stop:
-        try:
-            with display or open_live() or open_display() as shown, noting(shown):
-                yield stop, shown
-        except Interrupt as interrupt:
-            raise interrupt.stopped(f"{interrupt}; nothing is lost") from None
-
-
-def _open(data: DataSpec, model: Model, display: Display) -> Pack | Pairs:
-    return open_data(data, model, progress=lambda done, total: display.work("reading images", done, total))
-
-
-def _class_names(model: Model, data: Pack | Pairs) -> tuple[str, ...]:
-    """The names of the labels that a model learns, in their order; none where it learns none."""
-    if "label" not in model.needs or not isinstance(data, Pack):
-        return ()
-    return tuple(attribute.name for attribute in data.attributes) or tuple(data.classes)
 
 
 def _announce(run: RunFolder, data: Pack | Pairs, display: Display, began: Began | None) -> None:
@@ -189,34 +205,6 @@ def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[
         return {}
 
 
-def reopened(
-    run: RunFolder, recipe: Recipe, model: Model, display: Display, *, given: Data | None = None
-) -> Pack | Pairs:
-    """The data that the run began with; what to do where it has gone or changed."""
-    if given is not None:
-        _open(given_again(given, recipe.data), model, display)  # its packs are then in the cache
-    if gone := missing(recipe.data):
-        raise UsageError(
-            f"{gone} is no longer there; if it was moved, write where it is after `data:` in {run.path / 'config.yaml'}"
-        )
-    pack = _open(recipe.data, model, display)
-    if pack.fingerprint != recipe.fingerprint:
-        raise DataError(
-            f"{recipe.data} has changed since the run began ({len(pack):,} images, {recipe.images:,} then), or the order "
-            f"of its classes has{_moved(recipe.classes, _class_names(model, pack))}: "
-            "resuming would not be exact; restore the data, or start a new run with --init-from this one"
-        )
-    return pack
-
-
-def _moved(before: list[str], now: tuple[str, ...]) -> str:
-    """The first class that has another number than it had, in words."""
-    for number, (name, other) in enumerate(zip(before, now)):
-        if name != other:
-            return f" (number {number} was {quote(name)}, and is {quote(other)})"
-    return ""
-
-
 def _check_steps(checkpoint: Checkpoint | None, settings: TrainSettings) -> None:
     if checkpoint and settings.last_step < checkpoint.step:
         raise UsageError(
@@ -232,49 +220,24 @@ def _check_untouched(run: RunFolder, checkpoint: Checkpoint | None) -> None:
 
 
 def _train(
+    stage: RunStage,
     run: RunFolder,
     recipe: Recipe,
     resumed: Resumed,
     source: PackSource | PairSource,
     scorer: PeriodicEvaluation | None,
     *,
-    stop: Stop,
-    display: Display,
     callbacks: Sequence[Callback],
 ) -> None:
-    state, checkpoint, settled = resumed.state, resumed.checkpoint, resumed.settled
-    step, budget = state.clock.step, Budget(recipe.settings)
+    state, checkpoint, settled, display = resumed.state, resumed.checkpoint, resumed.settled, stage.display
+    step, budget = state.clock.step, spent_before(recipe, resumed)
     reals = contact_sheets.reals_of(run, recipe, state.model, source)
-    if checkpoint:
-        budget.resumed(checkpoint.state)
     # A row that is still owed may have been written by a run that was then killed.
     run.truncate_metrics(-1 if checkpoint is None else step if settled else step - 1)
     greet(run, recipe, checkpoint, display)
     rows, saved = run.metrics()[-100:], step if checkpoint else -1
     log = open_loggers(recipe.settings.logger, run.path, recipe.values(), step=step, say=noted_and_logged(run, display))
+    stage.ranks.told(str(run.path))
     with memory_kept(), log as loggers:
-        parts = run, recipe, source, state, stop, display, loggers, reals, budget, scorer
-        Training(*parts, settled, rows, saved, resumed.owed, callbacks).go()
-
-
-def batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | PairSource:
-    """The batches of the run, if the data has what the losses need."""
-    settings = recipe.settings
-    source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
-    if missing := model.needs - source.columns:
-        raise DataError(f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have")
-    check_one_image(model, source, settings)
-    return source
-
-
-def _periodic_evaluation(recipe: Recipe, model: Model, display: Display) -> PeriodicEvaluation | None:
-    """The periodic evaluation, where enabled."""
-    settings = recipe.settings
-    if not settings.evaluate_every:
-        return None
-    extractor = extractors.find_extractor("lite0", device=settings.device)
-    if isinstance(model, Translator):
-        pairs = choose_pairs(model, recipe.data, count=settings.evaluate_samples)
-        return PeriodicEvaluation.of_translations(pairs, extractor)
-    chosen = choose_reference(recipe.data, count=settings.evaluate_samples, size=model.size, channels=model.channels)
-    return PeriodicEvaluation.of_samples(chosen, extractor, progress=display.work)
+        parts = run, recipe, source, state, stage.stop, display, loggers, reals, budget, scorer
+        Training(*parts, settled, rows, saved, resumed.owed, callbacks, stage.ranks).go()

@@ -43,7 +43,11 @@ class TrainSettings:
         None, "images per step (default: the family's)", low=1, high=65536, group="optimisation"
     )
     micro_batches: int = option(
-        1, "micro-batches per step (gradient accumulation), to save memory", low=1, high=65536, group="optimisation"
+        1,
+        "micro-batches per step (gradient accumulation), to save memory; under torchrun at least one per process",
+        low=1,
+        high=65536,
+        group="optimisation",
     )
     ema_half_life: int | None = option(
         None,

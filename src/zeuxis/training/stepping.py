@@ -1,16 +1,29 @@
-"""The steps of a run as its recipe has them, without what the run writes."""
+"""The steps of a run as its recipe has them, without what the run writes, and the steps at which it writes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from zeuxis.runtime.ranks import ALONE, Ranks
 from zeuxis.training import engine
 from zeuxis.training.config import Recipe
 from zeuxis.training.engine import Source
 from zeuxis.training.state import Progress, State
 
+_EARLY = (1, 2, 5)
 
-def training_steps(recipe: Recipe, source: Source, state: State) -> Iterator[Progress]:
+
+def due(step: int, every: int, *, first: int = 1) -> bool:
+    """Whether something is due at a step: at multiples of `every`, and before it at 1, 2, 5, 10, 20 ... from `first`."""
+    if step % every == 0:
+        return True
+    leading = step
+    while leading % 10 == 0 and leading:
+        leading //= 10
+    return first <= step < every and leading in _EARLY
+
+
+def training_steps(recipe: Recipe, source: Source, state: State, ranks: Ranks = ALONE) -> Iterator[Progress]:
     """The steps of a run from a state on, up to its last one; nothing is written."""
     settings, model = recipe.settings, state.model
     return engine.train(
@@ -24,4 +37,5 @@ def training_steps(recipe: Recipe, source: Source, state: State) -> Iterator[Pro
         precision=settings.number_format,
         kernels=recipe.chosen_kernels,
         resume=state,
+        ranks=ranks,
     )

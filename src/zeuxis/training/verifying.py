@@ -23,11 +23,11 @@ from zeuxis.runtime.progress import Display
 from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.storage.checkpoints import step_of
 from zeuxis.training.config import Recipe, read_recipe, versions
-from zeuxis.training.loop import due
 from zeuxis.training.resuming import Resumed, check_identity, take_up
-from zeuxis.training.runs import batches, on_stage, reopened
+from zeuxis.training.run_data import batches, reopened
+from zeuxis.training.stage import on_stage
 from zeuxis.training.state import State
-from zeuxis.training.stepping import training_steps
+from zeuxis.training.stepping import due, training_steps
 
 _SHOWN = 8  # tensors that are named
 
@@ -99,7 +99,7 @@ def verify_run(
 
     A run with one checkpoint is trained again from its start. Nothing is written. `UsageError` where there is no interval.
     """
-    with on_stage(display) as (_, shown):
+    with on_stage(display) as (_, shown, _):
         folder = RunFolder(Path(run))  # not opened: that removes what interrupted writes have left
         recipe = read_recipe(folder.config)
         first, last = _interval(folder, recipe)

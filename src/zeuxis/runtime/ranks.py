@@ -1,0 +1,296 @@
+"""The processes of a run that `torchrun` starts: sums over all of them in a fixed order, and what the first one says."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import datetime
+import functools
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from zeuxis.errors import ZeuxisError
+from zeuxis.runtime import launch
+from zeuxis.runtime.pulse import Pulse
+
+if TYPE_CHECKING:
+    from torch.distributed import Store  # type: ignore[attr-defined]  # torch may be built without it
+
+# A heartbeat finds a process that is lost within seconds; others may wait for long, as while the first one evaluates.
+_PATIENCE = datetime.timedelta(hours=24)
+_TURN = 0.5  # seconds by which process 0 is the first to say what all have to say
+
+_Tensors = Mapping[str, Mapping[str, Tensor]]
+
+
+class LostRankError(ZeuxisError):
+    """Another process of the run has ended, or has stopped to answer."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes of a run: this one is number `rank` of `size`. A run of one process needs no others."""
+
+    rank: int = 0
+    size: int = 1
+    by_host: bool = field(default=False, repr=False)  # whether tensors go through the memory of the host
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and speaks."""
+        return self.rank == 0
+
+    def mine(self, micro_batches: int) -> range:
+        """The micro-batches that this process plays: neighbours, so that it reads one stretch of the data."""
+        share = micro_batches // self.size
+        return range(self.rank * share, (self.rank + 1) * share)
+
+    def total(self, tensors: Sequence[Tensor]) -> None:
+        """Make each tensor the sum over all processes (in place), the same bits on each of them: one message."""
+        if self.size == 1 or not tensors:
+            return
+        flat = torch.cat([t.detach().reshape(-1).to(torch.promote_types(t.dtype, torch.float32)) for t in tensors])
+        with _answering():
+            summed = self._summed(flat.cpu() if self.by_host else flat)
+        for tensor, part in zip(tensors, torch.split(summed, [t.numel() for t in tensors])):
+            tensor.copy_(part.view(tensor.shape))
+
+    def _summed(self, flat: Tensor) -> Tensor:
+        """A reduce-scatter and an all-gather: the order of additions in `all_reduce` is not the same for every size."""
+        width = -(-len(flat) // self.size)
+        sent = torch.nn.functional.pad(flat, (0, width * self.size - len(flat)))
+        received = torch.empty_like(sent)
+        dist.all_to_all_single(received, sent)
+        dist.all_gather_into_tensor(sent, tree_sum(list(received.view(self.size, width).unbind())))
+        return sent[: len(flat)]
+
+    def most(self, tensors: Sequence[Tensor]) -> None:
+        """Make each tensor (bool or integers) the largest over all processes, in place: one message."""
+        if self.size == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.detach().reshape(-1).to(torch.int64) for tensor in tensors])
+        flat = flat.cpu() if self.by_host else flat
+        with _answering():
+            dist.all_reduce(flat, dist.ReduceOp.MAX)
+        for tensor, part in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors])):
+            tensor.copy_(part.view(tensor.shape))
+
+    def assemble(self, rows: Tensor, own: slice) -> None:
+        """Give each process all rows (n ...) of a tensor, of which it has its `own`; the bits are kept."""
+        if self.size == 1 or not rows.numel():
+            return
+        there = torch.zeros_like(rows, device="cpu" if self.by_host else rows.device).contiguous()
+        there[own] = rows[own].to(there.device)
+        with _answering():
+            dist.all_reduce(there.view(torch.uint8))  # bytes: whatever the type, what is added are zeros
+        rows.copy_(there)
+
+    def joined(self, own: Tensor, count: int, start: int) -> Tensor:
+        """All rows (count d) of a tensor on the host, of which this process has some, from `start` on; perhaps none."""
+        if self.size == 1:
+            return own
+        width = int(max(row[0] for row in self.exchange([own.shape[1]])))
+        whole = own.new_zeros(count, width)
+        mine = slice(start, start + len(own)) if len(own) else slice(0, 0)
+        whole[mine] = own.view(-1, width)
+        self.assemble(whole, mine)
+        return whole
+
+    @contextlib.contextmanager
+    def one_then_the_others(self) -> Iterator[None]:
+        """The block is done by process 0 before the others, who find what it made in the cache."""
+        if not self.first:
+            self.exchange([0.0])
+        yield
+        if self.first:
+            self.exchange([0.0])
+
+    def exchange(self, numbers: Sequence[float]) -> list[list[float]]:
+        """The numbers of every process, by rank; on the host, so that no device is waited for."""
+        if self.size == 1:
+            return [list(numbers)]
+        found = torch.empty(self.size * len(numbers), dtype=torch.float64)
+        with _answering():
+            dist.all_gather_into_tensor(found, torch.tensor(numbers, dtype=torch.float64))
+        return found.view(self.size, -1).tolist()
+
+    def every(self, part: Tensor) -> list[Tensor]:
+        """The tensor of each process, all of one shape, by rank; on the host where they go through it."""
+        if self.size == 1:
+            return [part]
+        sent = (part.cpu() if self.by_host else part).reshape(-1)
+        found = sent.new_empty(self.size * len(sent))
+        with _answering():
+            dist.all_gather_into_tensor(found, sent)
+        return list(found.view(self.size, *part.shape).unbind())
+
+    def told(self, value: Any = None) -> Any:
+        """What process 0 says: plain values, as JSON has them."""
+        if self.size == 1:
+            return value
+        text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+        length = torch.tensor([len(text)])
+        with _answering():
+            dist.broadcast(length, 0)
+            text = text if self.first else torch.empty(int(length), dtype=torch.uint8)
+            dist.broadcast(text, 0)
+        return json.loads(text.numpy().tobytes())
+
+    def shared(self, tensors: _Tensors | None = None) -> _Tensors:
+        """The tensors of process 0, in named groups, on the host."""
+        if self.size == 1:
+            assert tensors is not None
+            return tensors
+        groups = tensors or {}
+        layout = self.told([[group, name, str(value.dtype)[6:], list(value.shape)]
+                            for group, values in groups.items() for name, value in values.items()])  # fmt: skip
+        names = self.told(list(groups))
+        found: dict[str, dict[str, Tensor]] = {group: {} for group in names}
+        for group, name, kind, shape in layout:
+            value = torch.empty(shape, dtype=getattr(torch, kind))
+            if self.first:
+                value = groups[group][name].detach().cpu().contiguous()
+            if value.numel():
+                with _answering():
+                    dist.broadcast(value.reshape(-1).view(torch.uint8), 0)
+            found[group][name] = value
+        return found
+
+
+ALONE = Ranks()
+
+
+def tree_sum(parts: Sequence[Tensor]) -> Tensor:
+    """The sum of neighbours, then of neighbouring sums, and so on (in place): sums of shares thus add up to the same bits."""
+    total = TreeSum()
+    for part in parts:
+        total.add([part])
+    (found,) = total.sums()
+    assert found is not None
+    return found
+
+
+class TreeSum:
+    """Sums of tensors in a fixed order, that of a binary tree, of which no more than one part a level is kept."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, list[Tensor | None]]] = []
+
+    def add(self, part: Sequence[Tensor | None]) -> None:
+        """Add a part, which is then owned; None counts as zero."""
+        level, sums = 0, list(part)
+        while self._waiting and self._waiting[-1][0] == level:
+            sums, level = _plus(self._waiting.pop()[1], sums), level + 1
+        self._waiting.append((level, sums))
+
+    def sums(self) -> list[Tensor | None]:
+        """The sums of all parts."""
+        found = self._waiting.pop()[1]
+        while self._waiting:
+            found = _plus(self._waiting.pop()[1], found)
+        return found
+
+
+def _plus(left: list[Tensor | None], right: list[Tensor | None]) -> list[Tensor | None]:
+    both = [(a, b) for a, b in zip(left, right) if a is not None and b is not None]
+    if both:
+        torch._foreach_add_([a for a, _ in both], [b for _, b in both])
+    return [b if a is None else a for a, b in zip(left, right)]
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    """What torch raises where another process has gone, in our words."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise LostRankError(
+            "another process of the run has ended; see its message, or the launcher's report"
+        ) from error
+
+
+@contextlib.contextmanager
+def processes() -> Iterator[Ranks]:
+    """The processes that `torchrun` started, joined; this one alone without it. What all have to say is said once."""
+    ranks = _joined() if launch.world_size() > 1 else ALONE
+    try:
+        yield ranks
+    except ZeuxisError as error:
+        lost = isinstance(error, LostRankError) and not ranks.first
+        if ranks.size > 1 and (lost or not _first_to_say(str(error), ranks)):
+            raise SystemExit(error.exit_code) from None
+        raise
+
+
+@functools.lru_cache(maxsize=1)
+def _joined() -> Ranks:
+    """The process group that the environment describes, with a heartbeat."""
+    cuda = torch.cuda.is_available() and launch.local_size() <= torch.cuda.device_count()
+    use_own_gpu()
+    with _answering():
+        if not dist.is_initialized():
+            dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
+        ranks = Ranks(launch.rank(), launch.world_size(), by_host=not cuda)
+        pulse = Pulse(_store(f"attempt-{launch.restarts()}"), ranks.rank, ranks.size)
+        ranks.exchange([0.0])  # all have a pulse
+    pulse.start()
+    atexit.register(pulse.end)
+    return ranks
+
+
+def use_own_gpu() -> None:
+    """Make the GPU of this process the one that `cuda` stands for: each process of a machine has another."""
+    if launch.world_size() > 1 and torch.cuda.is_available():
+        torch.cuda.set_device(launch.local_rank() % torch.cuda.device_count())
+
+
+def _store(prefix: str) -> Store:
+    """A store that the launcher keeps, over its restarts too."""
+    from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
+
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return PrefixStore(f"zeuxis/{prefix}", TCPStore(host, port, is_master=False, timeout=_PATIENCE))
+
+
+def remember(asked: str, path: str) -> None:
+    """Keep with the launcher where the run that was `asked` for is, for a restart."""
+    if _kept_by_launcher():
+        with contextlib.suppress(RuntimeError):
+            _store("runs").set(_key(asked), path)
+
+
+def begun(asked: str) -> str:
+    """Where the run that was `asked` for was begun before a restart of the processes; empty without one."""
+    if not launch.restarts() or not _kept_by_launcher():
+        return ""
+    store = _store("runs")
+    return str(store.get(_key(asked)).decode()) if store.check([_key(asked)]) else ""
+
+
+def _kept_by_launcher() -> bool:
+    return launch.launched() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
+
+
+def _first_to_say(message: str, ranks: Ranks) -> bool:
+    """Whether no other process has said this; process 0 goes first."""
+    if not ranks.first:
+        time.sleep(_TURN)
+    try:
+        store = _store(f"attempt-{launch.restarts()}")
+        said = store.compare_set(f"said/{_key(message)}", "", str(ranks.rank))
+    except RuntimeError:  # the launcher has gone
+        return ranks.first
+    return bool(said.decode() == str(ranks.rank))

@@ -1,0 +1,83 @@
+"""The data of a run: opened in the form that its model learns from, found again, in batches, and to judge it by."""
+
+from __future__ import annotations
+
+from zeuxis.data import Pack
+from zeuxis.data.batches import PackSource, PairSource, open_data, source_of
+from zeuxis.data.pairs import Pairs
+from zeuxis.data.places import given_again, missing
+from zeuxis.data.specs import Data, DataSpec
+from zeuxis.errors import DataError, UsageError
+from zeuxis.escaping import quote
+from zeuxis.judging.periodic import PeriodicEvaluation
+from zeuxis.judging.reference import choose_reference
+from zeuxis.judging.translation import choose_pairs
+from zeuxis.metrics import extractors
+from zeuxis.model import Model, Translator
+from zeuxis.runtime.progress import Display
+from zeuxis.storage import RunFolder
+from zeuxis.training.batch_sizes import check_one_image
+from zeuxis.training.config import Recipe
+
+
+def open_for(data: DataSpec, model: Model, display: Display) -> Pack | Pairs:
+    """The data in the form that the model learns from, its progress shown."""
+    return open_data(data, model, progress=lambda done, total: display.work("reading images", done, total))
+
+
+def learned_classes(model: Model, data: Pack | Pairs) -> tuple[str, ...]:
+    """The names of the labels that a model learns, in their order; none where it learns none."""
+    if "label" not in model.needs or not isinstance(data, Pack):
+        return ()
+    return tuple(attribute.name for attribute in data.attributes) or tuple(data.classes)
+
+
+def reopened(
+    run: RunFolder, recipe: Recipe, model: Model, display: Display, *, given: Data | None = None
+) -> Pack | Pairs:
+    """The data that the run began with; what to do where it has gone or changed."""
+    if given is not None:
+        open_for(given_again(given, recipe.data), model, display)  # its packs are then in the cache
+    if gone := missing(recipe.data):
+        raise UsageError(
+            f"{gone} is no longer there; if it was moved, write where it is after `data:` in {run.path / 'config.yaml'}"
+        )
+    pack = open_for(recipe.data, model, display)
+    if pack.fingerprint != recipe.fingerprint:
+        raise DataError(
+            f"{recipe.data} has changed since the run began ({len(pack):,} images, {recipe.images:,} then), or the order "
+            f"of its classes has{_moved(recipe.classes, learned_classes(model, pack))}: "
+            "resuming would not be exact; restore the data, or start a new run with --init-from this one"
+        )
+    return pack
+
+
+def _moved(before: list[str], now: tuple[str, ...]) -> str:
+    """The first class that has another number than it had, in words."""
+    for number, (name, other) in enumerate(zip(before, now)):
+        if name != other:
+            return f" (number {number} was {quote(name)}, and is {quote(other)})"
+    return ""
+
+
+def batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | PairSource:
+    """The batches of the run, if the data has what the losses need."""
+    settings = recipe.settings
+    source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
+    if missing := model.needs - source.columns:
+        raise DataError(f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have")
+    check_one_image(model, source, settings)
+    return source
+
+
+def periodic_evaluation(recipe: Recipe, model: Model, display: Display) -> PeriodicEvaluation | None:
+    """The periodic evaluation, where enabled."""
+    settings = recipe.settings
+    if not settings.evaluate_every:
+        return None
+    extractor = extractors.find_extractor("lite0", device=settings.device)
+    if isinstance(model, Translator):
+        pairs = choose_pairs(model, recipe.data, count=settings.evaluate_samples)
+        return PeriodicEvaluation.of_translations(pairs, extractor)
+    chosen = choose_reference(recipe.data, count=settings.evaluate_samples, size=model.size, channels=model.channels)
+    return PeriodicEvaluation.of_samples(chosen, extractor, progress=display.work)

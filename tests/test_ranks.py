@@ -1,0 +1,498 @@
+"""Training by many processes: the same bits as by one, and an end within seconds for all where one of them fails."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import psutil
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+import zeuxis
+from commandline import typed
+from rank_groups import Launcher, command, group
+from release import RELEASE
+from waiting import PATIENCE, wait_for
+from zeuxis import cli, families, registry
+from zeuxis.errors import DiskFullError, UsageError
+from zeuxis.model import Batch, Clock, Model, options_of
+from zeuxis.runtime import launch, pulse
+from zeuxis.runtime.ranks import ALONE, Ranks, TreeSum, processes, tree_sum
+from zeuxis.storage import RunFolder
+from zeuxis.storage.checkpoints import encode_group
+from zeuxis.testing.case import Case, NoiseImages
+from zeuxis.training import engine, micro_batches
+from zeuxis.training.engine import State, train, train_step
+
+PARTS, BATCH = 4, 8
+TINY = {
+    "base_channels": 4,
+    "latent_dim": 6,
+    "blocks": 1,
+    "pool_size": 6,
+    "chains": 8,
+    "pretrain_steps": 1,
+    "vgg_weight": 0.0,
+    "r1_interval": 2,
+    "path_length_interval": 2,
+}
+ADA = {"augment": "ada", "ada_target": 0.05}
+# Those that remember something between steps: statistics, scales, chains, pools, counts.
+REMEMBER = ("cyclegan", "dcgan", "gan-ada", "rbm", "stylegan2")
+SOME = (*registry.built_in(), "gan-ada")
+
+
+def tiny(name: str) -> Model:
+    """A small model of the family, the same weights each time."""
+    name, _, ada = name.partition("-")
+    family = families.find(name)
+    known = {field.name for field in options_of(family)}
+    chosen = {key: value for key, value in (TINY | (ADA if ada else {})).items() if key in known}
+    return Case(family, chosen).model({"size": 16})
+
+
+def play(names: Sequence[str], out: str, begin: int, end: int) -> None:
+    """Train each family from a step to another, as one process of a group; the state before and after is in files."""
+    torch.set_num_threads(1)
+    with processes() as ranks:
+        for name in names:
+            state = State.start(tiny(name))
+            if begin:
+                state.restore(*taken(Path(out), name, begin, 0))
+            parts = {"micro_batches": PARTS, "batch_size": BATCH, "seed": 3}
+            *_, last = train(state.model, NoiseImages(state.model), steps=end, resume=state, ranks=ranks, **parts)
+            micro_batches.gather(state, PARTS, ranks)
+            keep(Path(out), name, state, last.report, ranks)
+
+
+def keep(out: Path, name: str, state: State, report: Mapping[str, Tensor], ranks: Ranks) -> None:
+    """Write down what a process has come to."""
+    folder = out / f"{name}-{state.clock.step}-{ranks.rank}"
+    folder.mkdir()
+    values = {f"{term}.{place}": value for term, each in state.values.items() for place, value in enumerate(each)}
+    for group_name, tensors in {**state.tensors(), "report": dict(report), "values": values}.items():
+        (folder / f"{group_name}.safetensors").write_bytes(encode_group(tensors))
+    (folder / "scalars.json").write_text(json.dumps(state.scalars()))
+
+
+def taken(out: Path, name: str, step: int, rank: int) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """The tensors and scalars that were kept."""
+    folder = out / f"{name}-{step}-{rank}"
+    kept = [path for path in folder.glob("*.safetensors") if path.stem not in ("report", "values")]
+    tensors = {path.stem: safetensors.torch.load_file(path) for path in kept}
+    return tensors, json.loads((folder / "scalars.json").read_text())
+
+
+def digests(out: Path, name: str, step: int, rank: int) -> dict[str, str]:
+    """A sum of each file that a process kept."""
+    folder = out / f"{name}-{step}-{rank}"
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one process comes to in 4 steps, without a stop."""
+    out = tmp_path_factory.mktemp("alone")
+    with Launcher() as launcher, group(1, play, SOME, str(out), 0, 4, launcher=launcher) as found:
+        assert found.codes() == [0]
+    return out
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_every_family_trains_to_the_same_bits_by_any_number_of_processes(
+    alone: Path, tmp_path: Path, size: int
+) -> None:
+    with Launcher() as launcher, group(size, play, SOME, str(tmp_path), 0, 4, launcher=launcher) as found:
+        assert found.codes() == [0] * size
+    for name in SOME:
+        wanted = digests(alone, name, 4, 0)
+        for rank in range(size):
+            assert digests(tmp_path, name, 4, rank) == wanted, (name, rank)
+
+
+def test_two_processes_then_one_then_four_end_as_one_that_never_stopped(alone: Path, tmp_path: Path) -> None:
+    names = SOME if RELEASE else REMEMBER
+    for size, begin, end in ((2, 0, 1), (1, 1, 2), (4, 2, 4)):
+        with Launcher() as launcher, group(size, play, names, str(tmp_path), begin, end, launcher=launcher) as found:
+            assert found.codes() == [0] * size
+    for name in names:
+        assert digests(tmp_path, name, 4, 0) == digests(alone, name, 4, 0), name
+
+
+def test_what_is_remembered_has_changed(alone: Path) -> None:
+    """Else the two tests above would compare what nobody wrote."""
+
+    def model(name: str) -> dict[str, Tensor]:
+        return taken(alone, name, 4, 0)[0]["model"]
+
+    assert (model("cyclegan")["pools.image.images"].flatten(1).abs().sum(1) > 0).all()
+    assert model("cyclegan")["pools.image.filled"] == 2  # of the rows of a micro-batch
+    assert model("gan-ada")["augmented.probability"] > 0
+    assert model("dcgan")[_tracked(model("dcgan"))] > 0
+    assert not torch.equal(model("rbm")["fantasies"], tiny("rbm").state_dict()["fantasies"])
+    assert model("stylegan2")["lengths.typical"] > 0
+
+
+def _tracked(tensors: Mapping[str, Tensor]) -> str:
+    return next(name for name in tensors if name.endswith("num_batches_tracked"))
+
+
+# A run by the command line
+
+RUN = ["train", "gan", "digits", "--size", "8", "--batch-size", "8", "--latent-dim", "4", "--kernels", "standard"]
+RUN += ["--checkpoint-every", "3", "--log-every", "2", "--sample-every", "4", "--steps", "12"]
+
+
+def act(words: Sequence[str], out: str, rank: int, step: int, deed: str) -> None:
+    """Run a command line; the process of a rank does something at a step of its first attempt."""
+    plain, done = engine.update_average, [0]
+
+    def _counted(*given: Any) -> None:
+        plain(*given)
+        done[0] += 1
+        if (done[0], os.environ["RANK"], launch.restarts()) == (step, str(rank), 0):
+            _DEEDS[deed]()
+
+    engine.update_average = _counted
+    pulse.BEAT, pulse.SILENCE = 0.2, 4.0
+    command(words, out)
+
+
+def _full() -> None:
+    def _refuse(*given: Any, **named: Any) -> None:
+        raise DiskFullError("runs is full: 3 MB are needed; free some space")
+
+    RunFolder.save_checkpoint = _refuse  # type: ignore[method-assign]
+
+
+def _no_memory() -> None:
+    raise MemoryError
+
+
+_DEEDS: dict[str, Callable[[], None]] = {
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "stopped": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "terminated": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    "interrupted": lambda: os.kill(os.getpid(), signal.SIGINT),
+    "full": _full,
+    "no memory": _no_memory,
+    "nothing": lambda: None,
+}
+
+
+def bits(root: Path) -> dict[str, str]:
+    """Sums of the newest checkpoint and of the metrics of the only run under a folder."""
+    (run,) = (root / "runs").iterdir()
+    newest = RunFolder(run).checkpoints()[-1]
+    files = [
+        run / "metrics.jsonl",
+        run / "histograms.jsonl",
+        *newest.glob("*.safetensors"),
+        run / "model/model.safetensors",
+    ]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.exists()}
+
+
+def said(root: Path, rank: int) -> str:
+    """What a process printed."""
+    return (root / f"out-{rank}").read_text()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The bits of the run by one process, of two micro-batches."""
+    root = tmp_path_factory.mktemp("whole")
+    words = [*RUN, "--out", str(root / "runs"), "--micro-batches", "2"]
+    with Launcher() as launcher, group(1, command, words, str(root), launcher=launcher) as found:
+        assert found.codes() == [0], said(root, 0)
+    return bits(root)
+
+
+def run(root: Path, *more: str) -> list[str]:
+    """The command line of a run under a folder."""
+    return [*RUN, "--out", str(root / "runs"), *more]
+
+
+def test_two_processes_write_one_run_with_the_bits_of_one(whole: dict[str, str], tmp_path: Path) -> None:
+    with Launcher() as launcher, group(2, command, run(tmp_path), str(tmp_path), launcher=launcher) as found:
+        assert found.codes() == [0, 0], said(tmp_path, 0) + said(tmp_path, 1)
+    assert bits(tmp_path) == whole and len(whole) > 4
+    assert said(tmp_path, 0).count("done at step 12") == 1 and said(tmp_path, 1) == ""
+
+
+@pytest.mark.parametrize("deed", ["killed", "stopped", "no memory"])
+def test_one_that_fails_ends_all_and_a_restart_is_exact(whole: dict[str, str], tmp_path: Path, deed: str) -> None:
+    words = (run(tmp_path), str(tmp_path), 1, 8, deed)
+    with Launcher() as launcher:
+        with group(2, act, *words, launcher=launcher) as found:
+            first, second = found.codes()
+            assert first == 1 and second == {"killed": -9, "stopped": -9, "no memory": 2}[deed]
+        assert "another process of the run has ended" in said(tmp_path, 0)
+        assert ("out of memory at step 7" in said(tmp_path, 1)) == (deed == "no memory")
+        with group(2, act, *words, launcher=launcher, attempt=1) as found:
+            assert found.codes() == [0, 0], said(tmp_path, 0) + said(tmp_path, 1)
+    assert bits(tmp_path) == whole
+    assert "resumed at step 6" in (next((tmp_path / "runs").iterdir()) / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(("deed", "code"), [("terminated", 143), ("interrupted", 130)])
+def test_a_signal_to_any_of_them_stops_all_at_one_step(
+    whole: dict[str, str], tmp_path: Path, deed: str, code: int
+) -> None:
+    with Launcher() as launcher, group(2, act, run(tmp_path), str(tmp_path), 1, 7, deed, launcher=launcher) as found:
+        assert found.codes() == [code, code]
+    both = said(tmp_path, 0) + said(tmp_path, 1)
+    assert both.count("saved at step 7") == 1
+    (folder,) = (tmp_path / "runs").iterdir()
+    (tmp_path / "then").mkdir()
+    with (
+        Launcher() as launcher,
+        group(1, command, ["resume", str(folder)], str(tmp_path / "then"), launcher=launcher) as found,
+    ):
+        assert found.codes() == [0]
+    assert bits(tmp_path) == whole
+
+
+def test_a_full_disk_of_the_first_ends_all_with_one_line(tmp_path: Path) -> None:
+    with Launcher() as launcher, group(2, act, run(tmp_path), str(tmp_path), 0, 4, "full", launcher=launcher) as found:
+        assert found.codes() == [5, 1]
+    assert said(tmp_path, 0).endswith("zeuxis: runs is full: 3 MB are needed; free some space\n")
+    assert said(tmp_path, 1) == ""
+
+
+def test_a_run_that_diverges_ends_all_with_one_line(tmp_path: Path) -> None:
+    words = run(tmp_path, "--lr", "1", "--r1-gamma", "1e30")
+    with Launcher() as launcher, group(2, command, words, str(tmp_path), launcher=launcher) as found:
+        assert found.codes() == [3, 3]
+    assert (said(tmp_path, 0) + said(tmp_path, 1)).count("zeuxis: ") == 1
+
+
+def test_minutes_end_all_at_one_step(tmp_path: Path) -> None:
+    words = [*run(tmp_path)[:-4], "--out", str(tmp_path / "runs"), "--cpu-minutes", "0.002"]
+    with Launcher() as launcher, group(2, command, words, str(tmp_path), launcher=launcher) as found:
+        assert found.codes() == [0, 0], said(tmp_path, 0)
+    assert said(tmp_path, 0).count("done at step") == 1
+
+
+def test_micro_batches_are_as_many_for_each_process(tmp_path: Path) -> None:
+    for words, message in (
+        (run(tmp_path, "--micro-batches", "3", "--batch-size", "9"), "choose --micro-batches 4"),
+        (run(tmp_path, "--explore"), "--explore shows a run of one process"),
+        (run(tmp_path, "--stepz", "3"), "stepz"),
+    ):
+        out = tmp_path / str(len(list(tmp_path.iterdir())))
+        out.mkdir()
+        with Launcher() as launcher, group(2, command, words, str(out), launcher=launcher) as found:
+            first, second = found.codes()
+        assert first == 2 and second in (1, 2)
+        assert message in said(out, 0) and said(out, 0).count("\n") == 1 and said(out, 1) == ""
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("periodic", [pytest.param(True, marks=pytest.mark.slow), False])
+def test_samples_and_scores_are_shared_out(tmp_path: Path, periodic: bool) -> None:
+    """As many as three batches; one process draws the same files, and comes to the same scores."""
+    more = ["--evaluate-every", "6", "--evaluate-samples", "100"] if periodic else []
+    for place, size in (("one", 1), ("two", 2)):
+        root = tmp_path / place
+        root.mkdir()
+        words = run(root, "--micro-batches", "2", "--steps", "6", *more)
+        model, drawn = str(root / "runs/00001-gan-digits"), str(root / "drawn")
+        lines = [words, ["sample", model, "-n", "150", "--out", drawn]]
+        lines += [["evaluate", model, "--images", "100", "--no-path-length"]] if periodic else []
+        for line in lines:
+            with Launcher() as launcher, group(size, command, line, str(root), launcher=launcher) as found:
+                assert found.codes() == [0] * size, said(root, 0)
+    files = [sorted((tmp_path / place).glob("drawn/*.png")) for place in ("one", "two")]
+    assert len(files[0]) == 150
+    assert [(path.name, path.read_bytes()) for path in files[0]] == [
+        (path.name, path.read_bytes()) for path in files[1]
+    ]
+    if periodic:
+        reports = [
+            json.loads(next((tmp_path / each).glob("runs/*/evaluation.json")).read_text()) for each in ("one", "two")
+        ]
+        assert reports[0]["scores"] == reports[1]["scores"] and reports[0]["scores"]
+        assert bits(tmp_path / "one") == bits(tmp_path / "two")
+
+
+def test_the_lines_of_the_page_are_commands() -> None:
+    text = (Path(__file__).parents[1] / "docs/scale.md").read_text(encoding="utf-8")
+    lines = [line.partition(" -m ")[2] for line in text.splitlines() if line.startswith("torchrun ")]
+    assert len(lines) > 6
+    for line in lines:
+        words = shlex.split(line)[1:]
+        cli.build(words).parse_args(words, exit_on_error=False, print_error=False)
+    (script,) = re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    subprocess.run(["bash", "-n"], input=script.encode(), check=True)
+
+
+# By torchrun itself
+
+
+def torchrun(root: Path, *more: str, options: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    """The launcher, with two processes of a run that takes long."""
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(_free_port())]
+    env = {**os.environ, "PYTHONPATH": str(Path(zeuxis.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    with (root / "out").open("ab") as out:
+        return subprocess.Popen([*words, *options, "-m", "zeuxis", *run(root, *more)], stdout=out, stderr=out, env=env)
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as there:
+        there.bind(("127.0.0.1", 0))
+        return int(there.getsockname()[1])
+
+
+def ranks_of(launcher: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The processes of the run, by rank."""
+    return sorted(psutil.Process(launcher.pid).children(), key=lambda child: int(child.environ()["RANK"]))
+
+
+def saved(root: Path, step: int) -> bool:
+    """Whether the run has a checkpoint of a step or a later one."""
+    return any(int(path.name[5:]) >= step for path in (root / "runs").glob("*/checkpoints/step-????????"))
+
+
+LONG = ("--steps", "100000", "--checkpoint-every", "10", "--sample-every", "100000", "--log-every", "1000")
+
+
+def test_torchrun_stops_a_run_gracefully(tmp_path: Path) -> None:
+    launcher = torchrun(tmp_path, *LONG)
+    wait_for(lambda: saved(tmp_path, 10) or launcher.poll() is not None, "a checkpoint")
+    launcher.terminate()
+    assert launcher.wait(PATIENCE) != 0
+    text = (tmp_path / "out").read_text()
+    assert text.count("ended by SIGTERM, saved at step") == 1, text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deed", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_torchrun_restarts_a_run_from_its_newest_checkpoint(tmp_path: Path, deed: int, rank: int) -> None:
+    launcher = torchrun(tmp_path, *LONG, options=["--max-restarts", "1"])
+    wait_for(lambda: saved(tmp_path, 10), "a checkpoint")
+    before = ranks_of(launcher)
+    before[rank].send_signal(deed)
+    wait_for(lambda: not any(process.is_running() for process in before), "the end of all processes")
+    newest = max(int(path.name[5:]) for path in (tmp_path / "runs").glob("*/checkpoints/step-????????"))
+    wait_for(lambda: saved(tmp_path, newest + 10), "a later checkpoint")
+    launcher.send_signal(signal.SIGINT)
+    assert launcher.wait(PATIENCE) != 0
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+    assert f"resumed at step {newest}" in next((tmp_path / "runs").glob("*/log.txt")).read_text().replace(",", "")
+
+
+# The parts
+
+
+def test_sums_of_shares_have_the_bits_of_the_sum_of_all() -> None:
+    parts = torch.randn(8, 1000).unbind()
+    whole = tree_sum([part.clone() for part in parts])
+    for share in (2, 4):
+        shares = [tree_sum([part.clone() for part in parts[i : i + share]]) for i in range(0, 8, share)]
+        assert torch.equal(tree_sum(shares), whole)
+    assert not torch.equal(torch.stack(parts).sum(0), whole) or torch.allclose(torch.stack(parts).sum(0), whole)
+    total = TreeSum()
+    for part in (None, torch.ones(2), None):
+        total.add([part, None])
+    assert torch.equal(total.sums()[0], torch.ones(2))  # type: ignore[arg-type]
+
+
+def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "8")  # as other launchers set it
+    assert (launch.world_size(), launch.rank(), launch.restarts()) == (1, 0, 0)
+    with processes() as ranks:
+        assert ranks == ALONE and ranks.first and ranks.mine(4) == range(4)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("RANK", "3")
+    assert (launch.world_size(), launch.rank()) == (8, 3)
+    with launch.alone():
+        assert (launch.world_size(), launch.rank()) == (1, 0)
+    assert launch.world_size() == 8
+
+
+def test_other_commands_are_run_by_the_first_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "none", "RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert typed("version") == (0, "", "")
+    monkeypatch.setenv("RANK", "0")
+    code, out, _ = typed("version")
+    assert code == 0 and zeuxis.__version__ in out
+
+
+def test_more_micro_batches_than_rows_are_refused() -> None:
+    model = Case(families.find("rbm"), {"size": 8, "latent_dim": 4, "chains": 2}).model()
+    with pytest.raises(UsageError, match="fantasies has 2 rows, and there are 4 micro-batches"):
+        train_step(model, model.optimizers(), NoiseImages(model).batch(0, 8), Clock(), micro_batches=4)
+
+
+def test_every_micro_batch_has_noise_and_rows_of_its_own() -> None:
+    class Told(Model):
+        sharded = ("rows",)
+
+        def build(self) -> None:
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+            self.register_buffer("rows", torch.zeros(4))
+            self.register_buffer("mean", torch.zeros(()))
+            self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+        def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+            return {"one": torch.optim.SGD(self.parameters(), 0.1)}
+
+        def losses(self, batch: Batch, clock: Clock) -> Iterator[Any]:
+            first = torch.rand(1)
+            yield "one", {"term": (self.weight * first).sum()}
+            self.rows.copy_(torch.stack([first, torch.rand(1)]).flatten()[: len(self.rows)])
+            self.mean += first[0]
+            self.count += clock.micro_batches
+
+    def rows(micro: int, seeds: Sequence[int]) -> Told:
+        model = Told(size=8, channels=1)
+        train_step(model, model.optimizers(), NoiseImages(model).batch(0, 8), Clock(), micro_batches=micro, seeds=seeds)
+        return model
+
+    model = rows(4, [5, 6, 7, 8])
+    draws = [torch.rand(2, generator=torch.Generator().manual_seed(seed)) for seed in (5, 6, 7, 8)]
+    assert torch.equal(model.rows, torch.stack(draws)[:, 0])  # type: ignore[arg-type]
+    assert float(model.mean) == pytest.approx(float(torch.stack(draws)[:, 0].mean()))  # type: ignore[arg-type]
+    assert int(model.count) == 4  # type: ignore[arg-type]
+    assert torch.equal(rows(2, [5, 6]).rows, torch.cat(draws[:2]))  # type: ignore[arg-type]
+
+
+def test_a_process_that_is_silent_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "BEAT", 0.01)
+    monkeypatch.setattr(pulse, "SILENCE", 0.1)
+    monkeypatch.setattr(pulse, "_GRACE", 0.0)
+    with Launcher() as launcher, mock.patch.object(os, "_exit") as left:
+        sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+        own = pulse.Pulse(launcher.store, 0, 2)
+        born = psutil.Process(sleeper.pid).create_time()
+        launcher.store.set("who/1", f"{os.uname().nodename}|{sleeper.pid}|{born}")
+        launcher.store.set("beat/1", "0")
+        own.start()
+        assert sleeper.wait(PATIENCE) == -9
+        own.join(PATIENCE)
+        left.assert_called_once_with(1)
+        launcher.store.set("beat/1", "done")
+        then = pulse.Pulse(launcher.store, 0, 2)
+        then.start()
+        then.join(1.0)
+        assert then.is_alive()
+        then.end()
+        then.join(PATIENCE)
