@@ -30,7 +30,8 @@ from zeuxis import cli, families, registry
 from zeuxis.errors import DiskFullError, UsageError
 from zeuxis.model import Batch, Clock, Model, options_of
 from zeuxis.runtime import launch, pulse
-from zeuxis.runtime.ranks import ALONE, Ranks, TreeSum, processes, tree_sum
+from zeuxis.runtime.ranks import ALONE, Ranks, processes
+from zeuxis.runtime.tree_sums import TreeSum, tree_sum
 from zeuxis.storage import RunFolder
 from zeuxis.storage.checkpoints import encode_group
 from zeuxis.testing.case import Case, NoiseImages
@@ -195,7 +196,7 @@ _DEEDS: dict[str, Callable[[], None]] = {
 
 def bits(root: Path) -> dict[str, str]:
     """Sums of the newest checkpoint and of the metrics of the only run under a folder."""
-    (run,) = (root / "runs").iterdir()
+    (run,) = (root / "runs").glob("0*")
     newest = RunFolder(run).checkpoints()[-1]
     files = [
         run / "metrics.jsonl",
@@ -241,11 +242,11 @@ def test_one_that_fails_ends_all_and_a_restart_is_exact(whole: dict[str, str], t
             first, second = found.codes()
             assert first == 1 and second == {"killed": -9, "stopped": -9, "no memory": 2}[deed]
         assert "another process of the run has ended" in said(tmp_path, 0)
-        assert ("out of memory at step 7" in said(tmp_path, 1)) == (deed == "no memory")
+        assert ("out of memory at step 8" in said(tmp_path, 1)) == (deed == "no memory")
         with group(2, act, *words, launcher=launcher, attempt=1) as found:
             assert found.codes() == [0, 0], said(tmp_path, 0) + said(tmp_path, 1)
     assert bits(tmp_path) == whole
-    assert "resumed at step 6" in (next((tmp_path / "runs").iterdir()) / "log.txt").read_text()
+    assert "resumed at step 6" in (next((tmp_path / "runs").glob("0*")) / "log.txt").read_text()
 
 
 @pytest.mark.parametrize(("deed", "code"), [("terminated", 143), ("interrupted", 130)])
@@ -256,7 +257,7 @@ def test_a_signal_to_any_of_them_stops_all_at_one_step(
         assert found.codes() == [code, code]
     both = said(tmp_path, 0) + said(tmp_path, 1)
     assert both.count("saved at step 7") == 1
-    (folder,) = (tmp_path / "runs").iterdir()
+    (folder,) = (tmp_path / "runs").glob("0*")
     (tmp_path / "then").mkdir()
     with (
         Launcher() as launcher,
@@ -394,7 +395,7 @@ def test_torchrun_restarts_a_run_from_its_newest_checkpoint(tmp_path: Path, deed
     wait_for(lambda: saved(tmp_path, newest + 10), "a later checkpoint")
     launcher.send_signal(signal.SIGINT)
     assert launcher.wait(PATIENCE) != 0
-    assert len(list((tmp_path / "runs").iterdir())) == 1
+    assert len(list((tmp_path / "runs").glob("0*"))) == 1
     assert f"resumed at step {newest}" in next((tmp_path / "runs").glob("*/log.txt")).read_text().replace(",", "")
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from zeuxis.errors import ZeuxisError
 from zeuxis.runtime import launch
 from zeuxis.runtime.pulse import Pulse
+from zeuxis.runtime.tree_sums import tree_sum
 
 if TYPE_CHECKING:
     from torch.distributed import Store  # type: ignore[attr-defined]  # torch may be built without it
@@ -70,7 +71,7 @@ class Ranks:
         sent = torch.nn.functional.pad(flat, (0, width * self.size - len(flat)))
         received = torch.empty_like(sent)
         dist.all_to_all_single(received, sent)
-        dist.all_gather_into_tensor(sent, tree_sum(list(received.view(self.size, width).unbind())))
+        _all_gather(sent, tree_sum(list(received.view(self.size, width).unbind())))
         return sent[: len(flat)]
 
     def most(self, tensors: Sequence[Tensor]) -> None:
@@ -120,7 +121,7 @@ class Ranks:
             return [list(numbers)]
         found = torch.empty(self.size * len(numbers), dtype=torch.float64)
         with _answering():
-            dist.all_gather_into_tensor(found, torch.tensor(numbers, dtype=torch.float64))
+            _all_gather(found, torch.tensor(numbers, dtype=torch.float64))
         return found.view(self.size, -1).tolist()
 
     def every(self, part: Tensor) -> list[Tensor]:
@@ -130,7 +131,7 @@ class Ranks:
         sent = (part.cpu() if self.by_host else part).reshape(-1)
         found = sent.new_empty(self.size * len(sent))
         with _answering():
-            dist.all_gather_into_tensor(found, sent)
+            _all_gather(found, sent)
         return list(found.view(self.size, *part.shape).unbind())
 
     def told(self, value: Any = None) -> Any:
@@ -169,42 +170,10 @@ class Ranks:
 ALONE = Ranks()
 
 
-def tree_sum(parts: Sequence[Tensor]) -> Tensor:
-    """The sum of neighbours, then of neighbouring sums, and so on (in place): sums of shares thus add up to the same bits."""
-    total = TreeSum()
-    for part in parts:
-        total.add([part])
-    (found,) = total.sums()
-    assert found is not None
-    return found
-
-
-class TreeSum:
-    """Sums of tensors in a fixed order, that of a binary tree, of which no more than one part a level is kept."""
-
-    def __init__(self) -> None:
-        self._waiting: list[tuple[int, list[Tensor | None]]] = []
-
-    def add(self, part: Sequence[Tensor | None]) -> None:
-        """Add a part, which is then owned; None counts as zero."""
-        level, sums = 0, list(part)
-        while self._waiting and self._waiting[-1][0] == level:
-            sums, level = _plus(self._waiting.pop()[1], sums), level + 1
-        self._waiting.append((level, sums))
-
-    def sums(self) -> list[Tensor | None]:
-        """The sums of all parts."""
-        found = self._waiting.pop()[1]
-        while self._waiting:
-            found = _plus(self._waiting.pop()[1], found)
-        return found
-
-
-def _plus(left: list[Tensor | None], right: list[Tensor | None]) -> list[Tensor | None]:
-    both = [(a, b) for a, b in zip(left, right) if a is not None and b is not None]
-    if both:
-        torch._foreach_add_([a for a, _ in both], [b for _, b in both])
-    return [b if a is None else a for a, b in zip(left, right)]
+def _all_gather(output: Tensor, own: Tensor) -> None:
+    """Gather equal parts of all processes into one tensor; torch has renamed the call."""
+    call = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+    call(output, own)
 
 
 @contextlib.contextmanager
@@ -238,13 +207,22 @@ def _joined() -> Ranks:
     use_own_gpu()
     with _answering():
         if not dist.is_initialized():
-            dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
+            _init("cpu:gloo,cuda:nccl" if cuda else "gloo")
         ranks = Ranks(launch.rank(), launch.world_size(), by_host=not cuda)
         pulse = Pulse(_store(f"attempt-{launch.restarts()}"), ranks.rank, ranks.size)
         ranks.exchange([0.0])  # all have a pulse
     pulse.start()
     atexit.register(pulse.end)
     return ranks
+
+
+def _init(backend: str) -> None:
+    """Join torch's process group; in a store of this attempt alone, as one before has left its addresses in the launcher's."""
+    if not _kept_by_launcher():
+        dist.init_process_group(backend, timeout=_PATIENCE)
+        return
+    store = _store(f"attempt-{launch.restarts()}")
+    dist.init_process_group(backend, timeout=_PATIENCE, store=store, rank=launch.rank(), world_size=launch.world_size())
 
 
 def use_own_gpu() -> None:

@@ -13,7 +13,8 @@ from torch import Generator, Tensor, nn
 
 from zeuxis.errors import UsageError
 from zeuxis.model import Model
-from zeuxis.runtime.ranks import ALONE, Ranks, TreeSum
+from zeuxis.runtime.ranks import ALONE, Ranks
+from zeuxis.runtime.tree_sums import TreeSum
 from zeuxis.training.state import State
 
 Report = dict[str, Tensor]
