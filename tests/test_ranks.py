@@ -153,8 +153,9 @@ def _tracked(tensors: Mapping[str, Tensor]) -> str:
 
 # A run by the command line
 
-RUN = ["train", "gan", "digits", "--size", "8", "--batch-size", "8", "--latent-dim", "4", "--kernels", "standard"]
-RUN += ["--checkpoint-every", "3", "--log-every", "2", "--sample-every", "4", "--steps", "12"]
+RUN: dict[str, Any] = {"size": 8, "batch-size": 8, "latent-dim": 4, "kernels": "standard", "steps": 12}
+RUN |= {"checkpoint-every": 3, "log-every": 2, "sample-every": 4}
+LONG = {"steps": 100_000, "checkpoint-every": 10, "sample-every": 100_000, "log-every": 1000}
 
 
 def act(words: Sequence[str], out: str, rank: int, step: int, deed: str) -> None:
@@ -216,15 +217,17 @@ def said(root: Path, rank: int) -> str:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The bits of the run by one process, of two micro-batches."""
     root = tmp_path_factory.mktemp("whole")
-    words = [*RUN, "--out", str(root / "runs"), "--micro-batches", "2"]
+    words = run(root, {"micro-batches": 2})
     with Launcher() as launcher, group(1, command, words, str(root), launcher=launcher) as found:
         assert found.codes() == [0], said(root, 0)
     return bits(root)
 
 
-def run(root: Path, *more: str) -> list[str]:
-    """The command line of a run under a folder."""
-    return [*RUN, "--out", str(root / "runs"), *more]
+def run(root: Path, changes: Mapping[str, Any] | None = None) -> list[str]:
+    """The command line of a run under a folder, with some options changed; one that is None is left out."""
+    options = {**RUN, "out": root / "runs", **(changes or {})}
+    flags = [(f"--{name}", str(value)) for name, value in options.items() if value is not None]
+    return ["train", "gan", "digits", *(word for pair in flags for word in pair if word != "True")]
 
 
 def test_two_processes_write_one_run_with_the_bits_of_one(whole: dict[str, str], tmp_path: Path) -> None:
@@ -275,14 +278,14 @@ def test_a_full_disk_of_the_first_ends_all_with_one_line(tmp_path: Path) -> None
 
 
 def test_a_run_that_diverges_ends_all_with_one_line(tmp_path: Path) -> None:
-    words = run(tmp_path, "--lr", "1", "--r1-gamma", "1e30")
+    words = run(tmp_path, {"r1-gamma": 1e30})
     with Launcher() as launcher, group(2, command, words, str(tmp_path), launcher=launcher) as found:
         assert found.codes() == [3, 3]
     assert (said(tmp_path, 0) + said(tmp_path, 1)).count("zeuxis: ") == 1
 
 
 def test_minutes_end_all_at_one_step(tmp_path: Path) -> None:
-    words = [*run(tmp_path)[:-4], "--out", str(tmp_path / "runs"), "--cpu-minutes", "0.002"]
+    words = run(tmp_path, {"steps": None, "cpu-minutes": 0.002})
     with Launcher() as launcher, group(2, command, words, str(tmp_path), launcher=launcher) as found:
         assert found.codes() == [0, 0], said(tmp_path, 0)
     assert said(tmp_path, 0).count("done at step") == 1
@@ -290,9 +293,9 @@ def test_minutes_end_all_at_one_step(tmp_path: Path) -> None:
 
 def test_micro_batches_are_as_many_for_each_process(tmp_path: Path) -> None:
     for words, message in (
-        (run(tmp_path, "--micro-batches", "3", "--batch-size", "9"), "choose --micro-batches 4"),
-        (run(tmp_path, "--explore"), "--explore shows a run of one process"),
-        (run(tmp_path, "--stepz", "3"), "stepz"),
+        (run(tmp_path, {"micro-batches": 3, "batch-size": 9}), "choose --micro-batches 4"),
+        (run(tmp_path, {"explore": True}), "--explore shows a run of one process"),
+        (run(tmp_path, {"stepz": 3}), "stepz"),
     ):
         out = tmp_path / str(len(list(tmp_path.iterdir())))
         out.mkdir()
@@ -306,11 +309,11 @@ def test_micro_batches_are_as_many_for_each_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize("periodic", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_samples_and_scores_are_shared_out(tmp_path: Path, periodic: bool) -> None:
     """As many as three batches; one process draws the same files, and comes to the same scores."""
-    more = ["--evaluate-every", "6", "--evaluate-samples", "100"] if periodic else []
+    more = {"evaluate-every": 6, "evaluate-samples": 100} if periodic else {}
     for place, size in (("one", 1), ("two", 2)):
         root = tmp_path / place
         root.mkdir()
-        words = run(root, "--micro-batches", "2", "--steps", "6", *more)
+        words = run(root, {"micro-batches": 2, "steps": 6, **more})
         model, drawn = str(root / "runs/00001-gan-digits"), str(root / "drawn")
         lines = [words, ["sample", model, "-n", "150", "--out", drawn]]
         lines += [["evaluate", model, "--images", "100", "--no-path-length"]] if periodic else []
@@ -344,12 +347,12 @@ def test_the_lines_of_the_page_are_commands() -> None:
 # By torchrun itself
 
 
-def torchrun(root: Path, *more: str, options: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+def torchrun(root: Path, *options: str) -> subprocess.Popen[bytes]:
     """The launcher, with two processes of a run that takes long."""
     words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(_free_port())]
     env = {**os.environ, "PYTHONPATH": str(Path(zeuxis.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     with (root / "out").open("ab") as out:
-        return subprocess.Popen([*words, *options, "-m", "zeuxis", *run(root, *more)], stdout=out, stderr=out, env=env)
+        return subprocess.Popen([*words, *options, "-m", "zeuxis", *run(root, LONG)], stdout=out, stderr=out, env=env)
 
 
 def _free_port() -> int:
@@ -370,11 +373,8 @@ def saved(root: Path, step: int) -> bool:
     return any(int(path.name[5:]) >= step for path in (root / "runs").glob("*/checkpoints/step-????????"))
 
 
-LONG = ("--steps", "100000", "--checkpoint-every", "10", "--sample-every", "100000", "--log-every", "1000")
-
-
 def test_torchrun_stops_a_run_gracefully(tmp_path: Path) -> None:
-    launcher = torchrun(tmp_path, *LONG)
+    launcher = torchrun(tmp_path)
     wait_for(lambda: saved(tmp_path, 10) or launcher.poll() is not None, "a checkpoint")
     launcher.terminate()
     assert launcher.wait(PATIENCE) != 0
@@ -386,7 +386,7 @@ def test_torchrun_stops_a_run_gracefully(tmp_path: Path) -> None:
 @pytest.mark.parametrize("deed", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.parametrize("rank", [0, 1])
 def test_torchrun_restarts_a_run_from_its_newest_checkpoint(tmp_path: Path, deed: int, rank: int) -> None:
-    launcher = torchrun(tmp_path, *LONG, options=["--max-restarts", "1"])
+    launcher = torchrun(tmp_path, "--max-restarts", "1")
     wait_for(lambda: saved(tmp_path, 10), "a checkpoint")
     before = ranks_of(launcher)
     before[rank].send_signal(deed)
