@@ -106,8 +106,7 @@ class _Buffers:
         }
         self._whole = {name: _read(*place) for name, place in self._places.items()}
         self._sharded = {name for name in model.sharded if name in self._places}
-        for name in self._sharded:
-            _check_rows(name, len(self._whole[name]), count)
+        check_rows(model, count)
         self._kept = [
             {
                 name: value[_rows(len(value), range(number, number + 1), count)]
@@ -206,12 +205,15 @@ def _rows(rows: int, numbers: range, count: int) -> slice:
     return slice(rows * numbers.start // count, rows * numbers.stop // count)
 
 
-def _check_rows(name: str, rows: int, count: int) -> None:
-    if rows < count:
-        raise UsageError(
-            f"{name} has {rows} rows, and there are {count} micro-batches; expected at least a row for each: choose fewer "
-            "--micro-batches, or a larger option of the family (--chains, --pool-size)"
-        )
+def check_rows(model: Model, count: int) -> None:
+    """Raise `UsageError` where a sharded buffer has rows, but fewer than there are micro-batches."""
+    buffers = dict(model.named_buffers())
+    for name in (name for name in model.sharded if name in buffers):
+        if 0 < (rows := len(buffers[name])) < count and buffers[name].numel():
+            raise UsageError(
+                f"{name} has {rows} rows, and there are {count} micro-batches; expected at least a row for each: choose "
+                "fewer --micro-batches, or a larger option of the family (--chains, --pool-size)"
+            )
 
 
 def _read(module: nn.Module, name: str) -> Tensor:

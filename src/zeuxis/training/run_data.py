@@ -18,6 +18,7 @@ from zeuxis.runtime.progress import Display
 from zeuxis.storage import RunFolder
 from zeuxis.training.batch_sizes import check_one_image
 from zeuxis.training.config import Recipe
+from zeuxis.training.micro_batches import check_rows
 
 
 def open_for(data: DataSpec, model: Model, display: Display) -> Pack | Pairs:
@@ -67,6 +68,7 @@ def batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | Pa
     if missing := model.needs - source.columns:
         raise DataError(f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have")
     check_one_image(model, source, settings)
+    check_rows(model, settings.micro_batches)
     return source
 
 
