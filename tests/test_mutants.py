@@ -11,7 +11,7 @@ import pytest
 import mutants
 from mutants import Mutant
 
-ROWS = {f"row {n}" for n in (*range(1, 6), *range(8, 14), *range(19, 23))}
+ROWS = {f"row {n}" for n in (*range(1, 14), *range(19, 23))}
 ITEMS = {f"item {n}" for n in range(1, 16)}
 TABLE = mutants.read_table()
 

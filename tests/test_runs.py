@@ -137,7 +137,7 @@ def digests(run: Path) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def _blobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "open_data", open_blobs)
+    monkeypatch.setattr(run_data, "open_data", open_blobs)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def quiet() -> Lines:
 def never_stopped(tmp_path_factory: pytest.TempPathFactory, data: DataSpec) -> dict[str, str]:
     """What a run that nothing happens to ends with."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "open_data", open_blobs)
+        patch.setattr(run_data, "open_data", open_blobs)
         out = tmp_path_factory.mktemp("reference")
         return digests(runs.start(settings(out), Toy, {}, data=data))
 
@@ -533,7 +533,7 @@ CHANGES = ("open", "write", "fsync", "replace", "rename", "mkdir", "unlink", "rm
 
 PHASES: dict[str, tuple[Any, str]] = {
     "start": (runs, "prepare_model"),
-    "scan": (runs, "open_data"),
+    "scan": (run_data, "open_data"),
     "reading": (Lines, "work"),
     "step": (engine, "train_step"),
     "sample": (contact_sheets, "samples"),

@@ -22,6 +22,7 @@ from zeuxis.training.settings import TrainSettings
 from zeuxis.version import __version__
 
 _MOST_RECORDED = 1000  # names of classes: config.yaml is for a person to read, and config.json of the model has all
+PER_MICRO_BATCH, _PER_STEP = "micro-batch", "step"
 _OF_THE_BITS = ("seed", "batch_size", "micro_batches", "ema_half_life", "precision", "hflip")
 
 
@@ -50,6 +51,9 @@ class Recipe:
     versions: dict[str, str] = field(default_factory=versions)
     chosen_kernels: dict[str, str] = field(default_factory=dict)  # as measured when the run began, by layer
     classes: list[str] = field(default_factory=list)  # the names of labels that the model learns, in their order
+    noise: str = (
+        PER_MICRO_BATCH  # what has a stream of its own; "step" in runs of before, whose micro-batches share one
+    )
     parent: dict[str, Any] = field(
         default_factory=dict
     )  # of a branch: the run and step it is of, as `ancestry` has them
@@ -106,10 +110,12 @@ def read_recipe(values: Mapping[str, Any]) -> Recipe:
     images, classes = _take(values, "images", int), values.get("classes", [])
     if not isinstance(classes, list) or not all(type(name) is str for name in classes):
         raise UsageError(f"config.yaml has classes: {quote(classes)}, expected a list of names; restore it from a copy")
-    parent = ancestry(values)
+    parent, noise = ancestry(values), values.get("noise", _PER_STEP)
+    if noise not in (PER_MICRO_BATCH, _PER_STEP):
+        raise UsageError(f"config.yaml has noise: {quote(noise)}, expected {PER_MICRO_BATCH}; restore it from a copy")
     asked = TrainSettings(**settings)
     spec = selected_by(asked, DataSpec.stored(data), suits="crop")
-    return Recipe(family, spec, options, asked, fingerprint, images, made_with, chosen, classes, parent)
+    return Recipe(family, spec, options, asked, fingerprint, images, made_with, chosen, classes, noise, parent)
 
 
 def ancestry(values: Mapping[str, Any]) -> dict[str, Any]:

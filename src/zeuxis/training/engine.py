@@ -54,23 +54,24 @@ def train(
     kernels: Mapping[str, str] | None = None,
     resume: State | None = None,
     ranks: Ranks = ALONE,
+    apart: bool = True,
 ) -> Iterator[Progress]:
     """Train until the clock shows `steps`, yielding after every step.
 
     `half_life` of the EMA is in images; `micro_batches` splits a batch, to save memory or to share it out over the
     processes `ranks`; `kernels` come from `choose_kernels`. Data order and noise are functions of (seed, step,
-    micro-batch), so a restored state continues bit for bit, by any number of processes.
+    micro-batch), so a restored state continues bit for bit, by any number of processes; where micro-batches are not kept
+    `apart`, as before version 0.2, of (seed, step) by one process.
     """
-    state = resume or State.start(model)
-    begin, watch = time.monotonic(), FiniteCheck(eager=model.device.type == "cpu")
-    play = partial(train_step, model, state.optimizers, micro_batches=micro_batches, precision=precision, ranks=ranks)
-    mine, share = ranks.mine(micro_batches), batch_size // ranks.size
+    state, begin = resume or State.start(model), time.monotonic()
+    watch, share = FiniteCheck(eager=model.device.type == "cpu"), batch_size // ranks.size
+    play = partial(train_step, model, state.optimizers, precision=precision, ranks=ranks, apart=apart)
     while state.clock.step < steps:
         clock, values = state.clock, Values()
         batch = data.batch(clock.images + ranks.rank * share, share)
-        seeds = [hash_seed(seed, clock.step * micro_batches + number) for number in mine]
+        seeds = _seeds(seed, clock.step, micro_batches if apart else 1, ranks)
         with Using(kernels) if kernels else contextlib.nullcontext():
-            report = play(batch, clock, values=values, seeds=seeds)
+            report = play(batch, clock, micro_batches=micro_batches, values=values, seeds=seeds)
         state.clock, state.values = Clock(clock.step + 1, clock.images + batch_size), values
         update_average(state.average, model, average_weight(state.clock, batch_size, ema_half_life))
         watch.see(clock.step, report)
@@ -90,20 +91,21 @@ def train_step(
     values: Values | None = None,
     seeds: Sequence[int] = (),
     ranks: Ranks = ALONE,
+    apart: bool = True,
 ) -> dict[str, Tensor]:
     """Take one training step; the detached terms of each turn as `player/term`, their sum as `player/loss`.
 
     With `micro_batches` > 1 their turns run in lockstep, each with noise of its own where `seeds` are given and with
-    buffers of its own: every optimizer step uses the mean gradient. Of many processes `ranks` each has a share of the
-    batch, and the seeds of its own micro-batches. Of a term that is reported for each image the report has the mean;
-    `values` receives the term itself.
+    buffers of its own, unless they are not `apart`: every optimizer step uses the mean gradient. Of many processes `ranks`
+    each has a share of the batch, and the seeds of its own micro-batches. Of a term that is reported for each image the
+    report has the mean; `values` receives the term itself.
     """
-    shares = MicroBatches(model, micro_batches, seeds=seeds, ranks=ranks)
+    shares = MicroBatches(model, micro_batches, seeds=seeds, ranks=ranks, apart=apart)
     step = _Step(model, optimizers, shares, precision, values)
-    clock_there = dataclasses.replace(clock, micro_batches=micro_batches)
+    clock_there = dataclasses.replace(clock, micro_batches=micro_batches if apart else 1)
     games = [model.losses(part, clock_there) for part in split(batch, len(shares.numbers))]
     while True:
-        players = [step.turn(place, game) for place, game in enumerate(games)]
+        players = step.turns(games)
         if _OVER in players:
             return shares.settle(step.reports) | step.norms
         if (player := players[0]) is not None:
@@ -121,8 +123,18 @@ class _Step:
     values: Values | None
 
     def __post_init__(self) -> None:
-        self.reports: list[dict[str, Tensor]] = [{} for _ in self.shares.numbers]
-        self.norms: dict[str, Tensor] = self.reports[0] if self.shares.count == 1 else {}
+        self.norms: dict[str, Tensor] = {}
+        self.reports = [{} if self.shares.apart else self.norms for _ in self.shares.numbers]
+
+    def turns(self, games: Sequence[Iterator[Turn]]) -> list[str | None]:
+        """Let all games go on by a turn: the player of each; what follows the last turn is done by the first alone where
+        the games share their buffers."""
+        players: list[str | None] = []
+        for place, game in enumerate(games):
+            players.append(self.turn(place, game))
+            if players[-1] == _OVER and not self.shares.apart:
+                break
+        return players
 
     def turn(self, place: int, game: Iterator[Turn]) -> str | None:
         """Let one game go on by a turn, whose gradients are kept: the player, None of a report, `_OVER` at the end."""
@@ -195,6 +207,11 @@ def hash_seed(seed: int, position: int) -> int:
     """A 63-bit seed, hashed from two numbers: neighbouring numbers give unrelated streams."""
     digest = hashlib.blake2b(f"{seed}/{position}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+def _seeds(seed: int, step: int, streams: int, ranks: Ranks) -> list[int]:
+    """The seeds of this process's noise in a step, one for each stream of it."""
+    return [hash_seed(seed, step * streams + number) for number in ranks.mine(streams)]
 
 
 def _means(terms: Mapping[str, Tensor], values: Values | None) -> Mapping[str, Tensor]:

@@ -21,12 +21,18 @@ Report = dict[str, Tensor]
 
 
 class MicroBatches:
-    """Those of one step that this process plays, out of `count` over all processes; of one alone nothing is kept apart."""
+    """Those of one step that this process plays, out of `count` over all processes.
 
-    def __init__(self, model: Model, count: int, *, seeds: Sequence[int] = (), ranks: Ranks = ALONE) -> None:
+    Of one alone nothing is kept `apart`; nor of those of runs begun before version 0.2, which share noise and buffers.
+    """
+
+    def __init__(
+        self, model: Model, count: int, *, seeds: Sequence[int] = (), ranks: Ranks = ALONE, apart: bool = True
+    ) -> None:
         self.count, self.ranks, self.numbers = count, ranks, ranks.mine(count)
+        self.apart = apart and count > 1
         self._noise = _Noise(seeds, model.device)
-        self._buffers = _Buffers(model, count, self.numbers) if count > 1 else None
+        self._buffers = _Buffers(model, count, self.numbers) if self.apart else None
         self._gradients = TreeSum()
 
     @contextlib.contextmanager
@@ -41,14 +47,14 @@ class MicroBatches:
 
     def take_gradients(self, parameters: Sequence[Tensor]) -> None:
         """Take the gradients of one of them, its share of the mean, off the parameters."""
-        if self.count > 1:
+        if self.apart:
             self._gradients.add([parameter.grad for parameter in parameters])
             for parameter in parameters:
                 parameter.grad = None
 
     def give_gradients(self, parameters: Sequence[Tensor]) -> None:
         """Give the parameters the mean gradient over the micro-batches of all processes."""
-        if self.count > 1:
+        if self.apart:
             sums = self._gradients.sums()
             self.ranks.total([gradient for gradient in sums if gradient is not None])
             for parameter, gradient in zip(parameters, sums):
@@ -171,8 +177,12 @@ def gather(state: State, count: int, ranks: Ranks) -> None:
         state.values[name] = [part for own in ranks.every(torch.stack(parts)) for part in own.unbind()]
 
 
-def check_processes(micro_batches: int, ranks: Ranks) -> None:
-    """Raise `UsageError` unless each process plays as many micro-batches."""
+def check_processes(micro_batches: int, ranks: Ranks, *, apart: bool = True) -> None:
+    """Raise `UsageError` unless each process plays as many micro-batches, which are kept apart."""
+    if ranks.size > 1 and not apart:
+        raise UsageError(
+            "the run was begun by a version whose micro-batches share their noise; resume it by one process, without torchrun"
+        )
     if micro_batches % ranks.size:
         raise UsageError(
             f"--micro-batches is {micro_batches}, and torchrun started {ranks.size} processes; expected a multiple, as "

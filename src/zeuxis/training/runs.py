@@ -27,7 +27,7 @@ from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training import contact_sheets, engine
 from zeuxis.training.batch_sizes import check_micro_batches
 from zeuxis.training.build import prepare_model, values_in_force
-from zeuxis.training.config import Recipe, read_recipe, recorded, selected_by
+from zeuxis.training.config import PER_MICRO_BATCH, Recipe, read_recipe, recorded, selected_by
 from zeuxis.training.dry_run import Plan, plan_run
 from zeuxis.training.engine import State
 from zeuxis.training.following import follow, lead, shared_out, spent_before
@@ -158,7 +158,7 @@ def _resume(
     found, shown = RunFolder.open(run), stage.display
     found.check_free()
     recipe = read_recipe(found.config).logging_to(logger)
-    check_processes(recipe.settings.micro_batches, stage.ranks)
+    check_processes(recipe.settings.micro_batches, stage.ranks, apart=recipe.noise == PER_MICRO_BATCH)
     resumed = take_up(found, recipe, trusted(recipe.family, family), shown)
     recipe = recipe.going_on(**limits, done=resumed.state.clock.step)
     _check_steps(resumed.checkpoint, recipe.settings)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from zeuxis.runtime.ranks import ALONE, Ranks
 from zeuxis.training import engine
-from zeuxis.training.config import Recipe
+from zeuxis.training.config import PER_MICRO_BATCH, Recipe
 from zeuxis.training.engine import Source
 from zeuxis.training.state import Progress, State
 
@@ -38,4 +38,5 @@ def training_steps(recipe: Recipe, source: Source, state: State, ranks: Ranks = 
         kernels=recipe.chosen_kernels,
         resume=state,
         ranks=ranks,
+        apart=recipe.noise == PER_MICRO_BATCH,
     )
