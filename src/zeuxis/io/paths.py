@@ -50,10 +50,11 @@ def check_apart(out: str | Path | None, read: Iterable[str]) -> None:
             )
 
 
-def check_folder_to_be(out: str | Path) -> None:
-    """Raise `UsageError` where no folder of this name can be made, before long work that is to be written there."""
+def check_root(out: str | Path, read: Iterable[str]) -> None:
+    """Raise `UsageError` where no folder `out` can be made, or it meets what is read: before long work that goes into it."""
     there = next(path for path in [Path(out).absolute(), *Path(out).absolute().parents] if os.path.lexists(path))
     if not os.path.isdir(there):
         raise UsageError(f"--out is {out}, and {there} is a file; choose a folder")
     if not os.access(there, os.W_OK | os.X_OK):
         raise UsageError(f"--out is {out}, and this user may not write in {there}; choose another folder")
+    check_apart(out, read)

@@ -15,7 +15,7 @@ from zeuxis.data.places import given_again, missing, paths_of
 from zeuxis.data.specs import Data
 from zeuxis.errors import DataError, UsageError
 from zeuxis.escaping import quote
-from zeuxis.io.paths import check_apart, check_folder_to_be
+from zeuxis.io.paths import check_root
 from zeuxis.judging.periodic import PeriodicEvaluation
 from zeuxis.judging.reference import choose_reference
 from zeuxis.judging.translation import choose_pairs
@@ -66,8 +66,7 @@ def start(
     checkpoint then remains.
     """
     with on_stage(display) as (stop, shown):
-        check_folder_to_be(settings.out)
-        check_apart(settings.out, paths_of(data))
+        check_root(settings.out, paths_of(data))
         data = _selected(data, settings, family)
         settings = dataclasses.replace(settings, resize_mode=data.resize_mode)
         options = values_in_force(family, shape=data.own_shape, preset=settings.preset, given=options)
