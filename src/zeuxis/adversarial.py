@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
+from zeuxis.game import Clock
 from zeuxis.nets.adaptive import Augmentation
 from zeuxis.nets.freezing import trainable
 from zeuxis.options import option
@@ -129,13 +130,13 @@ def turns(
     r1_weight: float = 0.0,
     adaptive_r1: AdaptiveR1 | None = None,
     augmentation: Augmentation | None = None,
-    seen: int = 0,
+    clock: Clock | None = None,
 ) -> Iterator[tuple[str | None, dict[str, Tensor]]]:
     """The turns of one step (Goodfellow 2014, algorithm 1 with k = 1): report, discriminator, generator.
 
     `score` gives the discriminator's scores of images (n c h w); `fake` still carries the generator's gradient. With
     a weight the discriminator loss includes the R1 penalty, scaled by `adaptive_r1` if there is one. Both kinds of images
-    pass through the augmentation first, which looks at the scores of this step; `seen` are the images before it.
+    pass through the augmentation first, which looks at the scores of this step.
     """
     if augmentation is not None:
         real, fake = augmentation(real), augmentation(fake)
@@ -153,7 +154,7 @@ def turns(
         adaptive_r1.update(prob_real.mean() - prob_fake.mean(), len(real))
     yield "generator", {"adversarial": loss.adversarial(score(fake))}
     if augmentation is not None:
-        augmentation.look(prob_real - 0.5, seen)
+        augmentation.look(prob_real - 0.5, clock or Clock())
 
 
 def wasserstein(real: Tensor, fake: Tensor) -> Tensor:

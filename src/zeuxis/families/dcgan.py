@@ -101,7 +101,7 @@ class DCGAN(Latent):
             r1_weight=lazy_weight(self.r1_gamma, self.r1_interval, clock.step),
             adaptive_r1=self.adaptive_r1 if self.r1_gamma else None,
             augmentation=self.augmented,
-            seen=clock.images,
+            clock=clock,
         )
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:

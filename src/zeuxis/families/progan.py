@@ -171,7 +171,7 @@ class ProGAN(Latent):
         else:
             weight = lazy_weight(self.r1_gamma, self.r1_interval, clock.step)
             game = partial(adversarial.turns, GAN_LOSSES["non-saturating"], augmentation=self.augmented)
-            yield from game(score, real, fake, r1_weight=weight, seen=clock.images)
+            yield from game(score, real, fake, r1_weight=weight, clock=clock)
         self.growth.seen.fill_(images)
 
     def criticism(self, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, clock: Clock) -> Iterator[Turn]:
@@ -183,7 +183,7 @@ class ProGAN(Latent):
         terms = {"penalty": penalty, "drift": DRIFT * real_score.float().square().mean()}
         yield "discriminator", {"real": -real_score.mean(), "fake": fake_score.mean(), **terms}
         yield "generator", {"adversarial": -score(fake).mean()}
-        self.augmented.look(adversarial.beyond_middle(real_score, fake_score), clock.images)
+        self.augmented.look(adversarial.beyond_middle(real_score, fake_score), clock)
 
     def shown(self, image: Tensor, top: int, fade: float = 1.0) -> Tensor:
         """Real images (n c h w) at a stage: pooled, and blended with their coarser version during a fade-in."""

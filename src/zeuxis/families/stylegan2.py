@@ -119,7 +119,7 @@ class StyleGAN2(StyleBased):
 
         self.lengths.typical.copy_(typical)
         self.mapping_network.remember(w)
-        self.augmented.look(real_score, clock.images)
+        self.augmented.look(real_score, clock)
 
     def draw(self, like: Tensor, n: int) -> Tensor:
         """Latents z (n d) from the prior, on the device of the images."""

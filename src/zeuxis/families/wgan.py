@@ -76,7 +76,7 @@ class WGAN(Latent):
         clip_weights(self.critic, self.clip_value)
         if generator_moves:
             yield "generator", {"adversarial": -self.critic(fake).mean()}
-        self.augmented.look(beyond_middle(real_score, fake_score), clock.images)
+        self.augmented.look(beyond_middle(real_score, fake_score), clock)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return torch.tanh(self.generator(z))

@@ -84,7 +84,7 @@ class WGANGP(Latent):
         yield "critic", {"real": -real_score.mean(), "fake": fake_score.mean(), "penalty": self.gp_weight * slope}
         if generator_moves:
             yield "generator", {"adversarial": -self.critic(fake).mean()}
-        self.augmented.look(beyond_middle(real_score, fake_score), clock.images)
+        self.augmented.look(beyond_middle(real_score, fake_score), clock)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return torch.tanh(self.generator(z))

@@ -14,7 +14,7 @@ from zeuxis.data.specs import Data
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
 from zeuxis.io import files
-from zeuxis.io.paths import check_apart
+from zeuxis.io.paths import check_root
 from zeuxis.loading import trusted
 from zeuxis.loggers import check_trusted
 from zeuxis.model import Model, Translator
@@ -76,7 +76,7 @@ def _forked(
     recipe, state = _changed(parent, old, resumed, changes, display)
     reopened(parent, recipe, state.model, display, given=data)
     root, name = _place(parent, recipe, changes)
-    check_apart(root, paths_of(recipe.data))
+    check_root(root, paths_of(recipe.data))
     step, changed = recipe.fork, told(recipe.parent["changed"], old, resumed)
     line = f"branch of {_name(parent)} at step {step:,}: {changed}"
     begin = partial(_begin, parent=parent, resumed=resumed, recipe=recipe, state=state, line=line)

@@ -15,7 +15,7 @@ from zeuxis.data.places import given_again, missing, paths_of
 from zeuxis.data.specs import Data
 from zeuxis.errors import DataError, UsageError
 from zeuxis.escaping import quote
-from zeuxis.io.paths import check_apart
+from zeuxis.io.paths import check_root
 from zeuxis.judging.periodic import PeriodicEvaluation
 from zeuxis.judging.reference import choose_reference
 from zeuxis.judging.translation import choose_pairs
@@ -68,7 +68,7 @@ def start(
     checkpoint then remains.
     """
     with on_stage(display) as (stop, shown):
-        check_apart(settings.out, paths_of(data))
+        check_root(settings.out, paths_of(data))
         data, first = _selected(data, settings, family), FirstWeights.of(settings.init_from, family)
         settings = _settled_on(settings, data, first)
         shape, preset = data.own_shape, settings.preset

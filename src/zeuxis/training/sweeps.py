@@ -19,7 +19,7 @@ from zeuxis.data.places import paths_of
 from zeuxis.errors import DivergedError, UsageError
 from zeuxis.escaping import ascii_json, quote
 from zeuxis.io import files
-from zeuxis.io.paths import check_apart, expanded
+from zeuxis.io.paths import check_root, expanded
 from zeuxis.loading import RunPath, build_unfilled, find_run
 from zeuxis.model import Model, options_of
 from zeuxis.options import checked, flag_of
@@ -243,7 +243,7 @@ def run_sweep(grid: Grid, *, max_runs: int = MOST_RUNS, note: MessageCallback) -
     what a run raises: the same call goes on with the sweep then.
     """
     grid.check(max_runs)
-    check_apart(grid.folder, paths_of(grid.data))
+    check_root(grid.folder, paths_of(grid.data))
     files.make_folder(turn := grid.folder / ".sweep")  # the folder itself is locked whenever a run is made in it
     with files.lock(turn, wait=2.0):
         sweep = Sweep.open(grid)
