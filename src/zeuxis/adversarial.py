@@ -13,6 +13,7 @@ from torch.optim import Adam, Optimizer
 
 from zeuxis.game import Clock
 from zeuxis.nets.adaptive import Augmentation
+from zeuxis.nets.freezing import trainable
 from zeuxis.options import option
 
 
@@ -63,8 +64,14 @@ GAN_LOSSES = {
 def adam(
     players: Mapping[str, nn.Module], lr: float, betas: tuple[float, float] = (0.9, 0.999)
 ) -> dict[str, Optimizer]:
-    """One Adam for each player, over all parameters of its network (fused: one kernel for all of them)."""
-    return {name: Adam(network.parameters(), lr, betas, fused=True) for name, network in players.items()}
+    """One Adam for each player, over the trainable parameters of its network (fused: one kernel for all of them)."""
+    return {name: Adam(trainable(network), lr, betas, fused=True) for name, network in players.items()}
+
+
+def r1_option(default: float, off: str = "off") -> Any:
+    """The option for the weight of the R1 penalty; `off` says what 0 is."""
+    meaning = f"weight (gamma) of the R1 gradient penalty on real images; 0: {off}"
+    return option(default, meaning, low=0, group="losses")
 
 
 def interval_option() -> Any:
@@ -172,8 +179,8 @@ def beyond_middle(real: Tensor, fake: Tensor) -> Tensor:
 
 @torch.no_grad()
 def clip_weights(critic: nn.Module, bound: float) -> None:
-    """Clip the critic's weights to [-bound, bound], in place: Arjovsky 2017, algorithm 1, line 7."""
-    for weight in critic.parameters():
+    """Clip the critic's trainable weights to [-bound, bound], in place: Arjovsky 2017, algorithm 1, line 7."""
+    for weight in trainable(critic):
         weight.clamp_(-bound, bound)
 
 
