@@ -49,9 +49,10 @@ def option(
     the groups model and sampling.
     """
     shown = "sampling" if at_sampling else group
-    about = {"meaning": meaning, "low": low, "high": high, "group": shown, "at_sampling": at_sampling, "percent": percent}
+    about = {"meaning": meaning, "low": low, "high": high, "group": shown, "at_sampling": at_sampling}
     kept = of_weights or shown in ("model", "sampling")
-    return field(default=default, metadata={**about, "of_class": of_class, "of_weights": kept})
+    marks = {"of_class": of_class, "of_weights": kept, "percent": percent}
+    return field(default=default, metadata={**about, **marks})
 
 
 def derived() -> Any:
