@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from torch import Tensor
@@ -18,11 +18,19 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Clock:
-    """Training progress: steps done, and images seen; and the micro-batches of a step, each with a game of its own."""
+    """Training progress: steps done, and images seen, of a data set of `dataset` images (0: not known).
+
+    A step has `micro_batches`, each with a game of its own.
+    """
 
     step: int = 0
     images: int = 0
-    micro_batches: int = 1
+    dataset: int = field(default=0, compare=False)
+    micro_batches: int = field(default=1, compare=False)
+
+    def after(self, images: int) -> Clock:
+        """One step of so many images later."""
+        return replace(self, step=self.step + 1, images=self.images + images)
 
 
 # A player and its loss as named terms. The player None only reports: scalars, or values for each image (n ...).

@@ -96,7 +96,7 @@ class Pix2Pix(Translator):
 
         weight = lazy_weight(self.r1_gamma, self.r1_interval, clock.step)
         adaptive_r1 = self.adaptive_r1 if self.r1_gamma else None
-        game = partial(turns, GAN_LOSSES[self.loss], micro_batches=clock.micro_batches)
+        game = partial(turns, GAN_LOSSES[self.loss], clock=clock)
         for player, terms in game(score, real, fake, r1_weight=weight, adaptive_r1=adaptive_r1):
             if player == "generator":
                 terms = {"adversarial": self.gan_weight * terms["adversarial"], "l1": distance}

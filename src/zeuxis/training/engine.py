@@ -72,7 +72,7 @@ def train(
         seeds = _seeds(seed, clock.step, micro_batches if apart else 1, ranks)
         with Using(kernels) if kernels else contextlib.nullcontext():
             report = play(batch, clock, micro_batches=micro_batches, values=values, seeds=seeds)
-        state.clock, state.values = Clock(clock.step + 1, clock.images + batch_size), values
+        state.clock, state.values = clock.after(batch_size), values
         update_average(state.average, model, average_weight(state.clock, batch_size, ema_half_life))
         watch.see(clock.step, report)
         state.add(report)

@@ -61,7 +61,7 @@ def follow(stage: RunStage, family: type[Model] | str | None, *, callbacks: Sequ
     recipe = read_recipe(about["recipe"])
     alone = dataclasses.replace(recipe.settings, logger=())
     kind = trusted(recipe.family, family)
-    _, model = prepare_model(alone, kind, recipe.options, display, weights_of=None)
+    _, model = prepare_model(alone, kind, recipe.options, display, fill=None)
     pack = reopened(RunFolder(Path(recipe.settings.out)), recipe, model, display)
     source, scorer = batches(recipe, model, pack), periodic_evaluation(recipe, model, display)
     state = State.start(model)

@@ -25,7 +25,7 @@ from zeuxis.training.curves import keep_curves
 from zeuxis.training.divergence import check_finite
 from zeuxis.training.engine import Progress, Source, State
 from zeuxis.training.micro_batches import gather
-from zeuxis.training.model_card import card
+from zeuxis.training.model_card import save_model
 from zeuxis.training.state import Tensors
 from zeuxis.training.stepping import due, training_steps
 from zeuxis.training.stopping import Callback, reason_to_stop
@@ -254,9 +254,7 @@ class Training:
 
     def _save_model(self) -> None:
         with self.stop.later():
-            self.state.average.save(self.run.model_path)
-            text = card(self.recipe, self.state.clock, self.state.average)
-            contact_sheets.write_text(self.run.model_path / "README.md", text)
+            save_model(self.run, self.recipe, self.state)
 
     def _end_with_sheet(self) -> None:
         gather(self.state, self.recipe.settings.micro_batches, self.ranks)

@@ -66,7 +66,10 @@ def batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | Pa
     settings = recipe.settings
     source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
     if missing := model.needs - source.columns:
-        raise DataError(f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have")
+        start = recipe.started_from.get("model") if "label" in missing else None
+        hint = f"; options that are not given are those of {start}: give --num-classes 0, say" if start else ""
+        what = f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have"
+        raise DataError(f"{what}{hint}")
     check_one_image(model, source, settings)
     check_rows(model, settings.micro_batches)
     return source

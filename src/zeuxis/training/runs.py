@@ -13,7 +13,7 @@ from zeuxis.data.pairs import Pairs
 from zeuxis.data.places import paths_of
 from zeuxis.data.specs import Data
 from zeuxis.errors import UsageError
-from zeuxis.io.paths import check_apart
+from zeuxis.io.paths import check_root
 from zeuxis.judging.periodic import PeriodicEvaluation
 from zeuxis.loading import trusted
 from zeuxis.loggers.feeding import open_loggers
@@ -26,6 +26,7 @@ from zeuxis.runtime.signals import Stopped
 from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training import contact_sheets, engine
 from zeuxis.training.batch_sizes import check_micro_batches
+from zeuxis.training.beginning import begin_with
 from zeuxis.training.build import prepare_model, values_in_force
 from zeuxis.training.config import PER_MICRO_BATCH, Recipe, read_recipe, recorded, selected_by
 from zeuxis.training.dry_run import Plan, plan_run
@@ -40,6 +41,7 @@ from zeuxis.training.settings import TrainSettings
 from zeuxis.training.stage import RunStage, on_stage
 from zeuxis.training.standing import failures_logged
 from zeuxis.training.stopping import Callback
+from zeuxis.training.transfer import FirstWeights
 
 Began = Callable[[Path, MessageCallback], None]
 _AS_BEFORE = {"steps": None, "minutes": None, "cpu_minutes": None}  # the limits of a run
@@ -84,23 +86,23 @@ def _start(
     callbacks: Sequence[Callback],
     asked: str,
 ) -> Path:
-    check_apart(settings.out, paths_of(data))
-    data = _selected(data, settings, family)
-    settings = shared_out(dataclasses.replace(settings, resize_mode=data.resize_mode), stage.ranks)
-    options = values_in_force(family, shape=data.own_shape, preset=settings.preset, given=options)
+    check_root(settings.out, paths_of(data))
+    data, first = _selected(data, settings, family), FirstWeights.of(settings.init_from, family)
+    settings = shared_out(_settled_on(settings, data, first), stage.ranks)
+    shape, preset = data.own_shape, settings.preset
+    options = values_in_force(family, shape=shape, preset=preset, given=options, start=first.start)
     check_micro_batches(settings.batch_size or family.batch_size, settings.micro_batches)
-    settings, model = prepare_model(settings, family, options, stage.display, weights_of=settings.init_from)
-    pack = open_for(data, model, stage.display)
-    model.class_names = learned_classes(model, pack)
-    recipe = _recipe(data, settings, model, pack)
+    settings, model = prepare_model(settings, family, options, stage.display, fill=first)
+    model.class_names = learned_classes(model, pack := open_for(data, model, stage.display))
+    recipe = _recipe(data, settings, model, pack, first)
     source, scorer = batches(recipe, model, pack), periodic_evaluation(recipe, model, stage.display)
     lead(stage.ranks, recipe, resumed := Resumed(State.start(model)))
+    name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
     with stage.stop.later():
-        name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
-        run = RunFolder.create(settings.out, name, recipe.values())
+        run = RunFolder.create(settings.out, name, recipe.values(), begin=begin_with(first, recipe, resumed.state))
     remember(asked, str(run.path.absolute()))
     with run.lock(), failures_logged(run):
-        _announce(run, pack, stage.display, began)
+        _announce(run, pack, stage.display, began, first.lines())
         _train(stage, run, recipe, resumed, source, scorer, callbacks=callbacks)
     return run.path
 
@@ -111,11 +113,18 @@ def _selected(data: DataSpec, settings: TrainSettings, family: type[Model]) -> D
     return selected_by(settings, data.with_source(degradation), suits=family.resize_mode)
 
 
-def _recipe(data: DataSpec, settings: TrainSettings, model: Model, pack: Pack | Pairs) -> Recipe:
+def _settled_on(settings: TrainSettings, data: DataSpec, first: FirstWeights) -> TrainSettings:
+    """The settings with the resize mode of the data, and with the folder of the model that the run starts from."""
+    folder = None if first.start is None else str(first.start.folder.absolute())
+    return dataclasses.replace(settings, resize_mode=data.resize_mode, init_from=folder)
+
+
+def _recipe(data: DataSpec, settings: TrainSettings, model: Model, pack: Pack | Pairs, first: FirstWeights) -> Recipe:
     """The recipe of a new run; its data as a path that holds wherever a resume begins."""
     recipe = Recipe(model.family(), data.absolute(), model.options, settings, pack.fingerprint, len(pack))
     kernels = _kernels(settings, model, pack)
-    return dataclasses.replace(recipe, chosen_kernels=kernels, classes=recorded(model.class_names))
+    start = {} if first.start is None else first.start.record
+    return dataclasses.replace(recipe, chosen_kernels=kernels, classes=recorded(model.class_names), started_from=start)
 
 
 def resume_run(
@@ -183,11 +192,13 @@ def _going_on(run: RunFolder, resumed: Resumed, changed: Recipe | None, display:
         began(run.path, display.note)
 
 
-def _announce(run: RunFolder, data: Pack | Pairs, display: Display, began: Began | None) -> None:
-    """Name the run, also to whom it may concern, and say what of its data is passed over."""
+def _announce(run: RunFolder, data: Pack | Pairs, display: Display, began: Began | None, lines: Sequence[str]) -> None:
+    """Name the run, also to whom it may concern, and say what it starts from, and what of its data is passed over."""
     display.note(f"run {run.path}")
     if began:
         began(run.path, display.note)
+    for line in lines:
+        display.note(line)
     packs = [data] if isinstance(data, Pack) else [data.source, data.image]
     for line in dict.fromkeys(line for pack in packs for line in pack.passed_over):
         display.note(line)
