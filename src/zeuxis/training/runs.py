@@ -31,6 +31,7 @@ from zeuxis.runtime.progress import Display, noting, open_display
 from zeuxis.runtime.signals import Interrupt, Stop, Stopped
 from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training import contact_sheets, engine
+from zeuxis.training.advice import warning_of_few
 from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
 from zeuxis.training.budget import Budget
 from zeuxis.training.build import prepare_model, values_in_force
@@ -81,7 +82,7 @@ def start(
             name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
             run = RunFolder.create(settings.out, name, recipe.values())
         with run.lock(), failures_logged(run):
-            _announce(run, pack, shown, began)
+            _announce(run, recipe, pack, shown, began)
             begun = run, recipe, Resumed(State.start(model)), source, scorer
             _train(*begun, stop=stop, display=shown, callbacks=callbacks)
     return run.path
@@ -167,14 +168,16 @@ def _class_names(model: Model, data: Pack | Pairs) -> tuple[str, ...]:
     return tuple(attribute.name for attribute in data.attributes) or tuple(data.classes)
 
 
-def _announce(run: RunFolder, data: Pack | Pairs, display: Display, began: Began | None) -> None:
-    """Name the run, also to whom it may concern, and say what of its data is passed over."""
+def _announce(run: RunFolder, recipe: Recipe, data: Pack | Pairs, display: Display, began: Began | None) -> None:
+    """Name the run, also to whom it may concern, and say what of its data is passed over, and whether it is little."""
     display.note(f"run {run.path}")
     if began:
         began(run.path, display.note)
     packs = [data] if isinstance(data, Pack) else [data.source, data.image]
     for line in dict.fromkeys(line for pack in packs for line in pack.passed_over):
         display.note(line)
+    if isinstance(data, Pack) and (few := warning_of_few(len(data), recipe.options, recipe.settings.hold_out)):
+        display.note(few)
 
 
 def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[str, str]:
