@@ -18,12 +18,17 @@ import standings
 from commandline import refused, typed
 from zeuxis import api, cli
 from zeuxis.api.planning import suggest
+from zeuxis.data import DataSpec, Pack
+from zeuxis.data.checked import CheckedImages
+from zeuxis.data.listing import Shape
 from zeuxis.errors import UsageError
 from zeuxis.training import advice as table
 from zeuxis.training import planning, recorded
-from zeuxis.training.advice import RULES, KnownPictures, rule_for, warning_of_few
+from zeuxis.training.advice import RULES, KnownPictures, rule_for, warnings_of_few
+from zeuxis.training.config import Recipe
 from zeuxis.training.planning import Advice, advise
 from zeuxis.training.recorded import RecordedRun, alike, expected_fid, nearest_run, recorded_runs
+from zeuxis.training.settings import TrainSettings
 
 
 def test_the_table_in_the_package_is_that_of_the_bench() -> None:
@@ -277,12 +282,20 @@ def test_the_guide_has_the_lines_with_a_record() -> None:
     assert f"under {table.FEW_IMAGES:,} images" in guide and f"{100 * table.MUCH:.0f} %" in guide
 
 
+def few(count: int, options: dict[str, Any], hold_out: float | None) -> list[str]:
+    """The warnings at the start of a run on so many images."""
+    pixels = CheckedImages(np.zeros((count, 1, 1, 1), np.uint8))
+    pack = Pack(Path(), "birds", pixels, None, [], [], [], "", Shape(1, 1))
+    recipe = Recipe("dcgan", DataSpec.parse("./birds"), options, TrainSettings(hold_out=hold_out))
+    return warnings_of_few(pack, recipe)
+
+
 def test_few_images_are_warned_of_once(tmp_path: Path) -> None:
-    said = warning_of_few(434, {"augment": "none"}, None)
-    assert said is not None and said.count("\n") == 0 and "--augment translation" in said and "--hold-out 20%" in said
-    told = warning_of_few(434, {"augment": "ada"}, 0.2)
-    assert told is not None and told.startswith("warning: 434 images are few") and "--" not in told
-    assert warning_of_few(1000, {"augment": "none"}, None) is None
+    (said,) = few(434, {"augment": "none"}, None)
+    assert "\n" not in said and "--augment translation" in said and "--hold-out 20%" in said
+    (told,) = few(434, {"augment": "ada"}, 0.2)
+    assert told.startswith("warning: 434 images are few") and "--" not in told
+    assert few(1000, {"augment": "none"}, None) == []
     folder, out = folder_of(tmp_path / "birds", [(20, 20)] * 4), str(tmp_path / "runs")
     options = ["--size", "8", "--hidden-dim", "4", "--batch-size", "2", "--kernels", "standard", "--device", "cpu"]
     code, text, error = typed("train", "gan", str(folder), "--steps", "1", "--out", out, *options)

@@ -39,16 +39,20 @@ def option(
     at_sampling: bool = False,
     of_class: bool = False,
     percent: bool = False,
+    of_weights: bool = False,
 ) -> Any:
     """An option field: default, one line of help, inclusive bounds, group in --help.
 
     `at_sampling`: a trained model accepts other values, by `Model.adjust` and the flags of the sampling commands. Of these
     an option `of_class` is a class's number, for which its name may be given where it is known. A number may be typed in
-    `percent`, too.
+    `percent`, too. `of_weights`: a run that starts from a model's weights (`--init-from`) has its value, as it has those of
+    the groups model and sampling.
     """
     shown = "sampling" if at_sampling else group
     about = {"meaning": meaning, "low": low, "high": high, "group": shown, "at_sampling": at_sampling}
-    return field(default=default, metadata={**about, "of_class": of_class, "percent": percent})
+    kept = of_weights or shown in ("model", "sampling")
+    marks = {"of_class": of_class, "of_weights": kept, "percent": percent}
+    return field(default=default, metadata={**about, **marks})
 
 
 def derived() -> Any:

@@ -12,7 +12,9 @@ from typing import Any
 from zeuxis.data import DataSpec, Pack
 from zeuxis.data.image_files import FileSet
 from zeuxis.data.listing import TILES
+from zeuxis.data.pairs import Pairs
 from zeuxis.data.passed_over import cut_off
+from zeuxis.training.config import Recipe
 
 FEW_IMAGES = 1000  # images: below it a discriminator learns them by heart
 VERY_FEW = 100  # photographs that are cut into tiles where they are large
@@ -156,11 +158,11 @@ def _form_of(records: list[dict[str, Any]], middle: int) -> tuple[int, int]:
     return size, 1 if grey else 3
 
 
-def warning_of_few(count: int, options: Mapping[str, Any], hold_out: float | None) -> str | None:
-    """What to say of so few images at the start of a run, by its options; None where they are enough."""
-    if count >= FEW_IMAGES:
-        return None
-    help_ = ["--augment translation or --augment ada"] if options.get("augment") == "none" else []
-    help_ += [f"--hold-out {100 * HELD_OUT:g}%, by which evaluate tells"] if hold_out is None else []
+def warnings_of_few(data: Pack | Pairs, recipe: Recipe) -> list[str]:
+    """What to say at the start of a run that learns from few single images, with what would help; pairs may be few."""
+    if isinstance(data, Pairs) or len(data) >= FEW_IMAGES:
+        return []
+    help_ = ["--augment translation or --augment ada"] if recipe.options.get("augment") == "none" else []
+    help_ += [f"--hold-out {100 * HELD_OUT:g}%, by which evaluate tells"] if recipe.settings.hold_out is None else []
     told = f"; add {', and '.join(help_)}" if help_ else ""
-    return f"warning: {count:,} images are few, and may be learned by heart{told} (docs/own-pictures.md)"
+    return [f"warning: {len(data):,} images are few, and may be learned by heart{told} (docs/own-pictures.md)"]

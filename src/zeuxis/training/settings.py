@@ -107,7 +107,9 @@ class TrainSettings:
         "convolution kernels on a CPU: auto measures the fastest here; standard gives the same bits on every run",
         group="run",
     )
-    init_from: str | None = option(None, "start from the weights of this model, in a new run", group="run")
+    init_from: str | None = option(
+        None, "start from the weights of this model: a run, a folder, or an installed model's name", group="run"
+    )
     logger: tuple[str, ...] = option(
         (),
         "also log to tensorboard, wandb, mlflow, an installed logger, or your own as my_module:MyLogger; may be repeated",
@@ -132,6 +134,9 @@ class TrainSettings:
         return self.steps is None and (self.minutes is not None or self.cpu_minutes is not None)
 
     def __post_init__(self) -> None:
+        given: object = self.init_from
+        if isinstance(given, int) and not isinstance(given, bool):  # the number of a run
+            object.__setattr__(self, "init_from", str(given))
         for name, value in checked_options(self):
             # Frozen: the check may have made a float of an int. Of the settings `out` and `init_from` are paths.
             path = name in ("out", "init_from") and isinstance(value, str)
