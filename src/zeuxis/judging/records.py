@@ -19,6 +19,7 @@ _TELLING = (
     "hflip",
     "resize_mode",
     "max_images",
+    "hold_out",
     "init_from",
 )
 _LIMITS = ("steps", "minutes", "cpu_minutes")

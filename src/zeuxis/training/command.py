@@ -27,6 +27,7 @@ _TOLD = (
     "seed",
     "resize_mode",
     "max_images",
+    "hold_out",
     "hflip",
 )
 

@@ -13,6 +13,7 @@ import safetensors
 import torch
 
 from zeuxis.data import DataSpec
+from zeuxis.data.holding_out import HoldOut
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
 from zeuxis.loggers import check_trusted, find_logger
@@ -141,7 +142,9 @@ def recorded(names: Sequence[str]) -> list[str]:
 
 def selected_by(settings: TrainSettings, data: DataSpec, *, suits: ResizeMode) -> DataSpec:
     """The data with the selection of the settings; `suits` is the resize mode of `auto`."""
-    return dataclasses.replace(data.resized(settings.resize_mode, suits=suits), max_images=settings.max_images)
+    hold_out = None if settings.hold_out is None else HoldOut(settings.hold_out)
+    resized = data.resized(settings.resize_mode, suits=suits)
+    return dataclasses.replace(resized, max_images=settings.max_images, hold_out=hold_out)
 
 
 def _take(values: Mapping[str, Any], name: str, kind: type) -> Any:

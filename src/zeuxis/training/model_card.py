@@ -24,7 +24,7 @@ The model reproduces the biases and gaps of its training data, and may have memo
 The weights grant no rights to the training images.
 """
 _MOST_NAMED = 100
-_TELLING = ("batch_size", "seed", "precision", "micro_batches", "resize_mode", "max_images", "hflip")
+_TELLING = ("batch_size", "seed", "precision", "micro_batches", "resize_mode", "max_images", "hold_out", "hflip")
 
 
 def _first_line(model: Model) -> str:

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from zeuxis.io.paths import expanded
-from zeuxis.options import Device, Kernels, Precision, Preset, ResizeModeOrAuto, checked_options, option
+from zeuxis.options import (
+    LEAST_HELD_OUT,
+    MOST_HELD_OUT,
+    Device,
+    Kernels,
+    Precision,
+    Preset,
+    ResizeModeOrAuto,
+    checked_options,
+    option,
+)
 
 STEPS = 20_000  # that a run takes if nothing else is said
 LIMITS = frozenset({"steps", "minutes", "cpu_minutes"})  # what may end a run
@@ -16,6 +26,7 @@ FIXED = {
     "batch_size": "the place of every step in the data follows from it",
     "resize_mode": "the images would be others",
     "max_images": "the images would be others",
+    "hold_out": "the images would be others",
     "preset": "a branch has its parent's options; name those to change",
     "init_from": "a branch begins with the weights of its parent's checkpoint",
 }
@@ -69,6 +80,14 @@ class TrainSettings:
         group="data",
     )
     max_images: int | None = option(None, "use only this many images, evenly spaced", low=1, group="data")
+    hold_out: float | None = option(
+        None,
+        "share of the images never learned from, by content, as 20% or 0.2: zeuxis evaluate compares with them",
+        low=LEAST_HELD_OUT,
+        high=MOST_HELD_OUT,
+        group="data",
+        percent=True,
+    )
     hflip: bool = option(False, "random horizontal flips", group="data")
     out: str = option("runs", "folder of the numbered run folders", group="run")
     name: str | None = option(None, "name of the run (default: family and data)", group="run")
