@@ -103,7 +103,7 @@ def summarise(path: Path) -> RunSummary:
 
 
 def _summary(run: RunFolder, named: tuple[int | None, str]) -> RunSummary:
-    recipe, rows = config.read_recipe(run.config), run.metrics()
+    recipe, rows = config.read_recipe(run.config, runs_here=False), run.metrics()
     lines = list(log_lines(run.path / "log.txt", tail=LONGEST_LOG))
     state = state_of(run, recipe)
     settings, size, channels = recipe.settings, recipe.options.get("size"), recipe.options.get("channels")
