@@ -6,6 +6,7 @@ import dataclasses
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from zeuxis.data import DataSpec
@@ -117,6 +118,14 @@ def read_recipe(values: Mapping[str, Any], *, runs_here: bool = True) -> Recipe:
     asked = TrainSettings(**settings)
     spec = selected_by(asked, DataSpec.stored(data), suits="crop")
     return Recipe(family, spec, options, asked, fingerprint, images, made_with, chosen, classes, parent, start)
+
+
+def starting_model(recipe: Recipe) -> str:
+    """The name of the run or folder whose weights a run began with, without where it lies; empty where there is none."""
+    if recipe.started_from:
+        return str(recipe.started_from["model"])
+    path = Path(recipe.settings.init_from or "")
+    return path.parent.name if path.name == "model" else path.name
 
 
 def ancestry(values: Mapping[str, Any]) -> dict[str, Any]:
