@@ -25,6 +25,7 @@ from zeuxis.runtime.ranks import begun, processes, remember
 from zeuxis.runtime.signals import Stopped
 from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training import contact_sheets, engine
+from zeuxis.training.advice import warnings_of_few
 from zeuxis.training.batch_sizes import check_micro_batches
 from zeuxis.training.beginning import begin_with
 from zeuxis.training.build import prepare_model, values_in_force
@@ -102,7 +103,7 @@ def _start(
         run = RunFolder.create(settings.out, name, recipe.values(), begin=begin_with(first, recipe, resumed.state))
     remember(asked, str(run.path.absolute()))
     with run.lock(), failures_logged(run):
-        _announce(run, pack, stage.display, began, first.lines())
+        _announce(run, pack, stage.display, began, [*first.lines(), *warnings_of_few(pack, recipe)])
         _train(stage, run, recipe, resumed, source, scorer, callbacks=callbacks)
     return run.path
 
