@@ -31,6 +31,7 @@ from zeuxis.runtime.progress import Display, noting, open_display
 from zeuxis.runtime.signals import Interrupt, Stop, Stopped
 from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training import contact_sheets, engine
+from zeuxis.training.advice import warnings_of_few
 from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
 from zeuxis.training.beginning import begin_with
 from zeuxis.training.budget import Budget
@@ -84,7 +85,7 @@ def start(
         with stop.later():
             run = RunFolder.create(settings.out, name, recipe.values(), begin=begin_with(first, recipe, state))
         with run.lock(), failures_logged(run):
-            _announce(run, pack, shown, began, first.lines())
+            _announce(run, pack, shown, began, [*first.lines(), *warnings_of_few(pack, recipe)])
             _train(run, recipe, Resumed(state), source, scorer, stop=stop, display=shown, callbacks=callbacks)
     return run.path
 
