@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import zeuxis
 from toys import Sound
-from zeuxis import families, inference, storage
+from zeuxis import families, inference
 from zeuxis.errors import UsageError
 from zeuxis.explore.spaces import StyleSpace, decode_latents, drawn_by
 from zeuxis.inference import prepared
@@ -21,6 +21,7 @@ from zeuxis.model import Latent
 from zeuxis.nets.conv import ResizeConv2d
 from zeuxis.nets.folding import fold_norms, foldable
 from zeuxis.runtime import device
+from zeuxis.storage import models
 
 SMALL: dict[str, dict[str, Any]] = {
     "dcgan": {"base_channels": 8},
@@ -145,7 +146,7 @@ def test_saving_a_model_that_has_drawn_writes_its_own_weights(tmp_path: Path) ->
     model = trained()
     decode_latents(model, model.prior([0]))
     model.save(tmp_path)
-    weights = storage.read_model_folder(tmp_path)[1]
+    weights = models.read_model_folder(tmp_path)[1]
     assert weights.keys() == model.state_dict().keys()
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zeuxis import inference, loading, onnx, storage
+from zeuxis import inference, loading, onnx
 from zeuxis.api.examples import own_sources
 from zeuxis.capabilities import latent
 from zeuxis.errors import UsageError
@@ -21,6 +21,7 @@ from zeuxis.onnx import Exported
 from zeuxis.options import Precision
 from zeuxis.runtime.callbacks import MessageCallback, ProgressCallback
 from zeuxis.runtime.device import choose_device
+from zeuxis.storage.models import parse_description
 from zeuxis.training.published_card import head_of, without_head
 
 Family = type[Model] | str | None
@@ -78,7 +79,7 @@ def available_models() -> list[ModelSummary]:
 
 def _summary(model: InstalledModel) -> ModelSummary:
     folder, scores = model.folder, model.folder / "evaluation.json"
-    about = storage.parse_description(files.read_bytes(folder / "config.json", max_bytes=1 << 20), folder)
+    about = parse_description(files.read_bytes(folder / "config.json", max_bytes=1 << 20), folder)
     size, channels = (int(about["options"].get(name, 0)) for name in ("size", "channels"))
     return ModelSummary(
         model.name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import math
 import os
@@ -27,24 +26,12 @@ from zeuxis.storage.checkpoints import Checkpoint as Checkpoint
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zeuxis.storage.models import check_weights as check_weights
-    from zeuxis.storage.models import fill as fill
-    from zeuxis.storage.models import parse_description as parse_description
-    from zeuxis.storage.models import read_model_folder as read_model_folder
-
 _NUMBERED = re.compile(r"(\d{5,9})-.+")
 _SHEET = re.compile(r"\d{8,12}\.png")
 _CHECKPOINT = re.compile(r"step-(\d{8,12})(\.old)?")
 _LONGEST = 1 << 20  # bytes of a row of metrics
 METRICS_FILE, HISTOGRAMS_FILE = "metrics.jsonl", "histograms.jsonl"  # a row a line
-_OF_MODELS = frozenset({"check_weights", "fill", "parse_description", "read_model_folder"})
 _APPENDED = ("log.txt", METRICS_FILE, HISTOGRAMS_FILE)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _OF_MODELS:  # imports torch, which whoever lists runs need not wait for
-        return getattr(importlib.import_module("zeuxis.storage.models"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclass(frozen=True)
