@@ -14,6 +14,7 @@ from torch import Tensor
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io import files
 from zeuxis.io.parsing import Layout, parse_json, parse_layout, parse_tensors
+from zeuxis.runtime.accelerator import on_host
 
 SUFFIX = ".safetensors"
 _STATE, _MOST_STATE = "state.json", 1 << 22  # bytes
@@ -36,8 +37,8 @@ def encode_group(group: Mapping[str, Tensor]) -> bytes:
     """The bytes of a safetensors file; tensors that share memory (tied weights) are written once each."""
     seen: set[int] = set()
     plain: dict[str, Tensor] = {}
-    for name, value in group.items():
-        value = value.detach().cpu().contiguous()
+    for name, value in on_host(group).items():
+        value = value.contiguous()
         memory = value.untyped_storage().data_ptr()
         plain[name] = value.clone() if memory in seen else value
         seen.add(memory)
