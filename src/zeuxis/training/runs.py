@@ -22,7 +22,8 @@ from zeuxis.judging.translation import choose_pairs
 from zeuxis.loading import trusted
 from zeuxis.loggers.feeding import open_loggers
 from zeuxis.metrics import extractors
-from zeuxis.model import Model, Translator
+from zeuxis.model import Latent, Model, Translator
+from zeuxis.options import Device
 from zeuxis.runtime import signals
 from zeuxis.runtime.callbacks import MessageCallback
 from zeuxis.runtime.device import choose_device, choose_precision, memory_kept
@@ -39,7 +40,7 @@ from zeuxis.training.dry_run import Plan, plan_run
 from zeuxis.training.engine import State
 from zeuxis.training.greeting import greet, noted_and_logged
 from zeuxis.training.loop import Training
-from zeuxis.training.resuming import Resumed, check_identity, take_up
+from zeuxis.training.resuming import Resumed, check_identity, on_device, take_up
 from zeuxis.training.settings import TrainSettings
 from zeuxis.training.standing import failures_logged
 from zeuxis.training.stopping import Callback
@@ -109,30 +110,32 @@ def resume_run(
     family: type[Model] | str | None = None,
     logger: Sequence[str] | None = None,
     data: Data | None = None,
+    device: Device | None = None,
     began: Began | None = None,
     display: Display | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Path:
-    """Resume a run, bit for bit as if never interrupted, to its last step or to `steps`; its folder.
+    """Resume a run, on a CPU bit for bit as if never interrupted, to its last step or to `steps`; its folder.
 
-    `minutes` counts from now, `cpu_minutes` from the first limit of the run. Code outside Zeuxis is named: a class in
-    `family`, loggers in `logger`, which replaces the run's. `callbacks` are told of every step; `began` is as of `start`.
+    `minutes` counts from now, `cpu_minutes` from the first limit of the run; `device` is where it goes on from now on.
+    Code outside Zeuxis is named: a class in `family`, loggers in `logger`, which replaces the run's. `callbacks` are told
+    of every step; `began` is as of `start`.
     `data` is that of the run given again, where it was in memory and its pack is no longer in the cache.
     """
     with on_stage(display) as (stop, shown):
         found = RunFolder.open(run)
         found.check_free()
-        recipe = read_recipe(found.config).logging_to(logger)
+        recipe = on_device(read_recipe(found.config).logging_to(logger), device, shown)
         resumed = take_up(found, recipe, trusted(recipe.family, family), shown)
         recipe = recipe.going_on(steps, minutes, cpu_minutes, done=resumed.state.clock.step)
         _check_steps(resumed.checkpoint, recipe.settings)
-        model = resumed.state.model
-        pack = reopened(found, recipe, model, shown, given=data)
+        pack = reopened(found, recipe, model := resumed.state.model, shown, given=data)
         model.class_names = resumed.state.average.class_names = _class_names(model, pack)
         check_identity(resumed.checkpoint, recipe)
         source, scorer = batches(recipe, model, pack), _periodic_evaluation(recipe, model, shown)
         with found.lock(), failures_logged(found):  # nothing is written before
-            _going_on(found, resumed, recipe if (steps, cpu_minutes, logger) != (None,) * 3 else None, shown, began)
+            changed = (steps, cpu_minutes, logger, device) != (None,) * 4
+            _going_on(found, resumed, recipe if changed else None, shown, began)
             _train(found, recipe, resumed, source, scorer, stop=stop, display=shown, callbacks=callbacks)
     return found.path
 
@@ -179,8 +182,10 @@ def _announce(run: RunFolder, data: Pack | Pairs, display: Display, began: Began
 
 def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[str, str]:
     """The fastest convolution kernels on this computer, where enabled."""
+    if settings.kernels != "auto" or settings.precision != "fp32" or model.device.type != "cpu":
+        return {}  # a GPU measures its own (`runtime.accelerator`)
     source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
-    if settings.kernels != "auto" or settings.precision != "fp32" or not model.needs <= source.columns:
+    if not model.needs <= source.columns:
         return {}
     try:
         batch = source.batch(0, settings.batch_size or model.batch_size)
@@ -263,8 +268,17 @@ def batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | Pa
     source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
     if missing := model.needs - source.columns:
         raise DataError(f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have")
+    _check_labels(model, pack)
     check_one_image(model, source, settings)
     return source
+
+
+def _check_labels(model: Model, pack: Pack | Pairs) -> None:
+    """Raise `UsageError` at a class that the model was not built for: on a GPU a step would not see it without waiting."""
+    if not isinstance(model, Latent) or not model.label_classes or not isinstance(pack, Pack) or pack.labels is None:
+        return
+    if pack.labels.ndim == 1 and (highest := int(pack.labels.max())) >= model.label_classes:
+        raise UsageError(f"label {highest} is not below --num-classes {model.label_classes}")
 
 
 def _periodic_evaluation(recipe: Recipe, model: Model, display: Display) -> PeriodicEvaluation | None:
