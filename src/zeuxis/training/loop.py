@@ -17,6 +17,7 @@ from zeuxis.runtime.signals import PATIENCE, Interrupt, Stop, Stopped
 from zeuxis.storage import RunFolder
 from zeuxis.training import contact_sheets, diagnostics, engine, histograms
 from zeuxis.training.budget import Budget
+from zeuxis.training.compiling import compile_as_asked
 from zeuxis.training.config import Recipe
 from zeuxis.training.curves import keep_curves
 from zeuxis.training.divergence import check_finite
@@ -106,6 +107,7 @@ class Training:
 
     def _steps(self) -> Iterator[Progress]:
         """The steps of the run, up to its last or until its minutes are over; a signal waits for the end of a step."""
+        compile_as_asked(self.recipe, self.source, self.state, self._say)
         settings, steps = self.recipe.settings, training_steps(self.recipe, self.source, self.state)
         ticker = Ticker(settings, self.state, self.budget, self.display)
         while not self.budget.used_up:

@@ -182,7 +182,7 @@ def _announce(run: RunFolder, data: Pack | Pairs, display: Display, began: Began
 
 def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[str, str]:
     """The fastest convolution kernels on this computer, where enabled."""
-    if settings.kernels != "auto" or settings.precision != "fp32" or model.device.type != "cpu":
+    if settings.kernels != "auto" or settings.precision != "fp32" or model.device.type != "cpu" or settings.compile:
         return {}  # a GPU measures its own (`runtime.accelerator`)
     source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
     if not model.needs <= source.columns:

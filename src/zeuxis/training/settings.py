@@ -91,6 +91,9 @@ class TrainSettings:
         "convolution kernels: auto measures the fastest here; standard gives the same bits on every run (on a CPU)",
         group="run",
     )
+    compile: bool = option(
+        False, "compile the networks (torch.compile), player by player; says which cannot be, and why", group="run"
+    )
     init_from: str | None = option(None, "start from the weights of this model, in a new run", group="run")
     logger: tuple[str, ...] = option(
         (),
