@@ -1,6 +1,7 @@
-# Zeuxis on a CPU, with what draws faster and writes videos; runs as a user without rights, in /work (--user: as you).
+# Zeuxis on a CPU, with its models, and what draws faster and writes videos; runs as a user without rights, in /work (--user: as you).
 #
 #   docker build -t zeuxis .
+#   docker run --rm --user "$(id -u)" -v "$PWD:/work" zeuxis sample faces
 #   docker run --rm --user "$(id -u)" -v "$PWD:/work" zeuxis train vae digits --minutes 2
 #   docker run --rm -it --user "$(id -u)" -v "$PWD:/work" -p 127.0.0.1:8765:8765 zeuxis explore 1 --host 0.0.0.0 --port 8765
 #
@@ -14,7 +15,8 @@ RUN pip install --no-cache-dir --disable-pip-version-check -c /src/constraints.t
 
 COPY pyproject.toml README.md LICENSE /src/
 COPY src /src/src
-RUN pip install --no-cache-dir --disable-pip-version-check -c /src/constraints.txt '/src[data,export,video]' \
+COPY models /src/models
+RUN pip install --no-cache-dir --disable-pip-version-check -c /src/constraints.txt '/src[data,export,video]' /src/models \
     && rm -rf /src \
     && useradd --create-home zeuxis \
     && install -d -m 1777 /work /cache

@@ -53,9 +53,9 @@ constraints: $(VENV)/bin/python
 demo: $(STAMP)
 	$(BIN)/zeuxis demo --out demo --minutes $(MINUTES)
 
-# One thread for each test process: more only fight over the cores. A third process works while another waits for a server.
+# One thread for each test process: more only fight over the cores. More than two: while some wait for a server, others work.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist worksteal $(TESTS)
 
 # The page in real browsers: the long tests too. What is missing is skipped; scripts/install_browsers.sh installs it.
 browser: $(STAMP)

@@ -223,13 +223,16 @@ def _row(job: Job, home: Path, mark: float, found: Evaluation, model: Model) -> 
     run = RunFolder.open(_folder(home))
     state = files.read_json(run.checkpoints()[-1] / "state.json")
     made_with = {name: version for name, version in versions().items() if name != "platform"}
+    recipe = read_recipe(run.config)
+    start = {"started_from": recipe.started_from} if recipe.started_from else {}
     return {
         "name": job.name,
         **dataclasses.asdict(job),
         "size": model.size,
         "channels": model.channels,
         "options": model.options,
-        "precision": read_recipe(run.config).settings.number_format,
+        **start,
+        "precision": recipe.settings.number_format,
         "minutes": mark,
         "cpu_minutes": round(state["processor_seconds"] / 60, 4),
         "steps": state["step"],

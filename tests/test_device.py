@@ -232,7 +232,7 @@ def test_a_run_keeps_the_number_of_its_gpu(monkeypatch: pytest.MonkeyPatch) -> N
     family = SimpleNamespace(bf16=True, batch_size=4, ema_half_life=1)
     quiet = SimpleNamespace(note=lambda text: None)
     for name in ("cuda:1", "cuda"):
-        settings, _ = build.prepare_model(TrainSettings(device=name, threads=1), family, {}, quiet, weights_of=None)  # type: ignore[arg-type]
+        settings, _ = build.prepare_model(TrainSettings(device=name, threads=1), family, {}, quiet, fill=None)  # type: ignore[arg-type]
         assert settings.device == name
         assert settings.precision == "bf16"
     assert asked == [torch.device("cuda:1"), torch.device("cuda")]

@@ -36,10 +36,11 @@ from zeuxis.runtime.progress import Lines
 from zeuxis.storage import RunFolder
 from zeuxis.storage.checkpoints import read_checkpoint
 from zeuxis.training import resuming, runs
-from zeuxis.training.build import build, check_options
+from zeuxis.training.build import check_options
 from zeuxis.training.config import read_recipe
 from zeuxis.training.engine import State
 from zeuxis.training.settings import TrainSettings
+from zeuxis.training.transfer import find_start
 
 CONFIGS = 1_000 if SCALE == 1 else 50_000  # mutations of each config
 COUNT = 350 if SCALE == 1 else 50_000  # of hostile checkpoints; the links make the rest of 500
@@ -605,7 +606,7 @@ def test_sparse_weights_are_refused_by_their_header(run: Path, name: str) -> Non
     with pytest.raises(UsageError, match=r"weight '.*' is .* in the file"), quick(1.0):
         loading.load_model(run)
     with pytest.raises(UsageError, match=r"weight '.*' is .* in the file"), quick(1.0):
-        build(VAE, SIZE, seed=0, device=torch.device("cpu"), weights_of=str(run / "model"))
+        find_start(str(run / "model"), VAE)
 
 
 @pytest.mark.usefixtures("small")

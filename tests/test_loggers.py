@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from commandline import forget_modules, refused, typed
-from waiting import PATIENCE
+from waiting import PATIENCE, wait_for
 from zeuxis import registry
 from zeuxis.io import files
 from zeuxis.io.parsing import dump_yaml
@@ -156,6 +156,8 @@ def wandb_records(data: bytes) -> Iterator[bytes]:
             at += left
             continue
         size, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
+        if at + 7 + size > len(data):  # it is being written
+            return
         record = (b"" if kind in (1, 2) else record) + data[at + 7 : at + 7 + size]
         at += 7 + size
         if kind in (1, 4):
@@ -185,6 +187,10 @@ def test_wandb_gets_rows_and_sheets_offline_and_goes_on_with_its_id(plain: list[
     first, second = sorted((run / "wandb").glob("offline-run-*"))
     assert first.name.endswith(f"-{chosen}") and second.name.endswith(f"-{chosen}")
     assert not [path for path in run.rglob("*") if path.is_symlink()]
+    wait_for(
+        lambda: any(row["_step"] == "8" for row in wandb_rows(second)),
+        "the last row by W&B's service, a process of its own",
+    )
     before, after = wandb_rows(first), wandb_rows(second)
     steps = [int(row["_step"]) for row in [*before, *after] if "vae/kl" in row]
     assert steps == [row["step"] for row in rows(run) if "vae/kl" in row]

@@ -71,9 +71,9 @@ def test_a_notebook_trains_shows_and_refuses(tmp_path: Path) -> None:
     assert error["traceback"] == ["UsageError: gan has no option 'latnt_dim'; did you mean latent_dim?"]
 
 
-@pytest.mark.parametrize("source", notebooks.sources(), ids=lambda source: source.stem)
-def test_the_notebooks_of_the_documentation_run(source: Path) -> None:
-    """With a hundredth of their steps; `make docs` runs them whole."""
+def test_a_notebook_of_the_documentation_runs() -> None:
+    """The quickest, with a hundredth of its steps; `make docs` runs all of them, whole."""
+    (source,) = (each for each in notebooks.sources() if each.stem == "your-own-family")
     notebook = notebooks.read(source)
     for cell in notebook.cells:
         cell.source = re.sub(r"steps=(\d+)", lambda match: f"steps={int(match[1]) // 100}", cell.source)

@@ -16,6 +16,7 @@ from PIL import Image
 from commandline import refused, typed
 from zeuxis import families, storage
 from zeuxis.data import DataSpec
+from zeuxis.data.specs import SingleSpec
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io import files, paths
 from zeuxis.runtime.progress import Lines
@@ -105,6 +106,16 @@ def test_a_run_is_not_written_into_its_data(here: Path, out: str) -> None:
     before = contents(here)
     assert "that is read" in refused("train", "vae", "birds", *TRAIN, "--out", out)
     assert contents(here) == before
+
+
+@pytest.mark.parametrize("command", ["train vae birds", "sweep vae birds --seed 0-1", "demo"])
+@pytest.mark.parametrize("out", ["taken", "taken/deeper"])
+def test_a_folder_that_cannot_be_is_refused_before_any_image_is_read(
+    here: Path, monkeypatch: pytest.MonkeyPatch, command: str, out: str
+) -> None:
+    (here / "taken").write_text("mine")
+    monkeypatch.setattr(SingleSpec, "open", lambda *_, **__: pytest.fail("images were read"))
+    assert "taken is a file; choose a folder" in refused(*command.split(), "--out", out)
 
 
 def test_beside_what_is_read_everything_may_be_written(here: Path) -> None:

@@ -178,10 +178,10 @@ def test_the_dockerfile_builds_what_make_setup_builds() -> None:
     (python,) = re.findall(r"^FROM python:([\d.]+)-slim$", text, re.MULTILINE)
     assert python in VERSIONS
     assert f"{setting('TORCH')}+cpu" in text and setting("CPU_INDEX") in text
-    (extras,) = re.findall(r"'/src\[([\w,]+)\]'", text)
+    (extras,) = re.findall(r"'/src\[([\w,]+)\]' /src/models ", text)
     assert set(extras.split(",")) <= PROJECT["project"]["optional-dependencies"].keys()
     copied = {word for line in re.findall(r"^COPY (.+) /src/\S*$", text, re.MULTILINE) for word in line.split()}
-    needed = {"pyproject.toml", PROJECT["project"]["readme"], "LICENSE", "src", "constraints.txt"}
+    needed = {"pyproject.toml", PROJECT["project"]["readme"], "LICENSE", "src", "models", "constraints.txt"}
     let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").split() if line[0] == "!"}
     assert copied == needed == let_through and all((ROOT / name).exists() for name in copied)
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from commandline import typed
 from zeuxis import loading
-from zeuxis.data import DataSpec, derived_sources, specs
+from zeuxis.data import DataSpec, derived_sources, meaning, specs
 from zeuxis.data.catalog import NamedSet, set_names
 from zeuxis.data.image_files import FileSet
 from zeuxis.data.specs import TASKS, PairSpec, SingleSpec
@@ -312,13 +312,14 @@ def test_single_images_and_pairs_are_not_mistaken_for_each_other(tmp_path: Path)
 def resolved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The words of which it was decided whether they are names or paths."""
     words: list[str] = []
-    resolve = specs._resolve
+    resolve = meaning.image_set
 
-    def told(word: str) -> specs.ImageSet:
+    def told(word: str) -> meaning.ImageSet:
         words.append(word)
         return resolve(word)
 
-    monkeypatch.setattr(specs, "_resolve", told)
+    for module in (specs, meaning):  # the second for the sources of pairs
+        monkeypatch.setattr(module, "image_set", told)
     return words
 
 

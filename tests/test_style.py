@@ -459,7 +459,7 @@ def test_the_chance_follows_the_papers_rule() -> None:
     augmented = Augmentation("ada", target=0.6, images=1000)
 
     def look(positive: int) -> float:
-        augmented.look(torch.where(torch.arange(10) < positive, 2.0, -0.5)[:, None], 0)
+        augmented.look(torch.where(torch.arange(10) < positive, 2.0, -0.5)[:, None], Clock())
         return augmented.probability.item()
 
     assert [look(9) for _ in range(4)] == pytest.approx([0, 0, 0, 0.04])  # mean sign 0.8
@@ -474,7 +474,7 @@ def test_the_chance_follows_the_papers_rule() -> None:
 def test_without_a_target_the_chance_stays_none() -> None:
     augmented = Augmentation("ada", target=0.0, images=10)
     for _ in range(8):
-        augmented.look(torch.ones(10, 1), 0)
+        augmented.look(torch.ones(10, 1), Clock())
     assert augmented.probability == 0
 
 

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
+from zeuxis.game import Clock
 from zeuxis.nets.adaptive import Augmentation
+from zeuxis.nets.freezing import trainable
 from zeuxis.options import option
 
 
@@ -62,8 +64,14 @@ GAN_LOSSES = {
 def adam(
     players: Mapping[str, nn.Module], lr: float, betas: tuple[float, float] = (0.9, 0.999)
 ) -> dict[str, Optimizer]:
-    """One Adam for each player, over all parameters of its network (fused: one kernel for all of them)."""
-    return {name: Adam(network.parameters(), lr, betas, fused=True) for name, network in players.items()}
+    """One Adam for each player, over the trainable parameters of its network (fused: one kernel for all of them)."""
+    return {name: Adam(trainable(network), lr, betas, fused=True) for name, network in players.items()}
+
+
+def r1_option(default: float, off: str = "off") -> Any:
+    """The option for the weight of the R1 penalty; `off` says what 0 is."""
+    meaning = f"weight (gamma) of the R1 gradient penalty on real images; 0: {off}"
+    return option(default, meaning, low=0, group="losses")
 
 
 def interval_option() -> Any:
@@ -122,13 +130,13 @@ def turns(
     r1_weight: float = 0.0,
     adaptive_r1: AdaptiveR1 | None = None,
     augmentation: Augmentation | None = None,
-    seen: int = 0,
+    clock: Clock | None = None,
 ) -> Iterator[tuple[str | None, dict[str, Tensor]]]:
     """The turns of one step (Goodfellow 2014, algorithm 1 with k = 1): report, discriminator, generator.
 
     `score` gives the discriminator's scores of images (n c h w); `fake` still carries the generator's gradient. With
     a weight the discriminator loss includes the R1 penalty, scaled by `adaptive_r1` if there is one. Both kinds of images
-    pass through the augmentation first, which looks at the scores of this step; `seen` are the images before it.
+    pass through the augmentation first, which looks at the scores of this step.
     """
     if augmentation is not None:
         real, fake = augmentation(real), augmentation(fake)
@@ -146,7 +154,7 @@ def turns(
         adaptive_r1.update(prob_real.mean() - prob_fake.mean(), len(real))
     yield "generator", {"adversarial": loss.adversarial(score(fake))}
     if augmentation is not None:
-        augmentation.look(prob_real - 0.5, seen)
+        augmentation.look(prob_real - 0.5, clock or Clock())
 
 
 def wasserstein(real: Tensor, fake: Tensor) -> Tensor:
@@ -171,8 +179,8 @@ def beyond_middle(real: Tensor, fake: Tensor) -> Tensor:
 
 @torch.no_grad()
 def clip_weights(critic: nn.Module, bound: float) -> None:
-    """Clip the critic's weights to [-bound, bound], in place: Arjovsky 2017, algorithm 1, line 7."""
-    for weight in critic.parameters():
+    """Clip the critic's trainable weights to [-bound, bound], in place: Arjovsky 2017, algorithm 1, line 7."""
+    for weight in trainable(critic):
         weight.clamp_(-bound, bound)
 
 

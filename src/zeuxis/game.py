@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from torch import Tensor
@@ -18,10 +18,15 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Clock:
-    """Training progress: steps done, and images seen."""
+    """Training progress: steps done, and images seen, of a data set of `dataset` images (0: not known)."""
 
     step: int = 0
     images: int = 0
+    dataset: int = field(default=0, compare=False)
+
+    def after(self, images: int) -> Clock:
+        """One step of so many images later."""
+        return replace(self, step=self.step + 1, images=self.images + images)
 
 
 # A player and its loss as named terms. The player None only reports: scalars, or values for each image (n ...).

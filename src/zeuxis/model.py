@@ -103,6 +103,11 @@ class Model(ShowsImages, ABC):
         """The options by name, as plain values."""
         return {f.name: getattr(self, f.name) for f in options_of(type(self))}
 
+    @property
+    def starting_options(self) -> dict[str, Any]:
+        """The options that a new run has from this model if it starts from its weights (`option(of_weights=True)`)."""
+        return {f.name: getattr(self, f.name) for f in options_of(type(self)) if f.metadata.get("of_weights")}
+
     def adjust(self, options: Mapping[str, Any]) -> None:
         """Set sampling options (in place); `UsageError` for any other option."""
         free = {f.name: f for f in options_of(type(self), at_sampling=True)}

@@ -27,6 +27,7 @@ ResizeMode = Literal["crop", "pad", "tiles"]
 ResizeModeOrAuto = Literal["auto", "crop", "pad", "tiles"]  # `auto`: what suits the family
 Kernels = Literal["auto", "standard"]
 Preset = Literal["paper"]
+LEAST_HELD_OUT, MOST_HELD_OUT = 0.001, 0.999  # shares of the images
 # Where --help lists an option.
 OptionGroup = Literal["model", "losses", "optimisation", "sampling", "data", "run"]
 
@@ -40,15 +41,21 @@ def option(
     group: OptionGroup = "model",
     at_sampling: bool = False,
     of_class: bool = False,
+    percent: bool = False,
+    of_weights: bool = False,
 ) -> Any:
     """An option field: default, one line of help, inclusive bounds, group in --help.
 
     `at_sampling`: a trained model accepts other values, by `Model.adjust` and the flags of the sampling commands. Of these
-    an option `of_class` is a class's number, for which its name may be given where it is known.
+    an option `of_class` is a class's number, for which its name may be given where it is known. A number may be typed in
+    `percent`, too. `of_weights`: a run that starts from a model's weights (`--init-from`) has its value, as it has those of
+    the groups model and sampling.
     """
     shown = "sampling" if at_sampling else group
     about = {"meaning": meaning, "low": low, "high": high, "group": shown, "at_sampling": at_sampling}
-    return field(default=default, metadata={**about, "of_class": of_class})
+    kept = of_weights or shown in ("model", "sampling")
+    marks = {"of_class": of_class, "of_weights": kept, "percent": percent}
+    return field(default=default, metadata={**about, **marks})
 
 
 def derived() -> Any:

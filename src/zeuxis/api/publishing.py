@@ -67,7 +67,8 @@ def _write_weights(model: Model, source: Path, folder: Path, precision: StoredPr
         model.save(folder, precision=precision)
         about = files.read_json(folder / "config.json")
     data = loading.data_of(source)
-    about |= {"data": str(data)} if data is not None and is_named(data) else {}
+    if data is not None and is_named(data):
+        about |= {"data": str(data), **({"hold_out": data.hold_out.share} if data.hold_out else {})}
     files.write_file(folder / "config.json", json.dumps(about, indent=2).encode())
 
 

@@ -35,6 +35,7 @@ def evaluate(
     weights: str | Path | None = None,
     resize_mode: ResizeMode | None = None,
     max_images: int | None = None,
+    hold_out: float | None = None,
     seed: int = 0,
     baselines: Mapping[str, Model] | None = None,
     path_length: bool = True,
@@ -46,15 +47,15 @@ def evaluate(
     A translator is judged by its translations, beside those of the unchanged source, of the mean colour, and of `baselines`;
     super-resolution by whole photographs.
 
-    `data` is what it was trained on (not needed for a model of a run), with `resize_mode` and `max_images` as then;
-    images are held out where that is a named set. `features` is `lite0`, `inception` (its file in `weights`) or
-    `module:function`. `progress` is called with the stage, the work done, and its total. Of samples, the slow path
-    length may be left out, and `scored` is told the evaluation as far as it has come, for whoever may stop it.
+    `data` is what it was trained on (not needed for a model of a run), with `resize_mode`, `max_images` and `hold_out` as
+    then; the samples are compared with what was held out, or with the test images of a named set. `features` is `lite0`,
+    `inception` (its file in `weights`) or `module:function`. `progress` is called with the stage, the work done, and its
+    total. Of samples, the slow path length may be left out, and `scored` is told the evaluation as far as it has come.
     `UsageError` where the data is not known or not there; `DataError` where there are too few images.
     """
     able = model if isinstance(model, Translator) else latent(model)
     finding = functools.partial(extractors.find_extractor, features, weights=weights, device=able.device)
-    spec = DataSpec.parse(_judged_by(model, data), resize_mode=resize_mode, max_images=max_images)
+    spec = DataSpec.parse(_judged_by(model, data), resize_mode=resize_mode, max_images=max_images, hold_out=hold_out)
     if isinstance(able, Translator):
         return evaluate_translator(able, spec, finding, images=images, baselines=baselines or {}, progress=progress)
     extractor = finding()

@@ -16,6 +16,7 @@ from zeuxis.training.build import check_options
 from zeuxis.training.settings import TrainSettings
 from zeuxis.training.sweep_report import SweepReport, report_on
 from zeuxis.training.sweeps import Grid
+from zeuxis.training.transfer import find_start
 
 
 def sweep(
@@ -47,4 +48,7 @@ def grid_of(family: type[Model], data: Data, axes: Mapping[str, list[Any]], once
     check_options(family, {**axes, **once}, others=general)
     settings = TrainSettings(**{name: value for name, value in once.items() if name in general})
     own = {name: value for name, value in once.items() if name not in general}
-    return Grid(family, DataSpec.parse(data), axes, settings, own)
+    start = None if settings.init_from is None else find_start(settings.init_from, family)
+    if start is not None:
+        settings = dataclasses.replace(settings, init_from=str(start.folder))
+    return Grid(family, DataSpec.parse(data), axes, settings, own, start)

@@ -72,8 +72,6 @@ def train_with(
     began: runs.Began | None = None,
 ) -> Path:
     """As `train`, with settings and options apart; the run's folder. `began` is as of `runs.start`."""
-    if settings.init_from is not None:
-        settings = dataclasses.replace(settings, init_from=str(loading.find_model(settings.init_from)))
     return runs.start(settings, family, options, data=DataSpec.parse(data), began=began, callbacks=callbacks)
 
 

@@ -15,7 +15,9 @@ from zeuxis.escaping import quote
 from zeuxis.io.paths import expanded
 
 # What a run's config.yaml records beside the options.
-RECORDED = frozenset({"versions", "fingerprint", "images", "chosen_kernels", "classes", "parent", "zeuxis"})
+RECORDED = frozenset(
+    {"versions", "fingerprint", "images", "chosen_kernels", "classes", "parent", "started_from", "zeuxis"}
+)
 
 
 def read_options(words: Sequence[str]) -> dict[str, Any]:

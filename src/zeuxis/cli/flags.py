@@ -63,6 +63,25 @@ def number(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """A finite number, written 0.2 or 20%; `ValueError` otherwise."""
+    plain = text.strip()
+    try:
+        value = float(f"{plain[:-1].strip()}e-2") if plain.endswith("%") else float(plain)
+    except ValueError:
+        value = math.nan
+    if math.isnan(value) or math.isinf(value):
+        raise ValueError(f"{_short(text)} is no share; expected one such as 20% or 0.2")
+    return value
+
+
+def reader_of(field: dataclasses.Field[Any], hint: Any) -> Callable[[str], Any] | None:
+    """What reads the number of an option; None where it is no number."""
+    if field.metadata.get("percent"):
+        return share
+    return {int: count, float: number}.get(_plain(hint))
+
+
 def bounded(read: Callable[[str], Any], low: float | None = None, high: float | None = None) -> Any:
     """A converter that reads one value and refuses what is out of bounds (inclusive)."""
 
@@ -108,7 +127,7 @@ def from_fields(owner: type, group: Group | None = None, *, skip: Iterable[str] 
 
 def _parameter(field: dataclasses.Field[Any], hint: Any, group: Group) -> inspect.Parameter:
     low, high = field.metadata.get("low"), field.metadata.get("high")
-    read = {int: count, float: number}.get(_plain(hint))
+    read = reader_of(field, hint)
     note = Parameter(
         help=field.metadata.get("meaning", ""),
         group=group,

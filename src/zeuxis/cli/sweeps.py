@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import Field
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 from cyclopts import App, Parameter
@@ -92,22 +93,21 @@ def _values(family: type[Model], name: str, typed: Any) -> list[Any]:
     (field,) = (field for field in options_of(owner) if field.name == name)
     hint = get_type_hints(owner)[name]
     try:
-        return [checked(field, hint, value) for value in _read(name, hint, typed)]
+        return [checked(field, hint, value) for value in _read(field, hint, typed)]
     except ValueError as error:
         raise UsageError(f"{flag_of(name)}: {error}") from None
 
 
-def _read(name: str, hint: Any, typed: str) -> Sequence[Any]:
+def _read(field: Field[Any], hint: Any, typed: str) -> Sequence[Any]:
     kinds = set(get_args(hint) or (hint,))
-    if name == "seed":
+    if field.name == "seed":
         return flags.seeds(typed)
     if str in kinds:
         return [typed]  # a path, or a name
     parts = [part.strip() for part in typed.split(",")]
-    if float in kinds:
-        return [flags.number(part) for part in parts]
-    if int in kinds:
-        return [flags.count(part) for part in parts]
+    if float in kinds or int in kinds:
+        read = flags.reader_of(field, hint) or flags.number
+        return [read(part) for part in parts]
     words = {str(word): word for kind in kinds for word in (get_args(kind) or [kind])}
     return [words.get(part, part) for part in parts]
 

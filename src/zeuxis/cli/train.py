@@ -132,7 +132,7 @@ def _show_plan(settings: TrainSettings, family: type[Model], data: str | None, g
     from zeuxis import api
 
     plan = api.dry_run(family, data, **given)
-    say("options:")
+    say(*plan.notes, "options:")
     for name, value in plan.options.items():
         say(f"  {name}: {value}" + (f"  ({plan.origins[name]})" if name in plan.origins else ""))
     say("parameters:")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zeuxis.data.pack import Pack
 from zeuxis.data.pairs import Pairs
-from zeuxis.data.specs import DataSpec
+from zeuxis.data.specs import DataSpec, PairSpec
 from zeuxis.io.images import Array
 from zeuxis.model import Batch, Model, Translator
 from zeuxis.runtime.accelerator import room_for_data, sent
@@ -161,6 +161,14 @@ def open_pairs_of(
     """The pairs of a spec in the two forms of a model."""
     source, image = (model.source_size, model.source_channels), (model.size, model.channels)
     return spec.open_pairs(source, image, paired=paired, progress=progress)
+
+
+def open_held_out_pairs(
+    spec: DataSpec, model: Translator, count: int, *, progress: ProgressCallback | None = None
+) -> Pairs:
+    """At most `count` of the pairs that are held out, in the forms of a model; two sets where no pairs are known."""
+    paired = model.paired or not isinstance(spec, PairSpec) or spec.known
+    return open_pairs_of(spec, model, paired=paired, progress=progress).at_most(count)
 
 
 def _flips(seed: int, device: torch.device) -> Ahead:

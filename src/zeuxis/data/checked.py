@@ -146,6 +146,35 @@ class CheckedImages:
         return os.pread(self._file.fileno(), (end - start) * size, start * size)
 
 
+class ChosenImages:
+    """Some of the images in a file, by their places in it, as a view; errors as of `CheckedImages`."""
+
+    def __init__(self, images: CheckedImages, places: Array) -> None:
+        self._images, self._places = images, places
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of these images; nothing is read for it."""
+        return (len(self._places), *self._images.shape[1:])
+
+    @property
+    def nbytes(self) -> int:
+        """Of these images; nothing is read for it."""
+        return math.prod(self.shape)
+
+    def __deepcopy__(self, memo: object) -> ChosenImages:
+        """Itself, as the file is never written again."""
+        return self
+
+    def rows(self, places: Array) -> Array:
+        """The images at these places among those that are chosen, copied."""
+        return self._images.rows(self._places[places])
+
+    def whole(self) -> Array:
+        """All of them, copied."""
+        return self._images.rows(self._places)
+
+
 def refuse(path: Path, found: str) -> NoReturn:
     """Discard the pack that a damaged file is in, so that the next start builds it again, and raise `DataError`."""
     files.discard(path.parent)

@@ -18,12 +18,12 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import numpy as np
 
 from zeuxis.data import workers
-from zeuxis.data.checked import CheckedImages, SummedWriter, refuse
+from zeuxis.data.checked import CheckedImages, ChosenImages, SummedWriter, refuse
 from zeuxis.data.listing import TILES, Attribute, Content, FileReader, Labels, Listing, Picture, Shape, shown
 from zeuxis.data.messages import record_of
 from zeuxis.data.passed_over import in_short, remarks_on
 from zeuxis.data.scales import Scales
-from zeuxis.data.tiles import cut
+from zeuxis.data.tiles import RECIPE, cut
 from zeuxis.errors import DataError, ZeuxisError
 from zeuxis.io import cache, files, images
 from zeuxis.io.images import Array
@@ -41,7 +41,7 @@ class Pack:
 
     path: Path
     name: str
-    stored: CheckedImages  # n h w c, uint8, memory-mapped
+    stored: CheckedImages | ChosenImages  # n h w c, uint8, memory-mapped
     labels: Array | None  # classes (n, int64), or attributes (n k, uint8)
     classes: list[str]
     attributes: list[Attribute]
@@ -50,7 +50,8 @@ class Pack:
     shape: Shape
     records_sum: str = ""  # of the file of the records
     notes: list[tuple[str, str]] = field(default_factory=list)  # name of a table or folder, and what of it is not used
-    remarks: list[str] = field(default_factory=list)  # on pages and borders that are not used
+    remarks: list[str] = field(default_factory=list)  # on pages, borders and images that are not used
+    places: Array | None = None  # of its images among those in the files; None: all of them
 
     @property
     def passed_over(self) -> list[str]:
@@ -73,9 +74,17 @@ class Pack:
         """For each image its file's `name`, `size` (width and height), `mode`, `digest`, and perhaps a `note` and `frames`."""
         path = self.path / "images.json"
         try:
-            return cast("list[dict[str, Any]]", parse_json(_summed(path, self.records_sum), path))
+            found = cast("list[dict[str, Any]]", parse_json(_summed(path, self.records_sum), path))
         except (ZeuxisError, ValueError) as error:
             refuse(path, str(error))
+        return found if self.places is None else [found[place] for place in self.places]
+
+    def at(self, places: Array) -> Pack:
+        """The images of a whole pack at these places (ascending), as a view of it, with a fingerprint of its own."""
+        assert isinstance(self.stored, CheckedImages)
+        stored, labels = ChosenImages(self.stored, places), None if self.labels is None else self.labels[places]
+        digest = hashlib.sha256(self.fingerprint.encode() + places.tobytes()).hexdigest()
+        return dataclasses.replace(self, stored=stored, labels=labels, fingerprint=digest, places=places)
 
 
 def pack_of(
@@ -95,7 +104,8 @@ def pack_of(
 
 
 def _key(listing: Listing, shape: Shape, max_images: int | None) -> str:
-    return hashlib.sha256(json.dumps([_FORMAT, listing.key, list(shape), max_images]).encode()).hexdigest()[:16]
+    told = [_FORMAT, listing.key, list(shape), max_images, *([RECIPE] if shape.resize_mode == TILES else [])]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
 def _slug(name: str) -> str:

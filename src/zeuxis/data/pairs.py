@@ -7,15 +7,16 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from zeuxis.data import workers
 from zeuxis.data.derived_sources import SMALL, derived_listing
+from zeuxis.data.holding_out import HoldOut, part_of, telling
 from zeuxis.data.item_names import stem
-from zeuxis.data.listing import Content, Listing, Picture, Shape
+from zeuxis.data.listing import TILES, Content, Listing, Picture, Shape, evenly_spaced
 from zeuxis.data.pack import Pack
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io.images import Array
@@ -49,12 +50,21 @@ class Pairs:
             digest.update(places.tobytes())
         return digest.hexdigest()
 
+    def at_most(self, count: int) -> Pairs:
+        """Those of at most so many places on each side, evenly spaced."""
+        source, image = (places[evenly_spaced(len(places), count)] for places in self.places)
+        return replace(self, places=(source, image))
+
 
 def of_two_listings(one: Listing, two: Listing, shapes: tuple[Shape, Shape], pack: MakePack, *, matched: bool) -> Packs:
     """The sources of one listing and the images of the other; `matched`, only those whose names are in both.
 
-    `DataError` where that is none.
+    `DataError` where that is none; `UsageError` where tiles are asked for.
     """
+    if TILES in (shape.resize_mode for shape in shapes):
+        raise UsageError(
+            f"--resize-mode {TILES} is for single images: those of {one.name} and {two.name} would be cut in different places"
+        )
     if matched:
         one, two = _matched(one, two)
     return pack(one, shapes[0]), pack(two, shapes[1])
@@ -85,13 +95,23 @@ def side_by_side(listing: Listing) -> bool:
     return bool(sizes) and all(width == 2 * height for width, height in sizes)
 
 
-def joined(packs: Packs, *, paired: bool, known: bool, name: str = "") -> Pairs:
+def joined(packs: Packs, *, paired: bool, known: bool, name: str = "", hold_out: HoldOut | None = None) -> Pairs:
     """The packs with the places in them that belong together; the name is that of both unless one is given.
 
     Not `paired`, packs whose pairs are `known` give the source the first half of them and the image the second, so that no
-    pair is seen. `DataError` where no pair is left.
+    pair is seen. Of what is held out, a pair is on the side of its image. `DataError` where no pair is left.
     """
-    return Pairs(name or _name(*packs), *packs, _places(*packs, paired=paired, known=known), paired)
+    name = name or _name(*packs)
+    if not paired and not known:
+        source, image = (part_of(pack, hold_out) for pack in packs)
+        return Pairs(name, source, image, (np.arange(len(source)), np.arange(len(image))), paired)
+    source, image = packs
+    places = _aligned(source, image)
+    if hold_out is not None:
+        inside = _inside(image, places[1], hold_out)
+        image = image if hold_out.unseen else telling(image, len(places[1]) - len(inside), hold_out)
+        places = places[0][inside], places[1][inside]
+    return Pairs(name, source, image, places if paired else _parted(places, source, image), paired)
 
 
 def _name(source: Pack, image: Pack) -> str:
@@ -99,14 +119,18 @@ def _name(source: Pack, image: Pack) -> str:
     return source.name if made_of else f"{source.name}-to-{image.name}"
 
 
-def _places(one: Pack, two: Pack, *, paired: bool, known: bool) -> tuple[Array, Array]:
-    if not paired and not known:
-        return np.arange(len(one)), np.arange(len(two))
-    places = _aligned(one, two)
+def _inside(image: Pack, places: Array, hold_out: HoldOut) -> Array:
+    """Which of the pairs with these images (places among the pairs) are in the part."""
+    records = image.records()
+    return hold_out.chosen([records[place]["digest"] for place in places], image.name)
+
+
+def _parted(places: tuple[Array, Array], source: Pack, image: Pack) -> tuple[Array, Array]:
+    """The sources of the first half of some pairs, and the images of the second."""
     middle = len(places[0]) // 2
-    if not paired and not middle:
-        raise DataError(f"{one.name} and {two.name} are one pair; two are needed to learn without pairs")
-    return places if paired else (places[0][:middle], places[1][middle:])
+    if not middle:
+        raise DataError(f"{source.name} and {image.name} are one pair; two are needed to learn without pairs")
+    return places[0][:middle], places[1][middle:]
 
 
 def _lonely(item: str, others: Counter[str], name: str) -> str:

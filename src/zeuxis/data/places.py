@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from zeuxis.data.catalog import NamedSet
 from zeuxis.data.image_files import FileSet
-from zeuxis.data.specs import Data, DataSpec, ImageSet, PairSpec
+from zeuxis.data.meaning import ImageSet
+from zeuxis.data.specs import Data, DataSpec, PairSpec
 from zeuxis.errors import DataError
 
 
@@ -36,7 +38,8 @@ def missing(spec: DataSpec) -> str | None:
 
 def given_again(data: Data, recorded: DataSpec) -> DataSpec:
     """The data of a run as it is given again; `DataError` where its content is not what the run recorded."""
-    spec = DataSpec.parse(data, resize_mode=recorded.resize_mode, max_images=recorded.max_images)
+    found = DataSpec.parse(data, resize_mode=recorded.resize_mode, max_images=recorded.max_images)
+    spec: DataSpec = replace(found, hold_out=recorded.hold_out)
     if isinstance(recorded, PairSpec) and isinstance(recorded.source, str):
         spec = spec.with_source(recorded.source)
     if str(spec.absolute()) != str(recorded):

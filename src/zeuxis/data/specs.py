@@ -17,11 +17,13 @@ from typing import get_args
 from zeuxis.data import pairs, spelling, values
 from zeuxis.data.catalog import NamedSet
 from zeuxis.data.derived_sources import DERIVATIONS, SMALL
+from zeuxis.data.holding_out import HoldOut, part_of
 from zeuxis.data.image_files import FileSet
-from zeuxis.data.listing import TILES, Form, Shape, shape_of
+from zeuxis.data.listing import Form, Shape, shape_of
+from zeuxis.data.meaning import ImageSet, image_set, source_end
 from zeuxis.data.pack import Pack, pack_of
 from zeuxis.data.pairs import HALVES, MakePack, Packs, Pairs
-from zeuxis.data.spelling import ARROW, PREFIX
+from zeuxis.data.spelling import ARROW
 from zeuxis.data.spelling import TASKS as TASKS
 from zeuxis.data.values import MemorySet
 from zeuxis.errors import UsageError
@@ -31,32 +33,38 @@ from zeuxis.runtime.callbacks import ProgressCallback
 
 _GREY = ("edges", "grey")  # the derived sources of one channel
 
-ImageSet = NamedSet | FileSet | MemorySet
-
 
 @dataclass(frozen=True)
 class DataSpec(ABC):
-    """The images that a model is to make, how they become squares, and how many of them are taken at most.
+    """The images that a model is to make, how they become squares, how many are taken at most, and which part of them.
 
-    Its `str` is the text that gives it again, but for the last two.
+    Its `str` is the text that gives it again, but for the last three.
     """
 
     images: ImageSet
     resize_mode: ResizeMode = field(default="crop", kw_only=True)
     max_images: int | None = field(default=None, kw_only=True)
+    hold_out: HoldOut | None = field(default=None, kw_only=True)
 
     @staticmethod
-    def parse(data: Data, *, resize_mode: ResizeMode | None = None, max_images: int | None = None) -> DataSpec:
+    def parse(
+        data: Data,
+        *,
+        resize_mode: ResizeMode | None = None,
+        max_images: int | None = None,
+        hold_out: float | None = None,
+    ) -> DataSpec:
         """The spec of a text, a path, or images in memory; one that was parsed before stays as it is, but for what is given here.
 
-        `UsageError` where `resize_mode` or `max_images` cannot be, or a value is none of images; files that are not there are
-        missed when they are opened.
+        Of a share to `hold_out`, what opens is the rest. `UsageError` where a value cannot be, or is none of images; files
+        that are not there are missed when they are opened.
         """
         spec = data if isinstance(data, DataSpec) else _given(data)
         return replace(
             spec,
             resize_mode=spec.resize_mode if resize_mode is None else resize_mode,
             max_images=spec.max_images if max_images is None else max_images,
+            hold_out=spec.hold_out if hold_out is None else HoldOut(hold_out),
         )
 
     @staticmethod
@@ -115,9 +123,16 @@ class DataSpec(ABC):
     def with_source(self, derivation: str | None) -> DataSpec:
         """Pairs with sources that are derived so, where this is a single set and a derivation is given; else itself."""
 
-    @abstractmethod
     def held_out(self, count: int) -> tuple[DataSpec, DataSpec] | None:
-        """What is learned from, and `count` images, or pairs, that are held out; None where nothing is."""
+        """What is learned from and what is held out: a share, else `count` images, or pairs, of a named set; None: nothing is."""
+        if self.hold_out is None:
+            return self._test_split(count)
+        own, unseen = self.hold_out.parts()
+        return replace(self, hold_out=own), replace(self, hold_out=unseen)
+
+    @abstractmethod
+    def _test_split(self, count: int) -> tuple[DataSpec, DataSpec] | None:
+        """As `held_out`, by the test splits of named sets."""
 
     @abstractmethod
     def open(self, size: int = 64, channels: int = 3, *, progress: ProgressCallback | None = None) -> Pack:
@@ -150,11 +165,11 @@ def _given(data: Data) -> DataSpec:
 def _parsed(text: str) -> DataSpec:
     """A task, a path that exists whatever is in its name, two ends with an arrow between, or one set."""
     if ends := spelling.ends_of_task(text):
-        if not text.startswith(PREFIX):
+        if not text.startswith(spelling.PREFIX):
             spelling.check_one_meaning(text, "task")
-        return replace(_paired(*ends), task=text.removeprefix(PREFIX))
+        return replace(_paired(*ends), task=text.removeprefix(spelling.PREFIX))
     if ARROW not in text:
-        return SingleSpec(_resolve(text))
+        return SingleSpec(image_set(text))
     if spelling.is_path_with_arrow(text):
         return SingleSpec(FileSet(expanded(text)))
     source, _, target = text.partition(ARROW)
@@ -162,20 +177,7 @@ def _parsed(text: str) -> DataSpec:
 
 
 def _paired(source: str, target: str) -> PairSpec:
-    """Two folders of the user's own are read, though the first may have the name of a derivation."""
-    images, plain = _resolve(target), source.removeprefix(PREFIX)
-    if plain not in spelling.WORDS:
-        return PairSpec(images, source=_resolve(source))
-    if plain != source or not spelling.is_there(source):
-        return PairSpec(images, source=plain)
-    if isinstance(images, NamedSet):
-        spelling.check_one_meaning(source, "way to make sources")
-    return PairSpec(images, source=FileSet(spelling.as_path(source)))
-
-
-def _resolve(word: str) -> ImageSet:
-    """The one place where it is decided what a word means: a named set, or else a path; refused where it could be both."""
-    return MemorySet.parse(word) or spelling.named_set(word) or FileSet(expanded(word))
+    return PairSpec(images := image_set(target), source=source_end(source, images))
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ class SingleSpec(DataSpec):
         """Pairs of what is derived of the images, and the images."""
         return self if derivation is None else self._from(derivation)
 
-    def held_out(self, count: int) -> tuple[SingleSpec, SingleSpec] | None:
+    def _test_split(self, count: int) -> tuple[SingleSpec, SingleSpec] | None:
         """As of the set."""
         found = self.images.held_out(count)
         return found and (replace(self, images=found[0]), replace(self, images=found[1], max_images=None))
@@ -197,7 +199,7 @@ class SingleSpec(DataSpec):
     def open(self, size: int = 64, channels: int = 3, *, progress: ProgressCallback | None = None) -> Pack:
         """The images, square, in uint8."""
         listing, shape = self.images.listing(progress), shape_of((size, channels), self.resize_mode)
-        return pack_of(listing, shape, max_images=self.max_images, progress=progress)
+        return part_of(pack_of(listing, shape, max_images=self.max_images, progress=progress), self.hold_out)
 
     def open_pairs(
         self, source: Form, image: Form, *, paired: bool = True, progress: ProgressCallback | None = None
@@ -212,7 +214,8 @@ class SingleSpec(DataSpec):
         )
 
     def _from(self, word: str) -> PairSpec:
-        return PairSpec(self.images, source=word, resize_mode=self.resize_mode, max_images=self.max_images)
+        found = PairSpec(self.images, source=word, resize_mode=self.resize_mode, max_images=self.max_images)
+        return replace(found, hold_out=self.hold_out)
 
 
 @dataclass(frozen=True)
@@ -260,7 +263,7 @@ class PairSpec(DataSpec):
         """Itself: it has sources."""
         return self
 
-    def held_out(self, count: int) -> tuple[PairSpec, PairSpec] | None:
+    def _test_split(self, count: int) -> tuple[PairSpec, PairSpec] | None:
         """Of both ends; nothing where they are not known to belong together."""
         sources: tuple[ImageSet | str, ImageSet | str] | None = None
         if isinstance(self.source, str):
@@ -284,16 +287,13 @@ class PairSpec(DataSpec):
         pack = partial(pack_of, max_images=self.max_images, progress=progress)
         shapes = shape_of(source, self.resize_mode), shape_of(image, self.resize_mode)
         packs = self._packs(shapes, pack, matched=paired and not self.known)
-        return pairs.joined(packs, paired=paired, known=self.known, name=self.task if self.task in TASKS else "")
+        name = self.task if self.task in TASKS else ""
+        return pairs.joined(packs, paired=paired, known=self.known, name=name, hold_out=self.hold_out)
 
     def _packs(self, shapes: tuple[Shape, Shape], pack: MakePack, *, matched: bool) -> Packs:
         if isinstance(self.source, str):
             make = pairs.of_halves if self.source in HALVES else pairs.of_derived
             return make(self.source, self.images.listing(), shapes, pack)
-        if self.resize_mode == TILES:
-            raise UsageError(
-                f"--resize-mode {TILES} is for single images: those of {self} would be cut in different places"
-            )
         return pairs.of_two_listings(self.source.listing(), self.images.listing(), shapes, pack, matched=matched)
 
 

@@ -29,7 +29,9 @@ from zeuxis.io import images
 from zeuxis.io.images import Array
 from zeuxis.runtime.callbacks import ProgressCallback
 
+RECIPE = 2  # of what is recorded of tiles: raise it and their packs are built again
 MOST = 20_000  # tiles of a listing, unless --max-images says another number
+_WITHIN = "@"  # between the digest of a photograph and that of a tile
 _CELL = 96  # pixels: tiles stand in the middles of cells of this side
 # What a cell must lose, in levels of 255 (root mean square), when it is halved and brought back: of a blurred place, and
 # most of many photographs is one, nothing can be learned that bicubic enlargement does not know.
@@ -69,8 +71,13 @@ class Tiles:
         middle = (int(word) for word in place.split(","))
         top, left = (min(max(at - side // 2, 0), most - side) for at, most in zip(middle, photograph.shape))
         cut = np.ascontiguousarray(photograph[top : top + side, left : left + side])
-        digest = hashlib.blake2b(cut.tobytes(), digest_size=16).hexdigest()
+        digest = f"{whole.digest}{_WITHIN}{hashlib.blake2b(cut.tobytes(), digest_size=16).hexdigest()}"
         return whole._replace(pixels=cut, size=(side, side), mode="L" if shape.channels == 1 else "RGB", digest=digest)
+
+
+def photograph_of(digest: str) -> str:
+    """The digest of the photograph that a tile was cut out of; that of any other image as it is."""
+    return digest.partition(_WITHIN)[0]
 
 
 def cut(listing: Listing, most: int | None = None, progress: ProgressCallback | None = None) -> Content:

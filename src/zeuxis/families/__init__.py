@@ -53,12 +53,7 @@ def _outside(name: str) -> type[Model]:
 
 def _from_package(family: Installed) -> type[Model]:
     what = f"the family {family.name} of {family.distribution}"
-    try:
-        found = getattr(importlib.import_module(family.module), family.attribute)
-    except Exception as error:  # a package may fail in any way when it is imported
-        reason = f"{type(error).__name__}: {error}"
-        raise UsageError(f"{what} cannot be imported ({reason}); update that package, or remove it") from error
-    return _declared(found, what)
+    return _declared(own_code.of_package(family, what), what)
 
 
 def _declared(found: Any, what: str) -> type[Model]:

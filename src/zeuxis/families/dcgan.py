@@ -11,11 +11,21 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, AdaptiveR1, adam, interval_option, lazy_weight, target_option, turns
+from zeuxis.adversarial import (
+    GAN_LOSSES,
+    AdaptiveR1,
+    adam,
+    interval_option,
+    lazy_weight,
+    r1_option,
+    target_option,
+    turns,
+)
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
 from zeuxis.nets.augment import Augment
 from zeuxis.nets.conv import Norm, Upsampling, opponents, upsampling_option
+from zeuxis.nets.freezing import freeze, freeze_option
 from zeuxis.schedules import decay_option, decayed
 
 # Radford 2015, sections 3 and 4 (the prior stays Gaussian and so isotropic; the paper's is uniform).
@@ -43,9 +53,7 @@ class DCGAN(Latent):
     loss: Literal["non-saturating", "least-squares", "hinge"] = option(
         "non-saturating", "adversarial loss", group="losses"
     )
-    r1_gamma: float = option(
-        4.0, "weight (gamma) of the R1 gradient penalty on real images; 0: off", low=0, group="losses"
-    )
+    r1_gamma: float = r1_option(4.0)
     r1_interval: int = interval_option()
     r1_target: float = target_option()
     upsampling: Upsampling = upsampling_option()
@@ -53,6 +61,7 @@ class DCGAN(Latent):
     spectral_norm: bool = option(False, "spectral normalisation of the discriminator (Miyato 2018)")
     augment: Augment = augment_option()
     ada_target: float = ada_target_option()
+    freeze_layers: int = freeze_option()
 
     training_only = ("discriminator", "adaptive_r1", "augmented")
     presets = {"paper": PAPER}
@@ -73,6 +82,7 @@ class DCGAN(Latent):
             for module in self.discriminator.modules():
                 if isinstance(module, nn.Conv2d | nn.Linear):
                     spectral_norm(module)
+        freeze(self.discriminator.blocks, self.freeze_layers)
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
@@ -91,7 +101,7 @@ class DCGAN(Latent):
             r1_weight=lazy_weight(self.r1_gamma, self.r1_interval, clock.step),
             adaptive_r1=self.adaptive_r1 if self.r1_gamma else None,
             augmentation=self.augmented,
-            seen=clock.images,
+            clock=clock,
         )
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:

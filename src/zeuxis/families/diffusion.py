@@ -57,8 +57,12 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
     lr: float = option(1e-3, "Adam learning rate", low=0, high=1, group="optimisation")
     lr_warmup: int = option(5_000, "images over which the learning rate rises from 0", low=0, group="optimisation")
     lr_decay_start: int = decay_option(100_000)
-    objective: Literal["edm", "ddpm", "v", "flow"] = option("edm", "parameterisation and noise levels", group="losses")
-    sigma_data: float = option(0.5, "standard deviation of the data, for edm", low=0.01, high=10, group="losses")
+    objective: Literal["edm", "ddpm", "v", "flow"] = option(
+        "edm", "parameterisation and noise levels", group="losses", of_weights=True
+    )
+    sigma_data: float = option(
+        0.5, "standard deviation of the data, for edm", low=0.01, high=10, group="losses", of_weights=True
+    )
     num_classes: int = option(0, "number of classes or attributes to condition on; 0: unconditional", low=0, high=65536)
     sampler: Literal["heun", "euler", "ddim", "ddpm", "dpm++2m"] = option(
         "dpm++2m", "sampler; ddpm is stochastic, the others follow the probability-flow ODE", at_sampling=True

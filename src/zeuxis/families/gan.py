@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, adam, interval_option, lazy_weight, turns
+from zeuxis.adversarial import GAN_LOSSES, adam, interval_option, lazy_weight, r1_option, turns
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
 from zeuxis.nets.augment import Augment
+from zeuxis.nets.freezing import freeze, freeze_option
 
 
 def perceptron(widths: list[int], slope: float, *, norm: bool) -> nn.Sequential:
@@ -33,12 +34,11 @@ class GAN(Latent):
     lr: float = option(2e-4, "Adam learning rate of both networks", low=0, high=1, group="optimisation")
     beta1: float = option(0.5, "Adam beta1", low=0, high=0.999, group="optimisation")
     loss: Literal["non-saturating", "saturating"] = option("non-saturating", "generator loss", group="losses")
-    r1_gamma: float = option(
-        1.0, "weight (gamma) of the R1 gradient penalty on real images; 0: off, as in 2014", low=0, group="losses"
-    )
+    r1_gamma: float = r1_option(1.0, "off, as in 2014")
     r1_interval: int = interval_option()
     augment: Augment = augment_option()
     ada_target: float = ada_target_option()
+    freeze_layers: int = freeze_option()
 
     training_only = ("discriminator", "augmented")
     batch_size = 64
@@ -50,6 +50,7 @@ class GAN(Latent):
         self.generator = perceptron([self.latent_dim, *hidden, pixels], 0.2, norm=True)
         self.discriminator = perceptron([pixels, *hidden, 1], 0.2, norm=False)
         self.augmented = Augmentation(self.augment, target=self.ada_target)
+        freeze([self.discriminator[3 * i : 3 * i + 3] for i in range(self.layers)], self.freeze_layers)
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"discriminator": self.discriminator, "generator": self.generator}
@@ -69,7 +70,7 @@ class GAN(Latent):
             fake,
             r1_weight=lazy_weight(self.r1_gamma, self.r1_interval, clock.step),
             augmentation=self.augmented,
-            seen=clock.images,
+            clock=clock,
         )
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:

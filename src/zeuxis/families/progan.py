@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +14,14 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from zeuxis import adversarial
-from zeuxis.adversarial import GAN_LOSSES, adam, interval_option, lazy_weight
+from zeuxis.adversarial import GAN_LOSSES, adam, interval_option, lazy_weight, r1_option
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
 from zeuxis.nets.augment import Augment
 from zeuxis.nets.conv import pyramid
 from zeuxis.nets.equalised import EqualConv2d, EqualLinear, minibatch_deviation, pixel_norm
-from zeuxis.nets.style import widths
+from zeuxis.nets.freezing import freeze, freeze_option
+from zeuxis.nets.style import base_channels_option, widths
 from zeuxis.schedules import decay_option, decayed
 
 ROOT = 2**0.5  # gain of a leaky ReLU, for unit variance
@@ -67,8 +68,7 @@ class Generator(nn.Module):
         """Images of the stage `top`; during a fade-in, blended with those of the stage below."""
         x = self.stem(pixel_norm(z)).unflatten(1, (-1, self.sizes[0], self.sizes[0]))
         image = torch.zeros(1, 1, 1, 1, device=x.device)
-        for stage in range(top + 1):
-            side = self.sizes[stage]
+        for stage, side in enumerate(self.sizes[: top + 1]):
             x = self.doubled[stage - 1](x, odd=side % 2 == 1, gain=ROOT) if stage else x * ROOT
             x = pixel_norm(F.leaky_relu(x, 0.2))
             x = pixel_norm(F.leaky_relu(self.kept[stage](x, gain=ROOT), 0.2))
@@ -85,9 +85,7 @@ class Discriminator(nn.Module):
         counts = widths(size, width)
         self.image = nn.ModuleList(EqualConv2d(channels, count, 1) for count in counts)
         self.keep = nn.ModuleList(EqualConv2d(count, count) for count in counts[1:])
-        self.halve = nn.ModuleList(
-            EqualConv2d(after, before, resample="mean") for before, after in zip(counts, counts[1:])
-        )
+        self.halve = nn.ModuleList(EqualConv2d(*pair, resample="mean") for pair in zip(counts[1:], counts))
         self.last = EqualConv2d(counts[0] + 1, counts[0])
         self.dense = EqualLinear(counts[0] * pyramid(size)[0] ** 2, counts[0])
         self.score = EqualLinear(counts[0], 1)
@@ -114,25 +112,21 @@ class ProGAN(Latent):
     """A generator and a discriminator grown together, from 4 to 7 pixels to full resolution."""
 
     latent_dim: int = option(128, "dimension of the latent space", low=1, high=65536)
-    base_channels: int = option(
-        16, "base channels at full resolution, doubled at each downsampling up to 8 times", low=4, high=512
-    )
+    base_channels: int = base_channels_option()
     images_per_stage: int = option(
-        10_000, "images per fade-in and per stabilising phase of each resolution", low=1, group="optimisation"
+        10_000, "images per fade-in and per stabilising phase", low=1, group="optimisation", of_weights=True
     )
+    growth_start: int = option(0, "images that the growth counts as seen at step 0", low=0, group="optimisation")
     lr: float = option(0.01, "Adam learning rate of both networks (paper: 0.001)", low=0, high=1, group="optimisation")
     lr_decay_start: int = decay_option(100_000)
     beta2: float = option(0.99, "Adam beta2 (beta1 is 0)", low=0, high=0.9999, group="optimisation")
-    loss: Literal["non-saturating", "wgan-gp"] = option(
-        "non-saturating", "non-saturating with R1, or wgan-gp as in the paper", group="losses"
-    )
-    r1_gamma: float = option(
-        1.0, "weight (gamma) of the R1 gradient penalty on real images; 0: off", low=0, group="losses"
-    )
+    loss: Literal["non-saturating", "wgan-gp"] = option("non-saturating", "wgan-gp: as in the paper", group="losses")
+    r1_gamma: float = r1_option(1.0)
     r1_interval: int = interval_option()
     gp_weight: float = option(10.0, "weight (lambda) of the gradient penalty, for wgan-gp", low=0, group="losses")
     augment: Augment = augment_option()
     ada_target: float = ada_target_option()
+    freeze_layers: int = freeze_option()
 
     training_only = ("discriminator", "augmented")
     bf16 = True
@@ -142,23 +136,29 @@ class ProGAN(Latent):
         self.discriminator = Discriminator(self.size, self.channels, width=self.base_channels)
         self.augmented = Augmentation(self.augment, target=self.ada_target)
         self.growth = Growth(self.images_per_stage, top=len(self.generator.sizes) - 1)
+        stages = zip(*map(reversed, (self.discriminator.image, self.discriminator.keep, self.discriminator.halve)))
+        freeze(map(nn.ModuleList, stages), self.freeze_layers)
+
+    @property
+    def starting_options(self) -> dict[str, Any]:
+        return {**super().starting_options, "growth_start": int(self.growth.seen)}
 
     def optimizers(self) -> dict[str, Optimizer]:
-        players = {"discriminator": self.discriminator, "generator": self.generator}
-        return adam(players, self.lr, (0.0, self.beta2))
+        return adam({"discriminator": self.discriminator, "generator": self.generator}, self.lr, (0.0, self.beta2))
 
     def lr_scale(self, clock: Clock) -> float:
         return decayed(self.lr_decay_start, clock.images)
 
     def schedule_breakpoints(self, batch_size: int) -> list[Clock]:
         """Per resolution, the first steps of the fade-in and of the stabilising phase."""
-        sizes = range(1, self.growth.top + 1)
-        fading = {(2 * size - 1) * self.images_per_stage // batch_size + 1 for size in sizes}
-        alone = {math.ceil(2 * size * self.images_per_stage / batch_size) for size in sizes}
-        return [Clock(step, step * batch_size) for step in sorted({0} | fading | alone)]
+        ends = [phase * self.images_per_stage - self.growth_start for phase in range(1, 2 * self.growth.top + 1)]
+        fading = {end // batch_size + 1 for end in ends[::2]}
+        alone = {math.ceil(end / batch_size) for end in ends[1::2]}
+        return [Clock(step, step * batch_size) for step in sorted({0} | fading | alone) if step >= 0]
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
-        level = self.growth.level(torch.tensor(clock.images))  # on the host, so that layers without weight are skipped
+        images = clock.images + self.growth_start
+        level = self.growth.level(torch.tensor(images))  # on the host, so that layers without weight are skipped
         top = math.ceil(level)
         fade = float(level) - (top - 1)
         level = torch.full((), float(level), device=batch.image.device)  # filled there, not copied
@@ -171,8 +171,8 @@ class ProGAN(Latent):
         else:
             weight = lazy_weight(self.r1_gamma, self.r1_interval, clock.step)
             game = partial(adversarial.turns, GAN_LOSSES["non-saturating"], augmentation=self.augmented)
-            yield from game(score, real, fake, r1_weight=weight, seen=clock.images)
-        self.growth.seen.fill_(clock.images)
+            yield from game(score, real, fake, r1_weight=weight, clock=clock)
+        self.growth.seen.fill_(images)
 
     def criticism(self, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, clock: Clock) -> Iterator[Turn]:
         """The turns of the paper: WGAN-GP with n_critic = 1 and the drift penalty."""
@@ -183,7 +183,7 @@ class ProGAN(Latent):
         terms = {"penalty": penalty, "drift": DRIFT * real_score.float().square().mean()}
         yield "discriminator", {"real": -real_score.mean(), "fake": fake_score.mean(), **terms}
         yield "generator", {"adversarial": -score(fake).mean()}
-        self.augmented.look(adversarial.beyond_middle(real_score, fake_score), clock.images)
+        self.augmented.look(adversarial.beyond_middle(real_score, fake_score), clock)
 
     def shown(self, image: Tensor, top: int, fade: float = 1.0) -> Tensor:
         """Real images (n c h w) at a stage: pooled, and blended with their coarser version during a fade-in."""

@@ -36,9 +36,10 @@ class RBM(GibbsSampling, Encoder, HasLikelihood):
         "pcd",
         "persistent contrastive divergence (Tieleman 2008), or contrastive divergence (Hinton 2002)",
         group="losses",
+        of_weights=True,
     )
     gibbs_steps: int = option(1, "Gibbs steps per update: the k of CD-k and PCD-k", low=1, high=10_000, group="losses")
-    chains: int = option(100, "persistent chains", low=1, high=65536, group="losses")
+    chains: int = option(100, "persistent chains", low=1, high=65536, group="losses", of_weights=True)
     lr: float = option(0.2, "SGD learning rate", low=0, high=10, group="optimisation")
     lr_half_life: int = option(
         100_000, "images after which the learning rate is halved (1/t decay); 0: constant", low=0, group="optimisation"

@@ -10,11 +10,21 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, PathLength, adam, interval_option, lazy_weight, path_lengths, r1
+from zeuxis.adversarial import (
+    GAN_LOSSES,
+    PathLength,
+    adam,
+    interval_option,
+    lazy_weight,
+    path_lengths,
+    r1,
+    r1_option,
+)
 from zeuxis.model import Batch, Clock, StyleBased, Turn, option
 from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
 from zeuxis.nets.augment import Augment
-from zeuxis.nets.style import Discriminator, Mapping, Synthesis
+from zeuxis.nets.freezing import freeze, freeze_option
+from zeuxis.nets.style import Discriminator, Mapping, Synthesis, base_channels_option
 from zeuxis.schedules import decay_option, decayed
 
 GAME = GAN_LOSSES["non-saturating"]
@@ -25,9 +35,7 @@ class StyleGAN2(StyleBased):
     """A mapping network z -> w, a synthesis network w -> image, and a discriminator with ADA."""
 
     latent_dim: int = option(128, "dimension of z and w", low=1, high=65536)
-    base_channels: int = option(
-        16, "base channels at full resolution, doubled at each downsampling up to 8 times", low=4, high=512
-    )
+    base_channels: int = base_channels_option()
     mapping_layers: int = option(4, "layers of the mapping network", low=1, high=32)
     lr: float = option(
         0.01,
@@ -38,9 +46,7 @@ class StyleGAN2(StyleBased):
     )
     lr_decay_start: int = decay_option(100_000)
     beta2: float = option(0.99, "Adam beta2 (beta1 is 0)", low=0, high=0.9999, group="optimisation")
-    r1_gamma: float = option(
-        10.0, "weight (gamma) of the R1 gradient penalty on real images; 0: off", low=0, group="losses"
-    )
+    r1_gamma: float = r1_option(10.0)
     r1_interval: int = interval_option()
     path_length_weight: float = option(
         0.1, "path length regularisation, relative to the paper's weight; 0: off", low=0, group="losses"
@@ -56,6 +62,7 @@ class StyleGAN2(StyleBased):
         low=0,
         group="losses",
     )
+    freeze_layers: int = freeze_option()
     truncation: float = option(
         1.0, "truncation psi: below 1 samples are closer to the mean w, less diverse", low=0, high=2, at_sampling=True
     )
@@ -76,6 +83,7 @@ class StyleGAN2(StyleBased):
         self.discriminator = Discriminator(self.size, self.channels, width=self.base_channels)
         self.augmented = Augmentation(self.augment, target=self.ada_target, images=self.ada_images)
         self.lengths = PathLength()
+        freeze(self.discriminator.from_image, self.freeze_layers)
 
     def optimizers(self) -> dict[str, Optimizer]:
         generator = nn.ModuleList((self.mapping_network, self.synthesis))
@@ -111,7 +119,7 @@ class StyleGAN2(StyleBased):
 
         self.lengths.typical.copy_(typical)
         self.mapping_network.remember(w)
-        self.augmented.look(real_score, clock.images)
+        self.augmented.look(real_score, clock)
 
     def draw(self, like: Tensor, n: int) -> Tensor:
         """Latents z (n d) from the prior, on the device of the images."""

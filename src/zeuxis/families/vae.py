@@ -28,10 +28,14 @@ class VAE(HasPosterior, HasLikelihood):
     beta: float = option(1.0, "weight of the KL divergence (beta-VAE)", low=0, group="losses")
     kl_warmup: int = option(50_000, "images over which the KL weight rises from 0 to beta", low=0, group="losses")
     likelihood: Literal["gaussian", "bernoulli"] = option(
-        "gaussian", "decoder distribution p(x|z): Gaussian, or Bernoulli per pixel", group="losses"
+        "gaussian", "decoder distribution p(x|z): Gaussian, or Bernoulli per pixel", group="losses", of_weights=True
     )
     sigma: float = option(
-        2.0, "standard deviation of the Gaussian likelihood, for images in [-1, 1]; 0: learned", low=0, group="losses"
+        2.0,
+        "standard deviation of the Gaussian likelihood, for images in [-1, 1]; 0: learned",
+        low=0,
+        group="losses",
+        of_weights=True,
     )
     norm: Norm = option("batch", "normalisation in encoder and decoder")
 

@@ -14,6 +14,7 @@ from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
 from zeuxis.nets.augment import Augment
 from zeuxis.nets.conv import Norm, Upsampling, opponents, upsampling_option
+from zeuxis.nets.freezing import freeze, freeze_option, trainable
 
 # Arjovsky 2017, algorithm 1 and section 4.
 PAPER = {
@@ -36,6 +37,7 @@ class WGAN(Latent):
     clip_value: float = option(0.01, "weight clipping bound of the critic", low=1e-6, high=1, group="losses")
     augment: Augment = augment_option()
     ada_target: float = ada_target_option()
+    freeze_layers: int = freeze_option()
     upsampling: Upsampling = upsampling_option()
     critic_norm: Norm = option("batch", "normalisation in the critic")
 
@@ -53,12 +55,13 @@ class WGAN(Latent):
             norm=self.critic_norm,
         )
         self.augmented = Augmentation(self.augment, target=self.ada_target)
+        freeze(self.critic.blocks, self.freeze_layers)
 
     def optimizers(self) -> dict[str, Optimizer]:
         # No momentum: section 4 finds training unstable with it, as the critic's loss is nonstationary. alpha is 0.99,
         # as in the authors' code.
         players = {"critic": self.critic, "generator": self.generator}
-        return {name: RMSprop(network.parameters(), self.lr) for name, network in players.items()}
+        return {name: RMSprop(trainable(network), self.lr) for name, network in players.items()}
 
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         generator_moves = clock.step % self.n_critic == 0
@@ -73,7 +76,7 @@ class WGAN(Latent):
         clip_weights(self.critic, self.clip_value)
         if generator_moves:
             yield "generator", {"adversarial": -self.critic(fake).mean()}
-        self.augmented.look(beyond_middle(real_score, fake_score), clock.images)
+        self.augmented.look(beyond_middle(real_score, fake_score), clock)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return torch.tanh(self.generator(z))

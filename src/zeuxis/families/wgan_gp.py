@@ -15,6 +15,7 @@ from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
 from zeuxis.nets.augment import Augment
 from zeuxis.nets.conv import Upsampling, opponents, upsampling_option
+from zeuxis.nets.freezing import freeze, freeze_option
 
 # Gulrajani 2017, algorithm 1 and section 4, with the networks of its table 1 for DCGANs.
 PAPER = {
@@ -43,6 +44,7 @@ class WGANGP(Latent):
     one_sided: bool = option(False, "one-sided gradient penalty: only norms above 1 are penalised", group="losses")
     augment: Augment = augment_option()
     ada_target: float = ada_target_option()
+    freeze_layers: int = freeze_option()
     upsampling: Upsampling = upsampling_option()
     critic_norm: Literal["layer", "none"] = option(
         "layer", "normalisation in the critic (no batch norm: the penalty is per image)"
@@ -63,6 +65,7 @@ class WGANGP(Latent):
             norm=self.critic_norm,
         )
         self.augmented = Augmentation(self.augment, target=self.ada_target)
+        freeze(self.critic.blocks, self.freeze_layers)
 
     def optimizers(self) -> dict[str, Optimizer]:
         players = {"critic": self.critic, "generator": self.generator}
@@ -81,7 +84,7 @@ class WGANGP(Latent):
         yield "critic", {"real": -real_score.mean(), "fake": fake_score.mean(), "penalty": self.gp_weight * slope}
         if generator_moves:
             yield "generator", {"adversarial": -self.critic(fake).mean()}
-        self.augmented.look(beyond_middle(real_score, fake_score), clock.images)
+        self.augmented.look(beyond_middle(real_score, fake_score), clock)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return torch.tanh(self.generator(z))

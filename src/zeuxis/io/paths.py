@@ -48,3 +48,13 @@ def check_apart(out: str | Path | None, read: Iterable[str]) -> None:
             raise UsageError(
                 f"{out} is {where} that is read: what is written there would become part of it; choose --out elsewhere"
             )
+
+
+def check_root(out: str | Path, read: Iterable[str]) -> None:
+    """Raise `UsageError` where no folder `out` can be made, or it meets what is read: before long work that goes into it."""
+    there = next(path for path in [Path(out).absolute(), *Path(out).absolute().parents] if os.path.lexists(path))
+    if not os.path.isdir(there):
+        raise UsageError(f"--out is {out}, and {there} is a file; choose a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"--out is {out}, and this user may not write in {there}; choose another folder")
+    check_apart(out, read)

@@ -30,7 +30,7 @@ from zeuxis.model import Model, Translator
 from zeuxis.scores import Score, student_mean
 
 _TILE, _TEXT, _GAP = 96, 16, 6  # pixels: the least width of a sample, the height of a name, the space around it
-_ALIKE = ("data", "held_out", "features", "samples")  # must be the same for scores to be compared
+_ALIKE = ("data", "held_out", "hold_out", "features", "samples")  # must be the same for scores to be compared
 _STYLE = (
     "body{font:15px sans-serif;margin:2em}table{border-collapse:collapse}td,th{padding:.3em .8em;text-align:right}"
     "td:first-child,th:first-child{text-align:left}tr:nth-child(even){background:#f2f3f5}img{max-width:100%}"

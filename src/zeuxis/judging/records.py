@@ -19,6 +19,7 @@ _TELLING = (
     "hflip",
     "resize_mode",
     "max_images",
+    "hold_out",
     "init_from",
 )
 _LIMITS = ("steps", "minutes", "cpu_minutes")
@@ -43,6 +44,8 @@ def read_record(folder: Path) -> RunRecord:
     config = run.config
     settings, parent = _table(config.get("settings")), _table(config.get("parent"))
     seed, step, changed = settings.get("seed"), parent.get("step"), _table(parent.get("changed"))
+    start = _table(config.get("started_from")).get("sha256")
+    settings = {**settings, "init_from": start or settings.get("init_from")}  # by content, wherever it lay
     told = [config.get("family"), config.get("data"), _table(config.get("options")), step, changed]
     setting = json.dumps([*told, *(settings.get(name) for name in (*_TELLING, *_LIMITS))], sort_keys=True, default=str)
     forked = isinstance(step, int) and isinstance(parent.get("run"), str)

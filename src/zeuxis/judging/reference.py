@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from zeuxis.data import DataSpec, Pack
+from zeuxis.data.holding_out import HoldOut
 from zeuxis.errors import DataError
 from zeuxis.io.images import Array
 from zeuxis.metrics.distances import LEAST_FOR_FID
 from zeuxis.runtime.callbacks import ProgressCallback
 
 MOST_TRAINING = 20_000  # training images that are searched for memorized ones
+MORE_HELD_OUT = "train with a larger --hold-out, or on more images"
+
+
+def share_in_words(hold_out: HoldOut | None) -> str:
+    """Which share of the user's own images is held out, after their name; "" where none is."""
+    return "" if hold_out is None else f" ({hold_out}: never learned from)"
+
+
+def share_facts(hold_out: HoldOut | None) -> dict[str, Any]:
+    """The same as a fact of an evaluation; nothing where none is."""
+    return {} if hold_out is None else {"hold_out": hold_out.share}
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,7 @@ class ReferenceImages:
     reference: Array  # in `held_out`, or in `training` where nothing is held out
     train_baseline: Array  # in `training`
     searched: Array  # in `training`; holds `train_baseline`
+    hold_out: HoldOut | None = None  # where a share was held out
 
     @property
     def reference_pack(self) -> Pack:
@@ -37,7 +51,7 @@ class ReferenceImages:
     def describe(self) -> str:
         """The reference in words."""
         if self.held_out is not None:
-            return f"{len(self.reference):,} held-out images of {self.held_out.name}"
+            return f"{len(self.reference):,} held-out images of {self.held_out.name}{share_in_words(self.hold_out)}"
         return (
             f"{len(self.reference):,} of the training images of {self.training.name} themselves: nothing is held out, so "
             "a model that memorized its training images would score best"
@@ -69,7 +83,7 @@ def choose_reference(
         there = len(training), 0 if held_out is None else len(held_out)
         raise DataError(
             f"{data} gives {take} images to compare with ({there[0]} to train on, {there[1]} held out); "
-            f"at least {LEAST_FOR_FID} are needed"
+            f"at least {LEAST_FOR_FID} are needed{f'; {MORE_HELD_OUT}' if data.hold_out else ''}"
         )
     searched = searched_places(len(training), least=take, seed=seed)
-    return ReferenceImages(training, held_out, np.sort(reference), np.sort(baseline), searched)
+    return ReferenceImages(training, held_out, np.sort(reference), np.sort(baseline), searched, data.hold_out)

@@ -14,7 +14,7 @@ from torch import Tensor
 from zeuxis.io.images import from_uint8
 from zeuxis.judging import warnings
 from zeuxis.judging.capability_scores import capability_rows
-from zeuxis.judging.reference import ReferenceImages
+from zeuxis.judging.reference import ReferenceImages, share_facts
 from zeuxis.judging.report import ClosestPair, Evaluation, ScoreRow, about_model
 from zeuxis.metrics import distances, neighbours
 from zeuxis.metrics.features import Extractor, pack_features
@@ -77,6 +77,7 @@ def _facts(features: FeatureSets, images: ReferenceImages, extractor: Extractor,
         "dimensions": features.samples.shape[1],
         "training_images": len(images.training),
         "searched_for_copies": len(images.searched),
+        **share_facts(images.hold_out),
     }
 
 

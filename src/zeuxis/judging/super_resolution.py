@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,13 +13,16 @@ from PIL import Image
 from torch import Tensor
 
 from zeuxis.data import DataSpec, workers
+from zeuxis.data.catalog import NamedSet
 from zeuxis.data.derived_sources import SMALL, reduced
+from zeuxis.data.holding_out import HoldOut
 from zeuxis.data.listing import WHOLE, Content, FileReader, Picture, Shape
-from zeuxis.data.specs import ImageSet, PairSpec, SingleSpec
+from zeuxis.data.specs import PairSpec, SingleSpec
 from zeuxis.errors import DataError
 from zeuxis.io.images import Array, from_uint8
 from zeuxis.io.tiling import photograph
 from zeuxis.judging import warnings
+from zeuxis.judging.reference import share_facts, share_in_words
 from zeuxis.judging.report import Evaluation, ScoreRow, about_model
 from zeuxis.metrics import paired, vgg
 from zeuxis.metrics.vgg import VGG
@@ -40,6 +44,7 @@ class PhotographTestSet(NamedTuple):
     name: str
     held_out: bool
     photographs: list[Image.Image]
+    hold_out: HoldOut | None = None  # where a share was held out
 
 
 def is_whole(data: DataSpec) -> bool:
@@ -48,7 +53,7 @@ def is_whole(data: DataSpec) -> bool:
 
 
 def choose_photographs(model: SuperResolution, data: DataSpec, *, count: int) -> PhotographTestSet:
-    """At most `count` photographs (RGB, or L where the model is grey); held out where `data` is a named set.
+    """At most `count` photographs (RGB, or L where the model is grey); held out where anything is.
 
     `DataError` where none is large enough.
     """
@@ -56,26 +61,36 @@ def choose_photographs(model: SuperResolution, data: DataSpec, *, count: int) ->
     images = (unseen or own).images
     least = paired.SSIM_WINDOW + 2 * model.scale + model.scale
     found = [
-        _fitting(pixels, model.scale) for pixels in _originals(images, model, count) if min(pixels.shape[:2]) >= least
+        _fitting(pixels, model.scale)
+        for pixels in _originals(unseen or own, model, count)
+        if min(pixels.shape[:2]) >= least
     ]
     if not found:
         raise DataError(f"{images} has no test photograph of {least} pixels or more")
-    kind, name = "held-out" if unseen else "training", str(images).partition(":")[0] if unseen else images
-    return PhotographTestSet(str(own), f"{len(found):,} {kind} photographs of {name}", unseen is not None, found)
+    kind = "held-out" if unseen else "training"
+    name = str(images).partition(":")[0] if isinstance(images, NamedSet) and unseen else images
+    told = f"{len(found):,} {kind} photographs of {name}{share_in_words(data.hold_out)}"
+    return PhotographTestSet(str(own), told, unseen is not None, found, data.hold_out)
 
 
-def _originals(images: ImageSet, model: SuperResolution, count: int) -> Iterator[Array]:
+def _originals(data: DataSpec, model: SuperResolution, count: int) -> Iterator[Array]:
     """Images (h w c, uint8): whole, where they are files, or a named set's whole photographs; else as they are learned."""
-    found = images.whole()
+    found, part = data.images.whole(), data.hold_out
     if found is None:
-        pack = SingleSpec(images).open(model.size, model.channels)
+        pack = SingleSpec(data.images, hold_out=part).open(model.size, model.channels)
         yield from pack.rows(np.arange(min(count, len(pack))))
         return
     content = found.listing().gather()
     whole = isinstance(content.reader, FileReader)
     shape = Shape(model.size, model.channels, WHOLE if whole else "crop")
-    with contextlib.closing(workers.decoded(Content(content.items[:count], content.reader), shape)) as results:
-        yield from (each.pixels for each in results if isinstance(each, Picture))
+    items = content.items if part else content.items[:count]  # the side of a photograph is known once it is read
+    with contextlib.closing(workers.decoded(Content(items, content.reader), shape)) as results:
+        pictures = (each for each in results if isinstance(each, Picture))
+        yield from (each.pixels for each in itertools.islice(_of_part(pictures, part), count))
+
+
+def _of_part(pictures: Iterable[Picture], part: HoldOut | None) -> Iterator[Picture]:
+    return (each for each in pictures if part is None or part.has(each.digest))
 
 
 def _fitting(pixels: Array, scale: int) -> Image.Image:
@@ -127,6 +142,7 @@ def _facts(test: PhotographTestSet) -> dict[str, object]:
         "features": "VGG16, blocks 1 to 4",
         "images_seen": "at their own size",
         "dimensions": sum(width[-1] for width in vgg.BLOCKS),
+        **share_facts(test.hold_out),
     }
 
 

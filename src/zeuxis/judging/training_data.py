@@ -21,7 +21,7 @@ def run_of(path: RunPath) -> Path | None:
 
 
 def selected(path: RunPath, data: DataSpec) -> DataSpec:
-    """The data with the resize mode and the limit of images of a model's run, if that is what it was trained on."""
+    """The data with the resize mode, the limit of images and the share held out of a model's run, if it was trained on it."""
     run = run_of(path)
     config = files.read_yaml(run / "config.yaml") if run else None
     config = renamed.config(config) if isinstance(config, dict) else {}
@@ -32,4 +32,5 @@ def selected(path: RunPath, data: DataSpec) -> DataSpec:
         return data
     mode, most = settings.get("resize_mode"), settings.get("max_images")
     chosen = next((each for each in _RESIZE_MODES if each == mode), None)
-    return DataSpec.parse(data, resize_mode=chosen, max_images=most if isinstance(most, int) else None)
+    limited = DataSpec.parse(data, resize_mode=chosen, max_images=most if isinstance(most, int) else None)
+    return loading.without_held_out(limited, settings)

@@ -11,13 +11,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zeuxis.data import DataSpec
-from zeuxis.data.batches import open_pairs_of
+from zeuxis.data.batches import open_held_out_pairs, open_pairs_of
+from zeuxis.data.holding_out import HoldOut
 from zeuxis.data.pairs import Pairs
 from zeuxis.errors import DataError
 from zeuxis.io.images import from_uint8
 from zeuxis.io.sheets import beside
 from zeuxis.judging import warnings
 from zeuxis.judging.attributes import CHANGED, KEPT, AttributeTest, attribute_test
+from zeuxis.judging.reference import MORE_HELD_OUT, share_facts, share_in_words
 from zeuxis.judging.report import Evaluation, ScoreRow, about_model
 from zeuxis.metrics import distances, paired, vgg
 from zeuxis.metrics.distances import LEAST_FOR_FID
@@ -43,12 +45,14 @@ class PairedTestSet:
     training: Pairs
     test: Pairs
     held_out: bool
+    hold_out: HoldOut | None = None  # where a share was held out
 
     @property
     def name(self) -> str:
         """The targets in words."""
         kind = "held-out" if self.held_out else "training"
-        return f"{len(self.test):,} {kind} {'pairs' if self.test.paired else 'images'} of {self.test.name}"
+        what = f"{len(self.test):,} {kind} {'pairs' if self.test.paired else 'images'} of {self.test.name}"
+        return f"{what}{share_in_words(self.hold_out)}"
 
 
 @dataclass(frozen=True)
@@ -75,17 +79,23 @@ class Measurements:
 def choose_pairs(
     model: Translator, data: DataSpec, *, count: int, progress: ProgressCallback | None = None
 ) -> PairedTestSet:
-    """At most `count` test pairs, held out where `data` is a named set; `DataError` where there are too few."""
+    """At most `count` test pairs, held out where anything is; `DataError` where there are too few."""
+    found = _test_set(model, data, count, progress)
+    if (there := min(map(len, found.test.places))) < LEAST_FOR_FID:
+        more = f"; {MORE_HELD_OUT}" if data.hold_out else ""
+        raise DataError(f"{data} gives {there} images to judge by; at least {LEAST_FOR_FID} are needed{more}")
+    return found
+
+
+def _test_set(model: Translator, data: DataSpec, count: int, progress: ProgressCallback | None = None) -> PairedTestSet:
     own, unseen = data.held_out(count) or (data, None)
     training = open_pairs_of(own, model, paired=model.paired, progress=progress)
     if unseen is not None:
-        test = open_pairs_of(unseen, model, paired=True, progress=progress)
+        test = open_held_out_pairs(unseen, model, count, progress=progress)
     else:
         some = replace(data, max_images=min(count, data.max_images or count))
         test = open_pairs_of(some, model, paired=model.paired)
-    if len(test) < LEAST_FOR_FID:
-        raise DataError(f"{data} gives {len(test)} images to judge by; at least {LEAST_FOR_FID} are needed")
-    return PairedTestSet(training, test, unseen is not None)
+    return PairedTestSet(training, test, unseen is not None, data.hold_out)
 
 
 def evaluate_translations(
@@ -119,6 +129,7 @@ def evaluate_translations(
         "images_seen": extractor.sees,
         "dimensions": dimensions,
         "training_images": len(pairs.training),
+        **share_facts(pairs.hold_out),
     }
     return Evaluation(about_model(model, facts), rows, _warnings(pairs, dimensions), examples=examples)
 
@@ -249,7 +260,7 @@ def first_translations(model: Translator, data: DataSpec, count: int) -> Tensor:
 
 def source_examples(model: Translator, data: DataSpec, count: int) -> Tensor:
     """Evenly spaced test sources (count c h w)."""
-    return _spaced(choose_pairs(model, data, count=max(count, LEAST_FOR_FID)).test, count)
+    return _spaced(_test_set(model, data, max(count, LEAST_FOR_FID)).test, count)
 
 
 def sources_of(model: Translator, data: DataSpec, count: int) -> Tensor:

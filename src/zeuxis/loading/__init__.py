@@ -104,14 +104,26 @@ def _checked(folder: Path, *, typed: Path) -> Path:
 
 
 def data_of(path: RunPath) -> DataSpec | None:
-    """The data a model was trained on, where it lies in a run's folder or names its data; a file never names a path."""
+    """The data a model was trained on, where it lies in a run's folder or names its data; a file never names a path.
+
+    What its run held out is not among it.
+    """
     folder = find_model(path)
     config = folder.parent / "config.yaml"
     if not config.is_file():
         return _named_data(folder)
     content = files.read_yaml(config)
-    data = renamed.config(content).get("data") if isinstance(content, dict) else None
-    return DataSpec.stored(data) if isinstance(data, str) else None
+    values = renamed.config(content) if isinstance(content, dict) else {}
+    data = values.get("data")
+    return without_held_out(DataSpec.stored(data), values.get("settings")) if isinstance(data, str) else None
+
+
+def without_held_out(data: DataSpec, settings: object) -> DataSpec:
+    """The part of the data that was learned from, by what a file says; `UsageError` where it names no share."""
+    share = settings.get("hold_out") if isinstance(settings, Mapping) else None
+    if share is not None and not isinstance(share, float):
+        raise UsageError(f"hold_out is {quote(share)}, expected a share such as 0.2; restore the file from a copy")
+    return DataSpec.parse(data, hold_out=share)
 
 
 def _named_data(folder: Path) -> DataSpec | None:
@@ -119,7 +131,7 @@ def _named_data(folder: Path) -> DataSpec | None:
     about = files.read_json(folder / "config.json", follow=False)
     text = about.get("data") if isinstance(about, dict) else None
     try:
-        spec = DataSpec.stored(text) if isinstance(text, str) else None
+        spec = without_held_out(DataSpec.stored(text), about) if isinstance(text, str) else None
     except UsageError:
         return None
     return spec if spec and is_named(spec) else None

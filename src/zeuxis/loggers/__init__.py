@@ -89,12 +89,7 @@ def find_logger(name: str) -> LoggerFactory:
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
         raise UsageError(f"--logger is {name!r}, and no logger has that name; {hint} (your own: my_module:MyLogger)")
     what = f"the logger {name} of {found.distribution}"
-    try:
-        value = getattr(importlib.import_module(found.module), found.attribute)
-    except Exception as error:  # a package may fail in any way when it is imported
-        reason = f"{type(error).__name__}: {error}"
-        raise UsageError(f"{what} cannot be imported ({reason}); update that package, or remove it") from error
-    return _callable(value, what)
+    return _callable(own_code.of_package(found, what), what)
 
 
 def check_trusted(recorded: Sequence[str], given: Collection[str] = ()) -> None:

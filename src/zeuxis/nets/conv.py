@@ -50,6 +50,11 @@ class Down(nn.Module):
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(widths[-1] * sizes[0] ** 2, outputs)
 
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """Each convolution with its norm and activation, the one next to the image first."""
+        return [self.body[i : i + 3] for i in range(0, len(self.body), 3)]
+
     def forward(self, image: Tensor) -> Tensor:
         features: Tensor = self.body(image)  # n c 4 4
         vector: Tensor = self.head(features.permute(0, 2, 3, 1).flatten(1))  # free where channels come last

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,9 +17,16 @@ from zeuxis.nets.equalised import (
     minibatch_deviation,
     pixel_norm,
 )
+from zeuxis.options import option
 
 MEMORY = 0.995  # of the mean of w, in steps
 ROOT = 2**0.5  # unit-variance gains: of a leaky ReLU, and of the sum of two branches
+
+
+def base_channels_option() -> Any:
+    """The option for the width that `widths` takes."""
+    meaning = "base channels at full resolution, doubled at each downsampling up to 8 times"
+    return option(16, meaning, low=4, high=512)
 
 
 def widths(size: int, width: int) -> list[int]:
@@ -130,6 +139,11 @@ class Discriminator(nn.Module):
         self.last = EqualConv2d(counts[-1] + 1, counts[-1])
         self.dense = EqualLinear(counts[-1] * pyramid(size)[0] ** 2, counts[-1])
         self.score = EqualLinear(counts[-1], 1)
+
+    @property
+    def from_image(self) -> list[nn.Module]:
+        """The blocks from the image on; the first has the layer from RGB, too."""
+        return [nn.ModuleList((self.image, self.blocks[0])), *list(self.blocks)[1:]]
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.blocks(F.leaky_relu(self.image(image, gain=ROOT), 0.2))

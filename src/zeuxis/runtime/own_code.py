@@ -1,4 +1,4 @@
-"""Code of the user's own, `module:name`: the current folder is a place to import from for that import alone."""
+"""Code from outside Zeuxis: the user's own, `module:name`, by the current folder for that import alone; and of packages."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from zeuxis.errors import UsageError
+from zeuxis.registry import Installed
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -34,6 +35,15 @@ def imported(name: str, expected: str) -> Any:
     except (ImportError, AttributeError, SyntaxError, OSError) as error:
         raise UsageError(f"cannot import {name}: {error}; expected {expected}, importable from here") from error
     return found
+
+
+def of_package(entry: Installed, what: str) -> Any:
+    """The class of an installed distribution; `UsageError`, which names it as `what`, where it cannot be imported."""
+    try:
+        return getattr(importlib.import_module(entry.module), entry.attribute)
+    except Exception as error:  # a package may fail in any way when it is imported
+        reason = f"{type(error).__name__}: {error}"
+        raise UsageError(f"{what} cannot be imported ({reason}); update that package, or remove it") from error
 
 
 @contextlib.contextmanager

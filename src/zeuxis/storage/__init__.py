@@ -167,6 +167,10 @@ class RunFolder:
                 files.discard(other)
         return path
 
+    def keeps(self, step: int) -> bool:
+        """Whether there is a checkpoint of the step."""
+        return step in map(step_of, self.checkpoints())
+
     def load_checkpoint(self, check: LayoutCheck | None = None) -> Checkpoint | None:
         """The newest checkpoint that is whole, or None before the first; `UsageError` where all are damaged.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,12 @@ class Checkpoint:
     tensors: dict[str, dict[str, Tensor]]
     state: dict[str, Any]
     skipped: list[str] = field(default_factory=list)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of its manifest, which has those of its files."""
+        manifest = files.read_bytes(self.path / files.MANIFEST, max_bytes=1 << 20, follow=False)
+        return hashlib.sha256(manifest).hexdigest()
 
 
 def encode_group(group: Mapping[str, Tensor]) -> bytes:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from zeuxis import storage
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
 from zeuxis.loggers import find_logger
@@ -22,19 +21,29 @@ from zeuxis.runtime.device import choose_device, choose_precision, choose_thread
 from zeuxis.runtime.progress import Display
 from zeuxis.training.players import check_parameters
 from zeuxis.training.settings import TrainSettings
+from zeuxis.training.transfer import StartingModel
+
+Fill = Callable[[Model], object]  # gives a new model its weights, in place
 
 
 def options_in_force(
-    family: type[Model], *, shape: Mapping[str, Any], preset: str | None, given: Mapping[str, Any]
+    family: type[Model],
+    *,
+    shape: Mapping[str, Any],
+    preset: str | None,
+    given: Mapping[str, Any],
+    start: StartingModel | None = None,
 ) -> dict[str, tuple[Any, str]]:
     """The options with values other than the default, and their origins: explicit values win over the preset, the preset
-    over the `shape` of a named set. `UsageError` where the family has no such preset or option."""
+    over the model that the run starts from, and that over the `shape` of a named set. `UsageError` where the family has no
+    such preset or option."""
     if preset is not None and preset not in family.presets:
         there = f"choose one of {', '.join(family.presets)}" if family.presets else "leave --preset out"
         raise UsageError(f"--preset is {preset!r}, and {family.family()} has no such preset; {there}")
     known = {f.name for f in options_of(family)}
     layers = [
         ("data set", {name: value for name, value in shape.items() if name in known}),
+        ("" if start is None else f"model {start.name}", {} if start is None else start.options),
         (f"preset {preset}", family.presets[preset] if preset else {}),
         ("given", given),
     ]
@@ -42,10 +51,15 @@ def options_in_force(
 
 
 def values_in_force(
-    family: type[Model], *, shape: Mapping[str, Any], preset: str | None, given: Mapping[str, Any]
+    family: type[Model],
+    *,
+    shape: Mapping[str, Any],
+    preset: str | None,
+    given: Mapping[str, Any],
+    start: StartingModel | None = None,
 ) -> dict[str, Any]:
     """The values of `options_in_force`."""
-    found = options_in_force(family, shape=shape, preset=preset, given=given)
+    found = options_in_force(family, shape=shape, preset=preset, given=given, start=start)
     return {name: value for name, (value, _) in found.items()}
 
 
@@ -69,9 +83,10 @@ def prepare_model(
     options: Mapping[str, Any],
     display: Display,
     *,
-    weights_of: str | None,
+    fill: Fill | None,
 ) -> tuple[TrainSettings, Model]:
-    """The settings resolved for this computer, and the model; invalid options raise before data is read."""
+    """The settings resolved for this computer, and the model; invalid options raise before data is read. `fill` is as of
+    `build`."""
     device = choose_device(settings.device)
     for name in settings.logger:
         find_logger(name)
@@ -84,7 +99,7 @@ def prepare_model(
     }
     settings = dataclasses.replace(settings, **chosen)
     prepare_device(device, tf32=settings.precision == "tf32", fixed=settings.kernels == "standard")
-    return settings, build(family, options, seed=settings.seed, device=device, weights_of=weights_of)
+    return settings, build(family, options, seed=settings.seed, device=device, fill=fill)
 
 
 def build(
@@ -93,17 +108,15 @@ def build(
     *,
     seed: int,
     device: torch.device,
-    weights_of: str | None = None,
+    fill: Fill | None = None,
 ) -> Model:
-    """A model initialised from the seed (on the CPU), or with the weights of the model `weights_of`."""
+    """A model initialised from the seed (on the CPU); `fill` may then give it other weights."""
     check_options(family, options)
     torch.manual_seed(seed)
     model = family(**options)
     check_parameters(model)
-    if weights_of is not None:
-        storage.fill(
-            model, storage.read_model_folder(weights_of, lambda _, shapes: storage.check_weights(model, shapes))[1]
-        )
+    if fill is not None:
+        fill(model)
     if isinstance(model, UsesFeatures) and model.needs_features:
         model.feature_network = vgg.feature_network(extractors.vgg16(weights=model.feature_weights, device=device))
     return model.to(device)

@@ -27,6 +27,7 @@ _TOLD = (
     "seed",
     "resize_mode",
     "max_images",
+    "hold_out",
     "hflip",
 )
 
@@ -35,7 +36,8 @@ def command_line(recipe: Recipe, family: type[Model]) -> str:
     """As it is typed, `zeuxis train ...`, with what differs from the defaults; a folder of data by its name alone."""
     data = str(recipe.data) if is_named(recipe.data) else recipe.data.title
     told = [*_options(recipe, family), *_settings(recipe.settings, family)]
-    return shlex.join(["zeuxis", "train", recipe.family, data, *told])
+    start = ["--init-from", name] if (name := starting_model(recipe)) else []
+    return shlex.join(["zeuxis", "train", recipe.family, data, *told, *start])
 
 
 def _options(recipe: Recipe, family: type[Model]) -> list[str]:
@@ -50,13 +52,14 @@ def _settings(settings: TrainSettings, family: type[Model]) -> list[str]:
     given |= {"batch_size": family.batch_size, "ema_half_life": family.ema_half_life, "resize_mode": "crop"}
     given |= {} if family.bf16 else {"precision": "fp32"}  # which is what auto means there
     changed = [name for name in _TOLD if getattr(settings, name) != given[name]]
-    words = [word for name in changed for word in _flag(name, getattr(settings, name))]
-    return [*words, *(["--init-from", starting_model(settings)] if settings.init_from else [])]
+    return [word for name in changed for word in _flag(name, getattr(settings, name))]
 
 
-def starting_model(settings: TrainSettings) -> str:
+def starting_model(recipe: Recipe) -> str:
     """The name of the run or folder whose weights a run began with, without where it lies; empty where there is none."""
-    path = Path(settings.init_from or "")
+    if recipe.started_from:
+        return str(recipe.started_from["model"])
+    path = Path(recipe.settings.init_from or "")
     return path.parent.name if path.name == "model" else path.name
 
 

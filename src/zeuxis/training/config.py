@@ -13,6 +13,7 @@ import safetensors
 import torch
 
 from zeuxis.data import DataSpec
+from zeuxis.data.holding_out import HoldOut
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
 from zeuxis.loggers import check_trusted, find_logger
@@ -50,14 +51,16 @@ class Recipe:
     versions: dict[str, str] = field(default_factory=versions)
     chosen_kernels: dict[str, str] = field(default_factory=dict)  # as measured when the run began, by layer
     classes: list[str] = field(default_factory=list)  # the names of labels that the model learns, in their order
-    parent: dict[str, Any] = field(
-        default_factory=dict
-    )  # of a branch: the run and step it is of, as `ancestry` has them
+    # Of a branch: the run and step it is of, as `ancestry` has them.
+    parent: dict[str, Any] = field(default_factory=dict)
+    # Of a run that began with a model's weights: that model, as `StartingModel.record` has it.
+    started_from: dict[str, Any] = field(default_factory=dict)
 
     def values(self) -> dict[str, Any]:
         """As plain values, in the order of the file."""
         found = {**dataclasses.asdict(self), "data": str(self.data)}
-        return found if self.parent else {name: value for name, value in found.items() if name != "parent"}
+        pasts = {"parent": self.parent, "started_from": self.started_from}
+        return {name: value for name, value in found.items() if pasts.get(name, True)}
 
     @property
     def fork(self) -> int:
@@ -67,7 +70,8 @@ class Recipe:
     def identity(self) -> dict[str, Any]:
         """What the bits of the run depend on, as plain values: each checkpoint has it, so that none is taken for another's."""
         settings = {name: getattr(self.settings, name) for name in _OF_THE_BITS}
-        return {"family": self.family, "options": self.options, "settings": settings, "fingerprint": self.fingerprint}
+        found = {"family": self.family, "options": self.options, "settings": settings, "fingerprint": self.fingerprint}
+        return found | ({"started_from": self.started_from} if self.started_from else {})
 
     def going_on(
         self, steps: int | None, minutes: float | None, cpu_minutes: float | None = None, *, done: int = 0
@@ -106,10 +110,10 @@ def read_recipe(values: Mapping[str, Any]) -> Recipe:
     images, classes = _take(values, "images", int), values.get("classes", [])
     if not isinstance(classes, list) or not all(type(name) is str for name in classes):
         raise UsageError(f"config.yaml has classes: {quote(classes)}, expected a list of names; restore it from a copy")
-    parent = ancestry(values)
+    parent, start = ancestry(values), _start(values)
     asked = TrainSettings(**settings)
     spec = selected_by(asked, DataSpec.stored(data), suits="crop")
-    return Recipe(family, spec, options, asked, fingerprint, images, made_with, chosen, classes, parent)
+    return Recipe(family, spec, options, asked, fingerprint, images, made_with, chosen, classes, parent, start)
 
 
 def ancestry(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,6 +127,14 @@ def ancestry(values: Mapping[str, Any]) -> dict[str, Any]:
     return dict(parent)
 
 
+def _start(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What `config.yaml` says of the model whose weights the run began with; `UsageError` where it is malformed."""
+    start = _take({"started_from": {}, **values}, "started_from", dict)
+    for name in ("model", "sha256", "checkpoint") if start else ():
+        _take(start, name, str)
+    return dict(start)
+
+
 def recorded(names: Sequence[str]) -> list[str]:
     """The names of classes as config.yaml has them: none where they are very many."""
     return [*names] if len(names) <= _MOST_RECORDED else []
@@ -130,7 +142,9 @@ def recorded(names: Sequence[str]) -> list[str]:
 
 def selected_by(settings: TrainSettings, data: DataSpec, *, suits: ResizeMode) -> DataSpec:
     """The data with the selection of the settings; `suits` is the resize mode of `auto`."""
-    return dataclasses.replace(data.resized(settings.resize_mode, suits=suits), max_images=settings.max_images)
+    hold_out = None if settings.hold_out is None else HoldOut(settings.hold_out)
+    resized = data.resized(settings.resize_mode, suits=suits)
+    return dataclasses.replace(resized, max_images=settings.max_images, hold_out=hold_out)
 
 
 def _take(values: Mapping[str, Any], name: str, kind: type) -> Any:

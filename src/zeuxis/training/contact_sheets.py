@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zeuxis.data.batches import PairSource, open_pairs_of
+from zeuxis.data.batches import PairSource, open_held_out_pairs
 from zeuxis.io import files, images
 from zeuxis.io.sheets import beside
 from zeuxis.model import Batch, Encoder, Latent, Model, Translator
@@ -113,5 +113,5 @@ def _held_out(recipe: Recipe, model: Model) -> PairSource | None:
     parted = recipe.data.held_out(EXAMPLES)
     if not isinstance(model, Translator) or parted is None:
         return None
-    unseen = open_pairs_of(parted[1], model, paired=True)
+    unseen = open_held_out_pairs(parted[1], model, EXAMPLES)
     return PairSource(unseen, seed=0, device=recipe.settings.device)

@@ -21,6 +21,7 @@ from zeuxis.training import engine
 from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
 from zeuxis.training.build import build, options_in_force
 from zeuxis.training.settings import TrainSettings
+from zeuxis.training.transfer import FirstWeights
 
 _STEPS = 6
 _SECONDS = 20.0
@@ -41,13 +42,14 @@ class Plan:
     optimizer states; measured peak memory; the pace in each phase of the training."""
 
     options: dict[str, Any]
-    origins: dict[str, str]  # by option: "given", "preset paper", "data set"
+    origins: dict[str, str]  # by option: "given", "preset paper", "model NAME", "data set"
     parameters: dict[str, int]
     state_bytes: int
     peak_bytes: int
     paces: tuple[Pace, ...]
     device: str
     batch_size: int
+    notes: tuple[str, ...] = ()  # on the model whose weights it would start from
 
     def seconds(self, steps: int) -> float:
         """The wall-clock time of so many steps."""
@@ -95,7 +97,8 @@ def plan_run(
 
     `shape` are the options of a named set.
     """
-    chosen = options_in_force(family, shape=shape or {}, preset=settings.preset, given=options)
+    first = FirstWeights.of(settings.init_from, family)
+    chosen = options_in_force(family, shape=shape or {}, preset=settings.preset, given=options, start=first.start)
     batch_size = settings.batch_size or family.batch_size
     check_micro_batches(batch_size, settings.micro_batches)
     with signals.signals():
@@ -104,22 +107,22 @@ def plan_run(
         settings = dataclasses.replace(settings, precision=precision)
         prepare_device(device, tf32=precision == "tf32", fixed=settings.kernels == "standard")
         choose_threads(settings.threads, tell=lambda text: None)
-        model = build(family, {name: value for name, (value, _) in chosen.items()}, seed=settings.seed, device=device)
+        values = {name: value for name, (value, _) in chosen.items()}
+        model = build(family, values, seed=settings.seed, device=device, fill=first)
         check_one_image(model, _Noise(model), settings)
         with memory_kept():
             state = engine.State.start(model)
-            clocks = [clock for clock in model.schedule_breakpoints(batch_size) if clock.step < settings.last_step]
-            paces = [_measure(state, clock, settings, batch_size, _SECONDS / len(clocks)) for clock in clocks]
-    tensors = [value for group in state.tensors().values() for value in group.values()]
+            paces = _paces(state, settings, batch_size)
     return Plan(
         options=model.options,
         origins={name: origin for name, (_, origin) in chosen.items()},
         parameters=_parameters(model),
-        state_bytes=sum(value.numel() * value.element_size() for value in tensors),
+        state_bytes=sum(value.nbytes for group in state.tensors().values() for value in group.values()),
         peak_bytes=peak_memory(device),
-        paces=tuple(paces),
+        paces=paces,
         device=str(device),
         batch_size=batch_size,
+        notes=tuple(first.lines()),
     )
 
 
@@ -128,8 +131,14 @@ def _parameters(model: Model) -> dict[str, int]:
     found: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         part = name.split(".")[0]
-        found[part] = found.get(part, 0) + parameter.numel()
+        found[part] = found.get(part, 0) + (parameter.numel() if parameter.requires_grad else 0)
     return found
+
+
+def _paces(state: engine.State, settings: TrainSettings, batch_size: int) -> tuple[Pace, ...]:
+    """The pace in each phase of the training."""
+    clocks = [clock for clock in state.model.schedule_breakpoints(batch_size) if clock.step < settings.last_step]
+    return tuple(_measure(state, clock, settings, batch_size, _SECONDS / len(clocks)) for clock in clocks)
 
 
 def _measure(state: engine.State, clock: Clock, settings: TrainSettings, batch_size: int, most: float) -> Pace:

@@ -64,7 +64,7 @@ def train(
         _seed(hash_seed(seed, clock.step), model.device)
         with Using(kernels) if kernels else contextlib.nullcontext():
             report = play(batch, clock, values=values)
-        state.clock, state.values = Clock(clock.step + 1, clock.images + batch_size), values
+        state.clock, state.values = clock.after(batch_size), values
         update_average(state.average, model, average_weight(state.clock, batch_size, ema_half_life))
         watch.see(clock.step, report)
         state.add(report)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -15,19 +14,18 @@ from zeuxis.data.specs import Data
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
 from zeuxis.io import files
-from zeuxis.io.paths import check_apart
-from zeuxis.loading import build_unfilled, trusted
+from zeuxis.io.paths import check_root
+from zeuxis.loading import trusted
 from zeuxis.loggers import check_trusted
 from zeuxis.model import Model, Translator
 from zeuxis.options import flag_of
 from zeuxis.runtime.progress import Display
 from zeuxis.runtime.signals import Stop
 from zeuxis.storage import HISTOGRAMS_FILE, METRICS_FILE, Checkpoint, RunFolder
-from zeuxis.training import contact_sheets
 from zeuxis.training.batch_sizes import check_micro_batches
 from zeuxis.training.build import check_options, prepare_model
 from zeuxis.training.config import Recipe, read_recipe
-from zeuxis.training.model_card import card
+from zeuxis.training.model_card import save_model
 from zeuxis.training.restoring import layout_of
 from zeuxis.training.resuming import Resumed, check_identity, take_up
 from zeuxis.training.runs import on_stage, reopened, resume_run
@@ -78,7 +76,7 @@ def _forked(
     recipe, state = _changed(parent, old, resumed, changes, display)
     reopened(parent, recipe, state.model, display, given=data)
     root, name = _place(parent, recipe, changes)
-    check_apart(root, paths_of(recipe.data))
+    check_root(root, paths_of(recipe.data))
     step, changed = recipe.fork, told(recipe.parent["changed"], old, resumed)
     line = f"branch of {_name(parent)} at step {step:,}: {changed}"
     begin = partial(_begin, parent=parent, resumed=resumed, recipe=recipe, state=state, line=line)
@@ -111,7 +109,7 @@ def _changed(
     check_options(type(model), changes, others=sorted(general))
     asked = _settings(parent, old, {name: value for name, value in changes.items() if name in general}, checkpoint.step)
     _check_shapes(parent, model, {**model.options, **given}, checkpoint)
-    settings, new = prepare_model(asked, type(model), {**model.options, **given}, display, weights_of=None)
+    settings, new = prepare_model(asked, type(model), {**model.options, **given}, display, fill=None)
     state = State.start(new)
     restored = {**checkpoint.state, "optimizers": _settings_of(state, checkpoint.state["optimizers"])}
     try:
@@ -127,7 +125,7 @@ def _changed(
         parent={
             "run": _name(parent),
             "step": checkpoint.step,
-            "checkpoint": _digest(checkpoint),
+            "checkpoint": checkpoint.digest,
             "changed": _changes(old, model, settings, new),
         },
     )
@@ -163,7 +161,7 @@ def _newest(parent: RunFolder) -> int:
 def _check_shapes(parent: RunFolder, model: Model, options: Mapping[str, Any], checkpoint: Checkpoint) -> None:
     """Raise `UsageError` unless a model of these options has the checkpoint's tensors and learns from the same images."""
     changed = {name: value for name, value in options.items() if value != model.options[name]}
-    unfilled = State.start(build_unfilled(type(model), options, parent.path / "config.yaml"))
+    unfilled = State.unfilled(type(model), options, parent.path / "config.yaml")
     for name in _SHAPE if isinstance(model, Translator) else _SHAPE[:2]:
         before, after = getattr(model, name), getattr(unfilled.model, name)
         if before != after:
@@ -209,12 +207,6 @@ def told(changed: Mapping[str, Any], old: Recipe, resumed: Resumed) -> str:
     return ", ".join(f"{name} {quote(before[name])} -> {quote(changed[name])}" for name in changed) or "nothing changed"
 
 
-def _digest(checkpoint: Checkpoint) -> str:
-    """SHA-256 of the manifest, which has those of the checkpoint's files."""
-    manifest = files.read_bytes(checkpoint.path / files.MANIFEST, max_bytes=1 << 20, follow=False)
-    return hashlib.sha256(manifest).hexdigest()
-
-
 def _place(parent: RunFolder, recipe: Recipe, changes: Mapping[str, Any]) -> tuple[Path, str]:
     """The folder for the branch, its parent's unless one is given, and its name, which says what it changes."""
     number, _, slug = _name(parent).partition("-")
@@ -245,8 +237,7 @@ def _begin(draft: RunFolder, *, parent: RunFolder, resumed: Resumed, recipe: Rec
     scalars = {name: value for name, value in checkpoint.state.items() if name != "processor_seconds"}
     draft.save_checkpoint(checkpoint.step, state.tensors(), {**scalars, **own})
     state.average.class_names = tuple(recipe.classes)
-    state.average.save(draft.model_path)
-    contact_sheets.write_text(draft.model_path / "README.md", card(recipe, state.clock, state.average))
+    save_model(draft, recipe, state)
     draft.log(line)
 
 

@@ -22,7 +22,7 @@ from zeuxis.training.config import Recipe
 from zeuxis.training.curves import keep_curves
 from zeuxis.training.divergence import check_finite
 from zeuxis.training.engine import Progress, Source, State
-from zeuxis.training.model_card import card
+from zeuxis.training.model_card import save_model
 from zeuxis.training.stepping import training_steps
 from zeuxis.training.stopping import Callback, reason_to_stop
 from zeuxis.training.ticker import Ticker
@@ -239,9 +239,7 @@ class Training:
 
     def _save_model(self) -> None:
         with self.stop.later():
-            self.state.average.save(self.run.model_path)
-            text = card(self.recipe, self.state.clock, self.state.average)
-            contact_sheets.write_text(self.run.model_path / "README.md", text)
+            save_model(self.run, self.recipe, self.state)
 
     def _finish(self) -> None:
         if not self.run.sheet_path(self.step).exists():

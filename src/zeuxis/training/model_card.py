@@ -10,8 +10,11 @@ from zeuxis.data import DataSpec
 from zeuxis.data.places import named_sets_of
 from zeuxis.escaping import markdown, markdown_code
 from zeuxis.model import Clock, Model, Translator
+from zeuxis.storage import RunFolder
+from zeuxis.training import contact_sheets
 from zeuxis.training.command import command_line, starting_model
 from zeuxis.training.config import Recipe
+from zeuxis.training.state import State
 
 LOADED = 'zeuxis.load("path/to/this/folder")'
 _SAMPLE = 'zeuxis.sample(model, 64)  # shown in a notebook; .save("samples.png") writes it'
@@ -21,7 +24,7 @@ The model reproduces the biases and gaps of its training data, and may have memo
 The weights grant no rights to the training images.
 """
 _MOST_NAMED = 100
-_TELLING = ("batch_size", "seed", "precision", "micro_batches", "resize_mode", "max_images", "hflip")
+_TELLING = ("batch_size", "seed", "precision", "micro_batches", "resize_mode", "max_images", "hold_out", "hflip")
 
 
 def _first_line(model: Model) -> str:
@@ -42,9 +45,16 @@ def _origins(data: DataSpec) -> str:
     return "\n".join(["\n", *lines]) if lines else ""
 
 
+def _start(recipe: Recipe) -> str:
+    """The model whose weights the run began with, in a sentence."""
+    digest = recipe.started_from.get("sha256", "")
+    name = markdown_code(starting_model(recipe))
+    return f"\nIt started from the weights of `{name}` (SHA-256 `{markdown_code(digest)}`)." if digest else ""
+
+
 def _settings(recipe: Recipe) -> dict[str, object]:
     told = {name: getattr(recipe.settings, name) for name in _TELLING}
-    return told | {"init_from": starting_model(recipe.settings) or None}
+    return told | {"init_from": starting_model(recipe) or None}
 
 
 def _made_with(recipe: Recipe) -> dict[str, object]:
@@ -56,10 +66,17 @@ def _listed(values: Mapping[str, object]) -> str:
     return ", ".join(f"{markdown(name)} {markdown(str(value))}" for name, value in values.items())
 
 
+def save_model(run: RunFolder, recipe: Recipe, state: State) -> None:
+    """Write the EMA of the weights with its card: the folder that `zeuxis.load` reads."""
+    state.average.save(run.model_path)
+    contact_sheets.write_text(run.model_path / "README.md", card(recipe, state.clock, state.average))
+
+
 def card(recipe: Recipe, clock: Clock, model: Model) -> str:
     """The model, its training data and its training settings, in Markdown."""
     data, code = markdown(recipe.data.title), markdown_code(recipe.data.title)
     about = _first_line(model) if ":" in recipe.family else families.summary(recipe.family)
+    origins = _origins(recipe.data)
     options = "\n".join(f"| {markdown(name)} | {markdown(str(value))} |" for name, value in recipe.options.items())
     return f"""\
 # {recipe.family} on {data}
@@ -67,7 +84,7 @@ def card(recipe: Recipe, clock: Clock, model: Model) -> str:
 {about}
 
 Trained by Zeuxis for {clock.step:,} steps ({clock.images:,} images seen) on {recipe.images:,} images of
-`{code}` (fingerprint `{markdown_code(recipe.fingerprint)}`). The weights are the EMA.{_classes(model)}{_origins(recipe.data)}
+`{code}` (fingerprint `{markdown_code(recipe.fingerprint)}`). The weights are the EMA.{_start(recipe)}{_classes(model)}{origins}
 
 ```
 {markdown_code(command_line(recipe, type(model)))}

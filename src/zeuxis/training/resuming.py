@@ -6,13 +6,13 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from zeuxis import renamed
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
 from zeuxis.io.parsing import Layout
-from zeuxis.loading import build_unfilled
 from zeuxis.model import Model
 from zeuxis.options import Device
 from zeuxis.runtime.device import choose_device
@@ -20,9 +20,10 @@ from zeuxis.runtime.progress import Display
 from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training import histograms
 from zeuxis.training.budget import Budget
-from zeuxis.training.build import check_options, prepare_model
+from zeuxis.training.build import Fill, check_options, prepare_model
 from zeuxis.training.config import Recipe
 from zeuxis.training.engine import State
+from zeuxis.training.transfer import find_start, transfer_weights
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def take_up(run: RunFolder, recipe: Recipe, family: type[Model], display: Displa
     """
     check_options(family, recipe.options)
     # Without memory: neither the options nor the checkpoint are trusted yet.
-    unfilled = State.start(build_unfilled(family, recipe.options, run.path / "config.yaml"))
+    unfilled = State.unfilled(family, recipe.options, run.path / "config.yaml")
 
     def check(layouts: Mapping[str, Layout]) -> None:
         try:
@@ -50,12 +51,13 @@ def take_up(run: RunFolder, recipe: Recipe, family: type[Model], display: Displa
         except ValueError as error:
             raise UsageError(_misfit(error)) from None
 
-    checkpoint = None
-    if at != 0:
-        checkpoint = run.load_checkpoint(check) if at is None else run.checkpoint_at(at, check)
-    weights_of = None if checkpoint else recipe.settings.init_from
+    if at is None:
+        checkpoint = run.load_checkpoint(check)
+    else:  # a run that started from a model's weights has them in a checkpoint of step 0
+        checkpoint = run.checkpoint_at(at, check) if at or run.keeps(0) else None
     asked = dataclasses.replace(recipe.settings, logger=())  # those out of a file are not trusted here
-    settings, model = prepare_model(asked, family, recipe.options, display, weights_of=weights_of)
+    fill = None if checkpoint else _start_of(recipe, family)
+    settings, model = prepare_model(asked, family, recipe.options, display, fill=fill)
     state = State.start(model)
     if checkpoint is None:
         return Resumed(state)
@@ -68,6 +70,19 @@ def take_up(run: RunFolder, recipe: Recipe, family: type[Model], display: Displa
     except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
         raise UsageError(f"{checkpoint.path}: {_misfit(error)}") from None
     return Resumed(state, checkpoint, settled, owed)
+
+
+def _start_of(recipe: Recipe, family: type[Model]) -> Fill | None:
+    """How a run without a checkpoint gets its first weights again, where they were a model's; `UsageError` where that model
+    is another by now."""
+    if recipe.settings.init_from is None:
+        return None
+    start = find_start(recipe.settings.init_from, family)
+    if recipe.started_from and recipe.started_from["sha256"] != start.sha256:
+        raise UsageError(
+            f"{start.name} has other weights than when the run began, and it has no checkpoint; start a new run"
+        )
+    return partial(transfer_weights, start=start)
 
 
 def on_device(recipe: Recipe, device: Device | None, display: Display) -> Recipe:

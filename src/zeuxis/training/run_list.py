@@ -8,8 +8,21 @@ from zeuxis.escaping import printable
 from zeuxis.judging.report import format_score
 from zeuxis.training.summary import RunSummary
 
-_HEADS = ("run", "name", "family", "data", "size", "steps", "minutes", "FID", "state", "newest losses", "newest sheet")
-_LEFT = frozenset({"name", "family", "data", "state", "newest losses", "newest sheet"})
+_HEADS = (
+    "run",
+    "name",
+    "family",
+    "data",
+    "size",
+    "steps",
+    "minutes",
+    "FID",
+    "from",
+    "state",
+    "newest losses",
+    "newest sheet",
+)
+_LEFT = frozenset({"name", "family", "data", "from", "state", "newest losses", "newest sheet"})
 _WIDEST = 24  # characters of a name
 _STYLE = "text-align:{};padding:.2em .8em;white-space:nowrap"
 
@@ -73,6 +86,7 @@ def _cells(run: RunSummary) -> list[str]:
         f"{run.step:,}" + (f" of {run.steps:,}" if run.steps is not None and run.step < run.steps else ""),
         f"{run.minutes:.1f}" if run.minutes < 10 else f"{run.minutes:,.0f}",
         "" if run.fid is None else format_score(run.fid.value),
+        _short(run.started_from),
         run.state,
         losses,
         "" if run.sheet is None else str(run.sheet),

@@ -15,14 +15,14 @@ from zeuxis.data.places import given_again, missing, paths_of
 from zeuxis.data.specs import Data
 from zeuxis.errors import DataError, UsageError
 from zeuxis.escaping import quote
-from zeuxis.io.paths import check_apart
+from zeuxis.io.paths import check_root
 from zeuxis.judging.periodic import PeriodicEvaluation
 from zeuxis.judging.reference import choose_reference
 from zeuxis.judging.translation import choose_pairs
 from zeuxis.loading import trusted
 from zeuxis.loggers.feeding import open_loggers
 from zeuxis.metrics import extractors
-from zeuxis.model import Latent, Model, Translator
+from zeuxis.model import Model, Translator
 from zeuxis.options import Device
 from zeuxis.runtime import signals
 from zeuxis.runtime.callbacks import MessageCallback
@@ -32,7 +32,8 @@ from zeuxis.runtime.progress import Display, noting, open_display
 from zeuxis.runtime.signals import Interrupt, Stop, Stopped
 from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training import contact_sheets, engine
-from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
+from zeuxis.training.batch_sizes import check_labels, check_micro_batches, check_one_image
+from zeuxis.training.beginning import begin_with
 from zeuxis.training.budget import Budget
 from zeuxis.training.build import prepare_model, values_in_force
 from zeuxis.training.config import Recipe, read_recipe, recorded, selected_by
@@ -44,6 +45,7 @@ from zeuxis.training.resuming import Resumed, check_identity, on_device, take_up
 from zeuxis.training.settings import TrainSettings
 from zeuxis.training.standing import failures_logged
 from zeuxis.training.stopping import Callback
+from zeuxis.training.transfer import FirstWeights
 
 Began = Callable[[Path, MessageCallback], None]
 
@@ -67,24 +69,24 @@ def start(
     checkpoint then remains.
     """
     with on_stage(display) as (stop, shown):
-        check_apart(settings.out, paths_of(data))
-        data = _selected(data, settings, family)
-        settings = dataclasses.replace(settings, resize_mode=data.resize_mode)
-        options = values_in_force(family, shape=data.own_shape, preset=settings.preset, given=options)
+        check_root(settings.out, paths_of(data))
+        data, first = _selected(data, settings, family), FirstWeights.of(settings.init_from, family)
+        settings = _settled_on(settings, data, first)
+        shape, preset = data.own_shape, settings.preset
+        options = values_in_force(family, shape=shape, preset=preset, given=options, start=first.start)
         check_micro_batches(settings.batch_size or family.batch_size, settings.micro_batches)
-        settings, model = prepare_model(settings, family, options, shown, weights_of=settings.init_from)
+        settings, model = prepare_model(settings, family, options, shown, fill=first)
         pack = _open(data, model, shown)
         model.class_names = _class_names(model, pack)
-        recipe = _recipe(data, settings, model, pack)
+        recipe = _recipe(data, settings, model, pack, first)
         source = batches(recipe, model, pack)
         scorer = _periodic_evaluation(recipe, model, shown)
+        state, name = State.start(model), settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
         with stop.later():
-            name = settings.name or f"{family.family().rpartition(':')[2]}-{pack.name}"
-            run = RunFolder.create(settings.out, name, recipe.values())
+            run = RunFolder.create(settings.out, name, recipe.values(), begin=begin_with(first, recipe, state))
         with run.lock(), failures_logged(run):
-            _announce(run, pack, shown, began)
-            begun = run, recipe, Resumed(State.start(model)), source, scorer
-            _train(*begun, stop=stop, display=shown, callbacks=callbacks)
+            _announce(run, pack, shown, began, first.lines())
+            _train(run, recipe, Resumed(state), source, scorer, stop=stop, display=shown, callbacks=callbacks)
     return run.path
 
 
@@ -94,11 +96,18 @@ def _selected(data: DataSpec, settings: TrainSettings, family: type[Model]) -> D
     return selected_by(settings, data.with_source(degradation), suits=family.resize_mode)
 
 
-def _recipe(data: DataSpec, settings: TrainSettings, model: Model, pack: Pack | Pairs) -> Recipe:
+def _settled_on(settings: TrainSettings, data: DataSpec, first: FirstWeights) -> TrainSettings:
+    """The settings with the resize mode of the data, and with the folder of the model that the run starts from."""
+    folder = None if first.start is None else str(first.start.folder.absolute())
+    return dataclasses.replace(settings, resize_mode=data.resize_mode, init_from=folder)
+
+
+def _recipe(data: DataSpec, settings: TrainSettings, model: Model, pack: Pack | Pairs, first: FirstWeights) -> Recipe:
     """The recipe of a new run; its data as a path that holds wherever a resume begins."""
     recipe = Recipe(model.family(), data.absolute(), model.options, settings, pack.fingerprint, len(pack))
     kernels = _kernels(settings, model, pack)
-    return dataclasses.replace(recipe, chosen_kernels=kernels, classes=recorded(model.class_names))
+    start = {} if first.start is None else first.start.record
+    return dataclasses.replace(recipe, chosen_kernels=kernels, classes=recorded(model.class_names), started_from=start)
 
 
 def resume_run(
@@ -170,11 +179,13 @@ def _class_names(model: Model, data: Pack | Pairs) -> tuple[str, ...]:
     return tuple(attribute.name for attribute in data.attributes) or tuple(data.classes)
 
 
-def _announce(run: RunFolder, data: Pack | Pairs, display: Display, began: Began | None) -> None:
-    """Name the run, also to whom it may concern, and say what of its data is passed over."""
+def _announce(run: RunFolder, data: Pack | Pairs, display: Display, began: Began | None, lines: Sequence[str]) -> None:
+    """Name the run, also to whom it may concern, and say what it starts from, and what of its data is passed over."""
     display.note(f"run {run.path}")
     if began:
         began(run.path, display.note)
+    for line in lines:
+        display.note(line)
     packs = [data] if isinstance(data, Pack) else [data.source, data.image]
     for line in dict.fromkeys(line for pack in packs for line in pack.passed_over):
         display.note(line)
@@ -267,18 +278,13 @@ def batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | Pa
     settings = recipe.settings
     source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
     if missing := model.needs - source.columns:
-        raise DataError(f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have")
-    _check_labels(model, pack)
+        start = recipe.started_from.get("model") if "label" in missing else None
+        hint = f"; options that are not given are those of {start}: give --num-classes 0, say" if start else ""
+        what = f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have"
+        raise DataError(f"{what}{hint}")
+    check_labels(model, pack)
     check_one_image(model, source, settings)
     return source
-
-
-def _check_labels(model: Model, pack: Pack | Pairs) -> None:
-    """Raise `UsageError` at a class that the model was not built for: on a GPU a step would not see it without waiting."""
-    if not isinstance(model, Latent) or not model.label_classes or not isinstance(pack, Pack) or pack.labels is None:
-        return
-    if pack.labels.ndim == 1 and (highest := int(pack.labels.max())) >= model.label_classes:
-        raise UsageError(f"label {highest} is not below --num-classes {model.label_classes}")
 
 
 def _periodic_evaluation(recipe: Recipe, model: Model, display: Display) -> PeriodicEvaluation | None:

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from zeuxis.io.paths import expanded
-from zeuxis.options import Device, Kernels, Precision, Preset, ResizeModeOrAuto, checked_options, option
+from zeuxis.options import (
+    LEAST_HELD_OUT,
+    MOST_HELD_OUT,
+    Device,
+    Kernels,
+    Precision,
+    Preset,
+    ResizeModeOrAuto,
+    checked_options,
+    option,
+)
 
 STEPS = 20_000  # that a run takes if nothing else is said
 LIMITS = frozenset({"steps", "minutes", "cpu_minutes"})  # what may end a run
@@ -16,6 +26,7 @@ FIXED = {
     "batch_size": "the place of every step in the data follows from it",
     "resize_mode": "the images would be others",
     "max_images": "the images would be others",
+    "hold_out": "the images would be others",
     "preset": "a branch has its parent's options; name those to change",
     "init_from": "a branch begins with the weights of its parent's checkpoint",
 }
@@ -72,6 +83,14 @@ class TrainSettings:
         group="data",
     )
     max_images: int | None = option(None, "use only this many images, evenly spaced", low=1, group="data")
+    hold_out: float | None = option(
+        None,
+        "share of the images never learned from, by content, as 20% or 0.2: zeuxis evaluate compares with them",
+        low=LEAST_HELD_OUT,
+        high=MOST_HELD_OUT,
+        group="data",
+        percent=True,
+    )
     hflip: bool = option(False, "random horizontal flips", group="data")
     out: str = option("runs", "folder of the numbered run folders", group="run")
     name: str | None = option(None, "name of the run (default: family and data)", group="run")
@@ -94,7 +113,9 @@ class TrainSettings:
     compile: bool = option(
         False, "compile the networks (torch.compile), player by player; says which cannot be, and why", group="run"
     )
-    init_from: str | None = option(None, "start from the weights of this model, in a new run", group="run")
+    init_from: str | None = option(
+        None, "start from the weights of this model: a run, a folder, or an installed model's name", group="run"
+    )
     logger: tuple[str, ...] = option(
         (),
         "also log to tensorboard, wandb, mlflow, an installed logger, or your own as my_module:MyLogger; may be repeated",
@@ -119,6 +140,9 @@ class TrainSettings:
         return self.steps is None and (self.minutes is not None or self.cpu_minutes is not None)
 
     def __post_init__(self) -> None:
+        given: object = self.init_from
+        if isinstance(given, int) and not isinstance(given, bool):  # the number of a run
+            object.__setattr__(self, "init_from", str(given))
         for name, value in checked_options(self):
             # Frozen: the check may have made a float of an int. Of the settings `out` and `init_from` are paths.
             path = name in ("out", "init_from") and isinstance(value, str)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 
 from zeuxis import renamed
 from zeuxis.io.parsing import Layout
+from zeuxis.loading import build_unfilled
 from zeuxis.model import Clock, Model
 from zeuxis.runtime.accelerator import sum_format
 from zeuxis.training import restoring
@@ -42,6 +44,12 @@ class State:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = copy.deepcopy(model).drop_training_only().eval().requires_grad_(False)
         return cls(model, average, model.optimizers())
+
+    @classmethod
+    def unfilled(cls, family: type[Model], options: Mapping[str, Any], config: Path) -> State:
+        """The same without memory, to compare files with before they are read; `UsageError` where the options in `config`
+        make no model."""
+        return cls.start(build_unfilled(family, options, config))
 
     def tensors(self) -> Tensors:
         """All tensors in named groups, one file each in a checkpoint."""

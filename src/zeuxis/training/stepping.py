@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 from zeuxis.training import engine
@@ -13,6 +14,7 @@ from zeuxis.training.state import Progress, State
 def training_steps(recipe: Recipe, source: Source, state: State) -> Iterator[Progress]:
     """The steps of a run from a state on, up to its last one; nothing is written."""
     settings, model = recipe.settings, state.model
+    state.clock = dataclasses.replace(state.clock, dataset=recipe.images)
     return engine.train(
         model,
         source,

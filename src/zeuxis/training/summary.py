@@ -19,6 +19,7 @@ from zeuxis.judging.report import read_evaluation
 from zeuxis.runtime.progress import player_losses
 from zeuxis.storage import RunFolder
 from zeuxis.training import config
+from zeuxis.training.command import starting_model
 from zeuxis.training.log_file import LONGEST_LOG, LogLine, log_lines, seconds_trained
 from zeuxis.training.standing import RunState, state_of
 
@@ -43,6 +44,7 @@ class RunSummary:
     """A run at a glance; of a broken one only its folder is known, and in `problem` what is wrong.
 
     `step` of `steps` are done (None: minutes alone end the run); `losses` are those of the newest row of metrics.
+    `started_from` names the model whose weights it began with.
     """
 
     number: int | None
@@ -59,6 +61,7 @@ class RunSummary:
     losses: Mapping[str, float] = field(default_factory=dict)
     fid: RunFID | None = None
     sheet: Path | None = None
+    started_from: str = ""
     problem: str = ""
 
     def plain(self) -> dict[str, Any]:
@@ -121,6 +124,7 @@ def _summary(run: RunFolder, named: tuple[int | None, str]) -> RunSummary:
         losses=_losses(rows),
         fid=_fid(run, rows, lines),
         sheet=newest_sheet(run),
+        started_from=starting_model(recipe),
     )
 
 

@@ -19,7 +19,7 @@ from zeuxis.data.places import paths_of
 from zeuxis.errors import DivergedError, UsageError
 from zeuxis.escaping import ascii_json, quote
 from zeuxis.io import files
-from zeuxis.io.paths import check_apart, expanded
+from zeuxis.io.paths import check_root, expanded
 from zeuxis.loading import RunPath, build_unfilled, find_run
 from zeuxis.model import Model, options_of
 from zeuxis.options import checked, flag_of
@@ -29,6 +29,7 @@ from zeuxis.storage import slug_of
 from zeuxis.training.build import check_options, values_in_force
 from zeuxis.training.runs import resume_run, start
 from zeuxis.training.settings import TrainSettings
+from zeuxis.training.transfer import StartingModel, find_start
 from zeuxis.version import __version__
 
 INDEX = "sweep.json"
@@ -82,6 +83,7 @@ class Grid:
     axes: Mapping[str, Sequence[Any]]
     settings: TrainSettings
     options: Mapping[str, Any]
+    start: StartingModel | None = None  # whose weights every run begins with
 
     def members(self) -> list[Member]:
         """Every combination; seeds vary slowest, so that each setting has been tried once after the first seed."""
@@ -123,7 +125,7 @@ class Grid:
         default = TrainSettings()
         settings = dataclasses.asdict(self.settings)
         given = {name: value for name, value in settings.items() if value != getattr(default, name)}
-        fixed = {**given, **self.options}
+        fixed = {**given, **({"init_from": self.start.sha256} if self.start else {}), **self.options}
         kept = {
             name: value for name, value in sorted(fixed.items()) if name not in {"out", "name", "logger", *self.axes}
         }
@@ -153,9 +155,8 @@ def _check_values(grid: Grid) -> None:
             checked(fields[name], hints[name], value)
     seen: set[str] = set()
     for member in grid.members():
-        given = values_in_force(
-            grid.family, shape=grid.data.own_shape, preset=member.settings.preset, given=member.options
-        )
+        shape, preset = grid.data.own_shape, member.settings.preset
+        given = values_in_force(grid.family, shape=shape, preset=preset, given=member.options, start=grid.start)
         if (key := json.dumps(given, sort_keys=True)) not in seen:
             seen.add(key)
             build_unfilled(grid.family, given, Path(f"the sweep at {member.title}"))
@@ -242,7 +243,7 @@ def run_sweep(grid: Grid, *, max_runs: int = MOST_RUNS, note: MessageCallback) -
     what a run raises: the same call goes on with the sweep then.
     """
     grid.check(max_runs)
-    check_apart(grid.folder, paths_of(grid.data))
+    check_root(grid.folder, paths_of(grid.data))
     files.make_folder(turn := grid.folder / ".sweep")  # the folder itself is locked whenever a run is made in it
     with files.lock(turn, wait=2.0):
         sweep = Sweep.open(grid)
@@ -264,6 +265,8 @@ def _play(sweep: Sweep, member: Member, entry: SweepEntry) -> None:
         sweep.save()
 
     grid, path = sweep.grid, sweep.path(entry)
+    if path is None and grid.start and find_start(str(grid.start.folder), grid.family).sha256 != grid.start.sha256:
+        raise UsageError(f"{grid.start.name} has other weights than when the sweep began; give it a copy of that model")
     settings = dataclasses.replace(member.settings, out=str(sweep.folder), name=member.name)
     begin = partial(start, settings, grid.family, member.options, data=grid.data, began=begun)
     try:

@@ -121,8 +121,9 @@ def _interval(folder: RunFolder, recipe: Recipe) -> tuple[int, int]:
         raise UsageError(f"{folder.path} has no checkpoint yet, so nothing can be compared; train it on first")
     if len(steps) == 2:
         return steps[0], steps[1]
-    if recipe.parent:
-        raise UsageError(f"{folder.path} has only the checkpoint that it was forked at; resume it first")
+    if recipe.parent or steps == [0]:
+        begun = "was forked at" if recipe.parent else "began with"
+        raise UsageError(f"{folder.path} has only the checkpoint that it {begun}; resume it first")
     return 0, steps[0]
 
 

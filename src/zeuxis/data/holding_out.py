@@ -1,0 +1,70 @@
+"""A share of the images held out of training, chosen by content: by a hash of the file that each image was decoded from.
+
+The side of an image depends on its file alone: neither on other images, nor on the seed, nor on size and channels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from zeuxis.data.pack import Pack
+from zeuxis.data.passed_over import many
+from zeuxis.data.tiles import photograph_of
+from zeuxis.errors import DataError, UsageError
+from zeuxis.io.images import Array
+from zeuxis.options import LEAST_HELD_OUT, MOST_HELD_OUT
+
+_SALT = b"zeuxis hold-out 1\0"  # so that no other use of the digests goes along with the sides
+
+
+@dataclass(frozen=True)
+class HoldOut:
+    """The share of the images that is held out, and which part is meant: what is learned from, or the `unseen` rest."""
+
+    share: float
+    unseen: bool = False
+
+    def __post_init__(self) -> None:
+        if not LEAST_HELD_OUT <= self.share <= MOST_HELD_OUT:
+            raise UsageError(f"--hold-out is {self.share:g}; expected {LEAST_HELD_OUT:g} to {MOST_HELD_OUT:g}")
+
+    def __str__(self) -> str:
+        return f"--hold-out {100 * self.share:g}%"
+
+    def parts(self) -> tuple[HoldOut, HoldOut]:
+        """What is learned from, and what is held out."""
+        return HoldOut(self.share), HoldOut(self.share, unseen=True)
+
+    def has(self, digest: str) -> bool:
+        """Whether an image is in this part, by the digest of its file; the tiles of a photograph are all on its side."""
+        found = hashlib.sha256(_SALT + photograph_of(digest).encode()).digest()
+        return (int.from_bytes(found[:8]) < self.share * 2**64) == self.unseen
+
+    def chosen(self, digests: Sequence[str], name: str) -> Array:
+        """The places (ascending, int64) of the images of this part; `DataError` where it, or the other part, is empty."""
+        inside = np.array([self.has(digest) for digest in digests], bool)
+        if inside.all() or not inside.any():
+            found, wanted = ("all", "smaller") if inside.any() == self.unseen else ("none", "larger")
+            raise DataError(
+                f"{self} holds out {found} of the {many(len(inside), 'image')} of {name}; give a {wanted} share, "
+                "more images, or no --hold-out"
+            )
+        return np.flatnonzero(inside)
+
+
+def part_of(pack: Pack, hold_out: HoldOut | None) -> Pack:
+    """The part of a pack that is meant, as a view of it; all of it where nothing is held out."""
+    if hold_out is None:
+        return pack
+    part = pack.at(hold_out.chosen([record["digest"] for record in pack.records()], pack.name))
+    return part if hold_out.unseen else telling(part, len(pack) - len(part), hold_out)
+
+
+def telling(pack: Pack, count: int, hold_out: HoldOut) -> Pack:
+    """The pack, which says at the start of a run that so many images are held out of it."""
+    return dataclasses.replace(pack, remarks=[*pack.remarks, f"{hold_out} keeps {many(count, 'image')} unseen"])
