@@ -62,6 +62,25 @@ def torch_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+# What stands in the environment, what is imported before, and the spins of a thread that waits.
+SPINS = {
+    "nothing": ({}, "", "1000"),
+    "spins chosen": ({"GOMP_SPINCOUNT": "7"}, "", "7"),
+    "policy chosen": ({"OMP_WAIT_POLICY": "active"}, "", "None"),
+    "torch was there before": ({}, "sys.modules['torch'] = sys", "None"),
+}
+
+
+@pytest.mark.parametrize("case", SPINS)
+def test_threads_that_wait_spin_shortly_unless_the_user_has_chosen(case: str) -> None:
+    chosen, before, expected = SPINS[case]
+    own = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    script = f"import os, sys; {before}\nimport zeuxis; print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    env = {**own, "PYTHONPATH": os.pathsep.join(sys.path), **chosen}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [expected, str(bool(before))]
+
+
 class Times(NamedTuple):
     """What Linux says of a core, in seconds (proc(5)); the last two are parts of the first two."""
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from commandline import refused, typed
 from faults import LONG, SCALE, mutate, renew, sign
 from waiting import quick
-from zeuxis import loading, storage
+from zeuxis import loading
 from zeuxis.adversarial import ImagePool
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.explore import latent_files
@@ -33,7 +33,7 @@ from zeuxis.families.vae import VAE
 from zeuxis.io import files
 from zeuxis.metrics import extractors
 from zeuxis.runtime.progress import Lines
-from zeuxis.storage import RunFolder
+from zeuxis.storage import RunFolder, models
 from zeuxis.storage.checkpoints import read_checkpoint
 from zeuxis.training import resuming, runs
 from zeuxis.training.build import check_options
@@ -198,8 +198,8 @@ CHECKPOINT = "checkpoints/step-00000004"
 READERS: dict[str, Callable[[Path], Any]] = {
     "config.yaml": lambda run: RunFolder(run).config,
     "metrics.jsonl": lambda run: RunFolder(run).metrics(),
-    "model/config.json": lambda run: storage.read_model_folder(run / "model"),
-    "model/model.safetensors": lambda run: storage.read_model_folder(run / "model"),
+    "model/config.json": lambda run: models.read_model_folder(run / "model"),
+    "model/model.safetensors": lambda run: models.read_model_folder(run / "model"),
     f"{CHECKPOINT}/manifest.json": lambda run: files.read_folder(run / CHECKPOINT),
     f"{CHECKPOINT}/state.json": lambda run: files.read_folder(run / CHECKPOINT),
     f"{CHECKPOINT}/average.safetensors": lambda run: read_checkpoint(run / CHECKPOINT, [], nothing_read),

@@ -88,6 +88,20 @@ def test_the_side_of_an_image_follows_from_its_file_alone(tmp_path: Path) -> Non
     for path in folder.iterdir():
         shutil.copy(path, elsewhere / f"x{path.name}")
     assert stems(parts(elsewhere)[1]) == {f"x{name}" for name in stems(more[1])}
+    zipped = shutil.make_archive(str(tmp_path / "zipped"), "zip", folder)
+    assert stems(parts(zipped)[1]) == stems(more[1])
+
+
+def test_images_in_memory_have_sides_too(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), np.uint8)
+    for data in (pixels, (pixels, np.arange(50) % 3)):
+        found = DataSpec.parse(data, hold_out=0.3).held_out(1)
+        assert found is not None
+        learned, unseen = (each.open(8) for each in found)
+        assert np.array_equal(learned.images, pixels[learned.places]) and len(learned) + len(unseen) == 50
+    made = api.train("gan", pixels, hold_out=0.3, out=tmp_path / "runs", **{**TINY, "channels": 3, "steps": 2})
+    made.resume(steps=3, data=pixels)
+    assert read_recipe(made.config).images == len(learned)
 
 
 def test_the_sides_of_a_share_never_change() -> None:

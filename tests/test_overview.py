@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -258,6 +260,21 @@ def test_curves_of_runs(run: RunFolder, folder: Path) -> None:
     assert zeuxis.curves("a", "a").tobytes() == zeuxis.curves("a").tobytes()
     with pytest.raises(UsageError, match="no runs to draw"):
         zeuxis.curves()
+
+
+def test_listing_runs_imports_no_torch(run: RunFolder) -> None:
+    """It would take ten times as long. Kernels that were chosen, and scores, are read all the same."""
+    chosen = {"1x2 to 1x3 by 3x2": "standard blas standard"}
+    other = RunFolder.create(run.path.parent, "b", {**CONFIG, "chosen_kernels": chosen})
+    row(other, 50, vae__loss=3.0)
+    scores = [{"name": "FID[lite0]", "value": 9.5, "low": 9.0, "high": 10.0, "real": 1.0, "better": "lower"}]
+    text = json.dumps({"about": {}, "scores": scores, "warnings": []})
+    (other.path / "evaluation.json").write_text(text, encoding="utf-8")
+    code = "import sys; from zeuxis.cli import run; print(run(['runs', 'runs']), 'torch' in sys.modules)"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 False"
+    assert "9.50" in done.stdout and "broken" not in done.stdout
 
 
 def kept(run: RunFolder) -> bytes:

@@ -17,10 +17,18 @@ import known_quality
 import standings
 from commandline import refused, typed
 from zeuxis import api, cli
+from zeuxis.api.planning import suggest
+from zeuxis.data import DataSpec, Pack
+from zeuxis.data.checked import CheckedImages
+from zeuxis.data.listing import Shape
 from zeuxis.errors import UsageError
+from zeuxis.training import advice as table
 from zeuxis.training import planning, recorded
-from zeuxis.training.planning import Advice, KnownPictures, advise
+from zeuxis.training.advice import RULES, KnownPictures, rule_for, warnings_of_few
+from zeuxis.training.config import Recipe
+from zeuxis.training.planning import Advice, advise
 from zeuxis.training.recorded import RecordedRun, alike, expected_fid, nearest_run, recorded_runs
+from zeuxis.training.settings import TrainSettings
 
 
 def test_the_table_in_the_package_is_that_of_the_bench() -> None:
@@ -113,7 +121,7 @@ def test_a_folder_gets_its_form_and_commands_that_run(
     folder = folder_of(tmp_path / "my own birds", sizes, mode)
     advice = api.plan(str(folder), minutes=7)
     (dcgan,) = (each for each in advice.proposals if each.family == "dcgan")
-    assert dcgan.options == options
+    assert dcgan.options == {**options, "augment": "translation"} and dcgan.settings == {}
     assert dcgan.steps == 4200 and dcgan.images == 134_400 and dcgan.epochs == pytest.approx(134_400 / len(sizes))
     assert len(advice.proposals) >= 4
     check_commands(advice)
@@ -181,13 +189,121 @@ def test_data_ends_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert code == 0, error
     advice, last, wrote = out.splitlines()[-3:]
     assert wrote.startswith("wrote ")
-    command = advice.removeprefix("advice: ").partition(": sees about")[0]
+    command = advice.removeprefix("advice: ").partition(": 6 images are few; sees about")[0]
     words = shlex.split(command)
     assert words[:2] == ["zeuxis", "train"] and words[3] == str(folder) and "on the recorded machine" in advice
+    assert words[2] == "dcgan" and words[words.index("--augment") + 1] == "translation"
     cli.build(words[1:]).parse_args(words[1:], exit_on_error=False, print_error=False)
     assert last == f"zeuxis plan {shlex.quote(str(folder))} measures it on this machine"
     code, out, _ = typed("data", str(folder), "--json")
     assert code == 0 and "advice" not in out and json.loads(out)["count"] == 6
+
+
+def first(count: int, **known: Any) -> tuple[list[str], str]:
+    """The words of the first command for so many pictures, and the line that it is in."""
+    paired = known.get("paired")
+    pictures = KnownPictures(**{"data": "food", "count": count, "size": 64, "channels": 3, "named": False, **known})
+    found = advise(pictures, measure=False)
+    check_commands(found)
+    assert (rule_for(pictures) is None) == (paired is None and (count >= 1000 or pictures.named))
+    return shlex.split(found.proposals[0].command), found.first_line()
+
+
+def test_the_table_leads_from_the_pictures_to_a_command() -> None:
+    words, line = first(542, side=300)
+    assert words == shlex.split("zeuxis train dcgan food --minutes 30 --augment translation --hold-out 20%")
+    assert ": 542 images are few; sees about" in line and "FID[lite0] 692" in line
+    assert f"each {542 * 0.8:.0f}" not in line
+    words, line = first(5000, side=300)
+    assert words[2:4] == ["dcgan", "food"] and words[-2:] == ["--hold-out", "20%"] and "--augment" not in words
+    assert "recorded: FID[lite0]" in line and "few" not in line
+    words, line = first(400, paired=True)
+    assert words[2] == "pix2pix" and "400 pairs; sees" in line and words[-2:] == ["--hold-out", "20%"]
+    words, line = first(400, paired=False)
+    assert words[2] == "cyclegan" and "274 and 383" in line
+    words, line = first(40, side=1600, photographs=True)
+    assert " ".join(words[2:]) == "dcgan food --minutes 30 --augment translation --resize-mode tiles --hold-out 20%"
+    assert "no run on such pictures is recorded yet" in line
+    words, line = first(300, side=28, size=16, channels=1)
+    assert words[2] == "diffusion" and "no run on such pictures is recorded yet" in line and "--augment" not in words
+    assert "--hold-out" not in first(90, side=100)[0], "a fifth of 90 are too few to compare with"
+    assert "--hold-out" not in first(500, named=True)[0]
+
+
+def test_a_family_that_augments_by_itself_is_left_alone() -> None:
+    found = advise(KnownPictures("food", 542, 64, 3, named=False), measure=False)
+    options = {each.family: each.options for each in found.proposals}
+    assert options["stylegan2"] == {} and options["vae"] == {} and options["wgan_gp"] == {"augment": "translation"}
+    (dcgan,) = (each for each in found.proposals if each.family == "dcgan")
+    assert dcgan.epochs == pytest.approx(dcgan.images / (0.8 * 542)), "what is held out is not seen"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "mode"), [([(60, 200)] * 4, "pad"), ([(120, 160)] * 4, None), ([(130, 64)] * 4, "pad")]
+)
+def test_pictures_that_a_crop_would_cut_much_of_are_padded(
+    tmp_path: Path, sizes: list[tuple[int, int]], mode: str | None
+) -> None:
+    folder = folder_of(tmp_path / "tall", sizes)
+    found = suggest(api.inspect_data(folder), folder)
+    assert {each.settings.get("resize_mode") for each in found.proposals} == {mode}
+    check_commands(found)
+    padded = suggest(api.inspect_data(folder, resize_mode="pad"), folder)
+    assert {each.settings.get("resize_mode") for each in padded.proposals} == {"pad"}, "as they were looked at"
+
+
+def test_pictures_side_by_side_are_told_as_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = folder_of(tmp_path / "wide", [(128, 64)] * 4)
+    code, out, error = typed("data", str(folder))
+    assert code == 0, error
+    assert f"advice: zeuxis train pix2pix {folder} --minutes 20: 4 pairs; sees about" in out
+
+
+def test_each_line_of_the_table_names_the_record_behind_it() -> None:
+    results = Path(known_quality.__file__).parent / "results"
+    for rule in RULES:
+        assert bool(rule.recorded) == bool(rule.row), rule.kind
+        if rule.row:
+            page = results / rule.row.partition(",")[0].removeprefix("bench/results/")
+            assert page.is_file(), rule.row
+            said = page.read_text(encoding="utf-8")
+            assert rule.family in said
+    assert "692" in RULES[-1].recorded and "872" in RULES[-1].recorded
+
+
+def test_the_guide_has_the_lines_with_a_record() -> None:
+    guide = (Path(known_quality.__file__).parents[1] / "docs" / "own-pictures.md").read_text(encoding="utf-8")
+    for rule in RULES:
+        if rule.row:
+            options = " ".join(f"--{name} {value}" for name, value in rule.options.items())
+            rows = [line for line in guide.splitlines() if line.startswith("| ") and f"`{rule.family}" in line]
+            assert any(f"| {rule.minutes:g} |" in row and options in row for row in rows), rule.kind
+    assert f"under {table.FEW_IMAGES:,} images" in guide and f"{100 * table.MUCH:.0f} %" in guide
+
+
+def few(count: int, options: dict[str, Any], hold_out: float | None) -> list[str]:
+    """The warnings at the start of a run on so many images."""
+    pixels = CheckedImages(np.zeros((count, 1, 1, 1), np.uint8))
+    pack = Pack(Path(), "birds", pixels, None, [], [], [], "", Shape(1, 1))
+    recipe = Recipe("dcgan", DataSpec.parse("./birds"), options, TrainSettings(hold_out=hold_out))
+    return warnings_of_few(pack, recipe)
+
+
+def test_few_images_are_warned_of_once(tmp_path: Path) -> None:
+    (said,) = few(434, {"augment": "none"}, None)
+    assert "\n" not in said and "--augment translation" in said and "--hold-out 20%" in said
+    (told,) = few(434, {"augment": "ada"}, 0.2)
+    assert told.startswith("warning: 434 images are few") and "--" not in told
+    assert few(1000, {"augment": "none"}, None) == []
+    folder, out = folder_of(tmp_path / "birds", [(20, 20)] * 4), str(tmp_path / "runs")
+    options = ["--size", "8", "--hidden-dim", "4", "--batch-size", "2", "--kernels", "standard", "--device", "cpu"]
+    code, text, error = typed("train", "gan", str(folder), "--steps", "1", "--out", out, *options)
+    assert code == 0, error
+    assert (text + error).count("4 images are few") == 1
+    (run,) = Path(out).glob("0*")
+    code, text, error = typed("resume", str(run), "--steps", "2")
+    assert code == 0 and "are few" not in text + error, error
 
 
 def test_what_nothing_fits_is_said() -> None:

@@ -41,6 +41,7 @@ from zeuxis.io import files
 from zeuxis.model import Batch, Clock, Latent, Model, Translator, Turn, option, options_of
 from zeuxis.runtime import device, signals
 from zeuxis.runtime.progress import Lines, Tick
+from zeuxis.storage import models
 from zeuxis.testing.case import NoiseImages
 from zeuxis.training import budget, contact_sheets, dry_run, engine, loop, runs, ticker
 from zeuxis.training.dry_run import Pace
@@ -166,11 +167,11 @@ def test_a_named_set_trains_at_its_own_size_unless_told(
     run = runs.start(
         settings(tmp_path / "a", steps=1), Toy, {}, data=DataSpec.parse("fashion-mnist/test"), display=quiet
     )
-    assert storage.read_model_folder(run / "model")[0]["options"]["size"] == 28
+    assert models.read_model_folder(run / "model")[0]["options"]["size"] == 28
     run = runs.start(
         settings(tmp_path / "b", steps=1), Toy, {"size": 16}, data=DataSpec.parse("zeuxis:fashion-mnist"), display=quiet
     )
-    assert storage.read_model_folder(run / "model")[0]["options"]["size"] == 16
+    assert models.read_model_folder(run / "model")[0]["options"]["size"] == 16
 
 
 def test_run_folder_holds_what_the_design_says(tmp_path: Path, data: DataSpec, quiet: Lines) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import subprocess
@@ -92,6 +93,15 @@ def test_each_seed_has_a_file_with_the_pixels_of_the_sheet(model: Latent, tmp_pa
     assert names(tmp_path / "some") == ["seed-00007.png", "seed-123456.png"]
     with pytest.raises(UsageError, match="n is 0"):
         api.write_samples(model, tmp_path / "none", 0)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 7, 1), (4, 4, 2), (64, 64, 3), (3, 9, 4)])
+def test_files_written_quickly_have_the_pixels_and_the_colour_space(shape: tuple[int, int, int]) -> None:
+    wanted = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    with Image.open(io.BytesIO(series.quick_png(wanted))) as image:
+        image.verify()
+    with Image.open(io.BytesIO(series.quick_png(wanted))) as image:
+        assert np.array_equal(np.asarray(image).reshape(shape), wanted) and image.info["srgb"] == 0
 
 
 def test_latents_of_a_file_are_written_too(model: Latent, tmp_path: Path) -> None:

@@ -29,11 +29,10 @@ from torch import Tensor, nn
 import faults
 from faults import LONG, SCALE, mutate, no_sync, renew, row_at, sign, state_at, verify
 from waiting import PATIENCE, least_seconds, quick
-from zeuxis import storage
 from zeuxis.errors import DiskFullError, UsageError, ZeuxisError
 from zeuxis.io import files
 from zeuxis.model import Batch, Clock, Model, Turn, option
-from zeuxis.storage import RunFolder
+from zeuxis.storage import RunFolder, models
 
 CONFIG = {"family": "dcgan", "steps": 3, "rate": 5e-4, "text": "5e-4", "number": "0123", "no": None, "list": [1, "a"]}
 REFUSALS = [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS]
@@ -80,7 +79,7 @@ def test_a_run_is_found_from_inside(run: RunFolder) -> None:
 @pytest.mark.parametrize("path", ["", "missing", "a\0b", "\ud800", "n" * 5000, "/dev/null", "/"])
 def test_paths_of_nothing_are_refused(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for read in (RunFolder.open, storage.read_model_folder, files.read_tensors, files.read_folder):
+    for read in (RunFolder.open, models.read_model_folder, files.read_tensors, files.read_folder):
         with pytest.raises(UsageError) as caught:
             read(path)
         assert "\n" not in str(caught.value)
@@ -477,13 +476,13 @@ def model_folder(tmp_path: Path) -> Path:
 
 def test_a_saved_model_is_read_back(model_folder: Path) -> None:
     for path in (model_folder, model_folder.parent):
-        config, weights = storage.read_model_folder(path)
+        config, weights = models.read_model_folder(path)
         assert config["family"].endswith(":Tiny") and config["options"]["width"] == 5
         assert weights.keys() == {"generator.weight", "generator.bias"}
     model, bare = Tiny(width=5), Tiny(width=5).drop_training_only()
-    storage.fill(model, weights)
-    storage.fill(bare, weights)
-    storage.fill(bare, model.state_dict())  # training_only that is not wanted is left
+    models.fill(model, weights)
+    models.fill(bare, weights)
+    models.fill(bare, model.state_dict())  # training_only that is not wanted is left
     assert model.generator.weight.equal(weights["generator.weight"])
     assert bare.state_dict()["generator.bias"].equal(weights["generator.bias"])
 
@@ -494,7 +493,7 @@ def change(weights: dict[str, Tensor], **changes: Tensor | None) -> dict[str, Te
 
 
 def test_the_first_weight_that_does_not_fit_is_named(model_folder: Path) -> None:
-    weights = storage.read_model_folder(model_folder)[1]
+    weights = models.read_model_folder(model_folder)[1]
     model = Tiny(width=5)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     for changed, message in [
@@ -504,7 +503,7 @@ def test_the_first_weight_that_does_not_fit_is_named(model_folder: Path) -> None
         (change(weights, critic_weight=torch.zeros(4)), r"weight 'critic\.weight' is \(4,\) in the file"),
     ]:
         with pytest.raises(UsageError, match=message):
-            storage.fill(model, changed)
+            models.fill(model, changed)
     assert all(value.equal(before[name]) for name, value in model.state_dict().items())
 
 
@@ -527,7 +526,7 @@ def test_the_first_weight_that_does_not_fit_is_named(model_folder: Path) -> None
 def test_a_config_that_is_not_one_is_refused(model_folder: Path, text: str, message: str) -> None:
     (model_folder / "config.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(UsageError, match=re.escape(message)) as caught:
-        storage.read_model_folder(model_folder)
+        models.read_model_folder(model_folder)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
 
 
@@ -551,8 +550,8 @@ def test_mutated_files_raise_our_errors_alone(model_folder: Path, run: RunFolder
         run.load_checkpoint()
 
     paths = {
-        model_folder / "config.json": lambda: storage.read_model_folder(model_folder),
-        model_folder / "model.safetensors": lambda: storage.fill(model, storage.read_model_folder(model_folder)[1]),
+        model_folder / "config.json": lambda: models.read_model_folder(model_folder),
+        model_folder / "model.safetensors": lambda: models.fill(model, models.read_model_folder(model_folder)[1]),
         checkpoint / "state.json": signed,
         checkpoint / "manifest.json": run.load_checkpoint,
         run.path / "config.yaml": lambda: run.config,

@@ -178,12 +178,13 @@ def test_options_are_the_models_unless_they_are_given(tmp_path: Path) -> None:
     plan = plan_run(asked, families.find("vae"), {"lr": 0.5}, shape={"size": 8, "channels": 1})
     assert {name: plan.options[name] for name in ("size", "channels", "latent_dim", "sigma", "lr")} == {
         "size": 16,
-        "channels": 3,
+        "channels": 1,  # of the data
         "latent_dim": 6,
         "sigma": 1.5,
         "lr": 0.5,
     }
     assert plan.origins["size"] == f"model {run.name}" and plan.origins["lr"] == "given"
+    assert plan.origins["channels"] == "data set" and "of other shapes, which start fresh" in plan.notes[1]
     assert plan.notes[0].startswith(f"starts from the weights of {run.name} (16 pixels): ")
     family = families.find("vae")
     for options, sigma in (({}, 1.5), ({"sigma": 0.5}, 0.5)):

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 
 from zeuxis.version import __version__ as __version__
+
+# Threads of torch that wait for each other spin. Beside other work a core that spins is one that does not compute, and a
+# run comes almost to a halt (bench/busy.py). libgomp reads this when torch is loaded; who has set either has chosen.
+if "torch" not in sys.modules and not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+    os.environ["GOMP_SPINCOUNT"] = "1000"
 
 TYPE_CHECKING = False  # as in `typing`, which `python -m zeuxis` would import from the current folder
 if TYPE_CHECKING:

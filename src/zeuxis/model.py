@@ -23,7 +23,7 @@ from zeuxis.io.weights import StoredPrecision, safetensors_of
 from zeuxis.likelihood import HasLikelihood
 from zeuxis.mixtures import Mixture, mix_latents
 from zeuxis.notebook import SHOWN, ShowsImages, beside_sources
-from zeuxis.options import ResizeMode, checked, checked_options, derived, numbered, option, options_of
+from zeuxis.options import Precision, ResizeMode, checked, checked_options, derived, numbered, option, options_of
 
 __all__ = [
     "Batch",
@@ -56,6 +56,7 @@ class Model(ShowsImages, ABC):
 
     class_names: tuple[str, ...] = field(init=False, default=(), repr=False)  # of labels, in their order, where known
     origin: Path | None = field(init=False, default=None, repr=False)  # the folder that it was loaded from
+    inference_precision: Precision = field(init=False, default="auto", repr=False)  # of what it draws, once loaded
     training_only: ClassVar[tuple[str, ...]] = ()  # submodules that only training uses
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # other defaults of options, by name: "paper"
     resize_mode: ClassVar[ResizeMode] = "crop"  # how a person's own photographs become squares, if nobody says

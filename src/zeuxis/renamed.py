@@ -71,11 +71,12 @@ OPTIONS: dict[str, dict[str, str]] = {
     "rbm": {"greys": "binarize", "half_after": "lr_half_life", "warmest": "min_beta"},
 }
 # Options that came later, and what a family did before it had them.
-_UNAUGMENTED = {"augment": "none", "ada_target": 0.6}
+_PLAIN = {"augment": "none", "ada_target": 0.6, "freeze_layers": 0}
 BEFORE: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("gan", "wgan", "wgan_gp", "progan"), _UNAUGMENTED),
-    "dcgan": {"ada_target": 0.6},
-    "stylegan2": {"augment": "ada"},
+    **dict.fromkeys(("gan", "wgan", "wgan_gp"), _PLAIN),
+    "progan": {**_PLAIN, "growth_start": 0},
+    "dcgan": {"ada_target": 0.6, "freeze_layers": 0},
+    "stylegan2": {"augment": "ada", "freeze_layers": 0},
 }
 # Options and settings whose values have other names too.
 VALUES: dict[str, dict[str, str]] = {

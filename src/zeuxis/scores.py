@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 JACKKNIFE_GROUPS = 10
 RESAMPLES = 2000
@@ -105,4 +106,6 @@ def difference(values: Score, subtracted: Score) -> Score:
 
 def shuffled(features: Tensor, *, seed: int = 0) -> Tensor:
     """The rows in random order, for comparable groups."""
+    import torch  # only here: a list of runs reads scores, and needs none
+
     return features[torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))]

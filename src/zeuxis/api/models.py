@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zeuxis import loading, onnx, storage
+from zeuxis import inference, loading, onnx
 from zeuxis.api.examples import own_sources
 from zeuxis.capabilities import latent
 from zeuxis.errors import UsageError
@@ -18,22 +18,33 @@ from zeuxis.loading import RunPath
 from zeuxis.loading.installed import InstalledModel, installed_models
 from zeuxis.model import Model, Translator
 from zeuxis.onnx import Exported
+from zeuxis.options import Precision
 from zeuxis.runtime.callbacks import MessageCallback, ProgressCallback
 from zeuxis.runtime.device import choose_device
+from zeuxis.storage.models import parse_description
 from zeuxis.training.published_card import head_of, without_head
 
 Family = type[Model] | str | None
 Options = Mapping[str, Any] | None
 
 
-def load(path: RunPath, *, device: str = "auto", family: Family = None, options: Options = None) -> Model:
+def load(
+    path: RunPath,
+    *,
+    device: str = "auto",
+    family: Family = None,
+    options: Options = None,
+    precision: Precision = "auto",
+) -> Model:
     """The model saved in a folder, a run's folder, or the run of this number or name under runs/; an installed one by its
     name, as in "faces"; or one on the Hugging Face hub, "hf://USER/NAME". It is ready to be sampled.
 
     A model of a family outside Zeuxis is only loaded when `family` names its class. `options` are those that a trained
-    model may be given anew, as by `Model.adjust`. `UsageError` where there is no model, or its files do not fit.
+    model may be given anew, as by `Model.adjust`. `precision` is the number format of its pictures.
+    `UsageError` where there is no model, its files do not fit, or a CPU has no instructions for bf16.
     """
     model = loading.load_model(path, device=choose_device(device), family=family, options=options)
+    inference.draw_in(model, precision)
     if isinstance(model, Translator):
         model.sources = own_sources
     return model
@@ -68,7 +79,7 @@ def available_models() -> list[ModelSummary]:
 
 def _summary(model: InstalledModel) -> ModelSummary:
     folder, scores = model.folder, model.folder / "evaluation.json"
-    about = storage.parse_description(files.read_bytes(folder / "config.json", max_bytes=1 << 20), folder)
+    about = parse_description(files.read_bytes(folder / "config.json", max_bytes=1 << 20), folder)
     size, channels = (int(about["options"].get(name, 0)) for name in ("size", "channels"))
     return ModelSummary(
         model.name,

@@ -19,8 +19,7 @@ from zeuxis.stories.film import FILM_FPS, film
 from zeuxis.stories.page import story_page
 from zeuxis.stories.scenes import gather_story
 from zeuxis.training.curves import history_of
-from zeuxis.training.run_list import RunList
-from zeuxis.training.summary import summaries
+from zeuxis.training.run_list import RunList, listed_runs
 
 STORY_KINDS = (".webp", ".mp4", ".html")
 
@@ -31,9 +30,7 @@ def runs(folder: str | Path = "runs") -> RunList:
     A folder that is no whole run is among them as broken, with what is wrong. The default folder may be missing.
     A notebook shows the list as a table, and `pandas.DataFrame` takes it.
     """
-    if str(folder) == "runs" and not os.path.lexists(folder):
-        return RunList()
-    return RunList(summaries(folder))
+    return listed_runs(folder)
 
 
 def curves(

@@ -9,6 +9,7 @@ from zeuxis.data.report import DataReport
 from zeuxis.data.specs import Data
 from zeuxis.runtime.callbacks import StageCallback, in_stage, silent
 from zeuxis.training import planning
+from zeuxis.training.advice import pictures_of, rule_for
 from zeuxis.training.planning import Advice
 
 
@@ -24,8 +25,9 @@ def plan(data: Data, *, minutes: float = planning.MINUTES, progress: StageCallba
 
 def suggest(report: DataReport, data: Data) -> Advice:
     """Families for data that a report is of, by the paces of the recorded runs: nothing is measured."""
-    pictures = planning.pictures_of(report.pack, DataSpec.parse(data), typed=_typed(data))
-    return planning.advise(pictures, measure=False)
+    pictures = pictures_of(report.pack, DataSpec.parse(data), typed=_typed(data))
+    rule = rule_for(pictures)
+    return planning.advise(pictures, minutes=rule.minutes if rule else planning.MINUTES, measure=False)
 
 
 def _typed(data: Data) -> str:

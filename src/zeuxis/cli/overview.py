@@ -49,10 +49,10 @@ def runs_command(
     folder
         folder of the numbered run folders
     """
-    from zeuxis import api
     from zeuxis.escaping import ascii_json
+    from zeuxis.training.run_list import listed_runs  # `api` would import torch
 
-    found = api.runs(folder)
+    found = listed_runs(folder)
     if json:
         say(*ascii_json([run.plain() for run in found]).splitlines())
     elif found:

@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter
 from zeuxis.cli import flags
 from zeuxis.errors import UsageError
 from zeuxis.escaping import printable
-from zeuxis.options import Device, checked
+from zeuxis.options import Device, Precision, checked
 from zeuxis.runtime import cpu_load
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 Place = Annotated[Device, Parameter(help="device; auto: cuda, else mps, else cpu")]
 Code = Annotated[str | None, Parameter(help="my_module:MyModel, to trust a family from outside Zeuxis")]
+Format = Annotated[
+    Precision,
+    Parameter(help="number format of the pictures; auto: fp32, as bf16 is faster and changes edges"),
+]
 # What a command gets to load its model by; no flag of its own.
 Load = Annotated[Callable[[], "Model"], Parameter(parse=False)]
 
@@ -33,14 +37,15 @@ def accepting(command: Callable[..., None], tokens: Sequence[str]) -> Callable[.
 
     # Underlines, as the parser would take the annotation of a `words` here for that of the command's own.
     def _command(*_words: Any, **_given: Any) -> None:
-        where = {name: _given.pop(name) for name in ("device", "family") if name in _given}
+        where = {name: _given.pop(name) for name in ("device", "family", "precision") if name in _given}
         since = cpu_load.now()
         options = {parameter.name: _given.pop(parameter.name) for parameter in more if parameter.name in _given}
         command(*_words, **_given, load=partial(_load, _words[0], since, **where, options=options))
 
     _command.__name__, _command.__doc__ = flags.verb(command), command.__doc__
     own = [parameter for parameter in signature.parameters.values() if parameter.name != "load"]
-    own += [flags.keyword("device", Place, "auto"), flags.keyword("family", Code, None)]
+    own += [flags.keyword("device", Place, "auto"), flags.keyword("precision", Format, "auto")]
+    own += [flags.keyword("family", Code, None)]
     # A command's own flag of that name stays.
     added = [parameter for parameter in more if parameter.name not in signature.parameters]
     _command.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
@@ -52,6 +57,7 @@ def _load(
     since: cpu_load.Moment,
     *,
     device: Device = "auto",
+    precision: Precision = "auto",
     family: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Model:
@@ -59,7 +65,7 @@ def _load(
     from zeuxis.runtime.device import leave_busy_cores
 
     leave_busy_cores(since)  # importing torch took long enough to see which are
-    return api.load(model, device=device, family=family, options=options)
+    return api.load(model, device=device, family=family, options=options, precision=precision)
 
 
 def _flags(words: Sequence[str]) -> list[inspect.Parameter]:

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from zeuxis.errors import UsageError
 from zeuxis.explore.expression import Term, base
-from zeuxis.explore.spaces import Space, decode_latents, encode_images
+from zeuxis.explore.readings import kept_steps, pictures_key
+from zeuxis.explore.spaces import Space, decode_latents, drawn_by, encode_images
 from zeuxis.io.images import from_uint8
-from zeuxis.metrics.attributes import Labelled
+from zeuxis.metrics.attributes import AttributeReader, Labelled
+from zeuxis.metrics.features import digest
 from zeuxis.model import Encoder
 from zeuxis.runtime.steps import finished
 
@@ -97,13 +99,22 @@ def encoded(
 def _sampled(
     model: Space, reader: ReadsAttributes, seeds: Sequence[int]
 ) -> Generator[tuple[int, int], None, Candidates]:
-    latents, labels = [], []
-    for start in range(0, len(seeds), _BATCH):
-        z = model.prior(seeds[start : start + _BATCH])
-        latents.append(z.cpu())
-        labels.append(reader.read(model.decode(z)).cpu())
-        yield start + len(z), len(seeds)
-    return Candidates(torch.cat(latents), torch.cat(labels), torch.tensor(list(seeds)))
+    parts = [model.prior(seeds[start : start + _BATCH]) for start in range(0, len(seeds), _BATCH)]
+    key = None
+    if isinstance(reader, AttributeReader) and (content := pictures_key(model)):
+        key = ["attributes", content, digest(reader.network.state_dict()), list(seeds)]
+    labels = yield from kept_steps(key, len(seeds), _read(model, reader, parts))
+    return Candidates(torch.cat(parts).cpu(), labels, torch.tensor(list(seeds)))
+
+
+def _read(model: Space, reader: ReadsAttributes, parts: Sequence[Tensor]) -> Generator[tuple[int, int], None, Tensor]:
+    """The attributes (n k) of the pictures of latents, batch by batch."""
+    drawing, labels, done = drawn_by(model), list[Tensor](), 0
+    for z in parts:
+        labels.append(reader.read(drawing.decode(z)).cpu())
+        done += len(z)
+        yield done, sum(map(len, parts))
+    return torch.cat(labels)
 
 
 @torch.no_grad()
@@ -116,12 +127,20 @@ def _encoded(
     labels = torch.from_numpy(np.array(pack.labels))
     known = labels.float() if labels.ndim > 1 else torch.nn.functional.one_hot(labels.long(), len(pack.classes)).float()
     chosen = np.sort(_some(known, terms, count, np.random.default_rng(seed).permutation(len(pack))))
+    content = pictures_key(model)
+    key = content and ["encoded", content, pack.fingerprint, chosen.tolist()]
+    latents = yield from kept_steps(key, len(chosen), _encode(model, pack, chosen))
+    return Candidates(latents, known[chosen], torch.from_numpy(chosen), source="image")
+
+
+def _encode(model: Encoder, pack: Labelled, chosen: Indices) -> Generator[tuple[int, int], None, Tensor]:
+    """The latents (n ...) of chosen images of a pack, batch by batch."""
     latents = []
     for start in range(0, len(chosen), _BATCH):
         part = chosen[start : start + _BATCH]
         latents.append(encode_images(model, [from_uint8(pack.rows(part))]))
         yield start + len(part), len(chosen)
-    return Candidates(torch.cat(latents), known[chosen], torch.from_numpy(chosen), source="image")
+    return torch.cat(latents)
 
 
 def _some(labels: Tensor, terms: Sequence[Term], count: int, order: Indices) -> Indices:

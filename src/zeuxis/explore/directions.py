@@ -18,7 +18,9 @@ from zeuxis.errors import UsageError
 from zeuxis.explore.arithmetic import to_norm
 from zeuxis.explore.candidates import Candidates, choose_examples
 from zeuxis.explore.expression import Term, Vocabulary, word
+from zeuxis.explore.readings import kept_steps, pictures_key
 from zeuxis.explore.spaces import Space, decode_latents
+from zeuxis.metrics.features import Extractor
 from zeuxis.model import Model
 from zeuxis.runtime.steps import finished
 
@@ -77,11 +79,11 @@ def component_steps(
     """As `components`, batch by batch: yields how many samples have features, and of how many."""
     if len(seeds) <= count:
         raise UsageError(f"{len(seeds)} samples have no {count} components; give more samples")
-    z, parts = space.prior(seeds).cpu(), []
-    for part in torch.split(z, _BATCH):
-        parts.append(extractor(decode_latents(space, part)).cpu())
-        yield len(parts) * _BATCH, len(z)
-    features = torch.cat(parts).double()
+    z, key = space.prior(seeds).cpu(), None
+    if isinstance(extractor, Extractor) and extractor.key and (content := pictures_key(space)):
+        key = ["features", content, extractor.key, list(seeds)]
+    found = yield from kept_steps(key, len(z), _featured(space, extractor, z))
+    features = found.double()
     _, _, axes = torch.linalg.svd(features - features.mean(0), full_matrices=False)
     places = (features - features.mean(0)) @ axes[:count].T  # n count
     places = places / places.std(0)
@@ -89,6 +91,17 @@ def component_steps(
     steps = torch.linalg.lstsq(places, flat - flat.mean(0)).solution  # count d
     scaled = steps / steps.norm(dim=1, keepdim=True) * flat.std(0).mean() * 3
     return [Direction(f"component {i + 1}", row.float().reshape(z.shape[1:])) for i, row in enumerate(scaled.unbind())]
+
+
+def _featured(
+    space: Space, extractor: Callable[[Tensor], Tensor], z: Tensor
+) -> Generator[tuple[int, int], None, Tensor]:
+    """The features (n d) of the pictures of latents, batch by batch."""
+    parts = list[Tensor]()
+    for part in torch.split(z, _BATCH):
+        parts.append(extractor(decode_latents(space, part)).cpu())
+        yield len(parts) * _BATCH, len(z)
+    return torch.cat(parts)
 
 
 def factors(model: Model, space: Space, *, count: int = 5) -> list[Direction]:

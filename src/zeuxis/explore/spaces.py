@@ -11,8 +11,9 @@ from torch import Tensor
 
 from zeuxis.capabilities import latent, style_based
 from zeuxis.explore.paths import PathKind
+from zeuxis.inference import prepared
 from zeuxis.mixtures import Mixture, mix_latents
-from zeuxis.model import Encoder, Model, StyleBased
+from zeuxis.model import Encoder, Latent, Model, StyleBased
 
 SpaceName = Literal["z", "w"]
 _BATCH = 64  # images decoded or encoded at once
@@ -66,10 +67,18 @@ def space_of(model: Model, name: SpaceName) -> Space:
     return latent(model) if name == "z" else StyleSpace(style_based(model))
 
 
+def drawn_by(space: Space) -> Space:
+    """The same space, prepared to draw fast."""
+    if isinstance(space, StyleSpace):
+        quick = prepared(space.model)
+        return StyleSpace(quick) if isinstance(quick, StyleBased) else space
+    return prepared(space) if isinstance(space, Latent) else space
+
+
 @torch.no_grad()
 def decode_latents(model: Model | Space, z: Tensor) -> Tensor:
     """Images (n c h w, on the CPU) for latents (n ...) of a model or a space, decoded in batches."""
-    able = latent(model) if isinstance(model, Model) else model
+    able = drawn_by(latent(model) if isinstance(model, Model) else model)
     return torch.cat([able.decode(part.to(able.device)).cpu() for part in torch.split(z, _BATCH)])
 
 

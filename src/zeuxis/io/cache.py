@@ -30,6 +30,7 @@ _PACK = r".+-\d+x\d-[0-9a-f]{16}"
 _ENTRIES = {
     "packs": re.compile(_PACK),
     "features": re.compile(r"[0-9a-f]{32}\.safetensors"),
+    "readings": re.compile(r"[0-9a-f]{32}\.safetensors"),
     "attributes": re.compile(r"[0-9a-f]{32}"),
 }
 _BUILDING = re.compile(rf"({_PACK})\.tmp-[0-9a-f]{{12}}")
@@ -176,7 +177,7 @@ def _evicted(entry: Path) -> bool:
     """Remove an entry, unless somebody uses it."""
     kind = entry.parent.name
     try:
-        if kind == "features":  # whoever reads one has all of it in memory at once
+        if kind in ("features", "readings"):  # whoever reads one has all of it in memory at once
             entry.unlink()
             entry.with_name(entry.name + _SUM).unlink(missing_ok=True)
             return True

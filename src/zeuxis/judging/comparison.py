@@ -18,6 +18,7 @@ from zeuxis import loading, renamed
 from zeuxis.capabilities import latent
 from zeuxis.errors import UsageError
 from zeuxis.escaping import printable, table_cell
+from zeuxis.inference import prepared
 from zeuxis.io import files, images
 from zeuxis.io.paths import expanded
 from zeuxis.judging.branches import Fork, forks_of
@@ -67,7 +68,7 @@ def _samples(model: Model, folder: Path, seeds: range) -> Tensor:
         if (data := loading.data_of(folder)) is None:
             raise UsageError(f"{folder} does not record what it was trained on; write its data into config.yaml")
         return first_translations(model, data, len(seeds))
-    return latent(model).sample(len(seeds), seed=seeds.start).cpu()
+    return prepared(latent(model)).sample(len(seeds), seed=seeds.start).cpu()
 
 
 @dataclass(frozen=True, repr=False)

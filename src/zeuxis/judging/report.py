@@ -6,11 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-import torch
 from PIL import Image
-from torch import Tensor
 
 from zeuxis import renamed
 from zeuxis.errors import UsageError
@@ -18,10 +16,13 @@ from zeuxis.escaping import ascii_json
 from zeuxis.io import files, images
 from zeuxis.io.paths import expanded
 from zeuxis.judging.verdict import flattering, verdict
-from zeuxis.metrics.features import digest
-from zeuxis.model import Model
 from zeuxis.scores import Better, Score
 from zeuxis.version import __version__
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zeuxis.model import Model
 
 _TILE = 96  # pixels: smaller pictures are enlarged to about this
 
@@ -143,6 +144,8 @@ class Evaluation:
         if self.examples is not None:
             across = 2 * self.examples.shape[1]
             return images.sheet(self.examples.flatten(0, 1), columns=across, scale=_scale(self.examples))
+        import torch  # only here: a list of runs reads scores, and draws nothing
+
         tiles = torch.stack([pair.sample for pair in self.closest] + [pair.training for pair in self.closest])
         return images.sheet(tiles, columns=len(self.closest), scale=_scale(tiles))
 
@@ -153,6 +156,8 @@ def _scale(tiles: Tensor) -> int:
 
 def about_model(model: Model, facts: Mapping[str, Any]) -> dict[str, Any]:
     """The `about` of an evaluation: the model, a digest of its weights, these facts, and the version that judged it."""
+    from zeuxis.metrics.features import digest
+
     weights = digest(model.state_dict())
     return {"model": model.family(), "weights": weights, **facts, "zeuxis": __version__}
 

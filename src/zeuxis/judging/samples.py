@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zeuxis.inference import prepared
 from zeuxis.io.images import from_uint8
 from zeuxis.judging import warnings
 from zeuxis.judging.capability_scores import capability_rows
@@ -100,7 +101,7 @@ def _feature_sets(
     listening = in_stage(progress, "features of training images")
     searched = pack_features(extractor, images.training, images.searched, progress=listening)
     train_baseline = searched[np.searchsorted(images.searched, images.train_baseline)]
-    samples = sample_features(model, extractor, len(images.reference), seed=seed, progress=progress)
+    samples = sample_features(prepared(model), extractor, len(images.reference), seed=seed, progress=progress)
     return FeatureSets(samples, reference, train_baseline, searched)
 
 
@@ -141,7 +142,7 @@ def _closest_pairs(model: Latent, images: ReferenceImages, found: neighbours.Nea
     pairs = []
     for i in map(int, found.distance.argsort()[:CLOSEST]):
         training = from_uint8(images.training.rows(images.searched[[int(found.place[i])]]))[0]
-        sample = model.sample(1, seed=seed + i)[0].float().cpu()
+        sample = prepared(model).sample(1, seed=seed + i)[0].float().cpu()
         pairs.append(ClosestPair(sample, training, float(found.distance[i])))
     return pairs
 

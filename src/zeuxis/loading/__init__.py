@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from zeuxis import families, registry, renamed, storage
+from zeuxis import families, registry, renamed
 from zeuxis.data import DataSpec
 from zeuxis.data.places import is_named, missing
 from zeuxis.errors import UsageError
@@ -24,6 +24,7 @@ from zeuxis.io.guard import check_folder
 from zeuxis.io.paths import expanded
 from zeuxis.loading import hub_models, installed
 from zeuxis.model import Model
+from zeuxis.storage import models
 from zeuxis.storage.models import Shapes
 
 RunPath = str | os.PathLike[str] | int  # a folder, or a run's number or name under runs/
@@ -49,10 +50,10 @@ def load_model(
     def fits(config: Mapping[str, Any], shapes: Shapes) -> None:
         _check_fit(trusted(config["family"], family), config["options"], shapes, folder)
 
-    config, weights = storage.read_model_folder(folder, fits)
+    config, weights = models.read_model_folder(folder, fits)
     kind = trusted(config["family"], family)
     model = kind(**config["options"]).drop_training_only()
-    storage.fill(model, weights)
+    models.fill(model, weights)
     model.class_names, model.origin = config["classes"], folder.absolute()
     model.adjust(options or {})
     return model.to(device).eval().requires_grad_(False)
@@ -212,7 +213,7 @@ def _listed(folders: list[Path]) -> str:
 
 def _check_fit(family: type[Model], options: Mapping[str, Any], shapes: Shapes, folder: Path) -> None:
     """Raise `UsageError` unless the options give a model of these weights; nothing as large as they claim is allocated."""
-    storage.check_weights(build_unfilled(family, options, folder / "config.json").drop_training_only(), shapes)
+    models.check_weights(build_unfilled(family, options, folder / "config.json").drop_training_only(), shapes)
 
 
 def build_unfilled(family: type[Model], options: Mapping[str, Any], config: Path) -> Model:

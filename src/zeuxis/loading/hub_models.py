@@ -7,10 +7,11 @@ import shutil
 from functools import lru_cache
 from pathlib import Path
 
-from zeuxis import hub, storage
+from zeuxis import hub
 from zeuxis.errors import UsageError
 from zeuxis.hub import SCHEME as SCHEME
 from zeuxis.io import cache, files
+from zeuxis.storage import models
 
 # What a published model may have; anything else in its repository is not downloaded.
 FILES = ("config.json", "model.safetensors", "README.md", "evaluation.json", "samples.png", "sources.png")
@@ -31,7 +32,7 @@ def downloaded(text: str) -> Path:
         raise UsageError(f"{model} is no model of Zeuxis: its repository has no config.json; give another")
     folder = cache.folder("hub", model.name.replace("/", "--"), commit) / model.name.rpartition("/")[2]
     if not (folder / "config.json").is_file():
-        storage.parse_description(files.read_bytes(described, max_bytes=_DESCRIPTION), f"config.json of {model}")
+        models.parse_description(files.read_bytes(described, max_bytes=_DESCRIPTION), f"config.json of {model}")
         found = hub.download(model.at(commit), FILES)
         if not (found / "model.safetensors").is_file():
             raise UsageError(f"{model} has no model.safetensors, the one format of weights that is read; give another")

@@ -12,9 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from zeuxis import renamed
 from zeuxis.errors import UsageError, ZeuxisError
@@ -24,10 +22,9 @@ from zeuxis.io.guard import check_folder, open_guarded
 from zeuxis.io.parsing import dump_yaml, parse_json
 from zeuxis.storage.checkpoints import SUFFIX, LayoutCheck, encode_group, holds, read_checkpoint, step_of
 from zeuxis.storage.checkpoints import Checkpoint as Checkpoint
-from zeuxis.storage.models import check_weights as check_weights
-from zeuxis.storage.models import fill as fill
-from zeuxis.storage.models import parse_description as parse_description
-from zeuxis.storage.models import read_model_folder as read_model_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _NUMBERED = re.compile(r"(\d{5,9})-.+")
 _SHEET = re.compile(r"\d{8,12}\.png")

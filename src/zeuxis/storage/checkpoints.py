@@ -7,15 +7,15 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import safetensors.torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io import files
 from zeuxis.io.parsing import Layout, parse_json, parse_layout, parse_tensors
 from zeuxis.runtime.accelerator import on_host
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SUFFIX = ".safetensors"
 _STATE, _MOST_STATE = "state.json", 1 << 22  # bytes
@@ -42,6 +42,8 @@ class Checkpoint:
 
 def encode_group(group: Mapping[str, Tensor]) -> bytes:
     """The bytes of a safetensors file; tensors that share memory (tied weights) are written once each."""
+    import safetensors.torch  # only here: a list of runs reads no tensors
+
     seen: set[int] = set()
     plain: dict[str, Tensor] = {}
     for name, value in on_host(group).items():

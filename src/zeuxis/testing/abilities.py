@@ -13,7 +13,7 @@ from zeuxis import families
 from zeuxis.errors import UsageError
 from zeuxis.io.images import from_uint8, to_uint8
 from zeuxis.model import Clock, Encoder, HasLikelihood, Latent, Model, StyleBased, SuperResolution, Translator
-from zeuxis.storage import fill, read_model_folder
+from zeuxis.storage.models import fill, read_model_folder
 from zeuxis.testing.case import Case, FamilyCheckError, NoiseImages, demand, given, listed, trained
 from zeuxis.training.engine import State, train_step
 

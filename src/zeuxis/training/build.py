@@ -35,15 +35,17 @@ def options_in_force(
     start: StartingModel | None = None,
 ) -> dict[str, tuple[Any, str]]:
     """The options with values other than the default, and their origins: explicit values win over the preset, the preset
-    over the model that the run starts from, and that over the `shape` of a named set. `UsageError` where the family has no
-    such preset or option."""
+    over the model that the run starts from, and that over the size of a named set, whose `shape` decides the channels.
+    `UsageError` where the family has no such preset or option."""
     if preset is not None and preset not in family.presets:
         there = f"choose one of {', '.join(family.presets)}" if family.presets else "leave --preset out"
         raise UsageError(f"--preset is {preset!r}, and {family.family()} has no such preset; {there}")
     known = {f.name for f in options_of(family)}
+    options = {} if start is None else start.options
+    kept = {name: value for name, value in options.items() if name == "size" or name not in shape}
     layers = [
         ("data set", {name: value for name, value in shape.items() if name in known}),
-        ("" if start is None else f"model {start.name}", {} if start is None else start.options),
+        ("" if start is None else f"model {start.name}", kept),
         (f"preset {preset}", family.presets[preset] if preset else {}),
         ("given", given),
     ]

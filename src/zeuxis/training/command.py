@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from pathlib import Path
 from typing import Any
 
 from zeuxis.data.places import is_named
 from zeuxis.model import Model, options_of
 from zeuxis.options import flag_of
 from zeuxis.training.build import values_in_force
-from zeuxis.training.config import Recipe
+from zeuxis.training.config import Recipe, starting_model
 from zeuxis.training.settings import TrainSettings
 
 # Settings on which the weights depend, in the order of --help.
@@ -53,14 +52,6 @@ def _settings(settings: TrainSettings, family: type[Model]) -> list[str]:
     given |= {} if family.bf16 else {"precision": "fp32"}  # which is what auto means there
     changed = [name for name in _TOLD if getattr(settings, name) != given[name]]
     return [word for name in changed for word in _flag(name, getattr(settings, name))]
-
-
-def starting_model(recipe: Recipe) -> str:
-    """The name of the run or folder whose weights a run began with, without where it lies; empty where there is none."""
-    if recipe.started_from:
-        return str(recipe.started_from["model"])
-    path = Path(recipe.settings.init_from or "")
-    return path.parent.name if path.name == "model" else path.name
 
 
 def _flag(name: str, value: Any) -> list[str]:

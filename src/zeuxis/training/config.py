@@ -6,18 +6,14 @@ import dataclasses
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
-
-import numpy
-import safetensors
-import torch
 
 from zeuxis.data import DataSpec
 from zeuxis.data.holding_out import HoldOut
 from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
 from zeuxis.loggers import check_trusted, find_logger
-from zeuxis.nets import kernels
 from zeuxis.options import ResizeMode
 from zeuxis.training.settings import TrainSettings
 from zeuxis.version import __version__
@@ -28,6 +24,10 @@ _OF_THE_BITS = ("seed", "batch_size", "micro_batches", "ema_half_life", "precisi
 
 def versions() -> dict[str, str]:
     """The versions and the platform on which the bits of a run depend."""
+    import numpy
+    import safetensors
+    import torch
+
     return {
         "zeuxis": __version__,
         "python": platform.python_version(),
@@ -96,8 +96,9 @@ class Recipe:
         return dataclasses.replace(self, settings=dataclasses.replace(self.settings, logger=tuple(logger)))
 
 
-def read_recipe(values: Mapping[str, Any]) -> Recipe:
-    """The recipe from the values in `config.yaml`; `UsageError` where they are invalid."""
+def read_recipe(values: Mapping[str, Any], *, runs_here: bool = True) -> Recipe:
+    """The recipe from the values in `config.yaml`; `UsageError` where they are invalid, or `runs_here` and a kernel is
+    missing."""
     family, data, fingerprint = (_take(values, name, str) for name in ("family", "data", "fingerprint"))
     options, settings, made_with = (_take(values, name, dict) for name in ("options", "settings", "versions"))
     known = {f.name for f in dataclasses.fields(TrainSettings)}
@@ -106,7 +107,10 @@ def read_recipe(values: Mapping[str, Any]) -> Recipe:
     chosen = _take({"chosen_kernels": {}, **values}, "chosen_kernels", dict)
     if not all(isinstance(text, str) for text in chosen.values()):
         raise UsageError("config.yaml has chosen_kernels that are not text; restore it from a copy")
-    kernels.check(chosen)
+    if chosen and runs_here:
+        from zeuxis.nets import kernels  # only here: it imports torch, and a list of runs trains none
+
+        kernels.check(chosen)
     images, classes = _take(values, "images", int), values.get("classes", [])
     if not isinstance(classes, list) or not all(type(name) is str for name in classes):
         raise UsageError(f"config.yaml has classes: {quote(classes)}, expected a list of names; restore it from a copy")
@@ -114,6 +118,14 @@ def read_recipe(values: Mapping[str, Any]) -> Recipe:
     asked = TrainSettings(**settings)
     spec = selected_by(asked, DataSpec.stored(data), suits="crop")
     return Recipe(family, spec, options, asked, fingerprint, images, made_with, chosen, classes, parent, start)
+
+
+def starting_model(recipe: Recipe) -> str:
+    """The name of the run or folder whose weights a run began with, without where it lies; empty where there is none."""
+    if recipe.started_from:
+        return str(recipe.started_from["model"])
+    path = Path(recipe.settings.init_from or "")
+    return path.parent.name if path.name == "model" else path.name
 
 
 def ancestry(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from zeuxis.escaping import markdown, markdown_code
 from zeuxis.model import Clock, Model, Translator
 from zeuxis.storage import RunFolder
 from zeuxis.training import contact_sheets
-from zeuxis.training.command import command_line, starting_model
-from zeuxis.training.config import Recipe
+from zeuxis.training.command import command_line
+from zeuxis.training.config import Recipe, starting_model
 from zeuxis.training.state import State
 
 LOADED = 'zeuxis.load("path/to/this/folder")'

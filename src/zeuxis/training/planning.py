@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zeuxis import families
-from zeuxis.data import DataSpec, Pack
+from zeuxis.data import DataSpec
 from zeuxis.data.batches import open_pairs_of
 from zeuxis.data.image_files import FileSet
 from zeuxis.data.pairs import Pairs, side_by_side
@@ -23,28 +23,15 @@ from zeuxis.loading import build_unfilled
 from zeuxis.model import Translator
 from zeuxis.options import flag_of, options_of
 from zeuxis.runtime.callbacks import ProgressCallback, StageCallback, silent
+from zeuxis.training.advice import FEW_IMAGES, KnownPictures, Rule, options_for, pictures_of, rule_for, settings_for
 from zeuxis.training.dry_run import plan_run
 from zeuxis.training.recorded import RecordedRun, alike, expected_fid, longest, nearest_run
 from zeuxis.training.settings import TrainSettings
 
 MINUTES = 30.0
-FEW_IMAGES = 1000  # images: below it a discriminator learns them by heart
-_SIZES = (64, 32, 16)  # pixels: what a laptop trains within minutes; smaller where the pictures are
+_SIZE = 64  # pixels: what a laptop trains within minutes
 _WHERE = Path("the plan")
 _SINGLE = ("dcgan", "wgan_gp", "progan", "stylegan2", "diffusion", "vae")
-
-
-@dataclass(frozen=True)
-class KnownPictures:
-    """What is known of the data: how it is typed, the number of images, and the form in which they are learned."""
-
-    data: str
-    count: int
-    size: int
-    channels: int
-    named: bool  # a named set has its own form
-    paired: bool | None = None  # of image-to-image data: whether each source belongs to its target
-    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +40,7 @@ class Proposal:
 
     family: str
     options: dict[str, Any]
+    settings: dict[str, Any]  # of the run
     command: str
     seconds: float | None  # per step, as measured here; None: not measured
     steps: int | None
@@ -70,13 +58,18 @@ class Advice:
     minutes: float
     proposals: list[Proposal]
     device: str | None  # where steps were measured; None: nowhere
+    kind: str = ""  # of the pictures, in words, where the table of advice has a line for them
+    recorded: str = ""  # what it says that a run on such pictures reached
 
     def first_line(self) -> str:
-        """The command that is proposed, what it would see, and what such a run reached."""
+        """The command that is proposed, for which kind of pictures, what it would see, and what such a run reached."""
         best = self.proposals[0]
         here = f"on this {self.device}" if self.device else "on the recorded machine"
         seen = f"sees about {_round(best.images):,} images {here}, each {_times(best.epochs)}"
-        return f"{best.command}: {seen}" + (f"; recorded: {best.recorded.told()}" if best.recorded else "")
+        kind = f"{self.pictures.count:,} {self.kind}; " if self.kind else ""
+        found = self.recorded or ("" if self.kind or not best.recorded else best.recorded.told())
+        told = f"; recorded: {found}" if found else "; no run on such pictures is recorded yet" if self.kind else ""
+        return f"{best.command}: {kind}{seen}{told}"
 
     def lines(self) -> list[str]:
         """The first line, the table of all families, and how to read it."""
@@ -120,37 +113,20 @@ def _round(number: float) -> int:
 
 
 def _times(epochs: float) -> str:
-    return f"{epochs:,.0f} times" if epochs >= 2 else "about once" if epochs >= 0.7 else f"{epochs:.2g} times"
+    return f"{_round(epochs):,} times" if epochs >= 2 else "about once" if epochs >= 0.7 else f"{epochs:.2g} times"
 
 
 def look_at_pictures(data: DataSpec, *, typed: str, progress: ProgressCallback | None = None) -> KnownPictures:
     """Open the data once, and choose the form in which it is learned: a named set's own, else by sizes and modes."""
     if isinstance(data, PairSpec) or (isinstance(data.images, FileSet) and side_by_side(data.images.listing())):
         return _pairs(data, typed, progress)
-    pack = data.open(data.size or _SIZES[0], data.channels or 3, progress=progress)
+    pack = data.open(data.size or _SIZE, data.channels or 3, progress=progress)
     return pictures_of(pack, data, typed=typed)
-
-
-def pictures_of(pack: Pack, data: DataSpec, *, typed: str) -> KnownPictures:
-    """What is known of single images that are open."""
-    own = data.own_shape
-    size, channels = (own["size"], own.get("channels", 3)) if "size" in own else _form_of(pack)
-    return KnownPictures(typed, len(pack), size, channels, "size" in own, title=data.title)
-
-
-def _form_of(pack: Pack) -> tuple[int, int]:
-    """Size and channels for the pictures of a pack: none larger than half of them are, and grey where all are."""
-    records = pack.records()
-    sides = sorted(min(record["size"]) for record in records)
-    middle = sides[len(sides) // 2]
-    size = next((size for size in _SIZES if size <= middle), _SIZES[-1])
-    grey = all(str(record["mode"]).split(";")[0] in ("1", "L", "I", "F", "LA") for record in records)
-    return size, 1 if grey else 3
 
 
 def _pairs(data: DataSpec, typed: str, progress: ProgressCallback | None) -> KnownPictures:
     """Pairs, or two sets where no names are in common."""
-    size, named = data.size or _SIZES[0], data.size is not None
+    size, named = data.size or _SIZE, data.size is not None
     options = {"size": size, **data.own_shape}
     for paired, name in ((True, "pix2pix"), (False, "cyclegan")):
         model = build_unfilled(families.find(name), options, _WHERE)
@@ -175,17 +151,27 @@ def advise(
     if not minutes > 0:
         raise UsageError(f"--minutes is {minutes:g}; expected more than 0")
     names = _SINGLE if pictures.paired is None else ("pix2pix",) if pictures.paired else ("cyclegan",)
-    rows, fitting = alike(pictures.channels, pictures.size, names), [name for name in names if _fits(pictures, name)]
+    rows, rule = alike(pictures.channels, pictures.size, names), rule_for(pictures)
+    fitting = [name for name in names if _fits(pictures, name, rule)]
     if not fitting:
         raise UsageError(f"no family takes images of {pictures.size} pixels; name another --size of zeuxis train")
     found = []
     for number, name in enumerate(fitting):
         progress("measuring steps", number, len(fitting))
-        found.append(_measured(pictures, name, minutes) if measure else _as_recorded(rows, name, minutes))
+        found.append(_measured(pictures, name, minutes, rule) if measure else _as_recorded(rows, name, minutes))
     progress("measuring steps", len(fitting), len(fitting))
-    proposals = [_proposal(pictures, minutes, name, rows, pace) for name, pace in zip(fitting, found)]
+    proposals = [_proposal(pictures, minutes, name, rows, pace, rule) for name, pace in zip(fitting, found)]
     device = next((pace.device for pace in found if pace.device), None)
-    return Advice(pictures, minutes, sorted(proposals, key=lambda each: (each.expected, -each.images)), device)
+    return _ordered(Advice(pictures, minutes, proposals, device), rule)
+
+
+def _ordered(advice: Advice, rule: Rule | None) -> Advice:
+    """The best proposal first: that of the rule, the others by their recorded runs."""
+    first = rule.family if rule else ""
+    found = sorted(advice.proposals, key=lambda each: (each.family != first, each.expected, -each.images))
+    if rule is None or found[0].family != first:
+        return dataclasses.replace(advice, proposals=found)
+    return dataclasses.replace(advice, proposals=found, kind=rule.kind, recorded=rule.recorded)
 
 
 @dataclass(frozen=True)
@@ -198,9 +184,9 @@ class _Pace:
     device: str | None = None
 
 
-def _measured(pictures: KnownPictures, name: str, minutes: float) -> _Pace:
+def _measured(pictures: KnownPictures, name: str, minutes: float, rule: Rule | None) -> _Pace:
     """By a few steps on noise."""
-    options = _options(pictures, name)
+    options = _options(pictures, name, rule)
     plan = plan_run(TrainSettings(minutes=minutes), families.find(name), options, shape=_shape(pictures))
     steps = max(1, int(plan.steps(60 * minutes)))
     return _Pace(steps * plan.batch_size, steps, plan.seconds(steps) / steps, plan.device)
@@ -211,29 +197,42 @@ def _as_recorded(rows: Sequence[RecordedRun], name: str, minutes: float) -> _Pac
     return _Pace(0 if known is None else int(known.speed * minutes))
 
 
-def _fits(pictures: KnownPictures, name: str) -> bool:
+def _fits(pictures: KnownPictures, name: str, rule: Rule | None) -> bool:
     """Whether the family takes images of this form."""
     try:
-        build_unfilled(families.find(name), {**_shape(pictures), **_options(pictures, name)}, _WHERE)
+        build_unfilled(families.find(name), {**_shape(pictures), **_options(pictures, name, rule)}, _WHERE)
     except UsageError:
         return False
     return True
 
 
-def _proposal(pictures: KnownPictures, minutes: float, name: str, rows: Sequence[RecordedRun], pace: _Pace) -> Proposal:
-    options = _options(pictures, name)
-    flags = [word for option, value in options.items() for word in (flag_of(option), str(value))]
+def _proposal(
+    pictures: KnownPictures,
+    minutes: float,
+    name: str,
+    rows: Sequence[RecordedRun],
+    pace: _Pace,
+    rule: Rule | None,
+) -> Proposal:
+    options, settings = _options(pictures, name, rule), settings_for(pictures, rule)
+    flags = [word for option, value in {**options, **settings}.items() for word in (flag_of(option), _typed(value))]
     command = shlex.join(["zeuxis", "train", name, pictures.data, "--minutes", f"{minutes:g}", *flags])
     images, known = pace.images, nearest_run(rows, name, pace.images)
-    epochs, expected = images / max(1, pictures.count), expected_fid(rows, name, images)
-    return Proposal(name, options, command, pace.seconds, pace.steps, images, epochs, known, expected)
+    learned = pictures.count * (1 - settings.get("hold_out", 0.0))
+    epochs, expected = images / max(1, learned), expected_fid(rows, name, images)
+    return Proposal(name, options, settings, command, pace.seconds, pace.steps, images, epochs, known, expected)
+
+
+def _typed(value: Any) -> str:
+    return f"{100 * value:g}%" if isinstance(value, float) else str(value)
 
 
 def _shape(pictures: KnownPictures) -> dict[str, int]:
     return {"size": pictures.size, "channels": pictures.channels}
 
 
-def _options(pictures: KnownPictures, name: str) -> dict[str, Any]:
+def _options(pictures: KnownPictures, name: str, rule: Rule | None) -> dict[str, Any]:
     """The options that are not what the family would take by itself."""
     defaults = {each.name: each.default for each in options_of(families.find(name))}
-    return {} if pictures.named else {n: value for n, value in _shape(pictures).items() if value != defaults[n]}
+    form = {} if pictures.named else {n: value for n, value in _shape(pictures).items() if value != defaults[n]}
+    return form | options_for(rule, defaults)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
+import os
+from pathlib import Path
 
 from zeuxis.escaping import printable
 from zeuxis.judging.report import format_score
-from zeuxis.training.summary import RunSummary
+from zeuxis.training.summary import RunSummary, summaries
 
 _HEADS = (
     "run",
@@ -64,6 +66,13 @@ class RunList(list[RunSummary]):
 
     def _broken(self) -> list[str]:
         return [f"broken: {run.problem}" for run in self if run.state == "broken"]
+
+
+def listed_runs(folder: str | Path) -> RunList:
+    """The runs in a folder; none where the default folder is missing. Nothing here imports torch."""
+    if str(folder) == "runs" and not os.path.lexists(folder):
+        return RunList()
+    return RunList(summaries(folder))
 
 
 def _escaped(text: str) -> str:

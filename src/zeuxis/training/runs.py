@@ -32,6 +32,7 @@ from zeuxis.runtime.progress import Display, noting, open_display
 from zeuxis.runtime.signals import Interrupt, Stop, Stopped
 from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training import contact_sheets, engine
+from zeuxis.training.advice import warnings_of_few
 from zeuxis.training.batch_sizes import check_labels, check_micro_batches, check_one_image
 from zeuxis.training.beginning import begin_with
 from zeuxis.training.budget import Budget
@@ -85,7 +86,7 @@ def start(
         with stop.later():
             run = RunFolder.create(settings.out, name, recipe.values(), begin=begin_with(first, recipe, state))
         with run.lock(), failures_logged(run):
-            _announce(run, pack, shown, began, first.lines())
+            _announce(run, pack, shown, began, [*first.lines(), *warnings_of_few(pack, recipe)])
             _train(run, recipe, Resumed(state), source, scorer, stop=stop, display=shown, callbacks=callbacks)
     return run.path
 
@@ -128,8 +129,7 @@ def resume_run(
 
     `minutes` counts from now, `cpu_minutes` from the first limit of the run; `device` is where it goes on from now on.
     Code outside Zeuxis is named: a class in `family`, loggers in `logger`, which replaces the run's. `callbacks` are told
-    of every step; `began` is as of `start`.
-    `data` is that of the run given again, where it was in memory and its pack is no longer in the cache.
+    of every step; `began` is as of `start`. `data` is the run's, given again where its pack is no longer in the cache.
     """
     with on_stage(display) as (stop, shown):
         found = RunFolder.open(run)

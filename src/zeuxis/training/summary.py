@@ -19,7 +19,6 @@ from zeuxis.judging.report import read_evaluation
 from zeuxis.runtime.progress import player_losses
 from zeuxis.storage import RunFolder
 from zeuxis.training import config
-from zeuxis.training.command import starting_model
 from zeuxis.training.log_file import LONGEST_LOG, LogLine, log_lines, seconds_trained
 from zeuxis.training.standing import RunState, state_of
 
@@ -106,7 +105,7 @@ def summarise(path: Path) -> RunSummary:
 
 
 def _summary(run: RunFolder, named: tuple[int | None, str]) -> RunSummary:
-    recipe, rows = config.read_recipe(run.config), run.metrics()
+    recipe, rows = config.read_recipe(run.config, runs_here=False), run.metrics()
     lines = list(log_lines(run.path / "log.txt", tail=LONGEST_LOG))
     state = state_of(run, recipe)
     settings, size, channels = recipe.settings, recipe.options.get("size"), recipe.options.get("channels")
@@ -124,7 +123,7 @@ def _summary(run: RunFolder, named: tuple[int | None, str]) -> RunSummary:
         losses=_losses(rows),
         fid=_fid(run, rows, lines),
         sheet=newest_sheet(run),
-        started_from=starting_model(recipe),
+        started_from=config.starting_model(recipe),
     )
 
 

@@ -10,14 +10,14 @@ from typing import Any
 
 from torch import Tensor
 
-from zeuxis import loading, registry, renamed, storage
+from zeuxis import loading, registry, renamed
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.escaping import quote
 from zeuxis.hub import SCHEME
 from zeuxis.io import files
 from zeuxis.io.parsing import Layout
 from zeuxis.model import Model
-from zeuxis.storage import RunFolder
+from zeuxis.storage import RunFolder, models
 from zeuxis.training.state import State
 
 _DESCRIPTION = 1 << 20  # bytes of config.json
@@ -120,7 +120,7 @@ def _name(folder: Path) -> str:
 
 def _check_family(folder: Path, name: str, family: type[Model]) -> None:
     path = folder / "config.json"
-    found = storage.parse_description(files.read_bytes(path, max_bytes=_DESCRIPTION, follow=False), path)["family"]
+    found = models.parse_description(files.read_bytes(path, max_bytes=_DESCRIPTION, follow=False), path)["family"]
     if found not in (family.family(), registry.address(family)):
         raise UsageError(
             f"{name} is a model of {found}, whose weights are no {family.family()}'s: train {found}, or give --init-from "

@@ -1,0 +1,168 @@
+"""What a folder of pictures is good for: a small table from their kind and number to a family, its options and minutes.
+
+A line names the recorded run that it rests on, in bench/results. Lines without one are guesses that wait for a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zeuxis.data import DataSpec, Pack
+from zeuxis.data.image_files import FileSet
+from zeuxis.data.listing import TILES
+from zeuxis.data.pairs import Pairs
+from zeuxis.data.passed_over import cut_off
+from zeuxis.training.config import Recipe
+
+FEW_IMAGES = 1000  # images: below it a discriminator learns them by heart
+VERY_FEW = 100  # photographs that are cut into tiles where they are large
+LARGE = 512  # pixels of the shorter side of a photograph that gives many tiles
+SMALL_SIDE = 40  # pixels of the shorter side of small pictures, such as digits
+MUCH = 0.4  # share of a picture that a square crop cuts off on average, above which it is padded instead
+HELD_OUT = 0.2  # share of a person's own pictures; evaluate needs 20 images of it, and the tiles of one photograph
+_LEAST_TO_HOLD_OUT = {False: 150, True: 20}  # pictures, of which the share is held out; True: cut into tiles
+_SIZES = (64, 32, 16)  # pixels: what a laptop trains within minutes; smaller where the pictures are
+_GREY = ("1", "L", "I", "F", "LA")
+
+
+@dataclass(frozen=True)
+class KnownPictures:
+    """What is known of the data: how it is typed, the number of images, and the form in which they are learned."""
+
+    data: str
+    count: int
+    size: int
+    channels: int
+    named: bool  # a named set has its own form
+    paired: bool | None = None  # of image-to-image data: whether each source belongs to its target
+    title: str = ""
+    side: int = 0  # pixels: the median of the shorter sides of the files; 0: unknown
+    cut_off: float = 0.0  # the mean share of a picture that a square crop cuts off
+    resize_mode: str = "crop"  # by which they were read
+    photographs: bool = False  # files that tiles can be cut out of
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A line of the table: which pictures it is for, what to take, and the recorded run behind it ("" where there is none)."""
+
+    kind: str  # in words, after the number of the pictures
+    fits: Callable[[KnownPictures], bool]
+    family: str
+    minutes: float  # of two cores
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the families that have them
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the run
+    recorded: str = ""  # what such a run reached
+    row: str = ""  # where that is written
+
+
+# The first line that fits counts. Pictures that none fits get the family of the recorded run with the lowest FID.
+RULES = (
+    Rule(
+        "pairs",
+        lambda pictures: pictures.paired is True,
+        "pix2pix",
+        20,
+        recorded="FID[lite0] 64 to 276 on four tasks after 20 minutes",
+        row="bench/results/quality.md, pix2pix at 64 pixels",
+    ),
+    Rule(
+        "images of two sets, without pairs",
+        lambda pictures: pictures.paired is False,
+        "cyclegan",
+        20,
+        recorded="FID[lite0] 274 and 383 on two tasks after 20 minutes",
+        row="bench/results/quality.md, cyclegan at 64 pixels",
+    ),
+    Rule(
+        "large photographs: tiles make many images of them",
+        lambda pictures: pictures.photographs and pictures.count < VERY_FEW and pictures.side >= LARGE,
+        "dcgan",
+        20,
+        options={"augment": "translation"},
+        settings={"resize_mode": TILES},
+    ),
+    Rule(
+        "small grey images, and few",
+        lambda pictures: _is_few(pictures) and pictures.channels == 1 and 0 < pictures.side < SMALL_SIDE,
+        "diffusion",
+        30,
+        options={"augment": "translation"},
+    ),
+    Rule(
+        "images are few",
+        lambda pictures: _is_few(pictures),
+        "dcgan",
+        20,
+        options={"augment": "translation"},
+        recorded="after 18 CPU minutes on 542 photographs one can name things (FID[lite0] 692), after 5 not yet (872)",
+        row="bench/results/few-images.md, the first trial",
+    ),
+)
+
+
+def _is_few(pictures: KnownPictures) -> bool:
+    return pictures.paired is None and not pictures.named and pictures.count < FEW_IMAGES
+
+
+def rule_for(pictures: KnownPictures) -> Rule | None:
+    """The line of the table that fits these pictures; None where recorded runs decide."""
+    return next((rule for rule in RULES if rule.fits(pictures)), None)
+
+
+def settings_for(pictures: KnownPictures, rule: Rule | None) -> dict[str, Any]:
+    """The settings of a run on these pictures, whatever its family: how they become squares, and what is held out."""
+    mode = "pad" if pictures.cut_off > MUCH and pictures.resize_mode == "crop" else pictures.resize_mode
+    found: dict[str, Any] = {} if mode == "crop" or pictures.paired is not None else {"resize_mode": mode}
+    found |= rule.settings if rule else {}
+    if not pictures.named and pictures.count >= _LEAST_TO_HOLD_OUT[found.get("resize_mode") == TILES]:
+        found["hold_out"] = HELD_OUT
+    return found
+
+
+def options_for(rule: Rule | None, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Those options of a rule that a family with these defaults has; one that does something by itself keeps that."""
+    return {name: value for name, value in (rule.options if rule else {}).items() if defaults.get(name) == "none"}
+
+
+def pictures_of(pack: Pack, data: DataSpec, *, typed: str) -> KnownPictures:
+    """What is known of single images that are open; pairs, where each file has its source and target side by side."""
+    own = data.own_shape
+    records = pack.records()
+    sides = sorted(min(record["size"]) for record in records)
+    middle = sides[len(sides) // 2]
+    size, channels = (own["size"], own.get("channels", 3)) if "size" in own else _form_of(records, middle)
+    files = isinstance(data.images, FileSet)
+    beside = files and all(width == 2 * height for width, height in (record["size"] for record in records))
+    return KnownPictures(
+        typed,
+        len(pack),
+        size,
+        3 if beside else channels,
+        "size" in own,
+        True if beside else None,
+        data.title,
+        side=middle,
+        cut_off=cut_off(records)[0] if files else 0.0,
+        resize_mode=pack.shape.resize_mode,
+        photographs=data.has_photographs and pack.shape.resize_mode != TILES,
+    )
+
+
+def _form_of(records: list[dict[str, Any]], middle: int) -> tuple[int, int]:
+    """Size and channels for pictures: none larger than half of them are, and grey where all are."""
+    size = next((size for size in _SIZES if size <= middle), _SIZES[-1])
+    grey = all(str(record["mode"]).split(";")[0] in _GREY for record in records)
+    return size, 1 if grey else 3
+
+
+def warnings_of_few(data: Pack | Pairs, recipe: Recipe) -> list[str]:
+    """What to say at the start of a run that learns from few single images, with what would help; pairs may be few."""
+    if isinstance(data, Pairs) or len(data) >= FEW_IMAGES:
+        return []
+    help_ = ["--augment translation or --augment ada"] if recipe.options.get("augment") == "none" else []
+    help_ += [f"--hold-out {100 * HELD_OUT:g}%, by which evaluate tells"] if recipe.settings.hold_out is None else []
+    told = f"; add {', and '.join(help_)}" if help_ else ""
+    return [f"warning: {len(data):,} images are few, and may be learned by heart{told} (docs/own-pictures.md)"]
