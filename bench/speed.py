@@ -55,11 +55,18 @@ class Images:
 def ours(case: Case, kernels: bool, precision: Precision = "fp32") -> Callable[[], object]:
     """One step of our loop: data, game, average, report."""
     model, images = case.ours(), Images(case)
-    precision = choose_precision(precision, model.device, suits=type(model).bf16)
+    found = choose_precision(precision, model.device, suits=type(model).bf16)
     state = engine.State.start(model)
     table = engine.choose_kernels(model, images.batch(0, case.batch), seconds=120) if kernels else {}
     made = engine.train(
-        model, images, steps=10**9, batch_size=case.batch, seed=0, precision=precision, kernels=table, resume=state
+        model,
+        images,
+        steps=10**9,
+        batch_size=case.batch,
+        seed=0,
+        precision="bf16" if found == "bf16" else "fp32",
+        kernels=table,
+        resume=state,
     )
     return lambda: next(made)
 

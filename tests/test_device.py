@@ -15,7 +15,10 @@ import psutil
 import pytest
 import torch
 
-from zeuxis.runtime import cpu_load, device
+from zeuxis.errors import UsageError
+from zeuxis.runtime import accelerator, cpu_load, device
+from zeuxis.training import build
+from zeuxis.training.settings import TrainSettings
 
 # In a process of its own: the first `mallopt` ends malloc's own way of moving its thresholds. Without huge pages (prctl's
 # PR_SET_THP_DISABLE), which some systems give to everyone, so that faults count pages.
@@ -216,3 +219,87 @@ def test_the_most_memory_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "resource", None)
     monkeypatch.setattr(psutil.Process, "memory_info", lambda process: SimpleNamespace(peak_wset=123))
     assert device.peak_memory(torch.device("cpu")) == 123
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two GPUs that compute in bfloat16, as far as a program asks."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+
+
+@pytest.mark.usefixtures("gpus")
+def test_one_of_several_gpus_is_named_by_its_number() -> None:
+    assert device.choose_device("auto") == device.choose_device("cuda") == torch.device("cuda")
+    assert device.choose_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(UsageError, match="--device is 'cuda:2', and torch finds 2 GPUs here; choose cuda:0 to cuda:1"):
+        device.choose_device("cuda:2")
+
+
+def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="--device is cuda:1, and torch .* finds none here"):
+        device.choose_device("cuda:1")
+
+
+@pytest.mark.usefixtures("gpus")
+def test_a_run_keeps_the_number_of_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.device] = []
+    monkeypatch.setattr(build, "build", lambda *_, device, **__: asked.append(device))
+    monkeypatch.setattr(build, "prepare_device", lambda *_, **__: None)
+    family = SimpleNamespace(bf16=True, batch_size=4, ema_half_life=1)
+    quiet = SimpleNamespace(note=lambda text: None)
+    for name in ("cuda:1", "cuda"):
+        settings, _ = build.prepare_model(TrainSettings(device=name, threads=1), family, {}, quiet, fill=None)  # type: ignore[arg-type]
+        assert settings.device == name
+        assert settings.precision == "bf16"
+    assert asked == [torch.device("cuda:1"), torch.device("cuda")]
+
+
+@pytest.mark.usefixtures("gpus")
+def test_the_number_format_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda, mps, cpu = map(torch.device, ("cuda", "mps", "cpu"))
+    assert device.choose_precision("auto", cuda, suits=True) == "bf16"
+    assert device.choose_precision("auto", cuda, suits=False) == "tf32"
+    assert device.choose_precision("auto", mps, suits=True) == "fp32"
+    assert device.choose_precision("bf16", mps, suits=False) == "bf16"
+    for name in ("fp32", "tf32"):
+        assert {device.choose_precision(name, each, suits=True) for each in (cuda, mps, cpu)} == {name}
+        assert TrainSettings(precision=name).number_format == "fp32"
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)  # before Ampere
+    assert device.choose_precision("auto", cuda, suits=True) == "fp32"
+
+
+@pytest.fixture
+def torch_kernels() -> Iterator[None]:
+    """What `prepare_device` sets, as it was."""
+    owners = {
+        torch.backends.cuda.matmul: ["allow_tf32"],
+        torch.backends.cudnn: ["allow_tf32", "benchmark", "deterministic"],
+    }
+    before = [(owner, name, getattr(owner, name)) for owner, names in owners.items() for name in names]
+    yield
+    for owner, name, value in before:
+        setattr(owner, name, value)
+    torch.use_deterministic_algorithms(False)
+    os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+
+
+@pytest.mark.usefixtures("torch_kernels")
+@pytest.mark.parametrize("fixed", [True, False])
+@pytest.mark.parametrize("tf32", [True, False])
+def test_cuda_is_told_how_to_compute(fixed: bool, tf32: bool) -> None:
+    accelerator.prepare_device(torch.device("cuda:1"), tf32=tf32, fixed=fixed)
+    assert torch.backends.cuda.matmul.allow_tf32 == torch.backends.cudnn.allow_tf32 == tf32
+    assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic) == (not fixed, fixed)
+    assert torch.are_deterministic_algorithms_enabled() == fixed
+    assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) == fixed
+
+
+@pytest.mark.usefixtures("torch_kernels")
+def test_elsewhere_nothing_is_set() -> None:
+    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
+    accelerator.prepare_device(torch.device("cpu"), tf32=not before[1], fixed=before[0])
+    assert before == (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32)
+    assert accelerator.room_for_data(torch.device("cpu")) == 0

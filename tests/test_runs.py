@@ -242,6 +242,22 @@ def test_families_resume_bit_for_bit(tmp_path: Path, data: DataSpec, quiet: Line
     assert sum(file.startswith("optimizer-") for file in state(straight)) == len(family(**options).optimizers())
 
 
+def test_a_run_moves_to_another_device(
+    tmp_path: Path, data: DataSpec, never_stopped: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    told = io.StringIO()
+    run = runs.start(settings(tmp_path, steps=5), Toy, {}, data=data, display=Lines(told))
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("device: cpu", "device: cuda"))  # as if it had begun on a GPU
+    with pytest.raises(UsageError, match="--device is cuda, and torch .* finds none here"):
+        runs.resume_run(run, steps=STEPS, family=Toy, display=Lines(told))
+    runs.resume_run(run, steps=STEPS, family=Toy, device="auto", display=Lines(told))
+    assert "the run moves from cuda to cpu: from here on its bits are not those" in told.getvalue()
+    assert "device: cpu" in config.read_text()
+    assert digests(run) == never_stopped
+
+
 def test_resuming_takes_the_kernels_that_the_run_began_with(
     tmp_path: Path, data: DataSpec, quiet: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,6 @@ Mixture = Literal["norm", "sum"]
 
 def mix_latents(latents: Tensor, weights: Tensor, mixture: Mixture) -> Tensor:
     """Weighted sums (n ...) of latents (n k ...); the weights (n k) are divided by their Euclidean norm, or their sum."""
-    exact = weights.double()
+    exact = weights.cpu().double()  # few numbers, and MPS has no float64
     whole = exact.norm(dim=1, keepdim=True) if mixture == "norm" else exact.sum(1, keepdim=True)
     return torch.einsum("nk,nk...->n...", (exact / whole).to(latents), latents)

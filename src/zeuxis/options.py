@@ -18,8 +18,11 @@ from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
 from zeuxis.registry import address
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["auto", "fp32", "bf16"]
+# Of several GPUs `cuda` is the first.
+Device = Literal[
+    "auto", "cpu", "cuda", "mps", "cuda:0", "cuda:1", "cuda:2", "cuda:3", "cuda:4", "cuda:5", "cuda:6", "cuda:7"
+]  # fmt: skip
+Precision = Literal["auto", "fp32", "tf32", "bf16"]
 ResizeMode = Literal["crop", "pad", "tiles"]
 ResizeModeOrAuto = Literal["auto", "crop", "pad", "tiles"]  # `auto`: what suits the family
 Kernels = Literal["auto", "standard"]

@@ -61,8 +61,13 @@ def log_normal(u: Tensor, low: float, high: float) -> Tensor:
     The log-normal alone rarely covers the first levels of sampling: one in 4,000 is above 20.
     """
     anywhere = low * (high / low) ** (u * 32).clamp(max=1)
-    usual = -1.2 + 1.2 * torch.special.ndtri(((u * 32 - 1) / 31).clamp(1e-4, 1 - 1e-4))
+    usual = -1.2 + 1.2 * _normal_quantile(((u * 32 - 1) / 31).clamp(1e-4, 1 - 1e-4))
     return torch.where(u * 32 < 1, anywhere, usual.exp())
+
+
+def _normal_quantile(p: Tensor) -> Tensor:
+    # MPS has no kernel for `ndtri`; the other is the same up to rounding.
+    return math.sqrt(2) * torch.erfinv(2 * p - 1) if p.device.type == "mps" else torch.special.ndtri(p)
 
 
 def linear_levels(steps: int = 1000) -> Tensor:

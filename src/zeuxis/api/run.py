@@ -24,6 +24,7 @@ from zeuxis.io import files, images
 from zeuxis.io.pictures import Images
 from zeuxis.loading import RunPath
 from zeuxis.model import Model
+from zeuxis.options import Device
 from zeuxis.storage import RunFolder
 from zeuxis.storage.checkpoints import step_of
 from zeuxis.training import config, runs
@@ -114,12 +115,14 @@ class Run(os.PathLike[str]):
         callbacks: Sequence[Callback] = (),
         logger: Sequence[str] | None = None,
         data: Data | None = None,
+        device: Device | None = None,
     ) -> Run:
-        """Go on with the run, bit for bit as if it had never stopped; itself, once that is done.
+        """Go on with the run, on a CPU bit for bit as if it had never stopped; itself, once that is done.
 
         `steps` is the new last step. `minutes` counts from now, `cpu_minutes` from the first limit of the run. `data` are
         the images in memory that it began with, needed where their pack is no longer in the cache.
-        `logger` takes the place of the run's loggers; those of code outside Zeuxis must be named.
+        `logger` takes the place of the run's loggers; those of code outside Zeuxis must be named. `device` takes the place
+        of the run's.
         """
         runs.resume_run(
             self.path,
@@ -129,6 +132,7 @@ class Run(os.PathLike[str]):
             family=self._family,
             logger=logger,
             data=data,
+            device=device,
             callbacks=checked_callbacks(callbacks),
         )
         return self

@@ -17,7 +17,7 @@ from zeuxis.data.report import DataReport
 from zeuxis.data.specs import Data
 from zeuxis.loading import RunPath
 from zeuxis.model import Model
-from zeuxis.options import ResizeMode
+from zeuxis.options import Device, ResizeMode
 from zeuxis.runtime.callbacks import ProgressCallback
 from zeuxis.training import runs
 from zeuxis.training.build import check_options
@@ -96,19 +96,21 @@ def resume(
     logger: Sequence[str] | None = None,
     family: Family = None,
     data: Data | None = None,
+    device: Device | None = None,
 ) -> Run:
-    """Go on with a run that was stopped, bit for bit as if it had not been; a folder, or a number or name under runs/.
+    """Go on with a run that was stopped, on a CPU bit for bit as if it had not been; a folder, or a number or name under
+    runs/.
 
     `steps` is the new last step. `minutes` counts from now, `cpu_minutes` from the first limit of the run. `callbacks`
     are as of `train`. `logger` takes the place of the run's loggers; code outside Zeuxis must be named there, and in
     `family` where the family is of such code.
-    `data` are the images in memory that the run began with, needed where their pack is no longer in the cache.
+    `data` are the images in memory that the run began with, needed where their pack is no longer in the cache. `device` is
+    where it goes on; on another than before, or on a GPU, its bits are others.
     `UsageError` where there is no such run, or it cannot go on exactly; the other errors are those of `train`.
     """
     found = Run(run, family=family)
-    return found.resume(
-        steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, callbacks=callbacks, logger=logger, data=data
-    )
+    limits: dict[str, Any] = {"steps": steps, "minutes": minutes, "cpu_minutes": cpu_minutes}
+    return found.resume(**limits, callbacks=callbacks, logger=logger, data=data, device=device)
 
 
 def resume_with(
@@ -119,12 +121,13 @@ def resume_with(
     cpu_minutes: float | None = None,
     family: Family = None,
     logger: Sequence[str] | None = None,
+    device: Device | None = None,
     began: runs.Began | None = None,
 ) -> Path:
     """As `resume`; the run's folder. `began` is as of `runs.start`."""
     folder = loading.find_run(run)
     going_on = partial(runs.resume_run, folder, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes, family=family)
-    return going_on(logger=logger, began=began)
+    return going_on(logger=logger, device=device, began=began)
 
 
 def _found(family: str | type[Model]) -> type[Model]:

@@ -14,7 +14,7 @@ from zeuxis import families, renamed
 from zeuxis.cli import config_file, flags
 from zeuxis.cli.output import say
 from zeuxis.errors import UsageError
-from zeuxis.options import flag_of
+from zeuxis.options import Device, flag_of
 from zeuxis.training.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -62,9 +62,10 @@ def resume_command(
     cpu_minutes: Annotated[float | None, Parameter(converter=flags.bounded(flags.number, 0))] = None,
     family: Annotated[str | None, Parameter(help="my_module:MyModel, to trust a family from outside Zeuxis")] = None,
     logger: Annotated[tuple[str, ...] | None, Parameter(negative="--no-logger")] = None,
+    device: Device | None = None,
     explore: Annotated[bool, Parameter(help=EXPLORE_HELP, negative=())] = False,
 ) -> None:
-    """Resume a stopped run exactly: the same bits as if it had never stopped.
+    """Resume a stopped run exactly: on a CPU the same bits as if it had never stopped.
 
     Parameters
     ----------
@@ -76,13 +77,15 @@ def resume_command(
         stop after this many minutes of CPU time in training steps, those before included
     logger
         log to these from now on (default: as before); may be repeated
+    device
+        device to go on with (default: that of the run)
     """
     from zeuxis.api import training
     from zeuxis.cli.watching import explore_trained, page_beside
 
     resume = partial(training.resume_with, run, steps=steps, minutes=minutes, cpu_minutes=cpu_minutes)
     with page_beside(explore) as page:
-        folder = resume(family=family, logger=logger, began=page.open if page else None)
+        folder = resume(family=family, logger=logger, device=device, began=page.open if page else None)
     say(f"run {folder}")
     if page:
         explore_trained(folder, page, family)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,9 +13,11 @@ from zeuxis.data.pairs import Pairs
 from zeuxis.data.specs import DataSpec, PairSpec
 from zeuxis.io.images import Array
 from zeuxis.model import Batch, Model, Translator
+from zeuxis.runtime.accelerator import room_for_data, sent
 from zeuxis.runtime.callbacks import ProgressCallback
 
-_ON_DEVICE = 2 << 30  # bytes: a pack up to this size is kept on the accelerator
+_AHEAD = 64  # batches whose places in the data an accelerator is sent at once
+_UPLOADED = 64 << 20  # bytes of a pack that it is sent at once
 _OTHER = 0x5DEECE66D  # turns the seed of one set into that of the other
 _FIRST_SEED, _EPOCH, _MIRROR = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7))
 
@@ -64,20 +68,37 @@ class Order:
         return self._epochs[epoch]
 
 
+class Ahead:
+    """Numbers that are a function of the position, on a device; an accelerator is sent those of many batches at once."""
+
+    def __init__(self, numbers: Callable[[int, int], Array], device: torch.device) -> None:
+        self.numbers, self._device = numbers, device
+        self._first, self._sent = 0, torch.empty(0)
+
+    def at(self, start: int, size: int) -> Tensor:
+        """The numbers (size ...) at the positions from `start`."""
+        if self._device.type == "cpu":
+            return torch.from_numpy(self.numbers(start, size))
+        if not self._first <= start <= start + size <= self._first + len(self._sent):
+            self._first = start
+            self._sent = sent(torch.from_numpy(self.numbers(start, _AHEAD * size)), self._device)
+        return self._sent[start - self._first : start - self._first + size]
+
+
 class Column:
-    """The images of a pack as a column of batches, on a device."""
+    """The images of a pack as a column of batches: from an accelerator's memory while there is room, else sent to it."""
 
-    def __init__(self, pack: Pack, device: torch.device) -> None:
-        self.pack, self.device = pack, device
-        kept = device.type == "cuda" and pack.stored.nbytes <= _ON_DEVICE
-        self._kept = torch.tensor(pack.images, device=device) if kept else None
+    def __init__(self, pack: Pack, places: Ahead, device: torch.device) -> None:
+        self.pack, self.device, self._places = pack, device, places
+        self._kept = _uploaded(pack, device) if pack.stored.nbytes <= room_for_data(device) else None
 
-    def images(self, places: Array, flips: Tensor | None) -> Tensor:
-        """Images (n c h w, float32 in [-1, 1], channels last) at the places; with `flips` (n 1 1 1) some mirrored."""
+    def images(self, start: int, size: int, flips: Tensor | None) -> Tensor:
+        """Images (size c h w, float32 in [-1, 1], channels last) at the positions from `start`; with `flips` (size 1 1 1)
+        some mirrored."""
         if self._kept is not None:
-            rows = self._kept.index_select(0, torch.from_numpy(places).to(self.device))  # n h w c, uint8
+            rows = self._kept.index_select(0, self._places.at(start, size))  # n h w c, uint8
         else:
-            rows = torch.from_numpy(self.pack.rows(places)).to(self.device, non_blocking=True)
+            rows = sent(torch.from_numpy(self.pack.rows(self._places.numbers(start, size))), self.device)
         if flips is not None:
             rows = torch.where(flips, rows.flip(2), rows)
         return rows.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
@@ -90,15 +111,15 @@ class PackSource:
         self.pack, self.seed, self.hflip = pack, seed, hflip
         self.device = torch.device(device)
         self.columns = frozenset({"image"} if pack.labels is None else {"image", "label"})
-        self._order, self._column = Order(len(pack), seed), Column(pack, self.device)
-        self._labels = None if pack.labels is None else _label_tensor(pack.labels)
+        self._places, self._flips = Ahead(Order(len(pack), seed).places, self.device), _flips(seed, self.device)
+        self._column = Column(pack, self._places, self.device)
+        self._labels = None if pack.labels is None else sent(_label_tensor(pack.labels), self.device)
 
     def batch(self, start: int, size: int) -> Batch:
         """Images (size c h w, float32 in [-1, 1], channels last) at the positions from `start`, and their labels."""
-        places = self._order.places(start, size)
-        flips = _flips(self.seed, start, size).to(self.device) if self.hflip else None
-        label = None if self._labels is None else self._labels[torch.from_numpy(places)].to(self.device)
-        return Batch(self._column.images(places, flips), label=label)
+        flips = self._flips.at(start, size) if self.hflip else None
+        label = None if self._labels is None else self._labels[self._places.at(start, size)]
+        return Batch(self._column.images(start, size, flips), label=label)
 
 
 class PairSource:
@@ -108,17 +129,17 @@ class PairSource:
 
     def __init__(self, pairs: Pairs, *, seed: int, device: str | torch.device = "cpu", hflip: bool = False) -> None:
         self.pairs, self.hflip, self.device = pairs, hflip, torch.device(device)
-        self._seeds = (seed, seed) if pairs.paired else (seed ^ _OTHER, seed)
-        self._orders = [Order(len(places), each) for places, each in zip(pairs.places, self._seeds)]
-        self._columns = [Column(pack, self.device) for pack in (pairs.source, pairs.image)]
+        seeds = (seed, seed) if pairs.paired else (seed ^ _OTHER, seed)
+        self._flips = [_flips(each, self.device) for each in seeds]
+        orders = [_picked(places, Order(len(places), each)) for places, each in zip(pairs.places, seeds)]
+        packs = zip((pairs.source, pairs.image), orders)
+        self._columns = [Column(pack, Ahead(order, self.device), self.device) for pack, order in packs]
 
     def batch(self, start: int, size: int) -> Batch:
         """Sources and images (each size c h w, float32 in [-1, 1], channels last) at the positions from `start`."""
-        found = []
-        for seed, order, column, places in zip(self._seeds, self._orders, self._columns, self.pairs.places):
-            flips = _flips(seed, start, size).to(self.device) if self.hflip else None
-            found.append(column.images(places[order.places(start, size)], flips))
-        return Batch(found[1], source=found[0])
+        flips = [each.at(start, size) if self.hflip else None for each in self._flips]
+        source, image = (column.images(start, size, some) for column, some in zip(self._columns, flips))
+        return Batch(image, source=source)
 
 
 def source_of(data: Pack | Pairs, *, seed: int, device: str = "cpu", hflip: bool = False) -> PackSource | PairSource:
@@ -150,10 +171,34 @@ def open_held_out_pairs(
     return open_pairs_of(spec, model, paired=paired, progress=progress).at_most(count)
 
 
-def _flips(seed: int, start: int, size: int) -> Tensor:
-    """Which of the images (size 1 1 1, bool) at the positions from `start` are mirrored."""
-    bits = (_stream(seed, _MIRROR, size, start) >> np.uint64(63)).astype(bool)
-    return torch.from_numpy(bits)[:, None, None, None]
+def _flips(seed: int, device: torch.device) -> Ahead:
+    """Which of the images (size 1 1 1, bool) at some positions are mirrored."""
+
+    def numbers(start: int, size: int) -> Array:
+        found: Array = (_stream(seed, _MIRROR, size, start) >> np.uint64(63)).astype(bool)[:, None, None, None]
+        return found
+
+    return Ahead(numbers, device)
+
+
+def _picked(places: Array, order: Order) -> Callable[[int, int], Array]:
+    """Those of the places that come at some positions."""
+
+    def numbers(start: int, size: int) -> Array:
+        found: Array = places[order.places(start, size)]
+        return found
+
+    return numbers
+
+
+def _uploaded(pack: Pack, device: torch.device) -> Tensor:
+    """All images of a pack (n h w c, uint8) on a device; part by part, as the host has no room for them all."""
+    kept = torch.empty(pack.stored.shape, dtype=torch.uint8, device=device)
+    step = max(1, _UPLOADED * len(pack) // pack.stored.nbytes)
+    for start in range(0, len(pack), step):
+        part = np.arange(start, min(start + step, len(pack)))
+        kept[start : start + step].copy_(torch.from_numpy(pack.rows(part)))
+    return kept
 
 
 def _label_tensor(labels: Array) -> Tensor:

@@ -51,4 +51,4 @@ def atlas_latents(space: Space, places: Sequence[tuple[float, float]]) -> Tensor
     latents, row = space.prior(seeds), {seed: i for i, seed in enumerate(seeds)}
     chosen = torch.tensor([[row[seed] for seed, _ in around] for around in corners], device=latents.device)
     weights = torch.tensor([[share for _, share in around] for around in corners], dtype=torch.float64)
-    return space.mix(latents[chosen], weights.to(latents.device))
+    return space.mix(latents[chosen], weights)

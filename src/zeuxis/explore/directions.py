@@ -110,12 +110,10 @@ def factors(model: Model, space: Space, *, count: int = 5) -> list[Direction]:
 
     `UsageError` where no linear layer takes the latent.
     """
-    weights = torch.cat([layer.weight.detach().double() for layer in _first(model, space)])
+    weights = torch.cat([layer.weight.detach().cpu().double() for layer in _first(model, space)])
     _, _, axes = torch.linalg.svd(weights, full_matrices=False)
-    spread = space.prior(range(256)).flatten(1).std(0).mean()
-    return [
-        Direction(f"factor {i + 1}", (row * spread * 3).float().cpu()) for i, row in enumerate(axes[:count].unbind())
-    ]
+    spread = space.prior(range(256)).flatten(1).std(0).mean().cpu()
+    return [Direction(f"factor {i + 1}", (row * spread * 3).float()) for i, row in enumerate(axes[:count].unbind())]
 
 
 def local_components(space: Space, z: Tensor, *, count: int = 8) -> list[Direction]:
@@ -130,7 +128,7 @@ def local_components(space: Space, z: Tensor, *, count: int = 8) -> list[Directi
 
 def local_steps(space: Space, z: Tensor, *, count: int = 8) -> Generator[tuple[int, int], None, list[Direction]]:
     """As `local_components`, batch by batch: yields how many differences are known, and of how many."""
-    flat = z.detach().flatten().double().cpu()
+    flat = z.detach().flatten().cpu().double()
     probes = _probes(len(flat))  # m d
     reach, parts = DIFFERENCE * max(float(flat.square().mean().sqrt()), 1e-3), []
     for part in torch.split(probes, _BATCH):

@@ -81,7 +81,7 @@ def nearest_samples(
 
     They are yielded each time that `together` of those drawn have been decoded; at first there may be fewer of them.
     """
-    wanted, looks = _coarse(images.to(model.device)).cpu(), torch.empty(0)
+    wanted, looks = _coarse(images.cpu()), torch.empty(0)
     for part in torch.split(drawn, together):
         made = _coarse(decode_latents(model, part))
         looks = torch.cat([looks, made]) if len(looks) else made

@@ -33,9 +33,14 @@ class Objective(NamedTuple):
     level: Callable[[Tensor], Tensor]
 
 
+def _rung(levels: Tensor, u: Tensor) -> Tensor:
+    """The discrete level (n) at each u (n)."""
+    return levels[(u * len(levels)).long()]
+
+
 OBJECTIVES: dict[str, Objective] = {
     "edm": Objective(edm, lambda u: log_normal(u, LOW, HIGH)),
-    "ddpm": Objective(epsilon, lambda u: linear_levels().to(u)[(u * 1000).long()]),
+    "ddpm": Objective(epsilon, lambda u: _rung(linear_levels().to(u), u)),
     "v": Objective(velocity, lambda u: torch.tan(u * math.pi / 2)),  # the cosine schedule (Nichol 2021)
     "flow": Objective(flow, lambda u: u / (1 - u)),
 }
@@ -78,6 +83,10 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
         widths = {"width": self.base_channels, "blocks": self.blocks, "conditions": self.num_classes}
         patch = self.patch_size or -(-self.size // _SEEN)
         self.network = DenoisingUNet(self.size, self.channels, patch=patch, **widths)
+        self.discrete_levels: Tensor | None
+        # A constant, on the model's device and not saved.
+        found = linear_levels() if self.objective == "ddpm" else None
+        self.register_buffer("discrete_levels", found, persistent=False)
 
     def optimizers(self) -> dict[str, Optimizer]:
         return {"denoiser": Adam(self.parameters(), self.lr, fused=True)}
@@ -103,7 +112,9 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
         """Noise levels (n 1 1 1), stratified over the batch (low-discrepancy sampling, Kingma 2021)."""
         n = len(image)
         even = (torch.rand(1, device=image.device) + torch.arange(n, device=image.device) / n) % 1
-        return OBJECTIVES[self.objective].level(even.clamp(1e-4, 1 - 1e-4)).view(-1, 1, 1, 1)
+        u, known = even.clamp(1e-4, 1 - 1e-4), self.discrete_levels
+        sigma = OBJECTIVES[self.objective].level(u) if known is None else _rung(known, u)
+        return sigma.view(-1, 1, 1, 1)
 
     def scales(self, sigma: Tensor) -> Scalings:
         """The preconditioning of the objective at these noise levels."""
@@ -123,7 +134,8 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
             return None
         label = torch.full((n,), self.label, device=self.device) if label is None else label
         if label.ndim == 1:
-            if int(label.max()) >= self.num_classes:
+            # An accelerator would have to be waited for; there a run has compared the labels of its data.
+            if label.device.type == "cpu" and int(label.max()) >= self.num_classes:
                 raise UsageError(f"label {int(label.max())} is not below --num-classes {self.num_classes}")
             label = F.one_hot(label.long(), self.num_classes)
         return label.float() * 2 - 1

@@ -161,7 +161,7 @@ class ProGAN(Latent):
         level = self.growth.level(torch.tensor(images))  # on the host, so that layers without weight are skipped
         top = math.ceil(level)
         fade = float(level) - (top - 1)
-        level = level.to(batch.image.device)
+        level = torch.full((), float(level), device=batch.image.device)  # filled there, not copied
         real = self.shown(batch.image, top, fade)
         fake = self.generator(torch.randn(len(real), self.latent_dim, device=real.device), level, top)
         score = partial(self.discriminator, top=top, fade=fade)

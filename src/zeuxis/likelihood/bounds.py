@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from zeuxis.likelihood import Likelihoods, LikelihoodScore
+from zeuxis.runtime.accelerator import to_float64
 from zeuxis.runtime.callbacks import StageCallback, silent
 from zeuxis.scores import bootstrap_mean
 
@@ -76,7 +77,7 @@ def _in_bits(nats: Tensor, dimensions: int) -> LikelihoodScore:
 
 def importance_weighted(log_weights: Tensor) -> Bounds:
     """From log p(x, z) - log q(z|x) at draws from q (n k): their mean, and the log of the mean weight (Burda 2016, eq. 8)."""
-    log_weights = log_weights.double()
+    log_weights = to_float64(log_weights)
     return Bounds(log_weights.mean(1), log_weights.logsumexp(1) - math.log(log_weights.shape[1]))
 
 
@@ -96,8 +97,8 @@ def log_weights(
     for _ in range(draws):
         noise = torch.randn(mean.shape, generator=generator).to(mean)
         z = mean + noise * (log_variance / 2).exp()
-        ratio = (noise.square() + log_variance - z.square()).double().sum(1) / 2  # the 2 pi of both cancel
-        found.append(log_likelihood(z).double() + ratio)
+        ratio = to_float64(noise.square() + log_variance - z.square()).sum(1) / 2  # the 2 pi of both cancel
+        found.append(to_float64(log_likelihood(z)) + ratio)
     return torch.stack(found, 1)
 
 
@@ -117,7 +118,7 @@ def variational(
     integral of |image - denoised|^2 / sigma^2 over log sigma (estimated at `draws` levels), and the values' chances
     (Kingma 2021, the continuous-time bound). Every choice of `low` gives a bound.
     """
-    flat = image.double().flatten(1)
+    flat = to_float64(image).flatten(1)
     prior = flat.square().sum(1) / (2 * high**2)  # of N(x, high^2) from N(0, high^2)
     reach = math.log(high / low)
     losses = []
@@ -125,8 +126,8 @@ def variational(
         place = (torch.rand(len(image), generator=generator) + draw) / draws
         sigma = (math.log(low) + place * reach).exp().to(image)
         noise = torch.randn(image.shape, generator=generator).to(image)
-        missed = (image - denoise(image + sigma.view(-1, 1, 1, 1) * noise, sigma)).double().flatten(1)
-        losses.append(reach * missed.square().sum(1) / sigma.double() ** 2)
+        missed = to_float64(image - denoise(image + sigma.view(-1, 1, 1, 1) * noise, sigma)).flatten(1)
+        losses.append(reach * missed.square().sum(1) / to_float64(sigma) ** 2)
     found = flat + low * torch.randn(flat.shape, generator=generator).to(flat)
     return _of_256(found, flat, low) - torch.stack(losses).mean(0) - prior
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from zeuxis.runtime.accelerator import to_float64
+
 PATH_STEP = 1e-3  # share of the path; a smaller step would drown in the rounding of float32
 
 
@@ -17,5 +19,5 @@ def squared_speeds(
     Its mean over random paths and positions is the perceptual path length (Karras 2019, https://arxiv.org/abs/1812.04948,
     equation 2), there with a network of its own as the distance: it compares models under one feature network only.
     """
-    change = (features(decode(end)) - features(decode(start))).double() / step
+    change = to_float64(features(decode(end)) - features(decode(start))) / step
     return change.square().sum(1)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zeuxis.runtime.accelerator import to_float64
+
 SSIM_WINDOW = 11  # pixels: smaller images have no SSIM
 _SIGMA = 1.5  # pixels
 _K1, _K2 = 0.01, 0.03
@@ -18,7 +20,7 @@ LEVELS = 255  # between black and white
 
 def l1(image: Tensor, truth: Tensor) -> Tensor:
     """The mean absolute error (n), in 8-bit levels, of images (n c h w, in [-1, 1])."""
-    return (image.double() - truth.double()).abs().mean((1, 2, 3)) * (LEVELS / _RANGE)
+    return (to_float64(image) - to_float64(truth)).abs().mean((1, 2, 3)) * (LEVELS / _RANGE)
 
 
 def luminance(image: Tensor) -> Tensor:
@@ -27,15 +29,15 @@ def luminance(image: Tensor) -> Tensor:
 
     Black is level 16 of 255 and white 235, as in video: PSNR is 1.3 dB higher than at full range.
     """
-    colour = (image[:, :3] if image.shape[1] >= 3 else image[:, :1].expand(-1, 3, -1, -1)).double()
-    weights = torch.tensor(_LUMA, dtype=torch.float64, device=image.device).view(1, 3, 1, 1)
+    colour = to_float64(image[:, :3] if image.shape[1] >= 3 else image[:, :1].expand(-1, 3, -1, -1))
+    weights = torch.tensor(_LUMA, dtype=torch.float64, device=colour.device).view(1, 3, 1, 1)
     levels = _BLACK + ((colour + 1) / _RANGE * weights).sum(1, keepdim=True)
     return levels * (_RANGE / LEVELS) - 1
 
 
 def psnr(image: Tensor, truth: Tensor) -> Tensor:
     """Peak signal to noise ratio in dB (n) of images (n c h w, in [-1, 1]); infinite for the same image."""
-    return 10 * torch.log10(_RANGE**2 / (image.double() - truth.double()).square().mean((1, 2, 3)))
+    return 10 * torch.log10(_RANGE**2 / (to_float64(image) - to_float64(truth)).square().mean((1, 2, 3)))
 
 
 def ssim(image: Tensor, truth: Tensor) -> Tensor:
@@ -44,7 +46,7 @@ def ssim(image: Tensor, truth: Tensor) -> Tensor:
     Means, variances and covariances use a Gaussian window (Wang 2004, equation 13); SSIM is averaged over all full
     windows and channels. Black is 0, as in files, since the luminance term compares ratios.
     """
-    x, y = image.double() + 1, truth.double() + 1
+    x, y = to_float64(image) + 1, to_float64(truth) + 1
     kernel = torch.exp(
         -((torch.arange(SSIM_WINDOW, device=x.device).double() - SSIM_WINDOW // 2) ** 2) / (2 * _SIGMA**2)
     )

@@ -43,6 +43,8 @@ _OFFSETS = (
 class VGG(nn.Module):
     """Images (n 3 h w, red green blue, values 0 to 255) to the features at the end of each block."""
 
+    mean: Tensor  # of each channel (3 1 1)
+
     def __init__(self) -> None:
         super().__init__()
         self.blocks = nn.ModuleList()
@@ -53,9 +55,10 @@ class VGG(nn.Module):
                 layers += [nn.Conv2d(a, b, 3, 1, 1), nn.ReLU()]
             self.blocks.append(nn.Sequential(*layers))
             before = widths[-1]
+        self.register_buffer("mean", torch.tensor(_MEAN)[:, None, None], persistent=False)
 
     def forward(self, image: Tensor, count: int = len(BLOCKS)) -> list[Tensor]:
-        x = image.flip(1) - torch.tensor(_MEAN, device=image.device)[:, None, None]
+        x = image.flip(1) - self.mean
         found = []
         for i, block in enumerate(list(self.blocks)[:count]):
             x = block(F.max_pool2d(x, 2, ceil_mode=True) if i else x)

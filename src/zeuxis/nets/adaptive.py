@@ -77,7 +77,9 @@ class Augmentation(nn.Module):
         """
         if not self.adaptive or self.target == 0 or (self.policy == "auto" and clock.dataset >= PLENTY):
             return
-        self.signs += torch.stack([scores.float().sign().sum(), scores.new_tensor(scores.numel()), scores.new_ones(())])
+        self.signs += torch.stack(
+            [scores.float().sign().sum(), scores.new_full((), scores.numel()), scores.new_ones(())]
+        )
         total, count, batches = self.signs.unbind()
         due = batches >= EVERY
         step = torch.sign(total / count - self.target) * count * clock.micro_batches / self.pace(clock.images)
@@ -172,14 +174,16 @@ def shifted(by: Tensor) -> Tensor:
 def hue(angle: Tensor) -> Tensor:
     """Hue rotations (n 3 3) about the grey axis by these angles (n), in radians (Rodrigues)."""
     along = angle.new_full((3, 3), 1 / 3)
-    across = angle.new_tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / 3**0.5
+    # Constants are drawn up where the angles are: a copy from the host would wait for the device.
+    whole = torch.eye(3, device=angle.device)
+    across = (whole.roll(1, 0) - whole.roll(1, 1)) / 3**0.5
     cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
-    return cos * torch.eye(3, device=angle.device) + sin * across + (1 - cos) * along
+    return cos * whole + sin * across + (1 - cos) * along
 
 
 def transformed(image: Tensor, maps: Tensor) -> Tensor:
     """Images (n c h w, square) under affine transforms (n 3 3): reflection padding, bicubic interpolation."""
-    back = torch.linalg.inv(maps)[:, :2]
+    back = torch.linalg.inv_ex(maps).inverse[:, :2]  # `inv` waits for the device to see whether one is singular
     grid = F.affine_grid(back, list(image.shape), align_corners=False)
     return F.grid_sample(image, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
 
@@ -194,5 +198,5 @@ def _affine(matrix: Tensor, shift: Tensor | None = None) -> Tensor:
     """Homogeneous matrices (n d+1 d+1) from a matrix (n d d) and a translation (n d)."""
     n, d, _ = matrix.shape
     added = matrix.new_zeros(n, d) if shift is None else shift
-    last = F.one_hot(torch.tensor(d), d + 1).to(matrix).expand(n, 1, -1)
+    last = torch.eye(d + 1, dtype=matrix.dtype, device=matrix.device)[-1:].expand(n, 1, -1)
     return torch.cat([torch.cat([matrix, added[..., None]], 2), last], 1)

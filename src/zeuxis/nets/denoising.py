@@ -133,11 +133,17 @@ class Attention(nn.Module):
         n, c, h, w = x.shape
         asked = self.ask(self.norm(x)).permute(0, 2, 3, 1).reshape(n, h * w, 3, self.heads, c // self.heads)
         query, key, value = asked.permute(2, 0, 3, 1, 4)  # each n heads places channels
-        # Written out: for so few places the fused kernel's gradient takes 20 times as long on a CPU (bfloat16).
-        weights = torch.softmax(query @ key.transpose(2, 3) / key.shape[-1] ** 0.5, -1)
-        found = (weights @ value).transpose(1, 2).reshape(n, h, w, c).permute(0, 3, 1, 2)
+        found = _attended(query, key, value).transpose(1, 2).reshape(n, h, w, c).permute(0, 3, 1, 2)
         result: Tensor = x + self.leave(found)
         return result
+
+
+def _attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    if query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, key, value)
+    # Written out: for so few places the fused kernel's gradient takes 20 times as long on a CPU (bfloat16).
+    weights = torch.softmax(query @ key.transpose(2, 3) / key.shape[-1] ** 0.5, -1)
+    return weights @ value
 
 
 class Halved(nn.Module):

@@ -36,6 +36,8 @@ class EqualConv2d(nn.Conv2d):
     "up" is a transposed convolution and a low-pass filter; "down" the filter, then a convolution (Karras 2019, section 2).
     """
 
+    low_pass: Tensor | None
+
     def __init__(
         self, before: int, after: int, kernel: int = 3, *, resample: Resample = "none", bias: bool = True
     ) -> None:
@@ -43,11 +45,13 @@ class EqualConv2d(nn.Conv2d):
         _drawn(self)
         self.gain = 1 / math.sqrt(before * kernel**2)
         self.resample: Resample = resample
+        _with_filter(self, resample)
 
     def forward(self, x: Tensor, *, odd: bool = False, gain: float = 1.0) -> Tensor:
         """The features of x (n c h w), all times `gain`; `odd`: doubled to one row and column more than twice as many."""
         bias = None if self.bias is None else self.bias * gain
-        return convolve(x, self.weight * (self.gain * gain), bias, resample=self.resample, odd=odd)
+        weight = self.weight * (self.gain * gain)
+        return convolve(x, weight, bias, resample=self.resample, odd=odd, low_pass=self.low_pass)
 
 
 class ModulatedConv2d(nn.Conv2d):
@@ -56,6 +60,8 @@ class ModulatedConv2d(nn.Conv2d):
 
     Computed by scaling input and output instead of the weights, which is equivalent, with one convolution for all images.
     """
+
+    low_pass: Tensor | None
 
     def __init__(
         self,
@@ -72,6 +78,7 @@ class ModulatedConv2d(nn.Conv2d):
         self.affine = EqualLinear(style, before, bias=1.0)
         self.gain = 1 / math.sqrt(before * kernel**2)
         self.resample: Resample = resample
+        _with_filter(self, resample)
         self.demodulate = demodulate
 
     def forward(  # type: ignore[override]
@@ -80,7 +87,8 @@ class ModulatedConv2d(nn.Conv2d):
         """The features of x (n c h w) modulated by w (n d), times `gain`; noise (n or 1, 1, h, w) is added."""
         weight = self.weight * self.gain
         s = self.affine(w).float()  # n c
-        y = convolve(x * s.to(x.dtype)[..., None, None], weight, resample=self.resample, odd=odd)
+        scaled = x * s.to(x.dtype)[..., None, None]
+        y = convolve(scaled, weight, resample=self.resample, odd=odd, low_pass=self.low_pass)
         assert self.bias is not None
         shift = self.bias.to(y.dtype)[:, None, None] * gain
         if noise is not None:
@@ -89,6 +97,12 @@ class ModulatedConv2d(nn.Conv2d):
             return y * gain + shift
         scale = gain * demodulation(weight, s)
         return torch.addcmul(shift, y, scale.to(y.dtype)[..., None, None])
+
+
+def _with_filter(layer: nn.Module, resample: Resample) -> None:
+    """Give a layer the constant `filter_kernel`, where it filters: as a buffer it is on the layer's device, and not saved."""
+    kernel = filter_kernel() if resample in ("up", "down") else None
+    layer.register_buffer("low_pass", kernel, persistent=False)
 
 
 def _drawn(layer: nn.Conv2d) -> None:
@@ -105,9 +119,18 @@ def demodulation(weight: Tensor, style: Tensor) -> Tensor:
 
 
 def convolve(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, resample: Resample = "none", odd: bool = False
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    resample: Resample = "none",
+    odd: bool = False,
+    low_pass: Tensor | None = None,
 ) -> Tensor:
-    """The convolution of x (n c h w) by weights o c k k, at the same, double (+ 1 if `odd`) or half the size."""
+    """The convolution of x (n c h w) by weights o c k k, at the same, double (+ 1 if `odd`) or half the size.
+
+    `low_pass` is the `filter_kernel` on the device of x, where a layer has it.
+    """
     around = weight.shape[-1] // 2
     if resample == "nearest":
         return F.conv_transpose2d(x, spread(weight.transpose(0, 1).flip(2, 3)), bias, 2, around, int(odd))
@@ -115,24 +138,34 @@ def convolve(
         return F.conv2d(x, spread(weight) / 4, bias, 2, around)
     if resample == "up":
         y = F.conv_transpose2d(x, weight.transpose(0, 1), None, 2, 0, int(odd))
-        y = smooth(y, 1, gain=4.0)
+        y = smooth(y, 1, gain=4.0, low_pass=low_pass)
         return y if bias is None else y + bias[:, None, None].to(y.dtype)
     if resample == "down":
-        return F.conv2d(smooth(x, 1 + around), weight, bias, 2)
+        return F.conv2d(smooth(x, 1 + around, low_pass=low_pass), weight, bias, 2)
     return F.conv2d(x, weight, bias, 1, around)
 
 
-def smooth(x: Tensor, around: int, *, step: int = 1, gain: float = 1.0) -> Tensor:
-    """Images (n c h w), zero padded and filtered by `FILTER` along both axes; every `step`-th pixel."""
-    taps = x.new_tensor(FILTER, dtype=torch.float32) / sum(FILTER)
-    kernel = (gain * taps[:, None] * taps).expand(x.shape[1], 1, -1, -1)
-    with torch.autocast(x.device.type, enabled=False):  # a CPU takes ten times as long for it in bfloat16
-        return F.conv2d(x.float(), kernel, None, step, around, groups=x.shape[1]).to(x.dtype)
+def filter_kernel() -> Tensor:
+    """`FILTER` along both axes (4 4); it keeps the mean."""
+    taps = torch.tensor(FILTER) / sum(FILTER)
+    return taps[:, None] * taps
 
 
-def halved(x: Tensor) -> Tensor:
+def smooth(x: Tensor, around: int, *, step: int = 1, gain: float = 1.0, low_pass: Tensor | None = None) -> Tensor:
+    """Images (n c h w), zero padded and filtered by `FILTER` along both axes; every `step`-th pixel.
+
+    `low_pass` is as in `convolve`.
+    """
+    low_pass = filter_kernel().to(x.device) if low_pass is None else low_pass
+    filtered = x.float() if x.device.type == "cpu" else x  # a CPU takes ten times as long for it in bfloat16
+    kernel = (gain * low_pass).to(filtered.dtype).expand(x.shape[1], 1, -1, -1)
+    with torch.autocast(x.device.type, enabled=False):
+        return F.conv2d(filtered, kernel, None, step, around, groups=x.shape[1]).to(x.dtype)
+
+
+def halved(x: Tensor, low_pass: Tensor | None = None) -> Tensor:
     """Images (n c h w) filtered and halved (an odd side downwards)."""
-    return smooth(x, 1, step=2)
+    return smooth(x, 1, step=2, low_pass=low_pass)
 
 
 def pixel_norm(x: Tensor) -> Tensor:

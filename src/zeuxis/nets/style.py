@@ -124,7 +124,7 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = F.leaky_relu(self.keep(x, gain=ROOT), 0.2)
         # The root of the activation and that of the sum cancel.
-        z: Tensor = F.leaky_relu(self.halve(y), 0.2) + self.skip(halved(x), gain=1 / ROOT)
+        z: Tensor = F.leaky_relu(self.halve(y), 0.2) + self.skip(halved(x, self.halve.low_pass), gain=1 / ROOT)
         return z
 
 

@@ -32,24 +32,36 @@ def choose_device(name: str) -> torch.device:
     if not there[kind]:
         found = ", ".join(other for other in there if there[other])
         raise UsageError(f"--device is {name}, and torch {torch.__version__} finds none here; there is {found}")
+    index = name.partition(":")[2]
+    if index and not (index.isdecimal() and int(index) < torch.cuda.device_count()):
+        count = torch.cuda.device_count()
+        raise UsageError(f"--device is {name!r}, and torch finds {count} GPUs here; choose cuda:0 to cuda:{count - 1}")
     return torch.device(kind if name == "auto" else name)
 
 
-def choose_precision(precision: Precision, device: torch.device, *, suits: bool) -> Literal["fp32", "bf16"]:
-    """The number format of that name; `auto` takes bf16 on a CPU that has instructions for it, if that `suits` the family.
+def choose_precision(precision: Precision, device: torch.device, *, suits: bool) -> Literal["fp32", "tf32", "bf16"]:
+    """The number format of that name; `auto` takes bf16 where the device has instructions for it, if that `suits` the
+    family, else tf32 on a GPU that has it.
 
-    Raises `UsageError` for bf16 on a CPU without them.
+    Raises `UsageError` for bf16 on a CPU without them. `tf32` is a permission, which other devices do not use.
     """
-    slow = device.type == "cpu" and not _cpu_has_bf16()
+    has_bf16 = _has_bf16(device)
     if precision == "auto":
-        return "bf16" if suits and device.type == "cpu" and not slow else "fp32"
-    if precision == "bf16" and slow:
+        return "bf16" if suits and has_bf16 else "tf32" if device.type == "cuda" and has_bf16 else "fp32"
+    if precision == "bf16" and device.type == "cpu" and not has_bf16:
         raise UsageError(
             "--precision is bf16, and this CPU has no instructions for it (AVX512-bf16 or AMX): "
             "it would be about 30 times slower; use --precision fp32 (a run that began in bf16 goes on exactly only "
             "where there are some; elsewhere start anew, with --init-from it)"
         )
     return precision
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 faster than in float32. GPUs of NVIDIA have it since they have TF32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and _cpu_has_bf16()  # of MPS nobody has measured it yet
 
 
 def _cpu_has_bf16() -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io import files
 from zeuxis.io.parsing import Layout, parse_json, parse_layout, parse_tensors
+from zeuxis.runtime.accelerator import on_host
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,8 +46,8 @@ def encode_group(group: Mapping[str, Tensor]) -> bytes:
 
     seen: set[int] = set()
     plain: dict[str, Tensor] = {}
-    for name, value in group.items():
-        value = value.detach().cpu().contiguous()
+    for name, value in on_host(group).items():
+        value = value.contiguous()
         memory = value.untyped_storage().data_ptr()
         plain[name] = value.clone() if memory in seen else value
         seen.add(memory)

@@ -1,4 +1,4 @@
-"""Checks of the batch size, before the run has a folder, and whether it was too large."""
+"""Checks of batches, their size and their labels, before the run has a folder; and whether one was too large."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import copy
 
 import torch
 
+from zeuxis.data import Pack
+from zeuxis.data.pairs import Pairs
 from zeuxis.errors import UsageError
-from zeuxis.model import Model
+from zeuxis.model import Latent, Model
 from zeuxis.training.engine import Source
 from zeuxis.training.settings import TrainSettings
 
@@ -54,3 +56,11 @@ def _advice(model: Model, error: ValueError, settings: TrainSettings) -> str:
 def out_of_memory(error: Exception) -> bool:
     """Whether the device or the host (a plain `RuntimeError` in torch) ran out of memory."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+
+
+def check_labels(model: Model, pack: Pack | Pairs) -> None:
+    """Raise `UsageError` at a class that the model was not built for: on a GPU a step would not see it without waiting."""
+    if not isinstance(model, Latent) or not model.label_classes or not isinstance(pack, Pack) or pack.labels is None:
+        return
+    if pack.labels.ndim == 1 and (highest := int(pack.labels.max())) >= model.label_classes:
+        raise UsageError(f"label {highest} is not below --num-classes {model.label_classes}")

@@ -16,6 +16,7 @@ from zeuxis.mechanisms import UsesFeatures
 from zeuxis.metrics import extractors, vgg
 from zeuxis.model import Model, options_of
 from zeuxis.options import check_declaration
+from zeuxis.runtime.accelerator import prepare_device
 from zeuxis.runtime.device import choose_device, choose_precision, choose_threads
 from zeuxis.runtime.progress import Display
 from zeuxis.training.players import check_parameters
@@ -92,14 +93,15 @@ def prepare_model(
     for name in settings.logger:
         find_logger(name)
     chosen: dict[str, Any] = {
-        "device": device.type,
+        "device": str(device),  # with the number of a GPU, where one was named
         "precision": choose_precision(settings.precision, device, suits=family.bf16),
         "threads": choose_threads(settings.threads, display.note),  # sums depend on how many share the work
         "batch_size": settings.batch_size or family.batch_size,
         "ema_half_life": family.ema_half_life if settings.ema_half_life is None else settings.ema_half_life,
     }
-    model = build(family, options, seed=settings.seed, device=device, fill=fill)
-    return dataclasses.replace(settings, **chosen), model
+    settings = dataclasses.replace(settings, **chosen)
+    prepare_device(device, tf32=settings.precision == "tf32", fixed=settings.kernels == "standard")
+    return settings, build(family, options, seed=settings.seed, device=device, fill=fill)
 
 
 def build(

@@ -48,7 +48,7 @@ class Finding:
 
 def diversity(images: Tensor) -> float:
     """Mean distance between two of the images (n c h w), as root mean square over the pixels; n >= 2."""
-    flat = images.detach().flatten(1).double().cpu()
+    flat = images.detach().flatten(1).cpu().double()
     # Per pixel over all pairs: mean |x - y|^2 = 2 n / (n - 1) variance; the mean of roots needs the pairs themselves.
     return float(torch.pdist(flat).mean() / flat.shape[1] ** 0.5)
 

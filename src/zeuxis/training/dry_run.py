@@ -15,6 +15,7 @@ from torch import Tensor
 
 from zeuxis.model import Batch, Clock, Model, Translator
 from zeuxis.runtime import signals
+from zeuxis.runtime.accelerator import prepare_device
 from zeuxis.runtime.device import choose_device, choose_precision, choose_threads, memory_kept, peak_memory
 from zeuxis.training import engine
 from zeuxis.training.batch_sizes import check_micro_batches, check_one_image
@@ -104,6 +105,7 @@ def plan_run(
         device = choose_device(settings.device)
         precision = choose_precision(settings.precision, device, suits=family.bf16)
         settings = dataclasses.replace(settings, precision=precision)
+        prepare_device(device, tf32=precision == "tf32", fixed=settings.kernels == "standard")
         choose_threads(settings.threads, tell=lambda text: None)
         values = {name: value for name, (value, _) in chosen.items()}
         model = build(family, values, seed=settings.seed, device=device, fill=first)

@@ -20,6 +20,7 @@ from zeuxis.training import contact_sheets, diagnostics, engine, histograms
 from zeuxis.training.agreement import FAILURE, NOTHING, STOP, callbacks_outcome, time_is_over
 from zeuxis.training.batch_sizes import out_of_memory
 from zeuxis.training.budget import Budget
+from zeuxis.training.compiling import compile_as_asked
 from zeuxis.training.config import Recipe
 from zeuxis.training.curves import keep_curves
 from zeuxis.training.divergence import check_finite
@@ -103,6 +104,7 @@ class Training:
 
     def _steps(self) -> Iterator[Progress]:
         """The steps of the run, up to its last or until its minutes are over; a signal waits for the end of a step."""
+        compile_as_asked(self.recipe, self.source, self.state, self._say)
         settings, many = self.recipe.settings, self.ranks.size > 1
         steps = training_steps(self.recipe, self.source, self.state, self.ranks)
         ticker = Ticker(settings, self.state, self.budget, self.display)

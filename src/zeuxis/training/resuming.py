@@ -14,6 +14,8 @@ from zeuxis.errors import UsageError
 from zeuxis.escaping import quote
 from zeuxis.io.parsing import Layout
 from zeuxis.model import Model
+from zeuxis.options import Device
+from zeuxis.runtime.device import choose_device
 from zeuxis.runtime.progress import Display
 from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training import histograms
@@ -81,6 +83,19 @@ def _start_of(recipe: Recipe, family: type[Model]) -> Fill | None:
             f"{start.name} has other weights than when the run began, and it has no checkpoint; start a new run"
         )
     return partial(transfer_weights, start=start)
+
+
+def on_device(recipe: Recipe, device: Device | None, display: Display) -> Recipe:
+    """The recipe on a device, or on its own where none is given; another device gives other bits, and that is said."""
+    if device is None:
+        return recipe
+    before, now = recipe.settings.device, str(choose_device(device))
+    if now != before:
+        display.note(
+            f"the run moves from {before} to {now}: from here on its bits are not those that {before} would have given"
+        )
+    settings = dataclasses.replace(recipe.settings, device=now)  # type: ignore[arg-type]
+    return dataclasses.replace(recipe, settings=settings)
 
 
 def check_identity(checkpoint: Checkpoint | None, recipe: Recipe) -> None:

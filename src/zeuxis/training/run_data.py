@@ -16,7 +16,7 @@ from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
 from zeuxis.runtime.progress import Display
 from zeuxis.storage import RunFolder
-from zeuxis.training.batch_sizes import check_one_image
+from zeuxis.training.batch_sizes import check_labels, check_one_image
 from zeuxis.training.config import Recipe
 from zeuxis.training.micro_batches import check_rows
 
@@ -70,6 +70,7 @@ def batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | Pa
         hint = f"; options that are not given are those of {start}: give --num-classes 0, say" if start else ""
         what = f"{recipe.family} learns from {', '.join(sorted(missing))}, which {recipe.data} does not have"
         raise DataError(f"{what}{hint}")
+    check_labels(model, pack)
     check_one_image(model, source, settings)
     check_rows(model, settings.micro_batches)
     return source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from zeuxis.judging.periodic import PeriodicEvaluation
 from zeuxis.loading import trusted
 from zeuxis.loggers.feeding import open_loggers
 from zeuxis.model import Model, Translator
+from zeuxis.options import Device
 from zeuxis.runtime.callbacks import MessageCallback
 from zeuxis.runtime.device import choose_device, choose_precision, memory_kept
 from zeuxis.runtime.progress import Display
@@ -36,7 +38,7 @@ from zeuxis.training.following import follow, lead, shared_out, spent_before
 from zeuxis.training.greeting import greet, noted_and_logged
 from zeuxis.training.loop import Training
 from zeuxis.training.micro_batches import check_processes
-from zeuxis.training.resuming import Resumed, check_identity, take_up
+from zeuxis.training.resuming import Resumed, check_identity, on_device, take_up
 from zeuxis.training.run_data import batches, learned_classes, open_for, periodic_evaluation, reopened
 from zeuxis.training.settings import TrainSettings
 from zeuxis.training.stage import RunStage, on_stage
@@ -137,21 +139,23 @@ def resume_run(
     family: type[Model] | str | None = None,
     logger: Sequence[str] | None = None,
     data: Data | None = None,
+    device: Device | None = None,
     began: Began | None = None,
     display: Display | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Path:
-    """Resume a run, bit for bit as if never interrupted, to its last step or to `steps`; its folder.
+    """Resume a run, on a CPU bit for bit as if never interrupted, to its last step or to `steps`; its folder.
 
-    `minutes` counts from now, `cpu_minutes` from the first limit of the run. Code outside Zeuxis is named: a class in
-    `family`, loggers in `logger`, which replaces the run's. `callbacks` are told of every step; `began` is as of `start`.
-    `data` is that of the run given again, where it was in memory and its pack is no longer in the cache.
+    `minutes` counts from now, `cpu_minutes` from the first limit of the run; `device` is where it goes on from now on.
+    Code outside Zeuxis is named: a class in `family`, loggers in `logger`, which replaces the run's. `callbacks` are told
+    of every step; `began` is as of `start`. `data` is the run's, given again where its pack is no longer in the cache.
     """
     with processes() as ranks, on_stage(display, ranks) as stage:
         if not ranks.first:
             return follow(stage, family, callbacks=callbacks)
         limits = {"steps": steps, "minutes": minutes, "cpu_minutes": cpu_minutes}
-        return _resume(stage, run, limits, family=family, logger=logger, data=data, began=began, callbacks=callbacks)
+        named = partial(_resume, family=family, logger=logger, data=data, device=device)
+        return named(stage, run, limits, began=began, callbacks=callbacks)
 
 
 def _resume(
@@ -162,12 +166,13 @@ def _resume(
     family: type[Model] | str | None,
     logger: Sequence[str] | None,
     data: Data | None = None,
+    device: Device | None = None,
     began: Began | None,
     callbacks: Sequence[Callback],
 ) -> Path:
     found, shown = RunFolder.open(run), stage.display
     found.check_free()
-    recipe = read_recipe(found.config).logging_to(logger)
+    recipe = on_device(read_recipe(found.config).logging_to(logger), device, shown)
     check_processes(recipe.settings.micro_batches, stage.ranks, apart=recipe.noise == PER_MICRO_BATCH)
     resumed = take_up(found, recipe, trusted(recipe.family, family), shown)
     recipe = recipe.going_on(**limits, done=resumed.state.clock.step)
@@ -179,7 +184,7 @@ def _resume(
     source, scorer = batches(recipe, model, pack), periodic_evaluation(recipe, model, shown)
     lead(stage.ranks, recipe, resumed)
     with found.lock(), failures_logged(found):  # nothing is written before
-        changed = (limits["steps"], limits["cpu_minutes"], logger) != (None,) * 3
+        changed = (limits["steps"], limits["cpu_minutes"], logger, device) != (None,) * 4
         _going_on(found, resumed, recipe if changed else None, shown, began)
         _train(stage, found, recipe, resumed, source, scorer, callbacks=callbacks)
     return found.path
@@ -207,8 +212,10 @@ def _announce(run: RunFolder, data: Pack | Pairs, display: Display, began: Began
 
 def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[str, str]:
     """The fastest convolution kernels on this computer, where enabled."""
+    if settings.kernels != "auto" or settings.precision != "fp32" or model.device.type != "cpu" or settings.compile:
+        return {}  # a GPU measures its own (`runtime.accelerator`)
     source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
-    if settings.kernels != "auto" or settings.precision != "fp32" or not model.needs <= source.columns:
+    if not model.needs <= source.columns:
         return {}
     try:
         batch = source.batch(0, settings.batch_size or model.batch_size)

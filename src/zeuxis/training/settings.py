@@ -69,14 +69,17 @@ class TrainSettings:
     )
     precision: Precision = option(
         "auto",
-        "number format of the networks; auto: bf16 on a CPU with bf16 instructions, in families measured to lose nothing",
+        "number format of the networks; auto: bf16 on hardware that has it, in families measured to lose nothing, else tf32 on a "
+        "GPU, fp32 on a CPU",
         group="optimisation",
     )
     preset: Preset | None = option(
         None, "other defaults: paper for those of the family's paper; a flag that is given wins", group="run"
     )
     seed: int = option(0, "seed of weights, data order and noise", low=0, high=2**63 - 1, group="run")
-    device: Device = option("auto", "device to train on; auto: cuda, else mps, else cpu", group="run")
+    device: Device = option(
+        "auto", "device to train on; auto: cuda, else mps, else cpu; cuda:1: the second GPU", group="run"
+    )
     resize_mode: ResizeModeOrAuto = option(
         "auto",
         "how images become squares: centre crop, pad with white, or tiles at full resolution; auto: crop, or tiles "
@@ -108,8 +111,11 @@ class TrainSettings:
     threads: int = option(0, "CPU threads; 0: one per idle core", low=0, high=4096, group="run")
     kernels: Kernels = option(
         "auto",
-        "convolution kernels on a CPU: auto measures the fastest here; standard gives the same bits on every run",
+        "convolution kernels: auto measures the fastest here; standard gives the same bits on every run (on a CPU)",
         group="run",
+    )
+    compile: bool = option(
+        False, "compile the networks (torch.compile), player by player; says which cannot be, and why", group="run"
     )
     init_from: str | None = option(
         None, "start from the weights of this model: a run, a folder, or an installed model's name", group="run"
@@ -129,7 +135,7 @@ class TrainSettings:
 
     @property
     def number_format(self) -> Literal["fp32", "bf16"]:
-        """What is computed in; `auto` counts as fp32 until a device and a family have decided it."""
+        """What the networks compute in. tf32 is fp32 as far as a program sees; `auto` counts so until it is decided."""
         return "bf16" if self.precision == "bf16" else "fp32"
 
     @property

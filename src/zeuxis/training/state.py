@@ -16,6 +16,7 @@ from zeuxis import renamed
 from zeuxis.io.parsing import Layout
 from zeuxis.loading import build_unfilled
 from zeuxis.model import Clock, Model
+from zeuxis.runtime.accelerator import sum_format
 from zeuxis.training import restoring
 from zeuxis.training.players import check_parameters
 
@@ -31,7 +32,7 @@ class State:
     average: Model
     optimizers: dict[str, Optimizer]
     clock: Clock = Clock()
-    sums: dict[str, Tensor] = field(default_factory=dict)  # name -> (sum, count), float64
+    sums: dict[str, Tensor] = field(default_factory=dict)  # name -> (sum, count), in `sum_format`
     values: Values = field(default_factory=dict)  # of the newest step; not saved
     taken: dict[str, float] = field(default_factory=dict)  # the means taken last; not saved
 
@@ -55,7 +56,7 @@ class State:
         groups: Tensors = {"model": dict(self.model.state_dict()), "average": dict(self.average.state_dict())}
         for player, optimizer in self.optimizers.items():
             groups[f"optimizer-{player}"] = restoring.optimizer_tensors(optimizer)
-        groups["sums"] = dict(self.sums)
+        groups["sums"] = {name: pair.cpu().double() for name, pair in self.sums.items()}
         return groups
 
     def scalars(self) -> dict[str, Any]:
@@ -76,7 +77,10 @@ class State:
             getattr(self, name).load_state_dict(renamed.tensors(self.model.family(), tensors[name]))
         for player, optimizer in self.optimizers.items():
             restoring.restore_optimizer(optimizer, tensors[f"optimizer-{player}"])
-        self.sums = {name: value.to(self.model.device) for name, value in renamed.metrics(tensors["sums"]).items()}
+        device = self.model.device
+        self.sums = {
+            name: value.to(sum_format(device)).to(device) for name, value in renamed.metrics(tensors["sums"]).items()
+        }
         self.clock = Clock(scalars["step"], scalars["images"])
 
     def means(self) -> dict[str, float]:
@@ -94,9 +98,11 @@ class State:
 
     def add(self, report: Mapping[str, Tensor]) -> None:
         """Add one step's report to the running sums, without waiting for the device."""
-        for name, value in report.items():
-            pair = torch.stack((value.double(), torch.ones_like(value, dtype=torch.float64)))
-            self.sums[name] = self.sums[name] + pair if name in self.sums else pair
+        if not report:
+            return
+        found = torch.stack([value.to(sum_format(value.device)) for value in report.values()])
+        for name, pair in zip(report, torch.stack((found, torch.ones_like(found)), 1).unbind()):
+            self.sums[name] = self.sums[name] + pair if name in self.sums else pair.clone()
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from zeuxis.runtime.device import memory_kept
 from zeuxis.runtime.progress import Display
 from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.storage.checkpoints import step_of
+from zeuxis.training.compiling import compile_as_asked
 from zeuxis.training.config import Recipe, read_recipe, versions
 from zeuxis.training.resuming import Resumed, check_identity, take_up
 from zeuxis.training.run_data import batches, reopened
@@ -137,6 +138,7 @@ def _train_again(folder: RunFolder, recipe: Recipe, resumed: Resumed, display: D
     source, first, last = batches(recipe, state.model, pack), state.clock.step, recipe.settings.last_step
     if not resumed.settled and due(first, every):
         state.take_means()
+    compile_as_asked(recipe, source, state, display.note)
     with memory_kept():
         for progress in training_steps(recipe, source, state):
             step = progress.clock.step
