@@ -58,7 +58,9 @@ def train(case: str, threads: int, pipe: Connection) -> None:
 @contextlib.contextmanager
 def loops(count: int) -> Iterator[None]:
     """While it lasts, so many busy loops in one session of their own."""
-    script = f"import os\nfor _ in range({count - 1}):\n    if not os.fork(): break\nwhile True: pass"
+    # Each ends with its parent, so that none stays behind where this script is ended by a signal.
+    script = f"import os\nfor _ in range({count - 1}):\n    if not os.fork(): break\nparent = os.getppid()\n"
+    script += "while os.getppid() == parent: pass"
     busy = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
     try:
         time.sleep(1)
