@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pytest
 import torch
 
-from zeuxis import api, families, renamed
+from zeuxis import families, renamed
 from zeuxis.adversarial import beyond_middle
 from zeuxis.model import Batch, Clock, Latent, options_of
-from zeuxis.nets.adaptive import HIGHEST, PLENTY, QUICKEST, SHARE, Augmentation
+from zeuxis.nets.adaptive import HIGHEST, QUICKEST, SHARE, Augmentation
 from zeuxis.training.engine import train_step
 
 GANS = ("gan", "dcgan", "wgan", "wgan_gp", "progan", "stylegan2")
@@ -56,34 +54,6 @@ def test_every_family_with_a_discriminator_adapts(name: str) -> None:
     for number in range(1, 9):
         step(model, image, Clock(number, 4 * number))
     assert model.augmented.probability > 0
-
-
-@pytest.mark.parametrize(("dataset", "adapts"), [(500, True), (PLENTY - 1, True), (PLENTY, False), (70_000, False)])
-def test_auto_adapts_to_few_images_only(dataset: int, adapts: bool) -> None:
-    augmented = Augmentation("auto", target=0.6)
-    for number in range(8):
-        augmented.look(torch.ones(1000, 1), Clock(number, 1000 * number, dataset))
-    assert bool(augmented.probability > 0) == adapts
-
-
-@pytest.mark.parametrize("name", GANS)
-def test_with_images_enough_auto_is_none_to_the_last_bit(name: str) -> None:
-    auto, none = small(name, augment="auto"), small(name, augment="none")
-    auto.augmented.target = -1.0  # any discriminator is above it
-    image = torch.randn(4, 3, 8, 8).clamp(-1, 1)
-    for number in range(8):
-        for model in (auto, none):
-            step(model, image, Clock(number, 4 * number, PLENTY))
-    wanted = none.state_dict()
-    assert all(torch.equal(value, wanted[key]) for key, value in auto.state_dict().items() if key in wanted)
-
-
-def test_a_run_knows_how_many_images_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    seen: list[int] = []
-    pixels = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8)
-    api.train("gan", pixels, steps=2, batch_size=4, callbacks=[lambda progress: seen.append(progress.clock.dataset)])
-    assert seen == [12, 12]
 
 
 @pytest.mark.parametrize("name", GANS)

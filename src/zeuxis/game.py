@@ -18,14 +18,13 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Clock:
-    """Training progress: steps done, and images seen, of a data set of `dataset` images (0: not known).
+    """Training progress: steps done, and images seen.
 
     A step has `micro_batches`, each with a game of its own.
     """
 
     step: int = 0
     images: int = 0
-    dataset: int = field(default=0, compare=False)
     micro_batches: int = field(default=1, compare=False)
 
     def after(self, images: int) -> Clock:

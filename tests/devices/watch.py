@@ -195,6 +195,7 @@ def pretending() -> Iterator[None]:
             (torch.cuda, "synchronize", lambda *args: None),
             (torch.mps, "recommended_max_memory", lambda: 1 << 34),
             (torch.mps, "driver_allocated_memory", lambda: 0),
+            (torch.mps, "_get_default_mps_generator", lambda: torch.default_generator),
             (Tensor, "pin_memory", _page_locked),
             (nn.functional, "scaled_dot_product_attention", _attention),
         ):

@@ -16,7 +16,7 @@ from zeuxis.io.paths import expanded
 
 # What a run's config.yaml records beside the options.
 RECORDED = frozenset(
-    {"versions", "fingerprint", "images", "chosen_kernels", "classes", "parent", "started_from", "zeuxis"}
+    {"versions", "fingerprint", "images", "chosen_kernels", "classes", "parent", "started_from", "noise", "zeuxis"}
 )
 
 

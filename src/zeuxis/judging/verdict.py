@@ -50,7 +50,7 @@ def verdict(rows: Mapping[str, Scored]) -> list[str]:
     if rate is not None and rate.score.low > HEART:
         said.append(
             f"learned by heart: {rate.score.value:.0%} of the samples are nearly a training image; "
-            "see the closest pairs, and train on more images or with --augment ada"
+            "see the closest pairs, and train on more images or with --augment translation"
         )
     return said
 

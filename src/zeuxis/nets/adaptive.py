@@ -15,7 +15,6 @@ from zeuxis.nets.augment import Augment, augment
 from zeuxis.options import option
 
 EVERY = 4  # batches between updates of the probability (section 3.1)
-PLENTY = 10_000  # images of a data set from which on `auto` never augments
 HIGHEST = 0.8  # probability above which augmentations may show in samples (section 2.2)
 QUICKEST = 10_000  # images in which the probability can rise from 0 to 1, at the start
 SHARE = 0.25  # the same, later, as a share of the images seen
@@ -23,10 +22,7 @@ SHARE = 0.25  # the same, later, as a share of the images seen
 
 def augment_option(default: Augment = "none") -> Any:
     """The option for the policy of an `Augmentation`."""
-    meaning = (
-        "augmentation before the discriminator: ada adapts to overfitting (Karras 2020), auto: ada below 10,000 images; "
-        "else always (Zhao 2020)"
-    )
+    meaning = "augmentation before the discriminator: ada adapts to overfitting (Karras 2020), else always (Zhao 2020)"
     return option(default, meaning, group="losses")
 
 
@@ -38,8 +34,8 @@ def ada_target_option() -> Any:
 class Augmentation(nn.Module):
     """Augmentation of real and generated images (n c h w) for a discriminator: by a fixed policy, or adaptively.
 
-    `ada` applies each transform with a probability p that follows the overfitting heuristic E[sign(D(real))]; `auto` does
-    so on a data set of fewer than 10,000 images. Their state is in buffers, kept by a resume.
+    `ada` applies each transform with a probability p that follows the overfitting heuristic E[sign(D(real))]. Its state
+    is in buffers, kept by a resume.
     """
 
     probability: Tensor  # of each transform
@@ -55,7 +51,7 @@ class Augmentation(nn.Module):
     @property
     def adaptive(self) -> bool:
         """Whether the probability follows the discriminator."""
-        return self.policy in ("ada", "auto")
+        return self.policy == "ada"
 
     def forward(self, image: Tensor) -> Tensor:
         if not self.adaptive:
@@ -72,10 +68,9 @@ class Augmentation(nn.Module):
         """Record the discriminator's scores of real images, positive where it takes them for real, and update the
         probability every few batches.
 
-        It rises while the mean sign of the scores exceeds the target, else falls. It stays 0 without a target, and with
-        `auto` where there are images enough.
+        It rises while the mean sign of the scores exceeds the target, else falls. Without a target it stays 0.
         """
-        if not self.adaptive or self.target == 0 or (self.policy == "auto" and clock.dataset >= PLENTY):
+        if not self.adaptive or self.target == 0:
             return
         self.signs += torch.stack(
             [scores.float().sign().sum(), scores.new_full((), scores.numel()), scores.new_ones(())]

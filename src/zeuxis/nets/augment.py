@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from zeuxis.options import option
 
 JitterMode = Literal["reflect", "resize"]
-Augment = Literal["auto", "none", "ada", "translation", "translation+cutout", "color+translation+cutout"]
+Augment = Literal["none", "ada", "translation", "translation+cutout", "color+translation+cutout"]
 
 
 def augment(image: Tensor, policy: Augment) -> Tensor:

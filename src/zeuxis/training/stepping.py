@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
 from zeuxis.runtime.ranks import ALONE, Ranks
@@ -27,7 +26,6 @@ def due(step: int, every: int, *, first: int = 1) -> bool:
 def training_steps(recipe: Recipe, source: Source, state: State, ranks: Ranks = ALONE) -> Iterator[Progress]:
     """The steps of a run from a state on, up to its last one; nothing is written."""
     settings, model = recipe.settings, state.model
-    state.clock = dataclasses.replace(state.clock, dataset=recipe.images)
     return engine.train(
         model,
         source,
