@@ -12,6 +12,7 @@ import torch
 
 from zeuxis.explore import arithmetic, atlas, directions, paths
 from zeuxis.mixtures import Mixture, mix_latents
+from zeuxis.web.app import page_files
 
 HERE = Path(__file__).parent / "page"
 PAGE = Path(__file__).parent.parent / "src" / "zeuxis" / "web" / "page"
@@ -167,6 +168,16 @@ def test_types_hold() -> None:
         pytest.skip("TypeScript is not installed; `npm ci --prefix tests/page` installs it")
     ran = subprocess.run(["node", str(compiler), "-p", str(HERE)], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout[-4000:]
+
+
+def test_a_server_s_page_asks_for_all_its_modules_at_once() -> None:
+    """After the import map, which they are named by."""
+    page = page_files()
+    text = page[""][0].decode()
+    linked = re.findall(r'<link rel="modulepreload" href="([^"]+)">', text)
+    views = {path.relative_to(PAGE).as_posix() for path in (PAGE / "views").glob("*.js")}
+    assert {"start.js", "app.js", *views} <= set(linked) <= page.keys() and "start_file.js" not in linked
+    assert text.index("importmap") < text.index("modulepreload") < text.index('src="start.js"')
 
 
 def test_modules_are_short_and_self_contained() -> None:

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from zeuxis.web.clients import LATER, MALFORMED, POLICY, Client
 from zeuxis.web.operations import FILES_ONLY, FOR_MINUTES, IN_BACKGROUND, OPERATIONS, most_bytes
-from zeuxis.web.page_files import KINDS, PAGE, page_contents
+from zeuxis.web.page_files import KINDS, PAGE, page_contents, preloading
 from zeuxis.web.protocol import read_frame, write_error
 from zeuxis.web.requests import BadRequest, Request
 from zeuxis.web.security import Door, headers_for
@@ -33,10 +33,9 @@ _MISSING: File = (b"The files of the page are missing; install Zeuxis anew.\n", 
 
 def page_files(folder: Path = PAGE) -> dict[str, File]:
     """The files of the page by the path at which each is asked for: nothing else is ever sent."""
-    found: dict[str, File] = {
-        path: (content, KINDS[Path(path).suffix]) for path, content in page_contents(folder).items()
-    }
-    found[""] = found.get("index.html", _MISSING)
+    page = page_contents(folder)
+    found: dict[str, File] = {path: (content, KINDS[Path(path).suffix]) for path, content in page.items()}
+    found[""] = (preloading(page), KINDS[".html"]) if "index.html" in page else _MISSING
     return found
 
 

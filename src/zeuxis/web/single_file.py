@@ -16,7 +16,7 @@ from typing import Any
 from zeuxis.io import files
 from zeuxis.web import ort_web
 from zeuxis.web.networks import Graphs
-from zeuxis.web.page_files import page_contents
+from zeuxis.web.page_files import modules_of, page_contents
 
 # Whoever opens the page sends nothing anywhere: there is no address that a request could go to.
 FILE_POLICY = (
@@ -32,7 +32,6 @@ _STYLESHEET = re.compile(r'<link rel="stylesheet" href="([^"]+)">\n?')
 _IMPORTS = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)
 _START = re.compile(r'<script type="module" src="([^"]+)"></script>')
 _ADDRESS = re.compile(r"url\(([\w./-]+)\)")
-_MODULE = re.compile(r'^(?:import|export)\b[^;]*?"zeuxis/([^"]+)";', re.MULTILINE)
 _BEGINNING = "start_file.js"
 _TYPES = {".js": "text/javascript", ".ttf": "font/ttf", ".css": "text/css"}
 
@@ -118,10 +117,8 @@ def _write_folder(held: Held, out: Path) -> int:
 
 def needed_files() -> dict[str, bytes]:
     """The files of a page without a server: the modules that its beginning needs, their stylesheets, and what those name."""
-    page, modules, new = page_contents(), set[str](), {_BEGINNING}
-    while new:
-        modules |= new
-        new = {name for module in new for name in _MODULE.findall(page[module].decode())} - modules
+    page = page_contents()
+    modules = modules_of(page, _BEGINNING)
     text = page["index.html"].decode()
     styles = [name for name in _STYLESHEET.findall(text) if _serves(name, modules)]
     page["index.html"] = _STYLESHEET.sub(lambda match: match[0] if match[1] in styles else "", text).encode()
