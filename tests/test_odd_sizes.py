@@ -18,7 +18,7 @@ from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.model import Model, Translator, options_of
 from zeuxis.runtime.progress import Lines
-from zeuxis.training import runs
+from zeuxis.training import run_data, runs
 from zeuxis.training.dry_run import plan_run
 from zeuxis.training.settings import TrainSettings
 
@@ -27,7 +27,7 @@ TINY = {
     "base_channels": 4,
     "latent_dim": 6,
     "blocks": 1,
-    "pool_size": 3,
+    "pool_size": 4,
     "num_inference_steps": 2,
     "pretrain_steps": 1,
     "vgg_weight": 0.0,
@@ -168,7 +168,7 @@ def test_trying_one_image_changes_nothing(tmp_path: Path) -> None:
     for number in range(2):
         with pytest.MonkeyPatch.context() as patch:
             if number:
-                patch.setattr(runs, "check_one_image", lambda *_: None)
+                patch.setattr(run_data, "check_one_image", lambda *_: None)
             run = begin(tmp_path / f"runs{number}", family, str(pictures), batch_size=1)
         ends.append((run / "model" / "model.safetensors").read_bytes())
     assert ends[0] == ends[1]

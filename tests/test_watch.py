@@ -18,6 +18,7 @@ from zeuxis.judging.periodic import PeriodicEvaluation
 from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
 from zeuxis.runtime.progress import Lines
+from zeuxis.runtime.ranks import Ranks
 from zeuxis.storage import RunFolder
 from zeuxis.training import runs
 from zeuxis.training.settings import TrainSettings
@@ -66,7 +67,7 @@ def test_model_is_the_best_and_rows_have_the_scores(tmp_path: Path, data: str, m
     given = iter([9.0, 5.0, 7.0, 5.0, 6.0])
     seen: list[dict[str, torch.Tensor]] = []
 
-    def scores(self: PeriodicEvaluation, model: torch.nn.Module) -> dict[str, float]:
+    def scores(self: PeriodicEvaluation, model: torch.nn.Module, ranks: Ranks) -> dict[str, float]:
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return {NAME: next(given)}
 

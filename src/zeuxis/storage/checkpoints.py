@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io import files
 from zeuxis.io.parsing import Layout, parse_json, parse_layout, parse_tensors
-from zeuxis.runtime.accelerator import on_host
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +42,8 @@ class Checkpoint:
 def encode_group(group: Mapping[str, Tensor]) -> bytes:
     """The bytes of a safetensors file; tensors that share memory (tied weights) are written once each."""
     import safetensors.torch  # only here: a list of runs reads no tensors
+
+    from zeuxis.runtime.accelerator import on_host
 
     seen: set[int] = set()
     plain: dict[str, Tensor] = {}
