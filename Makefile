@@ -1,7 +1,8 @@
 # make demo    from nothing to faces: sets everything up, trains a DCGAN, draws the three figures into demo/
 # make test    sets the same up and runs the tests        make lint    ruff and mypy --strict
 # make docs    the documentation as a site in build/docs  make clean   removes what make has made
-# make browser the page's long tests in real browsers     make pages    pages that need no server into build/docs/pages
+# make long    the tests that take long, but the browser's  make browser  the page's long tests in real browsers
+# make pages   pages that need no server into build/docs/pages
 # make wheel   sdist and wheel into dist/, installed without extras and walked through
 # make setup   only the virtual environment, .venv        make constraints    resolves the newest versions anew
 # PYTHON=python3.12 names another interpreter than the newest
@@ -17,7 +18,7 @@ EXTRAS := data,export,parquet,video,tensorboard,wandb,mlflow,hub,dev
 BUILD := hatchling editables
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test browser lint format docs pages wheel setup constraints clean
+.PHONY: demo test long browser lint format docs pages wheel setup constraints clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -56,6 +57,10 @@ demo: $(STAMP)
 # One thread for each test process: more only fight over the cores. More than two: while some wait for a server, others work.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist worksteal $(TESTS)
+
+# Work of minutes without a leak, every family on pretended devices and by many processes, the long pages of the docs.
+long: $(STAMP)
+	ZEUXIS_LONG=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist worksteal -m long --ignore tests/browser
 
 # The page in real browsers: the long tests too. What is missing is skipped; scripts/install_browsers.sh installs it.
 browser: $(STAMP)

@@ -126,7 +126,7 @@ class Tree:
         process = subprocess.Popen(
             [*command, f"--basetemp={self.root.parent / (self.root.name + '-temporary')}", *nodes],
             cwd=self.root,
-            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "ZEUXIS_LONG": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

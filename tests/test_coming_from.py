@@ -64,6 +64,7 @@ def ran(line: str) -> None:
             assert Path(words[words.index("--out") + 1]).exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_every_line_of_a_table_runs(library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -64,6 +64,7 @@ def place(where: str) -> str:
     return where.partition(" (line")[0]
 
 
+@pytest.mark.long
 @pretended
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_family_on_a_pretended_device(kind: str) -> None:

@@ -52,6 +52,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 def test_the_examples_of_the_page_run(runs: Path) -> None:
     """And give the shapes that their comments say."""
     names: dict[str, Any] = {}

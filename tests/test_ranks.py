@@ -38,6 +38,8 @@ from zeuxis.testing.case import Case, NoiseImages
 from zeuxis.training import engine, micro_batches
 from zeuxis.training.engine import State, train, train_step
 
+pytestmark = pytest.mark.long
+
 PARTS, BATCH = 4, 8
 TINY = {
     "base_channels": 4,

@@ -45,6 +45,7 @@ def growth(count: int, seen: list[Measure]) -> list[str]:
     return [f"{name} grew by {grown[name]:,}, at most {most[name]:,.0f}" for name in most if grown[name] > most[name]]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="counts descriptors")
 @pytest.mark.timeout(3 * LONG)  # 60 s of the processor; on a busy machine ten times that
 def test_long_work_holds_no_more_at_its_end_than_after_a_quarter_of_it(tmp_path: Path) -> None:
