@@ -60,6 +60,7 @@ def drawn(runtime: Any, path: Path, z: Tensor) -> np.ndarray[Any, Any]:
     return image
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", LATENT)
 def test_every_family_draws_the_same_as_a_file(name: str, tmp_path: Path, runtime: Any) -> None:
     model, path = small(name, size=20, channels=1), tmp_path / "new" / "model.onnx"

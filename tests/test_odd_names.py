@@ -215,6 +215,7 @@ def for_a_moment(served: Any, listening: Any, host: str, told: Any, *, engine: s
         told(link)
 
 
+@pytest.mark.long
 def test_no_command_prints_what_a_terminal_obeys(odd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(odd)
     monkeypatch.setattr(server, "serve_page", for_a_moment)

@@ -87,6 +87,7 @@ def resident() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+@pytest.mark.long
 def test_eight_clients_share_fairly_and_memory_stays_bounded(link: str) -> None:
     asyncio.run(Dragging(link).all())  # what the first pictures load and allocate stays
     dragging, before = Dragging(link), resident()

@@ -238,6 +238,7 @@ def padded(fields: dict[str, Any] | bytes, payload: bytes = b"") -> bytes:
     return raw_frame(7, text + b" " * (-len(text) % 4), payload)
 
 
+@pytest.mark.long
 def test_malformed_messages_close_the_socket(served: Served, capfd: pytest.CaptureFixture[str]) -> None:
     chance = random.Random(0)
     application = Application([served], Door.at("127.0.0.1", 9))

@@ -187,6 +187,7 @@ def test_a_cache_that_cannot_be_made_names_the_variable(tmp_path: Path, monkeypa
         files.make_folder(tmp_path / "elsewhere")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="needs root, to become another user")
 def test_a_user_without_a_name_or_home() -> None:
     """What `docker run --user 12345` begins; everything is imported before, as another user may not read the interpreter."""

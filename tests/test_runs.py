@@ -678,6 +678,7 @@ SIGNALS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("phase", "call", "name"), SIGNALS * (17 if RELEASE else 1))
 def test_signal_in_every_phase_saves_and_leaves(
     tmp_path: Path, server: Server, never_stopped: dict[str, str], phase: str, call: int, name: str

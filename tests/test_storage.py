@@ -252,6 +252,7 @@ def test_a_log_line_has_its_time(run: RunFolder) -> None:
 # Kills and power cuts
 
 
+@pytest.mark.long
 @pytest.mark.timeout(LONG)
 def test_kills_while_saving_lose_one_interval_at_most(tmp_path: Path) -> None:
     kills = 200 if SCALE == 1 else 5000
