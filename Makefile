@@ -64,7 +64,7 @@ long: $(STAMP)
 
 # The page in real browsers: the long tests too. What is missing is skipped; scripts/install_browsers.sh installs it.
 browser: $(STAMP)
-	ZEUXIS_BROWSER=all OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser tests/test_page_modules.py
+	ZEUXIS_LONG=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser tests/test_page_modules.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -72,8 +72,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if RELEASE:
         return
     for item in items:
-        waits = "ZEUXIS_LONG" not in os.environ and item.path.parent.name != "browser"  # which `make browser` runs
-        if waits and item.get_closest_marker("long"):
-            item.add_marker(pytest.mark.skip(reason="long: `make long` runs it"))
+        if item.get_closest_marker("long") and "ZEUXIS_LONG" not in os.environ:
+            item.add_marker(pytest.mark.skip(reason="long: `make long` runs it, or `make browser`"))
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.skip(reason="slow: set ZEUXIS_RELEASE=1"))

@@ -160,9 +160,8 @@ def test_modules_equal_the_package(vectors: Path) -> None:
     assert re.search(r"^# pass [1-9]", ran.stdout, re.MULTILINE), ran.stdout[-4000:]
 
 
+@pytest.mark.long
 def test_types_hold() -> None:
-    if os.environ.get("ZEUXIS_BROWSER") != "all":
-        pytest.skip("`make browser` checks the types: the compiler takes 20 seconds")
     compiler = HERE / "node_modules" / "typescript" / "bin" / "tsc"
     if shutil.which("node") is None or not compiler.is_file():
         pytest.skip("TypeScript is not installed; `npm ci --prefix tests/page` installs it")

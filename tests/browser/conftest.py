@@ -18,17 +18,14 @@ from zeuxis.web import directions
 from zeuxis.web.served import Served, open_served
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-ALL = os.environ.get("ZEUXIS_BROWSER") == "all"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here drives a browser; what is marked `long` waits for `make browser`."""
+    """Everything here drives a browser."""
     for item in items:
         if Path(__file__).parent not in item.path.parents:
             continue
         item.add_marker(pytest.mark.browser)
-        if item.get_closest_marker("long") and not ALL:
-            item.add_marker(pytest.mark.skip(reason="`make browser` runs the long tests of the page"))
 
 
 @pytest.fixture(scope="module")
