@@ -30,9 +30,9 @@ def reason_to_skip() -> str:
 
 
 def built() -> Path:
-    """The library, out of the cache of the tests; it is built where it is not there for this torch."""
+    """The library, out of the cache of the tests; it is built where it is not there for this torch and its folder."""
     version = importlib.metadata.version("torch")
-    key = hashlib.sha256(f"{version} {sys.version}".encode() + SOURCE.read_bytes()).hexdigest()[:16]
+    key = hashlib.sha256(f"{version} {_torch()} {sys.version}".encode() + SOURCE.read_bytes()).hexdigest()[:16]
     folder = Path(os.environ.get("ZEUXIS_TEST_CACHE") or platformdirs.user_cache_dir("zeuxis-tests"))
     folder.mkdir(parents=True, exist_ok=True)
     library = folder / f"guard-{key}.so"
