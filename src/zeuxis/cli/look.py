@@ -20,6 +20,7 @@ from zeuxis.cli.planning import say_advice
 from zeuxis.errors import UsageError
 from zeuxis.io.paths import check_apart
 from zeuxis.options import ResizeMode
+from zeuxis.runtime import launch
 
 if TYPE_CHECKING:
     from zeuxis.data.report import DataReport
@@ -98,7 +99,11 @@ def data_command(
     from zeuxis.data.places import paths_of
     from zeuxis.runtime.progress import open_display
 
-    read = paths_of(DataSpec.parse(path))
+    spec = DataSpec.parse(path, resize_mode=resize_mode, max_images=max_images)
+    if launch.rank():  # of many processes each builds shards of the pack, and the first one reports
+        spec.open(size or spec.size or 64, channels or spec.channels or 3)
+        return
+    read = paths_of(spec)
     check_apart(out, read)
     with open_display() as shown:
         progress = partial(shown.work, "reading images")
