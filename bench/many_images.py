@@ -28,15 +28,17 @@ _AT_ONCE = 1 << 16  # images that are made at once
 _STEPS, _BATCH = 3, 4096  # of the order, from shortly before the end of the first epoch on
 
 OPEN = (
-    "from zeuxis.data import DataSpec\npack = DataSpec.parse(sys.argv[1]).open(8)\nprint(len(pack), pack.fingerprint)"
+    "from zeuxis.data import DataSpec\nbegin = time.process_time()\n"
+    "pack = DataSpec.parse(sys.argv[1], hold_out=float(sys.argv[2]) if len(sys.argv) > 2 else None).open(8)\n"
+    "print(f'{time.process_time() - begin:.3f} s of it in open', pack.fingerprint[:12])"
 )
-HELD = "from zeuxis.data import DataSpec\npack = DataSpec.parse(sys.argv[1], hold_out=0.1).open(8)\nprint(len(pack))"
 REPORT = (
     "from zeuxis.data import DataSpec\nfrom zeuxis.data.report import inspect\n"
     "print(inspect(DataSpec.parse(sys.argv[1]).open(8)).count)"
 )
 FIRST = (
-    "import zeuxis\ndef told(progress):\n    print(time.time() - float(sys.argv[2]), flush=True)\n    os._exit(0)\n"
+    "import zeuxis\ndef told(progress):\n    took = time.time() - float(sys.argv[2])\n"
+    "    print(f'{took:.2f} s to the first step', flush=True)\n    os._exit(0)\n"
     "zeuxis.train('gan', sys.argv[1], size=8, steps=2, evaluate_every=0, callbacks=[told], out=sys.argv[3])"
 )
 ORDER = (
@@ -54,6 +56,7 @@ class Ran(NamedTuple):
 
     code: int
     seconds: float
+    cpu: float
     megabytes: float
     output: str
 
@@ -66,13 +69,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         os.environ |= {"ZEUXIS_CACHE": str(Path(place) / "cache"), "OMP_NUM_THREADS": "1"}
         few, many = (made(Path(place), count, arguments.seed) for count in (arguments.count // 8, arguments.count))
-        print("what | images | seconds | peak memory, MB | said")
+        print("what | images | seconds | of the processor | peak memory, MB | said")
         tell("build", few, ran(OPEN, few))
         tell("build until SIGKILL", many, killed(many, Path(place)))
         tell("build again", many, ran(OPEN, many))
         for path in (few, many):
             tell("open", path, ran(OPEN, path))
-            tell("open with --hold-out 10%", path, ran(HELD, path))
+            tell("open with --hold-out 10%", path, ran(OPEN, path, 0.1))
             tell("report", path, ran(REPORT, path))
             tell("first step", path, ran(FIRST, path, str(time.time()), f"{place}/runs"))
         print(f"order equal for 1, 2, 4 ranks: {ordered(many, arguments.count, Path(place))}")
@@ -101,7 +104,8 @@ def ended(child: subprocess.Popen[str], begin: float) -> Ran:
     output = child.stdout.read().strip()
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    return Ran(child.returncode, time.monotonic() - begin, usage.ru_maxrss / 1024, output)
+    took = time.monotonic() - begin, usage.ru_utime + usage.ru_stime
+    return Ran(child.returncode, *took, usage.ru_maxrss / 1024, output)
 
 
 def ran(code: str, *words: object) -> Ran:
@@ -127,7 +131,10 @@ def tell(what: str, path: Path, found: Ran) -> None:
     """Print a row."""
     assert found.code in (0, -signal.SIGKILL), (what, found)
     count = int(path.stem.partition("-")[2])
-    print(f"{what} | {count:,} | {found.seconds:.2f} | {found.megabytes:,.0f} | {found.output}", flush=True)
+    print(
+        f"{what} | {count:,} | {found.seconds:.2f} | {found.cpu:.2f} | {found.megabytes:,.0f} | {found.output}",
+        flush=True,
+    )
 
 
 def ordered(path: Path, count: int, place: Path) -> bool:

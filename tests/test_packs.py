@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from commandline import typed
 from test_cache import content, two_classes
 from test_data import opened, some, write
 from test_depth import SETS, folder
@@ -194,6 +195,18 @@ def test_each_rank_begins_with_its_own_shards(tmp_path: Path, monkeypatch: pytes
     assert len(opened(write(tmp_path / "data", some(23)))) == 23 and made == [1, 3, 0, 2, 4]
 
 
+def test_the_command_builds_shards_in_every_process(tmp_path: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "birds", some(3))
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert typed("data", "birds", "--size", "8") == (0, "", "")
+    assert len([path for path in (own / "packs").iterdir() if not path.name.startswith(".")]) == 1
+    monkeypatch.setenv("RANK", "0")
+    code, said, _ = typed("data", "birds", "--size", "8")
+    assert code == 0 and said.startswith("birds: 3 images") and (tmp_path / "birds-sheet.png").exists()
+
+
 @pytest.mark.usefixtures("few")
 def test_a_shard_of_other_items_is_made_again(own: Path, tmp_path: Path) -> None:
     """Neither is one that lacks a file or has a shorter one."""
@@ -217,19 +230,26 @@ def content_of(found: Pack) -> tuple[Any, ...]:
 
 
 @pytest.mark.usefixtures("few")
-@pytest.mark.parametrize("name", ["images-2.bin", "records-2.bin", "shard-2.json", "images.bin", "shard.json"])
+@pytest.mark.parametrize("name", ["images-2.bin", "records-2.bin", "shard-2.json", "images.bin"])
 def test_a_damaged_shard_alone_is_made_again(name: str, own: Path, tmp_path: Path) -> None:
     data = two_classes(tmp_path / "data")
     good, path = content(opened(data)), opened(data).path
     kept = (path / "images-1.bin").stat().st_ino
     (path / name).write_bytes((path / name).read_bytes()[:-1] + b"?")
-    if name == "shard.json":  # read when the pack is opened
-        assert content(opened(data)) == good
-        return
     found = opened(data)
     with pytest.raises(DataError, match=r"start again"):
         content(found)
     assert len(parts_of(own)) == 1
+    assert content(opened(data)) == good and (path / "images-1.bin").stat().st_ino == kept
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("name", ["pack.json", "shard.json", "images-2.bin", "records-2.bin", "labels.npy"])
+def test_what_is_missing_when_a_pack_is_opened_is_made_again(name: str, tmp_path: Path) -> None:
+    data = two_classes(tmp_path / "data")
+    good, path = content(opened(data)), opened(data).path
+    kept = (path / "images-1.bin").stat().st_ino
+    (path / name).unlink()
     assert content(opened(data)) == good and (path / "images-1.bin").stat().st_ino == kept
 
 

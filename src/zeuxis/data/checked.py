@@ -247,17 +247,17 @@ def refuse(path: Path, found: str) -> NoReturn:
 
     The next start builds again what was discarded.
     """
-    _set_aside(path)
+    _, mark, number = path.stem.partition("-")
+    set_aside(path.parent, f"shard{mark}{number}.json")
     what = f"delete the folder {path.parent}" if path.parent.exists() else "it was removed from the cache"
     raise DataError(f"{path} is damaged: {found}; {what}, and start again: the images are then decoded anew")
 
 
-def _set_aside(damaged: Path) -> None:
-    """Keep the whole shards of a pack as those of one that is being built; of one shard nothing is left."""
-    folder, (_, mark, number) = damaged.parent, damaged.stem.partition("-")
-    if mark or (folder / "shard-1.json").exists():
+def set_aside(folder: Path, note: str = "pack.json") -> None:
+    """Keep the shards of a pack as those of one that is being built, but the one of this note; of one shard nothing is left."""
+    if (folder / "images-1.bin").exists():
         with contextlib.suppress(OSError):
-            for name in (f"shard{mark}{number}.json", "pack.json"):
+            for name in (note, "pack.json"):
                 (folder / name).unlink(missing_ok=True)
             folder.replace(folder.with_name(folder.name.removesuffix(cache.PARTS) + cache.PARTS))
     if folder.exists() and not folder.name.endswith(cache.PARTS):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from zeuxis.data.building import PackBuild, gathered, seal_of
-from zeuxis.data.checked import CheckedImages, ChosenImages, JoinedImages, refuse
+from zeuxis.data.checked import CheckedImages, ChosenImages, JoinedImages, refuse, set_aside
 from zeuxis.data.listing import TILES, Attribute, Listing, Shape
 from zeuxis.data.passed_over import in_short
 from zeuxis.data.records import ImageRecords, RecordColumns
@@ -132,7 +132,8 @@ def _opened(path: Path, *, mend: bool = False) -> Pack | None:
     except DAMAGE as error:
         if mend:
             cache.LOG.warning("%s was damaged: its images are decoded again (%s)", path, str(error).partition(";")[0])
-            files.discard(path)
+            large = sum(each.stat().st_size for each in path.glob("images*.bin")) > _AT_ONCE
+            set_aside(path) if large else files.discard(path)  # of a large one the pixels were not read
         return None
     cache.touch(path)
     return pack
