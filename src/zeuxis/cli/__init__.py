@@ -73,7 +73,13 @@ ORDER = (
     "completion",
     "version",
 )
-SHARED_OUT = ("train", "resume", "evaluate", "sample")  # by torchrun; another command is run by its first process alone
+SHARED_OUT = (
+    "train",
+    "resume",
+    "evaluate",
+    "sample",
+    "data",
+)  # by torchrun; another command is run by its first process alone
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 
