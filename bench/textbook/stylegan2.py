@@ -78,7 +78,7 @@ class Modulated(nn.Module):
 
 def blur(x: Tensor, pad: int, *, gain: float = 1.0, stride: int = 1) -> Tensor:
     """The filter 1 3 3 1 along both sides of each channel."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device=x.device) / 8
     kernel = (torch.outer(taps, taps) * gain).expand(x.shape[1], 1, 4, 4)
     return F.conv2d(F.pad(x, (pad, pad, pad, pad)), kernel, stride=stride, groups=x.shape[1])
 
@@ -217,6 +217,8 @@ def step(
 
 def _styles(mapping: Mapping, n: int, styles: int) -> Tensor:
     """Styles (n styles d), most of them of two latents."""
-    one, other = (mapping(torch.randn(n, LATENT_DIM))[:, None].repeat(1, styles, 1) for _ in range(2))
-    start = torch.where(torch.rand(n) < MIXING, torch.randint(1, styles, (n,)), torch.tensor(styles))
-    return torch.where((torch.arange(styles) < start[:, None])[..., None], one, other)
+    device = next(mapping.parameters()).device
+    noise = [torch.randn(n, LATENT_DIM, device=device) for _ in range(2)]
+    one, other = (mapping(z)[:, None].repeat(1, styles, 1) for z in noise)
+    start = torch.where(torch.rand(n, device=device) < MIXING, torch.randint(1, styles, (n,), device=device), styles)
+    return torch.where((torch.arange(styles, device=device) < start[:, None])[..., None], one, other)
