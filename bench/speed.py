@@ -121,16 +121,16 @@ def operations(side: Side, case: Case) -> float:
     step = step_of(side._replace(precision="fp32", kernels=False), case)
     for _ in range(_WARM):
         step()
-    with _Counting() as counting:
+    with _Counting() as counting:  # type: ignore[no-untyped-call]
         for _ in range(case.cycle):
             step()
-    return counting.total / case.cycle
+    return float(counting.total) / case.cycle
 
 
-class _Counting(TorchDispatchMode):
+class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts floating-point operations, as `FlopCounterMode`, which cannot follow a gradient of a gradient."""
 
-    total = 0
+    total: float = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         done = func(*args, **kwargs or {})
