@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch import Tensor
+from torch.optim import Adam
 
 import gpu
-from gpu_sides import COMPILED, MEASURED, OURS, SIDES, STRONG, WITHOUT_TEXTBOOK, held_by, sides_of, strengthened
+import strong
+from gpu_sides import COMPILED, MEASURED, OURS, SIDES, STRONG, WITHOUT_TEXTBOOK, sides_of, strengthened
 from waiting import wait_for
 from zeuxis import registry
 
@@ -31,10 +32,10 @@ def test_every_family_is_measured() -> None:
 @pytest.mark.parametrize("name", WITH_TEXTBOOK)
 def test_a_strong_side_has_its_lines_in_every_network(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a device without values, so that nothing is computed: each step also stays on the device of its images."""
-    held = list[Any]()
-    monkeypatch.setattr("gpu_sides.held_by", lambda step: held.extend(held_by(step)) or held)
+    books = list[strong.Book]()
+    monkeypatch.setattr("gpu_sides.stronger", lambda book, **kept: books.append(book) or strong.strong(book, **kept))
     strengthened(MEASURED[name], META, compiled=False)
-    networks, optimizers = ([each for each in held if isinstance(each, kind)] for kind in (nn.Module, Optimizer))
+    ((networks, optimizers, _),) = books
     inside = {id(parameter) for network in networks for parameter in network.parameters()}
     moved = [parameter for each in optimizers for group in each.param_groups for parameter in group["params"]]
     assert moved and {id(parameter) for parameter in moved} <= inside
@@ -47,7 +48,7 @@ def test_a_strong_side_has_its_lines_in_every_network(name: str, monkeypatch: py
 def test_a_textbook_stays_on_its_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case = MEASURED[name]
     with META:
-        step = case.textbook()
+        step = case.textbook().step
     monkeypatch.setattr(Tensor, "item", lambda self: 1.0)
     step(torch.zeros(max(case.batch, 4), case.channels, case.size, case.size, device=META))
 
