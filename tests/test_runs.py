@@ -278,6 +278,20 @@ def test_resuming_takes_the_kernels_that_the_run_began_with(
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
+def test_kernels_are_measured_in_the_format_that_trains(
+    tmp_path: Path, data: DataSpec, quiet: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+    chosen = {"4x64 to 4x1 by 1x64, bf16": "blas standard blas"}
+    monkeypatch.setattr(engine, "choose_kernels", lambda *_, precision, **__: (measured.append(precision), chosen)[1])
+    monkeypatch.setattr(device, "_cpu_has_bf16", lambda: True)
+    run = runs.start(settings(tmp_path, steps=1, precision="bf16"), Toy, {}, data=data, display=quiet)
+    assert measured == ["bf16"]
+    assert storage.RunFolder.open(run).config["chosen_kernels"] == chosen
+    runs.resume_run(run, steps=2, family=Toy, display=quiet)
+    assert measured == ["bf16"]
+
+
 def test_another_table_of_kernels_than_that_of_the_checkpoint_is_said(
     tmp_path: Path, data: DataSpec, quiet: Lines, capsys: pytest.CaptureFixture[str]
 ) -> None:

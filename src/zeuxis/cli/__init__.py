@@ -74,7 +74,7 @@ ORDER = (
     "version",
 )
 # By torchrun; another command is run by its first process alone.
-SHARED_OUT = ("train", "resume", "evaluate", "sample", "arithmetic", "edit", "directions")
+SHARED_OUT = ("train", "resume", "evaluate", "sample", "data", "arithmetic", "edit", "directions")
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 
