@@ -338,7 +338,7 @@ def test_the_moments_of_a_sampler_lead_to_its_result(sampler: str) -> None:
 def test_sampling_is_denoising_to_the_last_level() -> None:
     drawn = model(num_inference_steps=5)
     z = drawn.prior(range(2))
-    assert [moment.sigma for moment in drawn.denoising(z)] == drawn.noise_levels() == karras_sigmas(5, LOW, HIGH)
+    assert [moment.sigma for moment in drawn.denoising(z)] == drawn.noise_levels()
     *_, last = drawn.denoising(z)
     assert torch.equal(last.x.clamp(-1, 1), drawn.decode(z))
     *_, rough = drawn.denoising(z, steps=2, sampler="heun")
@@ -376,6 +376,24 @@ def test_a_bound_of_the_likelihood_is_below_it_and_near() -> None:
         return x * (spread**2 / (spread**2 + sigma**2)).view(-1, 1, 1, 1)
 
     def gap(low: float) -> Tensor:
+def test_few_steps_end_at_a_higher_level() -> None:
+    """An evaluation at the lowest level would leave the image as it is; from 24 steps on the levels are the paper's."""
+    drawn = model()
+    for steps in (24, 25, 100):
+        assert drawn.noise_levels(steps) == karras_sigmas(steps, LOW, HIGH)
+    last = [drawn.noise_levels(steps)[-2] for steps in range(2, 25)]
+    assert last == sorted(last, reverse=True) and last[0] < 2 and last[2] == pytest.approx(0.252, abs=0.001)
+    assert drawn.noise_levels(1) == [HIGH, 0.0]
+    start = torch.linspace(-2, 2, 9, dtype=torch.double)[None] * HIGH
+    exact = flowed(start, HIGH, 0)
+    for steps in (3, 8, 12):
+        few, plain = (
+            float((dpm_solver(gaussian, start, levels) - exact).norm())
+            for levels in (drawn.noise_levels(steps), karras_sigmas(steps, LOW, HIGH))
+        )
+        assert few < plain, steps
+
+
         bound = bounds.variational(denoise, image, low=low, high=80.0, draws=60, generator=random)
         return bounds.bits_per_dimension(bound - exact, 144)
 

@@ -24,6 +24,7 @@ from zeuxis.schedules import decay_option, decayed, risen
 LOW, HIGH = 0.002, 80.0  # range of the noise levels in sampling (Karras 2022, table 1)
 LABEL_DROPOUT = 0.1  # label dropout probability for classifier-free guidance (Ho and Salimans 2022)
 _SEEN = 32  # largest height and width of the U-Net's input, if `patch_size` is 0
+_MANY = 24  # sampling steps down to LOW; with fewer the last level is higher, as an evaluation at LOW changes nothing
 
 
 class Objective(NamedTuple):
@@ -163,7 +164,8 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
         return self.sampler
 
     def noise_levels(self, steps: int | None = None) -> list[float]:
-        return karras_sigmas(self.num_inference_steps if steps is None else steps, LOW, HIGH)
+        steps = self.num_inference_steps if steps is None else steps
+        return karras_sigmas(steps, LOW * max(1.0, _MANY / steps) ** 2.7, HIGH)
 
     def denoiser(self, label: Tensor | None = None) -> Denoiser:
         return lambda x, sigma: self.denoise(x, sigma, self.condition(label, x.shape[0]))
@@ -178,7 +180,7 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
 
     def encode(self, image: Tensor) -> Tensor:
         """The noise (n c h w) of images, by the probability-flow ODE in reverse."""
-        return heun(self.denoiser(), image, self.noise_levels()[-2::-1]) / HIGH
+        return heun(self.denoiser(), image, karras_sigmas(self.num_inference_steps, LOW, HIGH)[-2::-1]) / HIGH
 
     def likelihood_scores(self, images: Tensor, generator: Generator, progress: StageCallback = silent) -> Likelihoods:
         """The variational bound in continuous time (Kingma 2021)."""
