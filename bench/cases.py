@@ -6,34 +6,33 @@ import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from torch import Tensor
 from torch.optim import Adam
 
+from strong import Book
 from textbook import cyclegan, dcgan, ddpm, gan, pix2pix, progan, pythae, srgan, stylegan2, vae, wgan, wgan_gp
 from zeuxis import families
 from zeuxis.families.srgan import SRGAN
 from zeuxis.metrics import vgg
 from zeuxis.model import Model
 
-Step = Callable[[Tensor], object]
-
 
 class Case(NamedTuple):
-    """What is compared: our model and the textbook's step, on images of a size."""
+    """What is compared: our model and the textbook's game, on images of a size."""
 
     ours: Callable[[], Model]
-    textbook: Callable[[], Step]
+    textbook: Callable[[], Book]
     size: int
     channels: int
     batch: int
     scale: int = 0  # times that sources are smaller than the images, for models that have sources
+    cycle: int = 1  # steps after which the work of a step comes again
 
 
 def _dcgan(size: int, batch: int) -> Case:
-    def plain() -> Step:
+    def plain() -> Book:
         networks = dcgan.networks(size, 3)
         players = dcgan.optimizers(*networks)
-        return lambda real: dcgan.step(*networks, players, real)
+        return Book(networks, players, lambda real: dcgan.step(*networks, players, real))
 
     return Case(lambda: _paper("dcgan", size), plain, size, 3, batch)
 
@@ -47,30 +46,30 @@ def _paper(family: str, size: int) -> Model:
 def _critic(family: str, size: int, batch: int) -> Case:
     """The networks of the textbook's DCGAN on both sides; the critic's step is counted, the generator has every fifth."""
 
-    def plain() -> Step:
+    def plain() -> Book:
         book: Any = wgan if family == "wgan" else wgan_gp
         networks = wgan_gp.networks(size, 3) if family == "wgan_gp" else dcgan.networks(size, 3)
         players, count = book.optimizers(*networks), itertools.count()
-        return lambda real: book.step(*networks, players, real, next(count))
+        return Book(networks, players, lambda real: book.step(*networks, players, real, next(count)))
 
-    return Case(lambda: _paper(family, size), plain, size, 3, batch)
+    return Case(lambda: _paper(family, size), plain, size, 3, batch, cycle=wgan_gp.CRITIC_STEPS)
 
 
 def _gan(size: int) -> Case:
-    def plain() -> Step:
+    def plain() -> Book:
         networks = gan.networks(size, 3)
         one, two = (Adam(each.parameters(), 2e-4, (0.5, 0.999)) for each in networks)
-        return lambda real: gan.step(*networks, (one, two), real)
+        return Book(networks, (one, two), lambda real: gan.step(*networks, (one, two), real))
 
     options: dict[str, Any] = {"size": size, "r1_gamma": 0.0}
     return Case(lambda: families.find("gan")(**options), plain, size, 3, 64)
 
 
 def _vae(size: int) -> Case:
-    def plain() -> Step:
+    def plain() -> Book:
         encoder, decoder = vae.networks(size, 3)
         adam = Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
-        return lambda image: vae.step(encoder, decoder, adam, image)
+        return Book((encoder, decoder), (adam,), lambda image: vae.step(encoder, decoder, adam, image))
 
     return Case(lambda: families.find("vae")(size=size), plain, size, 3, 64)
 
@@ -78,10 +77,10 @@ def _vae(size: int) -> Case:
 def _stylegan2(size: int) -> Case:
     """The game alone on both sides, without augmentation and penalties."""
 
-    def plain() -> Step:
+    def plain() -> Book:
         networks = stylegan2.networks(size, 3)
         players = stylegan2.optimizers(*networks)
-        return lambda real: stylegan2.step(*networks, players, real)
+        return Book(networks, players, lambda real: stylegan2.step(*networks, players, real))
 
     options: dict[str, Any] = {"size": size, "ada_target": 0.0, "r1_gamma": 0.0, "path_length_weight": 0.0}
     return Case(lambda: families.find("stylegan2")(**options), plain, size, 3, 32)
@@ -90,10 +89,10 @@ def _stylegan2(size: int) -> Case:
 def _progan(size: int) -> Case:
     """The paper's game on both sides, at the last size: a stage of one image is over before the first windows."""
 
-    def plain() -> Step:
+    def plain() -> Book:
         networks = progan.networks(size, 3)
         players = progan.optimizers(*networks)
-        return lambda real: progan.step(*networks, players, real)
+        return Book(networks, players, lambda real: progan.step(*networks, players, real))
 
     options: dict[str, Any] = {"size": size, "images_per_stage": 1, "loss": "wgan-gp"}
     return Case(lambda: families.find("progan")(**options), plain, size, 3, 16)
@@ -107,10 +106,10 @@ def _srgan() -> Case:
         model.pretrain_steps, model.feature_network = 0, vgg.feature_network(vgg.vgg_network(vgg.VGG().state_dict()))
         return model
 
-    def plain() -> Step:
+    def plain() -> Book:
         networks = srgan.networks(96)
         players = srgan.optimizers(*networks[:2])
-        return lambda large: srgan.step(*networks, players, large[..., ::4, ::4], large)
+        return Book(networks, players, lambda large: srgan.step(*networks, players, large[..., ::4, ::4], large))
 
     return Case(ours, plain, 96, 3, 8, scale=4)
 
@@ -118,10 +117,10 @@ def _srgan() -> Case:
 def _pix2pix(size: int) -> Case:
     """The paper's width and networks on both sides; images are given as they are to be seen, and are their own sources."""
 
-    def plain() -> Step:
+    def plain() -> Book:
         networks = pix2pix.networks(size)
         players = pix2pix.optimizers(*networks)
-        return lambda image: pix2pix.step(*networks, players, image, image)
+        return Book(networks, players, lambda image: pix2pix.step(*networks, players, image, image))
 
     options: dict[str, Any] = {
         "size": size,
@@ -136,9 +135,9 @@ def _pix2pix(size: int) -> Case:
 def _cyclegan(size: int) -> Case:
     """As for pix2pix, with the six blocks of the paper at 128 pixels."""
 
-    def plain() -> Step:
+    def plain() -> Book:
         game = cyclegan.Game()
-        return lambda image: game.step(image, image)
+        return Book(game.networks, (game.makers, game.judges), lambda image: game.step(image, image))
 
     options: dict[str, Any] = {
         "size": size,
@@ -151,18 +150,18 @@ def _cyclegan(size: int) -> Case:
 
 
 def _pythae() -> Case:
-    def plain() -> Step:
-        step = pythae.trainer()
-        return lambda image: step((image + 1) / 2)
+    def plain() -> Book:
+        model, adam, step = pythae.trainer()
+        return Book((model,), (adam,), lambda image: step((image + 1) / 2))
 
     return Case(pythae.PythaeVAE, plain, 28, 1, 64)
 
 
 def _ddpm() -> Case:
-    def plain() -> Step:
+    def plain() -> Book:
         network, alphas = ddpm.UNet(3), ddpm.schedule()
         adam = Adam(network.parameters(), 1e-3)
-        return lambda image: ddpm.step(network, adam, alphas, image)
+        return Book((network,), (adam,), lambda image: ddpm.step(network, adam, alphas, image))
 
     options: dict[str, Any] = {"size": 32, "objective": "ddpm", "lr_warmup": 0}
     return Case(lambda: families.find("diffusion")(**options), plain, 32, 3, 32)

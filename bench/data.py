@@ -37,9 +37,10 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from zeuxis.data import DataSpec
-from zeuxis.data.batches import Order, PackSource
+from zeuxis.data.batches import PackSource
 from zeuxis.data.catalog import avatars
 from zeuxis.data.checked import CheckedImages, SummedWriter
+from zeuxis.data.order import Order
 from zeuxis.io import images
 from zeuxis.metrics import extractors
 from zeuxis.metrics.distances import frechet

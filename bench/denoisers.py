@@ -33,7 +33,8 @@ from torch.optim import Adam, AdamW
 from torch.utils.flop_counter import FlopCounterMode
 
 import speed
-from cases import Case, Step
+from cases import Case
+from strong import Book, Step
 from zeuxis.families.diffusion import Diffusion
 from zeuxis.runtime.device import memory_kept
 
@@ -123,8 +124,8 @@ SIDES = (*PEERS, "ours", "ours, bf16")
 
 def step(side: str) -> Callable[[], object]:
     """One training step of a side."""
-    case = Case(ours, PEERS.get(side, PEERS[HUGGING]).step, SIZE, 3, BATCH)
-    return speed.textbook(case) if side in PEERS else speed.ours(case, kernels=True, precision=_format(side))
+    case = Case(ours, lambda: Book((), (), PEERS[side].step()), SIZE, 3, BATCH)
+    return speed.step_of(speed.Side("textbook"), case) if side in PEERS else speed.ours(case, True, _format(side))
 
 
 def _format(side: str) -> Any:

@@ -78,8 +78,11 @@ def test_loading_imports_no_compiler(tmp_path: Path) -> None:
     """Checking the options of a model, without memory for it, once took longer than all that `sample` needs."""
     families.find("dcgan")(size=16, base_channels=8).save(tmp_path / "model")
     code = """if True:
-        import sys, zeuxis
+        import pathlib, sys, zeuxis
+        from zeuxis import loading, registry
         zeuxis.sample(zeuxis.load(sys.argv[1], device="cpu"), 1)
+        for name in registry.built_in():
+            loading.build_unfilled(zeuxis.families.find(name), {"size": 32}, pathlib.Path("config.json"))
         print([name for name in ("torch._dynamo", "sympy", "onnx", "onnxruntime") if name in sys.modules])
     """
     done = in_a_process("-c", code, str(tmp_path / "model"))

@@ -91,7 +91,7 @@ def content(found: Pack) -> tuple[Any, ...]:
     assert batch.label is not None and found.labels is not None
     rows = found.rows(np.arange(len(found))[::-1])
     values = batch.image.numpy().tobytes(), batch.label.tolist(), rows.tobytes(), found.labels.tolist()
-    return (*values, found.images.tobytes(), found.classes, found.left_out, found.fingerprint, found.records())
+    return (*values, found.images.tobytes(), found.classes, found.left_out, found.fingerprint, list(found.records()))
 
 
 @pytest.mark.parametrize("length", [1, 3, 8, 16, 100, 200, 500, 3000])
@@ -116,7 +116,7 @@ def test_no_damage_to_a_pack_is_ever_used(at_once: bool, tmp_path: Path, monkeyp
     path, kept = opened(data).path, tmp_path / "kept"
     shutil.copytree(path, kept)
     names = sorted(each.name for each in kept.iterdir())
-    assert names == ["images.bin", "images.json", "labels.npy", "pack.json"]
+    assert names == ["images.bin", "labels.npy", "pack.json", "records.bin", "shard.json"]
     for name in names:
         for bad in damaged((kept / name).read_bytes(), DAMAGES // 8, random.Random(name)):
             shutil.rmtree(path, ignore_errors=True)
@@ -137,7 +137,7 @@ def test_files_of_another_pack_are_not_taken(tmp_path: Path) -> None:
     """All of their sums are right: but they are not what this folder is named for."""
     data, other = two_classes(tmp_path / "data"), write(tmp_path / "other", some(12, "a/{}.png"))
     good, path = content(opened(data)), opened(data).path
-    for name in ("*", "images.bin", "images.json"):
+    for name in ("*", "images.bin", "records.bin", "shard.json"):
         for each in opened(other).path.glob(name):
             shutil.copy(each, path / each.name)
         assert content(opened(data)) == good

@@ -86,7 +86,8 @@ def test_every_family_passes_every_check(family: type[Model], check: str) -> Non
 def test_the_step_that_chooses_kernels_leaves_no_trace(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "WORTH", 0.0)
     monkeypatch.setattr(choosing, "WORTH", 0.0)
-    monkeypatch.setattr(choosing, "_winner", lambda compute: "blas")
+    monkeypatch.setattr(choosing, "_winner", lambda compute, agree: "blas")
+    monkeypatch.setattr(choosing, "_pays", lambda *_: True)
     chosen, plain = State.start(build(name)), State.start(build(name))
     table = engine.choose_kernels(chosen.model, NoiseImages(chosen.model).batch(0, 4), seconds=PATIENCE)
     assert first_difference(chosen, plain) is None

@@ -62,7 +62,7 @@ def test_penalty_is_of_each_image_by_itself() -> None:
 
 
 @pytest.mark.parametrize("norm", ["layer", "none"])
-def test_penalty_stays_in_float32_under_autocast_and_reaches_the_critic_alone(norm: str) -> None:
+def test_penalty_is_a_float32_number_under_autocast_and_reaches_the_critic_alone(norm: str) -> None:
     critic, maker = Down(16, 3, width=4, norm=norm), nn.Linear(1, 3 * 16 * 16)  # type: ignore[arg-type]
     fake = maker(torch.ones(2, 1)).view(2, 3, 16, 16)
     with torch.autocast("cpu", torch.bfloat16):
@@ -71,6 +71,25 @@ def test_penalty_stays_in_float32_under_autocast_and_reaches_the_critic_alone(no
     assert value.dtype == torch.float32
     assert all(p.grad is not None for n, p in critic.named_parameters() if n.endswith("weight"))
     assert maker.weight.grad is None
+
+
+@pytest.mark.parametrize("norm", ["layer", "none"])
+def test_penalty_in_bfloat16_has_the_gradients_of_float32(norm: str) -> None:
+    torch.manual_seed(0)
+    critic = Down(16, 3, width=8, norm=norm)  # type: ignore[arg-type]
+    real, fake = torch.randn(8, 3, 16, 16), torch.randn(8, 3, 16, 16)
+
+    def gradient(seed: int, *, bf16: bool) -> Tensor:
+        torch.manual_seed(seed)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            value = gradient_penalty(critic, real, fake)
+        weights = [p for n, p in critic.named_parameters() if n.endswith("weight")]
+        return torch.cat([each.flatten() for each in torch.autograd.grad(value, weights)])
+
+    found, wanted, other = gradient(1, bf16=True), gradient(1, bf16=False), gradient(2, bf16=False)
+    assert not torch.equal(found, wanted)
+    assert (found - wanted).norm() < 0.1 * wanted.norm()
+    assert (found - wanted).norm() < 0.5 * (other - wanted).norm()  # less than from draw to draw
 
 
 def test_penalty_against_finite_differences() -> None:

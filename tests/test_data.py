@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import io
 import itertools
 import json
+import math
 import os
 import random
 import signal
@@ -28,10 +30,10 @@ from PIL import Image
 from faults import renew
 from release import RELEASE
 from waiting import PATIENCE, least_seconds, quick, wait_for, wait_for_file
-from zeuxis.data import Attribute, DataSpec, Pack, PackSource, workers
-from zeuxis.data.batches import permutation
+from zeuxis.data import Attribute, DataSpec, Pack, PackSource, order, workers
 from zeuxis.data.image_files import natural
 from zeuxis.data.listing import Listing
+from zeuxis.data.order import Order, permutation
 from zeuxis.data.report import inspect
 from zeuxis.errors import DataError, UsageError, ZeuxisError
 from zeuxis.io import files, images
@@ -251,7 +253,7 @@ def test_zip_equals_folder(tmp_path: Path) -> None:
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         pack = opened(zipped(tmp_path / f"{method}.zip", dict(reversed(contents.items())), method))
         assert np.array_equal(pack.images, folder.images)
-        assert pack.records() == folder.records() and reasons(pack) == reasons(folder)
+        assert list(pack.records()) == list(folder.records()) and reasons(pack) == reasons(folder)
         assert classes(pack) == classes(folder)
         assert pack.fingerprint == folder.fingerprint, "the same content"
 
@@ -708,6 +710,57 @@ def test_the_order_is_the_same_on_every_machine_and_in_every_version() -> None:
     assert permutation(10, seed=1, epoch=3).tolist() == GOLDEN[1]
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 7, 16, 17, 99, 255, 256, 257, 1000, 1023, 1025, 65_537])
+def test_the_order_of_many_is_a_bijection(n: int) -> None:
+    orders = [order.permuted(np.arange(n), n, seed=seed, epoch=epoch) for seed, epoch in ((0, 0), (0, 1), (1, 0))]
+    assert all(np.array_equal(np.sort(each), np.arange(n)) for each in orders)
+    assert n < 16 or len({each.tobytes() for each in orders}) == 3
+
+
+def test_the_order_of_many_never_changes() -> None:
+    assert order.permuted(np.arange(8), 10**7, seed=0, epoch=0).tolist() == MANY[0]
+    assert order.permuted(np.arange(10**12 - 4, 10**12), 10**12, seed=2**70, epoch=9).tolist() == MANY[1]
+
+
+def test_the_order_of_many_is_even() -> None:
+    """Over 2000 epochs: where an image comes, which image comes at a place, and how far neighbours are apart."""
+    stats = importlib.import_module("scipy.stats")  # most tests of this file need no second of importing it
+    n, cells, epochs = 2000, 20, 2000
+    found = np.stack([order.permuted(np.arange(n), n, seed=5, epoch=epoch) for epoch in range(epochs)])
+    where = np.argsort(found, axis=1)
+    for values in (where[:, 0], where[:, 1234], found[:, 0], found[:, 777], (found[:, 1] - found[:, 0]) % n):
+        assert stats.chisquare(np.bincount(values * cells // n, minlength=cells)).pvalue > 1e-4
+    pairs = np.bincount(found[:, 0] * cells // n * cells + found[:, 1] * cells // n, minlength=cells**2)
+    assert stats.chisquare(pairs).pvalue > 1e-4
+    fixed = (found == np.arange(n)).sum(1)
+    assert abs(fixed.mean() - 1) < 5 / math.sqrt(epochs), "a random permutation has one fixed point on average"
+    assert abs(stats.kendalltau(np.arange(n), found[0]).statistic) < 5 * math.sqrt(4 / 9 / n)
+
+
+def test_many_positions_are_one_order_by_any_number_of_ranks() -> None:
+    n = order.MOST_SORTED + 1
+    several, start = Order(n, 3), n - 100
+    whole = several.places(start, 256)
+    assert whole[:100].tolist() == order.permuted(np.arange(n - 100, n), n, seed=3, epoch=0).tolist()
+    assert whole[100:].tolist() == order.permuted(np.arange(156), n, seed=3, epoch=1).tolist()
+    for ranks in (2, 4):
+        share = 256 // ranks
+        shares = [Order(n, 3).places(start + rank * share, share) for rank in range(ranks)]
+        assert np.array_equal(np.concatenate(shares), whole)
+    assert not several._epochs, "no epoch is kept"
+    with quick(0.02):
+        several.places(12345, 64 * 64)
+    few = Order(order.MOST_SORTED, 3)
+    assert np.array_equal(few.places(7, 9), permutation(order.MOST_SORTED, seed=3, epoch=0)[7:16])
+    assert len(few._epochs) == 1, "runs of before go on in their order"
+
+
+MANY = [
+    [3102668, 2816783, 7176072, 8954293, 2610481, 6188473, 8764740, 9177972],
+    [767800408, 94867371475, 458584638903, 905328719270],
+]
+
+
 def test_batches_are_what_models_want(seven: Pack) -> None:
     source = PackSource(seven, seed=3)
     image, other, label = source.batch(5, 4)
@@ -818,7 +871,7 @@ def test_a_zip_of_any_tool_is_read_like_a_folder(form: Any, tmp_path: Path) -> N
     junk = {"__MACOSX/a/._0.PNG": b"x", "a/.DS_Store": b"x", "a/": b"", "b/deep/": b""}
     folder = opened(write(tmp_path / "data", contents))
     pack = opened(zipped(tmp_path / "a.zip", {form(name): data for name, data in (contents | junk).items()}))
-    assert pack.records() == folder.records() and pack.fingerprint == folder.fingerprint
+    assert list(pack.records()) == list(folder.records()) and pack.fingerprint == folder.fingerprint
     assert classes(pack) == classes(folder) == ["a"] * 3 + ["b"] * 2
     assert reasons(pack) == {"__MACOSX/a/._0.PNG": "hidden", "a/.DS_Store": "hidden", **reasons(folder)}
 

@@ -25,7 +25,8 @@ from devices import guard
 from waiting import PATIENCE
 from zeuxis import registry
 from zeuxis.data import batches
-from zeuxis.data.batches import Ahead, Order
+from zeuxis.data.batches import Ahead
+from zeuxis.data.order import Order
 from zeuxis.nets import augment
 from zeuxis.nets.denoising import Attention
 from zeuxis.nets.norm import InstanceNorm

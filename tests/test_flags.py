@@ -217,7 +217,7 @@ FLAGS = {
 }
 
 
-@settings(max_examples=300 * SCALE)
+@settings(max_examples=120 * SCALE)
 @given(st.data(), st.sampled_from(sorted(FLAGS)))
 def test_any_wrong_value_is_named(data: st.DataObject, name: str) -> None:
     value = data.draw(_wrong_values(FLAGS[name]))

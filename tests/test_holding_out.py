@@ -172,7 +172,7 @@ def test_a_side_without_an_image_is_refused(tmp_path: Path) -> None:
     some = noisy(tmp_path / "some", 5)
     for share, unseen in ((0.001, False), (0.001, True), (0.999, False), (0.999, True)):
         with pytest.raises(DataError, match="of the 5 images of some"):
-            HoldOut(share, unseen).chosen([each["digest"] for each in DataSpec.parse(some).open(8).records()], "some")
+            HoldOut(share, unseen).chosen(DataSpec.parse(some).open(8).records().lots(), "some")
 
 
 # Pairs.

@@ -152,6 +152,7 @@ def test_processes_that_decode_import_nothing_from_the_folder_they_run_in(downlo
     assert ran(download) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", ["families", "sample .", "data pictures", "train vae pictures --dry-run --size 16"])
 def test_nor_does_python_m(words: str, download: Path) -> None:
     started(download, "-m", "zeuxis", *words.split())

@@ -188,6 +188,28 @@ def test_adaptive_r1_scales_the_penalty() -> None:
     assert float(constant.scale) == 1
 
 
+def test_images_scored_as_one_batch_have_the_same_terms_and_gradients() -> None:
+    torch.manual_seed(0)
+    image, made = torch.randn(4, 3, 8, 8), torch.randn(4, 3, 8, 8, requires_grad=True)
+    judge = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1))
+    calls: list[int] = []
+
+    def score(images: Tensor) -> Tensor:
+        calls.append(len(images))
+        found: Tensor = judge(images)
+        return found
+
+    found = []
+    for together in (False, True):
+        game = turns(GAN_LOSSES["non-saturating"], score, image, made, together=together)
+        report, terms = next(game)[1], next(game)[1]
+        gradients = torch.autograd.grad(terms["real"] + terms["fake"], list(judge.parameters()))
+        found.append([*report.values(), *terms.values(), *gradients])
+    assert calls == [4, 4, 8]
+    for apart, beside in zip(*found):
+        torch.testing.assert_close(beside, apart)
+
+
 def test_a_judge_without_norms_passes_a_faint_texture_on() -> None:
     """Its mean square is the same before and after four layers; with the weights of Radford 2015 a ten-thousandth is left."""
     torch.manual_seed(0)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from commandline import refused
+from release import long_but
 from zeuxis import families, storage
 from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError, ZeuxisError
@@ -68,7 +69,7 @@ def begin(
     return runs.start(asked(out, **changed), family, options or tiny(family), data=spec, display=display)
 
 
-@pytest.mark.parametrize("name", families.names())
+@pytest.mark.parametrize("name", long_but("dcgan", "rbm", "cyclegan", among=families.names()))
 def test_few_images_and_small_batches_train_or_are_refused_at_once(tmp_path: Path, name: str) -> None:
     family = families.find(name)
     trained = []

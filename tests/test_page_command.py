@@ -19,6 +19,7 @@ import torch
 
 from commandline import refused
 from page_client import floats, opened
+from release import long_but
 from waiting import PATIENCE, wait_for
 from zeuxis.families import find
 
@@ -60,7 +61,7 @@ def free_port() -> int:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", long_but("SIGINT", among=["SIGINT", "SIGTERM", "SIGHUP"]))
 def test_a_signal_ends_it(model: Path, name: str) -> None:
     """While a page is open, too."""
     number = getattr(signal, name)

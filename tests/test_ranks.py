@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import re
 import shlex
 import signal
@@ -15,19 +16,33 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import psutil
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 import zeuxis
 from commandline import typed
 from rank_groups import Launcher, command, group
 from release import RELEASE
+from toys import Sound, SoundEncoder
 from waiting import PATIENCE, wait_for
 from zeuxis import cli, families, registry
+from zeuxis.data import DataSpec
 from zeuxis.errors import DiskFullError, UsageError
+from zeuxis.explore.candidates import candidates
+from zeuxis.explore.directions import components
+from zeuxis.judging.attributes import CHANGED
+from zeuxis.judging.measurements import Measurements
+from zeuxis.judging.periodic import PeriodicEvaluation
+from zeuxis.judging.translation import choose_pairs, evaluate_translations
+from zeuxis.metrics import vgg
+from zeuxis.metrics.attributes import AttributeReader, Task
+from zeuxis.metrics.features import Extractor
 from zeuxis.model import Batch, Clock, Model, options_of
 from zeuxis.runtime import launch, pulse
 from zeuxis.runtime.ranks import ALONE, Ranks, processes
@@ -52,6 +67,7 @@ TINY = {
     "r1_interval": 2,
     "path_length_interval": 2,
 }
+TINY_PAIRS = {"base_channels": 4, "source_channels": 1}
 ADA = {"augment": "ada", "ada_target": 0.05}
 # Those that remember something between steps: statistics, scales, chains, pools, counts.
 REMEMBER = ("cyclegan", "dcgan", "gan-ada", "rbm", "stylegan2")
@@ -240,19 +256,29 @@ def test_two_processes_write_one_run_with_the_bits_of_one(whole: dict[str, str],
     assert said(tmp_path, 0).count("done at step 12") == 1 and said(tmp_path, 1) == ""
 
 
-@pytest.mark.parametrize("deed", ["killed", "stopped", "no memory"])
-def test_one_that_fails_ends_all_and_a_restart_is_exact(whole: dict[str, str], tmp_path: Path, deed: str) -> None:
-    words = (run(tmp_path), str(tmp_path), 1, 8, deed)
+FAILURES = {"killed": -9, "stopped": -9, "no memory": 2}  # and their exit codes
+_drawn = random.Random(7)
+FAULTS = [(deed, 1, 8) for deed in FAILURES]  # what happens to which process, at which step
+FAULTS += [(_drawn.choice([*FAILURES]), _drawn.randrange(2), _drawn.randint(1, 12)) for _ in range(97 * RELEASE)]
+
+
+@pytest.mark.parametrize(("deed", "rank", "step"), FAULTS)
+def test_one_that_fails_ends_all_and_a_restart_is_exact(
+    whole: dict[str, str], tmp_path: Path, deed: str, rank: int, step: int
+) -> None:
+    words = (run(tmp_path), str(tmp_path), rank, step, deed)
     with Launcher() as launcher:
         with group(2, act, *words, launcher=launcher) as found:
-            first, second = found.codes()
-            assert first == 1 and second == {"killed": -9, "stopped": -9, "no memory": 2}[deed]
-        assert "another process of the run has ended" in said(tmp_path, 0)
-        assert ("out of memory at step 8" in said(tmp_path, 1)) == (deed == "no memory")
+            codes = found.codes()
+        assert (codes[rank], codes[1 - rank]) == (FAILURES[deed], 1), said(tmp_path, 0) + said(tmp_path, 1)
+        assert ("another process of the run has ended" in said(tmp_path, 0)) == (rank == 1)
+        assert (f"out of memory at step {step}" in said(tmp_path, rank)) == (deed == "no memory")
         with group(2, act, *words, launcher=launcher, attempt=1) as found:
             assert found.codes() == [0, 0], said(tmp_path, 0) + said(tmp_path, 1)
     assert bits(tmp_path) == whole
-    assert "resumed at step 6" in (next((tmp_path / "runs").glob("0*")) / "log.txt").read_text()
+    kept = (step - 1) // RUN["checkpoint-every"] * RUN["checkpoint-every"]
+    text = (next((tmp_path / "runs").glob("0*")) / "log.txt").read_text()
+    assert f"resumed at step {kept}" in text or kept == 0
 
 
 @pytest.mark.parametrize(
@@ -336,6 +362,126 @@ def test_samples_and_scores_are_shared_out(tmp_path: Path, periodic: bool) -> No
         ]
         assert reports[0]["scores"] == reports[1]["scores"] and reports[0]["scores"]
         assert bits(tmp_path / "one") == bits(tmp_path / "two")
+
+
+class Mean(torch.nn.Module):
+    """Reads the mean of each colour, and counts how often."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.calls = torch.nn.Parameter(torch.ones(1)), 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return images.mean((2, 3)) * self.scale
+
+
+class Labelled:
+    """Images of two classes, in memory."""
+
+    attributes, classes, fingerprint = (), ("a", "b"), "noise"
+
+    def __init__(self, images: Any) -> None:
+        self.images, self.labels = images, np.arange(len(images)) % 2
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def rows(self, places: Any) -> Any:
+        return self.images[places]
+
+
+def read(out: str) -> None:
+    """Classify samples, encode images and find components, twice, with the other processes; what comes of it is in a file."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model, encoder = (kind(size=8).eval().requires_grad_(False) for kind in (Sound, SoundEncoder))
+    eyes, images = Mean(), np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), np.uint8)
+    reader = AttributeReader(eyes, Task(("red", "green", "blue"), False, 8, 3), {})
+    extractor = Extractor("own", "own", lambda values: values, eyes)
+    pack: Any = Labelled(images)
+    with processes() as ranks, torch.no_grad():
+        for _ in range(2):
+            drawn = candidates(model, pack, reader=reader, count=300, ranks=ranks)
+            coded = candidates(encoder, pack, reader=reader, count=300, ranks=ranks)
+            found = components(model, extractor, count=2, seeds=range(150), ranks=ranks)
+            tensors = {"drawn": drawn.labels, "coded": coded.latents, "steps": torch.stack([one.step for one in found])}
+    tensors |= {"calls": torch.tensor(eyes.calls)}
+    safetensors.torch.save_file(tensors, Path(out) / f"{ranks.size}-{ranks.rank}.safetensors")
+
+
+def test_what_is_read_in_many_images_is_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three batches each, so that the first of four processes has none; all get the bits of one process, then from the cache."""
+    for size in (1, 4):
+        monkeypatch.setenv("ZEUXIS_CACHE", str(tmp_path / f"cache-{size}"))
+        with Launcher() as launcher, group(size, read, str(tmp_path), launcher=launcher) as found:
+            assert found.codes() == [0] * size
+    kept = {path.stem: safetensors.torch.load_file(path) for path in tmp_path.glob("*.safetensors")}
+    wanted = kept["1-0"]
+    assert wanted["calls"] == 6 and [int(kept[f"4-{rank}"]["calls"]) for rank in range(4)] == [0, 2, 2, 2]
+    for name in ("drawn", "coded", "steps"):
+        assert len(wanted[name].unique()) > 7
+        assert all(torch.equal(each[name], wanted[name]) for each in kept.values()), name
+
+
+def judge(out: str) -> None:
+    """Judge translations, with noise, with the other processes; the scores are in a file."""
+    torch.set_num_threads(1)
+    model = Case(families.find("pix2pix"), TINY_PAIRS).model({"size": 16}).eval()
+    network = vgg.VGG().eval().requires_grad_(False)
+    eyes = Extractor("eyes", "", lambda x: adaptive_avg_pool2d(x, 4), lambda x: x[:, 0].flatten(1))
+    with processes() as ranks:
+        gather_odd_shares(ranks)
+        pairs = choose_pairs(model, DataSpec.parse("grey -> avatars:60"), count=40)
+        found = evaluate_translations(model, pairs, eyes, network, ranks=ranks)
+        again = PeriodicEvaluation.of_translations(pairs, eyes).scores(model, ranks)
+    scores = {"scores": json.loads(found.to_json())["scores"], "again": again}
+    (Path(out) / f"{ranks.size}-{ranks.rank}.json").write_text(json.dumps(scores))
+
+
+def gather_odd_shares(ranks: Ranks) -> None:
+    """Each process has as many rows as its number, and the first one no names either."""
+    own = Measurements()
+    if ranks.rank:
+        rows = torch.full((ranks.rank, 2), float(ranks.rank))
+        own.add(rows, {CHANGED: rows[:, 0].double(), "SSIM": rows[:, 0]})
+    elif ranks.size == 1:
+        return
+    found, wanted = own.gathered(ranks), torch.tensor([float(r) for r in range(ranks.size) for _ in range(r)])
+    assert torch.equal(found.features[0], wanted[:, None].expand(-1, 2)) and list(found.scores) == ["SSIM", CHANGED]
+    assert torch.equal(found.scores[CHANGED][0], wanted.double()) and torch.equal(found.scores["SSIM"][0], wanted)
+
+
+def test_translations_are_judged_by_shares(tmp_path: Path) -> None:
+    for size in (1, 2):
+        with Launcher() as launcher, group(size, judge, str(tmp_path), launcher=launcher) as found:
+            assert found.codes() == [0] * size
+    one, first, second = ((tmp_path / f"{name}.json").read_text() for name in ("1-0", "2-0", "2-1"))
+    assert one == first == second and len(json.loads(one)["scores"]) > 3 and json.loads(one)["again"]
+
+
+def test_an_edit_is_drawn_by_the_first_of_all_that_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0)
+    for place in range(80):
+        folder = tmp_path / "pictures" / ("dark" if place % 2 else "bright")
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = noise.integers(0, 60, (8, 8, 3)) + (0 if place % 2 else 190)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{place}.png")
+    words = [*run(tmp_path, {"steps": 3}), "--channels", "3"]
+    words[2] = str(tmp_path / "pictures")
+    assert typed(*words)[0] == 0
+    drawn = []
+    for size in (1, 2):
+        monkeypatch.setenv("ZEUXIS_CACHE", str(tmp_path / f"cache-{size}"))
+        root = tmp_path / str(size)
+        root.mkdir()
+        line = ["edit", str(next((tmp_path / "runs").glob("0*"))), "+ bright", "--seeds", "0-2"]
+        line += ["--out", str(root / "edited.png")]
+        with Launcher() as launcher, group(size, command, line, str(root), launcher=launcher) as found:
+            assert found.codes() == [0] * size, said(root, 0)
+        assert said(root, 0).count(f"wrote {root / 'edited.png'}") == 1
+        drawn.append((root / "edited.png").read_bytes())
+    assert drawn[0] == drawn[1] and said(tmp_path / "2", 1) == ""
 
 
 def test_the_lines_of_the_page_are_commands() -> None:

@@ -215,6 +215,7 @@ def test_the_learning_rate_falls_with_the_images_seen() -> None:
     torch.testing.assert_close(moved(1000, 1000), moved(1000, 0) / 2, atol=1e-7, rtol=1e-3)
 
 
+@pytest.mark.long
 def test_it_learns_more_of_digits_than_independent_pixels_can_say() -> None:
     """Both likelihoods are exact; the images that judge have not been learned from."""
     seen, unseen = (from_uint8(DataSpec.parse(name).open(8, 1).images) for name in ("digits", "digits/test"))
@@ -284,6 +285,7 @@ def test_a_warm_chain_has_the_distribution_of_its_temperature() -> None:
     assert (chances(m) - wanted).abs().sum() > 0.2
 
 
+@pytest.mark.long
 def test_tempering_crosses_where_gibbs_sampling_is_stuck() -> None:
     """Two modes, all units on or all off, with nothing likely between."""
     m = Machine(torch.full((6, 3), 4.0), torch.full((6,), -6.0), torch.full((3,), -12.0), torch.zeros(6))

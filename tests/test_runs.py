@@ -29,7 +29,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from release import RELEASE
+from release import RELEASE, long_but
 from waiting import PATIENCE, wait_for_file
 from zeuxis import families, registry, storage
 from zeuxis.data import DataSpec, Pack
@@ -214,7 +214,7 @@ def test_resumed_at_any_step_ends_with_the_same_bits(
     assert digests(run) == never_stopped
 
 
-@pytest.mark.parametrize("name", registry.built_in())
+@pytest.mark.parametrize("name", long_but("dcgan", "diffusion", "rbm", "stylegan2", "vae", among=registry.built_in()))
 def test_families_resume_bit_for_bit(tmp_path: Path, data: DataSpec, quiet: Lines, name: str) -> None:
     """Weights, average, optimizers and rows; the cuts come before and after what begins in a run: a stage, a loss, a warm-up."""
     family = families.find(name)
@@ -276,6 +276,20 @@ def test_resuming_takes_the_kernels_that_the_run_began_with(
     assert storage.RunFolder.open(plain).config["chosen_kernels"] == {}
     weights = [files.read_tensors(run / "model" / "model.safetensors") for run in (whole, short)]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_kernels_are_measured_in_the_format_that_trains(
+    tmp_path: Path, data: DataSpec, quiet: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+    chosen = {"4x64 to 4x1 by 1x64, bf16": "blas standard blas"}
+    monkeypatch.setattr(engine, "choose_kernels", lambda *_, precision, **__: (measured.append(precision), chosen)[1])
+    monkeypatch.setattr(device, "_cpu_has_bf16", lambda: True)
+    run = runs.start(settings(tmp_path, steps=1, precision="bf16"), Toy, {}, data=data, display=quiet)
+    assert measured == ["bf16"]
+    assert storage.RunFolder.open(run).config["chosen_kernels"] == chosen
+    runs.resume_run(run, steps=2, family=Toy, display=quiet)
+    assert measured == ["bf16"]
 
 
 def test_another_table_of_kernels_than_that_of_the_checkpoint_is_said(

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from commandline import refused
+from release import long_but
 from test_export import small
 from zeuxis.families import find, names
 from zeuxis.mechanisms import Denoising
@@ -82,7 +83,7 @@ def wanted(model: Latent, z: Tensor) -> Tensor:
     return model.decode(z)
 
 
-@pytest.mark.parametrize("name", LATENT)
+@pytest.mark.parametrize("name", long_but("dcgan", "diffusion", "rbm", among=LATENT))
 def test_the_file_of_every_family_draws_what_the_model_draws(name: str, tmp_path: Path) -> None:
     model = small(name, size=20, channels=1).eval()
     held, page = page_of(model, tmp_path / "model")

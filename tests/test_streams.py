@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from release import long_but
 from waiting import PATIENCE, wait_for
 from zeuxis import cli, storage
 from zeuxis.runtime.progress import Lines, open_display
@@ -41,7 +42,7 @@ def zeuxis(
     return subprocess.run(command, cwd=at, env=env, capture_output=True, check=False)
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii:strict", "cp932"])
+@pytest.mark.parametrize("encoding", long_but("ascii:strict", among=["cp1252", "ascii:strict", "cp932"]))
 def test_a_path_that_the_output_cannot_encode_does_not_fail_the_command(birds: Path, encoding: str) -> None:
     name = "日本 žluťoučký 🦜"
     done = zeuxis(birds, "data", "birds", "--size", "16", "--out", f"{name}/sheet.png", encoding=encoding)
@@ -51,6 +52,7 @@ def test_a_path_that_the_output_cannot_encode_does_not_fail_the_command(birds: P
     assert done.stdout.splitlines()[-1] == expected
 
 
+@pytest.mark.long
 def test_a_run_whose_paths_the_output_cannot_encode(birds: Path) -> None:
     data, out = "日本", "Ελλάδα"
     (birds / "birds").rename(birds / data)
@@ -90,13 +92,14 @@ def test_a_full_output_is_said_and_what_was_written_stays(birds: Path) -> None:
     assert zeuxis(birds, "data", "nothing", shell="2>/dev/full").returncode == 2
 
 
+@pytest.mark.long
 def test_a_reader_that_has_gone_does_not_keep_the_work_undone(birds: Path) -> None:
     done = zeuxis(birds, "data", "birds", "--size", "16", "--out", "sheet.png", shell="| true; exec true")
     assert b"Traceback" not in done.stderr and b"Exception" not in done.stderr
     assert (birds / "sheet.png").exists()
 
 
-@pytest.mark.parametrize("shell", ["2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("shell", long_but("<&- >&- 2>&-", among=["2>&-", "<&- >&- 2>&-"]))
 def test_closed_streams_do_not_matter(birds: Path, shell: str) -> None:
     done = zeuxis(birds, "train", "vae", "birds", *SHORT, "--steps", "2", shell=shell)
     assert done.returncode == 0, done.stderr
@@ -171,7 +174,7 @@ def wait_for_rows(at: Path, process: subprocess.Popen[bytes], terminal: int | No
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs terminals")
-@pytest.mark.parametrize("ignored", [False, True])
+@pytest.mark.parametrize("ignored", long_but(False, among=[False, True]))
 def test_a_terminal_that_closes(birds: Path, ignored: bool) -> None:
     """Saved and gone with 128 + SIGHUP; begun under nohup, it goes on although nobody looks on."""
     process, terminal = in_a_terminal(birds, hangup=signal.SIG_IGN if ignored else signal.SIG_DFL)

@@ -191,7 +191,8 @@ def test_pixel_norm_and_minibatch_deviation_against_loops() -> None:
 
 
 def test_the_networks_are_those_they_are_measured_against() -> None:
-    """The textbook's, with grouped convolutions of each image's own weights: the same images and scores."""
+    """The textbook's, which scales activations in training, else groups each image's own weights: the same images and
+    scores."""
     model = StyleGAN2(size=16, base_channels=4)
     book = stylegan2.networks(16, 3, 4)
     names = ("mapping_network", "synthesis", "discriminator")
@@ -202,7 +203,8 @@ def test_the_networks_are_those_they_are_measured_against() -> None:
     near = {"atol": 1e-4, "rtol": 1e-4}
     torch.testing.assert_close(model.mapping(z), book[0](z), **near)
     w = model.mixed(model.mapping(z))
-    torch.testing.assert_close(model.synthesis(w), book[1](w), **near)
+    for training in (False, True):
+        torch.testing.assert_close(model.synthesis(w), book[1].train(training)(w), **near)
     torch.testing.assert_close(model.discriminator(image), book[2](image), **near)
     before = [next(network.parameters()).detach().clone() for network in book]
     stylegan2.step(*book, stylegan2.optimizers(*book), image)

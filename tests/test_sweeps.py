@@ -145,6 +145,7 @@ def test_a_run_that_came_before_its_entry_is_found(tmp_path: Path) -> None:
     assert notes == ["run 3 of 3: seed 2"] and weights(more.folder).items() > before.items()
 
 
+@pytest.mark.long
 def test_kill_9_loses_nothing(tmp_path: Path) -> None:
     """The process is killed while its second run trains; the same command then ends as one that was never killed."""
     words = ["sweep", "rbm", "zeuxis:digits", "--seed", "0-1", "--steps", "240", "--checkpoint-every", "4", *TINY]

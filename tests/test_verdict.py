@@ -18,7 +18,7 @@ ABOUT = {
 }
 
 
-def rows(fid: float, precision: float, recall: float, memorized: float = 0.0) -> list[ScoreRow]:
+def rows(fid: float, precision: float, recall: float, memorized: float = 0.0, density: float = 1.39) -> list[ScoreRow]:
     def near(value: float) -> Score:
         return Score(value, value * 0.9, value * 1.1)
 
@@ -26,7 +26,7 @@ def rows(fid: float, precision: float, recall: float, memorized: float = 0.0) ->
         ScoreRow("FID[lite0]", near(fid), 399.0, "lower"),
         ScoreRow("precision[lite0]", near(precision), 0.8, "higher"),
         ScoreRow("recall[lite0]", near(recall), 0.8, "higher"),
-        ScoreRow("density[lite0]", near(1.39), 1.0, "higher"),
+        ScoreRow("density[lite0]", near(density), 1.0, "higher"),
         ScoreRow("memorization rate", near(memorized), 0.01, "lower"),
     ]
 
@@ -63,6 +63,9 @@ def test_precision_and_density_never_look_good_alone() -> None:
     marked = [line.split()[0] for line in crowded.lines() if line.endswith("higher; see recall")]
     assert marked == ["precision[lite0]", "density[lite0]"]
     assert "in words: precision and density look good here" in "\n".join(crowded.lines())
+    one = Evaluation(ABOUT, rows(872, 0.76, 0.02, density=0.2))
+    assert "in words: precision looks good here" in "\n".join(one.lines())
+    assert [line.split()[0] for line in one.lines() if "see recall" in line] == ["precision[lite0]"]
     good = Evaluation(ABOUT, rows(420, 0.78, 0.75))
     assert not flattering({row.name: row for row in good.rows}) and "see recall" not in "\n".join(good.lines())
 

@@ -123,6 +123,7 @@ def test_a_trained_model_is_served_at_the_same_address(tmp_path: Path, begun: li
     assert training.interrupt() == 130
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
 def test_a_resumed_run_is_shown_too(tmp_path: Path, begun: list[Training]) -> None:
     first = Training(tmp_path, "--steps", "20", command=[*TRAIN, *OFTEN[:-1]])
@@ -139,6 +140,7 @@ def test_a_resumed_run_is_shown_too(tmp_path: Path, begun: list[Training]) -> No
     assert refuses(link)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGKILL")
 def test_the_page_ends_where_its_training_is_killed(tmp_path: Path, begun: list[Training]) -> None:
     training = Training(tmp_path, "--steps", "1000000")

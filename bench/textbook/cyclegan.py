@@ -81,7 +81,8 @@ class Game:
     def __init__(self, width: int = 64, blocks: int = 6) -> None:
         self.forward, self.back = generator(width, blocks), generator(width, blocks)
         self.of_images, self.of_sources = patches(3, width), patches(3, width)
-        for network in (self.forward, self.back, self.of_images, self.of_sources):
+        self.networks = self.forward, self.back, self.of_images, self.of_sources
+        for network in self.networks:
             network.apply(init)
         self.pools = ImagePool(), ImagePool()
         made_by = itertools.chain(self.forward.parameters(), self.back.parameters())

@@ -53,7 +53,7 @@ def step(
     discriminator.zero_grad()
     loss_real = _loss(discriminator(real), 1.0)
     loss_real.backward()  # type: ignore[no-untyped-call]
-    fake = torch.tanh(generator(torch.randn(len(real), LATENT_DIM, 1, 1)))
+    fake = torch.tanh(generator(torch.randn(len(real), LATENT_DIM, 1, 1, device=real.device)))
     loss_fake = _loss(discriminator(fake.detach()), 0.0)
     loss_fake.backward()  # type: ignore[no-untyped-call]
     discriminator_adam.step()

@@ -28,7 +28,7 @@ def schedule() -> Tensor:
 
 def step(network: nn.Module, adam: Adam, alphas: Tensor, image: Tensor) -> float:
     """One step on images (n c h w, in [-1, 1]); the loss."""
-    t = torch.randint(STEPS, (len(image),))
+    t = torch.randint(STEPS, (len(image),), device=image.device)
     kept = alphas[t].view(-1, 1, 1, 1)
     noise = torch.randn_like(image)
     loss = F.mse_loss(network(kept.sqrt() * image + (1 - kept).sqrt() * noise, t.float()), noise)
@@ -60,7 +60,8 @@ class UNet(nn.Module):
         self.head = nn.Sequential(nn.GroupNorm(GROUPS, width), nn.SiLU(), nn.Conv2d(width, channels, 3, padding=1))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        speeds = torch.exp(-math.log(10_000) * torch.arange(self.width // 2) / (self.width // 2 - 1))
+        places = torch.arange(self.width // 2, device=t.device)
+        speeds = torch.exp(-math.log(10_000) * places / (self.width // 2 - 1))
         angles = t[:, None] * speeds
         told = self.time(torch.cat((angles.sin(), angles.cos()), 1))
         seen = [self.stem(x)]

@@ -24,7 +24,7 @@ def networks(size: int, channels: int, width: int = 512) -> tuple[nn.Sequential,
 def step(generator: nn.Module, discriminator: nn.Module, players: tuple[Adam, Adam], real: Tensor) -> float:
     """One step of both players on real images (n c h w, in [-1, 1]); the sum of their losses."""
     generator_adam, discriminator_adam = players
-    fake = torch.tanh(generator(torch.randn(len(real), LATENT_DIM)))
+    fake = torch.tanh(generator(torch.randn(len(real), LATENT_DIM, device=real.device)))
     generator_adam.zero_grad()
     fool = _loss(discriminator(fake), 1.0)
     fool.backward()  # type: ignore[no-untyped-call]

@@ -106,7 +106,7 @@ def step(generator: Generator, critic: Critic, players: tuple[Adam, Adam], real:
     """One step of both players on real images (n c h w, n a multiple of 4); the losses of critic and generator."""
     generator_adam, critic_adam = players
     with torch.no_grad():
-        fake = generator(torch.randn(len(real), LATENT_DIM))
+        fake = generator(torch.randn(len(real), LATENT_DIM, device=real.device))
     critic.zero_grad()
     real_score = critic(real)
     loss = critic(fake).mean() - real_score.mean() + DRIFT * real_score.square().mean()
@@ -114,14 +114,14 @@ def step(generator: Generator, critic: Critic, players: tuple[Adam, Adam], real:
     critic_adam.step()
 
     generator.zero_grad()
-    fooled = -critic(generator(torch.randn(len(real), LATENT_DIM))).mean()
+    fooled = -critic(generator(torch.randn(len(real), LATENT_DIM, device=real.device))).mean()
     fooled.backward()
     generator_adam.step()
     return loss.item(), fooled.item()
 
 
 def _penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    share = torch.rand(len(real), 1, 1, 1)
+    share = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = (share * real + (1 - share) * fake).requires_grad_(True)
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     penalty: Tensor = (gradient.flatten(1).norm(dim=1) - 1).square().mean()

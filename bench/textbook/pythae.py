@@ -32,8 +32,8 @@ def _networks() -> tuple[nn.Module, nn.Module, Any]:
     return _part(nets, "Encoder_Conv_VAE_MNIST")(config), _part(nets, "Decoder_Conv_AE_MNIST")(config), config
 
 
-def trainer() -> Callable[[Tensor], float]:
-    """One step of pythae's VAE as its `BaseTrainer` makes it, on images (n 1 28 28, in [0, 1]); the loss."""
+def trainer() -> tuple[nn.Module, Adam, Callable[[Tensor], float]]:
+    """pythae's VAE, its Adam, and a step as its `BaseTrainer` makes it, on images (n 1 28 28, in [0, 1]): the loss."""
     encoder, decoder, config = _networks()
     model = _part("pythae.models", "VAE")(config, encoder, decoder)
     adam = Adam(model.parameters(), 1e-3)
@@ -46,7 +46,7 @@ def trainer() -> Callable[[Tensor], float]:
         adam.step()
         return float(output.loss.item())
 
-    return step
+    return model, adam, step
 
 
 @dataclass(eq=False)

@@ -1,4 +1,4 @@
-"""StyleGAN2's game as it is usually written: weights of each image's own in grouped convolutions, a filter after them,
+"""StyleGAN2's game as its authors write it: activations scaled in training, a filter after each doubling convolution,
 images drawn anew for each player (Karras 2020). Without augmentation, penalties and noise, which ours leaves out to compare.
 
 mapping, synthesis, discriminator = networks(64, 3)
@@ -51,7 +51,7 @@ class Conv(nn.Module):
 
 
 class Modulated(nn.Module):
-    """A convolution with a kernel for every image, all of them at once in groups."""
+    """A modulated convolution: scaled activations in training, else weights of each image's own, in groups."""
 
     def __init__(
         self, before: int, after: int, style: int, kernel: int = 3, *, up: bool = False, demod: bool = True
@@ -63,22 +63,29 @@ class Modulated(nn.Module):
         self.scale, self.up, self.demod = 1 / math.sqrt(before * kernel**2), up, demod
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        n, c, h, side = x.shape
-        o, _, k, _ = self.weight.shape
-        weight = self.weight * self.scale * self.affine(w)[:, None, :, None, None]  # n o c k k
+        weight, style = self.weight * self.scale, self.affine(w)[:, None, :, None, None]
+        each = weight * style  # n o c k k
+        if self.training:
+            y = self._convolved(x * style[:, 0], weight, groups=1)
+        else:
+            n, c, h, side = x.shape
+            y = self._convolved(x.reshape(1, n * c, h, side), each.flatten(0, 1), groups=n)
+            y = y.view(n, -1, *y.shape[2:])
         if self.demod:
-            weight = weight * torch.rsqrt(weight.square().sum((2, 3, 4), keepdim=True) + 1e-8)
-        flat = x.reshape(1, n * c, h, side)
-        if self.up:
-            y = F.conv_transpose2d(flat, weight.transpose(1, 2).reshape(n * c, o, k, k), stride=2, groups=n)
-            return blur(y.view(n, o, 2 * h + 1, 2 * side + 1), 1, gain=4.0) + self.bias[:, None, None]
-        y = F.conv2d(flat, weight.reshape(n * o, c, k, k), padding=k // 2, groups=n)
-        return y.view(n, o, h, side) + self.bias[:, None, None]
+            y = y * torch.rsqrt(each.square().sum((2, 3, 4)) + 1e-8).to(y.dtype)[:, :, None, None]
+        return y + self.bias.to(y.dtype)[:, None, None]
+
+    def _convolved(self, x: Tensor, weight: Tensor, groups: int) -> Tensor:
+        """x (n g*c h w) convolved by weights (g*o c k k), doubled where this layer doubles."""
+        if not self.up:
+            return F.conv2d(x, weight, padding=weight.shape[-1] // 2, groups=groups)
+        turned = weight.view(groups, -1, *weight.shape[1:]).transpose(1, 2).flatten(0, 1)  # g*c o k k
+        return blur(F.conv_transpose2d(x, turned, stride=2, groups=groups), 1, gain=4.0)
 
 
 def blur(x: Tensor, pad: int, *, gain: float = 1.0, stride: int = 1) -> Tensor:
     """The filter 1 3 3 1 along both sides of each channel."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device=x.device) / 8
     kernel = (torch.outer(taps, taps) * gain).expand(x.shape[1], 1, 4, 4)
     return F.conv2d(F.pad(x, (pad, pad, pad, pad)), kernel, stride=stride, groups=x.shape[1])
 
@@ -217,6 +224,8 @@ def step(
 
 def _styles(mapping: Mapping, n: int, styles: int) -> Tensor:
     """Styles (n styles d), most of them of two latents."""
-    one, other = (mapping(torch.randn(n, LATENT_DIM))[:, None].repeat(1, styles, 1) for _ in range(2))
-    start = torch.where(torch.rand(n) < MIXING, torch.randint(1, styles, (n,)), torch.tensor(styles))
-    return torch.where((torch.arange(styles) < start[:, None])[..., None], one, other)
+    device = next(mapping.parameters()).device
+    noise = [torch.randn(n, LATENT_DIM, device=device) for _ in range(2)]
+    one, other = (mapping(z)[:, None].repeat(1, styles, 1) for z in noise)
+    start = torch.where(torch.rand(n, device=device) < MIXING, torch.randint(1, styles, (n,), device=device), styles)
+    return torch.where((torch.arange(styles, device=device) < start[:, None])[..., None], one, other)

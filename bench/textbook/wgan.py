@@ -28,7 +28,8 @@ def step(
     """A step of the critic on real images (n c h w, in [-1, 1]), every fifth time also of the generator; the critic's loss."""
     generator_player, critic_player = players
     critic_player.zero_grad()
-    fake = torch.tanh(generator(torch.randn(len(real), LATENT_DIM, 1, 1)))
+    with torch.set_grad_enabled(count % CRITIC_STEPS == 0):  # the critic alone needs no graph of the generator
+        fake = torch.tanh(generator(torch.randn(len(real), LATENT_DIM, 1, 1, device=real.device)))
     loss = critic(fake.detach()).mean() - critic(real).mean()
     loss.backward()
     critic_player.step()

@@ -34,7 +34,8 @@ def step(generator: nn.Module, critic: nn.Module, players: tuple[Adam, Adam], re
     """A step of the critic on real images (n c h w, in [-1, 1]), every fifth time also of the generator; the critic's loss."""
     generator_adam, critic_adam = players
     critic_adam.zero_grad()
-    fake = torch.tanh(generator(torch.randn(len(real), LATENT_DIM, 1, 1)))
+    with torch.set_grad_enabled(count % CRITIC_STEPS == 0):  # the critic alone needs no graph of the generator
+        fake = torch.tanh(generator(torch.randn(len(real), LATENT_DIM, 1, 1, device=real.device)))
     loss = critic(fake.detach()).mean() - critic(real).mean() + PENALTY * _penalty(critic, real, fake.detach())
     loss.backward()
     critic_adam.step()
@@ -46,9 +47,9 @@ def step(generator: nn.Module, critic: nn.Module, players: tuple[Adam, Adam], re
 
 
 def _penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    share = torch.rand(len(real), 1, 1, 1)
+    share = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = (share * real + (1 - share) * fake).requires_grad_(True)
     scores = critic(between)
     (gradient,) = torch.autograd.grad(scores, between, torch.ones_like(scores), create_graph=True, retain_graph=True)
-    penalty: Tensor = (gradient.view(len(real), -1).norm(2, dim=1) - 1).square().mean()
+    penalty: Tensor = (gradient.flatten(1).norm(2, dim=1) - 1).square().mean()
     return penalty

@@ -130,17 +130,19 @@ def turns(
     r1_weight: float = 0.0,
     adaptive_r1: AdaptiveR1 | None = None,
     augmentation: Augmentation | None = None,
+    together: bool = False,
     clock: Clock = Clock(),  # noqa: B008 (frozen)
 ) -> Iterator[tuple[str | None, dict[str, Tensor]]]:
     """The turns of one step (Goodfellow 2014, algorithm 1 with k = 1): report, discriminator, generator.
 
     `score` gives the discriminator's scores of images (n c h w); `fake` still carries the generator's gradient. With
     a weight the discriminator loss includes the R1 penalty, scaled by `adaptive_r1` if there is one. Both kinds of images
-    pass through the augmentation first, which looks at the scores of this step.
+    pass through the augmentation first, which looks at the scores of this step. A discriminator of each image by itself
+    may see them `together`, as one batch: its weights are read once.
     """
     if augmentation is not None:
         real, fake = augmentation(real), augmentation(fake)
-    real_score, fake_score = score(real), score(fake.detach())
+    real_score, fake_score = _scores(score, real, fake.detach(), together=together)
     prob_real, prob_fake = loss.probability(real_score), loss.probability(fake_score)
     report = {"discriminator/prob_real": prob_real, "discriminator/prob_fake": prob_fake}
     report |= {} if adaptive_r1 is None else {"discriminator/r1_scale": adaptive_r1.scale.clone()}
@@ -155,6 +157,14 @@ def turns(
     yield "generator", {"adversarial": loss.adversarial(score(fake))}
     if augmentation is not None:
         augmentation.look(prob_real - 0.5, clock)
+
+
+def _scores(score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, *, together: bool) -> tuple[Tensor, Tensor]:
+    """The scores of real and of fake images (n c h w each), of one batch or of two."""
+    if not together:
+        return score(real), score(fake)
+    real_score, fake_score = score(torch.cat((real, fake))).chunk(2)
+    return real_score, fake_score
 
 
 def wasserstein(real: Tensor, fake: Tensor) -> Tensor:
@@ -190,12 +200,12 @@ def gradient_penalty(
     """Mean squared distance from 1 of the norm of the score's gradient, at random points between real and fake images
     (n c h w): Gulrajani 2017, equation 3. One-sided, only norms above 1 count.
 
-    The critic must be independent per image: batch norm would mix the gradients of different images.
+    The critic must be independent per image: batch norm would mix the gradients of different images. Under autocast it
+    computes in bfloat16, where nothing underflows, as the norm is near 1: the penalty's gradient changes by about 1 %.
     """
     share = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = torch.lerp(fake.detach().float(), real.detach().float(), share).requires_grad_(True)
-    with torch.autocast(real.device.type, enabled=False):  # as for `r1`
-        (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    (gradient,) = torch.autograd.grad(critic(between).float().sum(), between, create_graph=True)
     excess = torch.linalg.vector_norm(gradient, dim=(1, 2, 3)) - 1
     return (F.relu(excess) if one_sided else excess).square().mean()
 

@@ -12,6 +12,7 @@ import torch
 import zeuxis
 from driving import Driver, needs_axe
 from page_client import serving
+from release import long_but
 from zeuxis.explore.candidates import Candidates
 from zeuxis.explore.directions import Direction
 from zeuxis.explore.expression import Vocabulary
@@ -77,7 +78,7 @@ def test_the_keyboard_does_everything(visit: Visit) -> None:
 
 @needs_axe
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 1024, 390])
+@pytest.mark.parametrize("width", long_but(390, among=[1440, 1024, 390]))
 def test_axe_finds_nothing(visit: Visit, width: int, theme: str) -> None:
     driver = visit(width=width, color_scheme=theme)
     driver.page.click("button:text-is('Around this one')")

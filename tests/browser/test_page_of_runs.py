@@ -227,6 +227,7 @@ def test_one_pin_for_all_models(visit: Visit, models: list[Served]) -> None:
 
 
 @needs_axe
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 1024, 390])
 def test_axe_finds_nothing_in_runs(visit: Visit, width: int, theme: str) -> None:

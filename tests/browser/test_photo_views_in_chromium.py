@@ -25,6 +25,7 @@ from zeuxis.web import photos
 from zeuxis.web.photos import cropped
 from zeuxis.web.served import Served, open_served
 
+pytestmark = pytest.mark.long
 Visit = Callable[..., Driver]
 FIGURES = "#view-photo .figures canvas"
 COLOURS = ((200, 40, 40), (40, 160, 60), (50, 80, 200), (240, 220, 90))  # of the quarters of the photograph
@@ -347,7 +348,6 @@ def test_a_photograph_is_upscaled_compared_and_saved(
 
 
 @needs_axe
-@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 1024, 390])
 @pytest.mark.parametrize("view", ["photo", "translate", "upscale"])

@@ -21,6 +21,7 @@ from zeuxis.loading import labelled_data
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Model
 from zeuxis.runtime.callbacks import MessageCallback, ProgressCallback, StageCallback, in_stage
+from zeuxis.runtime.ranks import processes
 
 HandPicked = Sequence[tuple[float, Sequence[int]]]
 
@@ -78,7 +79,8 @@ def edit(
     if editor is None:
         reading = in_stage(progress, "reading images")
         make = functools.partial(editing.editor, model, data=data, method=method, space=space)
-        editor = make(report=report, progress=reading)
+        with processes() as ranks:
+            editor = make(report=report, progress=reading, ranks=ranks)
     editor.steps(change)  # a word that means nothing ends it here, before anything long
     if pictures is None:
         latents = editor.model.prior(seeds or ())
@@ -126,12 +128,15 @@ def find_directions(
         if method in ("means", "boundary"):
             raise UsageError(f"--method {method} needs attributes, as in: zeuxis directions MODEL smiling glasses")
         way: Unsupervised = "factors" if method == "factors" else "components"
-        return editing.unsupervised_directions(model, method=way, count=number, space=space)
+        with processes() as ranks:
+            return editing.unsupervised_directions(model, method=way, count=number, space=space, ranks=ranks)
     if method in ("components", "factors"):
         raise UsageError(f"--method {method} finds directions by itself; leave out the attributes")
     supervised: Supervised = "boundary" if method == "boundary" else "means"
     reading = in_stage(progress, "reading images")
-    made = editing.editor(model, data=data, method=supervised, space=space, report=report, progress=reading)
+    make = functools.partial(editing.editor, model, data=data, method=supervised, space=space)
+    with processes() as ranks:
+        made = make(report=report, progress=reading, ranks=ranks)
     return [step for attribute in attributes for _, step in made.steps(attribute)]
 
 
@@ -167,4 +172,5 @@ def arithmetic(
     reader = reader_for(data, device=str(model.device), progress=report)
     length = LENGTH if space == "z" else None  # in w a short average is near to the mean, where a model is surest
     solve = functools.partial(explore.solve_equation, able, terms, data, reader, seed=seed, triples=triples)
-    return solve(average=average or AVERAGE, length=length)
+    with processes() as ranks:
+        return solve(average=average or AVERAGE, length=length, ranks=ranks)

@@ -58,7 +58,9 @@ def evaluate(
     finding = functools.partial(extractors.find_extractor, features, weights=weights, device=able.device)
     spec = DataSpec.parse(_judged_by(model, data), resize_mode=resize_mode, max_images=max_images, hold_out=hold_out)
     if isinstance(able, Translator):
-        return evaluate_translator(able, spec, finding, images=images, baselines=baselines or {}, progress=progress)
+        translated = functools.partial(evaluate_translator, able, spec, finding, images=images)
+        with processes() as ranks:
+            return translated(baselines=baselines or {}, progress=progress, ranks=ranks)
     extractor = finding()
     reading = in_stage(progress, "reading images")
     chosen = choose_reference(spec, count=images, size=model.size, channels=model.channels, progress=reading)

@@ -73,7 +73,8 @@ ORDER = (
     "completion",
     "version",
 )
-SHARED_OUT = ("train", "resume", "evaluate", "sample")  # by torchrun; another command is run by its first process alone
+# By torchrun; another command is run by its first process alone.
+SHARED_OUT = ("train", "resume", "evaluate", "sample", "data", "arithmetic", "edit", "directions")
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 

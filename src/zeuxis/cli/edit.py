@@ -109,12 +109,13 @@ def edit_command(
     from zeuxis import api
     from zeuxis.explore import editing
     from zeuxis.runtime.progress import open_display
+    from zeuxis.runtime.ranks import processes
 
     loaded, strengths = load(), editing.STRENGTHS if strength is None else (0.0, strength)
-    with open_display() as shown:
+    with open_display() as shown, processes() as ranks:
         reading = partial(shown.work, "reading images")
         make = partial(editing.editor, loaded, data=data, method=method, space=space)
-        editor = make(report=shown.note, progress=reading)
+        editor = make(report=shown.note, progress=reading, ranks=ranks)
         asked = partial(api.edit, loaded, change, pictures=pictures or None, seeds=seeds)
         drawn = asked(strength=strengths, editor=editor, progress=shown.work)
     for line in editor.score(change, strengths=strengths) if score else ():

@@ -221,9 +221,10 @@ def default_place(model: str, name: str) -> Path:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write the picture of a result, in a folder that is made if need be, and name it."""
-    figure.save(path)
-    say(f"wrote {path}")
+    """Write the picture of a result, in a folder that is made if need be, and name it; of many processes the first does."""
+    if launch.rank() == 0:
+        figure.save(path)
+        say(f"wrote {path}")
 
 
 def write_picture(picture: Image.Image, path: Path) -> None:

@@ -20,8 +20,10 @@ from zeuxis.cli.planning import say_advice
 from zeuxis.errors import UsageError
 from zeuxis.io.paths import check_apart
 from zeuxis.options import ResizeMode
+from zeuxis.runtime import launch
 
 if TYPE_CHECKING:
+    from zeuxis.data import DataSpec
     from zeuxis.data.report import DataReport
 
 
@@ -93,21 +95,27 @@ def data_command(
 ) -> None:
     """Report on DATA: counts, sizes, classes, duplicates, and the files left out, by reason."""
     check_png(out)
-    from zeuxis import api
     from zeuxis.data import DataSpec
     from zeuxis.data.places import paths_of
-    from zeuxis.runtime.progress import open_display
 
-    read = paths_of(DataSpec.parse(path))
-    check_apart(out, read)
-    with open_display() as shown:
-        progress = partial(shown.work, "reading images")
-        report = api.inspect_data(
-            path, size=size, channels=channels, resize_mode=resize_mode, max_images=max_images, progress=progress
-        )
+    spec = DataSpec.parse(path, resize_mode=resize_mode, max_images=max_images)
+    if launch.rank():  # of many processes each builds shards of the pack, and the first one reports
+        spec.open(size or spec.size or 64, channels or spec.channels or 3)
+        return
+    check_apart(out, read := paths_of(spec))
+    report = _inspected(spec, size, channels)
     _tell(report, None if json else path, every=every)
     if out is not None or not json:
         _write_sheet(report, out, read)
+
+
+def _inspected(spec: DataSpec, size: int | None, channels: int | None) -> DataReport:
+    """The report, while the display shows what is read."""
+    from zeuxis import api
+    from zeuxis.runtime.progress import open_display
+
+    with open_display() as shown:
+        return api.inspect_data(spec, size=size, channels=channels, progress=partial(shown.work, "reading images"))
 
 
 def _tell(report: DataReport, data: str | None, *, every: bool) -> None:

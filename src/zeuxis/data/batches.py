@@ -1,4 +1,4 @@
-"""The order of training: endless, shuffled, and a pure function of (seed, position), so that a run goes on anywhere."""
+"""Batches of a pack, or of pairs, at any position of the order of training, on a device."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zeuxis.data.order import Order, random_stream
 from zeuxis.data.pack import Pack
 from zeuxis.data.pairs import Pairs
 from zeuxis.data.specs import DataSpec, PairSpec
@@ -19,53 +20,7 @@ from zeuxis.runtime.callbacks import ProgressCallback
 _AHEAD = 64  # batches whose places in the data an accelerator is sent at once
 _UPLOADED = 64 << 20  # bytes of a pack that it is sent at once
 _OTHER = 0x5DEECE66D  # turns the seed of one set into that of the other
-_FIRST_SEED, _EPOCH, _MIRROR = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7))
-
-
-def _mixed(x: Array) -> Array:
-    """SplitMix64's finaliser (Steele 2014): uint64 to uint64, each bit depending on all; the same on every machine."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    result: Array = x ^ (x >> np.uint64(31))
-    return result
-
-
-def _stream(seed: int, stream: np.uint64, count: int, start: int = 0) -> Array:
-    """Random uint64 numbers `start ... start + count - 1` of the seed's stream."""
-    with np.errstate(over="ignore"):
-        key = _mixed(np.array([seed & 0xFFFFFFFFFFFFFFFF], np.uint64) * _FIRST_SEED + stream)
-        return _mixed((np.arange(start, start + count, dtype=np.uint64) + np.uint64(1)) * _FIRST_SEED ^ key)
-
-
-def permutation(n: int, *, seed: int, epoch: int) -> Array:
-    """The order of `n` images in an epoch (n, int64); our own, as libraries change theirs."""
-    with np.errstate(over="ignore"):
-        stream = _mixed(np.array([epoch], np.uint64) * _EPOCH)[0]
-    return np.argsort(_stream(seed, stream, n), kind="stable")
-
-
-class Order:
-    """The endless order in which `n` things come: all of them in each epoch, each time shuffled anew."""
-
-    def __init__(self, n: int, seed: int) -> None:
-        self.n, self.seed = n, seed
-        self._epochs: dict[int, Array] = {}  # the permutations of late: a function of the seed, kept for speed
-
-    def places(self, start: int, size: int) -> Array:
-        """Which of them (size, int64) are at the positions from `start`."""
-        parts, end = [], start + size
-        while start < end:
-            epoch, offset = divmod(start, self.n)
-            take = min(self.n - offset, end - start)
-            parts.append(self._permutation(epoch)[offset : offset + take])
-            start += take
-        return np.concatenate(parts)
-
-    def _permutation(self, epoch: int) -> Array:
-        if epoch not in self._epochs:
-            kept = dict(list(self._epochs.items())[-1:])
-            self._epochs = {**kept, epoch: permutation(self.n, seed=self.seed, epoch=epoch)}
-        return self._epochs[epoch]
+_MIRROR = np.uint64(0x8CB92BA72F3D8DD7)
 
 
 class Ahead:
@@ -175,7 +130,7 @@ def _flips(seed: int, device: torch.device) -> Ahead:
     """Which of the images (size 1 1 1, bool) at some positions are mirrored."""
 
     def numbers(start: int, size: int) -> Array:
-        found: Array = (_stream(seed, _MIRROR, size, start) >> np.uint64(63)).astype(bool)[:, None, None, None]
+        found: Array = (random_stream(seed, _MIRROR, size, start) >> np.uint64(63)).astype(bool)[:, None, None, None]
         return found
 
     return Ahead(numbers, device)

@@ -1,11 +1,12 @@
-"""The images of a pack on disk: a memory-mapped file under a checksum for each block, verified when it is first read."""
+"""The images of a pack on disk: memory-mapped files under a checksum for each block, verified when it is first read."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -62,7 +63,7 @@ class CheckedImages:
         file = path.open("rb", buffering=0)
         try:
             cache.hold(file, path)
-            array = np.memmap(file, np.uint8, mode="r")
+            array = np.memmap(file, np.uint8, mode="r") if shape[0] else np.empty(0, np.uint8)
             found = cls(array.reshape(shape), sums, file)
             if len(sums) != math.ceil(shape[0] / found._length):
                 raise ValueError(f"{len(sums)} sums are not those of {shape[0]} images")
@@ -95,6 +96,11 @@ class CheckedImages:
         except ValueError as error:
             refuse(self._path, str(error))
         found: Array = self._array[places]
+        return found
+
+    def __getitem__(self, place: int) -> Array:
+        """One image (h w c), copied."""
+        found: Array = self.rows(np.array([place]))[0]
         return found
 
     def whole(self) -> Array:
@@ -146,10 +152,67 @@ class CheckedImages:
         return os.pread(self._file.fileno(), (end - start) * size, start * size)
 
 
-class ChosenImages:
-    """Some of the images in a file, by their places in it, as a view; errors as of `CheckedImages`."""
+class JoinedImages:
+    """The images of several files, one file after another, each mapped when it is first read; errors as of `CheckedImages`.
 
-    def __init__(self, images: CheckedImages, places: Array) -> None:
+    `open_file` maps a file by its number; `counts` has how many images (h w c, of this `form`) each holds.
+    """
+
+    def __init__(
+        self, counts: Sequence[int], form: tuple[int, int, int], open_file: Callable[[int], CheckedImages]
+    ) -> None:
+        self._ends = np.cumsum([0, *counts])
+        self._form, self._open = form, open_file
+        self._files = {0: open_file(0)}  # the first one is held, so that the pack is not evicted meanwhile
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all images; nothing is read for it."""
+        return (int(self._ends[-1]), *self._form)
+
+    @property
+    def nbytes(self) -> int:
+        """Of all images; nothing is read for it."""
+        return math.prod(self.shape)
+
+    def __deepcopy__(self, memo: object) -> JoinedImages:
+        """Itself: what is on disk is never written again."""
+        return self
+
+    def rows(self, places: Array) -> Array:
+        """The images at these places, copied; only their blocks are verified."""
+        at = np.asarray(places) % self._ends[-1]
+        numbers = np.searchsorted(self._ends, at, side="right") - 1
+        found = np.empty((len(at), *self._form), np.uint8)
+        for number in np.unique(numbers).tolist():
+            here = np.flatnonzero(numbers == number)
+            found[here] = self._file(number).rows(at[here] - self._ends[number])
+        return found
+
+    def __getitem__(self, place: int) -> Array:
+        """One image (h w c), copied."""
+        found: Array = self.rows(np.array([place]))[0]
+        return found
+
+    def whole(self) -> Array:
+        """All of them, verified and copied."""
+        return np.concatenate([self._file(number).whole() for number in range(len(self._ends) - 1)])
+
+    def verify(self) -> None:
+        """`ValueError`, which says what was found, where any block is damaged."""
+        for number in range(len(self._ends) - 1):
+            self._file(number).verify()
+
+    def _file(self, number: int) -> CheckedImages:
+        if number not in self._files:
+            self._files[number] = self._open(number)
+        return self._files[number]
+
+
+class ChosenImages:
+    """Some of the images in files, by their places in them, as a view; errors as of `CheckedImages`."""
+
+    def __init__(self, images: CheckedImages | JoinedImages, places: Array) -> None:
         self._images, self._places = images, places
 
     @property
@@ -170,16 +233,35 @@ class ChosenImages:
         """The images at these places among those that are chosen, copied."""
         return self._images.rows(self._places[places])
 
+    def __getitem__(self, place: int) -> Array:
+        """One image (h w c), copied."""
+        return self._images[int(self._places[place])]
+
     def whole(self) -> Array:
         """All of them, copied."""
         return self._images.rows(self._places)
 
 
 def refuse(path: Path, found: str) -> NoReturn:
-    """Discard the pack that a damaged file is in, so that the next start builds it again, and raise `DataError`."""
-    files.discard(path.parent)
-    what = f"delete the folder {path.parent}" if path.parent.exists() else "its pack was removed from the cache"
+    """Discard the pack that a damaged file is in, of several shards that one alone, and raise `DataError`.
+
+    The next start builds again what was discarded.
+    """
+    _, mark, number = path.stem.partition("-")
+    set_aside(path.parent, f"shard{mark}{number}.json")
+    what = f"delete the folder {path.parent}" if path.parent.exists() else "it was removed from the cache"
     raise DataError(f"{path} is damaged: {found}; {what}, and start again: the images are then decoded anew")
+
+
+def set_aside(folder: Path, note: str = "pack.json") -> None:
+    """Keep the shards of a pack as those of one that is being built, but the one of this note; of one shard nothing is left."""
+    if (folder / "images-1.bin").exists():
+        with contextlib.suppress(OSError):
+            for name in (note, "pack.json"):
+                (folder / name).unlink(missing_ok=True)
+            folder.replace(folder.with_name(folder.name.removesuffix(cache.PARTS) + cache.PARTS))
+    if folder.exists() and not folder.name.endswith(cache.PARTS):
+        files.discard(folder)
 
 
 def _images_per_block(image_bytes: int) -> int:

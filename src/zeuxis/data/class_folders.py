@@ -12,7 +12,7 @@ from zeuxis.data.listing import Labels, natural
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval", "evaluation"})
 
 
-def by_folder(items: list[str]) -> Labels:
+def by_folder(items: Sequence[str]) -> Labels:
     """The folder of each image as its class, where every image lies in one and there are at least two.
 
     Where those folders are splits, the folders within them are the classes.
@@ -25,7 +25,7 @@ def by_folder(items: list[str]) -> Labels:
     return classes_of(values) if len(set(values)) > 1 else Labels()
 
 
-def notes_on_folders(items: list[str], *, labelled: bool = False) -> list[tuple[str, str]]:
+def notes_on_folders(items: Sequence[str], *, labelled: bool = False) -> list[tuple[str, str]]:
     """What should be known of the folders: splits that are all used, images that lie beside the folders of classes.
 
     Where the images are `labelled` by a table, their folders are no classes anyway.
@@ -61,7 +61,7 @@ def common(paths: Iterable[Sequence[str]]) -> int:
     return next((i for i, names in enumerate(columns) if len(set(names)) > 1), min(map(len, paths), default=0))
 
 
-def _parted(items: list[str]) -> tuple[list[list[str]], list[str]]:
+def _parted(items: Sequence[str]) -> tuple[list[list[str]], list[str]]:
     """The folders above each item, less those of splits; and these, where there are two or more and nothing beside them."""
     above = [composed(item).split("/")[:-1] for item in items]
     depth = common(above)

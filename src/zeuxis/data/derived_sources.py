@@ -133,7 +133,7 @@ def derived_listing(way: str, pack: Pack) -> Listing:
     """What is made of the images of a pack in one of the `DERIVATIONS`."""
 
     def gather() -> Content:
-        places = {record["name"]: place for place, record in enumerate(pack.records())}
-        return Content(list(places), DerivedSource(way, Rows(pack.images), places))
+        places = {name: place for place, name in enumerate(pack.records().names)}
+        return Content(list(places), DerivedSource(way, Rows(pack.stored), places))
 
     return Listing(f"{way}-{pack.name}", f"{way} {_RECIPE} {pack.fingerprint}", gather)

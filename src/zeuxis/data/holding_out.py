@@ -6,20 +6,17 @@ The side of an image depends on its file alone: neither on other images, nor on 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from zeuxis.data.lots import lot_of
 from zeuxis.data.pack import Pack
 from zeuxis.data.passed_over import many
-from zeuxis.data.tiles import photograph_of
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io.images import Array
 from zeuxis.options import LEAST_HELD_OUT, MOST_HELD_OUT
-
-_SALT = b"zeuxis hold-out 1\0"  # so that no other use of the digests goes along with the sides
 
 
 @dataclass(frozen=True)
@@ -42,12 +39,14 @@ class HoldOut:
 
     def has(self, digest: str) -> bool:
         """Whether an image is in this part, by the digest of its file; the tiles of a photograph are all on its side."""
-        found = hashlib.sha256(_SALT + photograph_of(digest).encode()).digest()
-        return (int.from_bytes(found[:8]) < self.share * 2**64) == self.unseen
+        return (lot_of(digest) < self.share * 2**64) == self.unseen
 
-    def chosen(self, digests: Sequence[str], name: str) -> Array:
-        """The places (ascending, int64) of the images of this part; `DataError` where it, or the other part, is empty."""
-        inside = np.array([self.has(digest) for digest in digests], bool)
+    def chosen(self, lots: Array, name: str) -> Array:
+        """The places (ascending, int64) of the images with these lots (n, uint64) that are in this part.
+
+        `DataError` where it, or the other part, is empty.
+        """
+        inside = (lots < np.uint64(math.ceil(self.share * 2**64))) == self.unseen
         if inside.all() or not inside.any():
             found, wanted = ("all", "smaller") if inside.any() == self.unseen else ("none", "larger")
             raise DataError(
@@ -61,7 +60,7 @@ def part_of(pack: Pack, hold_out: HoldOut | None) -> Pack:
     """The part of a pack that is meant, as a view of it; all of it where nothing is held out."""
     if hold_out is None:
         return pack
-    part = pack.at(hold_out.chosen([record["digest"] for record in pack.records()], pack.name))
+    part = pack.at(hold_out.chosen(pack.records().lots(), pack.name))
     return part if hold_out.unseen else telling(part, len(pack) - len(part), hold_out)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, overload, runtime_checkable
 
 import numpy as np
 
@@ -104,7 +106,29 @@ class FetchingReader(ItemReader, Protocol):
         """Read an item; the function that decodes it."""
 
 
-def unlabelled(items: list[str]) -> Labels:
+class Numbered(Sequence[str]):
+    """Items that are called by their numbers, as `17`, or `train-0.parquet/17` behind a word; made when they are asked for."""
+
+    def __init__(self, groups: Sequence[tuple[str, int]]) -> None:
+        self._words = [f"{word}/" if word else "" for word, _ in groups]
+        self._ends = [0, *itertools.accumulate(count for _, count in groups)]
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        place = range(len(self))[place]
+        group = bisect.bisect_right(self._ends, place) - 1
+        return f"{self._words[group]}{place - self._ends[group]}"
+
+
+def unlabelled(items: Sequence[str]) -> Labels:
     """Nothing is known about the items."""
     return Labels()
 
@@ -113,9 +137,9 @@ def unlabelled(items: list[str]) -> Labels:
 class Content:
     """The images of a listing in order: their names, their reader, and the labels of those that can be read."""
 
-    items: list[str]
+    items: Sequence[str]
     reader: ItemReader
-    label: Callable[[list[str]], Labels] = unlabelled  # asked for the items that could be decoded
+    label: Callable[[Sequence[str]], Labels] = unlabelled  # asked for the items that could be decoded
     left_out: list[tuple[str, str]] = field(default_factory=list)  # name, reason
     notes: list[tuple[str, str]] = field(default_factory=list)  # name, and what should be known of it
 

@@ -121,8 +121,7 @@ def _name(source: Pack, image: Pack) -> str:
 
 def _inside(image: Pack, places: Array, hold_out: HoldOut) -> Array:
     """Which of the pairs with these images (places among the pairs) are in the part."""
-    records = image.records()
-    return hold_out.chosen([records[place]["digest"] for place in places], image.name)
+    return hold_out.chosen(image.records().lots()[places], image.name)
 
 
 def _parted(places: tuple[Array, Array], source: Pack, image: Pack) -> tuple[Array, Array]:
@@ -165,7 +164,7 @@ def _matched(one: Listing, two: Listing) -> tuple[Listing, Listing]:
 
 def _aligned(one: Pack, two: Pack) -> tuple[Array, Array]:
     """The places of the images that could be decoded on both sides, in the order of the first."""
-    names = [[stem(record["name"]) for record in pack.records()] for pack in (one, two)]
+    names = [[stem(name) for name in pack.records().names] for pack in (one, two)]
     where = {name: place for place, name in enumerate(names[1])}
     pairs = [(place, where[name]) for place, name in enumerate(names[0]) if name in where]
     if not pairs:

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from zeuxis.data.listing import Content, Picture, Shape, shown
+from zeuxis.data.listing import Content, Numbered, Picture, Shape, shown
 from zeuxis.data.parquet_columns import Columns, columns_of
 from zeuxis.data.readers import is_quick_image, pictured
 from zeuxis.data.sample_labels import labelled, with_class_numbers
@@ -129,32 +129,33 @@ def _batches(file: Any, group: int, columns: list[str]) -> Iterator[Any]:
 
 def parquet_content(shards: Shards) -> Content:
     """The pictures of Parquet files in the order of their rows, with their classes or attributes."""
-    items: list[str] = []
+    groups: list[tuple[str, int]] = []
     said: list[tuple[str, dict[str, Any]]] = []
     columns: Columns | None = None
     for path, label in zip(shards.paths, shards.labels):
         with contextlib.closing(_opened(path)) as file, _explained(path):
             columns = _same(columns, columns_of(file, path, shards.part), path)
-            names = _named(file, label)
+            groups.append((label, _count(file)))
             if columns.labels:
-                said += zip(names, _cells(file, columns.labels))
-            items += names
+                said += zip(Numbered(groups[-1:]), _cells(file, columns.labels))
     assert columns is not None
-    content = Content(items, ParquetPictures(shards.paths, shards.labels, columns.image), notes=columns.notes)
+    content = Content(
+        Numbered(groups), ParquetPictures(shards.paths, shards.labels, columns.image), notes=columns.notes
+    )
     if columns.classes:
         numbers = {item: values[columns.labels[0]] for item, values in said}
         return with_class_numbers(content, numbers, columns.classes, f"the column {columns.labels[0]}")
     return labelled(content, said, "the columns of labels")
 
 
-def _named(file: Any, label: str) -> list[str]:
-    """The items of the rows; `DataError` where the file says that there are more than anyone has."""
-    count = file.metadata.num_rows
+def _count(file: Any) -> int:
+    """The number of rows; `DataError` where the file says that there are more than anyone has."""
+    count = int(file.metadata.num_rows)
     if count > _MOST_FILE:
         raise DataError(
             f"a Parquet file says that it has {count:,} rows; at most {_MOST_FILE:,} are read, so make several"
         )
-    return [f"{label}/{row}" if label else str(row) for row in range(count)]
+    return count
 
 
 def _same(first: Columns | None, here: Columns, path: str) -> Columns:

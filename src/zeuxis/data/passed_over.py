@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 from zeuxis.data.listing import TILES, Shape, shown
+from zeuxis.data.records import ImageRecords
+from zeuxis.io.images import Array
 
 _EXAMPLES = 3  # of each reason
 _NUMBERS = re.compile(r"'[^']*'|[0-9][0-9,]*")  # and quoted words: what differs between reasons of one kind
@@ -26,17 +27,17 @@ def in_short(remarks: Sequence[str], notes: Named, left_out: Named) -> list[str]
     return lines
 
 
-def remarks_on(shape: Shape, records: Sequence[dict[str, Any]]) -> list[str]:
+def remarks_on(shape: Shape, records: ImageRecords) -> list[str]:
     """Of images with these records: which have pages that are not used, and what is cut off."""
-    told = told_pages(several_pages(shape, records)), told_crop(shape, *cut_off(records))
+    told = told_pages(several_pages(shape, records)), told_crop(shape, *cut_off(records.sizes()))
     return [line for line in told if line]
 
 
-def several_pages(shape: Shape, records: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:
+def several_pages(shape: Shape, records: ImageRecords) -> list[tuple[str, int]]:
     """Names of files with several pages or frames, and how many. Tiles are named by their place and their file."""
     tiled = shape.resize_mode == TILES
-    found = ((shown(record["name"]), int(record.get("frames", 1))) for record in records)
-    return list({name.partition("@")[2] if tiled else name: count for name, count in found if count > 1}.items())
+    found = ((shown(name), count) for name, count in records.several())
+    return list({name.partition("@")[2] if tiled else name: count for name, count in found}.items())
 
 
 def told_pages(several: Sequence[tuple[str, int]]) -> str:
@@ -48,10 +49,10 @@ def told_pages(several: Sequence[tuple[str, int]]) -> str:
     return f"{many(len(several), 'file')} with several pages or frames, the first used: {examples}{rest}"
 
 
-def cut_off(records: Sequence[dict[str, Any]]) -> tuple[float, float]:
-    """The share of a picture that a square crop of its middle cuts off: on average, and at most."""
-    shares = [1 - min(record["size"]) / max(record["size"]) for record in records]
-    return sum(shares) / len(shares), max(shares)
+def cut_off(sizes: Array) -> tuple[float, float]:
+    """The share of a picture (n 2: width and height) that a square crop of its middle cuts off: on average, and at most."""
+    shares = 1 - sizes.min(1) / sizes.max(1)
+    return float(shares.mean()), float(shares.max())
 
 
 def told_crop(shape: Shape, mean: float, most: float) -> str:

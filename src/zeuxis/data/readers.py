@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from PIL import Image
@@ -176,10 +176,21 @@ def _check_member(about: zipfile.ZipInfo) -> None:
         raise images.Unusable(f"over {images.MOST_BYTES >> 20} MB")
 
 
+class RowArray(Protocol):
+    """Images (n h w c, uint8), in memory or on disk, of which one at a time is read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all of them."""
+
+    def __getitem__(self, place: int) -> Array:
+        """One image (h w c)."""
+
+
 class Rows:
     """Gives the rows of an array (n h w c, uint8); items are their indices."""
 
-    def __init__(self, array: Array) -> None:
+    def __init__(self, array: RowArray) -> None:
         self.array = array
 
     def as_json(self) -> None:

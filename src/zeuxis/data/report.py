@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,10 @@ import numpy as np
 from zeuxis.data.listing import TILES, evenly_spaced, shown
 from zeuxis.data.pack import Pack
 from zeuxis.data.passed_over import by_reason, cut_off, many, several_pages, told_crop, told_pages
+from zeuxis.data.records import ImageRecords
 from zeuxis.escaping import ascii_json
 from zeuxis.io import images
+from zeuxis.io.images import Array
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = 3  # files that are named of those with the same note
 _SHOWN = 12  # lines of a list, the rest is counted
+_AT_ONCE = 256  # images that are read at once
 
 
 @dataclass(frozen=True)
@@ -103,39 +105,48 @@ class DataReport:
 def inspect(pack: Pack) -> DataReport:
     """What a pack holds."""
     records = pack.records()
-    sizes = [(int(record["size"][0]), int(record["size"][1])) for record in records]
-    names = [shown(record["name"]) for record in records]
-    files = _same(names, (record["digest"] for record in records))
-    known = {name for group in files for name in group[1:]}
-    pixels = _same(names, (row.tobytes() for row in pack.images), skip=known)
-    mean, most = cut_off(records)
+    sizes = records.sizes()
+    distinct = _distinct(sizes)
+    files = _same(records.digests(), np.ones(len(pack), bool))
+    first = np.ones(len(pack), bool)
+    first[[place for group in files for place in group[1:]]] = False
+    pixels = _same(_pixels(pack, np.flatnonzero(first)), first)
+    mean, most = cut_off(sizes)
     return DataReport(
         pack=pack,
         count=len(pack),
-        sizes=Counter(_by(each) for each in sizes).most_common(),
-        smallest=min(sizes, key=lambda each: (each[0] * each[1], each)),
-        largest=max(sizes, key=lambda each: (each[0] * each[1], each)),
-        enlarged=sum(min(each) < pack.shape.size for each in sizes),
-        modes=Counter(str(record["mode"]) for record in records).most_common(),
+        sizes=[(_by(each), count) for each, count in distinct],
+        smallest=min((each for each, _ in distinct), key=lambda each: (each[0] * each[1], each)),
+        largest=max((each for each, _ in distinct), key=lambda each: (each[0] * each[1], each)),
+        enlarged=int((sizes.min(1) < pack.shape.size).sum()),
+        modes=records.modes().most_common(),
         classes=_class_counts(pack),
         attributes=_attribute_counts(pack),
-        same_files=files,
-        same_pixels=pixels,
+        same_files=_named(files, records),
+        same_pixels=_named(pixels, records),
         left_out=list(pack.left_out),
         several=several_pages(pack.shape, records),
         cut_off=mean,
         most_cut_off=most,
-        notes=_notes(names, [record.get("note", "") for record in records]),
+        notes=_notes(records),
         unused=list(pack.notes),
     )
 
 
-def _notes(names: list[str], notes: list[str]) -> list[tuple[str, int, list[str]]]:
-    by_note: dict[str, list[str]] = defaultdict(list)
-    for name, note in zip(names, notes):
-        if note:
-            by_note[note].append(name)
-    return [(note, len(found), found[:_EXAMPLES]) for note, found in by_note.items()]
+def _distinct(sizes: Array) -> list[tuple[tuple[int, int], int]]:
+    """Each width and height among sizes (n 2), and how many have it: most frequent first, then by their first place."""
+    _, firsts, counts = np.unique(sizes[:, 0] << 32 | sizes[:, 1], return_index=True, return_counts=True)
+    order = np.lexsort((firsts, -counts))
+    return [((int(sizes[firsts[at], 0]), int(sizes[firsts[at], 1])), int(counts[at])) for at in order.tolist()]
+
+
+def _notes(records: ImageRecords) -> list[tuple[str, int, list[str]]]:
+    """Each note, how many images have it, and the first of them."""
+    by_note: dict[str, tuple[int, list[str]]] = {}
+    for name, note in records.noted():
+        count, names = by_note.get(note, (0, []))
+        by_note[note] = count + 1, [*names, shown(name)] if count < _EXAMPLES else names
+    return [(note, *found) for note, found in by_note.items()]
 
 
 def _noted(note: str, count: int, examples: list[str]) -> str:
@@ -156,14 +167,29 @@ def _attribute_counts(pack: Pack) -> list[tuple[str, str, int]]:
     return [(each.name, each.opposite, count) for each, count in zip(pack.attributes, counts)]
 
 
-def _same(names: list[str], contents: Iterable[str | bytes], skip: Iterable[str] = ()) -> list[list[str]]:
-    """Groups of two names or more whose contents are equal."""
-    groups: dict[int, list[str]] = defaultdict(list)
-    left = set(skip)
-    for name, content in zip(names, contents):
-        if name not in left:
-            groups[hash(content)].append(name)  # 64 bits: two of a million differing images meet once in 10^7 folders
-    return [group for group in groups.values() if len(group) > 1]
+def _same(contents: Iterable[str | bytes], among: Array) -> list[list[int]]:
+    """Groups of two places or more whose contents are equal, of the places that are `among` (n, bool); in their order."""
+    places = np.flatnonzero(among)
+    # 64 bits: two of a million differing images meet once in 10^7 folders
+    keys = np.fromiter(map(hash, contents), np.int64, len(places))
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.diff(keys[order], prepend=keys[order[:1]] - 1))
+    ends = np.append(starts[1:], len(order))
+    found = [places[order[start:end]].tolist() for start, end in zip(starts, ends) if end - start > 1]
+    return sorted(found)
+
+
+def _pixels(pack: Pack, places: Array) -> Iterator[bytes]:
+    """The pixels of the images at these places."""
+    for start in range(0, len(places), _AT_ONCE):
+        yield from (row.tobytes() for row in pack.rows(places[start : start + _AT_ONCE]))
+
+
+def _named(groups: list[list[int]], records: ImageRecords) -> list[list[str]]:
+    """The same groups by the names of the files, which are read shard by shard."""
+    places = np.array(sorted(place for group in groups for place in group), np.int64)
+    names = dict(zip(places.tolist(), map(records.names.__getitem__, places.tolist())))
+    return [[shown(names[place]) for place in group] for group in groups]
 
 
 def _counted(pairs: list[tuple[str, int]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +34,7 @@ class Table:
     reasons: dict[str, str] = field(default_factory=dict)  # of images with a row that says nothing
     notes: list[str] = field(default_factory=list)  # what of the table is not used, and why
 
-    def labels(self, items: list[str]) -> Labels:
+    def labels(self, items: Sequence[str]) -> Labels:
         """Classes (n, int64) or attributes (n k, uint8) of the items."""
         values = [self.rows[item] for item in items]
         if self.attributes:
@@ -103,7 +103,7 @@ def _table(parts: Parts, load: ReadTable) -> Table:
     return _of_classes(table, rows) or _of_attributes(table, rows)
 
 
-def table_of_samples(name: str, sheet: TableRows, items: list[str]) -> Table:
+def table_of_samples(name: str, sheet: TableRows, items: Sequence[str]) -> Table:
     """The table that samples bring along, whose first column names the items; `Unfit` where it labels none of them."""
     rows = rows_about(sheet, ItemNames(items, ()), "")
     table = Table(name, notes=rows.notes)

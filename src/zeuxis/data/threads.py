@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from zeuxis.data.listing import FetchingReader, Picture, Shape
@@ -13,7 +13,7 @@ from zeuxis.io import images
 
 
 def decoded_in_threads(
-    reader: FetchingReader, items: list[str], shape: Shape, count: int
+    reader: FetchingReader, items: Sequence[str], shape: Shape, count: int
 ) -> Generator[Result, None, None]:
     """Each item in order: read here, one by one, as nobody knows whether others' code minds threads, and decoded in threads."""
     waiting: deque[Future[Result]] = deque()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from zeuxis.data.listing import (
     Shape,
     evenly_spaced,
 )
+from zeuxis.data.lots import WITHIN
 from zeuxis.data.messages import Result
 from zeuxis.data.scales import Scales
 from zeuxis.errors import UsageError
@@ -31,7 +32,6 @@ from zeuxis.runtime.callbacks import ProgressCallback
 
 RECIPE = 2  # of what is recorded of tiles: raise it and their packs are built again
 MOST = 20_000  # tiles of a listing, unless --max-images says another number
-_WITHIN = "@"  # between the digest of a photograph and that of a tile
 _CELL = 96  # pixels: tiles stand in the middles of cells of this side
 # What a cell must lose, in levels of 255 (root mean square), when it is halved and brought back: of a blurred place, and
 # most of many photographs is one, nothing can be learned that bicubic enlargement does not know.
@@ -71,13 +71,8 @@ class Tiles:
         middle = (int(word) for word in place.split(","))
         top, left = (min(max(at - side // 2, 0), most - side) for at, most in zip(middle, photograph.shape))
         cut = np.ascontiguousarray(photograph[top : top + side, left : left + side])
-        digest = f"{whole.digest}{_WITHIN}{hashlib.blake2b(cut.tobytes(), digest_size=16).hexdigest()}"
+        digest = f"{whole.digest}{WITHIN}{hashlib.blake2b(cut.tobytes(), digest_size=16).hexdigest()}"
         return whole._replace(pixels=cut, size=(side, side), mode="L" if shape.channels == 1 else "RGB", digest=digest)
-
-
-def photograph_of(digest: str) -> str:
-    """The digest of the photograph that a tile was cut out of; that of any other image as it is."""
-    return digest.partition(_WITHIN)[0]
 
 
 def cut(listing: Listing, most: int | None = None, progress: ProgressCallback | None = None) -> Content:
@@ -104,14 +99,16 @@ def cut(listing: Listing, most: int | None = None, progress: ProgressCallback | 
         for place in each.note.split(";")
     ]
 
-    def label(items: list[str]) -> Labels:
+    def label(items: Sequence[str]) -> Labels:
         return content.label([item.partition("@")[2] for item in items])
 
     chosen = [tiles[place] for place in evenly_spaced(len(tiles), most or MOST)]
     return Content(chosen, Tiles(reader), label, content.left_out + left_out, notes)
 
 
-def _searched(items: list[str], reader: FileReader, scales: Scales, progress: ProgressCallback | None) -> list[Result]:
+def _searched(
+    items: Sequence[str], reader: FileReader, scales: Scales, progress: ProgressCallback | None
+) -> list[Result]:
     """What `Sharpness` finds of each photograph."""
     found = []
     whole = Shape(_CELL, 1, WHOLE)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -23,6 +23,7 @@ from zeuxis.data.listing import WHOLE, Content, FetchingReader, FileReader, Item
 from zeuxis.data.messages import Result, receive, receive_result, send
 from zeuxis.data.threads import attempted, decoded_in_threads
 from zeuxis.errors import DataError
+from zeuxis.runtime import launch
 
 _CHUNK = 64  # images a worker decodes per request, where its answer has no more than these bytes
 _ANSWER = 8 << 20
@@ -54,7 +55,7 @@ def decoded(content: Content, shape: Shape, *, processes: int | None = None) -> 
         yield attempt(content.reader, item, shape)
 
 
-def _apart(content: Content) -> list[str]:
+def _apart(content: Content) -> Sequence[str]:
     """The items that other processes decode: all, but where they are few those that may take long."""
     if len(content.items) >= _FEW:
         return content.items
@@ -62,13 +63,13 @@ def _apart(content: Content) -> list[str]:
     return [item for item in content.items if not reader.is_quick(item)] if isinstance(reader, FileReader) else []
 
 
-def _chunks(items: list[str], shape: Shape, processes: int) -> list[list[str]]:
+def _chunks(items: Sequence[str], shape: Shape, processes: int) -> list[list[str]]:
     """What each process is asked for at once: whole photographs one by one, and of few items an equal share."""
     pixels = shape.size * shape.size * shape.channels
     length = 1 if shape.resize_mode == WHOLE else max(1, min(_CHUNK, _ANSWER // pixels))
     if len(items) < _FEW:  # those that take long: as many processes as there are may share them
         length = min(length, math.ceil(len(items) / processes))
-    return [items[i : i + length] for i in range(0, len(items), length)]
+    return [list(items[i : i + length]) for i in range(0, len(items), length)]
 
 
 def attempt(reader: ItemReader, item: str, shape: Shape) -> Result:
@@ -77,11 +78,12 @@ def attempt(reader: ItemReader, item: str, shape: Shape) -> Result:
 
 
 def cores() -> int:
-    """How many of the computer's cores are ours to use."""
+    """How many of the computer's cores are ours to use; of those of processes that work together, an equal share."""
     try:
-        return len(os.sched_getaffinity(0))
+        found = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS, Windows
-        return os.cpu_count() or 1
+        found = os.cpu_count() or 1
+    return max(1, found // launch.local_size())
 
 
 class _Watch:

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from zeuxis.errors import UsageError
 from zeuxis.explore.expression import Term, base
-from zeuxis.explore.readings import kept_steps, pictures_key
+from zeuxis.explore.readings import batch_steps, kept_steps, pictures_key
 from zeuxis.explore.spaces import Space, decode_latents, drawn_by, encode_images
 from zeuxis.io.images import from_uint8
 from zeuxis.metrics.attributes import AttributeReader, Labelled
 from zeuxis.metrics.features import digest
 from zeuxis.model import Encoder
+from zeuxis.runtime.ranks import ALONE, Ranks
 from zeuxis.runtime.steps import finished
 
 _BATCH = 128  # images decoded at once
@@ -97,29 +98,21 @@ def encoded(
 
 @torch.no_grad()
 def _sampled(
-    model: Space, reader: ReadsAttributes, seeds: Sequence[int]
+    model: Space, reader: ReadsAttributes, seeds: Sequence[int], ranks: Ranks = ALONE
 ) -> Generator[tuple[int, int], None, Candidates]:
     parts = [model.prior(seeds[start : start + _BATCH]) for start in range(0, len(seeds), _BATCH)]
     key = None
     if isinstance(reader, AttributeReader) and (content := pictures_key(model)):
         key = ["attributes", content, digest(reader.network.state_dict()), list(seeds)]
-    labels = yield from kept_steps(key, len(seeds), _read(model, reader, parts))
+    drawing = drawn_by(model)
+    steps = batch_steps(parts, lambda z: reader.read(drawing.decode(z)), ranks)
+    labels = yield from kept_steps(key, len(seeds), steps, ranks)
     return Candidates(torch.cat(parts).cpu(), labels, torch.tensor(list(seeds)))
-
-
-def _read(model: Space, reader: ReadsAttributes, parts: Sequence[Tensor]) -> Generator[tuple[int, int], None, Tensor]:
-    """The attributes (n k) of the pictures of latents, batch by batch."""
-    drawing, labels, done = drawn_by(model), list[Tensor](), 0
-    for z in parts:
-        labels.append(reader.read(drawing.decode(z)).cpu())
-        done += len(z)
-        yield done, sum(map(len, parts))
-    return torch.cat(labels)
 
 
 @torch.no_grad()
 def _encoded(
-    model: Encoder, pack: Labelled, terms: Sequence[Term], count: int | None, seed: int
+    model: Encoder, pack: Labelled, terms: Sequence[Term], count: int | None, seed: int, ranks: Ranks = ALONE
 ) -> Generator[tuple[int, int], None, Candidates]:
     count = max(LEAST_CANDIDATES, min(CANDIDATES, ENCODER_CALLS // model.encode_nfe)) if count is None else count
     if pack.labels is None:
@@ -129,18 +122,10 @@ def _encoded(
     chosen = np.sort(_some(known, terms, count, np.random.default_rng(seed).permutation(len(pack))))
     content = pictures_key(model)
     key = content and ["encoded", content, pack.fingerprint, chosen.tolist()]
-    latents = yield from kept_steps(key, len(chosen), _encode(model, pack, chosen))
+    parts = [chosen[start : start + _BATCH] for start in range(0, len(chosen), _BATCH)]
+    steps = batch_steps(parts, lambda part: encode_images(model, [from_uint8(pack.rows(part))]), ranks)
+    latents = yield from kept_steps(key, len(chosen), steps, ranks)
     return Candidates(latents, known[chosen], torch.from_numpy(chosen), source="image")
-
-
-def _encode(model: Encoder, pack: Labelled, chosen: Indices) -> Generator[tuple[int, int], None, Tensor]:
-    """The latents (n ...) of chosen images of a pack, batch by batch."""
-    latents = []
-    for start in range(0, len(chosen), _BATCH):
-        part = chosen[start : start + _BATCH]
-        latents.append(encode_images(model, [from_uint8(pack.rows(part))]))
-        yield start + len(part), len(chosen)
-    return torch.cat(latents)
 
 
 def _some(labels: Tensor, terms: Sequence[Term], count: int, order: Indices) -> Indices:
@@ -159,9 +144,13 @@ def candidates(
     terms: Sequence[Term] = (),
     count: int | None = None,
     seed: int = 0,
+    ranks: Ranks = ALONE,
 ) -> Candidates:
-    """A model's candidates: encoded labelled images where it has an encoder, otherwise its classified samples."""
-    return finished(candidate_steps(model, pack, reader=reader, terms=terms, count=count, seed=seed))
+    """A model's candidates: encoded labelled images where it has an encoder, otherwise its classified samples.
+
+    They are shared out over the processes `ranks`, all of which get them.
+    """
+    return finished(candidate_steps(model, pack, reader=reader, terms=terms, count=count, seed=seed, ranks=ranks))
 
 
 def candidate_steps(
@@ -172,13 +161,14 @@ def candidate_steps(
     terms: Sequence[Term] = (),
     count: int | None = None,
     seed: int = 0,
+    ranks: Ranks = ALONE,
 ) -> Generator[tuple[int, int], None, Candidates]:
     """As `candidates`, batch by batch: yields how many there are, and of how many. An encoder needs no `reader`."""
     if isinstance(model, Encoder):
-        return _encoded(model, pack, terms, count, seed)
+        return _encoded(model, pack, terms, count, seed, ranks)
     if reader is None:
         raise UsageError("samples have no labels; give a classifier that reads their attributes")
-    return _sampled(model, reader, range(seed, seed + (CANDIDATES if count is None else count)))
+    return _sampled(model, reader, range(seed, seed + (CANDIDATES if count is None else count)), ranks)
 
 
 def choose_examples(

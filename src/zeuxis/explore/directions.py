@@ -18,10 +18,11 @@ from zeuxis.errors import UsageError
 from zeuxis.explore.arithmetic import to_norm
 from zeuxis.explore.candidates import Candidates, choose_examples
 from zeuxis.explore.expression import Term, Vocabulary, word
-from zeuxis.explore.readings import kept_steps, pictures_key
+from zeuxis.explore.readings import batch_steps, kept_steps, pictures_key
 from zeuxis.explore.spaces import Space, decode_latents
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Model
+from zeuxis.runtime.ranks import ALONE, Ranks
 from zeuxis.runtime.steps import finished
 
 Supervised = Literal["means", "boundary"]
@@ -63,18 +64,18 @@ def towards(
 
 
 def components(
-    space: Space, extractor: Callable[[Tensor], Tensor], *, count: int = 5, seeds: Sequence[int]
+    space: Space, extractor: Callable[[Tensor], Tensor], *, count: int = 5, seeds: Sequence[int], ranks: Ranks = ALONE
 ) -> list[Direction]:
     """The principal components of image features, each as the latent step that produces it.
 
     PCA of the features of the seeds' images, then least squares from component scores to latents (Harkonen 2020,
-    section 2.1, with the generator's own features).
+    section 2.1, with the generator's own features). The images are shared out over the processes `ranks`.
     """
-    return finished(component_steps(space, extractor, count=count, seeds=seeds))
+    return finished(component_steps(space, extractor, count=count, seeds=seeds, ranks=ranks))
 
 
 def component_steps(
-    space: Space, extractor: Callable[[Tensor], Tensor], *, count: int, seeds: Sequence[int]
+    space: Space, extractor: Callable[[Tensor], Tensor], *, count: int, seeds: Sequence[int], ranks: Ranks = ALONE
 ) -> Generator[tuple[int, int], None, list[Direction]]:
     """As `components`, batch by batch: yields how many samples have features, and of how many."""
     if len(seeds) <= count:
@@ -82,26 +83,16 @@ def component_steps(
     z, key = space.prior(seeds).cpu(), None
     if isinstance(extractor, Extractor) and extractor.key and (content := pictures_key(space)):
         key = ["features", content, extractor.key, list(seeds)]
-    found = yield from kept_steps(key, len(z), _featured(space, extractor, z))
+    steps = batch_steps(torch.split(z, _BATCH), lambda part: extractor(decode_latents(space, part)), ranks)
+    found = yield from kept_steps(key, len(z), steps, ranks)
     features = found.double()
     _, _, axes = torch.linalg.svd(features - features.mean(0), full_matrices=False)
     places = (features - features.mean(0)) @ axes[:count].T  # n count
     places = places / places.std(0)
     flat = z.flatten(1).double()
-    steps = torch.linalg.lstsq(places, flat - flat.mean(0)).solution  # count d
-    scaled = steps / steps.norm(dim=1, keepdim=True) * flat.std(0).mean() * 3
+    moves = torch.linalg.lstsq(places, flat - flat.mean(0)).solution  # count d
+    scaled = moves / moves.norm(dim=1, keepdim=True) * flat.std(0).mean() * 3
     return [Direction(f"component {i + 1}", row.float().reshape(z.shape[1:])) for i, row in enumerate(scaled.unbind())]
-
-
-def _featured(
-    space: Space, extractor: Callable[[Tensor], Tensor], z: Tensor
-) -> Generator[tuple[int, int], None, Tensor]:
-    """The features (n d) of the pictures of latents, batch by batch."""
-    parts = list[Tensor]()
-    for part in torch.split(z, _BATCH):
-        parts.append(extractor(decode_latents(space, part)).cpu())
-        yield len(parts) * _BATCH, len(z)
-    return torch.cat(parts)
 
 
 def factors(model: Model, space: Space, *, count: int = 5) -> list[Direction]:

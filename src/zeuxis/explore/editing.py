@@ -31,6 +31,7 @@ from zeuxis.metrics import extractors, paired, vgg
 from zeuxis.metrics.attributes import reader_for
 from zeuxis.model import Encoder, Model
 from zeuxis.runtime.callbacks import MessageCallback, ProgressCallback, StageCallback, in_stage
+from zeuxis.runtime.ranks import ALONE, Ranks
 
 STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # of an edit
 STRIP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # of a direction
@@ -152,6 +153,7 @@ def unsupervised_directions(
     count: int = 5,
     space: SpaceName = "z",
     samples: int | None = None,
+    ranks: Ranks = ALONE,
 ) -> list[Direction]:
     """Unsupervised directions: `components` of the features of `samples`, or `factors` of the first layer."""
     able = space_of(model, space)
@@ -160,7 +162,7 @@ def unsupervised_directions(
     if method != "components":
         raise UsageError(f"--method is {method!r}; choose components or factors, or name attributes")
     extractor = extractors.find_extractor("lite0", device=model.device)
-    return ways.components(able, extractor, count=count, seeds=range(samples or SAMPLES))
+    return ways.components(able, extractor, count=count, seeds=range(samples or SAMPLES), ranks=ranks)
 
 
 @dataclass(frozen=True)
@@ -283,15 +285,16 @@ def editor(
     seed: int = 0,
     report: MessageCallback | None = None,
     progress: ProgressCallback | None = None,
+    ranks: Ranks = ALONE,
 ) -> Editor:
     """The editor of a model's images by the attributes of `data`, by default of its training data.
 
-    `report` and `progress` as in `arithmetic`. `UsageError` where that data is not there or has no labels.
+    `report` and `progress` as in `arithmetic`; `ranks` share out the candidates. `UsageError` without that data or labels.
     """
     able = space_of(model, space)
-    pack = DataSpec.parse(labelled_data(model) if data is None else data).open(
-        model.size, model.channels, progress=progress
-    )
+    spec = DataSpec.parse(labelled_data(model) if data is None else data)
+    pack = spec.open(model.size, model.channels, progress=progress)
     words = explore.vocabulary(pack.attributes, pack.classes)
     reader = reader_for(pack, device=str(model.device), progress=report)
-    return Editor(able, words, explore.candidates(able, pack, reader=reader, seed=seed), reader, method, space)
+    among = explore.candidates(able, pack, reader=reader, seed=seed, ranks=ranks)
+    return Editor(able, words, among, reader, method, space)

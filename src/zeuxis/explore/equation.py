@@ -13,6 +13,7 @@ from zeuxis.explore.expression import parse_terms, vocabulary
 from zeuxis.explore.figures import arithmetic_figure
 from zeuxis.explore.spaces import Space
 from zeuxis.io.pictures import Figure
+from zeuxis.runtime.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,11 +55,15 @@ def solve_equation(
     seed: int,
     triples: int,
     length: float | None,
+    ranks: Ranks = ALONE,
 ) -> Equation:
-    """An expression of attributes, with so many examples per term; scored over `triples`, if any."""
+    """An expression of attributes, with so many examples per term; scored over `triples`, if any.
+
+    The candidates are shared out over the processes `ranks`.
+    """
     words = vocabulary(pack.attributes, pack.classes)
     terms = parse_terms(expression, words)
-    among = candidates(space, pack, reader=reader, terms=terms)
+    among = candidates(space, pack, reader=reader, terms=terms, ranks=ranks)
     outcome = latent_arithmetic(space, terms, candidates=among, average=average, seed=seed, length=length)
     rated = None
     if triples:

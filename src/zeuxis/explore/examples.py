@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zeuxis.data import DataSpec, Pack
-from zeuxis.data.batches import permutation
+from zeuxis.data.order import permutation
 from zeuxis.data.spelling import PREFIX, is_there, named_set
 from zeuxis.errors import UsageError
 from zeuxis.explore.expression import parse_terms, vocabulary

@@ -70,6 +70,7 @@ class GAN(Latent):
             fake,
             r1_weight=lazy_weight(self.r1_gamma, self.r1_interval, clock.step),
             augmentation=self.augmented,
+            together=True,
             clock=clock,
         )
 

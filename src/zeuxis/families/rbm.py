@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -63,17 +64,17 @@ class RBM(GibbsSampling, Encoder, HasLikelihood):
 
     def build(self) -> None:
         pixels = self.channels * self.size**2
-        self.weight = nn.Parameter(torch.randn(pixels, self.latent_dim) * 0.01)  # Hinton 2012, section 8
+        self.weight = nn.Parameter(torch.empty(pixels, self.latent_dim).normal_(std=0.01))  # Hinton 2012, section 8
         self.visible_bias = nn.Parameter(torch.zeros(pixels))
         self.hidden_bias = nn.Parameter(torch.zeros(self.latent_dim))
         self.log_variance: Tensor
         self.mean: Tensor  # of all images so far, as visible units
         self.fantasies: Tensor  # hidden units of the persistent chains
-        variance = torch.tensor(self.sigma or 1.0).square()
+        log_variance = torch.tensor(2 * math.log(self.sigma or 1.0))
         if self.sigma == 0 and self.units == "gaussian":
-            self.log_variance = nn.Parameter(variance.log())
+            self.log_variance = nn.Parameter(log_variance)
         else:
-            self.register_buffer("log_variance", variance.log())
+            self.register_buffer("log_variance", log_variance)
         self.register_buffer("mean", torch.full((pixels,), 0.5 if self.units == "binary" else 0.0))
         if self.method == "pcd":
             self.register_buffer("fantasies", torch.rand(self.chains, self.latent_dim) < 0.5)

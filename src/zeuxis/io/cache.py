@@ -25,10 +25,11 @@ _UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 1 << 10, "
 _UNITS["tib"] = 1 << 40
 _SUM = ".sum"
 _LOCK = ".lock"
+PARTS = ".parts"  # ends the name of a folder with the finished shards of a pack that is being built
 _PACK = r".+-\d+x\d-[0-9a-f]{16}"
 # What may be evicted, by its folder: nothing else in these, as the user may have chosen a folder with files of their own.
 _ENTRIES = {
-    "packs": re.compile(_PACK),
+    "packs": re.compile(rf"{_PACK}({re.escape(PARTS)})?"),
     "features": re.compile(r"[0-9a-f]{32}\.safetensors"),
     "readings": re.compile(r"[0-9a-f]{32}\.safetensors"),
     "attributes": re.compile(r"[0-9a-f]{32}"),
@@ -111,6 +112,28 @@ def hold(file: BinaryIO, path: Path) -> None:
         raise FileNotFoundError(f"{path} was replaced")
 
 
+@contextlib.contextmanager
+def building(parts: Path) -> Iterator[None]:
+    """Make the folder of a pack's finished shards, and hold off `make_room` from it within the block."""
+    mark = _mark_of(parts)
+    mark.touch(file_mode())
+    with mark.open("rb") as file:
+        while True:
+            try:
+                hold(file, mark)
+                break
+            except BlockingIOError:  # it is being evicted, which takes no long time
+                time.sleep(0.05)
+        files.make_folder(parts, mode=folder_mode())
+        touch(parts)
+        yield
+
+
+def _mark_of(parts: Path) -> Path:
+    """The file that is held while a pack is built."""
+    return parts.with_name(f".{parts.name.removesuffix(PARTS)}") / "building"
+
+
 class Entry(NamedTuple):
     """Something in the cache that can be made again."""
 
@@ -177,6 +200,11 @@ def _evicted(entry: Path) -> bool:
     """Remove an entry, unless somebody uses it."""
     kind = entry.parent.name
     try:
+        if entry.name.endswith(PARTS):
+            with _exclusive(_mark_of(entry)) as alone:
+                if alone:
+                    files.discard(entry)
+                return alone and not entry.exists()
         if kind in ("features", "readings"):  # whoever reads one has all of it in memory at once
             entry.unlink()
             entry.with_name(entry.name + _SUM).unlink(missing_ok=True)
@@ -215,6 +243,8 @@ def _sweep(root: Path) -> None:
             with contextlib.suppress(OSError), _exclusive(path.with_name(f".{match[1]}") / _LOCK) as alone:
                 if alone:
                     shutil.rmtree(path, ignore_errors=True)
+        elif path.name.endswith(PARTS) and not any(each.suffix == ".json" for each in _listed(path)):
+            _evicted(path)
     for kind in _ENTRIES:
         for path in _listed(root / kind):
             with contextlib.suppress(OSError):

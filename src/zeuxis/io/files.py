@@ -23,6 +23,7 @@ from zeuxis.io.guard import explained as explained
 from zeuxis.io.guard import open_file as open_file
 from zeuxis.io.home import cache_dir as cache_dir
 from zeuxis.io.locks import lock as lock
+from zeuxis.io.locks import lock_if_free as lock_if_free
 from zeuxis.io.locks import unlocked as unlocked
 from zeuxis.io.parsing import parse_json, parse_tensors, parse_yaml
 

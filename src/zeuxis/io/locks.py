@@ -41,6 +41,16 @@ def lock(folder: str | Path, *, wait: float | None = None) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def lock_if_free(folder: str | Path) -> Iterator[bool]:
+    """Whether the folder's lock was free, and is held within the block."""
+    descriptor = _open_lock(path := Path(folder) / ".lock")
+    try:
+        yield _try_lock(path, descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _open_lock(path: Path) -> int:
     with explained(path, 0):
         try:

@@ -14,6 +14,7 @@ from zeuxis.metrics import extractors
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Model, SuperResolution, Translator
 from zeuxis.runtime.callbacks import StageCallback, in_stage, silent
+from zeuxis.runtime.ranks import ALONE, Ranks
 
 
 def evaluate_translator(
@@ -24,9 +25,11 @@ def evaluate_translator(
     images: int,
     baselines: Mapping[str, Model],
     progress: StageCallback = silent,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """The scores of the model and of named baselines; the feature extractor is loaded for image pairs only.
 
+    Image pairs are shared out over the processes `ranks`; whole photographs are upscaled by each of them.
     `UsageError` where a baseline cannot be compared with the model.
     """
     data = data.with_source(model.degradation)
@@ -44,4 +47,4 @@ def evaluate_translator(
     pairs = choose_pairs(model, data, count=images, progress=reading)
     network = extractors.vgg16(device=model.device)
     others = {name: translator(other) for name, other in baselines.items()}
-    return evaluate_translations(model, pairs, features, network, baselines=others, progress=progress)
+    return evaluate_translations(model, pairs, features, network, baselines=others, progress=progress, ranks=ranks)

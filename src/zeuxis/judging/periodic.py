@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zeuxis.judging.measurements import Measurements
 from zeuxis.judging.reference import ReferenceImages
 from zeuxis.judging.samples import sample_features
-from zeuxis.judging.translation import PairedTestSet, pair_batches, translating
+from zeuxis.judging.translation import PairedTestSet, pair_batches, share_of, translating
 from zeuxis.metrics import distances
 from zeuxis.metrics.features import Extractor, pack_features
 from zeuxis.model import Latent, Model, Translator
@@ -43,7 +44,8 @@ class PeriodicEvaluation:
     @classmethod
     def of_translations(cls, pairs: PairedTestSet, extractor: Extractor) -> PeriodicEvaluation:
         """For a translator: its translations of the sources are compared with the targets."""
-        return cls(extractor, torch.cat([extractor(target) for _, target in pair_batches(pairs.test)]), pairs)
+        targets = (target for _, target in pair_batches(pairs.test, share_of(pairs.test, ALONE)))
+        return cls(extractor, torch.cat([extractor(target) for target in targets]), pairs)
 
     @property
     def name(self) -> str:
@@ -74,8 +76,11 @@ class PeriodicEvaluation:
     def _features(self, model: Model, ranks: Ranks) -> Tensor | None:
         """Features (n d) of the model's samples or translations."""
         if isinstance(model, Translator) and self.pairs is not None:
-            translate = translating(model)
-            return torch.cat([self.extractor(translate(source)) for source, _ in pair_batches(self.pairs.test)])
+            mine, made = share_of(self.pairs.test, ranks), Measurements()
+            translate = translating(model, seen=mine.start)
+            for source, _ in pair_batches(self.pairs.test, mine):
+                made.add(self.extractor(translate(source)), {})
+            return torch.cat(made.gathered(ranks).features)
         if not isinstance(model, Latent):
             return None
         return sample_features(model, self.extractor, len(self.reference), ranks=ranks)

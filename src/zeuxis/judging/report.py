@@ -127,7 +127,7 @@ class Evaluation:
     def _cells(self, row: ScoreRow, others: Sequence[str]) -> tuple[str, ...]:
         """The cells of a row; a score that looks good only because samples crowd says so."""
         cells = row.cells(others)
-        crowded = row.name.startswith(("precision", "density")) and flattering({each.name: each for each in self.rows})
+        crowded = row.name.partition("[")[0] in flattering({each.name: each for each in self.rows})
         return (*cells[:-1], f"{cells[-1]}; see recall") if crowded else cells
 
     def save(self, folder: str | Path) -> list[Path]:

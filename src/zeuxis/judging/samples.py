@@ -96,12 +96,13 @@ def sample_features(
 ) -> Tensor:
     """Features (count d) of samples of the seeds `seed ... seed + count - 1`, shared out over the processes."""
     starts = range(0, count, extractor.batch)
-    mine = starts[len(starts) * ranks.rank // ranks.size : len(starts) * (ranks.rank + 1) // ranks.size]
+    share = ranks.share(len(starts))
+    mine = starts[share.start : share.stop]
     parts = []
     for done, start in enumerate(mine, 1):
         parts.append(extractor(model.sample(min(extractor.batch, count - start), seed=seed + start)))
         progress("samples", min(done * len(starts) // len(mine) * extractor.batch, count), count)
-    own = torch.cat(parts) if parts else torch.empty(0, 0)
+    own = torch.cat(parts) if parts else torch.empty(0)
     return ranks.joined(own, count, mine.start)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from zeuxis.io.images import from_uint8
 from zeuxis.io.sheets import beside
 from zeuxis.judging import warnings
 from zeuxis.judging.attributes import CHANGED, KEPT, AttributeTest, attribute_test
+from zeuxis.judging.measurements import APART, L1, PSNR, SSIM, Measurements
 from zeuxis.judging.reference import MORE_HELD_OUT, share_facts, share_in_words
 from zeuxis.judging.report import Evaluation, ScoreRow, about_model
 from zeuxis.metrics import distances, paired, vgg
@@ -27,12 +28,13 @@ from zeuxis.metrics.features import Extractor, extract_features, pack_features
 from zeuxis.metrics.vgg import VGG
 from zeuxis.model import Translator
 from zeuxis.runtime.callbacks import ProgressCallback, StageCallback, silent
+from zeuxis.runtime.ranks import ALONE, Ranks
 from zeuxis.scores import Better, bootstrap_mean
 
 EXAMPLES_SHOWN = 12  # in the picture
 COLOURED = 1000  # training images of which the mean colour is taken
 _BATCH = 16  # images translated at once
-_HIGHER = ("PSNR (dB)", "SSIM", CHANGED, KEPT)  # is better
+_HIGHER = (PSNR, SSIM, CHANGED, KEPT)  # is better
 
 Translate = Callable[[Tensor], Tensor]  # sources n c h w to images of the targets' shape, in [-1, 1]
 Compare = Callable[[Tensor], dict[str, Tensor]]  # translations n c h w to scores (n each) by name
@@ -68,14 +70,6 @@ class Networks:
         return Networks(self.extractor, self.vgg, self.attributes.reversed() if self.attributes else None)
 
 
-@dataclass
-class Measurements:
-    """Measurements of a model or a baseline: named scores per image (n each), and features (n d)."""
-
-    scores: dict[str, list[Tensor]] = field(default_factory=dict)
-    features: list[Tensor] = field(default_factory=list)
-
-
 def choose_pairs(
     model: Translator, data: DataSpec, *, count: int, progress: ProgressCallback | None = None
 ) -> PairedTestSet:
@@ -106,18 +100,19 @@ def evaluate_translations(
     *,
     baselines: Mapping[str, Translator] | None = None,
     progress: StageCallback = silent,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """The scores in each of the model's directions.
 
     Each is shown beside the scores of the `baselines` (other models, by name), of the unchanged source (identity), and of the
-    mean colour of the training images.
+    mean colour of the training images. The images are shared out over the processes `ranks`.
     """
     attributes = attribute_test(pairs.training, pairs.test, device=str(model.device), progress=progress)
     networks, rows = Networks(extractor, network, attributes), list[ScoreRow]()
     with torch.no_grad():
         for direction in model.directions:
             others = {name: other for name, other in (baselines or {}).items() if direction in other.directions}
-            rows += _direction_rows(model, pairs, networks, direction, others, progress)
+            rows += _direction_rows(model, pairs, networks, direction, others, progress, ranks)
         examples = _examples(model, pairs)
     dimensions = extractor(torch.zeros(1, 3, model.size, model.size)).shape[1]
     facts = {
@@ -141,22 +136,26 @@ def _direction_rows(
     direction: str,
     baselines: Mapping[str, Translator],
     progress: StageCallback,
+    ranks: Ranks,
 ) -> list[ScoreRow]:
     """The scores of one direction: the model and each baseline, on the same images."""
     forward = direction == model.directions[0]
     networks = networks if forward else networks.reversed()
-    translations: dict[str, Translate] = {"model": translating(model, direction)}
-    translations |= {name: translating(other, direction) for name, other in baselines.items()}
+    mine, count = share_of(pairs.test, ranks), min(map(len, pairs.test.places))
+    translations: dict[str, Translate] = {"model": translating(model, direction, mine.start)}
+    translations |= {name: translating(other, direction, mine.start) for name, other in baselines.items()}
     translations |= {"identity": _identity(model, forward), "mean colour": _mean_colour(pairs, forward)}
     measured = {name: Measurements() for name in translations}
-    done, count = 0, min(map(len, pairs.test.places))
-    for source, target in pair_batches(pairs.test, forward=forward):
+    done = mine.start
+    for source, target in pair_batches(pairs.test, mine, forward=forward):
         compare = _comparison(target, networks, done) if pairs.test.paired else None
         for name, translate in translations.items():
             _measure(measured[name], translate(source), networks.extractor, compare)
         done += len(target)
-        progress(f"translations {direction}", done, count)
-    real = _real_features(pairs, networks.extractor, count, 1 if forward else 0)
+        progress(f"translations {direction}", min(count, (done - mine.start) * ranks.size), count)
+    measured = {name: each.gathered(ranks) for name, each in measured.items()}
+    with ranks.one_then_the_others():
+        real = _real_features(pairs, networks.extractor, count, 1 if forward else 0)
     return _rows("" if forward else f"{direction}: ", measured, real, networks.extractor.name)
 
 
@@ -170,9 +169,8 @@ def _real_features(pairs: PairedTestSet, extractor: Extractor, count: int, side:
     return found
 
 
-def translating(model: Translator, direction: str = "forward") -> Translate:
-    """The model as a function of successive batches of sources, with independent noise per image."""
-    seen = 0
+def translating(model: Translator, direction: str = "forward", seen: int = 0) -> Translate:
+    """The model as a function of successive batches of sources, from a place on, with independent noise per image."""
 
     def translate(source: Tensor) -> Tensor:
         nonlocal seen
@@ -204,12 +202,18 @@ def _mean_colour(pairs: PairedTestSet, forward: bool) -> Translate:
     return lambda source: colour.expand(len(source), -1, *some.shape[-2:])
 
 
-def pair_batches(pairs: Pairs, *, forward: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
-    """Sources and targets (n c h w each), all of them in order."""
+def share_of(pairs: Pairs, ranks: Ranks) -> range:
+    """The pairs that this process translates, in whole batches."""
     count = min(map(len, pairs.places))
-    for start in range(0, count, _BATCH):
+    batches = ranks.share(-(-count // _BATCH))
+    return range(batches.start * _BATCH, min(batches.stop * _BATCH, count))
+
+
+def pair_batches(pairs: Pairs, some: range, *, forward: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
+    """Sources and targets (n c h w each) of some of the pairs, in their order."""
+    for start in some[::_BATCH]:
         both = zip((pairs.source, pairs.image), pairs.places)
-        found = [from_uint8(pack.rows(places[start : min(start + _BATCH, count)])) for pack, places in both]
+        found = [from_uint8(pack.rows(places[start : min(start + _BATCH, some.stop)])) for pack, places in both]
         yield (found[0], found[1]) if forward else (found[1], found[0])
 
 
@@ -219,10 +223,10 @@ def _comparison(target: Tensor, networks: Networks, start: int) -> Compare:
     apart = vgg.feature_distance_to(networks.vgg, target.to(device))
 
     def compare(made: Tensor) -> dict[str, Tensor]:
-        found = {"L1 (of 255)": paired.l1(made, target), "PSNR (dB)": paired.psnr(made, target)}
+        found = {L1: paired.l1(made, target), PSNR: paired.psnr(made, target)}
         if target.shape[-1] >= paired.SSIM_WINDOW:
-            found["SSIM"] = paired.ssim(made, target)
-        found["VGG-feature distance"] = apart(_once(made).to(device)).cpu()
+            found[SSIM] = paired.ssim(made, target)
+        found[APART] = apart(_once(made).to(device)).cpu()
         return found | (networks.attributes.scores(made, start) if networks.attributes else {})
 
     return compare
@@ -230,9 +234,8 @@ def _comparison(target: Tensor, networks: Networks, start: int) -> Compare:
 
 def _measure(measured: Measurements, made: Tensor, extractor: Extractor, compare: Compare | None) -> None:
     """Add translations (n c h w, in [-1, 1]), compared with their targets where these are known."""
-    measured.features.append(extract_features(extractor, _once(made)).expand(len(made), -1))
-    for name, values in (compare(made) if compare else {}).items():
-        measured.scores.setdefault(name, []).append(values)
+    features = extract_features(extractor, _once(made)).expand(len(made), -1)
+    measured.add(features, compare(made) if compare else {})
 
 
 def _once(images: Tensor) -> Tensor:

@@ -44,8 +44,9 @@ def verdict(rows: Mapping[str, Scored]) -> list[str]:
     if shares is None:
         return []
     said = [_kind(shares)]
-    if flattering(rows):
-        said.append("precision and density look good here because samples crowd in a few places; trust FID and recall")
+    if names := flattering(rows):
+        look = " and ".join(names) + (" look" if len(names) > 1 else " looks")
+        said.append(f"{look} good here because samples crowd in a few places; trust FID and recall")
     rate = rows.get("memorization rate")
     if rate is not None and rate.score.low > HEART:
         said.append(
@@ -55,10 +56,13 @@ def verdict(rows: Mapping[str, Scored]) -> list[str]:
     return said
 
 
-def flattering(rows: Mapping[str, Scored]) -> bool:
-    """Whether precision and density look good although recall does not."""
+def flattering(rows: Mapping[str, Scored]) -> list[str]:
+    """Which of precision and density look good although recall does not."""
     shares = _shares(rows)
-    return shares is not None and shares.recall < HALF and shares.precision >= HALF
+    if shares is None or shares.recall >= HALF:
+        return []
+    named = {name.partition("[")[0]: row for name, row in rows.items()}
+    return [name for name in ("precision", "density") if name in named and _share(named[name]) >= HALF]
 
 
 def _shares(rows: Mapping[str, Scored]) -> Shares | None:

@@ -234,6 +234,13 @@ class _Undrawn(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         named = kwargs or {}
-        if getattr(func, "__name__", "") == "normal_":
-            return args[0] if args else named["tensor"]
+        match getattr(func, "__name__", ""):
+            case "normal_":
+                return args[0] if args else named["tensor"]
+            case "rand" | "randn":
+                return torch.empty(*args, **named)
+            case "logspace":
+                return torch.empty(args[2])
+            case "lt":
+                return torch.empty(args[0].shape, dtype=torch.bool)
         return func(*args, **named)

@@ -44,7 +44,20 @@ class Unit(nn.Module):
         x = self.conv(F.pad(x, self.uneven) if self.uneven[1] else x)
         if self.most is None:
             return x
-        return F.relu(x) if self.most == float("inf") else x.clamp(0, self.most)
+        return x.relu_() if self.most == float("inf") else x.clamp_(0, self.most)
+
+    def pad_evenly(self) -> None:
+        """The same convolution (in place, to within rounding) with an even padding: no padded copy is made of its input.
+
+        The kernel gets a row and a column of zeros in front, which see what is now padded too much.
+        """
+        if not self.uneven[1]:
+            return
+        old, front = self.conv, self.uneven[0] + 1
+        sides = (old.kernel_size[0] + 1, old.kernel_size[1] + 1)
+        conv = nn.Conv2d(old.in_channels, old.out_channels, sides, old.stride[0], front, groups=old.groups)
+        conv.weight.data, conv.bias = F.pad(old.weight, (1, 0, 1, 0)), old.bias
+        self.conv, self.uneven = conv, (0, 0, 0, 0)
 
 
 def fill_units(
@@ -62,16 +75,14 @@ def fill_units(
     expecting(unit_shapes(network, names), others=(ignored, COUNTER))(
         {name: ("F32", tuple(value.shape)) for name, value in weights.items()}
     )
-    network.to_empty(device="cpu")
     for path, unit in network.named_modules():
         if isinstance(unit, Unit):
             conv, norm = names(path)
             kernel = weights[f"{conv}.weight"].float()
             mean, variance, scale, shift = (weights[f"{norm}.{name}"].float() for name in _NORM)
             folded = fuse_conv_bn_weights(kernel, None, mean, variance, EPSILON, scale, shift)
-            with torch.no_grad():
-                unit.conv.weight.copy_(folded[0])
-                unit.conv.bias.copy_(folded[1])  # type: ignore[union-attr]
+            unit.conv.weight, unit.conv.bias = folded
+            unit.pad_evenly()
     network.eval().requires_grad_(False)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

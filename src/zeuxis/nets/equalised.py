@@ -147,8 +147,8 @@ def convolve(
 
 def filter_kernel() -> Tensor:
     """`FILTER` along both axes (4 4); it keeps the mean."""
-    taps = torch.tensor(FILTER) / sum(FILTER)
-    return taps[:, None] * taps
+    taps = [tap / sum(FILTER) for tap in FILTER]
+    return torch.tensor([[one * other for other in taps] for one in taps])
 
 
 def smooth(x: Tensor, around: int, *, step: int = 1, gain: float = 1.0, low_pass: Tensor | None = None) -> Tensor:

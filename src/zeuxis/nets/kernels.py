@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
@@ -20,7 +21,9 @@ from zeuxis.nets.maps import PRODUCTS, Choice, Down, Layer, Up, down, up, weight
 
 WORTH = 20e6  # operations of a layer below which no kernel is measured
 _GAIN = 0.9  # largest share of the standard kernel's time for another kernel
-_AGREE = 1e-5  # relative difference from the standard kernel
+_PAYS = 0.98  # largest share of a step's time with standard kernels for one with chosen ones
+_AGREE = {"fp32": 1e-5, "bf16": 1e-2}  # relative difference from the standard kernel
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Call(NamedTuple):
@@ -38,19 +41,20 @@ def _pair(value: Any) -> tuple[int, int]:
     return a, b
 
 
-def _plain(image: Tensor, weight: Tensor, ndim: int) -> bool:
-    return (
-        image.device.type == "cpu"
-        and image.dtype == weight.dtype == torch.float32
-        and image.ndim == weight.ndim == ndim
-        and not torch.is_autocast_enabled("cpu")
-    )
+def _precision(image: Tensor, weight: Tensor, ndim: int) -> str | None:
+    """The number format that a call computes in; None where it keeps the standard kernel."""
+    if image.device.type != "cpu" or not image.ndim == weight.ndim == ndim:
+        return None
+    if not torch.is_autocast_enabled("cpu"):
+        return "fp32" if image.dtype == weight.dtype == torch.float32 else None
+    castable = {image.dtype, weight.dtype} <= {torch.float32, torch.bfloat16}
+    return "bf16" if castable and torch.get_autocast_dtype("cpu") == torch.bfloat16 else None
 
 
 def _linear(image: Tensor, weight: Tensor, bias: Tensor | None = None) -> Call | None:
-    if not _plain(image, weight, 2):
+    if (precision := _precision(image, weight, 2)) is None:
         return None
-    layer = Layer((len(image), len(weight)), tuple(image.shape), tuple(weight.shape))
+    layer = Layer((len(image), len(weight)), tuple(image.shape), tuple(weight.shape), precision=precision)
     return Call(Down, layer, image, weight, bias)
 
 
@@ -63,11 +67,12 @@ def _conv(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Call | None:
-    if not _plain(image, weight, 4) or isinstance(padding, str) or groups != 1 or _pair(dilation) != (1, 1):
+    precision = _precision(image, weight, 4)
+    if precision is None or isinstance(padding, str) or groups != 1 or _pair(dilation) != (1, 1):
         return None
     s, p = _pair(stride), _pair(padding)
     h, w = ((image.shape[i + 2] + 2 * p[i] - weight.shape[i + 2]) // s[i] + 1 for i in (0, 1))
-    layer = Layer((len(image), len(weight), h, w), tuple(image.shape), tuple(weight.shape), s, p)
+    layer = Layer((len(image), len(weight), h, w), tuple(image.shape), tuple(weight.shape), s, p, precision)
     return Call(Down, layer, image, weight, bias)
 
 
@@ -81,11 +86,12 @@ def _conv_transpose(
     groups: int = 1,
     dilation: Any = 1,
 ) -> Call | None:
-    if not _plain(image, weight, 4) or groups != 1 or _pair(dilation) != (1, 1):
+    precision = _precision(image, weight, 4)
+    if precision is None or groups != 1 or _pair(dilation) != (1, 1):
         return None
     s, p, spare = _pair(stride), _pair(padding), _pair(output_padding)
     h, w = ((image.shape[i + 2] - 1) * s[i] - 2 * p[i] + weight.shape[i + 2] + spare[i] for i in (0, 1))
-    layer = Layer(tuple(image.shape), (len(image), weight.shape[1], h, w), tuple(weight.shape), s, p)
+    layer = Layer(tuple(image.shape), (len(image), weight.shape[1], h, w), tuple(weight.shape), s, p, precision)
     return Call(Up, layer, image, weight, bias)
 
 
@@ -98,30 +104,57 @@ _CALLS: dict[Any, Callable[..., Call | None]] = {
 
 @lru_cache(maxsize=4096)
 def name(layer: Layer) -> str:
-    """The layer in words, as a run's files have it: `32x3x64x64 to 32x32x32x32 by 32x3x4x4, stride 2x2, padding 1x1`."""
+    """The layer in words, as a run's files have it: `32x3x64x64 to 32x32x32x32 by 32x3x4x4, stride 2x2, padding 1x1`, and
+    `, bf16` in that format."""
     large, small, weight, stride, padding = (
         "x".join(map(str, sizes or ()))
         for sizes in (layer.large, layer.small, layer.weight, layer.stride, layer.padding)
     )
-    return f"{large} to {small} by {weight}" + (f", stride {stride}, padding {padding}" if stride else "")
+    how = f", stride {stride}, padding {padding}" if stride else ""
+    return f"{large} to {small} by {weight}{how}" + (", bf16" if layer.precision == "bf16" else "")
+
+
+class _Cast(NamedTuple):
+    """A weight, its version and whether gradients were recorded, and what it was cast to then."""
+
+    weight: Tensor
+    version: int
+    recorded: bool
+    made: Tensor
 
 
 class Using(TorchFunctionMode):
-    """A context in which the layers of the table (of `choose`) use its kernels; others use the standard ones."""
+    """A context in which the layers of the table (of `choose`) use its kernels; others use the standard ones.
+
+    Under autocast a parameter is cast once until it changes, as by autocast itself, but for as long as the context lasts.
+    """
 
     def __init__(self, table: Mapping[str, str]) -> None:
         super().__init__()
         self._table = {layer: Choice(*kernels.split()) for layer, kernels in table.items()}
+        self._casts: dict[int, _Cast] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         call = _CALLS[func](*args, **kwargs or {}) if func in _CALLS else None
         choice = self._table.get(name(call.layer)) if call else None
         if call is None or choice is None:
             return func(*args, **kwargs or {})
-        done: Tensor = call.map.apply(call.image, call.weight, call.layer, choice)  # type: ignore[no-untyped-call]
+        image, weight = call.image, call.weight
+        if call.layer.precision == "bf16":
+            image, weight = image.bfloat16(), self._cast(weight)
+        done: Tensor = call.map.apply(image, weight, call.layer, choice)  # type: ignore[no-untyped-call]
         if call.bias is None:
             return done
-        return done + (call.bias if done.ndim == 2 else call.bias.view(-1, 1, 1))
+        bias = call.bias.to(done.dtype)
+        return done + (bias if done.ndim == 2 else bias.view(-1, 1, 1))
+
+    def _cast(self, weight: Tensor) -> Tensor:
+        if not weight.is_leaf:  # computed anew for each call
+            return weight.bfloat16()
+        known, recorded = self._casts.get(id(weight)), torch.is_grad_enabled()
+        if known is None or (known.version, known.recorded) != (weight._version, recorded):
+            known = self._casts[id(weight)] = _Cast(weight, weight._version, recorded, weight.bfloat16())
+        return known.made
 
 
 def check(table: Mapping[str, str]) -> None:
@@ -169,7 +202,10 @@ def called(step: Callable[[], object]) -> list[Layer]:
 
 
 def choose(step: Callable[[], object], *, seconds: float = 5.0) -> dict[str, str]:
-    """The fastest kernels, by layer, among the layers that `step` calls; within about so many seconds."""
+    """The fastest kernels, by layer, among the layers that `step` calls; within about so many seconds.
+
+    None where steps are not faster with them: in a step a kernel finds other memory in the caches than by itself.
+    """
     layers = called(step)
     end = time.monotonic() + seconds
     table: dict[str, str] = {}
@@ -179,7 +215,17 @@ def choose(step: Callable[[], object], *, seconds: float = 5.0) -> dict[str, str
         choice = _fastest(layer)
         if choice != Choice():
             table[name(layer)] = " ".join(choice)
-    return table
+    return table if table and _pays(step, table, seconds) else {}
+
+
+def _pays(step: Callable[[], object], table: Mapping[str, str], seconds: float) -> bool:
+    """Whether steps with the kernels of the table are faster than with the standard ones."""
+
+    def chosen() -> None:
+        with Using(table):
+            step()
+
+    return _share(step, chosen, most=3, seconds=seconds) < _PAYS
 
 
 def _operations(layer: Layer) -> float:
@@ -192,32 +238,47 @@ def _fastest(layer: Layer) -> Choice:
         torch.randn(sizes) if len(sizes) == 2 else torch.randn(sizes).to(memory_format=torch.channels_last)
         for sizes in (layer.large, layer.small, layer.weight)
     )
+    large, small, weight = (each.to(_TYPES[layer.precision]) for each in (large, small, weight))
     return Choice(
-        _winner(partial(down, large, weight, layer)),
-        _winner(partial(up, small, weight, layer)),
-        _winner(partial(weight_gradient, large, small, layer)),
+        _winner(partial(down, large, weight, layer), _AGREE[layer.precision]),
+        _winner(partial(up, small, weight, layer), _AGREE[layer.precision]),
+        _winner(partial(weight_gradient, large, small, layer), _AGREE[layer.precision]),
     )
 
 
-def _winner(compute: Callable[[str], Tensor]) -> str:
-    wanted = compute("standard")
-    best, least = "standard", _GAIN * _seconds(lambda: compute("standard"))
+def _winner(compute: Callable[[str], Tensor], agree: float) -> str:
+    wanted = compute("standard").float()
+    best, least = "standard", _GAIN
     for kernel in PRODUCTS:
         try:
-            error = (compute(kernel) - wanted).norm() / wanted.norm()
+            error = (compute(kernel).float() - wanted).norm() / wanted.norm()
         except RuntimeError:  # a build of torch that has the product in name only
             continue
-        taken = _seconds(lambda: compute(kernel))  # noqa: B023
-        if error < _AGREE and taken < least:
-            best, least = kernel, taken
+        share = _share(partial(compute, "standard"), partial(compute, kernel)) if error < agree else 1.0
+        if share < least:
+            best, least = kernel, share
     return best
 
 
+def _share(
+    standard: Callable[[], object], other: Callable[[], object], *, most: int = 5, seconds: float = 0.2
+) -> float:
+    """The share of the time of `standard` that `other` takes: the larger of the ratio of the least times and the median
+    ratio of at most so many pairs of calls, in turns.
+
+    Where other work takes the core for a while, the two differ, or no pair is much faster than another: no clear gain.
+    """
+    pairs: list[tuple[float, float]] = []
+    end = time.perf_counter() + seconds
+    while not pairs or (len(pairs) < most and time.perf_counter() < end):
+        pairs.append((_seconds(standard), _seconds(other)))
+        if len(pairs) == 2 and all(new > old for old, new in pairs):
+            break
+    least = min(new for _, new in pairs) / min(old for old, _ in pairs)
+    return max(least, statistics.median(new / old for old, new in pairs))
+
+
 def _seconds(compute: Callable[[], object]) -> float:
-    """The least time of three calls; of fewer, where a tenth of a second has gone."""
-    times: list[float] = []
-    while len(times) < 3 and sum(times) < 0.1:
-        begin = time.perf_counter()
-        compute()
-        times.append(time.perf_counter() - begin)
-    return min(times)
+    begin = time.perf_counter()
+    compute()
+    return time.perf_counter() - begin

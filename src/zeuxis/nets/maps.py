@@ -33,6 +33,7 @@ class Layer(NamedTuple):
     weight: tuple[int, ...]
     stride: tuple[int, int] | None = None
     padding: tuple[int, int] = (0, 0)
+    precision: str = "fp32"  # or bf16
 
 
 class Choice(NamedTuple):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # A heartbeat finds a process that is lost within seconds; others may wait for long, as while the first one evaluates.
 _PATIENCE = datetime.timedelta(hours=24)
+_MOST_AXES = 8  # of a tensor whose rows are joined
 _TURN = 0.5  # seconds by which process 0 is the first to say what all have to say
 
 _Tensors = Mapping[str, Mapping[str, Tensor]]
@@ -55,24 +56,43 @@ class Ranks:
         share = micro_batches // self.size
         return range(self.rank * share, (self.rank + 1) * share)
 
+    def share(self, count: int) -> range:
+        """Which of `count` pieces of work this process does: neighbours, as many as any other, or one more or less."""
+        return range(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
     def total(self, tensors: Sequence[Tensor]) -> None:
         """Make each tensor the sum over all processes (in place), the same bits on each of them: one message."""
         if self.size == 1 or not tensors:
             return
-        flat = torch.cat([t.detach().reshape(-1).to(torch.promote_types(t.dtype, torch.float32)) for t in tensors])
+        parts = [t.detach().reshape(-1).to(torch.promote_types(t.dtype, torch.float32)) for t in tensors]
+        sizes = [len(part) for part in parts]
+        sizes.append(-sum(sizes) % self.size)  # so that each process has as much to add
+        flat = torch.cat([*parts, parts[0].new_zeros(sizes[-1])])
+        flat = flat.cpu() if self.by_host else flat
         with _answering():
-            summed = self._summed(flat.cpu() if self.by_host else flat)
-        for tensor, part in zip(tensors, torch.split(summed, [t.numel() for t in tensors])):
+            self._sum_up(flat)
+        for tensor, part in zip(tensors, torch.split(flat, sizes)):
             tensor.copy_(part.view(tensor.shape))
 
-    def _summed(self, flat: Tensor) -> Tensor:
+    def _sum_up(self, flat: Tensor) -> None:
         """A reduce-scatter and an all-gather: the order of additions in `all_reduce` is not the same for every size."""
-        width = -(-len(flat) // self.size)
-        sent = torch.nn.functional.pad(flat, (0, width * self.size - len(flat)))
-        received = torch.empty_like(sent)
-        dist.all_to_all_single(received, sent)
-        _all_gather(sent, tree_sum(list(received.view(self.size, width).unbind())))
-        return sent[: len(flat)]
+        shares = flat.view(self.size, -1)
+        received = torch.empty_like(shares)
+        if not self.by_host:
+            dist.all_to_all_single(received.view(-1), flat)
+            _all_gather(flat, tree_sum(list(received.unbind())))
+            return
+        self._swap(shares.unbind(), received.unbind())
+        own = tree_sum([(shares if rank == self.rank else received)[rank] for rank in range(self.size)])
+        self._swap([own] * self.size, shares.unbind())
+        shares[self.rank].copy_(own)
+
+    def _swap(self, given: Sequence[Tensor], taken: Sequence[Tensor]) -> None:
+        """Give each other process a part, and take one: on the host a third of the processor time of the collectives."""
+        others = [rank for rank in range(self.size) if rank != self.rank]
+        tasks = [dist.P2POp(dist.isend, given[rank], rank) for rank in others]
+        for task in dist.batch_isend_irecv(tasks + [dist.P2POp(dist.irecv, taken[rank], rank) for rank in others]):
+            task.wait()
 
     def most(self, tensors: Sequence[Tensor]) -> None:
         """Make each tensor (bool or integers) the largest over all processes, in place: one message."""
@@ -96,13 +116,14 @@ class Ranks:
         rows.copy_(there)
 
     def joined(self, own: Tensor, count: int, start: int) -> Tensor:
-        """All rows (count d) of a tensor on the host, of which this process has some, from `start` on; perhaps none."""
+        """All rows (count ...) of a tensor on the host, of which this process has some, from `start` on; perhaps none."""
         if self.size == 1:
             return own
-        width = int(max(row[0] for row in self.exchange([own.shape[1]])))
-        whole = own.new_zeros(count, width)
-        mine = slice(start, start + len(own)) if len(own) else slice(0, 0)
-        whole[mine] = own.view(-1, width)
+        sides = self.exchange([*own.shape[1:], *[0] * (_MOST_AXES - own.ndim)])  # zeros of who has no rows
+        whole = own.new_zeros(count, *(int(side) for side in max(sides) if side))
+        mine = slice(start, start + len(own))
+        if len(own):
+            whole[mine] = own
         self.assemble(whole, mine)
         return whole
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from zeuxis.data import DataSpec, Pack
 from zeuxis.data.image_files import FileSet
 from zeuxis.data.listing import TILES
@@ -130,12 +132,11 @@ def options_for(rule: Rule | None, defaults: Mapping[str, Any]) -> dict[str, Any
 def pictures_of(pack: Pack, data: DataSpec, *, typed: str) -> KnownPictures:
     """What is known of single images that are open; pairs, where each file has its source and target side by side."""
     own = data.own_shape
-    records = pack.records()
-    sides = sorted(min(record["size"]) for record in records)
-    middle = sides[len(sides) // 2]
-    size, channels = (own["size"], own.get("channels", 3)) if "size" in own else _form_of(records, middle)
+    sizes = pack.records().sizes()
+    middle = int(np.sort(sizes.min(1))[len(sizes) // 2])
+    size, channels = (own["size"], own.get("channels", 3)) if "size" in own else _form_of(pack, middle)
     files = isinstance(data.images, FileSet)
-    beside = files and all(width == 2 * height for width, height in (record["size"] for record in records))
+    beside = files and bool((sizes[:, 0] == 2 * sizes[:, 1]).all())
     return KnownPictures(
         typed,
         len(pack),
@@ -145,16 +146,16 @@ def pictures_of(pack: Pack, data: DataSpec, *, typed: str) -> KnownPictures:
         True if beside else None,
         data.title,
         side=middle,
-        cut_off=cut_off(records)[0] if files else 0.0,
+        cut_off=cut_off(sizes)[0] if files else 0.0,
         resize_mode=pack.shape.resize_mode,
         photographs=data.has_photographs and pack.shape.resize_mode != TILES,
     )
 
 
-def _form_of(records: list[dict[str, Any]], middle: int) -> tuple[int, int]:
+def _form_of(pack: Pack, middle: int) -> tuple[int, int]:
     """Size and channels for pictures: none larger than half of them are, and grey where all are."""
     size = next((size for size in _SIZES if size <= middle), _SIZES[-1])
-    grey = all(str(record["mode"]).split(";")[0] in _GREY for record in records)
+    grey = all(mode.split(";")[0] in _GREY for mode in pack.records().modes())
     return size, 1 if grey else 3
 
 

@@ -159,7 +159,13 @@ class _Step:
 
 
 def choose_kernels(
-    model: Model, batch: Batch, *, steps: float = math.inf, micro_batches: int = 1, seconds: float = 5.0
+    model: Model,
+    batch: Batch,
+    *,
+    steps: float = math.inf,
+    micro_batches: int = 1,
+    precision: Precision = "fp32",
+    seconds: float = 5.0,
 ) -> dict[str, str]:
     """The fastest kernels on this computer, by layer, for batches like these, in every phase that begins within `steps`.
 
@@ -171,11 +177,9 @@ def choose_kernels(
     trial = copy.deepcopy(model)
     optimizers = trial.optimizers()
     clocks = [clock for clock in model.schedule_breakpoints(len(batch.image)) if clock.step < steps]
+    step = partial(train_step, trial, optimizers, batch, micro_batches=micro_batches, precision=precision)
     with torch.random.fork_rng(devices=[]):
-        return choose(
-            lambda: [train_step(trial, optimizers, batch, clock, micro_batches=micro_batches) for clock in clocks],
-            seconds=seconds,
-        )
+        return choose(lambda: [step(clock) for clock in clocks], seconds=seconds)
 
 
 def split(batch: Batch, micro_batches: int) -> list[Batch]:

@@ -118,12 +118,11 @@ def _changed(
         state.restore(checkpoint.tensors, restored)
     except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
         raise _unfit(parent, given, str(error)) from None
-    kept = settings.kernels == "auto" and settings.precision == "fp32"
     recipe = dataclasses.replace(
         old,
         options=new.options,
         settings=settings,
-        chosen_kernels=old.chosen_kernels if kept else {},
+        chosen_kernels=old.chosen_kernels if settings.kernels == "auto" else {},
         parent={
             "run": _name(parent),
             "step": checkpoint.step,

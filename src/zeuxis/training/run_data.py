@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from zeuxis.data import Pack
 from zeuxis.data.batches import PackSource, PairSource, open_data, source_of
 from zeuxis.data.pairs import Pairs
@@ -14,6 +16,7 @@ from zeuxis.judging.reference import choose_reference
 from zeuxis.judging.translation import choose_pairs
 from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
+from zeuxis.runtime import launch
 from zeuxis.runtime.progress import Display
 from zeuxis.storage import RunFolder
 from zeuxis.training.batch_sizes import check_labels, check_one_image
@@ -23,7 +26,9 @@ from zeuxis.training.micro_batches import check_rows
 
 def open_for(data: DataSpec, model: Model, display: Display) -> Pack | Pairs:
     """The data in the form that the model learns from, its progress shown."""
-    return open_data(data, model, progress=lambda done, total: display.work("reading images", done, total))
+    first = launch.rank() == 0  # the other processes wait until it has opened the data
+    with launch.alone() if first else contextlib.nullcontext():
+        return open_data(data, model, progress=lambda done, total: display.work("reading images", done, total))
 
 
 def learned_classes(model: Model, data: Pack | Pairs) -> tuple[str, ...]:

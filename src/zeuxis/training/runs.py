@@ -212,14 +212,16 @@ def _announce(run: RunFolder, data: Pack | Pairs, display: Display, began: Began
 
 def _kernels(settings: TrainSettings, model: Model, pack: Pack | Pairs) -> dict[str, str]:
     """The fastest convolution kernels on this computer, where enabled."""
-    if settings.kernels != "auto" or settings.precision != "fp32" or model.device.type != "cpu" or settings.compile:
+    if settings.kernels != "auto" or model.device.type != "cpu" or settings.compile:
         return {}  # a GPU measures its own (`runtime.accelerator`)
     source = source_of(pack, seed=settings.seed, device=settings.device, hflip=settings.hflip)
     if not model.needs <= source.columns:
         return {}
     try:
         batch = source.batch(0, settings.batch_size or model.batch_size)
-        return engine.choose_kernels(model, batch, steps=settings.last_step, micro_batches=settings.micro_batches)
+        choose = partial(engine.choose_kernels, steps=settings.last_step, micro_batches=settings.micro_batches)
+        with memory_kept():  # as in training
+            return choose(model, batch, precision=settings.number_format)
     except (RuntimeError, MemoryError):  # out of memory, say: the first step will tell
         return {}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zeuxis.data.listing import Content, Labels, Picture, Shape
+from zeuxis.data.listing import Content, Labels, Numbered, Picture, Shape
 from zeuxis.data.values.labels import chosen, digest_of
 from zeuxis.data.values.pixels import Ends, as_image, black_of, channels_last, check_kind, to_8bit
 from zeuxis.io import images
@@ -41,7 +41,7 @@ class ArrayImages:
 
     def content(self) -> Content:
         """The images, named by their places."""
-        return Content([str(place) for place in range(len(self))], self, partial(chosen, self.labels))
+        return Content(Numbered([("", len(self))]), self, partial(chosen, self.labels))
 
     def as_json(self) -> None:
         """Nothing that another process could use."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from zeuxis.data.listing import Content, Picture, Shape
+from zeuxis.data.listing import Content, Numbered, Picture, Shape
 from zeuxis.data.parquet_columns import chosen_column
 from zeuxis.data.readers import pictured
 from zeuxis.data.sample_labels import labelled, with_class_numbers
@@ -48,7 +48,7 @@ class HuggingFaceImages:
 
     def content(self) -> Content:
         """The pictures, named by their rows."""
-        items = [str(place) for place in range(len(self))]
+        items = Numbered([("", len(self))])
         content = Content(items, self)
         if self.unused:
             content.notes.append((f"column{'s' if len(self.unused) > 1 else ''} {', '.join(self.unused)}", "not used"))

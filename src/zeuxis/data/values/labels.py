@@ -50,11 +50,11 @@ def digest_of(labels: Labels) -> str:
     return hashlib.blake2b(told + labels.values.tobytes(), digest_size=16).hexdigest()
 
 
-def chosen(labels: Labels, items: list[str]) -> Labels:
+def chosen(labels: Labels, items: Sequence[str]) -> Labels:
     """The labels of these items, whose names are their places."""
     if labels.values is None:
         return labels
-    return labels._replace(values=labels.values[[int(item) for item in items]])
+    return labels._replace(values=labels.values[np.fromiter(map(int, items), np.int64, len(items))])
 
 
 def _plain(given: Any) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from zeuxis.data.listing import Content, Labels, Picture, Shape
+from zeuxis.data.listing import Content, Labels, Numbered, Picture, Shape
 from zeuxis.data.table_rows import CLASS_COLUMNS
 from zeuxis.data.values.labels import chosen, digest_of, labels_of
 from zeuxis.data.values.memory import CHANGING
@@ -77,7 +77,7 @@ class PictureSequence:
 
     def content(self) -> Content:
         """The pictures, named by their places."""
-        return Content([str(place) for place in range(len(self))], self, partial(chosen, self._labels))
+        return Content(Numbered([("", len(self))]), self, partial(chosen, self._labels))
 
     def as_json(self) -> None:
         """Nothing that another process could use."""
