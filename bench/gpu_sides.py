@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Adam, Optimizer
+from torch.optim import Adam
 
 from cases import CASES, Case
+from strong import Book, strong
 from textbook import ddpm
 from zeuxis import families
 from zeuxis.mechanisms import UsesFeatures
@@ -31,10 +31,10 @@ WITHOUT_TEXTBOOK = "rbm-28"
 def _diffusion() -> Case:
     """64 pixels, which both sides see as 32 of four times the channels, with the textbook's layers and loss."""
 
-    def plain() -> Callable[[Tensor], object]:
+    def plain() -> Book:
         network, alphas = ddpm.UNet(12), ddpm.schedule()
         adam = Adam(network.parameters(), 1e-3)
-        return lambda image: ddpm.step(network, adam, alphas, F.pixel_unshuffle(image, 2))
+        return Book((network,), (adam,), lambda image: ddpm.step(network, adam, alphas, F.pixel_unshuffle(image, 2)))
 
     options: dict[str, Any] = {"size": 64, "objective": "ddpm", "lr_warmup": 0}
     return Case(lambda: families.find("diffusion")(**options), plain, 64, 3, 32)
@@ -43,7 +43,7 @@ def _diffusion() -> Case:
 def _rbm() -> Case:
     """Ours alone: the textbooks have no Boltzmann machine."""
 
-    def plain() -> Callable[[Tensor], object]:
+    def plain() -> Book:
         raise LookupError("there is no textbook of the restricted Boltzmann machine")
 
     return Case(lambda: families.find("rbm")(size=28, channels=1), plain, 28, 1, 64)
@@ -71,54 +71,13 @@ class Noise:
         return Batch(image, image[..., :: self.scale, :: self.scale] if self.scale else None)
 
 
-def held_by(step: Callable[..., object]) -> list[Any]:
-    """The networks and optimizers that a step has in its closure, in tuples and in the textbooks' own objects too."""
-    found: list[Any] = []
-    waiting, seen = _closed_over(step), set[int]()
-    while waiting:
-        value = waiting.pop(0)
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, nn.Module | Optimizer):
-            found.append(value)
-        elif isinstance(value, list | tuple):
-            waiting += value
-        elif type(value).__module__.startswith("textbook"):
-            waiting += vars(value).values()
-        else:
-            waiting += _closed_over(value)
-    return found
-
-
-def _closed_over(function: Any) -> list[Any]:
-    return [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
-
-
-def strengthened(case: Case, device: torch.device, *, compiled: bool) -> Callable[[Tensor], object]:
-    """The textbook's step with the four lines of a strong user: channels_last, fused Adam, compile, autocast."""
+def strong_step(case: Case, batch: int, device: torch.device, *, compiled: bool) -> Step:
+    """The textbook's step with the four lines of a strong user, on a device, as it comes to its batches."""
     with device:
-        step = case.textbook()
-    for each in held_by(step):
-        if isinstance(each, nn.Module):
-            each.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            if compiled:
-                each.compile()
-        elif isinstance(each, Adam):
-            for group in each.param_groups:
-                group["fused"] = True
-    kind = device.type
-
-    def go(image: Tensor) -> object:
-        with torch.autocast(kind, torch.bfloat16):
-            return step(image)
-
-    return go
-
-
-def strong(case: Case, batch: int, device: torch.device, *, compiled: bool) -> Step:
-    """A step of the strong side, as it comes to its batches."""
-    images, step, place = Noise(case, batch, device), strengthened(case, device, compiled=compiled), 0
+        book = case.textbook()
+    step, images, place = strong(book, bf16=True), Noise(case, batch, device), 0
+    for network in book.networks if compiled else ():
+        network.compile()
 
     def go() -> object:
         nonlocal place
@@ -154,8 +113,8 @@ def say(text: str) -> None:
 
 
 SIDES: dict[str, Callable[[Case, int, torch.device], Step]] = {
-    STRONG: lambda case, batch, device: strong(case, batch, device, compiled=True),
-    f"{STRONG}, not compiled": lambda case, batch, device: strong(case, batch, device, compiled=False),
+    STRONG: lambda case, batch, device: strong_step(case, batch, device, compiled=True),
+    f"{STRONG}, not compiled": lambda case, batch, device: strong_step(case, batch, device, compiled=False),
     OURS: lambda case, batch, device: ours(case, batch, device, compiled=False),
     COMPILED: lambda case, batch, device: ours(case, batch, device, compiled=True),
 }

@@ -33,7 +33,7 @@ def strong(book: Book, *, bf16: bool) -> Step:
         optimizer.register_step_post_hook(lambda *_: torch.clear_autocast_cache())
 
     def step(image: Tensor) -> object:
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=bf16):
             return book.step(image.to(memory_format=torch.channels_last))
 
     return step

@@ -14,11 +14,12 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from commandline import refused, typed
-from zeuxis import api, loading
+from zeuxis import api, loading, renamed
 from zeuxis.errors import DataError, UsageError
 from zeuxis.families.diffusion import HIGH, LOW, OBJECTIVES, Diffusion
 from zeuxis.likelihood import bounds
 from zeuxis.model import Batch, Clock
+from zeuxis.nets.adaptive import moved_at_random, transformed
 from zeuxis.nets.denoising import DenoisingUNet, Waves, fine
 from zeuxis.samplers import (
     SAMPLERS,
@@ -309,6 +310,35 @@ def test_labels_are_classes_or_attributes_and_silence_is_neither() -> None:
     assert named.needs == {"image", "label"} and model().needs == {"image"}
 
 
+def test_moved_images_are_labelled_by_their_maps() -> None:
+    image = torch.rand(200, 2, 12, 12) * 2 - 1
+    torch.manual_seed(0)
+    moved, labels = moved_at_random(image)
+    maps = torch.cat((torch.eye(3)[:2] + labels.view(-1, 2, 3), torch.eye(3)[2:].expand(200, 1, 3)), 1)
+    torch.testing.assert_close(moved, transformed(image, maps), atol=1e-4, rtol=0)
+    stays = (labels == 0).all(1)
+    assert 0.2 < float(stays.float().mean()) < 0.6
+    torch.testing.assert_close(moved[stays], image[stays], atol=1e-4, rtol=0)
+    assert bool(((moved - image)[~stays].flatten(1).abs().amax(1) > 1e-3).all())
+
+
+def test_images_are_moved_in_training_and_never_in_samples() -> None:
+    drawn, given = model(augment="affine", num_classes=3), []
+    drawn.network.register_forward_pre_hook(lambda _, inputs: given.append(inputs[3]))
+    z, label = drawn.prior([1, 2]), torch.tensor([0, 2])
+    drawn.decode(z)
+    assert given and all(condition is None for condition in given)
+    given.clear()
+    drawn.decode(z, label)
+    assert given and all(bool((condition[:, 3:] == 0).all()) for condition in given)
+    assert torch.equal(given[0][:, :3], torch.tensor([[1.0, -1, -1], [-1, -1, 1]]))
+    given.clear()
+    list(drawn.losses(Batch(torch.rand(60, 1, 16, 16), label=torch.arange(60) % 3), Clock()))
+    assert 10 < int((given[0][:, 3:] != 0).any(1).sum()) < 55
+    before = {name: value for name, value in model().options.items() if name != "augment"}
+    assert renamed.options("diffusion", before)["augment"] == "none"
+
+
 def test_every_sampler_nears_the_same_image_and_the_way_back_finds_the_noise() -> None:
     drawn = model()
     z = drawn.prior(range(3))
@@ -338,12 +368,30 @@ def test_the_moments_of_a_sampler_lead_to_its_result(sampler: str) -> None:
 def test_sampling_is_denoising_to_the_last_level() -> None:
     drawn = model(num_inference_steps=5)
     z = drawn.prior(range(2))
-    assert [moment.sigma for moment in drawn.denoising(z)] == drawn.noise_levels() == karras_sigmas(5, LOW, HIGH)
+    assert [moment.sigma for moment in drawn.denoising(z)] == drawn.noise_levels()
     *_, last = drawn.denoising(z)
     assert torch.equal(last.x.clamp(-1, 1), drawn.decode(z))
     *_, rough = drawn.denoising(z, steps=2, sampler="heun")
     drawn.adjust({"num_inference_steps": 2, "sampler": "heun"})
     assert torch.equal(rough.x.clamp(-1, 1), drawn.decode(z))
+
+
+def test_few_steps_end_at_a_higher_level() -> None:
+    """An evaluation at the lowest level would leave the image as it is; from 24 steps on the levels are the paper's."""
+    drawn = model()
+    for steps in (24, 25, 100):
+        assert drawn.noise_levels(steps) == karras_sigmas(steps, LOW, HIGH)
+    last = [drawn.noise_levels(steps)[-2] for steps in range(2, 25)]
+    assert last == sorted(last, reverse=True) and last[0] < 2 and last[2] == pytest.approx(0.252, abs=0.001)
+    assert drawn.noise_levels(1) == [HIGH, 0.0]
+    start = torch.linspace(-2, 2, 9, dtype=torch.double)[None] * HIGH
+    exact = flowed(start, HIGH, 0)
+    for steps in (3, 8, 12):
+        few, plain = (
+            float((dpm_solver(gaussian, start, levels) - exact).norm())
+            for levels in (drawn.noise_levels(steps), karras_sigmas(steps, LOW, HIGH))
+        )
+        assert few < plain, steps
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -44,7 +44,8 @@ CPU = torch.device("cpu")
 
 def small(family: type[Model]) -> dict[str, Any]:
     known = {field.name for field in options_of(family)}
-    return {name: value for name, value in TINY.items() if name in known}
+    values = {**TINY, "augment": "affine"} if family.family() == "diffusion" else TINY
+    return {name: value for name, value in values.items() if name in known}
 
 
 def begun(root: Path, name: str, **options: Any) -> tuple[Path, State]:

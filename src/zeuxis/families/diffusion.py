@@ -16,6 +16,7 @@ from zeuxis.errors import UsageError
 from zeuxis.likelihood import Likelihoods, StageCallback, bounds, silent
 from zeuxis.mechanisms import Denoising
 from zeuxis.model import Batch, Clock, Encoder, HasLikelihood, Turn, derived, option
+from zeuxis.nets.adaptive import MOVES, LabelledAugment, labelled_augment_option, moved_at_random
 from zeuxis.nets.denoising import DenoisingUNet
 from zeuxis.nets.preconditioning import Scalings, edm, epsilon, flow, velocity
 from zeuxis.samplers import Denoiser, Streams, heun, karras_sigmas, linear_levels, log_normal
@@ -23,6 +24,7 @@ from zeuxis.schedules import decay_option, decayed, risen
 
 LOW, HIGH = 0.002, 80.0  # range of the noise levels in sampling (Karras 2022, table 1)
 LABEL_DROPOUT = 0.1  # label dropout probability for classifier-free guidance (Ho and Salimans 2022)
+_MANY = 24  # sampling steps down to LOW; with fewer the last level is higher, as an evaluation at LOW changes nothing
 _SEEN = 32  # largest height and width of the U-Net's input, if `patch_size` is 0
 
 
@@ -63,6 +65,7 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
     sigma_data: float = option(
         0.5, "standard deviation of the data, for edm", low=0.01, high=10, group="losses", of_weights=True
     )
+    augment: LabelledAugment = labelled_augment_option()
     num_classes: int = option(0, "number of classes or attributes to condition on; 0: unconditional", low=0, high=65536)
     sampler: Literal["heun", "euler", "ddim", "ddpm", "dpm++2m"] = option(
         "dpm++2m", "sampler; ddpm is stochastic, the others follow the probability-flow ODE", at_sampling=True
@@ -80,13 +83,13 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
 
     def build(self) -> None:
         self.latent_dim = self.channels * self.size**2
-        widths = {"width": self.base_channels, "blocks": self.blocks, "conditions": self.num_classes}
+        self.moves = MOVES if self.augment == "affine" else 0  # numbers of a condition after those of the classes
+        widths = {"width": self.base_channels, "blocks": self.blocks, "conditions": self.num_classes + self.moves}
         patch = self.patch_size or -(-self.size // _SEEN)
         self.network = DenoisingUNet(self.size, self.channels, patch=patch, **widths)
         self.discrete_levels: Tensor | None
         # A constant, on the model's device and not saved.
-        found = linear_levels() if self.objective == "ddpm" else None
-        self.register_buffer("discrete_levels", found, persistent=False)
+        self.register_buffer("discrete_levels", linear_levels() if self.objective == "ddpm" else None, persistent=False)
 
     def optimizers(self) -> dict[str, Optimizer]:
         return {"denoiser": Adam(self.parameters(), self.lr, fused=True)}
@@ -101,11 +104,15 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
     def losses(self, batch: Batch, clock: Clock) -> Iterator[Turn]:
         """The squared error of the prediction, at one noise level per image (each paper's unweighted loss)."""
         image, sigma = batch.image, self.levels(batch.image)
+        condition = self.condition(batch.label, len(image))
+        if self.moves:
+            image, moves = moved_at_random(image)
         x, scales = image + sigma * torch.randn_like(image), self.scales(sigma)
         target = (image - scales.c_skip * x) / scales.c_out
-        condition = self.condition(batch.label, len(image))
         if condition is not None:
             condition = condition * (torch.rand(len(image), 1, device=image.device) >= LABEL_DROPOUT)
+        if self.moves:
+            condition = F.pad(moves, (self.num_classes, 0)) + (0 if condition is None else condition)
         yield "denoiser", {"mse": (self.predict(x, sigma, condition).float() - target).square().mean()}
 
     def levels(self, image: Tensor) -> Tensor:
@@ -138,7 +145,7 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
             if label.device.type == "cpu" and int(label.max()) >= self.num_classes:
                 raise UsageError(f"label {int(label.max())} is not below --num-classes {self.num_classes}")
             label = F.one_hot(label.long(), self.num_classes)
-        return label.float() * 2 - 1
+        return F.pad(label.float() * 2 - 1, (0, self.moves))  # 0: not moved
 
     def denoise(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
         """The denoised images (n c h w) of x at the noise levels (n), with guidance where conditioned."""
@@ -163,7 +170,8 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
         return self.sampler
 
     def noise_levels(self, steps: int | None = None) -> list[float]:
-        return karras_sigmas(self.num_inference_steps if steps is None else steps, LOW, HIGH)
+        steps = self.num_inference_steps if steps is None else steps
+        return karras_sigmas(steps, LOW * max(1.0, _MANY / steps) ** 2.7, HIGH)
 
     def denoiser(self, label: Tensor | None = None) -> Denoiser:
         return lambda x, sigma: self.denoise(x, sigma, self.condition(label, x.shape[0]))
@@ -178,7 +186,7 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
 
     def encode(self, image: Tensor) -> Tensor:
         """The noise (n c h w) of images, by the probability-flow ODE in reverse."""
-        return heun(self.denoiser(), image, self.noise_levels()[-2::-1]) / HIGH
+        return heun(self.denoiser(), image, karras_sigmas(self.num_inference_steps, LOW, HIGH)[-2::-1]) / HIGH
 
     def likelihood_scores(self, images: Tensor, generator: Generator, progress: StageCallback = silent) -> Likelihoods:
         """The variational bound in continuous time (Kingma 2021)."""

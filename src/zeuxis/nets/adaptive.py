@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import reduce
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +18,22 @@ EVERY = 4  # batches between updates of the probability (section 3.1)
 HIGHEST = 0.8  # probability above which augmentations may show in samples (section 2.2)
 QUICKEST = 10_000  # images in which the probability can rise from 0 to 1, at the start
 SHARE = 0.25  # the same, later, as a share of the images seen
+MOVES = 6  # numbers of a label of `moved_at_random`
+MOVED = 0.12  # probability of each transform there (Karras 2022, table 7)
+
+LabelledAugment = Literal["none", "affine"]
 
 
 def augment_option(default: Augment = "none") -> Any:
     """The option for the policy of an `Augmentation`."""
     meaning = "augmentation before the discriminator: ada adapts to overfitting (Karras 2020), else always (Zhao 2020)"
     return option(default, meaning, group="losses")
+
+
+def labelled_augment_option() -> Any:
+    """The option for the labelled augmentation of `moved_at_random`."""
+    meaning = "augmentation of the images: affine maps, told to the network as labels that samples lack (Karras 2022)"
+    return option("none", meaning, group="losses", of_weights=True)
 
 
 def ada_target_option() -> Any:
@@ -148,6 +158,17 @@ def colours(n: int, channels: int, p: Tensor) -> Tensor:
         _affine(along + (whole - along) * draw.normal(1.0).exp2()[:, None, None]),
     ]
     return reduce(lambda done, each: each @ done, maps)
+
+
+def moved_at_random(image: Tensor, p: float = MOVED) -> tuple[Tensor, Tensor]:
+    """Images (n c h w) under the transforms of `geometry`, and labels (n 6): the affine map of each less the identity.
+
+    Non-leaking augmentation (Karras 2022, appendix F.2): a network with these labels draws unmoved images at label 0.
+    """
+    maps = geometry(len(image), image.shape[-1], torch.full((), p, device=image.device))
+    with torch.autocast(image.device.type, enabled=False):
+        moved = transformed(image.float(), maps)
+    return moved, (maps - torch.eye(3, device=image.device))[:, :2].flatten(1)
 
 
 def scaled(x: Tensor, y: Tensor) -> Tensor:

@@ -61,9 +61,15 @@ class Ranks:
         return range(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def total(self, tensors: Sequence[Tensor]) -> None:
-        """Make each tensor the sum over all processes (in place), the same bits on each of them: one message."""
-        if self.size == 1 or not tensors:
-            return
+        """Make each tensor the sum over all processes (in place), the same bits on each of them: a message for each format."""
+        wide = [
+            tensor for tensor in tensors if tensor.dtype == torch.float64
+        ]  # else the others' sums would be rounded twice
+        for each in (wide, [tensor for tensor in tensors if tensor.dtype != torch.float64]):
+            if self.size > 1 and each:
+                self._total(each)
+
+    def _total(self, tensors: Sequence[Tensor]) -> None:
         parts = [t.detach().reshape(-1).to(torch.promote_types(t.dtype, torch.float32)) for t in tensors]
         sizes = [len(part) for part in parts]
         sizes.append(-sum(sizes) % self.size)  # so that each process has as much to add
