@@ -22,8 +22,9 @@ from zeuxis.model import Model, Translator
 from zeuxis.options import Device
 from zeuxis.runtime.callbacks import MessageCallback
 from zeuxis.runtime.device import choose_device, choose_precision, memory_kept
+from zeuxis.runtime.launcher_store import begun, remember
 from zeuxis.runtime.progress import Display
-from zeuxis.runtime.ranks import begun, processes, remember
+from zeuxis.runtime.ranks import processes
 from zeuxis.runtime.signals import Stopped
 from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training import contact_sheets, engine
