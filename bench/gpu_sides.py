@@ -7,13 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Adam
 
 from cases import CASES, Case
-from strong import Book
-from strong import strong as stronger
+from strong import Book, strong
 from textbook import ddpm
 from zeuxis import families
 from zeuxis.mechanisms import UsesFeatures
@@ -36,7 +34,7 @@ def _diffusion() -> Case:
     def plain() -> Book:
         network, alphas = ddpm.UNet(12), ddpm.schedule()
         adam = Adam(network.parameters(), 1e-3)
-        return Book([network], [adam], lambda image: ddpm.step(network, adam, alphas, F.pixel_unshuffle(image, 2)))
+        return Book((network,), (adam,), lambda image: ddpm.step(network, adam, alphas, F.pixel_unshuffle(image, 2)))
 
     options: dict[str, Any] = {"size": 64, "objective": "ddpm", "lr_warmup": 0}
     return Case(lambda: families.find("diffusion")(**options), plain, 64, 3, 32)
@@ -73,19 +71,13 @@ class Noise:
         return Batch(image, image[..., :: self.scale, :: self.scale] if self.scale else None)
 
 
-def strengthened(case: Case, device: torch.device, *, compiled: bool) -> Callable[[Tensor], object]:
-    """The textbook's step with the four lines of a strong user: channels_last, fused Adam, compile, autocast."""
+def strong_step(case: Case, batch: int, device: torch.device, *, compiled: bool) -> Step:
+    """The textbook's step with the four lines of a strong user, on a device, as it comes to its batches."""
     with device:
         book = case.textbook()
-    if compiled:
-        for network in book.networks:
-            network.compile()
-    return stronger(book, bf16=True, device=device.type)
-
-
-def strong(case: Case, batch: int, device: torch.device, *, compiled: bool) -> Step:
-    """A step of the strong side, as it comes to its batches."""
-    images, step, place = Noise(case, batch, device), strengthened(case, device, compiled=compiled), 0
+    step, images, place = strong(book, bf16=True), Noise(case, batch, device), 0
+    for network in book.networks if compiled else ():
+        network.compile()
 
     def go() -> object:
         nonlocal place
@@ -121,8 +113,8 @@ def say(text: str) -> None:
 
 
 SIDES: dict[str, Callable[[Case, int, torch.device], Step]] = {
-    STRONG: lambda case, batch, device: strong(case, batch, device, compiled=True),
-    f"{STRONG}, not compiled": lambda case, batch, device: strong(case, batch, device, compiled=False),
+    STRONG: lambda case, batch, device: strong_step(case, batch, device, compiled=True),
+    f"{STRONG}, not compiled": lambda case, batch, device: strong_step(case, batch, device, compiled=False),
     OURS: lambda case, batch, device: ours(case, batch, device, compiled=False),
     COMPILED: lambda case, batch, device: ours(case, batch, device, compiled=True),
 }

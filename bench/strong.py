@@ -20,7 +20,7 @@ class Book(NamedTuple):
     step: Step
 
 
-def strong(book: Book, *, bf16: bool, device: str = "cpu") -> Step:
+def strong(book: Book, *, bf16: bool) -> Step:
     """The step with channels last, fused Adam and, with `bf16`, autocast; changes the networks and optimizers in place.
 
     Each weight is cast once a turn: autocast keeps what it has cast until an optimizer moves the weights.
@@ -33,7 +33,7 @@ def strong(book: Book, *, bf16: bool, device: str = "cpu") -> Step:
         optimizer.register_step_post_hook(lambda *_: torch.clear_autocast_cache())
 
     def step(image: Tensor) -> object:
-        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=bf16):
             return book.step(image.to(memory_format=torch.channels_last))
 
     return step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+import by_heart
 import denoisers
 import peers
 import quality
@@ -26,12 +28,13 @@ import standings
 from textbook import ddpm
 from waiting import PATIENCE, wait_for
 from zeuxis import loading, scores, storage
+from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError
 from zeuxis.families.dcgan import DCGAN
 from zeuxis.families.diffusion import Diffusion
 from zeuxis.io import files
 from zeuxis.metrics import extractors, features, vgg
-from zeuxis.training import budget
+from zeuxis.training import budget, runs
 
 TINY = {"base_channels": 4, "batch_size": 8, "latent_dim": 8}
 
@@ -148,6 +151,21 @@ def test_the_textbook_is_sampled_with_its_last_weights() -> None:
     torch.testing.assert_close(peer.sample(3)[2:], peer.sample(1, seed=2), atol=1e-5, rtol=0)
     with pytest.raises(UsageError, match="bench/quality.py textbook"):
         peer.losses(None, None)  # type: ignore[arg-type]
+
+
+def test_what_a_discriminator_has_by_heart(tmp_path: Path) -> None:
+    """r_v is that of the paper: 0 where held-out images score as training images do, 1 where they score as samples do."""
+    real, fake = torch.tensor([1.0, 3.0]), torch.tensor([-1.0, -1.0])
+    assert [by_heart.overfitting(real, held_out, fake) for held_out in (real, torch.tensor([0.5]), fake)] == [0, 0.5, 1]
+    settings = job().settings(tmp_path, 0.0)
+    settings = dataclasses.replace(settings, cpu_minutes=None, steps=1)
+    run = storage.RunFolder.open(
+        runs.start(settings, DCGAN, {"size": 16, "base_channels": 4}, data=DataSpec.parse("digits"))
+    )
+    found = by_heart.scores_of(run, 24)
+    assert [len(scores) for scores in found.values()] == [24] * 4
+    rolled, training = found["training images, rolled"], found["training images"]
+    assert not torch.equal(rolled, training)
 
 
 def test_the_denoisers_compared_are_alike_and_learn() -> None:

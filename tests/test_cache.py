@@ -106,7 +106,9 @@ def test_the_sum_of_any_other_bytes_is_another(length: int) -> None:
     assert len({*sums.values()}) == len(sums) > 8 * length and all(len(each) == 32 for each in sums.values())
 
 
-@pytest.mark.parametrize("at_once", [True, False], ids=["small", "large"])
+@pytest.mark.parametrize(
+    "at_once", [pytest.param(True, marks=pytest.mark.long, id="small"), pytest.param(False, id="large")]
+)
 def test_no_damage_to_a_pack_is_ever_used(at_once: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pack of few bytes is verified as it is opened and built again, a large one is refused where it is read."""
     if not at_once:

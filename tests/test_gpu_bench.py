@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.optim import Adam
 
 import gpu
-import strong
-from gpu_sides import COMPILED, MEASURED, OURS, SIDES, STRONG, WITHOUT_TEXTBOOK, sides_of, strengthened
+from gpu_sides import COMPILED, MEASURED, OURS, SIDES, STRONG, WITHOUT_TEXTBOOK, sides_of
+from strong import strong
 from waiting import wait_for
 from zeuxis import registry
 
@@ -30,27 +29,23 @@ def test_every_family_is_measured() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", WITH_TEXTBOOK)
-def test_a_strong_side_has_its_lines_in_every_network(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a device without values, so that nothing is computed: each step also stays on the device of its images."""
-    books = list[strong.Book]()
-    monkeypatch.setattr("gpu_sides.stronger", lambda book, **kept: books.append(book) or strong.strong(book, **kept))
-    strengthened(MEASURED[name], META, compiled=False)
-    ((networks, optimizers, _),) = books
-    inside = {id(parameter) for network in networks for parameter in network.parameters()}
-    moved = [parameter for each in optimizers for group in each.param_groups for parameter in group["params"]]
-    assert moved and {id(parameter) for parameter in moved} <= inside
-    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in moved if each.ndim == 4)
-    assert all(group["fused"] for each in optimizers if isinstance(each, Adam) for group in each.param_groups)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", WITH_TEXTBOOK)
-def test_a_textbook_stays_on_its_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_textbook_stays_on_its_device_and_a_strong_side_has_its_lines(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a device without values, so that nothing is computed."""
     case = MEASURED[name]
     with META:
-        step = case.textbook().step
+        book = case.textbook()
     monkeypatch.setattr(Tensor, "item", lambda self: 1.0)
-    step(torch.zeros(max(case.batch, 4), case.channels, case.size, case.size, device=META))
+    book.step(torch.zeros(max(case.batch, 4), case.channels, case.size, case.size, device=META))
+
+    strong(book, bf16=True)
+    inside = {id(parameter) for network in book.networks for parameter in network.parameters()}
+    groups = [group for optimizer in book.optimizers for group in optimizer.param_groups]
+    moved = [parameter for group in groups for parameter in group["params"]]
+    assert moved and {id(parameter) for parameter in moved} <= inside
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in moved if each.ndim == 4)
+    assert all(group.get("fused", True) for group in groups)
 
 
 @pytest.mark.parametrize("side", [f"{STRONG}, not compiled", OURS])

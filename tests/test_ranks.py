@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -564,6 +565,27 @@ def test_sums_of_shares_have_the_bits_of_the_sum_of_all() -> None:
     for part in (None, torch.ones(2), None):
         total.add([part, None])
     assert torch.equal(total.sums()[0], torch.ones(2))  # type: ignore[arg-type]
+
+
+def add() -> None:
+    """Sum odd numbers of values with the other processes, by pairs as on the host, and by collectives as between GPUs."""
+    with processes() as ranks:
+        parts = [torch.randn(7, 3, generator=torch.Generator().manual_seed(rank)) for rank in range(ranks.size)]
+        wanted = tree_sum([part.clone() for part in parts])
+        assert ranks.by_host
+        for way in (ranks, dataclasses.replace(ranks, by_host=False)):
+            given = [parts[ranks.rank].clone(), torch.tensor(ranks.rank, dtype=torch.float64)]
+            way.total(given)
+            assert torch.equal(given[0], wanted) and given[1] == sum(range(ranks.size))
+
+
+def test_sums_by_pairs_have_the_bits_of_those_by_collectives() -> None:
+    with Launcher() as launcher, group(3, add, launcher=launcher) as found:
+        assert found.codes() == [0, 0, 0]
+
+
+def test_the_silence_of_a_process_ends_all_within_half_a_minute() -> None:
+    assert pulse.SILENCE + 2 * pulse.BEAT + pulse._GRACE < 30
 
 
 def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import datetime
 import functools
-import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -20,14 +17,10 @@ from torch import Tensor
 
 from zeuxis.errors import ZeuxisError
 from zeuxis.runtime import launch
+from zeuxis.runtime.launcher_store import LONGEST_WAIT, kept_by_launcher, kept_store, store_key
 from zeuxis.runtime.pulse import Pulse
 from zeuxis.runtime.tree_sums import tree_sum
 
-if TYPE_CHECKING:
-    from torch.distributed import Store  # type: ignore[attr-defined]  # torch may be built without it
-
-# A heartbeat finds a process that is lost within seconds; others may wait for long, as while the first one evaluates.
-_PATIENCE = datetime.timedelta(hours=24)
 _MOST_AXES = 8  # of a tensor whose rows are joined
 _TURN = 0.5  # seconds by which process 0 is the first to say what all have to say
 
@@ -61,9 +54,15 @@ class Ranks:
         return range(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def total(self, tensors: Sequence[Tensor]) -> None:
-        """Make each tensor the sum over all processes (in place), the same bits on each of them: one message."""
-        if self.size == 1 or not tensors:
-            return
+        """Make each tensor the sum over all processes (in place), the same bits on each of them: a message for each format."""
+        wide = [
+            tensor for tensor in tensors if tensor.dtype == torch.float64
+        ]  # else the others' sums would be rounded twice
+        for each in (wide, [tensor for tensor in tensors if tensor.dtype != torch.float64]):
+            if self.size > 1 and each:
+                self._total(each)
+
+    def _total(self, tensors: Sequence[Tensor]) -> None:
         parts = [t.detach().reshape(-1).to(torch.promote_types(t.dtype, torch.float32)) for t in tensors]
         sizes = [len(part) for part in parts]
         sizes.append(-sum(sizes) % self.size)  # so that each process has as much to add
@@ -230,7 +229,7 @@ def _joined() -> Ranks:
         if not dist.is_initialized():
             _init("cpu:gloo,cuda:nccl" if cuda else "gloo")
         ranks = Ranks(launch.rank(), launch.world_size(), by_host=not cuda)
-        pulse = Pulse(_store(f"attempt-{launch.restarts()}"), ranks.rank, ranks.size)
+        pulse = Pulse(kept_store(f"attempt-{launch.restarts()}"), ranks.rank, ranks.size)
         ranks.exchange([0.0])  # all have a pulse
     pulse.start()
     atexit.register(pulse.end)
@@ -239,11 +238,13 @@ def _joined() -> Ranks:
 
 def _init(backend: str) -> None:
     """Join torch's process group; in a store of this attempt alone, as one before has left its addresses in the launcher's."""
-    if not _kept_by_launcher():
-        dist.init_process_group(backend, timeout=_PATIENCE)
+    if not kept_by_launcher():
+        dist.init_process_group(backend, timeout=LONGEST_WAIT)
         return
-    store = _store(f"attempt-{launch.restarts()}")
-    dist.init_process_group(backend, timeout=_PATIENCE, store=store, rank=launch.rank(), world_size=launch.world_size())
+    store = kept_store(f"attempt-{launch.restarts()}")
+    dist.init_process_group(
+        backend, timeout=LONGEST_WAIT, store=store, rank=launch.rank(), world_size=launch.world_size()
+    )
 
 
 def use_own_gpu() -> None:
@@ -252,44 +253,13 @@ def use_own_gpu() -> None:
         torch.cuda.set_device(launch.local_rank() % torch.cuda.device_count())
 
 
-def _store(prefix: str) -> Store:
-    """A store that the launcher keeps, over its restarts too."""
-    from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
-
-    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return PrefixStore(f"zeuxis/{prefix}", TCPStore(host, port, is_master=False, timeout=_PATIENCE))
-
-
-def remember(asked: str, path: str) -> None:
-    """Keep with the launcher where the run that was `asked` for is, for a restart."""
-    if _kept_by_launcher():
-        with contextlib.suppress(RuntimeError):
-            _store("runs").set(_key(asked), path)
-
-
-def begun(asked: str) -> str:
-    """Where the run that was `asked` for was begun before a restart of the processes; empty without one."""
-    if not launch.restarts() or not _kept_by_launcher():
-        return ""
-    store = _store("runs")
-    return str(store.get(_key(asked)).decode()) if store.check([_key(asked)]) else ""
-
-
-def _kept_by_launcher() -> bool:
-    return launch.launched() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-
-
-def _key(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
-
-
 def _first_to_say(message: str, ranks: Ranks) -> bool:
     """Whether no other process has said this; process 0 goes first."""
     if not ranks.first:
         time.sleep(_TURN)
     try:
-        store = _store(f"attempt-{launch.restarts()}")
-        said = store.compare_set(f"said/{_key(message)}", "", str(ranks.rank))
+        store = kept_store(f"attempt-{launch.restarts()}")
+        said = store.compare_set(f"said/{store_key(message)}", "", str(ranks.rank))
     except RuntimeError:  # the launcher has gone
         return ranks.first
     return bool(said.decode() == str(ranks.rank))

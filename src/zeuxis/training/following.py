@@ -6,10 +6,14 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from zeuxis.data import DataSpec, Pack
+from zeuxis.data.pairs import Pairs
+from zeuxis.data.places import paths_of
 from zeuxis.loading import trusted
 from zeuxis.loggers.feeding import Loggers
 from zeuxis.model import Model
 from zeuxis.runtime.device import memory_kept
+from zeuxis.runtime.progress import Display
 from zeuxis.runtime.ranks import Ranks
 from zeuxis.storage import RunFolder
 from zeuxis.training.budget import Budget
@@ -18,7 +22,7 @@ from zeuxis.training.config import Recipe, read_recipe
 from zeuxis.training.loop import Training
 from zeuxis.training.micro_batches import check_processes
 from zeuxis.training.resuming import Resumed
-from zeuxis.training.run_data import batches, learned_classes, periodic_evaluation, reopened
+from zeuxis.training.run_data import batches, learned_classes, open_for, periodic_evaluation, reopened
 from zeuxis.training.settings import TrainSettings
 from zeuxis.training.stage import RunStage
 from zeuxis.training.state import State
@@ -54,14 +58,24 @@ def lead(ranks: Ranks, recipe: Recipe, resumed: Resumed) -> None:
     ranks.told(state.scalars())
 
 
+def open_by_all(stage: RunStage, settings: TrainSettings, data: DataSpec, model: Model) -> Pack | Pairs:
+    """The data of a new run; where they are files, all processes build shards of their pack."""
+    shared = stage.ranks.size > 1 and bool(paths_of(data))
+    if shared:
+        stage.ranks.told({"open": Recipe(model.family(), data.absolute(), model.options, settings).values()})
+    return open_for(data, model, stage.display, shared=shared)
+
+
 def follow(stage: RunStage, family: type[Model] | str | None, *, callbacks: Sequence[Callback]) -> Path:
     """Train with the process that leads; the run's folder, in which nothing is read or written here."""
     ranks, display = stage.ranks, stage.display
     about = ranks.told()
+    if "open" in about:
+        recipe = read_recipe(about["open"])
+        open_for(recipe.data, _model_of(recipe, family, display), display, shared=True)
+        about = ranks.told()
     recipe = read_recipe(about["recipe"])
-    alone = dataclasses.replace(recipe.settings, logger=())
-    kind = trusted(recipe.family, family)
-    _, model = prepare_model(alone, kind, recipe.options, display, fill=None)
+    model = _model_of(recipe, family, display)
     pack = reopened(RunFolder(Path(recipe.settings.out)), recipe, model, display)
     source, scorer = batches(recipe, model, pack), periodic_evaluation(recipe, model, display)
     state = State.start(model)
@@ -74,3 +88,10 @@ def follow(stage: RunStage, family: type[Model] | str | None, *, callbacks: Sequ
         parts = run, recipe, source, state, stage.stop, display, Loggers([], display.note), None, budget, scorer
         Training(*parts, about["settled"], [], about["saved"], {}, callbacks, ranks).go()
     return run.path
+
+
+def _model_of(recipe: Recipe, family: type[Model] | str | None, display: Display) -> Model:
+    """The model of a recipe; its weights come from the process that leads."""
+    alone = dataclasses.replace(recipe.settings, logger=())
+    _, model = prepare_model(alone, trusted(recipe.family, family), recipe.options, display, fill=None)
+    return model

@@ -24,10 +24,10 @@ from zeuxis.training.config import Recipe
 from zeuxis.training.micro_batches import check_rows
 
 
-def open_for(data: DataSpec, model: Model, display: Display) -> Pack | Pairs:
-    """The data in the form that the model learns from, its progress shown."""
-    first = launch.rank() == 0  # the other processes wait until it has opened the data
-    with launch.alone() if first else contextlib.nullcontext():
+def open_for(data: DataSpec, model: Model, display: Display, *, shared: bool = False) -> Pack | Pairs:
+    """The data in the form that the model learns from, its progress shown; `shared` where all processes open them now."""
+    alone = launch.rank() == 0 and not shared  # the others wait meanwhile, and leave their cores
+    with launch.alone() if alone else contextlib.nullcontext():
         return open_data(data, model, progress=lambda done, total: display.work("reading images", done, total))
 
 

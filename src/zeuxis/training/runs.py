@@ -22,8 +22,9 @@ from zeuxis.model import Model, Translator
 from zeuxis.options import Device
 from zeuxis.runtime.callbacks import MessageCallback
 from zeuxis.runtime.device import choose_device, choose_precision, memory_kept
+from zeuxis.runtime.launcher_store import begun, remember
 from zeuxis.runtime.progress import Display
-from zeuxis.runtime.ranks import begun, processes, remember
+from zeuxis.runtime.ranks import processes
 from zeuxis.runtime.signals import Stopped
 from zeuxis.storage import Checkpoint, RunFolder
 from zeuxis.training import contact_sheets, engine
@@ -34,12 +35,12 @@ from zeuxis.training.build import prepare_model, values_in_force
 from zeuxis.training.config import PER_MICRO_BATCH, Recipe, read_recipe, recorded, selected_by
 from zeuxis.training.dry_run import Plan, plan_run
 from zeuxis.training.engine import State
-from zeuxis.training.following import follow, lead, shared_out, spent_before
+from zeuxis.training.following import follow, lead, open_by_all, shared_out, spent_before
 from zeuxis.training.greeting import greet, noted_and_logged
 from zeuxis.training.loop import Training
 from zeuxis.training.micro_batches import check_processes
 from zeuxis.training.resuming import Resumed, check_identity, on_device, take_up
-from zeuxis.training.run_data import batches, learned_classes, open_for, periodic_evaluation, reopened
+from zeuxis.training.run_data import batches, learned_classes, periodic_evaluation, reopened
 from zeuxis.training.settings import TrainSettings
 from zeuxis.training.stage import RunStage, on_stage
 from zeuxis.training.standing import failures_logged
@@ -96,7 +97,7 @@ def _start(
     options = values_in_force(family, shape=shape, preset=preset, given=options, start=first.start)
     check_micro_batches(settings.batch_size or family.batch_size, settings.micro_batches)
     settings, model = prepare_model(settings, family, options, stage.display, fill=first)
-    model.class_names = learned_classes(model, pack := open_for(data, model, stage.display))
+    model.class_names = learned_classes(model, pack := open_by_all(stage, settings, data, model))
     recipe = _recipe(data, settings, model, pack, first)
     source, scorer = batches(recipe, model, pack), periodic_evaluation(recipe, model, stage.display)
     lead(stage.ranks, recipe, resumed := Resumed(State.start(model)))
