@@ -82,7 +82,7 @@ def ours(case: Case, kernels: bool, precision: Precision = "fp32") -> Callable[[
     number: Literal["fp32", "bf16"] = "bf16" if found == "bf16" else "fp32"
     state = engine.State.start(model)
     batch = images.batch(0, case.batch)
-    table = engine.choose_kernels(model, batch, precision=number, seconds=120) if kernels else {}
+    table = engine.choose_kernels(model, batch, precision=number) if kernels else {}
     made = engine.train(
         model,
         images,

@@ -165,8 +165,8 @@ def moved_at_random(image: Tensor, p: float = MOVED) -> tuple[Tensor, Tensor]:
 
     Non-leaking augmentation (Karras 2022, appendix F.2): a network with these labels draws unmoved images at label 0.
     """
-    maps = geometry(len(image), image.shape[-1], torch.full((), p, device=image.device))
     with torch.autocast(image.device.type, enabled=False):
+        maps = geometry(len(image), image.shape[-1], torch.full((), p, device=image.device))
         moved = transformed(image.float(), maps)
     return moved, (maps - torch.eye(3, device=image.device))[:, :2].flatten(1)
 

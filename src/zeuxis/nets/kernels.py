@@ -201,7 +201,7 @@ def called(step: Callable[[], object]) -> list[Layer]:
     return list(seen.layers)
 
 
-def choose(step: Callable[[], object], *, seconds: float = 5.0) -> dict[str, str]:
+def choose(step: Callable[[], object], *, seconds: float = 10.0) -> dict[str, str]:
     """The fastest kernels, by layer, among the layers that `step` calls; within about so many seconds.
 
     None where steps are not faster with them: in a step a kernel finds other memory in the caches than by itself.

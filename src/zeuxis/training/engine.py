@@ -165,7 +165,7 @@ def choose_kernels(
     steps: float = math.inf,
     micro_batches: int = 1,
     precision: Precision = "fp32",
-    seconds: float = 5.0,
+    seconds: float = 10.0,
 ) -> dict[str, str]:
     """The fastest kernels on this computer, by layer, for batches like these, in every phase that begins within `steps`.
 
