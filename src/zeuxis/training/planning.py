@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from zeuxis import families
 from zeuxis.data import DataSpec
@@ -233,6 +233,8 @@ def _shape(pictures: KnownPictures) -> dict[str, int]:
 
 def _options(pictures: KnownPictures, name: str, rule: Rule | None) -> dict[str, Any]:
     """The options that are not what the family would take by itself."""
-    defaults = {each.name: each.default for each in options_of(families.find(name))}
+    family = families.find(name)
+    defaults, kinds = {each.name: each.default for each in options_of(family)}, get_type_hints(family)
     form = {} if pictures.named else {n: value for n, value in _shape(pictures).items() if value != defaults[n]}
-    return form | options_for(rule, defaults)
+    # Families have words of their own for one name: the augmentations of a GAN are none of diffusion's.
+    return form | {n: value for n, value in options_for(rule, defaults).items() if value in get_args(kinds[n])}
