@@ -106,7 +106,24 @@ class FetchingReader(ItemReader, Protocol):
         """Read an item; the function that decodes it."""
 
 
-class Numbered(Sequence[str]):
+class MadeWhenAsked(Sequence[str]):
+    """Texts that take no memory: each is made by `at` when it is asked for."""
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        return self.at(range(len(self))[place])
+
+    def at(self, place: int) -> str:
+        """The text at a place from 0 on."""
+        raise NotImplementedError
+
+
+class Numbered(MadeWhenAsked):
     """Items that are called by their numbers, as `17`, or `train-0.parquet/17` behind a word; made when they are asked for."""
 
     def __init__(self, groups: Sequence[tuple[str, int]]) -> None:
@@ -116,14 +133,7 @@ class Numbered(Sequence[str]):
     def __len__(self) -> int:
         return self._ends[-1]
 
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[str]: ...
-    def __getitem__(self, place: int | slice) -> str | list[str]:
-        if isinstance(place, slice):
-            return [self[each] for each in range(*place.indices(len(self)))]
-        place = range(len(self))[place]
+    def at(self, place: int) -> str:
         group = bisect.bisect_right(self._ends, place) - 1
         return f"{self._words[group]}{place - self._ends[group]}"
 

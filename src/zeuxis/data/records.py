@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from zeuxis.data.listing import Picture
+from zeuxis.data.listing import MadeWhenAsked, Picture
 from zeuxis.data.lots import lot_of
 from zeuxis.io.images import Array
 
 
-class Texts(Sequence[str]):
+class Texts(MadeWhenAsked):
     """Texts one after another in UTF-8, and where each ends; names of files may hold lone surrogates."""
 
     def __init__(self, ends: Array, data: bytes) -> None:
@@ -34,14 +34,7 @@ class Texts(Sequence[str]):
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[str]: ...
-    def __getitem__(self, place: int | slice) -> str | list[str]:
-        if isinstance(place, slice):
-            return [self[each] for each in range(*place.indices(len(self)))]
-        place = range(len(self))[place]
+    def at(self, place: int) -> str:
         start, end = self._ends[place : place + 2].tolist()
         return self._data[start:end].decode("utf-8", "surrogatepass")
 
@@ -223,7 +216,7 @@ class ImageRecords(Sequence[dict[str, Any]]):
         return places[start:end]
 
 
-class _Names(Sequence[str]):
+class _Names(MadeWhenAsked):
     """The names of records, as a sequence that takes no memory."""
 
     def __init__(self, records: ImageRecords) -> None:
@@ -232,13 +225,7 @@ class _Names(Sequence[str]):
     def __len__(self) -> int:
         return len(self._records)
 
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[str]: ...
-    def __getitem__(self, place: int | slice) -> str | list[str]:
-        if isinstance(place, slice):
-            return [self[each] for each in range(*place.indices(len(self)))]
+    def at(self, place: int) -> str:
         columns, inside = self._records._found(place)
         return columns.names[inside]
 
