@@ -148,6 +148,17 @@ def test_a_model_that_shows_unseen_images_is_as_good_as_real() -> None:
     assert worse["precision[eyes]"].value < 0.2 and worse["KID[eyes]"].low > 0
 
 
+def test_scores_of_real_images_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = choose_reference(DataSpec.parse("digits"), count=90, size=8, channels=1)
+    first = judged(Replay(8, 1).of(chosen.training, range(300, 390)), chosen)
+    worked_out: list[object] = []
+    monkeypatch.setattr(real_scores, "_worked_out", lambda *given: worked_out.append(given))
+    again = judged(Replay(8, 1).of(chosen.training, range(300, 390)), chosen)
+    assert again.rows == first.rows and not worked_out
+    alike = judged(Replay(8, 1).of(chosen.training, range(600, 690)), chosen)
+    assert [row.real for row in alike.rows] == [row.real for row in first.rows] and alike.rows != first.rows
+
+
 def test_the_same_again_and_other_seeds() -> None:
     chosen = choose_reference(DataSpec.parse("digits"), count=40, size=8, channels=1)
     torch.manual_seed(0)
