@@ -17,6 +17,9 @@ from zeuxis.options import option
 
 EVERY = 4  # batches between updates of the probability (section 3.1)
 HIGHEST = 0.8  # probability above which augmentations may show in samples (section 2.2)
+# The same of translation alone. It spreads the distribution of positions over 2 r + 1 shifts; up to 3/4, the bound for
+# r = 1, no frequency of that distribution is lost, so that the generator can match it only by the images as they are.
+HIGHEST_TRANSLATION = 0.7
 QUICKEST = 10_000  # images in which the probability can rise from 0 to 1, at the start
 SHARE = 0.25  # the same, later, as a share of the images seen
 # Training images from which on `auto` changes nothing. Of the papers' sets (Zhao 2020, Karras 2020), those of up to 10,000
@@ -161,8 +164,9 @@ class Augmentation(nn.Module):
 
     def _move(self, heuristic: Tensor, images: Tensor | float, clock: Clock) -> None:
         """Move the probability towards the target by the images that a micro-batch saw since the last move."""
+        highest = HIGHEST_TRANSLATION if self.automatic else HIGHEST
         step = torch.sign(heuristic - self.target) * images * clock.micro_batches / self.pace(clock.images)
-        self.probability.copy_((self.probability + step).clamp(0, HIGHEST))
+        self.probability.copy_((self.probability + step).clamp(0, highest))
 
     def pace(self, seen: int) -> float:
         """The images in which the probability can rise from 0 to 1: the paper's 500,000 are more than a short run has."""

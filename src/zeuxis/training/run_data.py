@@ -99,8 +99,7 @@ def _held_out(model: Model, recipe: Recipe) -> HeldOut | None:
     own, unseen = recipe.data.held_out(_HELD_OUT) or (None, None)
     if unseen is None or own != recipe.data:  # a run may learn from a test split
         return None
-    settings = recipe.settings
-    source = PackSource(unseen.open(model.size, model.channels), seed=settings.seed, device=settings.device)
+    source = PackSource(unseen.open(model.size, model.channels), seed=recipe.settings.seed, device=model.device)
 
     def images(start: int, count: int) -> Tensor:
         return source.batch(start, count).image
