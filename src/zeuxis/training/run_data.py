@@ -44,16 +44,22 @@ def learned_classes(model: Model, data: Pack | Pairs) -> tuple[str, ...]:
 
 
 def reopened(
-    run: RunFolder, recipe: Recipe, model: Model, display: Display, *, given: Data | None = None
+    run: RunFolder,
+    recipe: Recipe,
+    model: Model,
+    display: Display,
+    *,
+    given: Data | None = None,
+    shared: bool = False,
 ) -> Pack | Pairs:
-    """The data that the run began with; what to do where it has gone or changed."""
+    """The data that the run began with; what to do where it has gone or changed. `shared` is as of `open_for`."""
     if given is not None:
         open_for(given_again(given, recipe.data), model, display)  # its packs are then in the cache
     if gone := missing(recipe.data):
         raise UsageError(
             f"{gone} is no longer there; if it was moved, write where it is after `data:` in {run.path / 'config.yaml'}"
         )
-    pack = open_for(recipe.data, model, display)
+    pack = open_for(recipe.data, model, display, shared=shared)
     if pack.fingerprint != recipe.fingerprint:
         raise DataError(
             f"{recipe.data} has changed since the run began ({len(pack):,} images, {recipe.images:,} then), or the order "
