@@ -303,6 +303,9 @@ def few(count: int, options: dict[str, Any], hold_out: float | None) -> list[str
 def test_few_images_are_warned_of_once(tmp_path: Path) -> None:
     (said,) = few(434, {"augment": "none"}, None)
     assert "\n" not in said and "--augment auto" in said and "--hold-out 20%" in said
+    (said,) = few(434, {"augment": "auto"}, None)
+    assert "--augment" not in said and "which augmentation follows" in said
+    assert "augmentation" not in few(434, {}, None)[0], "a family without it"
     (told,) = few(434, {"augment": "auto"}, 0.2)
     assert told.startswith("warning: 434 images are few") and "--" not in told
     assert few(1000, {"augment": "none"}, None) == []

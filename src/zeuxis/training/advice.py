@@ -161,8 +161,10 @@ def warnings_of_few(data: Pack | Pairs, recipe: Recipe) -> list[str]:
     """What to say at the start of a run that learns from few single images, with what would help; pairs may be few."""
     if isinstance(data, Pairs) or len(data) >= FEW_IMAGES:
         return []
-    a_gan = recipe.family != "diffusion"  # which has another augmentation, of which no run is recorded
-    help_ = ["--augment auto"] if a_gan and recipe.options.get("augment") == "none" else []
-    help_ += [f"--hold-out {100 * HELD_OUT:g}%, by which evaluate tells"] if recipe.settings.hold_out is None else []
-    told = f"; add {', and '.join(help_)}" if help_ else ""
-    return [f"warning: {len(data):,} images are few, and may be learned by heart{told} (docs/own-pictures.md)"]
+    # Diffusion has another augmentation, of which no run is recorded.
+    policy = None if recipe.family == "diffusion" else recipe.options.get("augment")
+    help_ = ["--augment auto"] if policy == "none" else []
+    told = ", and which augmentation follows" if policy in ("none", "auto") else ""
+    help_ += [f"--hold-out {100 * HELD_OUT:g}%, by which evaluate tells{told}"] if recipe.settings.hold_out is None else []
+    more = f"; add {', and '.join(help_)}" if help_ else ""
+    return [f"warning: {len(data):,} images are few, and may be learned by heart{more} (docs/own-pictures.md)"]
