@@ -104,10 +104,8 @@ def data_command(
         return
     check_apart(out, read := paths_of(spec))
     report = _inspected(spec, size, channels)
-    if json:
-        say(*report.to_json().splitlines())
-    else:
-        say(*report.lines(every=every))
+    say(*(report.to_json().splitlines() if json else report.lines(every=every)))
+    if not json:
         say_advice(report, path, size=size, channels=channels)
     if out is not None or not json:
         _write_sheet(report, out, read)
