@@ -94,6 +94,18 @@ def test_held_out_images_are_the_reference_and_the_baseline_was_trained_on() -> 
     )
 
 
+def test_of_millions_only_some_places_are_drawn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference, "MOST_SORTED", 20)
+    monkeypatch.setattr(reference, "MOST_TRAINING", 45)
+    one, again = (choose_reference(DataSpec.parse(folder), count=25, size=8, channels=3) for _ in range(2))
+    assert len({*one.reference, *one.train_baseline}) == 50 and len(one.searched) == 45
+    assert np.isin(one.train_baseline, one.searched).all() and np.array_equal(one.searched, again.searched)
+    held = choose_reference(DataSpec.parse(folder, hold_out=0.5), count=100, size=8, channels=3)
+    assert held.held_out is not None
+    assert len(held.reference) == len(held.train_baseline) == min(len(held.held_out), len(held.training)) >= 20
+    assert np.array_equal(held.searched, np.arange(len(held.training))), "all where there are no more"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)

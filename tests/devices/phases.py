@@ -65,13 +65,26 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 KEPT: list[Any] = []  # torch dies where the storage of some fake tensors is freed, so nothing is
 
 
+class Labels:
+    """Those of a pack in memory."""
+
+    def __init__(self, values: Any) -> None:
+        self.values, self.nbytes = values, values.nbytes
+
+    def whole(self) -> Any:
+        return self.values
+
+    def rows(self, places: Any) -> Any:
+        return self.values[places]
+
+
 class Stored:
     """A pack of noise in memory."""
 
     def __init__(self, channels: int, size: int, labels: bool = False) -> None:
         self._images = np.random.default_rng(0).integers(0, 256, (IMAGES, size, size, channels), np.uint8)
         self.stored = SimpleNamespace(shape=self._images.shape, nbytes=self._images.nbytes)
-        self.labels = np.arange(IMAGES) % CLASSES if labels else None
+        self.stored_labels = Labels(np.arange(IMAGES) % CLASSES) if labels else None
 
     def __len__(self) -> int:
         return IMAGES

@@ -44,6 +44,14 @@ def checksum(data: bytes | bytearray | memoryview) -> str:
     return xxhash.xxh3_128_hexdigest(data)
 
 
+def checksum_of(file: BinaryIO) -> str:
+    """The same of what is left of a file, which is read bit by bit."""
+    found = xxhash.xxh3_128()
+    for block in iter(lambda: file.read(1 << 20), b""):
+        found.update(block)
+    return found.hexdigest()
+
+
 def folder(*names: str) -> Path:
     """A folder in the cache, made with its parents: readable by its user alone, unless the cache is shared."""
     path = files.cache_dir().joinpath(*names)
