@@ -24,7 +24,7 @@ from zeuxis.data import DataSpec, Pack
 from zeuxis.errors import DataError, UsageError
 from zeuxis.families.vae import VAE
 from zeuxis.io.images import from_uint8
-from zeuxis.judging import capability_scores, reference
+from zeuxis.judging import capability_scores, real_scores, reference
 from zeuxis.judging.reference import ReferenceImages, choose_reference
 from zeuxis.judging.report import Evaluation, ScoreRow, read_evaluation
 from zeuxis.judging.samples import CLOSEST, evaluate_samples
