@@ -150,7 +150,6 @@ def turns(
     report |= {} if adaptive_r1 is None else {"discriminator/r1_scale": adaptive_r1.scale.clone()}
     yield None, report | ({} if augmentation is None else augmentation.report())
     gaps = None if augmentation is None else augmentation.score_gaps(score, (real_score, fake_score), clock, shown)
-
     terms = {"real": loss.real(real_score), "fake": loss.fake(fake_score)}
     if r1_weight > 0:
         terms["r1"] = r1_weight * r1(score, real) * (1.0 if adaptive_r1 is None else adaptive_r1.scale)
