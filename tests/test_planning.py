@@ -130,6 +130,18 @@ def test_a_folder_gets_its_form_and_commands_that_run(
     assert f"{len(sizes)} images are few" in "\n".join(advice.lines())
 
 
+def test_the_form_that_is_asked_for_is_planned(tmp_path: Path, paces: dict[str, float]) -> None:
+    folder = folder_of(tmp_path / "birds", [(200, 100)] * 12)
+    advice = api.plan(str(folder), size=128, channels=1)
+    assert (advice.pictures.size, advice.pictures.channels) == (128, 1)
+    assert all("--size 128 --channels 1" in each.command for each in advice.proposals)
+    check_commands(advice)
+    code, out, error = typed("data", str(folder), "--size", "32", "--out", str(tmp_path / "sheet.png"))
+    assert code == 0, error
+    assert "--size 32" in out.split("advice: ")[1].splitlines()[0]
+    assert f"zeuxis plan {shlex.quote(str(folder))} --size 32 measures it" in out
+
+
 def test_pairs_get_a_family_that_translates(tmp_path: Path, paces: dict[str, float]) -> None:
     one, two = folder_of(tmp_path / "a", [(70, 70)] * 4), folder_of(tmp_path / "b", [(70, 70)] * 4)
     three = folder_of(tmp_path / "c", [(70, 70)] * 4)

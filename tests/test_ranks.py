@@ -12,6 +12,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -191,32 +192,44 @@ def act(words: Sequence[str], out: str, rank: int, step: int, deed: str) -> None
         plain(*given)
         done[0] += 1
         if (done[0], os.environ["RANK"], launch.restarts()) == (step, str(rank), 0):
-            _DEEDS[deed]()
+            _DEEDS[deed](Path(out))
 
     engine.update_average = _counted
-    pulse.BEAT, pulse.SILENCE = 0.2, 4.0
+    pulse.BEAT, pulse.SILENCE = 0.2, PATIENCE  # nobody is silent because the machine is busy
+    if (deed, launch.restarts()) == ("stopped", 0) and rank != launch.rank():
+        threading.Thread(target=_expect, args=(Path(out) / "stopped",), daemon=True).start()
     command(words, out)
 
 
-def _full() -> None:
+def _expect(mark: Path) -> None:
+    """Once another process was stopped, its silence may be short: it is no matter of load."""
+    wait_for(mark.exists, "the stop")
+    pulse.SILENCE = 3.0
+
+
+def _stop(out: Path) -> None:
+    (out / "stopped").touch()
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _full(out: Path) -> None:
     def _refuse(*given: Any, **named: Any) -> None:
         raise DiskFullError("runs is full: 3 MB are needed; free some space")
 
     RunFolder.save_checkpoint = _refuse  # type: ignore[method-assign]
 
 
-def _no_memory() -> None:
+def _no_memory(out: Path) -> None:
     raise MemoryError
 
 
-_DEEDS: dict[str, Callable[[], None]] = {
-    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
-    "stopped": lambda: os.kill(os.getpid(), signal.SIGSTOP),
-    "terminated": lambda: os.kill(os.getpid(), signal.SIGTERM),
-    "interrupted": lambda: os.kill(os.getpid(), signal.SIGINT),
+_DEEDS: dict[str, Callable[[Path], None]] = {
+    "killed": lambda out: os.kill(os.getpid(), signal.SIGKILL),
+    "stopped": _stop,
+    "terminated": lambda out: os.kill(os.getpid(), signal.SIGTERM),
+    "interrupted": lambda out: os.kill(os.getpid(), signal.SIGINT),
     "full": _full,
     "no memory": _no_memory,
-    "nothing": lambda: None,
 }
 
 

@@ -146,9 +146,9 @@ def turns(
         real, fake = augmentation(real), augmentation(fake)
     real_score, fake_score = _scores(score, real, fake.detach(), together=together)
     prob_real, prob_fake = loss.probability(real_score), loss.probability(fake_score)
-    report = {"discriminator/prob_real": prob_real, "discriminator/prob_fake": prob_fake}
-    report |= {} if adaptive_r1 is None else {"discriminator/r1_scale": adaptive_r1.scale.clone()}
-    yield None, report | ({} if augmentation is None else augmentation.report())
+    report = {} if adaptive_r1 is None else {"discriminator/r1_scale": adaptive_r1.scale.clone()}
+    report |= {} if augmentation is None else augmentation.report()
+    yield None, {"discriminator/prob_real": prob_real, "discriminator/prob_fake": prob_fake, **report}
     gaps = None if augmentation is None else augmentation.score_gaps(score, (real_score, fake_score), clock, shown)
     terms = {"real": loss.real(real_score), "fake": loss.fake(fake_score)}
     if r1_weight > 0:

@@ -6,7 +6,7 @@ A line names the recorded run that it rests on, in bench/results. Lines without 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,13 @@ class KnownPictures:
     cut_off: float = 0.0  # the mean share of a picture that a square crop cuts off
     resize_mode: str = "crop"  # by which they were read
     photographs: bool = False  # files that tiles can be cut out of
+    asked: bool = False  # size and channels were asked for
+
+    def shaped(self, size: int | None, channels: int | None) -> KnownPictures:
+        """The same, to be learned in the size and channels that are asked for, if any."""
+        if size is None and channels is None:
+            return self
+        return replace(self, size=size or self.size, channels=channels or self.channels, asked=True)
 
 
 @dataclass(frozen=True)

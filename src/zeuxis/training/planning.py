@@ -232,6 +232,8 @@ def _shape(pictures: KnownPictures) -> dict[str, int]:
 
 
 def _options(pictures: KnownPictures, name: str) -> dict[str, Any]:
-    """The form of the pictures, as far as it is not what the family would take by itself."""
+    """The form of the pictures, as far as it is asked for or not what the family would take by itself."""
+    if pictures.asked:
+        return _shape(pictures)
     defaults = {each.name: each.default for each in options_of(families.find(name))}
     return {} if pictures.named else {n: value for n, value in _shape(pictures).items() if value != defaults[n]}
