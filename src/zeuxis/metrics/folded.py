@@ -14,7 +14,7 @@ from zeuxis.io.parsing import expecting
 EPSILON = 1e-3  # of the batch norms of both networks (TensorFlow's)
 COUNTER = "num_batches_tracked"  # of a batch norm, which needs it in training only
 # What PyTorch's own compiler makes of a convolution and a clip on a CPU; not in every build.
-_CLIPS = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+_CLIPS = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")  # type: ignore[no-untyped-call]
 _NORM = ("running_mean", "running_var", "weight", "bias")
 
 

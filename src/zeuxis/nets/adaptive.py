@@ -26,13 +26,11 @@ SHARE = 0.25  # the same, later, as a share of the images seen
 # gain much and those of 50,000 little; in runs of minutes each of 10,000 images is seen some tens of times at most.
 MANY_IMAGES = 10_000
 SCORED_EVERY = 8  # steps between scores of held-out images, so that they cost about 1 % of the steps
-KEPT_GAPS = 0.75  # share of their running means that is kept at each
+GAP_DECAY = 0.75  # EMA decay of what they show
 MOVES = 6  # numbers of a label of `moved_at_random`
 MOVED = 0.12  # probability of each transform there (Karras 2022, table 7)
 
 LabelledAugment = Literal["none", "affine"]
-
-
 HeldOut = Callable[[int, int], Tensor]  # a position and a number n to images (n c h w) that are never learned from
 
 
@@ -145,7 +143,7 @@ class Augmentation(nn.Module):
         if self.held_out is None:
             self._look_at_signs(scores, clock)
         elif gaps is not None:
-            self.gaps.lerp_(gaps, 1 - KEPT_GAPS)
+            self.gaps.lerp_(gaps, 1 - GAP_DECAY)
             self._move(self._r_v(), scores.numel() * SCORED_EVERY, clock)
 
     def _look_at_signs(self, scores: Tensor, clock: Clock) -> None:

@@ -208,7 +208,7 @@ def _modules_of_the_game(model: Model) -> set[str]:
     return {*model.training_only} - {_module(name) for name, _ in model.named_parameters()}
 
 
-def tensors_for(tensors: Mapping[str, Mapping[str, Tensor]], model: Model) -> dict[str, Mapping[str, Tensor]]:
+def fitted_state(tensors: Mapping[str, Mapping[str, Tensor]], model: Model) -> dict[str, Mapping[str, Tensor]]:
     """A checkpoint's tensors by group for a model of other options: of what training keeps beside the networks, that which
     only one of the two has is left out, or as the model has it."""
     saved, own = renamed.tensors(model.family(), tensors["model"]), model.state_dict()
