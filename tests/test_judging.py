@@ -24,7 +24,7 @@ from zeuxis.data import DataSpec, Pack
 from zeuxis.errors import DataError, UsageError
 from zeuxis.families.vae import VAE
 from zeuxis.io.images import from_uint8
-from zeuxis.judging import capability_scores, reference
+from zeuxis.judging import capability_scores, real_scores, reference
 from zeuxis.judging.reference import ReferenceImages, choose_reference
 from zeuxis.judging.report import Evaluation, ScoreRow, read_evaluation
 from zeuxis.judging.samples import CLOSEST, evaluate_samples
@@ -158,6 +158,17 @@ def test_a_model_that_shows_unseen_images_is_as_good_as_real() -> None:
     worse = judged(noise, chosen)
     assert worse["FID[eyes]"].value > 5 * found["FID[eyes]"].value
     assert worse["precision[eyes]"].value < 0.2 and worse["KID[eyes]"].low > 0
+
+
+def test_scores_of_real_images_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = choose_reference(DataSpec.parse("digits"), count=90, size=8, channels=1)
+    first = judged(Replay(8, 1).of(chosen.training, range(300, 390)), chosen)
+    worked_out: list[object] = []
+    monkeypatch.setattr(real_scores, "_worked_out", lambda *given: worked_out.append(given))
+    again = judged(Replay(8, 1).of(chosen.training, range(300, 390)), chosen)
+    assert again.rows == first.rows and not worked_out
+    alike = judged(Replay(8, 1).of(chosen.training, range(600, 690)), chosen)
+    assert [row.real for row in alike.rows] == [row.real for row in first.rows] and alike.rows != first.rows
 
 
 def test_the_same_again_and_other_seeds() -> None:

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import numpy as np
@@ -46,6 +46,7 @@ from zeuxis.metrics import vgg
 from zeuxis.metrics.attributes import AttributeReader, Task
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Batch, Clock, Model, options_of
+from zeuxis.nets.adaptive import Augmentation
 from zeuxis.runtime import launch, pulse
 from zeuxis.runtime.ranks import ALONE, Ranks, processes
 from zeuxis.runtime.tree_sums import TreeSum, tree_sum
@@ -70,19 +71,23 @@ TINY = {
     "path_length_interval": 2,
 }
 TINY_PAIRS = {"base_channels": 4, "source_channels": 1}
-ADA = {"augment": "ada", "ada_target": 0.05}
+ADAPTIVE = {"ada": {"augment": "ada", "ada_target": 0.05}, "auto": {"augment": "auto"}, "": {}}
 # Those that remember something between steps: statistics, scales, chains, pools, counts.
-REMEMBER = ("cyclegan", "dcgan", "gan-ada", "rbm", "stylegan2")
-SOME = (*registry.built_in(), "gan-ada")
+REMEMBER = ("cyclegan", "dcgan", "gan-ada", "gan-auto", "rbm", "stylegan2")
+SOME = (*registry.built_in(), "gan-ada", "gan-auto")
 
 
 def tiny(name: str) -> Model:
     """A small model of the family, the same weights each time."""
-    name, _, ada = name.partition("-")
+    name, _, policy = name.partition("-")
     family = families.find(name)
     known = {field.name for field in options_of(family)}
-    chosen = {key: value for key, value in (TINY | (ADA if ada else {})).items() if key in known}
-    return Case(family, chosen).model({"size": 16})
+    chosen = {key: value for key, value in (TINY | ADAPTIVE[policy]).items() if key in known}
+    model = Case(family, chosen).model({"size": 16})
+    if policy == "auto":
+        begin = cast("Augmentation", model.get_submodule("augmented")).begin
+        begin(100, lambda start, count: torch.full((count, model.channels, 16, 16), start / 100))
+    return model
 
 
 def play(names: Sequence[str], out: str, begin: int, end: int) -> None:
@@ -162,7 +167,7 @@ def test_what_is_remembered_has_changed(alone: Path) -> None:
 
     assert (model("cyclegan")["pools.image.images"].flatten(1).abs().sum(1) > 0).all()
     assert model("cyclegan")["pools.image.filled"] == 2  # of the rows of a micro-batch
-    assert model("gan-ada")["augmented.probability"] > 0
+    assert model("gan-ada")["augmented.probability"] > 0 and (model("gan-auto")["augmented.gaps"] != 0).all()
     assert model("dcgan")[_tracked(model("dcgan"))] > 0
     assert not torch.equal(model("rbm")["fantasies"], tiny("rbm").state_dict()["fantasies"])
     assert model("stylegan2")["lengths.typical"] > 0

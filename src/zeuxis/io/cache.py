@@ -32,6 +32,7 @@ _ENTRIES = {
     "packs": re.compile(rf"{_PACK}({re.escape(PARTS)})?"),
     "features": re.compile(r"[0-9a-f]{32}\.safetensors"),
     "readings": re.compile(r"[0-9a-f]{32}\.safetensors"),
+    "exports": re.compile(r"[0-9a-f]{32}"),
     "attributes": re.compile(r"[0-9a-f]{32}"),
 }
 _BUILDING = re.compile(rf"({_PACK})\.tmp-[0-9a-f]{{12}}")
@@ -213,7 +214,7 @@ def _evicted(entry: Path) -> bool:
                 if alone:
                     files.discard(entry)
                 return alone and not entry.exists()
-        if kind in ("features", "readings"):  # whoever reads one has all of it in memory at once
+        if kind in ("features", "readings", "exports"):  # whoever reads one has all of it in memory at once
             entry.unlink()
             entry.with_name(entry.name + _SUM).unlink(missing_ok=True)
             return True
