@@ -22,6 +22,7 @@ from zeuxis.nets.kernels import WORTH, Using, choose
 from zeuxis.runtime.ranks import ALONE, Ranks
 from zeuxis.training.divergence import FiniteCheck
 from zeuxis.training.micro_batches import MicroBatches
+from zeuxis.training.plain_memory import step_optimizer
 from zeuxis.training.players import optimizer_of, parameters_of
 from zeuxis.training.state import Progress as Progress
 from zeuxis.training.state import State as State
@@ -250,7 +251,7 @@ def _move(optimizer: Optimizer, lr_scale: float = 1.0) -> Tensor:
     given = [group["lr"] for group in optimizer.param_groups]
     for group, lr in zip(optimizer.param_groups, given):
         group["lr"] = lr * lr_scale
-    optimizer.step()
+    step_optimizer(optimizer)
     for group, lr in zip(optimizer.param_groups, given):
         group["lr"] = lr
     optimizer.zero_grad(set_to_none=True)
