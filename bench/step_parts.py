@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
@@ -45,7 +45,7 @@ class Timing(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.clock, self.inside = clock, False
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if self.inside:
@@ -101,7 +101,7 @@ def study(name: str, precision: str, asked: argparse.Namespace) -> str:
     strong = [side for side, it in speed.SIDES.items() if it.of == "strong" and it.precision in ("fp32", precision)]
     workers: dict[str, Any] = {side: (speed.work, (side, name, asked.threads)) for side in (*strong, ours)}
     workers["parts"] = (take_apart, (ours, name, asked.threads, asked.processor_time))
-    found = speed.turns(workers, windows=asked.windows, seconds=asked.seconds)
+    found: dict[str, Any] = dict(speed.turns(workers, windows=asked.windows, seconds=asked.seconds))
     parts = found.pop("parts")
     rate = {side: statistics.median(pair[asked.processor_time] for pair in found[side]) for side in found}
     return " | ".join(

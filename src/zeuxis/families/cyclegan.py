@@ -130,7 +130,7 @@ class CycleGAN(Translator):
         if self.norm == "batch":
             return [network(each) for each in images]
         together: Tensor = network(torch.cat(tuple(images)))
-        return together.split([len(each) for each in images])
+        return torch.split(together, [len(each) for each in images])
 
     def _pool(self, name: str) -> ImagePool:
         pool = self.pools[name]
