@@ -12,22 +12,22 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import multiprocessing
 import os
 import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psutil
 import torch
 
 from cases import CASES
 from speed import ours
+from taking_turns import serve, started, windows_of
 from zeuxis.runtime.device import memory_kept
 
 
@@ -45,14 +45,16 @@ def train(case: str, threads: int, pipe: Connection) -> None:
     torch.manual_seed(0)
     with memory_kept():
         step = ours(CASES[case], kernels=False)
-        step()
-        pipe.send("ready")
-        while (seconds := pipe.recv()) > 0:
+
+        def window(seconds: float) -> float:
             begin, steps = time.monotonic(), 0
             while time.monotonic() - begin < seconds:
                 step()
                 steps += 1
-            pipe.send(steps / (time.monotonic() - begin))
+            return steps / (time.monotonic() - begin)
+
+        step()
+        serve(pipe, window)
 
 
 @contextlib.contextmanager
@@ -70,25 +72,13 @@ def loops(count: int) -> Iterator[None]:
         busy.wait()
 
 
-def workers(case: str, sides: list[Side]) -> dict[Side, Any]:
+def workers(case: str, sides: Sequence[Side]) -> dict[str, Connection]:
     """The workers' pipes; the spins are read by libgomp when a process loads it."""
-    context, pipes = multiprocessing.get_context("spawn"), dict[Side, Any]()
+    pipes = dict[str, Connection]()
     for side in sides:
         os.environ["GOMP_SPINCOUNT"] = str(side.spins)
-        pipes[side], end = context.Pipe()
-        context.Process(target=train, args=(case, side.threads, end), daemon=True).start()
-        pipes[side].recv()
+        pipes |= started({side.name: (train, (case, side.threads))})
     return pipes
-
-
-def rates(pipes: dict[Side, Any], windows: int, seconds: float) -> dict[Side, list[float]]:
-    """Steps per second of each window, the workers in turns."""
-    found: dict[Side, list[float]] = {side: [] for side in pipes}
-    for _ in range(windows):
-        for side, pipe in pipes.items():
-            pipe.send(seconds)
-            found[side].append(pipe.recv())
-    return found
 
 
 def main() -> None:
@@ -105,10 +95,11 @@ def main() -> None:
     sides.append(Side("half the threads", max(1, given.threads // 2), 1000))
     print(f"other work: {psutil.cpu_percent(3):.0f} % of {psutil.cpu_count()} cores before the first window")
     pipes = workers(given.case, sides)
-    alone = rates(pipes, given.windows, given.seconds)
+    counts = {"windows": given.windows, "seconds": given.seconds}
+    alone = windows_of(pipes, **counts)
     with loops(given.loops):
-        beside = rates(pipes, given.windows, given.seconds)
-    half = statistics.median(alone[sides[-1]])
+        beside = windows_of(pipes, **counts)
+    half, threads = statistics.median(alone[sides[-1].name]), {side.name: side.threads for side in sides}
     print(
         "| case | threads | side | other work | min | median | max | of half the machine |\n|---|---|---|---|---|---|---|---|"
     )
@@ -117,7 +108,7 @@ def main() -> None:
             cells = [
                 f"{x:.2f}" for x in (min(each), statistics.median(each), max(each), statistics.median(each) / half)
             ]
-            print("| " + " | ".join([given.case, str(side.threads), side.name, what, *cells]) + " |", flush=True)
+            print("| " + " | ".join([given.case, str(threads[side]), side, what, *cells]) + " |", flush=True)
     for pipe in pipes.values():
         pipe.send(0)
 

@@ -35,6 +35,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import speed
 from cases import Case
 from strong import Book, Step
+from taking_turns import Work, turns
 from zeuxis.families.diffusion import Diffusion
 from zeuxis.runtime.device import memory_kept
 
@@ -184,8 +185,8 @@ def main() -> None:
     print(f"| | side | weights (M) | operations (M) | min | median | max | of {HUGGING} | of {LUCID} |")
     print("|---|---|---|---|---|---|---|---|---|")
     for question in arguments.questions:
-        workers = {side: (work, (question, side, arguments.threads)) for side in SIDES}
-        found = speed.turns(workers, windows=arguments.windows, seconds=arguments.seconds)
+        workers: dict[str, Work] = {side: (work, (question, side, arguments.threads)) for side in SIDES}
+        found = turns(workers, windows=arguments.windows, seconds=arguments.seconds)
         rates = {side: sorted(used for _, used in pairs) for side, pairs in found.items()}
         middle = {side: statistics.median(each) for side, each in rates.items()}
         for side, each in rates.items():

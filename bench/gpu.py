@@ -14,18 +14,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import multiprocessing
 import statistics
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from gpu_sides import MEASURED, OURS, SIDES, STRONG, Step, format_of_ours, say, sides_of
+from taking_turns import Work, serve, turns
 from zeuxis.runtime.accelerator import prepare_device
 from zeuxis.runtime.device import peak_memory
 
@@ -123,33 +123,15 @@ def work(case: str, side: str, times: int, device: torch.device, pipe: Connectio
         step()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    pipe.send("ready")
-    while (seconds := pipe.recv()) > 0:
-        pipe.send(window(step, batch, seconds, device, look))
+    serve(pipe, lambda seconds: window(step, batch, seconds, device, look))
 
 
 def compare(
     case: str, sides: Sequence[str], *, windows: int, seconds: float, times: int, device: torch.device
 ) -> dict[str, list[Window]]:
     """The windows of each side, a process each, in turns; without those that ended with an error."""
-    context, pipes = multiprocessing.get_context("spawn"), dict[str, Any]()
-    for side in sides:
-        pipe, end = context.Pipe()
-        context.Process(target=work, args=(case, side, times, device, end), daemon=True).start()
-        end.close()  # so that the end of the worker is noticed
-        try:
-            pipe.recv()
-            pipes[side] = pipe
-        except EOFError:
-            say(f"{case}, {side}: ended with the error above, and is left out")
-    found: dict[str, list[Window]] = {side: [] for side in pipes}
-    for _ in range(windows):
-        for side, pipe in pipes.items():
-            pipe.send(seconds)
-            found[side].append(pipe.recv())
-    for pipe in pipes.values():
-        pipe.send(0)
-    return found
+    workers: dict[str, Work] = {side: (work, (case, side, times, device)) for side in sides}
+    return turns(workers, windows=windows, seconds=seconds)
 
 
 def rows(name: str, batch: int, formats: Mapping[str, str], found: Mapping[str, Sequence[Window]]) -> list[str]:

@@ -1,6 +1,7 @@
 """How the cost grows: a step by size, width and batch, data by the number of images, an evaluation by that of features.
 
-    python bench/growth.py [size width batch data evaluation ...] [--families dcgan,vae,...] [--picture growth.png] [--quick]
+    python bench/growth.py [size width batch data evaluation ...] [--families dcgan,vae,...] [--lines growth.jsonl]
+        [--picture growth.png] [--most N] [--quick]
 
 One thread; processor time, so that other work on the machine does not count. Each line has the costs and the exponents of
 growth: that of each doubling (or step) towards the right, and that of the whole line, by least squares of the logarithms.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-import importlib.util
+import json
 import math
 import os
 import resource
@@ -24,13 +25,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from zeuxis import families
+from zeuxis.charts.axes import Axis, tick_text
+from zeuxis.charts.lettering import BACKGROUND, INK, PALE, RULE, RUN_COLOURS, letter
+from zeuxis.charts.strokes import PlotField
 from zeuxis.data import DataSpec
 from zeuxis.data.batches import PackSource
 from zeuxis.metrics import distances, neighbours
-from zeuxis.model import Batch
+from zeuxis.model import Batch, options_of
 from zeuxis.runtime.device import choose_precision
 from zeuxis.training import engine
 
@@ -39,6 +44,7 @@ SIZES, WIDTHS, BATCHES = (32, 64, 128, 256), (8, 16, 32, 64, 128), (4, 8, 16, 32
 IMAGES = (1_000, 10_000, 100_000, 1_000_000)
 FEATURES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
 DIMENSIONS = 1280  # of EfficientNet-Lite0
+PANEL = 420  # pixels of a chart
 SIDE = 16  # pixels of the images of data
 
 
@@ -115,6 +121,8 @@ def by_option(name: str, amounts: Sequence[int], chosen: Sequence[str]) -> list[
         costs = []
         for amount in amounts:
             options = {"size": 64, **({} if name == "batch" else {name: amount})}
+            if any(field.name == "growth_start" for field in options_of(families.find(family))):
+                options["growth_start"] = 10**9  # with all its stages
             costs.append(1000 * seconds_of_step(family, options, amount if name == "batch" else 16))
         lines.append(Line(f"{family}, {name}", "ms per image", amounts, costs))
         print(lines[-1], flush=True)
@@ -174,40 +182,83 @@ def by_features(amounts: Sequence[int]) -> list[Line]:
 
 
 def draw(panels: dict[str, list[Line]], path: Path) -> None:
-    """A panel for each part, both axes in powers."""
-    from matplotlib.figure import Figure
+    """A panel for each part, both axes in powers, with the exponent of each line beside its name."""
+    below = 20 * max(map(len, panels.values()))
+    canvas = Image.new("RGB", (PANEL * len(panels), PANEL + below), BACKGROUND)
+    for place, (name, lines) in enumerate(panels.items()):
+        draw_panel(canvas, place * PANEL, name, lines)
+    canvas.save(path)
 
-    figure = Figure(figsize=(4.2 * len(panels), 4.2), layout="constrained")
-    for axes, (name, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
-        for line in lines:
-            axes.plot(line.amounts, line.costs, marker="o", markersize=4, label=f"{line.what}: {line.slope():.2f}")
-        axes.set(xscale="log", yscale="log", title=name, ylabel="/".join(dict.fromkeys(line.unit for line in lines)))
-        axes.legend(fontsize=7)
-    figure.savefig(path, dpi=110)
+
+def draw_panel(canvas: Image.Image, left: int, name: str, lines: list[Line]) -> None:
+    """The lines of a part, their names below them."""
+    pen, margin, size = ImageDraw.Draw(canvas), 56, PANEL - 96
+    across, upright = (
+        Axis(min(ends) / 1.15, max(ends) * 1.15, log=True)
+        for ends in ([n for line in lines for n in line.amounts], [c for line in lines for c in line.costs])
+    )
+    field = PlotField(canvas, (left + margin, 36), (size, size), across, upright)
+    units = "; ".join(dict.fromkeys(line.unit for line in lines))
+    letter(pen, (left + margin, 10), f"{name}: {units}", 15)
+    for tick in upright.ticks(7):
+        y = 36 + size * (1 - float(upright.places([tick])[0]))
+        pen.line((left + margin, y, left + margin + size, y), fill=RULE)
+        letter(pen, (left + margin - 6, y), tick_text(tick), 12, colour=PALE, anchor="rm")
+    for tick in across.ticks(6):
+        x = left + margin + size * float(across.places([tick])[0])
+        letter(pen, (x, 40 + size), tick_text(tick), 12, colour=PALE, anchor="ma")
+    for number, line in enumerate(lines):
+        colour, y = RUN_COLOURS[number % len(RUN_COLOURS)], 64 + size + 20 * number
+        field.line(np.array(line.amounts, float), np.array(line.costs), colour)
+        field.dots(np.array(line.amounts, float), np.array(line.costs), colour, radius=3.5)
+        pen.rectangle((left + margin, y + 3, left + margin + 14, y + 11), fill=colour)
+        letter(pen, (left + margin + 20, y), f"{line.what}: exponent {line.slope():.2f}", 13, colour=INK)
+
+
+def kept_lines(path: Path, found: dict[str, list[Line]]) -> dict[str, list[Line]]:
+    """The lines found, added to those in a file: a line measured again takes the place of the old one."""
+    rows = [json.loads(text) for text in path.read_text().splitlines()] if path.exists() else []
+    every = {(row.pop("part"), row["what"]): Line(**row) for row in rows}
+    every |= {(part, line.what): line for part, lines in found.items() for line in lines}
+    path.write_text("".join(json.dumps({"part": part, **line._asdict()}) + "\n" for (part, _), line in every.items()))
+    panels: dict[str, list[Line]] = {}
+    for (part, _), line in every.items():
+        panels.setdefault(part, []).append(line)
+    return panels
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = ("size", "width", "batch", "data", "evaluation")
-    parser.add_argument("parts", nargs="*", default=parts, help=", ".join(parts))
+    parser.add_argument(
+        "parts", nargs="*", default=parts, help=", ".join(parts) + "; draw: the picture of --lines alone"
+    )
     parser.add_argument("--families", default=",".join(NAMES))
     parser.add_argument("--picture", type=Path, help="draw the lines here")
+    parser.add_argument(
+        "--lines", type=Path, help="keep the lines here, as JSON, with those of before; the picture has all"
+    )
+    parser.add_argument("--most", type=int, default=10**9, help="leave out larger amounts")
     parser.add_argument("--quick", action="store_true", help="the two smallest amounts of each")
     arguments = parser.parse_args()
-    if arguments.picture and importlib.util.find_spec("matplotlib") is None:
-        parser.error("--picture needs a package that is not here; install it: pip install 'zeuxis[bench]'")
-    if unknown := set(arguments.parts) - set(parts):
+    if unknown := set(arguments.parts) - {*parts, "draw"}:
         parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
     torch.set_num_threads(1)
     end, chosen = 2 if arguments.quick else None, arguments.families.split(",")
+
+    def amounts(every: Sequence[int]) -> list[int]:
+        return [each for each in every[:end] if each <= arguments.most]
+
     measured: dict[str, Callable[[], list[Line]]] = {
-        "size": functools.partial(by_option, "size", SIZES[:end], chosen),
-        "width": functools.partial(by_option, "base_channels", WIDTHS[:end], [n for n in chosen if n != "gan"]),
-        "batch": functools.partial(by_option, "batch", BATCHES[:end], chosen),
-        "data": functools.partial(by_images, IMAGES[:end]),
-        "evaluation": functools.partial(by_features, FEATURES[:end]),
+        "size": functools.partial(by_option, "size", amounts(SIZES), chosen),
+        "width": functools.partial(by_option, "base_channels", amounts(WIDTHS), [n for n in chosen if n != "gan"]),
+        "batch": functools.partial(by_option, "batch", amounts(BATCHES), chosen),
+        "data": functools.partial(by_images, amounts(IMAGES)),
+        "evaluation": functools.partial(by_features, amounts(FEATURES)),
     }
-    found = {name: measured[name]() for name in arguments.parts}
+    found = {name: measured[name]() for name in arguments.parts if name != "draw"}
+    if arguments.lines:
+        found = kept_lines(arguments.lines, found)
     if arguments.picture:
         draw(found, arguments.picture)
 

@@ -13,7 +13,6 @@ which takes turns, too.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import platform
 import statistics
 import time
@@ -29,6 +28,7 @@ from torch.utils.flop_counter import flop_registry
 
 from cases import CASES, Case
 from strong import strong
+from taking_turns import Work, serve, turns
 from zeuxis.model import Batch
 from zeuxis.nets.maps import PRODUCTS
 from zeuxis.options import Precision
@@ -180,15 +180,17 @@ def multiply(precision: str, threads: int, pipe: Connection) -> None:
 
 def answer(step: Callable[[], object], amount: float, pipe: Connection) -> None:
     """For every number of seconds that is sent, send the work a second of such a window, by the clock and by processor time."""
-    for _ in range(_WARM):
-        step()
-    pipe.send("ready")
-    while (seconds := pipe.recv()) > 0:
+
+    def window(seconds: float) -> tuple[float, float]:
         begin, spent, steps = time.monotonic(), time.process_time(), 0
         while time.monotonic() - begin < seconds or steps < 2:
             step()
             steps += 1
-        pipe.send((steps * amount / (time.monotonic() - begin), steps * amount / (time.process_time() - spent)))
+        return steps * amount / (time.monotonic() - begin), steps * amount / (time.process_time() - spent)
+
+    for _ in range(_WARM):
+        step()
+    serve(pipe, window)
 
 
 def sides(case: Case, against: Sequence[str], *, standard: bool) -> list[str]:
@@ -208,30 +210,10 @@ def compare(
     name: str, kinds: Sequence[str], *, windows: int, seconds: float, threads: int
 ) -> dict[str, list[tuple[float, float]]]:
     """The images a second of each window, on the clock and by processor time, of each side, and the peaks."""
-    workers: dict[str, Any] = {kind: (work, (kind, name, threads)) for kind in kinds}
+    workers: dict[str, Work] = {kind: (work, (kind, name, threads)) for kind in kinds}
     for precision in dict.fromkeys(SIDES[kind].precision for kind in kinds):
         workers[f"peak {precision}"] = (multiply, (precision, threads))
     return turns(workers, windows=windows, seconds=seconds)
-
-
-def turns(
-    workers: Mapping[str, tuple[Callable[..., None], tuple[object, ...]]], *, windows: int, seconds: float
-) -> dict[str, list[tuple[float, float]]]:
-    """The same of any workers (functions and their arguments but the pipe), a process each, in turns."""
-    context = multiprocessing.get_context("spawn")
-    pipes: dict[str, Any] = {}
-    for kind, (target, given) in workers.items():
-        pipes[kind], end = context.Pipe()
-        context.Process(target=target, args=(*given, end), daemon=True).start()
-        pipes[kind].recv()
-    found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in pipes}
-    for _ in range(windows):
-        for kind, pipe in pipes.items():
-            pipe.send(seconds)
-            found[kind].append(pipe.recv())
-    for pipe in pipes.values():
-        pipe.send(0)
-    return found
 
 
 def rows(name: str, found: Mapping[str, Sequence[tuple[float, float]]], threads: int, which: int) -> list[list[str]]:

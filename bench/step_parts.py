@@ -24,6 +24,7 @@ from torch.utils.flop_counter import flop_registry
 
 import speed
 from cases import CASES
+from taking_turns import Work, serve, turns
 from zeuxis.nets import maps
 from zeuxis.runtime.device import memory_kept
 
@@ -86,22 +87,24 @@ def take_apart(kind: str, name: str, threads: int, by_processor: bool, pipe: Con
         for each in ("down", "up", "weight_gradient"):
             setattr(maps, each, timing.whole(getattr(maps, each)))
         step()
-        pipe.send("ready")
-        while pipe.recv() > 0:
+
+        def window(seconds: float) -> dict[str, float]:
             timing.seconds.clear()
             with timing:
                 for _ in range(_STEPS):
                     step()
-            pipe.send({each: spent / _STEPS for each, spent in timing.seconds.items()})
+            return {each: spent / _STEPS for each, spent in timing.seconds.items()}
+
+        serve(pipe, window)
 
 
 def study(name: str, precision: str, asked: argparse.Namespace) -> str:
     """The line of the table for a case in a number format."""
     case, ours = CASES[name], _OURS[precision]
     strong = [side for side, it in speed.SIDES.items() if it.of == "strong" and it.precision in ("fp32", precision)]
-    workers: dict[str, Any] = {side: (speed.work, (side, name, asked.threads)) for side in (*strong, ours)}
+    workers: dict[str, Work] = {side: (speed.work, (side, name, asked.threads)) for side in (*strong, ours)}
     workers["parts"] = (take_apart, (ours, name, asked.threads, asked.processor_time))
-    found: dict[str, Any] = dict(speed.turns(workers, windows=asked.windows, seconds=asked.seconds))
+    found = turns(workers, windows=asked.windows, seconds=asked.seconds)
     parts = found.pop("parts")
     rate = {side: statistics.median(pair[asked.processor_time] for pair in found[side]) for side in found}
     return " | ".join(

@@ -15,7 +15,9 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from waiting import PATIENCE
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["torch", "zeuxis.api.training", "zeuxis.cli.train", "rank_groups"])
+# The first optimizer imports torch._dynamo, which takes longer than all that a small run does.
+_PRELOADED = ["torch", "torch._dynamo", "zeuxis.api.training", "zeuxis.cli.train", "zeuxis.families.gan", "rank_groups"]
+_FORKS.set_forkserver_preload(_PRELOADED)
 
 
 class Launcher:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -71,6 +72,64 @@ def test_bash_completes_commands_families_flags_and_values(scripts: dict[str, Pa
     (tmp_path / "model").mkdir()
     assert asked(bash, "sample", "mo", here=tmp_path) == {"model"}
     assert asked(bash, "train", "dcgan", "m", here=tmp_path) == {"me.png", "model"}
+
+
+FISH = [
+    ("train dcgan --hf", "--hflip"),
+    ("train wgan_g", "wgan_gp"),
+    ("train dcgan x --augment trans", "translation"),
+    ("interpolate 1 --path s", "slerp"),
+    ("samp", "sample"),
+]
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish")
+def test_fish_completes_commands_families_flags_and_values(scripts: dict[str, Path]) -> None:
+    asked = "; ".join(f'complete -C "zeuxis {typed}"; echo --' for typed, _ in FISH)
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", f"source {scripts['fish']}; {asked}"], capture_output=True, text=True, check=True
+    )
+    for (words, wanted), found in zip(FISH, done.stdout.split("--\n"), strict=False):
+        assert wanted in {line.split("\t")[0] for line in found.splitlines()}, words
+
+
+# An interactive zsh in a terminal of its own: what is typed, TAB, and then what the line becomes.
+ZSH = """
+zmodload zsh/zpty
+zpty -b z "PS1= zsh -f -i"
+zpty -w z "fpath=($1 \\$fpath); autoload -Uz compinit; compinit -u -D; $2; echo rea''dy"
+zpty -r -m z line "*ready*"
+while read -r typed wanted; do
+  zpty -w -n z "zeuxis ${typed//_/ }"$'\t'
+  zpty -r -m z line "*$wanted*" && echo "$wanted"
+  zpty -w -n z $'\x15'
+done
+zpty -d z
+"""
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh")
+@pytest.mark.parametrize("way", ["autoloaded", "sourced"])
+def test_zsh_completes_commands_families_flags_and_values(way: str, scripts: dict[str, Path], tmp_path: Path) -> None:
+    functions, then = tmp_path, f"source {scripts['zsh']}"
+    if way == "autoloaded":
+        shutil.copy(scripts["zsh"], tmp_path / "_zeuxis")
+        then = "true"
+    wanted = {
+        "samp": "sample",
+        "train_dcg": "dcgan",
+        "train_dcgan_x_--hf": "--hflip",
+        "interpolate_1_--path_sl": "slerp",
+    }
+    done = subprocess.run(
+        ["zsh", "-f", "-c", ZSH, "zsh", str(functions), then],
+        input="".join(f"{words} {completed}\n" for words, completed in wanted.items()),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    assert done.stdout.split() == [*wanted.values()]
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")

@@ -148,6 +148,19 @@ def test_places_sent_ahead_are_those_of_each_batch(monkeypatch: pytest.MonkeyPat
     assert torch.equal(there.at(0, 600), here.at(0, 600))
 
 
+class MemoryLabels:
+    """Labels that lie in memory."""
+
+    def __init__(self, values: Any) -> None:
+        self.values, self.nbytes = values, values.nbytes
+
+    def whole(self) -> Any:
+        return self.values
+
+    def rows(self, places: Any) -> Any:
+        return self.values[places]
+
+
 @pytest.mark.parametrize("room", [0, 1 << 30])
 def test_images_come_from_the_memory_of_a_device_as_from_disk(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (30, 5, 5, 3), np.uint8)
@@ -155,7 +168,7 @@ def test_images_come_from_the_memory_of_a_device_as_from_disk(monkeypatch: pytes
 
     class Few:
         stored = SimpleNamespace(shape=images.shape, nbytes=images.nbytes)
-        labels = np.arange(30)
+        stored_labels = MemoryLabels(np.arange(30))
 
         def __len__(self) -> int:
             return 30

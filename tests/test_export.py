@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from commandline import refused, typed
 from zeuxis import api, families, onnx
+from zeuxis.cli import from_export
 from zeuxis.errors import UsageError
 from zeuxis.model import Batch, Clock, Latent, Model, options_of
 
@@ -74,6 +76,15 @@ def test_every_family_draws_the_same_as_a_file(name: str, tmp_path: Path, runtim
         assert image.shape == (part.stop - part.start, 1, 20, 20) and image.dtype == np.float32
         assert np.abs(image - wanted[part]).max() <= 1e-4
     assert wanted.std(0).max() > 0.05, "images that are all alike would prove nothing"
+    (tmp_path / "model" / "model.onnx").write_bytes(path.read_bytes())
+    sheets = tmp_path / "quick.png", tmp_path / "slow.png"
+    words = ["sample", str(tmp_path / "model"), "-n", "3", "--out"]
+    quick = from_export.drawn_from_export([*words, str(sheets[0])])
+    assert quick is (name != "rbm"), "its latents are the ends of chains"
+    if quick:
+        assert typed(*words, str(sheets[1]), "--device", "cpu")[0] == 0
+        one, other = (np.asarray(Image.open(sheet)).astype(int) for sheet in sheets)
+        assert np.abs(one - other).max() <= 1
 
 
 def test_the_file_says_what_it_is_and_not_where_it_was_made(tmp_path: Path, runtime: Any) -> None:

@@ -18,7 +18,7 @@ from feature_weights import made_up, pattern
 from zeuxis.data import downloads
 from zeuxis.errors import DataError, UsageError
 from zeuxis.io import files
-from zeuxis.metrics import extractors, features, inception, lite0
+from zeuxis.metrics import extractors, features, folded, inception, lite0
 from zeuxis.metrics.features import Extractor, own_extractor, pack_features
 from zeuxis.metrics.folded import EPSILON, Unit, fill_units
 
@@ -217,3 +217,12 @@ def test_a_function_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ):
         with pytest.raises(UsageError, match=told):
             extractors.find_extractor(wrong)
+
+
+@pytest.mark.parametrize("most", [0.9, float("inf"), None])
+def test_a_clip_within_the_convolution_gives_the_same_bits(most: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    unit, image = Unit(3, 8, 3, padding=1, most=most), torch.randn(4, 3, 12, 12)
+    with torch.no_grad():
+        at_once = unit(image)
+        monkeypatch.setattr(folded, "_CLIPS", False)
+        assert torch.equal(at_once, unit(image))

@@ -162,6 +162,21 @@ def test_a_branch_is_a_run_with_the_option_changed_at_that_step(
     assert rows[2:] != parent_rows[2:]
 
 
+@pytest.mark.parametrize("policy", ["none", "ada"])
+def test_augmentation_can_change_in_a_branch_and_back(
+    parents: Callable[[str], Path], tmp_path: Path, quiet: Lines, policy: str
+) -> None:
+    """Its state is no network's: a policy without one drops it, and one with another begins anew."""
+    branch = forks.branch_run(parents("dcgan"), {"augment": policy, "out": str(tmp_path)}, at=FORK, display=quiet)
+    found = RunFolder.open(branch).checkpoint_at(STEPS).tensors["model"]
+    assert {name for name in found if name.startswith("augmented")} == (
+        {"augmented.probability", "augmented.signs"} if policy == "ada" else set()
+    )
+    back = forks.branch_run(branch, {"augment": "auto", "out": str(tmp_path)}, at=FORK, display=quiet)
+    same = RunFolder.open(parents("dcgan")).checkpoint_at(STEPS).tensors["model"]
+    assert same.keys() == RunFolder.open(back).checkpoint_at(STEPS).tensors["model"].keys()
+
+
 def test_a_branch_says_what_it_is_of(parents: Callable[[str], Path], tmp_path: Path, quiet: Lines) -> None:
     parent = parents("dcgan")
     branch = forks.branch_run(parent, {"r1_gamma": 0, "out": str(tmp_path), "steps": 10}, at=8, display=quiet)

@@ -15,12 +15,14 @@ from PIL import Image
 
 from commandline import refused, typed
 from zeuxis import api, families, loading
-from zeuxis.data import DataSpec, Pack, pack
-from zeuxis.data.batches import open_pairs_of
+from zeuxis.data import DataSpec, Pack, holding_out, pack
+from zeuxis.data.batches import PackSource, open_pairs_of
 from zeuxis.data.holding_out import HoldOut
 from zeuxis.data.listing import Listing, Shape
+from zeuxis.data.order import Order
 from zeuxis.data.pairs import Pairs
 from zeuxis.data.places import given_again
+from zeuxis.data.records import ImageRecords
 from zeuxis.data.specs import PairSpec
 from zeuxis.errors import DataError, UsageError
 from zeuxis.judging.reference import choose_reference
@@ -68,8 +70,11 @@ def test_each_image_is_on_one_side_as_it_was_read(tmp_path: Path) -> None:
     assert len({whole.fingerprint, learned.fingerprint, unseen.fingerprint}) == 3
     for part in (learned, unseen):
         assert part.places is not None and part.images.shape == (len(part), 8, 8, 3)
-        assert np.array_equal(part.images, whole.images[part.places]) and part.stored.nbytes == part.images.size
-        assert np.array_equal(part.rows(np.array([2, 0])), whole.images[part.places[[2, 0]]])
+        places = part.places.every()
+        assert np.array_equal(part.images, whole.images[places]) and part.stored.nbytes == part.images.size
+        assert np.array_equal(part.rows(np.array([2, 0])), whole.images[places[[2, 0]]])
+        # As it was when places were numbers: runs of then resume.
+        assert part.fingerprint == hashlib.sha256(whole.fingerprint.encode() + places.tobytes()).hexdigest()
     assert f"birds: --hold-out 30% keeps {len(unseen)} images unseen" in learned.passed_over
     opened = DataSpec.parse(folder, hold_out=0.3).open(8)
     assert opened.fingerprint == learned.fingerprint, "what opens is what is learned from"
@@ -98,7 +103,8 @@ def test_images_in_memory_have_sides_too(tmp_path: Path) -> None:
         found = DataSpec.parse(data, hold_out=0.3).held_out(1)
         assert found is not None
         learned, unseen = (each.open(8) for each in found)
-        assert np.array_equal(learned.images, pixels[learned.places]) and len(learned) + len(unseen) == 50
+        assert learned.places is not None and len(learned) + len(unseen) == 50
+        assert np.array_equal(learned.images, pixels[learned.places.every()])
     made = api.train("gan", pixels, hold_out=0.3, out=tmp_path / "runs", **{**TINY, "channels": 3, "steps": 2})
     made.resume(steps=3, data=pixels)
     assert read_recipe(made.config).images == len(learned)
@@ -153,12 +159,31 @@ def test_packs_of_tiles_alone_are_built_again(monkeypatch: pytest.MonkeyPatch) -
     assert now[0] == hashlib.sha256(told.encode()).hexdigest()[:16], "packs of before are found"
 
 
+def test_which_of_many_are_held_out_is_kept_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding_out, "_MANY", 20)
+    folder, read, lots = noisy(tmp_path / "birds", 30), list[int](), ImageRecords.lots_by_shard
+    monkeypatch.setattr(ImageRecords, "lots_by_shard", lambda self: read.append(1) or lots(self))
+    found = [part.fingerprint for part in parts(folder)]
+    assert read == [1], "both parts are of one share"
+    assert [part.fingerprint for part in parts(folder)] == found and read == [1]
+    assert [part.fingerprint for part in parts(folder, 0.4)] != found and read == [1, 1]
+    kept = DataSpec.parse(folder).open(8).path / "held-out-0.3.bits"
+    assert len(kept.read_bytes()) == 4, "a bit for each image"
+    kept.write_bytes(b"\xff" * 4)
+    assert [part.fingerprint for part in parts(folder)] == found and read == [1] * 3, "what is damaged is made again"
+    parts(noisy(tmp_path / "few", 12), 0.5)
+    assert read == [1] * 5 and not [*DataSpec.parse(tmp_path / "few").open(8).path.glob("held-out*")]
+
+
 def test_labels_and_a_limit_go_along(tmp_path: Path) -> None:
     for number, name in enumerate(("robin", "wren")):
         noisy(tmp_path / name, 20, first=100 * number)
     for part in parts(tmp_path):
         assert part.classes == ["robin", "wren"] and part.labels is not None
-        assert [int(record["name"].startswith("wren")) for record in part.records()] == part.labels.tolist()
+        known = [int(record["name"].startswith("wren")) for record in part.records()]
+        assert known == part.labels.tolist()
+        batch, order = PackSource(part, seed=3).batch(5, 9).label, Order(len(part), 3).places(5, 9)
+        assert batch is not None and batch.tolist() == [known[place] for place in order]
     some = DataSpec.parse(tmp_path, hold_out=0.3, max_images=20).held_out(1)
     assert some is not None and sum(len(each.open(8)) for each in some) == 20
 
@@ -172,7 +197,9 @@ def test_a_side_without_an_image_is_refused(tmp_path: Path) -> None:
     some = noisy(tmp_path / "some", 5)
     for share, unseen in ((0.001, False), (0.001, True), (0.999, False), (0.999, True)):
         with pytest.raises(DataError, match="of the 5 images of some"):
-            HoldOut(share, unseen).chosen(DataSpec.parse(some).open(8).records().lots(), "some")
+            HoldOut(share, unseen).chosen(
+                HoldOut(share).is_held_out(DataSpec.parse(some).open(8).records().lots()), "some"
+            )
 
 
 # Pairs.

@@ -24,7 +24,7 @@ from zeuxis.data import DataSpec, Pack
 from zeuxis.errors import DataError, UsageError
 from zeuxis.families.vae import VAE
 from zeuxis.io.images import from_uint8
-from zeuxis.judging import capability_scores, reference
+from zeuxis.judging import capability_scores, real_scores, reference
 from zeuxis.judging.reference import ReferenceImages, choose_reference
 from zeuxis.judging.report import Evaluation, ScoreRow, read_evaluation
 from zeuxis.judging.samples import CLOSEST, evaluate_samples
@@ -94,6 +94,18 @@ def test_held_out_images_are_the_reference_and_the_baseline_was_trained_on() -> 
     )
 
 
+def test_of_millions_only_some_places_are_drawn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference, "MOST_SORTED", 20)
+    monkeypatch.setattr(reference, "MOST_TRAINING", 45)
+    one, again = (choose_reference(DataSpec.parse(folder), count=25, size=8, channels=3) for _ in range(2))
+    assert len({*one.reference, *one.train_baseline}) == 50 and len(one.searched) == 45
+    assert np.isin(one.train_baseline, one.searched).all() and np.array_equal(one.searched, again.searched)
+    held = choose_reference(DataSpec.parse(folder, hold_out=0.5), count=100, size=8, channels=3)
+    assert held.held_out is not None
+    assert len(held.reference) == len(held.train_baseline) == min(len(held.held_out), len(held.training)) >= 20
+    assert np.array_equal(held.searched, np.arange(len(held.training))), "all where there are no more"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
@@ -146,6 +158,17 @@ def test_a_model_that_shows_unseen_images_is_as_good_as_real() -> None:
     worse = judged(noise, chosen)
     assert worse["FID[eyes]"].value > 5 * found["FID[eyes]"].value
     assert worse["precision[eyes]"].value < 0.2 and worse["KID[eyes]"].low > 0
+
+
+def test_scores_of_real_images_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = choose_reference(DataSpec.parse("digits"), count=90, size=8, channels=1)
+    first = judged(Replay(8, 1).of(chosen.training, range(300, 390)), chosen)
+    worked_out: list[object] = []
+    monkeypatch.setattr(real_scores, "_worked_out", lambda *given: worked_out.append(given))
+    again = judged(Replay(8, 1).of(chosen.training, range(300, 390)), chosen)
+    assert again.rows == first.rows and not worked_out
+    alike = judged(Replay(8, 1).of(chosen.training, range(600, 690)), chosen)
+    assert [row.real for row in alike.rows] == [row.real for row in first.rows] and alike.rows != first.rows
 
 
 def test_the_same_again_and_other_seeds() -> None:

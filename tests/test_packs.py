@@ -17,9 +17,10 @@ from test_cache import content, two_classes
 from test_data import opened, some, write
 from test_depth import SETS, folder
 from waiting import PATIENCE
-from zeuxis.data import DataSpec, Pack, PackSource, building, pack
+from zeuxis.data import DataSpec, Pack, PackSource, building, pack, place_sets
 from zeuxis.data.idx import _FileRows
 from zeuxis.data.listing import Numbered
+from zeuxis.data.place_sets import PlaceSet
 from zeuxis.data.records import Texts
 from zeuxis.data.report import inspect
 from zeuxis.errors import DataError
@@ -68,7 +69,7 @@ def test_shards_hold_what_one_piece_holds(own: Path, tmp_path: Path, monkeypatch
     assert np.array_equal(found.rows(some_places), whole.images[some_places])
     ours, theirs = (inspect(each).as_dict() | {"pack": None} for each in (found, whole))
     assert ours == theirs
-    part = found.at(np.array([1, 4, 5, 11]))
+    part = found.at(PlaceSet(np.isin(np.arange(12), [1, 4, 5, 11])))
     assert [record["name"] for record in part.records()] == [whole.records()[i]["name"] for i in (1, 4, 5, 11)]
     assert part.records()[-1] == whole.records()[11] and np.array_equal(part.images, whole.images[[1, 4, 5, 11]])
     assert part.records()[1:3] == list(whole.records())[4:6]
@@ -128,6 +129,39 @@ def test_a_large_idx_file_stays_on_the_disk(tmp_path: Path, monkeypatch: pytest.
     path.write_bytes((head + pixels.tobytes())[:-1])
     with pytest.raises(DataError, match=r"says 9 x 4 x 5 x 3 and has 559 bytes; use another copy"):
         opened(path, size=4)
+
+
+@pytest.mark.parametrize("n", [1, 511, 512, 513, 5000])
+def test_a_set_of_places_gives_those_of_a_list(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place_sets, "_AT_ONCE", 7)
+    monkeypatch.setattr(place_sets, "_PART", 64)
+    draw = np.random.default_rng(n)
+    for chosen in (draw.random(n) < 0.1, draw.random(n) < 0.9, np.ones(n, bool), np.arange(n) == n - 1):
+        found, wanted = PlaceSet(chosen), np.flatnonzero(chosen)
+        assert len(found) == len(wanted) and np.array_equal(found.every(), wanted)
+        numbers = draw.integers(-len(wanted), len(wanted), 40) if len(wanted) else np.empty(0, int)
+        assert np.array_equal(found.at(numbers), wanted[numbers])
+        assert np.array_equal(np.concatenate([*found.parts()]), wanted)
+        first, last = sorted(draw.integers(0, n + 1, 2).tolist())
+        assert np.array_equal(found.between(first, last), wanted[(wanted >= first) & (wanted < last)])
+        for beyond in (len(wanted), -len(wanted) - 1):
+            with pytest.raises(IndexError, match="there are"):
+                found.at(np.array([beyond]))
+
+
+@pytest.mark.usefixtures("few")
+def test_labels_stay_on_the_disk_and_are_missed_where_they_are_cut(own: Path, tmp_path: Path) -> None:
+    data = two_classes(tmp_path / "data")
+    found, again = opened(data), opened(data)
+    assert isinstance(found.labels, np.memmap) and found.labels.tolist() == [0] * 6 + [1] * 6
+    kept = (found.path / "images-1.bin").stat().st_ino
+    os.truncate(found.path / "labels.npy", 130)
+    with pytest.raises(DataError, match=r"labels.npy is damaged: it has 130 bytes, expected 224; .* start again"):
+        PackSource(again, seed=0).batch(0, 4)
+    assert len(parts_of(own)) == 1
+    now = opened(data)
+    assert now.labels is not None and now.labels.tolist() == [0] * 6 + [1] * 6
+    assert (now.path / "images-1.bin").stat().st_ino == kept
 
 
 # How they are built.

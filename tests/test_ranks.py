@@ -12,9 +12,10 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import numpy as np
@@ -33,7 +34,7 @@ from release import RELEASE
 from toys import Sound, SoundEncoder
 from waiting import PATIENCE, wait_for
 from zeuxis import cli, families, registry
-from zeuxis.data import DataSpec
+from zeuxis.data import DataSpec, building
 from zeuxis.errors import DiskFullError, UsageError
 from zeuxis.explore.candidates import candidates
 from zeuxis.explore.directions import components
@@ -45,6 +46,7 @@ from zeuxis.metrics import vgg
 from zeuxis.metrics.attributes import AttributeReader, Task
 from zeuxis.metrics.features import Extractor
 from zeuxis.model import Batch, Clock, Model, options_of
+from zeuxis.nets.adaptive import Augmentation
 from zeuxis.runtime import launch, pulse
 from zeuxis.runtime.ranks import ALONE, Ranks, processes
 from zeuxis.runtime.tree_sums import TreeSum, tree_sum
@@ -69,19 +71,23 @@ TINY = {
     "path_length_interval": 2,
 }
 TINY_PAIRS = {"base_channels": 4, "source_channels": 1}
-ADA = {"augment": "ada", "ada_target": 0.05}
+ADAPTIVE = {"ada": {"augment": "ada", "ada_target": 0.05}, "auto": {"augment": "auto"}, "": {}}
 # Those that remember something between steps: statistics, scales, chains, pools, counts.
-REMEMBER = ("cyclegan", "dcgan", "gan-ada", "rbm", "stylegan2")
-SOME = (*registry.built_in(), "gan-ada")
+REMEMBER = ("cyclegan", "dcgan", "gan-ada", "gan-auto", "rbm", "stylegan2")
+SOME = (*registry.built_in(), "gan-ada", "gan-auto")
 
 
 def tiny(name: str) -> Model:
     """A small model of the family, the same weights each time."""
-    name, _, ada = name.partition("-")
+    name, _, policy = name.partition("-")
     family = families.find(name)
     known = {field.name for field in options_of(family)}
-    chosen = {key: value for key, value in (TINY | (ADA if ada else {})).items() if key in known}
-    return Case(family, chosen).model({"size": 16})
+    chosen = {key: value for key, value in (TINY | ADAPTIVE[policy]).items() if key in known}
+    model = Case(family, chosen).model({"size": 16})
+    if policy == "auto":
+        begin = cast("Augmentation", model.get_submodule("augmented")).begin
+        begin(100, lambda start, count: torch.full((count, model.channels, 16, 16), start / 100))
+    return model
 
 
 def play(names: Sequence[str], out: str, begin: int, end: int) -> None:
@@ -161,7 +167,7 @@ def test_what_is_remembered_has_changed(alone: Path) -> None:
 
     assert (model("cyclegan")["pools.image.images"].flatten(1).abs().sum(1) > 0).all()
     assert model("cyclegan")["pools.image.filled"] == 2  # of the rows of a micro-batch
-    assert model("gan-ada")["augmented.probability"] > 0
+    assert model("gan-ada")["augmented.probability"] > 0 and (model("gan-auto")["augmented.gaps"] != 0).all()
     assert model("dcgan")[_tracked(model("dcgan"))] > 0
     assert not torch.equal(model("rbm")["fantasies"], tiny("rbm").state_dict()["fantasies"])
     assert model("stylegan2")["lengths.typical"] > 0
@@ -186,32 +192,44 @@ def act(words: Sequence[str], out: str, rank: int, step: int, deed: str) -> None
         plain(*given)
         done[0] += 1
         if (done[0], os.environ["RANK"], launch.restarts()) == (step, str(rank), 0):
-            _DEEDS[deed]()
+            _DEEDS[deed](Path(out))
 
     engine.update_average = _counted
-    pulse.BEAT, pulse.SILENCE = 0.2, 4.0
+    pulse.BEAT, pulse.SILENCE = 0.2, PATIENCE  # nobody is silent because the machine is busy
+    if (deed, launch.restarts()) == ("stopped", 0) and rank != launch.rank():
+        threading.Thread(target=_expect, args=(Path(out) / "stopped",), daemon=True).start()
     command(words, out)
 
 
-def _full() -> None:
+def _expect(mark: Path) -> None:
+    """Once another process was stopped, its silence may be short: it is no matter of load."""
+    wait_for(mark.exists, "the stop")
+    pulse.SILENCE = 3.0
+
+
+def _stop(out: Path) -> None:
+    (out / "stopped").touch()
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _full(out: Path) -> None:
     def _refuse(*given: Any, **named: Any) -> None:
         raise DiskFullError("runs is full: 3 MB are needed; free some space")
 
     RunFolder.save_checkpoint = _refuse  # type: ignore[method-assign]
 
 
-def _no_memory() -> None:
+def _no_memory(out: Path) -> None:
     raise MemoryError
 
 
-_DEEDS: dict[str, Callable[[], None]] = {
-    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
-    "stopped": lambda: os.kill(os.getpid(), signal.SIGSTOP),
-    "terminated": lambda: os.kill(os.getpid(), signal.SIGTERM),
-    "interrupted": lambda: os.kill(os.getpid(), signal.SIGINT),
+_DEEDS: dict[str, Callable[[Path], None]] = {
+    "killed": lambda out: os.kill(os.getpid(), signal.SIGKILL),
+    "stopped": _stop,
+    "terminated": lambda out: os.kill(os.getpid(), signal.SIGTERM),
+    "interrupted": lambda out: os.kill(os.getpid(), signal.SIGINT),
     "full": _full,
     "no memory": _no_memory,
-    "nothing": lambda: None,
 }
 
 
@@ -363,6 +381,41 @@ def test_samples_and_scores_are_shared_out(tmp_path: Path, periodic: bool) -> No
         ]
         assert reports[0]["scores"] == reports[1]["scores"] and reports[0]["scores"]
         assert bits(tmp_path / "one") == bits(tmp_path / "two")
+
+
+def build_and(words: Sequence[str], out: str) -> None:
+    """Run a command line; no process builds a second shard before each has begun one."""
+    real, shards = building.PackBuild._make_shard, Path(os.environ["ZEUXIS_CACHE"])
+
+    def noted(self: building.PackBuild, folder: Path, number: int, among: Any) -> None:
+        with (shards / f"made-{launch.rank()}").open("a") as file:
+            file.write(f"{number} ")
+        wait_for(lambda: len(list(shards.glob("made-*"))) == 2, "a shard of each process")
+        real(self, folder, number, among)
+
+    building.SHARD_ITEMS, building.PackBuild._make_shard = 5, noted  # type: ignore[method-assign]
+    command(words, out)
+
+
+def test_a_pack_that_is_missing_is_built_by_all_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever command finds that it has gone; else the second process would never begin a shard."""
+    noise = np.random.default_rng(0)
+    (tmp_path / "pictures").mkdir()
+    for place in range(44):
+        pixels = noise.integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{place}.png")
+    train = [*run(tmp_path, {"steps": 2, "micro-batches": 2}), "--channels", "3"]
+    train[2], made = str(tmp_path / "pictures"), str(tmp_path / "runs/00001-gan-pictures")
+    lines = [train, ["resume", made, "--steps", "4"], ["evaluate", made, "--images", "20", "--no-path-length"]]
+    for line in lines:
+        root = tmp_path / line[0]
+        root.mkdir()
+        monkeypatch.setenv("ZEUXIS_CACHE", str(root))
+        with Launcher() as launcher, group(2, build_and, line, str(root), launcher=launcher) as found:
+            assert found.codes() == [0, 0], said(root, 0) + said(root, 1)
+        shards = [(root / f"made-{rank}").read_text().split() for rank in range(2)]
+        assert shards[0][0] == "0" and shards[1][0] == "1" and sorted(map(int, shards[0] + shards[1])) == [*range(9)]
+        assert said(root, 1) == ""
 
 
 class Mean(torch.nn.Module):

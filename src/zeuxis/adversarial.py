@@ -130,6 +130,7 @@ def turns(
     r1_weight: float = 0.0,
     adaptive_r1: AdaptiveR1 | None = None,
     augmentation: Augmentation | None = None,
+    shown: Callable[[Tensor], Tensor] | None = None,
     together: bool = False,
     clock: Clock = Clock(),  # noqa: B008 (frozen)
 ) -> Iterator[tuple[str | None, dict[str, Tensor]]]:
@@ -137,18 +138,19 @@ def turns(
 
     `score` gives the discriminator's scores of images (n c h w); `fake` still carries the generator's gradient. With
     a weight the discriminator loss includes the R1 penalty, scaled by `adaptive_r1` if there is one. Both kinds of images
-    pass through the augmentation first, which looks at the scores of this step. A discriminator of each image by itself
-    may see them `together`, as one batch: its weights are read once.
+    pass through the augmentation first, which looks at the scores of this step, and at those of held-out images, which
+    become what `score` takes by `shown`. A discriminator of each image by itself may see real and fake images `together`,
+    as one batch: its weights are read once.
     """
     if augmentation is not None:
         real, fake = augmentation(real), augmentation(fake)
     see = scores_together if together else scores_apart
     real_score, fake_score = see(score, real, fake.detach())
     prob_real, prob_fake = loss.probability(real_score), loss.probability(fake_score)
-    report = {"discriminator/prob_real": prob_real, "discriminator/prob_fake": prob_fake}
-    report |= {} if adaptive_r1 is None else {"discriminator/r1_scale": adaptive_r1.scale.clone()}
-    yield None, report | ({} if augmentation is None else augmentation.report())
-
+    report = {} if adaptive_r1 is None else {"discriminator/r1_scale": adaptive_r1.scale.clone()}
+    report |= {} if augmentation is None else augmentation.report()
+    yield None, {"discriminator/prob_real": prob_real, "discriminator/prob_fake": prob_fake, **report}
+    gaps = None if augmentation is None else augmentation.score_gaps(score, (real_score, fake_score), clock, shown)
     terms = {"real": loss.real(real_score), "fake": loss.fake(fake_score)}
     if r1_weight > 0:
         terms["r1"] = r1_weight * r1(score, real) * (1.0 if adaptive_r1 is None else adaptive_r1.scale)
@@ -157,7 +159,7 @@ def turns(
         adaptive_r1.update(prob_real.mean() - prob_fake.mean(), len(real) * clock.micro_batches)
     yield "generator", {"adversarial": loss.adversarial(score(fake))}
     if augmentation is not None:
-        augmentation.look(prob_real - 0.5, clock)
+        augmentation.look(prob_real - 0.5, clock, gaps)
 
 
 def scores_apart(score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,6 +34,7 @@ from zeuxis.likelihood import HasLikelihood, bounds  # noqa: E402
 from zeuxis.mechanisms import GibbsSampling, UsesFeatures  # noqa: E402
 from zeuxis.metrics import features, inception, latent, lite0, paired, vgg  # noqa: E402
 from zeuxis.model import Clock, Latent, Model, StyleBased, Translator, options_of  # noqa: E402
+from zeuxis.nets.adaptive import Augmentation  # noqa: E402
 from zeuxis.runtime.accelerator import on_host, sum_format  # noqa: E402
 from zeuxis.training import contact_sheets, diagnostics, engine, state  # noqa: E402
 from zeuxis.training.engine import State  # noqa: E402
@@ -65,13 +66,26 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 KEPT: list[Any] = []  # torch dies where the storage of some fake tensors is freed, so nothing is
 
 
+class Labels:
+    """Those of a pack in memory."""
+
+    def __init__(self, values: Any) -> None:
+        self.values, self.nbytes = values, values.nbytes
+
+    def whole(self) -> Any:
+        return self.values
+
+    def rows(self, places: Any) -> Any:
+        return self.values[places]
+
+
 class Stored:
     """A pack of noise in memory."""
 
     def __init__(self, channels: int, size: int, labels: bool = False) -> None:
         self._images = np.random.default_rng(0).integers(0, 256, (IMAGES, size, size, channels), np.uint8)
         self.stored = SimpleNamespace(shape=self._images.shape, nbytes=self._images.nbytes)
-        self.labels = np.arange(IMAGES) % CLASSES if labels else None
+        self.stored_labels = Labels(np.arange(IMAGES) % CLASSES) if labels else None
 
     def __len__(self) -> int:
         return IMAGES
@@ -148,11 +162,22 @@ def trained(found: State, source: Any, clock: Clock, steps: int, *, precision: A
     return found
 
 
+def hold_out(model: Model) -> None:
+    """Give an automatic augmentation held-out images, as a run does."""
+    found = [each for each in model.modules() if isinstance(each, Augmentation)]
+    if found:
+        source = source_for(model)
+        source.batch(0, BATCH)
+        for each in found:
+            each.begin(IMAGES, lambda start, count: source.batch(start, count).image)
+
+
 def train_phases(report: Report, first: State, *, every: bool) -> None:
     """A step of every phase, from 0 (where all lazy penalties are) on, and one in halves and in bfloat16."""
     model = first.model
     source = source_for(model)
     source.batch(0, BATCH)
+    hold_out(model)
     starts = sorted({0, *(clock.step for clock in model.schedule_breakpoints(BATCH)[1:3])})
     for start in starts:
         report.phase(f"step {start}", lambda: trained(first, source, Clock(start, start * BATCH), 1))  # noqa: B023

@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from zeuxis import inference, loading, onnx
 from zeuxis.api.examples import own_sources
 from zeuxis.capabilities import latent
 from zeuxis.errors import UsageError
 from zeuxis.io import files
+from zeuxis.io.exported import note_export
+from zeuxis.io.normals import seeded_normals
 from zeuxis.io.paths import expanded
 from zeuxis.judging.report import read_evaluation
 from zeuxis.loading import RunPath
 from zeuxis.loading.installed import InstalledModel, installed_models
-from zeuxis.model import Model, Translator
+from zeuxis.model import Latent, Model, Translator
 from zeuxis.onnx import Exported
 from zeuxis.options import Precision
 from zeuxis.runtime.callbacks import MessageCallback, ProgressCallback
@@ -26,6 +30,7 @@ from zeuxis.training.published_card import head_of, without_head
 
 Family = type[Model] | str | None
 Options = Mapping[str, Any] | None
+_LATENTS = (0, 1, 2**40 + 7)  # seeds whose latents are compared
 
 
 def load(
@@ -112,16 +117,26 @@ class ExportedPage:
 def export(model: Model | RunPath, out: str | Path | None = None, *, family: str | None = None) -> Exported:
     """Write a model's way from latents to images as an ONNX file, by default `model.onnx` in its run's folder, or here.
 
-    The card of a saved model goes with it. `UsageError` where the extra `export` is missing, or ONNX cannot do what the
-    family does.
+    The card of a saved model goes with it, and `zeuxis sample` draws with a file that lies beside the model. `UsageError`
+    where the extra `export` is missing, or ONNX cannot do what the family does.
     """
     if isinstance(model, Model) and model.origin is None:
         return onnx.export_onnx(latent(model), expanded(str(out or "model.onnx")))
     folder = loading.find_model(_saved(model))
     run = folder.parent if (folder.parent / "config.yaml").is_file() else Path()
     target = expanded(str(out)) if out else run / "model.onnx"
-    able = model if isinstance(model, Model) else load(folder, device="cpu", family=family)
-    return onnx.export_onnx(latent(able), target, card=without_head(_card_in(folder)))
+    able = latent(model if isinstance(model, Model) else load(folder, device="cpu", family=family))
+    written = onnx.export_onnx(able, target, card=without_head(_card_in(folder)))
+    if not isinstance(model, Model) and _is_normal(able):  # one in memory may be another than the saved one
+        note_export(folder, written.path)
+    return written
+
+
+def _is_normal(model: Latent) -> bool:
+    """Whether the latents of seeds are the normal numbers that are drawn without PyTorch, too."""
+    z = model.prior(_LATENTS)
+    drawn = [torch.from_numpy(seeded_normals(seed, z[0].numel())) for seed in _LATENTS]
+    return torch.allclose(z.cpu().flatten(1), torch.stack(drawn), atol=1e-5)
 
 
 def _saved(model: Model | RunPath) -> RunPath:

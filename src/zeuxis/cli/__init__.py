@@ -18,6 +18,7 @@ from zeuxis.cli import (
     explore,
     export,
     forks,
+    from_export,
     judge,
     look,
     mix,
@@ -106,6 +107,8 @@ def run(tokens: Sequence[str]) -> int:
 
 
 def _run(words: Sequence[str]) -> None:
+    if from_export.drawn_from_export(words):
+        return
     command = build(words)
     if launch.world_size() == 1 or words[:1] in [[name] for name in SHARED_OUT]:
         command(words, exit_on_error=False, print_error=False)

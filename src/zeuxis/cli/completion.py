@@ -20,6 +20,15 @@ _PLACES = frozenset({"model", "run", "runs", "data", "target", "config", "init_f
 _ANY_WORD = 'if [[ " $all_commands " =~ " $word " ]]; then'
 _FIRST_WORDS = 'if [[ ( ${#cmd_path[@]} -eq 0 || "${cmd_path[*]}" == train ) && " $all_commands " =~ " $word " ]]; then'
 
+# Of a file of functions zsh runs the text and then expects the completion; read by `source` it has to be told of it.
+_ZSH_END = """
+if [[ "$funcstack[1]" == _zeuxis ]]; then
+  _cyclopts_zeuxis "$@"
+else
+  compdef _cyclopts_zeuxis zeuxis
+fi
+"""
+
 
 def register(app: App, build: Callable[[list[str]], App]) -> None:
     """Add the command; `build` gives the commands to complete."""
@@ -48,6 +57,8 @@ def completion_script(app: App, shell: Shell) -> str:
         family.default(_taking(train.parameters(families.find(name))[1:]))
         told["train"].command(family)
     script = told.generate_completion(prog_name="zeuxis", shell=shell)
+    if shell == "zsh":
+        return script.rstrip() + "\n" + _ZSH_END
     # Where nothing is known, as after the model, bash is to complete the names of files.
     return script.replace("complete -F _zeuxis", "complete -o default -F _zeuxis").replace(_ANY_WORD, _FIRST_WORDS)
 

@@ -16,7 +16,7 @@ from zeuxis import registry
 from zeuxis.cli import flags
 from zeuxis.cli.explore import check_png, write_picture
 from zeuxis.cli.output import say, say_aside
-from zeuxis.cli.planning import say_advice
+from zeuxis.cli.planning import Channels, Size, say_advice
 from zeuxis.errors import UsageError
 from zeuxis.io.paths import check_apart
 from zeuxis.options import ResizeMode
@@ -83,8 +83,8 @@ def data_command(
     path: Annotated[str, Parameter(help="a folder, zip, tars, Parquet, IDX files, or a set such as avatars:5000")],
     /,
     *,
-    size: Annotated[int | None, flags.flag("height and width of the images, in pixels", low=8, high=1024)] = None,
-    channels: Annotated[int | None, flags.flag("image channels: 1 greyscale, 3 RGB", low=1, high=3)] = None,
+    size: Size = None,
+    channels: Channels = None,
     resize_mode: Mode = "crop",
     max_images: Annotated[int | None, flags.flag("use only this many images, evenly spaced", low=1)] = None,
     every: Annotated[
@@ -104,7 +104,9 @@ def data_command(
         return
     check_apart(out, read := paths_of(spec))
     report = _inspected(spec, size, channels)
-    _tell(report, None if json else path, every=every)
+    say(*(report.to_json().splitlines() if json else report.lines(every=every)))
+    if not json:
+        say_advice(report, path, size=size, channels=channels)
     if out is not None or not json:
         _write_sheet(report, out, read)
 
@@ -116,15 +118,6 @@ def _inspected(spec: DataSpec, size: int | None, channels: int | None) -> DataRe
 
     with open_display() as shown:
         return api.inspect_data(spec, size=size, channels=channels, progress=partial(shown.work, "reading images"))
-
-
-def _tell(report: DataReport, data: str | None, *, every: bool) -> None:
-    """Print the report on the data, and what to train on them; without their name, as JSON."""
-    if data is None:
-        say(*report.to_json().splitlines())
-    else:
-        say(*report.lines(every=every))
-        say_advice(report, data)
 
 
 def _write_sheet(report: DataReport, out: Path | None, read: Sequence[str]) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Minutes = Annotated[
     float, Parameter(help="minutes of wall-clock time to train for", converter=flags.bounded(flags.number, 0.1, 1e6))
 ]
+Size = Annotated[int | None, flags.flag("height and width of the images, in pixels", low=8, high=1024)]
+Channels = Annotated[int | None, flags.flag("image channels: 1 greyscale, 3 RGB", low=1, high=3)]
 
 
 def register(app: App) -> None:
@@ -30,6 +32,8 @@ def plan_command(
     /,
     *,
     minutes: Minutes = 30,
+    size: Size = None,
+    channels: Channels = None,
     json: Annotated[bool, Parameter(help="print the plan as JSON", negative=())] = False,
 ) -> None:
     """Propose a family and options for DATA: what each would see in the minutes here, and what recorded runs reached.
@@ -40,16 +44,23 @@ def plan_command(
     from zeuxis.runtime.progress import open_display
 
     with open_display() as shown:
-        found = api.plan(data if target is None else f"{data} -> {target}", minutes=minutes, progress=shown.work)
+        found = api.plan(
+            data if target is None else f"{data} -> {target}",
+            minutes=minutes,
+            size=size,
+            channels=channels,
+            progress=shown.work,
+        )
     say(*(found.to_json().splitlines() if json else found.lines()))
 
 
-def say_advice(report: DataReport, data: str) -> None:
+def say_advice(report: DataReport, data: str, *, size: int | None, channels: int | None) -> None:
     """Print the command that suits the data, after a report on it."""
     from zeuxis.api.planning import suggest
 
     try:
-        advice = suggest(report, data)
+        advice = suggest(report, data, size=size, channels=channels)
     except ZeuxisError:  # data that no family takes: the report says what it is
         return
-    say("", f"advice: {advice.first_line()}", f"zeuxis plan {shlex.quote(data)} measures it on this machine")
+    form = "".join(f" --{name} {value}" for name, value in (("size", size), ("channels", channels)) if value)
+    say("", f"advice: {advice.first_line()}", f"zeuxis plan {shlex.quote(data)}{form} measures it on this machine")

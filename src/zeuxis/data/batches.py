@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zeuxis.data.label_files import ChosenLabels, StoredLabels
 from zeuxis.data.order import Order, random_stream
 from zeuxis.data.pack import Pack
 from zeuxis.data.pairs import Pairs
@@ -59,21 +60,40 @@ class Column:
         return rows.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
 
 
+class LabelColumn:
+    """The labels of a pack as a column of batches: from an accelerator's memory while there is room, else sent to it."""
+
+    def __init__(self, labels: StoredLabels | ChosenLabels, places: Ahead, device: torch.device) -> None:
+        self._labels, self._places, self._device = labels, places, device
+        self._kept = None
+        if labels.nbytes <= room_for_data(device):
+            self._kept = sent(torch.from_numpy(np.array(labels.whole())), device)
+
+    def at(self, start: int, size: int) -> Tensor:
+        """Classes (size, int64) or attributes (size k, float32, as losses and conditions want them) from a position on."""
+        if self._kept is not None:
+            rows = self._kept.index_select(0, self._places.at(start, size))
+        else:
+            rows = sent(torch.from_numpy(self._labels.rows(self._places.numbers(start, size))), self._device)
+        return rows.to(torch.int64 if rows.ndim == 1 else torch.float32)
+
+
 class PackSource:
     """Batches of a pack, on a device, in the order of a seed; with `mirror`, half of them left and right swapped."""
 
     def __init__(self, pack: Pack, *, seed: int, device: str | torch.device = "cpu", hflip: bool = False) -> None:
         self.pack, self.seed, self.hflip = pack, seed, hflip
         self.device = torch.device(device)
-        self.columns = frozenset({"image"} if pack.labels is None else {"image", "label"})
+        self.columns = frozenset({"image"} if pack.stored_labels is None else {"image", "label"})
         self._places, self._flips = Ahead(Order(len(pack), seed).places, self.device), _flips(seed, self.device)
         self._column = Column(pack, self._places, self.device)
-        self._labels = None if pack.labels is None else sent(_label_tensor(pack.labels), self.device)
+        labels = pack.stored_labels
+        self._labels = None if labels is None else LabelColumn(labels, self._places, self.device)
 
     def batch(self, start: int, size: int) -> Batch:
         """Images (size c h w, float32 in [-1, 1], channels last) at the positions from `start`, and their labels."""
         flips = self._flips.at(start, size) if self.hflip else None
-        label = None if self._labels is None else self._labels[self._places.at(start, size)]
+        label = None if self._labels is None else self._labels.at(start, size)
         return Batch(self._column.images(start, size, flips), label=label)
 
 
@@ -154,8 +174,3 @@ def _uploaded(pack: Pack, device: torch.device) -> Tensor:
         part = np.arange(start, min(start + step, len(pack)))
         kept[start : start + step].copy_(torch.from_numpy(pack.rows(part)))
     return kept
-
-
-def _label_tensor(labels: Array) -> Tensor:
-    """Classes stay int64 (n); attributes become float32 (n k), as losses and conditions want them."""
-    return torch.from_numpy(np.array(labels, np.int64 if labels.ndim == 1 else np.float32))

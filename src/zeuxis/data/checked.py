@@ -12,6 +12,7 @@ from typing import BinaryIO, NoReturn
 
 import numpy as np
 
+from zeuxis.data.place_sets import PlaceSet
 from zeuxis.errors import DataError
 from zeuxis.io import cache, files
 from zeuxis.io.images import Array
@@ -212,7 +213,7 @@ class JoinedImages:
 class ChosenImages:
     """Some of the images in files, by their places in them, as a view; errors as of `CheckedImages`."""
 
-    def __init__(self, images: CheckedImages | JoinedImages, places: Array) -> None:
+    def __init__(self, images: CheckedImages | JoinedImages, places: PlaceSet) -> None:
         self._images, self._places = images, places
 
     @property
@@ -231,15 +232,16 @@ class ChosenImages:
 
     def rows(self, places: Array) -> Array:
         """The images at these places among those that are chosen, copied."""
-        return self._images.rows(self._places[places])
+        return self._images.rows(self._places.at(places))
 
     def __getitem__(self, place: int) -> Array:
         """One image (h w c), copied."""
-        return self._images[int(self._places[place])]
+        found: Array = self.rows(np.array([place]))[0]
+        return found
 
     def whole(self) -> Array:
         """All of them, copied."""
-        return self._images.rows(self._places)
+        return self._images.rows(self._places.every())
 
 
 def refuse(path: Path, found: str) -> NoReturn:
@@ -248,7 +250,9 @@ def refuse(path: Path, found: str) -> NoReturn:
     The next start builds again what was discarded.
     """
     _, mark, number = path.stem.partition("-")
-    set_aside(path.parent, f"shard{mark}{number}.json")
+    set_aside(
+        path.parent, "pack.json" if path.suffix == ".npy" else f"shard{mark}{number}.json"
+    )  # labels are of no shard
     what = f"delete the folder {path.parent}" if path.parent.exists() else "it was removed from the cache"
     raise DataError(f"{path} is damaged: {found}; {what}, and start again: the images are then decoded anew")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
 import math
 import re
@@ -12,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from zeuxis.data.building import PackBuild, gathered, seal_of
 from zeuxis.data.checked import CheckedImages, ChosenImages, JoinedImages, refuse, set_aside
+from zeuxis.data.label_files import ChosenLabels, StoredLabels
 from zeuxis.data.listing import TILES, Attribute, Listing, Shape
 from zeuxis.data.passed_over import in_short
+from zeuxis.data.place_sets import PlaceSet
 from zeuxis.data.records import ImageRecords, RecordColumns
-from zeuxis.data.shard_files import DAMAGE, Shard, ShardNote, records_of, summed
+from zeuxis.data.shard_files import DAMAGE, Shard, ShardNote, records_of
 from zeuxis.data.tiles import RECIPE
 from zeuxis.errors import DataError
 from zeuxis.io import cache, files
@@ -37,7 +36,7 @@ class Pack:
     path: Path
     name: str
     stored: CheckedImages | JoinedImages | ChosenImages  # n h w c, uint8, memory-mapped
-    labels: Array | None  # classes (n, int64), or attributes (n k, uint8)
+    stored_labels: StoredLabels | ChosenLabels | None  # classes (n, int64), or attributes (n k, uint8), memory-mapped
     classes: list[str]
     attributes: list[Attribute]
     left_out: list[tuple[str, str]]  # name, reason
@@ -46,7 +45,7 @@ class Pack:
     known: ImageRecords = field(default_factory=lambda: ImageRecords([], _none))
     notes: list[tuple[str, str]] = field(default_factory=list)  # name of a table or folder, and what of it is not used
     remarks: list[str] = field(default_factory=list)  # on pages, borders and images that are not used
-    places: Array | None = None  # of its images among those in the files; None: all of them
+    places: PlaceSet | None = None  # of its images among those in the files; None: all of them
 
     @property
     def passed_over(self) -> list[str]:
@@ -64,6 +63,11 @@ class Pack:
         """
         return self.stored.whole()
 
+    @property
+    def labels(self) -> Array | None:
+        """All labels: memory-mapped where they are those of all images in the files, else copied."""
+        return None if self.stored_labels is None else self.stored_labels.whole()
+
     def rows(self, places: Array) -> Array:
         """The images at these places (k h w c, uint8); `DataError` where they are not those that were written."""
         return self.stored.rows(places)
@@ -72,13 +76,16 @@ class Pack:
         """For each image its file's `name`, `size` (width and height), `mode`, `digest`, and perhaps a `note` and `frames`."""
         return self.known
 
-    def at(self, places: Array) -> Pack:
-        """The images of a whole pack at these places (ascending), as a view of it, with a fingerprint of its own."""
-        assert not isinstance(self.stored, ChosenImages)
-        stored, labels = ChosenImages(self.stored, places), None if self.labels is None else self.labels[places]
-        digest = hashlib.sha256(self.fingerprint.encode() + places.tobytes()).hexdigest()
-        known = self.known.at(places)
-        return dataclasses.replace(self, stored=stored, labels=labels, fingerprint=digest, known=known, places=places)
+    def at(self, places: PlaceSet) -> Pack:
+        """The images of a whole pack at these places, as a view of it, with a fingerprint of its own."""
+        assert not isinstance(self.stored, ChosenImages) and not isinstance(self.stored_labels, ChosenLabels)
+        stored, known = ChosenImages(self.stored, places), self.known.at(places)
+        labels = None if self.stored_labels is None else ChosenLabels(self.stored_labels, places)
+        digest = hashlib.sha256(self.fingerprint.encode())
+        for part in places.parts():
+            digest.update(part.tobytes())
+        view = dataclasses.replace(self, stored=stored, stored_labels=labels, known=known, places=places)
+        return dataclasses.replace(view, fingerprint=digest.hexdigest())
 
 
 def _none(number: int) -> RecordColumns:
@@ -148,7 +155,7 @@ def _read(path: Path) -> Pack:
     stored, records = _shards(path, shape, about["shards"])
     labels = None
     if about["labelled"]:
-        labels = np.load(io.BytesIO(summed(path / "labels.npy", sums["labels.npy"])), allow_pickle=False)
+        labels = StoredLabels.open(path / "labels.npy", sums["labels.npy"])
     attributes = [Attribute(name, opposite) for name, opposite in about["attributes"]]
     left_out, notes = ([(name, text) for name, text in about[key]] for key in ("left_out", "notes"))
     return Pack(

@@ -121,7 +121,7 @@ def _name(source: Pack, image: Pack) -> str:
 
 def _inside(image: Pack, places: Array, hold_out: HoldOut) -> Array:
     """Which of the pairs with these images (places among the pairs) are in the part."""
-    return hold_out.chosen(image.records().lots()[places], image.name)
+    return np.flatnonzero(hold_out.chosen(hold_out.is_held_out(image.records().lots()[places]), image.name))
 
 
 def _parted(places: tuple[Array, Array], source: Pack, image: Pack) -> tuple[Array, Array]:

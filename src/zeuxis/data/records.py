@@ -12,6 +12,7 @@ import numpy as np
 
 from zeuxis.data.listing import MadeWhenAsked, Picture
 from zeuxis.data.lots import lot_of
+from zeuxis.data.place_sets import PlaceSet
 from zeuxis.io.images import Array
 
 
@@ -117,12 +118,12 @@ class ColumnWriter:
 class ImageRecords(Sequence[dict[str, Any]]):
     """For each image its file's `name`, `size` (width and height), `mode`, `digest`, and perhaps `note`, `frames`, `bits`.
 
-    `read` gives the columns of a shard, of which `counts` has the lengths; `places` (ascending) chooses among the images.
+    `read` gives the columns of a shard, of which `counts` has the lengths; `places` chooses among the images.
     One shard is in memory at a time.
     """
 
     def __init__(
-        self, counts: Sequence[int], read: Callable[[int], RecordColumns], places: Array | None = None
+        self, counts: Sequence[int], read: Callable[[int], RecordColumns], places: PlaceSet | None = None
     ) -> None:
         self._ends = np.cumsum([0, *counts])
         self._places = places
@@ -148,8 +149,8 @@ class ImageRecords(Sequence[dict[str, Any]]):
         """Itself, as its files are never written again."""
         return self
 
-    def at(self, places: Array) -> ImageRecords:
-        """Those of a whole pack at these places (ascending)."""
+    def at(self, places: PlaceSet) -> ImageRecords:
+        """Those of a whole pack at these places."""
         return ImageRecords(np.diff(self._ends).tolist(), self._read, places)
 
     def verify(self) -> None:
@@ -173,7 +174,11 @@ class ImageRecords(Sequence[dict[str, Any]]):
 
     def lots(self) -> Array:
         """Numbers (n, uint64) that decide what is held out: a hash of each file."""
-        return np.concatenate([np.empty(0, np.uint64), *(each.lots[inside] for each, inside in self._parts())])
+        return np.concatenate([np.empty(0, np.uint64), *self.lots_by_shard()])
+
+    def lots_by_shard(self) -> Iterator[Array]:
+        """The same, shard by shard."""
+        return (each.lots[inside] for each, inside in self._parts())
 
     def modes(self) -> Counter[str]:
         """How many images have each mode."""
@@ -199,21 +204,16 @@ class ImageRecords(Sequence[dict[str, Any]]):
     def _found(self, place: int) -> tuple[RecordColumns, int]:
         """The shard of an image, and its place there."""
         at = range(len(self))[place]
-        at = at if self._places is None else int(self._places[at])
+        at = at if self._places is None else int(self._places.at(np.array([at]))[0])
         number = int(np.searchsorted(self._ends, at, side="right")) - 1
         return self._read(number), at - int(self._ends[number])
 
     def _parts(self) -> Iterator[tuple[RecordColumns, Array]]:
         """The columns of each shard with places in them, shard by shard."""
         for number, (first, last) in enumerate(zip(self._ends.tolist(), self._ends[1:].tolist())):
-            inside = np.arange(first, last) if self._places is None else self._between(self._places, first, last)
+            inside = np.arange(first, last) if self._places is None else self._places.between(first, last)
             if len(inside):
                 yield self._read(number), inside - first
-
-    @staticmethod
-    def _between(places: Array, first: int, last: int) -> Array:
-        start, end = np.searchsorted(places, [first, last]).tolist()
-        return places[start:end]
 
 
 class _Names(MadeWhenAsked):

@@ -25,6 +25,7 @@ from zeuxis.nets.style import base_channels_option, widths
 from zeuxis.schedules import decay_option, decayed
 
 ROOT = 2**0.5  # gain of a leaky ReLU, for unit variance
+Map = Callable[[Tensor], Tensor]
 DRIFT = 1e-3  # drift penalty of the critic (Karras 2018, appendix A.1)
 
 
@@ -164,34 +165,33 @@ class ProGAN(Latent):
         level = torch.full((), float(level), device=batch.image.device)  # filled there, not copied
         real = self.shown(batch.image, top, fade)
         fake = self.generator(torch.randn(len(real), self.latent_dim, device=real.device), level, top)
-        score = partial(self.discriminator, top=top, fade=fade)
+        score, shown = partial(self.discriminator, top=top, fade=fade), partial(self.shown, top=top, fade=fade)
         yield None, {"growth/stage": level}
         if self.loss == "wgan-gp":
-            yield from self.criticism(score, real, fake, clock)
+            yield from self.criticism(score, real, fake, clock, shown)
         else:
             weight = lazy_weight(self.r1_gamma, self.r1_interval, clock.step)
-            game = partial(adversarial.turns, GAN_LOSSES["non-saturating"], augmentation=self.augmented)
+            game = partial(adversarial.turns, GAN_LOSSES["non-saturating"], augmentation=self.augmented, shown=shown)
             yield from game(score, real, fake, r1_weight=weight, clock=clock)
         self.growth.seen.fill_(images)
 
-    def criticism(self, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, clock: Clock) -> Iterator[Turn]:
+    def criticism(self, score: Map, real: Tensor, fake: Tensor, clock: Clock, shown: Map) -> Iterator[Turn]:
         """The turns of the paper: WGAN-GP with n_critic = 1 and the drift penalty."""
         real, fake = self.augmented(real), self.augmented(fake)
         real_score, fake_score = adversarial.scores_together(score, real, fake.detach(), parts=4)
         yield None, adversarial.critic_report(real_score, fake_score, self.augmented)
+        gaps = self.augmented.score_gaps(score, (real_score, fake_score), clock, shown)
         penalty = self.gp_weight * adversarial.gradient_penalty(score, real, fake)
         terms = {"penalty": penalty, "drift": DRIFT * real_score.float().square().mean()}
         yield "discriminator", {"real": -real_score.mean(), "fake": fake_score.mean(), **terms}
         yield "generator", {"adversarial": -score(fake).mean()}
-        self.augmented.look(adversarial.beyond_middle(real_score, fake_score), clock)
+        self.augmented.look(adversarial.beyond_middle(real_score, fake_score), clock, gaps)
 
     def shown(self, image: Tensor, top: int, fade: float = 1.0) -> Tensor:
         """Real images (n c h w) at a stage: pooled, and blended with their coarser version during a fade-in."""
         for _ in range(self.growth.top - top):
             image = halved(image)
-        if fade >= 1:
-            return image
-        return torch.lerp(F.interpolate(halved(image), image.shape[2:]), image, fade)
+        return image if fade >= 1 else torch.lerp(F.interpolate(halved(image), image.shape[2:]), image, fade)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         # All stages, each by its weight: the graph must not depend on the value of a buffer (ONNX).

@@ -54,11 +54,11 @@ class StyleGAN2(StyleBased):
     path_length_interval: int = interval_option()
     style_mixing_prob: float = option(0.9, "style mixing probability in training", low=0, high=1, group="losses")
     noise_injection: bool = option(False, "add noise to the feature maps of the synthesis network")
-    augment: Augment = augment_option("ada")
+    augment: Augment = augment_option()
     ada_target: float = ada_target_option()
     ada_images: int = option(
         500_000,
-        "images in which the ADA probability can rise from 0 to 1; 0: a quarter of those seen",
+        "images in which the probability of ada can rise from 0 to 1; 0: a quarter of those seen, as in auto",
         low=0,
         group="losses",
     )
@@ -104,6 +104,7 @@ class StyleGAN2(StyleBased):
                 "discriminator/prob_fake": GAME.probability(fake_score),
             },
         )
+        gaps = self.augmented.score_gaps(self.discriminator, (real_score, fake_score), clock)
         terms = {"real": GAME.real(real_score), "fake": GAME.fake(fake_score)}
         if weight := lazy_weight(self.r1_gamma, self.r1_interval, clock.step):
             terms["r1"] = weight * r1(self.discriminator, real)
@@ -119,7 +120,7 @@ class StyleGAN2(StyleBased):
 
         self.lengths.typical.copy_(typical)
         self.mapping_network.remember(w)
-        self.augmented.look(real_score, clock)
+        self.augmented.look(real_score, clock, gaps)
 
     def draw(self, like: Tensor, n: int) -> Tensor:
         """Latents z (n d) from the prior, on the device of the images."""

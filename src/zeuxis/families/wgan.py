@@ -24,6 +24,7 @@ PAPER = {
     "n_critic": 5,
     "clip_value": 0.01,
     "critic_norm": "batch",
+    "augment": "none",
 }
 
 
@@ -72,11 +73,12 @@ class WGAN(Latent):
 
         real_score, fake_score = self.critic(real), self.critic(fake.detach())
         yield None, critic_report(real_score, fake_score, self.augmented)
+        gaps = self.augmented.score_gaps(self.critic, (real_score, fake_score), clock)
         yield "critic", {"real": -real_score.mean(), "fake": fake_score.mean()}
         clip_weights(self.critic, self.clip_value)
         if generator_moves:
             yield "generator", {"adversarial": -self.critic(fake).mean()}
-        self.augmented.look(beyond_middle(real_score, fake_score), clock)
+        self.augmented.look(beyond_middle(real_score, fake_score), clock, gaps)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return torch.tanh(self.generator(z))

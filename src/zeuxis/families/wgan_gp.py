@@ -28,6 +28,7 @@ PAPER = {
     "gp_weight": 10.0,
     "one_sided": False,
     "critic_norm": "layer",
+    "augment": "none",
 }
 
 
@@ -80,11 +81,12 @@ class WGANGP(Latent):
 
         real_score, fake_score = scores_together(self.critic, real, fake.detach())  # no norm over the batch
         yield None, critic_report(real_score, fake_score, self.augmented)
+        gaps = self.augmented.score_gaps(self.critic, (real_score, fake_score), clock)
         slope = gradient_penalty(self.critic, real, fake, one_sided=self.one_sided)
         yield "critic", {"real": -real_score.mean(), "fake": fake_score.mean(), "penalty": self.gp_weight * slope}
         if generator_moves:
             yield "generator", {"adversarial": -self.critic(fake).mean()}
-        self.augmented.look(beyond_middle(real_score, fake_score), clock)
+        self.augmented.look(beyond_middle(real_score, fake_score), clock, gaps)
 
     def decode(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return torch.tanh(self.generator(z))

@@ -32,6 +32,7 @@ _ENTRIES = {
     "packs": re.compile(rf"{_PACK}({re.escape(PARTS)})?"),
     "features": re.compile(r"[0-9a-f]{32}\.safetensors"),
     "readings": re.compile(r"[0-9a-f]{32}\.safetensors"),
+    "exports": re.compile(r"[0-9a-f]{32}"),
     "attributes": re.compile(r"[0-9a-f]{32}"),
 }
 _BUILDING = re.compile(rf"({_PACK})\.tmp-[0-9a-f]{{12}}")
@@ -41,6 +42,14 @@ _STALE = 3600.0  # seconds after which what an interrupted write or removal left
 def checksum(data: bytes | bytearray | memoryview) -> str:
     """XXH3 of 128 bits, at the speed of memory: against damage, not against those who may write the cache anyway."""
     return xxhash.xxh3_128_hexdigest(data)
+
+
+def checksum_of(file: BinaryIO) -> str:
+    """The same of what is left of a file, which is read bit by bit."""
+    found = xxhash.xxh3_128()
+    for block in iter(lambda: file.read(1 << 20), b""):
+        found.update(block)
+    return found.hexdigest()
 
 
 def folder(*names: str) -> Path:
@@ -205,7 +214,7 @@ def _evicted(entry: Path) -> bool:
                 if alone:
                     files.discard(entry)
                 return alone and not entry.exists()
-        if kind in ("features", "readings"):  # whoever reads one has all of it in memory at once
+        if kind in ("features", "readings", "exports"):  # whoever reads one has all of it in memory at once
             entry.unlink()
             entry.with_name(entry.name + _SUM).unlink(missing_ok=True)
             return True

@@ -219,7 +219,11 @@ def from_uint8(images: Array) -> Tensor:
 
 def sheet(images: Tensor, *, columns: int | None = None, scale: int = 1, gap: int = 2) -> Image.Image:
     """A contact sheet of images (n c h w, in [-1, 1]) on white, row by row, each pixel drawn `scale` times as large."""
-    pixels = to_uint8(images)
+    return sheet_of_pixels(to_uint8(images), columns=columns, scale=scale, gap=gap)
+
+
+def sheet_of_pixels(pixels: Array, *, columns: int | None = None, scale: int = 1, gap: int = 2) -> Image.Image:
+    """As `sheet`, of images as uint8 n h w c."""
     count, height, width, channels = pixels.shape
     if not count:
         raise UsageError("a contact sheet of no images; give at least one")

@@ -31,7 +31,12 @@ def contact_sheet(tensor: Tensor, *, columns: int | None = None) -> Image.Image:
     """The contact sheet of images (n c h w, or rows columns c h w, in [-1, 1]), enlarged to 48 pixels or more."""
     if tensor.ndim == 5:
         columns, tensor = tensor.shape[1], tensor.flatten(0, 1)
-    return images.sheet(tensor, columns=columns, scale=-(-_LEAST_TILE // tensor.shape[-1]))
+    return images.sheet(tensor, columns=columns, scale=sheet_scale(tensor.shape[-1]))
+
+
+def sheet_scale(width: int) -> int:
+    """How many times as large images of this width are drawn on a contact sheet."""
+    return -(-_LEAST_TILE // width)
 
 
 def single(tensor: Tensor) -> Image.Image:

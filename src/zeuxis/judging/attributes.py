@@ -60,7 +60,8 @@ def attribute_test(training: Pairs, test: Pairs, *, device: str, progress: Stage
 
 def _known(pack: Pack, places: Array) -> Tensor | None:
     """Attributes (n k, bool) of a pack's images at these places; None where it has none."""
-    return torch.from_numpy(pack.labels[places] > 0) if pack.labels is not None and pack.attributes else None
+    labels = pack.stored_labels
+    return torch.from_numpy(labels.rows(places) > 0) if labels is not None and pack.attributes else None
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,9 @@ class _BothDomains:
     def of(cls, pairs: Pairs) -> _BothDomains:
         images, labels = [], []
         for pack, places in zip((pairs.source, pairs.image), pairs.places):
-            assert pack.labels is not None
+            assert pack.stored_labels is not None
             most = min(_MOST, max(20, _BYTES // (pack.stored.nbytes // len(pack))), len(places))
             chosen = np.sort(places)[np.arange(most) * len(places) // most]
             images.append(pack.rows(chosen))
-            labels.append(pack.labels[chosen])
+            labels.append(pack.stored_labels.rows(chosen))
         return cls(np.concatenate(images), np.concatenate(labels), pairs.image.attributes, (), pairs.fingerprint)

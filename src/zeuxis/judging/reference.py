@@ -9,6 +9,7 @@ import numpy as np
 
 from zeuxis.data import DataSpec, Pack
 from zeuxis.data.holding_out import HoldOut
+from zeuxis.data.order import MOST_SORTED, permuted
 from zeuxis.errors import DataError
 from zeuxis.io.images import Array
 from zeuxis.metrics.distances import LEAST_FOR_FID
@@ -60,8 +61,14 @@ class ReferenceImages:
 
 def searched_places(images: int, *, least: int = 0, seed: int = 0) -> Array:
     """The places of the training images that are searched for memorized ones: at most 20,000, or `least`; ascending."""
-    order = np.random.default_rng(seed).permutation(images)
-    return np.sort(order[: max(least, MOST_TRAINING)])
+    return np.sort(_drawn(np.random.default_rng(seed), images, max(least, MOST_TRAINING)))
+
+
+def _drawn(rng: np.random.Generator, images: int, count: int) -> Array:
+    """The first of the places of so many images in a random order; of millions no others are drawn."""
+    if images <= MOST_SORTED:
+        return rng.permutation(images)[:count]
+    return permuted(np.arange(min(count, images)), images, seed=int(rng.integers(1 << 62)), epoch=0)
 
 
 def choose_reference(
@@ -72,10 +79,10 @@ def choose_reference(
     training = own.open(size, channels, progress=progress)
     held_out = unseen.open(size, channels, progress=progress) if unseen else None
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(training))
+    order = _drawn(rng, len(training), 2 * count)
     if held_out is not None:
         take = min(count, len(held_out), len(training))
-        reference, baseline = rng.permutation(len(held_out))[:take], order[:take]
+        reference, baseline = _drawn(rng, len(held_out), take), order[:take]
     else:
         take = min(count, len(training) // 2)
         reference, baseline = order[take : 2 * take], order[:take]

@@ -16,6 +16,7 @@ from zeuxis.inference import prepared
 from zeuxis.io.images import from_uint8
 from zeuxis.judging import warnings
 from zeuxis.judging.capability_scores import capability_rows
+from zeuxis.judging.real_scores import RealScores, real_scores
 from zeuxis.judging.reference import ReferenceImages, share_facts
 from zeuxis.judging.report import ClosestPair, Evaluation, ScoreRow, about_model
 from zeuxis.metrics import distances, neighbours
@@ -32,12 +33,12 @@ FEW = 1000  # images below which precision, recall, density and coverage depend 
 
 @dataclass(frozen=True)
 class FeatureSets:
-    """Features (n d each) of the samples, the reference, as many training images, and all training images searched."""
+    """Features (n d each) of the samples, the reference, and all training images searched; the scores of real images."""
 
     samples: Tensor
     reference: Tensor
-    train_baseline: Tensor
     searched: Tensor
+    real: RealScores
 
 
 def evaluate_samples(
@@ -58,7 +59,7 @@ def evaluate_samples(
     """
     features = _feature_sets(model, images, extractor, seed, progress, ranks)
     rows = _fidelity_rows(features, extractor.name, progress)
-    memorization, found = _memorization_rows(features, images)
+    memorization, found = _memorization_rows(features)
     warned, closest = _warnings(features, images, memorization), _closest_pairs(model, images, found, seed)
     about = about_model(model, _facts(features, images, extractor, seed))
     parts = capability_rows(model, images, extractor, seed=seed, path_length=path_length, progress=progress)
@@ -114,38 +115,33 @@ def _feature_sets(
         reference = pack_features(extractor, images.reference_pack, images.reference, progress=listening)
         listening = in_stage(progress, "features of training images")
         searched = pack_features(extractor, images.training, images.searched, progress=listening)
-    train_baseline = searched[np.searchsorted(images.searched, images.train_baseline)]
+        baseline = searched[np.searchsorted(images.searched, images.train_baseline)]
+        real = real_scores(reference, baseline, searched, held_out=images.held_out is not None, progress=progress)
     drawn = functools.partial(sample_features, prepared(model), extractor, len(images.reference), seed=seed)
     samples = drawn(progress=progress, ranks=ranks)
-    return FeatureSets(samples, reference, train_baseline, searched)
+    return FeatureSets(samples, reference, searched, real)
 
 
 def _fidelity_rows(features: FeatureSets, name: str, progress: StageCallback) -> list[ScoreRow]:
     """Scores of the samples against the reference, beside those of training images."""
-    reference, samples, baseline = features.reference, features.samples, features.train_baseline
+    reference, samples, real = features.reference, features.samples, features.real
     progress("distances", 0, 3)
-    fid = ScoreRow(f"FID[{name}]", distances.fid(reference, samples), distances.frechet(reference, baseline), "lower")
+    fid = ScoreRow(f"FID[{name}]", distances.fid(reference, samples), real.of_baseline("FID"), "lower")
     progress("distances", 1, 3)
-    kid, real_kid = (distances.kid(reference, other) for other in (samples, baseline))
-    rows = [fid, ScoreRow(f"KID[{name}]", kid, real_kid.value, "lower")]
+    kid = distances.kid(reference, samples, of_real=distances.KernelSums(real.pairs, real.own))
+    rows = [fid, ScoreRow(f"KID[{name}]", kid, real.of_baseline("KID"), "lower")]
     progress("distances", 2, 3)
-    real = neighbours.manifold(reference)
-    fake, baseline_fidelity = (neighbours.fidelity(real, neighbours.manifold(other)) for other in (samples, baseline))
-    for word in fake._fields:
-        real_score = getattr(baseline_fidelity, word).value
-        rows.append(ScoreRow(f"{word}[{name}]", getattr(fake, word), real_score, "higher"))
+    fake = neighbours.fidelity(neighbours.Manifold(reference, real.radii), neighbours.manifold(samples))
+    for word, score in zip(fake._fields, fake):
+        rows.append(ScoreRow(f"{word}[{name}]", score, real.of_baseline(word), "higher"))
     progress("distances", 3, 3)
     return rows
 
 
-def _memorization_rows(features: FeatureSets, images: ReferenceImages) -> tuple[list[ScoreRow], neighbours.Nearest]:
+def _memorization_rows(features: FeatureSets) -> tuple[list[ScoreRow], neighbours.Nearest]:
     """Nearest-neighbour distances of samples to training images, beside those of held-out images."""
     found = neighbours.nearest(features.samples, features.searched)
-    if images.held_out is not None:
-        unseen = neighbours.nearest(features.reference, features.searched)
-    else:
-        unseen = neighbours.nearest(features.searched, features.searched, selves=True)
-    memorization = neighbours.memorization(found.distance, unseen.distance)
+    memorization = neighbours.memorization(found.distance, features.real.unseen)
     rows = [
         ScoreRow("distance to nearest training image", memorization.samples, memorization.held_out.value),
         ScoreRow("memorization rate", memorization.rate, 0.01, "lower"),

@@ -22,13 +22,13 @@ from zeuxis.escaping import quote
 from zeuxis.io import files
 from zeuxis.io.guard import check_folder
 from zeuxis.io.paths import expanded
+from zeuxis.io.run_names import RUNS, holds_file, path_exists, runs_called
 from zeuxis.loading import hub_models, installed
 from zeuxis.model import Model
 from zeuxis.storage import models
 from zeuxis.storage.models import Shapes
 
 RunPath = str | os.PathLike[str] | int  # a folder, or a run's number or name under runs/
-_RUNS = Path("runs")
 
 
 def load_model(
@@ -81,14 +81,14 @@ def find_model(path: RunPath) -> Path:
         return installed.marked_model(path)
     named, path = isinstance(path, str), _text(path)
     for folder in (Path(path), Path(path) / "model"):
-        if _holds(folder, "config.json"):
+        if holds_file(folder, "config.json"):
             return _checked(folder, typed=Path(path))
-    local = not named or _exists(Path(path)) or _runs_called(path, _RUNS)[0]
+    local = not named or path_exists(Path(path)) or runs_called(path, RUNS)[0]
     if not local and (model := installed.installed_models().get(path)):
         return model.folder
-    folder = _find_run(path, _RUNS, advice=f"; {installed.hint_for(path)}") / "model"
+    folder = _find_run(path, RUNS, advice=f"; {installed.hint_for(path)}") / "model"
     check_folder(folder.parent)
-    if _holds(folder, "config.json"):
+    if holds_file(folder, "config.json"):
         return folder
     raise UsageError(
         f"{path} has no model yet (no model/config.json); train on with: zeuxis resume {shlex.quote(str(path))}"
@@ -97,7 +97,7 @@ def find_model(path: RunPath) -> Path:
 
 def _checked(folder: Path, *, typed: Path) -> Path:
     """The model's folder, after a look at what lies in its run; a link that the user typed is followed."""
-    if _holds(folder.parent, "config.yaml"):
+    if holds_file(folder.parent, "config.yaml"):
         check_folder(folder.parent)
     elif folder != typed and folder.is_symlink():
         raise UsageError(f"{folder} is a symbolic link, which is not followed here; give the folder that it leads to")
@@ -152,7 +152,7 @@ def labelled_data(model: Model) -> DataSpec:
     return own or DataSpec.parse("zeuxis:avatars")
 
 
-def find_run(run: RunPath, *, runs: str | Path = _RUNS) -> Path:
+def find_run(run: RunPath, *, runs: str | Path = RUNS) -> Path:
     """A run's folder, given as a path, or by its number or name (whole, or without the number) under `runs`.
 
     `UsageError` where there is none, or where anything in it leads out of it.
@@ -162,22 +162,16 @@ def find_run(run: RunPath, *, runs: str | Path = _RUNS) -> Path:
     return found
 
 
-def _runs_called(text: str, runs: Path) -> tuple[list[Path], list[Path]]:
-    """The runs of that number or name, and all there are."""
-    found = [folder for folder in sorted(runs.glob("*")) if _holds(folder, "config.yaml")]
-    return [folder for folder in found if _answers_to(folder.name, text)], found
-
-
 def _find_run(run: RunPath, runs: Path, advice: str = "") -> Path:
     text = run = _text(run)
-    if _holds(Path(run), "config.yaml"):
+    if holds_file(Path(run), "config.yaml"):
         return Path(run)
-    matches, found = _runs_called(text, runs)
+    matches, found = runs_called(text, runs)
     if len(matches) == 1:
         return matches[0]
     if matches:
         raise UsageError(f"{text!r} fits {len(matches)} runs: {_listed(matches)}; give one's number")
-    if _exists(Path(run)):
+    if path_exists(Path(run)):
         raise UsageError(
             f"{run} is neither a run's folder (config.yaml) nor a model's (config.json, model.safetensors){advice}"
         )
@@ -187,23 +181,6 @@ def _find_run(run: RunPath, runs: Path, advice: str = "") -> Path:
 
 def _text(path: RunPath) -> str:
     return str(path) if isinstance(path, int) else expanded(os.fspath(path))
-
-
-def _holds(folder: Path, name: str) -> bool:
-    return _exists(folder / name) and (folder / name).is_file()
-
-
-def _exists(path: Path) -> bool:
-    """Whether that path is there; none, however odd or long, is an error here."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
-
-
-def _answers_to(name: str, text: str) -> bool:
-    number, _, rest = name.partition("-")
-    return text in (name, rest) or (text.isascii() and text.isdigit() and number.isdigit() and int(text) == int(number))
 
 
 def _listed(folders: list[Path]) -> str:

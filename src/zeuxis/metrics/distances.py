@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -60,7 +61,8 @@ def fid(real: Tensor, fake: Tensor) -> Score:
     _check(real, fake)
     x, y = (shuffled(z).double() for z in (real, fake))
     if min(len(x), len(y)) * 9 // 10 > x.shape[1]:
-        return jackknife(frechet(x, y), [between(*pair) for pair in zip(_lesser(x), _lesser(y))])
+        whole, *lesser = (between(*pair) for pair in zip(_grouped_moments(x), _grouped_moments(y)))
+        return jackknife(whole, lesser)
     pairs = zip(groups(len(x)), groups(len(y)))
     return jackknife(frechet(x, y), [frechet(_without(x, a), _without(y, b)) for a, b in pairs])
 
@@ -69,49 +71,67 @@ def _without(x: Tensor, group: slice) -> Tensor:
     return torch.cat([x[: group.start], x[group.stop :]])
 
 
-def _lesser(x: Tensor) -> list[Moments]:
-    """The moments without each group, from those of all: one pass over the features."""
+def _grouped_moments(x: Tensor) -> Iterator[Moments]:
+    """The moments of all, then those without each group: each feature is multiplied with the others once."""
     x_mean = x.mean(0)
     centred = x - x_mean  # sums of squares lose nothing where the mean is near 0
-    squares, found = centred.T @ centred, []
-    for group in groups(len(x)):
-        part = centred[group]
+    parts = [centred[group] for group in groups(len(x))]
+    squares = [part.T @ part for part in parts]
+    every = torch.stack(squares).sum(0)
+    yield Moments(x_mean, every / (len(x) - 1))
+    for part, own in zip(parts, squares):
         left = len(x) - len(part)
         mean = -part.sum(0) / left  # the sum of all is 0
-        covariance = (squares - part.T @ part - left * torch.outer(mean, mean)) / (left - 1)
-        found.append(Moments(mean + x_mean, covariance))
-    return found
+        covariance = (every - own - left * torch.outer(mean, mean)) / (left - 1)
+        yield Moments(mean + x_mean, covariance)
 
 
-def kid(real: Tensor, fake: Tensor) -> Score:
+class KernelSums(NamedTuple):
+    """The kernel of the pairs within a set: summed over each two groups (10 10), and over the pairs of one image (10)."""
+
+    pairs: Tensor
+    own: Tensor
+
+
+def kernel_sums(features: Tensor) -> KernelSums:
+    """What `kid` needs of a set (n d) by itself, to be kept where it is compared with several."""
+    x = shuffled(features)
+    return KernelSums(_summed_kernel(x, x), _own_kernel(x))
+
+
+def kid(real: Tensor, fake: Tensor, *, of_real: KernelSums | None = None) -> Score:
     """The squared maximum mean discrepancy of features (n d, m d), unbiased, with the kernel (x'y / d + 1)^3.
 
     (Binkowski 2018, https://arxiv.org/abs/1801.01401, equation 4, over all images.) It can fall below 0, and is 0 on
-    expectation for two sets of one distribution, at any size. The interval is a jackknife over tenths of both.
+    expectation for two sets of one distribution, at any size. The interval is a jackknife over tenths of both. `of_real` is
+    `kernel_sums(real)`, where it is known.
     """
     _check(real, fake)
     x, y = shuffled(real), shuffled(fake)
-    sums = _kernel_sums(x, x), _kernel_sums(x, y), _kernel_sums(y, y)
-    own, sizes = (_own_kernel(x), _own_kernel(y)), (_lengths(x), _lengths(y))
+    across, one, other = _summed_kernel(x, y), of_real or kernel_sums(real), kernel_sums(fake)
+    sizes = _lengths(x), _lengths(y)
 
     def of(keep: Tensor) -> float:
         """The estimate from the groups with weight 1."""
         n, m = float(keep @ sizes[0]), float(keep @ sizes[1])
-        same_x, same_y = keep @ sums[0] @ keep - keep @ own[0], keep @ sums[2] @ keep - keep @ own[1]
-        return float(same_x / (n * (n - 1)) + same_y / (m * (m - 1)) - 2 * (keep @ sums[1] @ keep) / (n * m))
+        same_x, same_y = (keep @ sums.pairs @ keep - keep @ sums.own for sums in (one, other))
+        return float(same_x / (n * (n - 1)) + same_y / (m * (m - 1)) - 2 * (keep @ across @ keep) / (n * m))
 
     every = torch.ones(JACKKNIFE_GROUPS, dtype=torch.float64)
     return jackknife(of(every), [of(every - each) for each in torch.eye(JACKKNIFE_GROUPS, dtype=torch.float64)])
 
 
-def _kernel_sums(x: Tensor, y: Tensor) -> Tensor:
-    """The kernel summed over each pair of groups, in float64."""
-    rows = [[_kernel(x[a], y[b]) for b in groups(len(y))] for a in groups(len(x))]
-    return torch.tensor(rows, dtype=torch.float64)
+def _summed_kernel(x: Tensor, y: Tensor) -> Tensor:
+    """The kernel summed over each pair of groups, in float64; of a set with itself each pair is taken once."""
+    sums = torch.zeros(JACKKNIFE_GROUPS, JACKKNIFE_GROUPS, dtype=torch.float64)
+    for i, a in enumerate(groups(len(x))):
+        for j, b in enumerate(groups(len(y))):
+            sums[i, j] = sums[j, i] if x is y and j < i else _kernel(x[a], y[b])
+    return sums
 
 
 def _kernel(x: Tensor, y: Tensor) -> float:
-    return float((x @ y.T / x.shape[1] + 1).pow(3).sum(dtype=torch.float64))
+    return float((x @ y.T).div_(x.shape[1]).add_(1).pow_(3).sum(dtype=torch.float64))
 
 
 def _own_kernel(x: Tensor) -> Tensor:

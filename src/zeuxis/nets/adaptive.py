@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import reduce
 from typing import Any, Literal
 
@@ -11,23 +12,35 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zeuxis.game import Clock
-from zeuxis.nets.augment import Augment, augment
+from zeuxis.nets.augment import Augment, augment, translation
 from zeuxis.options import option
 
 EVERY = 4  # batches between updates of the probability (section 3.1)
 HIGHEST = 0.8  # probability above which augmentations may show in samples (section 2.2)
+# The same of translation alone. It spreads the distribution of positions over 2 r + 1 shifts; up to 3/4, the bound for
+# r = 1, no frequency of that distribution is lost, so that the generator can match it only by the images as they are.
+HIGHEST_TRANSLATION = 0.7
 QUICKEST = 10_000  # images in which the probability can rise from 0 to 1, at the start
 SHARE = 0.25  # the same, later, as a share of the images seen
+# Training images from which on `auto` changes nothing. Of the papers' sets (Zhao 2020, Karras 2020), those of up to 10,000
+# gain much and those of 50,000 little; in runs of minutes each of 10,000 images is seen some tens of times at most.
+MANY_IMAGES = 10_000
+SCORED_EVERY = 8  # steps between scores of held-out images, so that they cost about 1 % of the steps
+GAP_DECAY = 0.75  # EMA decay of what they show
 MOVES = 6  # numbers of a label of `moved_at_random`
 MOVED = 0.12  # probability of each transform there (Karras 2022, table 7)
 
 LabelledAugment = Literal["none", "affine"]
+HeldOut = Callable[[int, int], Tensor]  # a position and a number n to images (n c h w) that are never learned from
 
 
-def augment_option(default: Augment = "none") -> Any:
+def augment_option() -> Any:
     """The option for the policy of an `Augmentation`."""
-    meaning = "augmentation before the discriminator: ada adapts to overfitting (Karras 2020), else always (Zhao 2020)"
-    return option(default, meaning, group="losses")
+    meaning = (
+        "augmentation before the discriminator; auto: translation that adapts to overfitting, under 10,000 images; ada: "
+        "all of Karras 2020, adaptive; others: always on (Zhao 2020)"
+    )
+    return option("auto", meaning, group="losses")
 
 
 def labelled_augment_option() -> Any:
@@ -38,66 +51,131 @@ def labelled_augment_option() -> Any:
 
 def ada_target_option() -> Any:
     """The option for the target of an adaptive `Augmentation`."""
-    return option(0.6, "ADA target for E[sign(D(real))]; 0: off", low=0, high=1, group="losses")
+    meaning = "target of the overfitting heuristic of auto and ada (r_v or r_t of Karras 2020); 0: off"
+    return option(0.6, meaning, low=0, high=1, group="losses")
 
 
 class Augmentation(nn.Module):
     """Augmentation of real and generated images (n c h w) for a discriminator: by a fixed policy, or adaptively.
 
-    `ada` applies each transform with a probability p that follows the overfitting heuristic E[sign(D(real))]. Its state
-    is in buffers, kept by a resume.
+    An adaptive policy applies each transform with a probability p that follows an overfitting heuristic (Karras 2020,
+    equation 1). `ada` has all transforms of that paper, and r_t = E[sign(D(real))]. `auto` has translation, and r_v, by
+    held-out images, where `begin` gave it some; from 10,000 training images on it changes nothing. Its state is in buffers,
+    kept by a resume.
     """
 
     probability: Tensor  # of each transform
     signs: Tensor  # 3: since the last update, sum and number of sign(D(real)), and number of batches
+    gaps: Tensor  # 2: running means of D(real) - D(held-out) and of D(real) - D(generated)
 
     def __init__(self, policy: Augment, *, target: float, images: int = 0) -> None:
         super().__init__()
         self.policy, self.target, self.images = policy, target, images
+        self.held_out: HeldOut | None = None
+        self._enough = False
         if self.adaptive:
             self.register_buffer("probability", torch.zeros(()))
             self.register_buffer("signs", torch.zeros(3))
+        if self.automatic:
+            self.register_buffer("gaps", torch.zeros(2))
+
+    @property
+    def automatic(self) -> bool:
+        """Whether it looks at the number of training images and at held-out ones."""
+        return self.policy == "auto"
 
     @property
     def adaptive(self) -> bool:
         """Whether the probability follows the discriminator."""
-        return self.policy == "ada"
+        return self.policy in ("auto", "ada")
+
+    @property
+    def _off(self) -> bool:
+        return self.target == 0 or self._enough
+
+    def begin(self, images: int, held_out: HeldOut | None) -> None:
+        """Tell `auto` the number of training images, and where held-out ones are. Not saved: a resume tells it again."""
+        if self.automatic:
+            self._enough, self.held_out = images >= MANY_IMAGES, held_out
 
     def forward(self, image: Tensor) -> Tensor:
         if not self.adaptive:
             return augment(image, self.policy)
         # On a CPU the probability is known without waiting for a device.
-        if self.target == 0 or (image.device.type == "cpu" and not self.probability):
+        if self._off or (image.device.type == "cpu" and not self.probability):
             return image
+        if self.automatic:
+            return translation(image, p=self.probability)
         with torch.autocast(image.device.type, enabled=False):
             moved = transformed(image.float(), geometry(len(image), image.shape[-1], self.probability))
             return recoloured(moved, colours(len(image), image.shape[1], self.probability))
 
     @torch.no_grad()
-    def look(self, scores: Tensor, clock: Clock) -> None:
-        """Record the discriminator's scores of real images, positive where it takes them for real, and update the
-        probability every few batches.
+    def score_gaps(
+        self,
+        score: Callable[[Tensor], Tensor],
+        scores: tuple[Tensor, Tensor],
+        clock: Clock,
+        shown: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor | None:
+        """D(real) - D(held-out) and D(real) - D(generated) (2), means of a batch, for `look`; None where they are not due.
 
-        It rises while the mean sign of the scores exceeds the target, else falls. Without a target it stays 0.
+        `score` gave the `scores` of real and of generated images. Held-out images become what it takes by `shown`, and are
+        augmented as the others are.
         """
-        if not self.adaptive or self.target == 0:
+        if self._off or self.held_out is None or clock.step % SCORED_EVERY:
+            return None
+        real, fake = (each.float().mean() for each in scores)
+        count = len(scores[0])
+        images = self.held_out(clock.step // SCORED_EVERY * count, count)
+        unseen = score(self(images if shown is None else shown(images)))
+        return torch.stack((real - unseen.float().mean(), real - fake))
+
+    @torch.no_grad()
+    def look(self, scores: Tensor, clock: Clock, gaps: Tensor | None = None) -> None:
+        """Record the discriminator's scores of real images, positive where it takes them for real, or what `score_gaps`
+        found before its turn, and update the probability every few batches.
+
+        It rises while the heuristic exceeds the target, else falls. Without a target it stays 0.
+        """
+        if not self.adaptive or self._off:
             return
+        if self.held_out is None:
+            self._look_at_signs(scores, clock)
+        elif gaps is not None:
+            self.gaps.lerp_(gaps, 1 - GAP_DECAY)
+            self._move(self._r_v(), scores.numel() * SCORED_EVERY, clock)
+
+    def _look_at_signs(self, scores: Tensor, clock: Clock) -> None:
         self.signs += torch.stack(
             [scores.float().sign().sum(), scores.new_full((), scores.numel()), scores.new_ones(())]
         )
         total, count, batches = self.signs.unbind()
         due = batches >= EVERY
-        step = torch.sign(total / count - self.target) * count * clock.micro_batches / self.pace(clock.images)
-        self.probability.copy_((self.probability + due * step).clamp(0, HIGHEST))
+        self._move(total / count, due * count, clock)
         self.signs.mul_(~due)
+
+    def _r_v(self) -> Tensor:
+        """0: held-out images score as training images do, 1: as generated ones do; 0 where those two score alike."""
+        unseen, fake = self.gaps.unbind()
+        return torch.where(fake > 0, unseen / fake, 0.0).clamp(0, 1)
+
+    def _move(self, heuristic: Tensor, images: Tensor | float, clock: Clock) -> None:
+        """Move the probability towards the target by the images that a micro-batch saw since the last move."""
+        highest = HIGHEST_TRANSLATION if self.automatic else HIGHEST
+        step = torch.sign(heuristic - self.target) * images * clock.micro_batches / self.pace(clock.images)
+        self.probability.copy_((self.probability + step).clamp(0, highest))
 
     def pace(self, seen: int) -> float:
         """The images in which the probability can rise from 0 to 1: the paper's 500,000 are more than a short run has."""
-        return self.images or max(QUICKEST, SHARE * seen)
+        return (0 if self.automatic else self.images) or max(QUICKEST, SHARE * seen)
 
     def report(self) -> dict[str, Tensor]:
-        """The probability by its name in the metrics, if it follows the discriminator."""
-        return {"ada/p": self.probability.clone()} if self.adaptive else {}
+        """The probability by its name in the metrics, if it follows the discriminator, and r_v, if that is what it follows."""
+        if not self.adaptive:
+            return {}
+        found = {"ada/p": self.probability.clone()}
+        return found if self.held_out is None else {**found, "ada/r_v": self._r_v()}
 
 
 class Draw:

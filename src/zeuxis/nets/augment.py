@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from zeuxis.options import option
 
 JitterMode = Literal["reflect", "resize"]
-Augment = Literal["none", "ada", "translation", "translation+cutout", "color+translation+cutout"]
+Augment = Literal["none", "auto", "ada", "translation", "translation+cutout", "color+translation+cutout"]
 
 
 def augment(image: Tensor, policy: Augment) -> Tensor:
@@ -36,12 +36,16 @@ def color(image: Tensor) -> Tensor:
     return (image - mean) * (_each(image) + 0.5) + mean
 
 
-def translation(image: Tensor, ratio: float = 0.125) -> Tensor:
-    """Random translation by up to an eighth of the size, with zero padding."""
+def translation(image: Tensor, ratio: float = 0.125, *, p: Tensor | None = None) -> Tensor:
+    """Random translation by up to an eighth of the size, with zero padding: of all images, or of each with probability p
+    (a scalar)."""
     n, _, h, w = image.shape
     reach_y, reach_x = int(h * ratio + 0.5), int(w * ratio + 0.5)
     dy = torch.randint(-reach_y, reach_y + 1, (n, 1, 1), device=image.device)
     dx = torch.randint(-reach_x, reach_x + 1, (n, 1, 1), device=image.device)
+    if p is not None:
+        moved = torch.rand(n, 1, 1, device=image.device) < p
+        dy, dx = dy * moved, dx * moved
     rows = (torch.arange(h, device=image.device).view(1, h, 1) + dy + 1).clamp(0, h + 1)
     columns = (torch.arange(w, device=image.device).view(1, 1, w) + dx + 1).clamp(0, w + 1)
     padded = F.pad(image, (1, 1, 1, 1)).permute(0, 2, 3, 1)

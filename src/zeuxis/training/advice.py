@@ -1,4 +1,4 @@
-"""What a folder of pictures is good for: a small table from their kind and number to a family, its options and minutes.
+"""What a folder of pictures is good for: a small table from their kind and number to a family, its settings and minutes.
 
 A line names the recorded run that it rests on, in bench/results. Lines without one are guesses that wait for a record.
 """
@@ -6,7 +6,7 @@ A line names the recorded run that it rests on, in bench/results. Lines without 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,13 @@ class KnownPictures:
     cut_off: float = 0.0  # the mean share of a picture that a square crop cuts off
     resize_mode: str = "crop"  # by which they were read
     photographs: bool = False  # files that tiles can be cut out of
+    asked: bool = False  # size and channels were asked for
+
+    def shaped(self, size: int | None, channels: int | None) -> KnownPictures:
+        """The same, to be learned in the size and channels that are asked for, if any."""
+        if size is None and channels is None:
+            return self
+        return replace(self, size=size or self.size, channels=channels or self.channels, asked=True)
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,6 @@ class Rule:
     fits: Callable[[KnownPictures], bool]
     family: str
     minutes: float  # of two cores
-    options: Mapping[str, Any] = field(default_factory=dict)  # of the families that have them
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the run
     recorded: str = ""  # what such a run reached
     row: str = ""  # where that is written
@@ -83,7 +89,6 @@ RULES = (
         lambda pictures: pictures.photographs and pictures.count < VERY_FEW and pictures.side >= LARGE,
         "dcgan",
         20,
-        options={"augment": "translation"},
         settings={"resize_mode": TILES},
     ),
     Rule(
@@ -91,14 +96,12 @@ RULES = (
         lambda pictures: _is_few(pictures) and pictures.channels == 1 and 0 < pictures.side < SMALL_SIDE,
         "diffusion",
         30,
-        options={"augment": "translation"},
     ),
     Rule(
         "images are few",
         lambda pictures: _is_few(pictures),
         "dcgan",
         20,
-        options={"augment": "translation"},
         recorded="after 18 CPU minutes on 542 photographs one can name things (FID[lite0] 692), after 5 not yet (872)",
         row="bench/results/few-images.md, the first trial",
     ),
@@ -122,11 +125,6 @@ def settings_for(pictures: KnownPictures, rule: Rule | None) -> dict[str, Any]:
     if not pictures.named and pictures.count >= _LEAST_TO_HOLD_OUT[found.get("resize_mode") == TILES]:
         found["hold_out"] = HELD_OUT
     return found
-
-
-def options_for(rule: Rule | None, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Those options of a rule that a family with these defaults has; one that does something by itself keeps that."""
-    return {name: value for name, value in (rule.options if rule else {}).items() if defaults.get(name) == "none"}
 
 
 def pictures_of(pack: Pack, data: DataSpec, *, typed: str) -> KnownPictures:
@@ -163,8 +161,12 @@ def warnings_of_few(data: Pack | Pairs, recipe: Recipe) -> list[str]:
     """What to say at the start of a run that learns from few single images, with what would help; pairs may be few."""
     if isinstance(data, Pairs) or len(data) >= FEW_IMAGES:
         return []
-    a_gan = recipe.family != "diffusion"  # which has another augmentation, of which no run is recorded
-    help_ = ["--augment translation"] if a_gan and recipe.options.get("augment") == "none" else []
-    help_ += [f"--hold-out {100 * HELD_OUT:g}%, by which evaluate tells"] if recipe.settings.hold_out is None else []
-    told = f"; add {', and '.join(help_)}" if help_ else ""
-    return [f"warning: {len(data):,} images are few, and may be learned by heart{told} (docs/own-pictures.md)"]
+    # Diffusion has another augmentation, of which no run is recorded.
+    policy = None if recipe.family == "diffusion" else recipe.options.get("augment")
+    help_ = ["--augment auto"] if policy == "none" else []
+    told = ", and which augmentation follows" if policy in ("none", "auto") else ""
+    help_ += (
+        [f"--hold-out {100 * HELD_OUT:g}%, by which evaluate tells{told}"] if recipe.settings.hold_out is None else []
+    )
+    more = f"; add {', and '.join(help_)}" if help_ else ""
+    return [f"warning: {len(data):,} images are few, and may be learned by heart{more} (docs/own-pictures.md)"]

@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from zeuxis.model import Batch, Clock, Model, Turn
 from zeuxis.nets.kernels import WORTH, Using, choose
 from zeuxis.runtime.ranks import ALONE, Ranks
+from zeuxis.training.clipping import Clipping
 from zeuxis.training.divergence import FiniteCheck
 from zeuxis.training.micro_batches import MicroBatches
 from zeuxis.training.plain_memory import step_optimizer
@@ -66,13 +67,13 @@ def train(
     """
     state, begin = resume or State.start(model), time.monotonic()
     watch, share = FiniteCheck(eager=model.device.type == "cpu"), batch_size // ranks.size
-    play = partial(train_step, model, state.optimizers, precision=precision, ranks=ranks, apart=apart)
+    play = partial(train_step, model, state.optimizers, ranks=ranks, apart=apart, clipping=Clipping())
     while state.clock.step < steps:
         clock, values = state.clock, Values()
         batch = data.batch(clock.images + ranks.rank * share, share)
         seeds = _seeds(seed, clock.step, micro_batches if apart else 1, ranks)
         with Using(kernels) if kernels else contextlib.nullcontext():
-            report = play(batch, clock, micro_batches=micro_batches, values=values, seeds=seeds)
+            report = play(batch, clock, micro_batches=micro_batches, precision=precision, values=values, seeds=seeds)
         state.clock, state.values = clock.after(batch_size), values
         update_average(state.average, model, average_weight(state.clock, batch_size, ema_half_life))
         watch.see(clock.step, report)
@@ -93,16 +94,17 @@ def train_step(
     seeds: Sequence[int] = (),
     ranks: Ranks = ALONE,
     apart: bool = True,
+    clipping: Clipping | None = None,
 ) -> dict[str, Tensor]:
     """Take one training step; the detached terms of each turn as `player/term`, their sum as `player/loss`.
 
     With `micro_batches` > 1 their turns run in lockstep, each with noise of its own where `seeds` are given and with
-    buffers of its own, unless they are not `apart`: every optimizer step uses the mean gradient. Of many processes `ranks`
-    each has a share of the batch, and the seeds of its own micro-batches. Of a term that is reported for each image the
-    report has the mean; `values` receives the term itself.
+    buffers of its own, unless they are not `apart`: every optimizer step uses the mean gradient, clipped. Of many
+    processes `ranks` each has a share of the batch, and the seeds of its own micro-batches. Of a term that is reported for
+    each image the report has the mean; `values` receives the term itself.
     """
     shares = MicroBatches(model, micro_batches, seeds=seeds, ranks=ranks, apart=apart)
-    step = _Step(model, optimizers, shares, precision, values)
+    step = _Step(model, optimizers, shares, precision, values, clipping or Clipping())
     clock_there = dataclasses.replace(clock, micro_batches=micro_batches if apart else 1)
     games = [model.losses(part, clock_there) for part in split(batch, len(shares.numbers))]
     while True:
@@ -122,6 +124,7 @@ class _Step:
     shares: MicroBatches
     precision: Precision
     values: Values | None
+    clipping: Clipping
 
     def __post_init__(self) -> None:
         self.norms: dict[str, Tensor] = {}
@@ -156,7 +159,7 @@ class _Step:
         """Step the player's optimizer with the mean gradient."""
         optimizer = self.optimizers[player]
         self.shares.give_gradients(parameters_of(optimizer))
-        self.norms[f"{player}/grad_norm"] = _move(optimizer, lr_scale)
+        self.norms[f"{player}/grad_norm"] = _move(optimizer, self.clipping, lr_scale)
 
 
 def choose_kernels(
@@ -244,10 +247,11 @@ def _backward(parameters: Sequence[Tensor], terms: Mapping[str, Tensor], micro_b
     return loss
 
 
-def _move(optimizer: Optimizer, lr_scale: float = 1.0) -> Tensor:
-    """Step the optimizer, learning rates scaled by `lr_scale` for this step alone; the gradient norm."""
-    gradients = [p.grad for p in parameters_of(optimizer) if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients)
+def _move(optimizer: Optimizer, clipping: Clipping, lr_scale: float = 1.0) -> Tensor:
+    """Step the optimizer, learning rates scaled by `lr_scale` for this step alone; the gradient norm, before clipping."""
+    moved = [p for p in parameters_of(optimizer) if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm([p.grad for p in moved if p.grad is not None])
+    clipping.clip(optimizer, moved, norm)
     given = [group["lr"] for group in optimizer.param_groups]
     for group, lr in zip(optimizer.param_groups, given):
         group["lr"] = lr * lr_scale

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from zeuxis.data import DataSpec, Pack
 from zeuxis.data.pairs import Pairs
-from zeuxis.data.places import paths_of
+from zeuxis.data.places import missing, paths_of
+from zeuxis.data.specs import Data
 from zeuxis.loading import trusted
 from zeuxis.loggers.feeding import Loggers
 from zeuxis.model import Model
@@ -60,10 +61,24 @@ def lead(ranks: Ranks, recipe: Recipe, resumed: Resumed) -> None:
 
 def open_by_all(stage: RunStage, settings: TrainSettings, data: DataSpec, model: Model) -> Pack | Pairs:
     """The data of a new run; where they are files, all processes build shards of their pack."""
-    shared = stage.ranks.size > 1 and bool(paths_of(data))
+    recipe = Recipe(model.family(), data.absolute(), model.options, settings)
+    return open_for(data, model, stage.display, shared=_told_to_open(stage.ranks, recipe))
+
+
+def reopened_by_all(
+    stage: RunStage, run: RunFolder, recipe: Recipe, model: Model, *, given: Data | None = None
+) -> Pack | Pairs:
+    """As `reopened`; where the data are files that are still there, all processes build shards of a pack that has gone."""
+    shared = given is None and not missing(recipe.data) and _told_to_open(stage.ranks, recipe)
+    return reopened(run, recipe, model, stage.display, given=given, shared=shared)
+
+
+def _told_to_open(ranks: Ranks, recipe: Recipe) -> bool:
+    """Whether there are other processes, which now open the same files."""
+    shared = ranks.size > 1 and bool(paths_of(recipe.data))
     if shared:
-        stage.ranks.told({"open": Recipe(model.family(), data.absolute(), model.options, settings).values()})
-    return open_for(data, model, stage.display, shared=shared)
+        ranks.told({"open": recipe.values()})
+    return shared
 
 
 def follow(stage: RunStage, family: type[Model] | str | None, *, callbacks: Sequence[Callback]) -> Path:

@@ -33,6 +33,7 @@ from zeuxis.training.runs import resume_run
 from zeuxis.training.settings import FIXED, LIMITS, TrainSettings
 from zeuxis.training.stage import on_stage
 from zeuxis.training.state import State
+from zeuxis.training.transfer import fitted_state
 
 _SHEET = re.compile(r"(\d{8,12})\.png")
 _SHAPE = ("size", "channels", "source_size", "source_channels")  # of the images that a model learns from
@@ -115,7 +116,7 @@ def _changed(
     state = State.start(new)
     restored = {**checkpoint.state, "optimizers": _settings_of(state, checkpoint.state["optimizers"])}
     try:
-        state.restore(checkpoint.tensors, restored)
+        state.restore(fitted_state(checkpoint.tensors, new), restored)
     except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
         raise _unfit(parent, given, str(error)) from None
     recipe = dataclasses.replace(
@@ -171,7 +172,8 @@ def _check_shapes(parent: RunFolder, model: Model, options: Mapping[str, Any], c
         needs = " and ".join(", ".join(sorted(each.needs)) for each in (model, unfilled.model))
         raise _unfit(parent, changed, f"the losses would read other columns of the data ({needs})")
     try:
-        unfilled.check({group: layout_of(values) for group, values in checkpoint.tensors.items()})
+        tensors = fitted_state(checkpoint.tensors, unfilled.model)
+        unfilled.check({group: layout_of(values) for group, values in tensors.items()})
     except ValueError as error:
         raise _unfit(parent, changed, str(error)) from None
 

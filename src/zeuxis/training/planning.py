@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from zeuxis import families
 from zeuxis.data import DataSpec
@@ -23,7 +23,7 @@ from zeuxis.loading import build_unfilled
 from zeuxis.model import Translator
 from zeuxis.options import flag_of, options_of
 from zeuxis.runtime.callbacks import ProgressCallback, StageCallback, silent
-from zeuxis.training.advice import FEW_IMAGES, KnownPictures, Rule, options_for, pictures_of, rule_for, settings_for
+from zeuxis.training.advice import FEW_IMAGES, KnownPictures, Rule, pictures_of, rule_for, settings_for
 from zeuxis.training.dry_run import plan_run
 from zeuxis.training.recorded import RecordedRun, alike, expected_fid, longest, nearest_run
 from zeuxis.training.settings import TrainSettings
@@ -152,13 +152,13 @@ def advise(
         raise UsageError(f"--minutes is {minutes:g}; expected more than 0")
     names = _SINGLE if pictures.paired is None else ("pix2pix",) if pictures.paired else ("cyclegan",)
     rows, rule = alike(pictures.channels, pictures.size, names), rule_for(pictures)
-    fitting = [name for name in names if _fits(pictures, name, rule)]
+    fitting = [name for name in names if _fits(pictures, name)]
     if not fitting:
         raise UsageError(f"no family takes images of {pictures.size} pixels; name another --size of zeuxis train")
     found = []
     for number, name in enumerate(fitting):
         progress("measuring steps", number, len(fitting))
-        found.append(_measured(pictures, name, minutes, rule) if measure else _as_recorded(rows, name, minutes))
+        found.append(_measured(pictures, name, minutes) if measure else _as_recorded(rows, name, minutes))
     progress("measuring steps", len(fitting), len(fitting))
     proposals = [_proposal(pictures, minutes, name, rows, pace, rule) for name, pace in zip(fitting, found)]
     device = next((pace.device for pace in found if pace.device), None)
@@ -184,9 +184,9 @@ class _Pace:
     device: str | None = None
 
 
-def _measured(pictures: KnownPictures, name: str, minutes: float, rule: Rule | None) -> _Pace:
+def _measured(pictures: KnownPictures, name: str, minutes: float) -> _Pace:
     """By a few steps on noise."""
-    options = _options(pictures, name, rule)
+    options = _options(pictures, name)
     plan = plan_run(TrainSettings(minutes=minutes), families.find(name), options, shape=_shape(pictures))
     steps = max(1, int(plan.steps(60 * minutes)))
     return _Pace(steps * plan.batch_size, steps, plan.seconds(steps) / steps, plan.device)
@@ -197,10 +197,10 @@ def _as_recorded(rows: Sequence[RecordedRun], name: str, minutes: float) -> _Pac
     return _Pace(0 if known is None else int(known.speed * minutes))
 
 
-def _fits(pictures: KnownPictures, name: str, rule: Rule | None) -> bool:
+def _fits(pictures: KnownPictures, name: str) -> bool:
     """Whether the family takes images of this form."""
     try:
-        build_unfilled(families.find(name), {**_shape(pictures), **_options(pictures, name, rule)}, _WHERE)
+        build_unfilled(families.find(name), {**_shape(pictures), **_options(pictures, name)}, _WHERE)
     except UsageError:
         return False
     return True
@@ -214,7 +214,7 @@ def _proposal(
     pace: _Pace,
     rule: Rule | None,
 ) -> Proposal:
-    options, settings = _options(pictures, name, rule), settings_for(pictures, rule)
+    options, settings = _options(pictures, name), settings_for(pictures, rule)
     flags = [word for option, value in {**options, **settings}.items() for word in (flag_of(option), _typed(value))]
     command = shlex.join(["zeuxis", "train", name, pictures.data, "--minutes", f"{minutes:g}", *flags])
     images, known = pace.images, nearest_run(rows, name, pace.images)
@@ -231,10 +231,9 @@ def _shape(pictures: KnownPictures) -> dict[str, int]:
     return {"size": pictures.size, "channels": pictures.channels}
 
 
-def _options(pictures: KnownPictures, name: str, rule: Rule | None) -> dict[str, Any]:
-    """The options that are not what the family would take by itself."""
-    family = families.find(name)
-    defaults, kinds = {each.name: each.default for each in options_of(family)}, get_type_hints(family)
-    form = {} if pictures.named else {n: value for n, value in _shape(pictures).items() if value != defaults[n]}
-    # Families have words of their own for one name: the augmentations of a GAN are none of diffusion's.
-    return form | {n: value for n, value in options_for(rule, defaults).items() if value in get_args(kinds[n])}
+def _options(pictures: KnownPictures, name: str) -> dict[str, Any]:
+    """The form of the pictures, as far as it is asked for or not what the family would take by itself."""
+    if pictures.asked:
+        return _shape(pictures)
+    defaults = {each.name: each.default for each in options_of(families.find(name))}
+    return {} if pictures.named else {n: value for n, value in _shape(pictures).items() if value != defaults[n]}

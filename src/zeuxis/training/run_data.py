@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
+from torch import Tensor
+
 from zeuxis.data import Pack
 from zeuxis.data.batches import PackSource, PairSource, open_data, source_of
 from zeuxis.data.pairs import Pairs
@@ -16,12 +18,15 @@ from zeuxis.judging.reference import choose_reference
 from zeuxis.judging.translation import choose_pairs
 from zeuxis.metrics import extractors
 from zeuxis.model import Model, Translator
+from zeuxis.nets.adaptive import MANY_IMAGES, Augmentation, HeldOut
 from zeuxis.runtime import launch
 from zeuxis.runtime.progress import Display
 from zeuxis.storage import RunFolder
 from zeuxis.training.batch_sizes import check_labels, check_one_image
 from zeuxis.training.config import Recipe
 from zeuxis.training.micro_batches import check_rows
+
+_HELD_OUT = 500  # images of a test split by which overfitting is seen
 
 
 def open_for(data: DataSpec, model: Model, display: Display, *, shared: bool = False) -> Pack | Pairs:
@@ -39,16 +44,22 @@ def learned_classes(model: Model, data: Pack | Pairs) -> tuple[str, ...]:
 
 
 def reopened(
-    run: RunFolder, recipe: Recipe, model: Model, display: Display, *, given: Data | None = None
+    run: RunFolder,
+    recipe: Recipe,
+    model: Model,
+    display: Display,
+    *,
+    given: Data | None = None,
+    shared: bool = False,
 ) -> Pack | Pairs:
-    """The data that the run began with; what to do where it has gone or changed."""
+    """The data that the run began with; what to do where it has gone or changed. `shared` is as of `open_for`."""
     if given is not None:
         open_for(given_again(given, recipe.data), model, display)  # its packs are then in the cache
     if gone := missing(recipe.data):
         raise UsageError(
             f"{gone} is no longer there; if it was moved, write where it is after `data:` in {run.path / 'config.yaml'}"
         )
-    pack = open_for(recipe.data, model, display)
+    pack = open_for(recipe.data, model, display, shared=shared)
     if pack.fingerprint != recipe.fingerprint:
         raise DataError(
             f"{recipe.data} has changed since the run began ({len(pack):,} images, {recipe.images:,} then), or the order "
@@ -79,6 +90,27 @@ def batches(recipe: Recipe, model: Model, pack: Pack | Pairs) -> PackSource | Pa
     check_one_image(model, source, settings)
     check_rows(model, settings.micro_batches)
     return source
+
+
+def inform_augmentation(model: Model, recipe: Recipe) -> None:
+    """Tell an automatic augmentation how many images the run learns from, and where those are that it holds out."""
+    found = [each for each in model.modules() if isinstance(each, Augmentation) and each.automatic]
+    held_out = _held_out(model, recipe) if found and recipe.images < MANY_IMAGES else None
+    for each in found:
+        each.begin(recipe.images, held_out)
+
+
+def _held_out(model: Model, recipe: Recipe) -> HeldOut | None:
+    """Images that the run never learns from, by their position in an order of its seed; None where it holds none out."""
+    own, unseen = recipe.data.held_out(_HELD_OUT) or (None, None)
+    if unseen is None or own != recipe.data:  # a run may learn from a test split
+        return None
+    source = PackSource(unseen.open(model.size, model.channels), seed=recipe.settings.seed, device=model.device)
+
+    def images(start: int, count: int) -> Tensor:
+        return source.batch(start, count).image
+
+    return images
 
 
 def periodic_evaluation(recipe: Recipe, model: Model, display: Display) -> PeriodicEvaluation | None:

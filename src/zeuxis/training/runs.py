@@ -35,12 +35,12 @@ from zeuxis.training.build import prepare_model, values_in_force
 from zeuxis.training.config import PER_MICRO_BATCH, Recipe, read_recipe, recorded, selected_by
 from zeuxis.training.dry_run import Plan, plan_run
 from zeuxis.training.engine import State
-from zeuxis.training.following import follow, lead, open_by_all, shared_out, spent_before
+from zeuxis.training.following import follow, lead, open_by_all, reopened_by_all, shared_out, spent_before
 from zeuxis.training.greeting import greet, noted_and_logged
 from zeuxis.training.loop import Training
 from zeuxis.training.micro_batches import check_processes
 from zeuxis.training.resuming import Resumed, check_identity, on_device, take_up
-from zeuxis.training.run_data import batches, learned_classes, periodic_evaluation, reopened
+from zeuxis.training.run_data import batches, learned_classes, periodic_evaluation
 from zeuxis.training.settings import TrainSettings
 from zeuxis.training.stage import RunStage, on_stage
 from zeuxis.training.standing import failures_logged
@@ -179,7 +179,7 @@ def _resume(
     recipe = recipe.going_on(**limits, done=resumed.state.clock.step)
     _check_steps(resumed.checkpoint, recipe.settings)
     model = resumed.state.model
-    pack = reopened(found, recipe, model, shown, given=data)
+    pack = reopened_by_all(stage, found, recipe, model, given=data)
     model.class_names = resumed.state.average.class_names = learned_classes(model, pack)
     check_identity(resumed.checkpoint, recipe)
     source, scorer = batches(recipe, model, pack), periodic_evaluation(recipe, model, shown)

@@ -8,6 +8,7 @@ from zeuxis.runtime.ranks import ALONE, Ranks
 from zeuxis.training import engine
 from zeuxis.training.config import PER_MICRO_BATCH, Recipe
 from zeuxis.training.engine import Source
+from zeuxis.training.run_data import inform_augmentation
 from zeuxis.training.state import Progress, State
 
 _EARLY = (1, 2, 5)
@@ -26,6 +27,7 @@ def due(step: int, every: int, *, first: int = 1) -> bool:
 def training_steps(recipe: Recipe, source: Source, state: State, ranks: Ranks = ALONE) -> Iterator[Progress]:
     """The steps of a run from a state on, up to its last one; nothing is written."""
     settings, model = recipe.settings, state.model
+    inform_augmentation(model, recipe)
     return engine.train(
         model,
         source,

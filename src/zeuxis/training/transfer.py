@@ -200,9 +200,22 @@ def _of_the_game(model: Model) -> set[str]:
     Such are the probability of ADA, the scale of adaptive R1, the mean path length and pools of images: they follow the
     data and the players of one run, and a new run begins with its own.
     """
-    networks = {_module(name) for name, _ in model.named_parameters()}
-    beside = {*model.training_only} - networks
+    beside = _modules_of_the_game(model)
     return {name for name in model.state_dict() if _module(name) in beside}
+
+
+def _modules_of_the_game(model: Model) -> set[str]:
+    return {*model.training_only} - {_module(name) for name, _ in model.named_parameters()}
+
+
+def fitted_state(tensors: Mapping[str, Mapping[str, Tensor]], model: Model) -> dict[str, Mapping[str, Tensor]]:
+    """A checkpoint's tensors by group for a model of other options: of what training keeps beside the networks, that which
+    only one of the two has is left out, or as the model has it."""
+    saved, own = renamed.tensors(model.family(), tensors["model"]), model.state_dict()
+    modules = _modules_of_the_game(model)
+    kept = {name: value for name, value in saved.items() if name in own or _module(name) not in modules}
+    fresh = {name: own[name] for name in _of_the_game(model) if name not in saved}
+    return {**tensors, "model": {**kept, **fresh}}
 
 
 def _of_options(model: Model, start: StartingModel) -> set[str]:
