@@ -5,7 +5,8 @@
 `textbook` is the step as it is usually written, `strong` the same with channels last, fused Adam and bfloat16 autocast. Each
 side has a process of its own (memory is kept differently); they take turns of a few seconds, with the same batches in memory.
 Prints images/s (minimum, median, maximum over the windows), floating-point operations of a step, their rate as a share of the
-processor's peak, and ratios of medians. The peak is that of a matrix product in the same format, which takes turns, too.
+processor's peak, ratios of medians, and at the end a table of goals. The peak is that of a matrix product in the same format,
+which takes turns, too.
 "Of strong" is of the faster strong side for a row in bfloat16, of the one in float32 for a row in float32.
 """
 
@@ -52,6 +53,18 @@ SIDES = {
     "ours, bf16, standard kernels": Side("ours", "bf16"),
     "ours, bf16": Side("ours", "bf16", kernels=True),
 }
+# Ours of strong in bfloat16, by case; in float32 the goal is the same for all.
+GOALS = {
+    "dcgan-64": 1.8,
+    "dcgan-32": 1.6,
+    "vae-64": 1.8,
+    "gan-32": 1.4,
+    "ddpm-32": 2,
+    "stylegan2-64": 2,
+    "progan-64": 1.5,
+}
+GOALS |= {"pix2pix-256": 1.4, "cyclegan-128": 1.4, "srgan-96": 2, "wgan-gp-32": 1.5}
+_FP32_GOAL = 1.2
 _WARM = 3  # steps before a window, and before operations are counted
 _EDGE = 2048  # of the matrices whose product gives the peak
 
@@ -222,6 +235,19 @@ def rows(name: str, found: Mapping[str, Sequence[tuple[float, float]]], threads:
     return lines
 
 
+def against_goals(lines: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of the table of goals, of those of the other table; what is reached is bold."""
+    found = {(line[0], line[4]): line[-1] for line in lines}
+    table = []
+    for name in dict.fromkeys(line[0] for line in lines if line[0] in GOALS):
+        pairs = [
+            (found.get((name, side), "-"), goal) for side, goal in (("ours, bf16", GOALS[name]), ("ours", _FP32_GOAL))
+        ]
+        cells = [f"**{text}**" if text != "-" and float(text) >= goal else text for text, goal in pairs]
+        table.append(f"| {name} | {GOALS[name]} | {' | '.join(cells)} |")
+    return table
+
+
 def processor() -> str:
     """The processor's name, as Linux tells it."""
     info = Path("/proc/cpuinfo")
@@ -251,11 +277,14 @@ def main() -> None:
         parser.error(f"there is no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
     torch.set_num_threads(asked.threads)
     print(f"torch {torch.__version__}\n\n| {HEAD} |\n|{'---|' * (HEAD.count('|') + 1)}", flush=True)
+    lines: list[list[str]] = []
     for name in asked.cases:
         kinds = sides(CASES[name], against, standard=asked.standard_kernels)
         found = compare(name, kinds, windows=asked.windows, seconds=asked.seconds, threads=asked.threads)
-        for line in rows(name, found, asked.threads, int(asked.processor_time)):
-            print(f"| {' | '.join(line)} |", flush=True)
+        lines += rows(name, found, asked.threads, int(asked.processor_time))
+        print(*(f"| {' | '.join(line)} |" for line in lines if line[0] == name), sep="\n", flush=True)
+    print(f"\n| case | goal | bf16, of strong | fp32, of strong (goal {_FP32_GOAL}) |\n|---|---|---|---|")
+    print(*against_goals(lines), sep="\n")
 
 
 if __name__ == "__main__":

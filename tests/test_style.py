@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from commandline import refused, typed
 from textbook import progan, stylegan2
 from zeuxis import api, explore
-from zeuxis.adversarial import PathLength, path_lengths
+from zeuxis.adversarial import PathLength, path_lengths, scores_apart, scores_together
 from zeuxis.errors import UsageError
 from zeuxis.families.dcgan import DCGAN
 from zeuxis.families.progan import Growth, ProGAN, halved
@@ -36,7 +36,7 @@ from zeuxis.nets.equalised import (
     pixel_norm,
     smooth,
 )
-from zeuxis.nets.style import Mapping, Synthesis
+from zeuxis.nets.style import Discriminator, Mapping, Synthesis
 from zeuxis.training.engine import State, train, train_step
 
 
@@ -171,6 +171,20 @@ def test_equalised_layers_keep_the_variance_and_pace_multiplies_how_fast_they_le
             fast.weight += 0.1  # what a step of Adam is to any weight
             change = (fast(torch.ones(1, 300)) - old).mean().item()
         assert change == pytest.approx(0.1 * pace * math.sqrt(300), rel=1e-3)
+
+
+def test_real_and_fake_images_as_one_batch_keep_the_groups_of_the_deviation() -> None:
+    torch.manual_seed(6)
+    judge = Discriminator(8, 3, width=4)
+    real, fake = torch.randn(8, 3, 8, 8), 2 * torch.randn(8, 3, 8, 8)
+    apart = scores_apart(judge, real, fake)
+    for found, wanted in zip(scores_together(judge, real, fake, parts=4), apart):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    mixed = scores_together(judge, real, fake)
+    assert not torch.allclose(mixed[0], apart[0], rtol=1e-2)
+    seen: list[int] = []
+    scores_together(lambda image: (seen.append(len(image)), judge(image))[1], real[:6], fake[:6], parts=4)
+    assert seen == [6, 6]  # six images cannot be parted in four
 
 
 def test_pixel_norm_and_minibatch_deviation_against_loops() -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, ImagePool, adam
+from zeuxis.adversarial import GAN_LOSSES, adam
 from zeuxis.model import Batch, Clock, Translator, Turn, option
 from zeuxis.nets.augment import JitterMode, jitter, jitter_mode_option, jitter_scale_option
 from zeuxis.nets.conv import Upsampling, textbook_init, upsampling_option
+from zeuxis.nets.image_pool import ImagePool
 from zeuxis.nets.norm import Norm
 from zeuxis.nets.patch import Field, Patch
 from zeuxis.nets.resnet import ResNet
@@ -87,23 +89,23 @@ class CycleGAN(Translator):
             jitter((each,), self.jitter_scale, self.jitter_mode) for each in (batch.source, batch.image)
         )
         forward, back = self.generators["image"], self.generators["source"]
-        made = {"image": forward(source), "source": back(image)}
+        made, kept = self._translations(source, image)
         terms = {
             f"adversarial {name}": _PAIR.adversarial(self.discriminators[name](fake)) for name, fake in made.items()
         }
         terms["cycle"] = self.cycle_weight * (
             _distance(back(made["image"]), source) + _distance(forward(made["source"]), image)
         )
-        if self.identity_weight and self.channels == self.source_channels:
-            kept = _distance(forward(image), image) + _distance(back(source), source)
-            terms["identity"] = self.cycle_weight * self.identity_weight * kept
+        if kept:
+            changed = _distance(kept["image"], image) + _distance(kept["source"], source)
+            terms["identity"] = self.cycle_weight * self.identity_weight * changed
         yield "generators", terms
 
         made = {name: fake.detach() for name, fake in made.items()}
         drawn = {name: self._pool(name).draw(fake) for name, fake in made.items()}
         terms, report = {}, {}
         for name, real in (("image", image), ("source", source)):
-            real_score, fake_score = self.discriminators[name](real), self.discriminators[name](drawn[name][0])
+            real_score, fake_score = self._each(self.discriminators[name], (real, drawn[name][0]))
             terms[f"real {name}"], terms[f"fake {name}"] = _PAIR.real(real_score), _PAIR.fake(fake_score)
             report[f"discriminators/prob_real {name}"] = _PAIR.probability(real_score)
             report[f"discriminators/prob_fake {name}"] = _PAIR.probability(fake_score)
@@ -111,6 +113,25 @@ class CycleGAN(Translator):
         yield "discriminators", terms
         for name, fake in made.items():
             self._pool(name).keep(fake, drawn[name][1])
+
+    def _translations(self, source: Tensor, image: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Both translations, by the domain of the output; and what each generator makes of its output domain, where the
+        identity loss asks for it."""
+        identity = bool(self.identity_weight) and self.channels == self.source_channels
+        given = {"image": (source, image), "source": (image, source)}
+        found = {
+            name: self._each(self.generators[name], ends if identity else ends[:1]) for name, ends in given.items()
+        }
+        made = {name: outputs[0] for name, outputs in found.items()}
+        return made, {name: outputs[1] for name, outputs in found.items()} if identity else {}
+
+    def _each(self, network: nn.Module, images: Sequence[Tensor]) -> Sequence[Tensor]:
+        """What a network makes of each of these batches (n c h w): of all as one, which reads its weights once, unless its
+        norm would mix them."""
+        if self.norm == "batch":
+            return [network(each) for each in images]
+        together: Tensor = network(torch.cat(tuple(images)))
+        return torch.split(together, [len(each) for each in images])
 
     def _pool(self, name: str) -> ImagePool:
         pool = self.pools[name]

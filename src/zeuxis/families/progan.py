@@ -178,7 +178,7 @@ class ProGAN(Latent):
     def criticism(self, score: Map, real: Tensor, fake: Tensor, clock: Clock, shown: Map) -> Iterator[Turn]:
         """The turns of the paper: WGAN-GP with n_critic = 1 and the drift penalty."""
         real, fake = self.augmented(real), self.augmented(fake)
-        real_score, fake_score = score(real), score(fake.detach())
+        real_score, fake_score = adversarial.scores_together(score, real, fake.detach(), parts=4)
         yield None, adversarial.critic_report(real_score, fake_score, self.augmented)
         gaps = self.augmented.score_gaps(score, (real_score, fake_score), clock, shown)
         penalty = self.gp_weight * adversarial.gradient_penalty(score, real, fake)

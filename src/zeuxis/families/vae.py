@@ -82,8 +82,8 @@ class VAE(HasPosterior, HasLikelihood):
             grey = (image + 1) / 2
             return -F.binary_cross_entropy_with_logits(logits, grey, reduction="none").sum((1, 2, 3))
         log_sigma = self.log_sigma.clamp(min=-5.0)
-        error = (image - torch.tanh(logits)) / log_sigma.exp()
-        return -(error.square() / 2 + log_sigma + math.log(2 * math.pi) / 2).sum((1, 2, 3))
+        squares = F.mse_loss(torch.tanh(logits), image, reduction="none").sum((1, 2, 3))
+        return -squares * (-2 * log_sigma).exp() / 2 - image[0].numel() * (log_sigma + math.log(2 * math.pi) / 2)
 
     def entropy(self, image: Tensor) -> Tensor:
         """The constant part of -log p(x|z) in nats for an image (c h w), omitted from the loss."""

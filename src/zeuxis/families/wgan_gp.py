@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from zeuxis.adversarial import adam, beyond_middle, critic_report, gradient_penalty
+from zeuxis.adversarial import adam, beyond_middle, critic_report, gradient_penalty, scores_together
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
 from zeuxis.nets.augment import Augment
@@ -79,7 +79,7 @@ class WGANGP(Latent):
 
         real, fake = self.augmented(batch.image), self.augmented(fake)
 
-        real_score, fake_score = self.critic(real), self.critic(fake.detach())
+        real_score, fake_score = scores_together(self.critic, real, fake.detach())  # no norm over the batch
         yield None, critic_report(real_score, fake_score, self.augmented)
         gaps = self.augmented.score_gaps(self.critic, (real_score, fake_score), clock)
         slope = gradient_penalty(self.critic, real, fake, one_sided=self.one_sided)

@@ -23,6 +23,7 @@ from zeuxis.runtime.ranks import ALONE, Ranks
 from zeuxis.training.clipping import Clipping
 from zeuxis.training.divergence import FiniteCheck
 from zeuxis.training.micro_batches import MicroBatches
+from zeuxis.training.plain_memory import step_optimizer
 from zeuxis.training.players import optimizer_of, parameters_of
 from zeuxis.training.state import Progress as Progress
 from zeuxis.training.state import State as State
@@ -254,7 +255,7 @@ def _move(optimizer: Optimizer, clipping: Clipping, lr_scale: float = 1.0) -> Te
     given = [group["lr"] for group in optimizer.param_groups]
     for group, lr in zip(optimizer.param_groups, given):
         group["lr"] = lr * lr_scale
-    optimizer.step()
+    step_optimizer(optimizer)
     for group, lr in zip(optimizer.param_groups, given):
         group["lr"] = lr
     optimizer.zero_grad(set_to_none=True)
