@@ -144,8 +144,8 @@ def turns(
     """
     if augmentation is not None:
         real, fake = augmentation(real), augmentation(fake)
-    see = scores_together if together else scores_apart
-    real_score, fake_score = see(score, real, fake.detach())
+    seen = fake.detach()
+    real_score, fake_score = scores_together(score, real, seen) if together else (score(real), score(seen))
     prob_real, prob_fake = loss.probability(real_score), loss.probability(fake_score)
     report = {} if adaptive_r1 is None else {"discriminator/r1_scale": adaptive_r1.scale.clone()}
     report |= {} if augmentation is None else augmentation.report()
@@ -162,18 +162,13 @@ def turns(
         augmentation.look(prob_real - 0.5, clock, gaps)
 
 
-def scores_apart(score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """The scores of real and of fake images (n c h w each), of two batches."""
-    return score(real), score(fake)
-
-
 def scores_together(
     score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, *, parts: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """The same of one batch, in which so many parts of each alternate: the groups of `minibatch_deviation` with at most as
-    many images are then those of two batches. Of two batches where the images cannot be parted."""
+    """The scores of real and of fake images (n c h w each), of one batch, in which so many parts of each alternate: groups
+    of `minibatch_deviation` with as many images stay as they are. Of two batches where the images cannot be parted."""
     if len(real) % parts or len(real) != len(fake):
-        return scores_apart(score, real, fake)
+        return score(real), score(fake)
     pairs = zip(real.chunk(parts), fake.chunk(parts))
     found = score(torch.cat([part for pair in pairs for part in pair])).chunk(2 * parts)
     return (found[0], found[1]) if parts == 1 else (torch.cat(found[::2]), torch.cat(found[1::2]))
