@@ -3,9 +3,10 @@
     python bench/by_heart.py runs/quality/dcgan-satellite-500-64-seed0-c70206c1/00001-dcgan
 
 The newest checkpoint of a `dcgan` on a named set with a test split, or with --hold-out. Images are given without
-augmentation. Rolled images are the training images moved by a sixteenth of their side. r_v is the heuristic of Karras 2020
-(https://arxiv.org/abs/2006.06676, equation 1): 0 where held-out images score as training images do, 1 where they score as
-samples do. E[sign(D(real))] stands beside it.
+augmentation. Rolled images are the training images moved by a sixteenth of their side, mirrored ones are flipped left and
+right. r_v is the heuristic of Karras 2020 (https://arxiv.org/abs/2006.06676, equation 1): 0 where held-out images score as
+training images do, 1 where they score as samples do. It is given by rolled and by mirrored images in their place, too.
+E[sign(D(real))] stands beside it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def overfitting(training: Tensor, held_out: Tensor, samples: Tensor) -> float:
 
 @torch.no_grad()
 def scores_of(run: RunFolder, count: int) -> dict[str, Tensor]:
-    """The scores (n) of training images, of the same rolled, of held-out images and of samples, at most `count` each."""
+    """The scores (n) of training images, of the same rolled and mirrored, of held-out images and of samples, at most `count`
+    each."""
     recipe = read_recipe(run.config)
     checkpoint = run.load_checkpoint()
     if recipe.family != "dcgan" or checkpoint is None:
@@ -52,6 +54,7 @@ def scores_of(run: RunFolder, count: int) -> dict[str, Tensor]:
     images = {
         "training images": training,
         "training images, rolled": training.roll((step, step), (2, 3)),
+        "training images, mirrored": training.flip(3),
         "held-out images": held_out,
         "samples": average.sample(len(held_out)),
     }
@@ -70,8 +73,10 @@ def main() -> None:
     found = scores_of(RunFolder.open(arguments.run), arguments.images)
     for name, scores in found.items():
         print(f"{name:26} {scores.mean():6.2f}")
-    real, held_out, samples = (found[name] for name in ("training images", "held-out images", "samples"))
-    print(f"r_v {overfitting(real, held_out, samples):.2f}, E[sign(D(real))] {real.sign().mean():.2f}")
+    real, samples = found["training images"], found["samples"]
+    for name in list(found)[1:-1]:
+        print(f"r_v by {name}: {overfitting(real, found[name], samples):.2f}")
+    print(f"E[sign(D(real))] {real.sign().mean():.2f}")
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ def test_what_a_discriminator_has_by_heart(tmp_path: Path) -> None:
         runs.start(settings, DCGAN, {"size": 16, "base_channels": 4}, data=DataSpec.parse("digits"))
     )
     found = by_heart.scores_of(run, 24)
-    assert [len(scores) for scores in found.values()] == [24] * 4
+    assert [len(scores) for scores in found.values()] == [24] * 5
     rolled, training = found["training images, rolled"], found["training images"]
     assert not torch.equal(rolled, training)
 

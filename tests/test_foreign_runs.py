@@ -27,12 +27,12 @@ from faults import LONG, SCALE, mutate, renew, sign
 from release import long_but
 from waiting import quick
 from zeuxis import loading
-from zeuxis.adversarial import ImagePool
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.explore import latent_files
 from zeuxis.families.vae import VAE
 from zeuxis.io import files
 from zeuxis.metrics import extractors
+from zeuxis.nets.image_pool import ImagePool
 from zeuxis.runtime.progress import Lines
 from zeuxis.storage import RunFolder, models
 from zeuxis.storage.checkpoints import read_checkpoint

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from commandline import refused, typed
 from textbook import progan, stylegan2
 from zeuxis import api, explore
-from zeuxis.adversarial import PathLength, path_lengths, scores_together
+from zeuxis.adversarial import PathLength, path_lengths, scores_apart, scores_together
 from zeuxis.errors import UsageError
 from zeuxis.families.dcgan import DCGAN
 from zeuxis.families.progan import Growth, ProGAN, halved
@@ -177,7 +177,7 @@ def test_real_and_fake_images_as_one_batch_keep_the_groups_of_the_deviation() ->
     torch.manual_seed(6)
     judge = Discriminator(8, 3, width=4)
     real, fake = torch.randn(8, 3, 8, 8), 2 * torch.randn(8, 3, 8, 8)
-    apart = judge(real), judge(fake)
+    apart = scores_apart(judge, real, fake)
     for found, wanted in zip(scores_together(judge, real, fake, parts=4), apart):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
     mixed = scores_together(judge, real, fake)

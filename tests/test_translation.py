@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from commandline import refused, typed
 from textbook import cyclegan, pix2pix
 from zeuxis import api, families
-from zeuxis.adversarial import GAN_LOSSES, ImagePool
+from zeuxis.adversarial import GAN_LOSSES
 from zeuxis.data import DataSpec
 from zeuxis.errors import DataError, UsageError
 from zeuxis.families.cyclegan import CycleGAN
@@ -33,6 +33,7 @@ from zeuxis.metrics.features import Extractor
 from zeuxis.model import Batch, Clock, Translator, Turn
 from zeuxis.nets.augment import JitterMode, jitter
 from zeuxis.nets.conv import Upsampling
+from zeuxis.nets.image_pool import ImagePool
 from zeuxis.nets.noise import Noise, drawn
 from zeuxis.nets.norm import InstanceNorm, padded
 from zeuxis.nets.patch import Field, Patch

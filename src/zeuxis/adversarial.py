@@ -1,4 +1,4 @@
-"""GAN optimizers, losses and turns, gradient penalties, path length regularisation, and the image pool."""
+"""GAN optimizers, losses and turns, gradient penalties and path length regularisation."""
 
 from __future__ import annotations
 
@@ -144,8 +144,7 @@ def turns(
     """
     if augmentation is not None:
         real, fake = augmentation(real), augmentation(fake)
-    seen = fake.detach()
-    real_score, fake_score = scores_together(score, real, seen) if together else (score(real), score(seen))
+    real_score, fake_score = (scores_together if together else scores_apart)(score, real, fake.detach())
     prob_real, prob_fake = loss.probability(real_score), loss.probability(fake_score)
     report = {} if adaptive_r1 is None else {"discriminator/r1_scale": adaptive_r1.scale.clone()}
     report |= {} if augmentation is None else augmentation.report()
@@ -162,13 +161,18 @@ def turns(
         augmentation.look(prob_real - 0.5, clock, gaps)
 
 
+def scores_apart(score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """The scores of real and of fake images (n c h w each), of two batches."""
+    return score(real), score(fake)
+
+
 def scores_together(
     score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, *, parts: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """The scores of real and of fake images (n c h w each), of one batch, in which so many parts of each alternate: groups
-    of `minibatch_deviation` with as many images stay as they are. Of two batches where the images cannot be parted."""
+    """The same of one batch, in which so many parts of each alternate: the groups of `minibatch_deviation` with at most as
+    many images are then those of two batches. Of two batches where the images cannot be parted."""
     if len(real) % parts or len(real) != len(fake):
-        return score(real), score(fake)
+        return scores_apart(score, real, fake)
     pairs = zip(real.chunk(parts), fake.chunk(parts))
     found = score(torch.cat([part for pair in pairs for part in pair])).chunk(2 * parts)
     return (found[0], found[1]) if parts == 1 else (torch.cat(found[::2]), torch.cat(found[1::2]))
@@ -253,47 +257,3 @@ class PathLength(nn.Module):
         """The moving average updated by these lengths (n), without storing it; the first lengths initialise it."""
         mean = lengths.detach().mean()
         return torch.where(self.typical > 0, torch.lerp(self.typical, mean, 0.01), mean)
-
-
-class ImagePool(nn.Module):
-    """A history of generated images for the discriminator (Shrivastava 2017, section 2.3).
-
-    The pool is a buffer, kept by a resume.
-    """
-
-    images: Tensor  # size c h w
-    filled: Tensor  # how many of them are there
-
-    def __init__(self, size: int, shape: tuple[int, int, int]) -> None:
-        super().__init__()
-        self.register_buffer("images", torch.zeros(size, *shape))
-        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
-
-    def draw(self, made: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Images (n c h w) for the discriminator, given generated ones, and the arguments of `keep`: slots in the pool,
-        and which of them take a new image.
-
-        Until the pool is full, images pass unchanged and are stored; then each is swapped for a stored one with
-        probability 1/2.
-        """
-        size = len(self.images)
-        new = made[:size]  # no more than all of the pool are exchanged at once
-        # All on the images' own device and of fixed shapes, so that an accelerator is never waited for.
-        filled = self.filled.clamp(0, size)  # within the pool, whatever a checkpoint says that somebody else made
-        at = filled + torch.arange(len(new), device=made.device)
-        fresh = at < size
-        there = torch.arange(size, device=made.device) < filled
-        olds = torch.rand(size, device=made.device).where(there, 2.0).argsort()  # those that are there come first
-        slots = at.where(fresh, olds[(at - size).clamp(min=0)])
-        old = ~fresh & (torch.rand(len(new), device=made.device) < 0.5)
-        kept = self.images[slots].to(made.dtype)
-        return torch.cat((kept.where(old[:, None, None, None], new), made[size:])), (slots, old | fresh)
-
-    def keep(self, made: Tensor, places: tuple[Tensor, Tensor]) -> None:
-        """Store the images in the slots from `draw`."""
-        slots, given = places
-        if not len(slots):
-            return
-        new = made[: len(slots)].float().where(given[:, None, None, None], self.images[slots])
-        self.images.index_copy_(0, slots, new)
-        self.filled.copy_(torch.maximum(self.filled, slots.max() + 1))

@@ -28,11 +28,11 @@ import torch  # noqa: E402
 from devices import watch  # noqa: E402
 from zeuxis import families, registry, samplers  # noqa: E402
 from zeuxis.data.batches import PackSource, PairSource  # noqa: E402
-from zeuxis.explore import atlas, directions, inversion, mixing, paths, spaces  # noqa: E402
+from zeuxis.explore import atlas, directions, editing, inversion, mixing, paths, spaces  # noqa: E402
 from zeuxis.families import rbm  # noqa: E402
 from zeuxis.likelihood import HasLikelihood, bounds  # noqa: E402
 from zeuxis.mechanisms import GibbsSampling, UsesFeatures  # noqa: E402
-from zeuxis.metrics import features, inception, latent, lite0, paired, vgg  # noqa: E402
+from zeuxis.metrics import attributes, features, inception, latent, lite0, paired, vgg  # noqa: E402
 from zeuxis.model import Clock, Latent, Model, StyleBased, Translator, options_of  # noqa: E402
 from zeuxis.nets.adaptive import Augmentation  # noqa: E402
 from zeuxis.runtime.accelerator import on_host, sum_format  # noqa: E402
@@ -210,7 +210,13 @@ def look(report: Report, model: Latent) -> None:
     extractor = features.Extractor("lite0", "", features.bicubic, lite0.Lite0().to(DEVICE), DEVICE)
     parts = directions.component_steps(model, extractor, count=1, seeds=range(4))
     report.phase("components", lambda: next(parts))  # the rest is of the CPU
-    report.phase("local components", lambda: directions.local_components(model, z[0].cpu(), count=2))
+    ways = list[directions.Direction]()
+    report.phase("local components", lambda: ways.extend(directions.local_components(model, z[0].cpu(), count=2)))
+    steps = [(1.0, ways[0]), (-0.5, ways[1])]
+    report.phase("edit", lambda: editing._moved(model, z.cpu(), steps, editing.STRENGTHS, space="z"))
+    task = attributes.Task(("hat", "beard"), False, model.size, model.channels)
+    reader = attributes.AttributeReader(attributes._network(task).to(DEVICE).eval(), task, {})
+    report.phase("attributes", lambda: reader.read(model.decode(z)))
     distance = vgg.VGG().to(DEVICE).eval().requires_grad_(False)
 
     def inverted() -> object:

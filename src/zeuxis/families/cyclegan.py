@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from zeuxis.adversarial import GAN_LOSSES, ImagePool, adam
+from zeuxis.adversarial import GAN_LOSSES, adam
 from zeuxis.model import Batch, Clock, Translator, Turn, option
 from zeuxis.nets.augment import JitterMode, jitter, jitter_mode_option, jitter_scale_option
 from zeuxis.nets.conv import Upsampling, textbook_init, upsampling_option
+from zeuxis.nets.image_pool import ImagePool
 from zeuxis.nets.norm import Norm
 from zeuxis.nets.patch import Field, Patch
 from zeuxis.nets.resnet import ResNet
