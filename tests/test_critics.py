@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from textbook import dcgan, wgan, wgan_gp
 from zeuxis.adversarial import clip_weights, gradient_penalty, wasserstein
+from zeuxis.families.gan import GAN
 from zeuxis.families.wgan import WGAN
 from zeuxis.families.wgan_gp import WGANGP
 from zeuxis.model import Batch, Clock
@@ -270,3 +271,17 @@ def test_the_textbooks_step_is_of_the_critic_and_every_fifth_of_the_generator(bo
     assert moved == [[count % 5 == 0, True] for count in range(7)]
     if book is wgan:
         assert max(p.abs().max().item() for p in networks[1].parameters()) <= torch.tensor(0.01).item()
+
+
+@pytest.mark.parametrize("rows", [31, 32])
+def test_no_bfloat16_product_has_the_rows_and_columns_that_end_the_process(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch 2.13 divides by zero, a signal and no exception, in that of 32 x 49,152 on processors with AMX."""
+    model, image, shapes = GAN(size=128, channels=3, hidden_dim=4, layers=1), torch.rand(rows, 3, 128, 128), list[int]()
+    linear = F.linear
+    monkeypatch.setattr(F, "linear", lambda x, *rest: (shapes.append(len(x)), linear(x, *rest))[1])
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = model.score(image)
+    assert scores.shape == (rows, 1) and 32 not in shapes
+    torch.testing.assert_close(scores.float(), model.score(image), atol=0.02, rtol=0.02)
