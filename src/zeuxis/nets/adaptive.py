@@ -51,7 +51,7 @@ def labelled_augment_option() -> Any:
 
 def ada_target_option() -> Any:
     """The option for the target of an adaptive `Augmentation`."""
-    meaning = "target of the overfitting heuristic of auto and ada (r_v or r_t of Karras 2020); 0: off"
+    meaning = "target of the overfitting heuristic r_t of ada and auto (Karras 2020), half of it of r_v; 0: off"
     return option(0.6, meaning, low=0, high=1, group="losses")
 
 
@@ -144,7 +144,7 @@ class Augmentation(nn.Module):
             self._look_at_signs(scores, clock)
         elif gaps is not None:
             self.gaps.lerp_(gaps, 1 - GAP_DECAY)
-            self._move(self._r_v(), scores.numel() * SCORED_EVERY, clock)
+            self._move(self._r_v() - self.target / 2, scores.numel() * SCORED_EVERY, clock)
 
     def _look_at_signs(self, scores: Tensor, clock: Clock) -> None:
         self.signs += torch.stack(
@@ -152,7 +152,7 @@ class Augmentation(nn.Module):
         )
         total, count, batches = self.signs.unbind()
         due = batches >= EVERY
-        self._move(total / count, due * count, clock)
+        self._move(total / count - self.target, due * count, clock)
         self.signs.mul_(~due)
 
     def _r_v(self) -> Tensor:
@@ -160,10 +160,11 @@ class Augmentation(nn.Module):
         unseen, fake = self.gaps.unbind()
         return torch.where(fake > 0, unseen / fake, 0.0).clamp(0, 1)
 
-    def _move(self, heuristic: Tensor, images: Tensor | float, clock: Clock) -> None:
-        """Move the probability towards the target by the images that a micro-batch saw since the last move."""
+    def _move(self, excess: Tensor, images: Tensor | float, clock: Clock) -> None:
+        """Move the probability by the sign of the heuristic's excess, and the images that a micro-batch saw since the last
+        move."""
         highest = HIGHEST_TRANSLATION if self.automatic else HIGHEST
-        step = torch.sign(heuristic - self.target) * images * clock.micro_batches / self.pace(clock.images)
+        step = torch.sign(excess) * images * clock.micro_batches / self.pace(clock.images)
         self.probability.copy_((self.probability + step).clamp(0, highest))
 
     def pace(self, seen: int) -> float:
