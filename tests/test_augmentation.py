@@ -179,6 +179,15 @@ def test_held_out_images_are_scored_every_few_steps_as_real_ones_are() -> None:
     assert moved[0].item() == pytest.approx(-(inside**2), abs=0.01)
 
 
+def test_auto_changes_nothing_until_it_knows_the_number_of_images() -> None:
+    augmented = Augmentation("auto", target=0.6)
+    augmented.probability.fill_(0.7)
+    image = torch.rand(40, 3, 8, 8)
+    assert torch.equal(augmented(image), image)
+    augmented.begin(500, None)
+    assert not torch.equal(augmented(image), image)
+
+
 def test_without_held_out_images_auto_follows_the_sign_of_the_scores() -> None:
     auto, ada = Augmentation("auto", target=0.6), Augmentation("ada", target=0.6)
     auto.begin(500, None)

@@ -60,8 +60,8 @@ class Augmentation(nn.Module):
 
     An adaptive policy applies each transform with a probability p that follows an overfitting heuristic (Karras 2020,
     equation 1). `ada` has all transforms of that paper, and r_t = E[sign(D(real))]. `auto` has translation, and r_v, by
-    held-out images, where `begin` gave it some; from 10,000 training images on it changes nothing. Its state is in buffers,
-    kept by a resume.
+    held-out images, where `begin` gave it some; from 10,000 training images on, and before `begin`, it changes nothing. Its
+    state is in buffers, kept by a resume.
     """
 
     probability: Tensor  # of each transform
@@ -72,7 +72,7 @@ class Augmentation(nn.Module):
         super().__init__()
         self.policy, self.target, self.images = policy, target, images
         self.held_out: HeldOut | None = None
-        self._enough = False
+        self._enough = self.automatic  # until it is told the number of images
         if self.adaptive:
             self.register_buffer("probability", torch.zeros(()))
             self.register_buffer("signs", torch.zeros(3))
