@@ -1186,7 +1186,7 @@ def test_a_dry_run_says_where_each_option_is_from() -> None:
         "size": "given",
         "lr": "given",
         "base_channels": "given",
-        **dict.fromkeys(("upsampling", "n_critic", "clip_value", "critic_norm"), "preset paper"),
+        **dict.fromkeys(("upsampling", "n_critic", "clip_value", "critic_norm", "augment"), "preset paper"),
     }
 
 
