@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from devices import guard
+from devices.labels import MemoryLabels
 from waiting import PATIENCE
 from zeuxis import registry
 from zeuxis.data import batches
@@ -146,19 +147,6 @@ def test_places_sent_ahead_are_those_of_each_batch(monkeypatch: pytest.MonkeyPat
         assert torch.equal(there.at(start, 8), here.at(start, 8))
     assert sent == [8 * 64] * 5  # from 0, 512, 4, 5000 and 0 on
     assert torch.equal(there.at(0, 600), here.at(0, 600))
-
-
-class MemoryLabels:
-    """Labels that lie in memory."""
-
-    def __init__(self, values: Any) -> None:
-        self.values, self.nbytes = values, values.nbytes
-
-    def whole(self) -> Any:
-        return self.values
-
-    def rows(self, places: Any) -> Any:
-        return self.values[places]
 
 
 @pytest.mark.parametrize("room", [0, 1 << 30])

@@ -26,6 +26,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from devices import watch  # noqa: E402
+from devices.labels import MemoryLabels  # noqa: E402
 from zeuxis import families, registry, samplers  # noqa: E402
 from zeuxis.data.batches import PackSource, PairSource  # noqa: E402
 from zeuxis.explore import atlas, directions, editing, inversion, mixing, paths, spaces  # noqa: E402
@@ -66,26 +67,13 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 KEPT: list[Any] = []  # torch dies where the storage of some fake tensors is freed, so nothing is
 
 
-class Labels:
-    """Those of a pack in memory."""
-
-    def __init__(self, values: Any) -> None:
-        self.values, self.nbytes = values, values.nbytes
-
-    def whole(self) -> Any:
-        return self.values
-
-    def rows(self, places: Any) -> Any:
-        return self.values[places]
-
-
 class Stored:
     """A pack of noise in memory."""
 
     def __init__(self, channels: int, size: int, labels: bool = False) -> None:
         self._images = np.random.default_rng(0).integers(0, 256, (IMAGES, size, size, channels), np.uint8)
         self.stored = SimpleNamespace(shape=self._images.shape, nbytes=self._images.nbytes)
-        self.stored_labels = Labels(np.arange(IMAGES) % CLASSES) if labels else None
+        self.stored_labels = MemoryLabels(np.arange(IMAGES) % CLASSES) if labels else None
 
     def __len__(self) -> int:
         return IMAGES
