@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,8 +24,8 @@ from zeuxis.data.listing import Numbered
 from zeuxis.data.place_sets import PlaceSet
 from zeuxis.data.records import Texts
 from zeuxis.data.report import inspect
-from zeuxis.errors import DataError
-from zeuxis.io import cache
+from zeuxis.errors import DataError, UsageError
+from zeuxis.io import cache, files
 
 HOSTILE = ["a.png", "", "ä/ö.png", "\udcff\udc80.png", "\ud800", "a\nb\0c", "日本.png"]
 
@@ -316,3 +317,29 @@ def test_what_was_begun_is_evicted_as_anything_else(own: Path, monkeypatch: pyte
     empty = write(own / "packs" / name, {"images.bin": b"x"})
     cache.make_room(0)
     assert not empty.exists(), "no shard of it is whole"
+
+
+@pytest.mark.parametrize("wait", [False, True])
+@pytest.mark.parametrize("at", ["make", "lock"])
+def test_a_shard_is_claimed_although_the_pack_is_finished_just_then(
+    wait: bool, at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever finishes the pack removes the folders of all claims, at any moment."""
+    name = "make_folder" if at == "make" else "lock" if wait else "lock_if_free"
+    real, calls = getattr(files, name), list[int]()
+
+    def removed_first(path: Path, **how: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            shutil.rmtree(tmp_path / "shards", ignore_errors=True)
+            if at == "make":
+                with files.explained(path):
+                    raise FileNotFoundError(2, "No such file or directory")
+        return real(path, **how)
+
+    monkeypatch.setattr(files, name, removed_first)
+    with building._claimed(tmp_path, 3, wait=wait) as mine:
+        assert mine and len(calls) == 2
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UsageError), building._claimed(tmp_path / "file", 3, wait=wait):
+        pass

@@ -24,7 +24,7 @@ from zeuxis.data.records import ColumnWriter
 from zeuxis.data.scales import Scales
 from zeuxis.data.shard_files import DAMAGE, Shard, ShardNote, digest_of_names, records_of
 from zeuxis.data.tiles import cut
-from zeuxis.errors import DataError
+from zeuxis.errors import DataError, UsageError
 from zeuxis.io import cache, files, images
 from zeuxis.runtime import launch
 from zeuxis.runtime.callbacks import ProgressCallback
@@ -247,14 +247,23 @@ def _claimed(guard: Path | None, number: int, *, wait: bool) -> Iterator[bool]:
     if guard is None:
         yield True
         return
-    place = guard / "shards" / str(number)
-    files.make_folder(place, mode=cache.folder_mode())
-    if wait:
-        with files.lock(place):
-            yield True
-    else:
-        with files.lock_if_free(place) as free:
-            yield free
+    with contextlib.ExitStack() as held:
+        yield _claim(held, guard / "shards" / str(number), wait=wait)
+
+
+def _claim(held: contextlib.ExitStack, place: Path, *, wait: bool) -> bool:
+    """Lock the folder of a shard, if it is free or once it is."""
+    for again in (True, False):
+        try:
+            files.make_folder(place, mode=cache.folder_mode())
+            if not wait:
+                return held.enter_context(files.lock_if_free(place))
+            held.enter_context(files.lock(place))
+            break
+        except UsageError as error:  # whoever finished the pack just now has removed the folders, once and for all
+            if not (again and isinstance(error.__cause__, FileNotFoundError)):
+                raise
+    return True
 
 
 def _is_made(path: Path, guard: Path | None) -> bool:
