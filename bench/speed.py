@@ -259,22 +259,33 @@ def processor() -> str:
 HEAD = "case | batch | processor | threads | side | GFLOP/step | min | median | max | of peak | of textbook | of strong"
 
 
+def windows_parser(description: str | None, *, windows: int, seconds: float) -> argparse.ArgumentParser:
+    """The parser of a bench in which cases take so many windows of so many seconds by default."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", default=list(CASES), metavar="case", help=", ".join(CASES))
+    parser.add_argument("--windows", type=int, default=windows)
+    parser.add_argument("--seconds", type=float, default=seconds)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--processor-time", action="store_true", help="where others use the cores too (one thread)")
+    return parser
+
+
+def check_cases(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    """End with an error that names the cases there are, where one is none."""
+    if unknown := set(names) - set(CASES):
+        parser.error(f"there is no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
+
+
 def main() -> None:
     """Compare the cases named, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", default=list(CASES), metavar="case", help=", ".join(CASES))
+    parser = windows_parser(__doc__, windows=8, seconds=3.0)
     parser.add_argument("--against", default="textbook,strong", help="textbook, strong, or both with a comma between")
-    parser.add_argument("--windows", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--standard-kernels", action="store_true", help="also ours without choosing kernels")
-    parser.add_argument("--processor-time", action="store_true", help="where others use the cores too (one thread)")
     asked = parser.parse_args()
     against = asked.against.split(",")
     if wrong := set(against) - {"textbook", "strong"}:
         parser.error(f"--against is {', '.join(sorted(wrong))}; expected textbook, strong or both")
-    if unknown := set(asked.cases) - set(CASES):
-        parser.error(f"there is no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
+    check_cases(parser, asked.cases)
     torch.set_num_threads(asked.threads)
     print(f"torch {torch.__version__}\n\n| {HEAD} |\n|{'---|' * (HEAD.count('|') + 1)}", flush=True)
     lines: list[list[str]] = []

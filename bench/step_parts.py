@@ -133,16 +133,10 @@ HEAD = f"case | format | ms | {PRODUCTS} | {NORMS} | {WEIGHTS} | {COPIES} | {POI
 
 def main() -> None:
     """Take steps of the cases named apart, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", default=list(CASES), metavar="case", help=", ".join(CASES))
+    parser = speed.windows_parser(__doc__, windows=5, seconds=1.5)
     parser.add_argument("--precision", default="fp32,bf16", help="fp32, bf16, or both with a comma between")
-    parser.add_argument("--windows", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--processor-time", action="store_true", help="where others use the cores too (one thread)")
     asked = parser.parse_args()
-    if unknown := set(asked.cases) - set(CASES):
-        parser.error(f"there is no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
+    speed.check_cases(parser, asked.cases)
     print(f"torch {torch.__version__}\n\n| {HEAD} |\n|{'---|' * (HEAD.count('|') + 1)}", flush=True)
     for name in asked.cases:
         for precision in asked.precision.split(","):

@@ -244,15 +244,13 @@ class ChosenImages:
         return self._images.rows(self._places.every())
 
 
-def refuse(path: Path, found: str) -> NoReturn:
+def refuse(path: Path, found: str, *, note: str | None = None) -> NoReturn:
     """Discard the pack that a damaged file is in, of several shards that one alone, and raise `DataError`.
 
-    The next start builds again what was discarded.
+    The next start builds again what was discarded: what the `note` is of, by default the shard that the file belongs to.
     """
     _, mark, number = path.stem.partition("-")
-    set_aside(
-        path.parent, "pack.json" if path.suffix == ".npy" else f"shard{mark}{number}.json"
-    )  # labels are of no shard
+    set_aside(path.parent, note or f"shard{mark}{number}.json")
     what = f"delete the folder {path.parent}" if path.parent.exists() else "it was removed from the cache"
     raise DataError(f"{path} is damaged: {found}; {what}, and start again: the images are then decoded anew")
 

@@ -56,7 +56,8 @@ class StoredLabels:
     def whole(self) -> Array:
         """All of them, as the memory-mapped array itself."""
         if (size := os.fstat(self._file.fileno()).st_size) != self._size:  # else the process would end by a signal
-            refuse(Path(os.fsdecode(self._file.name)), f"it has {size:,} bytes, expected {self._size:,}")
+            found = f"it has {size:,} bytes, expected {self._size:,}"
+            refuse(Path(os.fsdecode(self._file.name)), found, note="pack.json")  # labels are of no shard
         return self._array
 
 

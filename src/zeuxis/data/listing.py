@@ -6,6 +6,7 @@ import bisect
 import itertools
 import os
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, overload, runtime_checkable
@@ -118,9 +119,9 @@ class MadeWhenAsked(Sequence[str]):
             return [self[each] for each in range(*place.indices(len(self)))]
         return self.at(range(len(self))[place])
 
+    @abstractmethod
     def at(self, place: int) -> str:
         """The text at a place from 0 on."""
-        raise NotImplementedError
 
 
 class Numbered(MadeWhenAsked):

@@ -16,10 +16,8 @@ from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
 from zeuxis.nets.augment import Augment
 from zeuxis.nets.freezing import freeze, freeze_option
 
-_DEADLY = (
-    32,
-    3 * 128**2,
-)  # rows and columns of which a bfloat16 product ends the process: PyTorch 2.13, SIGFPE with AMX
+# Rows and columns of which a bfloat16 product ends the process: PyTorch 2.13, SIGFPE with AMX.
+_DEADLY = (32, 3 * 128**2)
 
 
 def perceptron(widths: list[int], slope: float, *, norm: bool) -> nn.Sequential:

@@ -30,7 +30,7 @@ class Clipping:
         Optimizers without second moments, and the first 100 steps, stay as they are; so does a norm that is not finite,
         which ends the training elsewhere.
         """
-        states = [optimizer.state[parameter] for parameter in parameters]
+        states = [optimizer.state.get(parameter, {}) for parameter in parameters]
         if not states or not all("exp_avg_sq" in state for state in states):
             return
         steps, beta = torch.stack([state["step"] for state in states]), optimizer.param_groups[0]["betas"][1]
