@@ -46,6 +46,7 @@ from zeuxis.training.settings import TrainSettings
 CORES = 2  # of the machine whose minutes are counted
 MARKS = (5.0, 15.0, 60.0)
 SHEET = 64  # samples in the picture of a mark
+READ_AS = ("resize_mode", "max_images", "hold_out")  # options that say which images are learned from, and how
 HERE = Path(__file__).parent
 
 
@@ -212,7 +213,8 @@ def _folder(home: Path) -> Path:
 
 def _scored(job: Job, model: Model, place: Path) -> Evaluation:
     with open_display() as shown:
-        found = api.evaluate(model, job.data, images=job.samples, progress=shown.work)
+        read = {name: job.chosen[name] for name in READ_AS if name in job.chosen}
+        found = api.evaluate(model, job.data, images=job.samples, progress=shown.work, **read)
     files.write_file(place / "evaluation.json", found.to_json().encode())
     images.write_png(found.picture(), place / ("closest.png" if found.examples is None else "translations.png"))
     return found

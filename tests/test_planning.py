@@ -263,6 +263,16 @@ def test_pictures_that_a_crop_would_cut_much_of_are_padded(
     assert {each.settings.get("resize_mode") for each in padded.proposals} == {"pad"}, "as they were looked at"
 
 
+def test_cut_outs_are_padded_where_a_crop_would_cut_them(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "stamps", [(100, 120)] * 3, mode="RGBA")
+    Image.new("RGB", (120, 120)).save(folder / "opaque.png")
+    assert {each.settings.get("resize_mode") for each in suggest(api.inspect_data(folder), folder).proposals} == {"pad"}
+    opaque = folder_of(tmp_path / "birds", [(100, 120)] * 4)
+    assert {each.settings.get("resize_mode") for each in suggest(api.inspect_data(opaque), opaque).proposals} == {None}
+    square = folder_of(tmp_path / "square", [(120, 120)] * 4, mode="RGBA")
+    assert {each.settings.get("resize_mode") for each in suggest(api.inspect_data(square), square).proposals} == {None}
+
+
 def test_pictures_side_by_side_are_told_as_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder = folder_of(tmp_path / "wide", [(128, 64)] * 4)
@@ -290,6 +300,7 @@ def test_the_guide_has_the_lines_with_a_record() -> None:
             rows = [line for line in guide.splitlines() if line.startswith("| ") and f"`{rule.family}" in line]
             assert any(f"| {rule.minutes:g} |" in row for row in rows), rule.kind
     assert f"under {table.FEW_IMAGES:,} images" in guide and f"{100 * table.MUCH:.0f} %" in guide
+    assert f"{100 * table.CUT_OUT_MUCH:.0f} %" in guide
 
 
 def few(count: int, options: dict[str, Any], hold_out: float | None) -> list[str]:

@@ -5,7 +5,7 @@ A line names the recorded run that it rests on, in bench/results. Lines without 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,10 +23,12 @@ VERY_FEW = 100  # photographs that are cut into tiles where they are large
 LARGE = 512  # pixels of the shorter side of a photograph that gives many tiles
 SMALL_SIDE = 40  # pixels of the shorter side of small pictures, such as digits
 MUCH = 0.4  # share of a picture that a square crop cuts off on average, above which it is padded instead
+CUT_OUT_MUCH = 0.05  # the same of cut-outs, whose ground is white as the padding is
 HELD_OUT = 0.2  # share of a person's own pictures; evaluate needs 20 images of it, and the tiles of one photograph
 _LEAST_TO_HOLD_OUT = {False: 150, True: 20}  # pictures, of which the share is held out; True: cut into tiles
 _SIZES = (64, 32, 16)  # pixels: what a laptop trains within minutes; smaller where the pictures are
 _GREY = ("1", "L", "I", "F", "LA")
+_TRANSPARENT = ("RGBA", "LA", "PA")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class KnownPictures:
     title: str = ""
     side: int = 0  # pixels: the median of the shorter sides of the files; 0: unknown
     cut_off: float = 0.0  # the mean share of a picture that a square crop cuts off
+    cut_outs: bool = False  # most files have transparency
     resize_mode: str = "crop"  # by which they were read
     photographs: bool = False  # files that tiles can be cut out of
     asked: bool = False  # size and channels were asked for
@@ -119,7 +122,8 @@ def rule_for(pictures: KnownPictures) -> Rule | None:
 
 def settings_for(pictures: KnownPictures, rule: Rule | None) -> dict[str, Any]:
     """The settings of a run on these pictures, whatever its family: how they become squares, and what is held out."""
-    mode = "pad" if pictures.cut_off > MUCH and pictures.resize_mode == "crop" else pictures.resize_mode
+    much = CUT_OUT_MUCH if pictures.cut_outs else MUCH
+    mode = "pad" if pictures.cut_off > much and pictures.resize_mode == "crop" else pictures.resize_mode
     found: dict[str, Any] = {} if mode == "crop" or pictures.paired is not None else {"resize_mode": mode}
     found |= rule.settings if rule else {}
     if not pictures.named and pictures.count >= _LEAST_TO_HOLD_OUT[found.get("resize_mode") == TILES]:
@@ -145,6 +149,7 @@ def pictures_of(pack: Pack, data: DataSpec, *, typed: str) -> KnownPictures:
         data.title,
         side=middle,
         cut_off=cut_off(sizes)[0] if files else 0.0,
+        cut_outs=_share_of_modes(pack, _TRANSPARENT) > 1 / 2,
         resize_mode=pack.shape.resize_mode,
         photographs=data.has_photographs and pack.shape.resize_mode != TILES,
     )
@@ -153,8 +158,13 @@ def pictures_of(pack: Pack, data: DataSpec, *, typed: str) -> KnownPictures:
 def _form_of(pack: Pack, middle: int) -> tuple[int, int]:
     """Size and channels for pictures: none larger than half of them are, and grey where all are."""
     size = next((size for size in _SIZES if size <= middle), _SIZES[-1])
-    grey = all(mode.split(";")[0] in _GREY for mode in pack.records().modes())
-    return size, 1 if grey else 3
+    return size, 1 if _share_of_modes(pack, _GREY) == 1 else 3
+
+
+def _share_of_modes(pack: Pack, among: Sequence[str]) -> float:
+    """The share of the files whose mode is one of these."""
+    counts = pack.records().modes()
+    return sum(count for mode, count in counts.items() if mode.split(";")[0] in among) / max(1, counts.total())
 
 
 def warnings_of_few(data: Pack | Pairs, recipe: Recipe) -> list[str]:
