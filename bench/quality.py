@@ -34,6 +34,7 @@ from zeuxis.data import DataSpec
 from zeuxis.errors import UsageError, ZeuxisError
 from zeuxis.io import files, images
 from zeuxis.judging.report import Evaluation
+from zeuxis.mechanisms import Denoising
 from zeuxis.model import Latent, Model
 from zeuxis.runtime import signals
 from zeuxis.runtime.progress import open_display
@@ -214,7 +215,8 @@ def _folder(home: Path) -> Path:
 def _scored(job: Job, model: Model, place: Path) -> Evaluation:
     with open_display() as shown:
         read = {name: job.chosen[name] for name in READ_AS if name in job.chosen}
-        found = api.evaluate(model, job.data, images=job.samples, progress=shown.work, **read)
+        cheap = not isinstance(model, Denoising)  # whose path lengths take longer than all other scores
+        found = api.evaluate(model, job.data, images=job.samples, path_length=cheap, progress=shown.work, **read)
     files.write_file(place / "evaluation.json", found.to_json().encode())
     images.write_png(found.picture(), place / ("closest.png" if found.examples is None else "translations.png"))
     return found
