@@ -171,12 +171,13 @@ def test_held_out_images_are_scored_every_few_steps_as_real_ones_are() -> None:
     assert asked == [(0, 2), (2, 2)]
     for each in given:
         assert cast("list[float]", each.tolist()) == [4 - 0.5, 4 - 1.5] and not each.requires_grad
+    augmented.held_out = lambda start, count: torch.eye(8)[0].expand(count, 1, 8, 8)  # the first column is white
     augmented.probability.fill_(1.0)
     torch.manual_seed(0)
     moved = augmented.score_gaps(brightness, (torch.zeros(400, 1), torch.zeros(400, 1)), Clock())
     assert moved is not None
-    inside = 1 - 2 / 3 / 8  # of a side, on average over shifts by -1, 0 and 1
-    assert moved[0].item() == pytest.approx(-(inside**2), abs=0.01)
+    # Of the shifts by -1, 0 and 1 one moves it out; none brings in another, as the second column is reflected.
+    assert moved[0].item() == pytest.approx(-2 / 3 / 8, abs=0.01)
 
 
 def test_auto_changes_nothing_until_it_knows_the_number_of_images() -> None:
@@ -236,8 +237,8 @@ def trained(steps: int, images: int, state: State | None = None, **options: Any)
 
 
 def test_from_many_images_on_auto_is_none_to_the_last_bit() -> None:
-    plain = trained(20, 0, augment="none").tensors()
-    many, few = (trained(20, images).tensors() for images in (MANY_IMAGES, MANY_IMAGES - 1))
+    plain = trained(30, 0, augment="none").tensors()
+    many, few = (trained(30, images).tensors() for images in (MANY_IMAGES, MANY_IMAGES - 1))
     assert many["model"]["augmented.probability"] == 0.5, "whatever it is, nothing looks at it"
     assert few["model"]["augmented.probability"] != 0.5
     for group in ("model", "average"):
@@ -302,3 +303,19 @@ def test_a_resumed_run_is_the_run_to_the_last_bit(tmp_path: Path) -> None:
     found, wanted = (each.checkpoint_at(24).tensors["model"] for each in (two, one))
     assert all(torch.equal(found[name], value) for name, value in wanted.items()) and found.keys() == wanted.keys()
     assert one.metrics()[-1] == two.metrics()[-1] and "ada/r_v" in one.metrics()[-1]
+
+
+def test_auto_draws_no_line_at_a_border() -> None:
+    """A plain image stays as it is, and what a translation brings in is the image itself, reflected."""
+    auto = Augmentation("auto", target=0.6)
+    auto.begin(100, None)
+    auto.probability.fill_(HIGHEST_TRANSLATION)
+    white = torch.ones(64, 3, 16, 16)
+    assert torch.equal(auto(white), white) and not torch.equal(translation(white), white)
+    torch.manual_seed(0)
+    image = torch.randn(1, 2, 16, 20)
+    wide = torch.nn.functional.pad(image, (3, 3, 2, 2), mode="reflect")
+    windows = [wide[:, :, y : y + 16, x : x + 20] for y in range(5) for x in range(7)]
+    for _ in range(30):
+        found = translation(image, mirror=True)
+        assert any(torch.equal(found, window) for window in windows)

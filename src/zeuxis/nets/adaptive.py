@@ -105,7 +105,7 @@ class Augmentation(nn.Module):
         if self._off or (image.device.type == "cpu" and not self.probability):
             return image
         if self.automatic:
-            return translation(image, p=self.probability)
+            return translation(image, p=self.probability, mirror=True)
         with torch.autocast(image.device.type, enabled=False):
             moved = transformed(image.float(), geometry(len(image), image.shape[-1], self.probability))
             return recoloured(moved, colours(len(image), image.shape[1], self.probability))

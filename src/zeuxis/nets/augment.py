@@ -36,9 +36,11 @@ def color(image: Tensor) -> Tensor:
     return (image - mean) * (_each(image) + 0.5) + mean
 
 
-def translation(image: Tensor, ratio: float = 0.125, *, p: Tensor | None = None) -> Tensor:
-    """Random translation by up to an eighth of the size, with zero padding: of all images, or of each with probability p
-    (a scalar)."""
+def translation(image: Tensor, ratio: float = 0.125, *, p: Tensor | None = None, mirror: bool = False) -> Tensor:
+    """Random translation by up to an eighth of the size: of all images, or of each with probability p (a scalar).
+
+    Beyond the border is zero, a grey, or with `mirror` the reflected image: on a white ground grey would be a line.
+    """
     n, _, h, w = image.shape
     reach_y, reach_x = int(h * ratio + 0.5), int(w * ratio + 0.5)
     dy = torch.randint(-reach_y, reach_y + 1, (n, 1, 1), device=image.device)
@@ -46,11 +48,19 @@ def translation(image: Tensor, ratio: float = 0.125, *, p: Tensor | None = None)
     if p is not None:
         moved = torch.rand(n, 1, 1, device=image.device) < p
         dy, dx = dy * moved, dx * moved
-    rows = (torch.arange(h, device=image.device).view(1, h, 1) + dy + 1).clamp(0, h + 1)
-    columns = (torch.arange(w, device=image.device).view(1, 1, w) + dx + 1).clamp(0, w + 1)
-    padded = F.pad(image, (1, 1, 1, 1)).permute(0, 2, 3, 1)
+    rows = torch.arange(h, device=image.device).view(1, h, 1) + dy
+    columns = torch.arange(w, device=image.device).view(1, 1, w) + dx
+    if mirror:
+        rows, columns = _reflected(rows, h), _reflected(columns, w)
+    else:
+        rows, columns, image = (rows + 1).clamp(0, h + 1), (columns + 1).clamp(0, w + 1), F.pad(image, (1, 1, 1, 1))
     which = torch.arange(n, device=image.device).view(n, 1, 1)
-    return padded[which, rows, columns].permute(0, 3, 1, 2)
+    return image.permute(0, 2, 3, 1)[which, rows, columns].permute(0, 3, 1, 2)
+
+
+def _reflected(places: Tensor, size: int) -> Tensor:
+    """Places within 0 to size - 1, those beyond reflected at the outermost pixels."""
+    return size - 1 - (size - 1 - places.abs()).abs()
 
 
 def cutout(image: Tensor, ratio: float = 0.5) -> Tensor:
