@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from zeuxis import api
 from zeuxis.families.pix2pix import Pix2Pix
 from zeuxis.io.images import read_whole, to_uint8
 
-CLOSE = 1e-5  # what a pixel, in [-1, 1], may differ by in a batch of another size, for each evaluation of the network
+CLOSE = 1e-5  # what a pixel, in [-1, 1], may differ by in a batch of another size, of one evaluation of the network
 
 
 def in_batches(seeds: Sequence[int], size: int) -> list[Sequence[int]]:
@@ -43,7 +44,8 @@ def test_one_seed_is_one_image(name: str, tmp_path: Path) -> None:
     assert torch.equal(api.sample(model, len(SEEDS), seed=SEEDS[0]).tensor, images)
     for size in (1, 5):
         again = torch.cat([api.sample(model, seeds=part).tensor for part in in_batches(SEEDS[::-1], size)])
-        assert (again.flip(0) - images).abs().max() <= CLOSE * model.decode_nfe
+        # Roundings of several evaluations add up as a random walk does.
+        assert (again.flip(0) - images).abs().max() <= CLOSE * math.sqrt(model.decode_nfe)
     assert images.std(0).max() > 0.05, "images that are all alike would prove nothing"
 
 
