@@ -263,14 +263,31 @@ def test_pictures_that_a_crop_would_cut_much_of_are_padded(
     assert {each.settings.get("resize_mode") for each in padded.proposals} == {"pad"}, "as they were looked at"
 
 
-def test_cut_outs_are_padded_where_a_crop_would_cut_them(tmp_path: Path) -> None:
-    folder = folder_of(tmp_path / "stamps", [(100, 120)] * 3, mode="RGBA")
-    Image.new("RGB", (120, 120)).save(folder / "opaque.png")
-    assert {each.settings.get("resize_mode") for each in suggest(api.inspect_data(folder), folder).proposals} == {"pad"}
-    opaque = folder_of(tmp_path / "birds", [(100, 120)] * 4)
-    assert {each.settings.get("resize_mode") for each in suggest(api.inspect_data(opaque), opaque).proposals} == {None}
-    square = folder_of(tmp_path / "square", [(120, 120)] * 4, mode="RGBA")
-    assert {each.settings.get("resize_mode") for each in suggest(api.inspect_data(square), square).proposals} == {None}
+@pytest.mark.parametrize(
+    ("mode", "colour", "padded"),
+    [
+        ("RGBA", (10, 20, 30, 0), True),  # cut-outs
+        ("RGB", (255, 255, 255), True),  # products
+        ("RGBA", (10, 20, 30, 255), False),  # opaque, in a file that could have been transparent
+        ("RGB", (10, 20, 30), False),
+    ],
+)
+def test_pictures_with_a_white_ground_are_padded_where_a_crop_would_cut_them(
+    tmp_path: Path, mode: str, colour: tuple[int, ...], padded: bool
+) -> None:
+    def modes(name: str, size: tuple[int, int]) -> set[str | None]:
+        folder = tmp_path / name
+        folder.mkdir()
+        for number in range(4):
+            image = Image.new(mode, size, colour)
+            image.paste((200, 0, 0, 255)[: len(mode)], (40, 40, 60 + number, 60))
+            image.save(folder / f"{number}.png")
+        (folder / "0.png").unlink()
+        Image.new("RGB", size, (90, 90, 90)).save(folder / "other.png")
+        return {each.settings.get("resize_mode") for each in suggest(api.inspect_data(folder), folder).proposals}
+
+    assert modes("wide", (100, 120)) == ({"pad"} if padded else {None})
+    assert modes("square", (120, 120)) == {None}, "nothing of it is cut off"
 
 
 def test_pictures_side_by_side_are_told_as_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +317,7 @@ def test_the_guide_has_the_lines_with_a_record() -> None:
             rows = [line for line in guide.splitlines() if line.startswith("| ") and f"`{rule.family}" in line]
             assert any(f"| {rule.minutes:g} |" in row for row in rows), rule.kind
     assert f"under {table.FEW_IMAGES:,} images" in guide and f"{100 * table.MUCH:.0f} %" in guide
-    assert f"{100 * table.CUT_OUT_MUCH:.0f} %" in guide
+    assert f"{100 * table.WHITE_MUCH:.0f} %" in guide
 
 
 def few(count: int, options: dict[str, Any], hold_out: float | None) -> list[str]:

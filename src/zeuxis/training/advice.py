@@ -23,12 +23,13 @@ VERY_FEW = 100  # photographs that are cut into tiles where they are large
 LARGE = 512  # pixels of the shorter side of a photograph that gives many tiles
 SMALL_SIDE = 40  # pixels of the shorter side of small pictures, such as digits
 MUCH = 0.4  # share of a picture that a square crop cuts off on average, above which it is padded instead
-CUT_OUT_MUCH = 0.05  # the same of cut-outs, whose ground is white as the padding is
+WHITE_MUCH = 0.05  # the same of pictures with a white ground, as the padding is white, too
+WHITE = 250  # of 255: a corner as light as that belongs to a white ground
+_LOOKED_AT = 256  # pictures whose corners are looked at
 HELD_OUT = 0.2  # share of a person's own pictures; evaluate needs 20 images of it, and the tiles of one photograph
 _LEAST_TO_HOLD_OUT = {False: 150, True: 20}  # pictures, of which the share is held out; True: cut into tiles
 _SIZES = (64, 32, 16)  # pixels: what a laptop trains within minutes; smaller where the pictures are
 _GREY = ("1", "L", "I", "F", "LA")
-_TRANSPARENT = ("RGBA", "LA", "PA")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class KnownPictures:
     title: str = ""
     side: int = 0  # pixels: the median of the shorter sides of the files; 0: unknown
     cut_off: float = 0.0  # the mean share of a picture that a square crop cuts off
-    cut_outs: bool = False  # most files have transparency
+    white_ground: bool = False  # of most pictures, as of cut-outs with a transparent one
     resize_mode: str = "crop"  # by which they were read
     photographs: bool = False  # files that tiles can be cut out of
     asked: bool = False  # size and channels were asked for
@@ -101,8 +102,8 @@ RULES = (
         30,
     ),
     Rule(
-        "cut-outs, and few",
-        lambda pictures: _is_few(pictures) and pictures.cut_outs,
+        "pictures with a white ground, and few",
+        lambda pictures: _is_few(pictures) and pictures.white_ground,
         "dcgan",
         20,
         recorded="after 30 CPU minutes on 538 cut-outs one can name apples, animals and tools, after 4 silhouettes",
@@ -130,7 +131,7 @@ def rule_for(pictures: KnownPictures) -> Rule | None:
 
 def settings_for(pictures: KnownPictures, rule: Rule | None) -> dict[str, Any]:
     """The settings of a run on these pictures, whatever its family: how they become squares, and what is held out."""
-    much = CUT_OUT_MUCH if pictures.cut_outs else MUCH
+    much = WHITE_MUCH if pictures.white_ground else MUCH
     mode = "pad" if pictures.cut_off > much and pictures.resize_mode == "crop" else pictures.resize_mode
     found: dict[str, Any] = {} if mode == "crop" or pictures.paired is not None else {"resize_mode": mode}
     found |= rule.settings if rule else {}
@@ -157,7 +158,7 @@ def pictures_of(pack: Pack, data: DataSpec, *, typed: str) -> KnownPictures:
         data.title,
         side=middle,
         cut_off=cut_off(sizes)[0] if files else 0.0,
-        cut_outs=_share_of_modes(pack, _TRANSPARENT) > 1 / 2,
+        white_ground=_share_on_white(pack) > 1 / 2,
         resize_mode=pack.shape.resize_mode,
         photographs=data.has_photographs and pack.shape.resize_mode != TILES,
     )
@@ -173,6 +174,13 @@ def _share_of_modes(pack: Pack, among: Sequence[str]) -> float:
     """The share of the files whose mode is one of these."""
     counts = pack.records().modes()
     return sum(count for mode, count in counts.items() if mode.split(";")[0] in among) / max(1, counts.total())
+
+
+def _share_on_white(pack: Pack) -> float:
+    """The share of the pictures with three white corners or four, of at most `_LOOKED_AT` evenly spaced ones."""
+    images = pack.rows(np.linspace(0, len(pack) - 1, min(len(pack), _LOOKED_AT)).astype(np.int64))
+    corners = (images[:, [0, 0, -1, -1], [0, -1, 0, -1]] >= WHITE).all(-1)  # n 4
+    return float((corners.sum(1) >= 3).mean())
 
 
 def warnings_of_few(data: Pack | Pairs, recipe: Recipe) -> list[str]:
