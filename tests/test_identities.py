@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.nn import functional as F
 
-from zeuxis.adversarial import DOUBLED, GAN_LOSSES, LEAST, AdaptiveR1, lazy_weight, r1, turns
+from zeuxis.adversarial import BEGIN, DOUBLED, GAN_LOSSES, AdaptiveR1, lazy_weight, r1, turns
 from zeuxis.errors import DivergedError
 from zeuxis.families.dcgan import DCGAN
 from zeuxis.families.diffusion import Diffusion
@@ -21,7 +21,7 @@ from zeuxis.families.stylegan2 import StyleGAN2
 from zeuxis.families.vae import VAE
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.augment import augment, cutout, translation
-from zeuxis.nets.conv import Down, Norm, ResizeConv2d, Up, Upsampling, opponents, pyramid, steady_init, textbook_init
+from zeuxis.nets.conv import DetailConv2d, Down, Norm, ResizeConv2d, Up, Upsampling, opponents, pyramid, steady_init, textbook_init
 from zeuxis.training.engine import average_weight, hash_seed, train, train_step, update_average
 
 
@@ -149,16 +149,28 @@ def test_a_penalty_that_is_paid_seldom_is_paid_as_much_in_the_end(every: int) ->
 
 def test_adaptive_r1_rises_beyond_its_target_and_falls_below_it() -> None:
     adaptive_r1 = AdaptiveR1(target=0.3)
-    assert float(adaptive_r1.scale) == LEAST
+    assert float(adaptive_r1.scale) == BEGIN
     for _ in range(DOUBLED // 100):
         adaptive_r1.update(torch.tensor(0.31), 100)
-    assert float(adaptive_r1.scale) == pytest.approx(2 * LEAST, rel=1e-4)
+    assert float(adaptive_r1.scale) == pytest.approx(2 * BEGIN, rel=1e-4)
     adaptive_r1.update(torch.tensor(0.9), 100 * DOUBLED)
     assert float(adaptive_r1.scale) == 1
     adaptive_r1.update(torch.tensor(0.29), 3 * DOUBLED)
     assert float(adaptive_r1.scale) == 1 / 8
     adaptive_r1.update(torch.tensor(-0.5), 100 * DOUBLED)
-    assert float(adaptive_r1.scale) == LEAST
+    assert float(adaptive_r1.scale) == BEGIN
+
+
+def test_adaptive_r1_falls_lower_by_the_square_of_the_gain_of_details() -> None:
+    adaptive_r1 = AdaptiveR1(target=0.3, detail_gain=4.0)
+    assert float(adaptive_r1.scale) == BEGIN
+    adaptive_r1.update(torch.tensor(0.9), 100 * DOUBLED)
+    assert float(adaptive_r1.scale) == 1
+    adaptive_r1.update(torch.tensor(0.1), 100 * DOUBLED)
+    assert float(adaptive_r1.scale) == BEGIN / 16
+    assert float(AdaptiveR1(target=0, detail_gain=4.0).scale) == 1, "a constant weight"
+    model = DCGAN(size=16, channels=3, base_channels=4)
+    assert model.adaptive_r1.least == BEGIN / model.detail_gain**2 < BEGIN
 
 
 @pytest.mark.parametrize("images", [1, 8, 32])
@@ -166,7 +178,7 @@ def test_adaptive_r1_moves_as_far_in_half_precision(images: int) -> None:
     adaptive_r1 = AdaptiveR1(target=0.5)
     for _ in range(DOUBLED // images):
         adaptive_r1.update(torch.tensor(0.75, dtype=torch.bfloat16), images)
-    assert float(adaptive_r1.scale) == pytest.approx(2 * LEAST, rel=0.01)
+    assert float(adaptive_r1.scale) == pytest.approx(2 * BEGIN, rel=0.01)
 
 
 def test_adaptive_r1_scales_the_penalty() -> None:
@@ -222,6 +234,29 @@ def test_a_judge_without_norms_passes_a_faint_texture_on() -> None:
             kept.append(float(judge.body(texture)[:, :, 1:-1, 1:-1].square().mean() / texture.square().mean()))
     assert 0.5 < kept[0] < 2
     assert kept[1] < 1e-3
+
+
+def test_a_detail_convolution_sees_windows_whose_details_are_amplified() -> None:
+    layer = DetailConv2d(3, 5, 4, 2, 1, gain=7.0).double()
+    image = torch.randn(2, 3, 10, 12, dtype=torch.double)
+    windows = F.unfold(image, 4, padding=1, stride=2).unflatten(1, (3, 16))  # n c 16 places
+    level = windows.mean(2, keepdim=True)
+    seen = (level + 7 * (windows - level)).flatten(1, 2)
+    plain = layer.weight.flatten(1) @ seen + layer.bias[:, None]
+    torch.testing.assert_close(layer(image).flatten(2), plain)
+
+
+def test_a_judge_with_a_gain_of_one_is_the_plain_one() -> None:
+    plain, judge = (Down(32, 3, width=4, detail_gain=gain) for gain in (1.0, 3.0))
+    assert type(plain.body[0]) is torch.nn.Conv2d and type(judge.body[0]) is DetailConv2d
+    judge.load_state_dict(plain.state_dict())  # the same names and shapes
+    flat = torch.full((2, 3, 32, 32), 0.3)
+    inner = [each.body[0](flat)[:, :, 1:-1, 1:-1] for each in (plain, judge)]
+    torch.testing.assert_close(*inner, msg="flat areas are seen alike")
+    texture = 0.1 * torch.randn(2, 3, 32, 32)
+    texture -= F.interpolate(F.avg_pool2d(texture, 2), scale_factor=2.0)
+    sizes = [each.body[0](texture)[:, :, 1:-1, 1:-1].std().item() for each in (plain, judge)]
+    assert 2 < sizes[1] / sizes[0] < 4
 
 
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])

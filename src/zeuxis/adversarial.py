@@ -87,7 +87,7 @@ def lazy_weight(weight: float, interval: int, step: int) -> float:
     return weight * interval if step % interval == 0 else 0.0
 
 
-LEAST = 2.0**-5  # smallest scale of the R1 penalty
+BEGIN = 2.0**-5  # scale of the R1 penalty at first, and the smallest one without a gain of details
 DOUBLED = 2_000  # images in which the scale can double
 
 
@@ -101,15 +101,16 @@ class AdaptiveR1(nn.Module):
     """The scale of the R1 penalty: small at first, it rises while the discriminator separates real from fake beyond the
     target, and falls below it. Where a faint texture is the only difference, the discriminator needs a steep gradient.
 
-    The scale is a buffer, kept by a resume.
+    A discriminator whose first layer has a `DetailConv2d` of that gain is steeper by it where details are: the least scale is
+    smaller by its square, as the penalty is of squared slopes. The scale is a buffer, kept by a resume.
     """
 
     scale: Tensor
 
-    def __init__(self, target: float) -> None:
+    def __init__(self, target: float, *, detail_gain: float = 1.0) -> None:
         super().__init__()
-        self.target = target
-        self.register_buffer("scale", torch.tensor(LEAST if target else 1.0))
+        self.target, self.least = target, BEGIN / detail_gain**2
+        self.register_buffer("scale", torch.tensor(BEGIN if target else 1.0))
 
     @torch.no_grad()
     def update(self, gap: Tensor, images: int) -> None:
@@ -118,7 +119,7 @@ class AdaptiveR1(nn.Module):
         if not self.target:
             return
         # In float32, as half precision rounds what a small batch changes to nothing.
-        self.scale.mul_(2.0 ** (torch.sign(gap.float() - self.target) * images / DOUBLED)).clamp_(LEAST, 1.0)
+        self.scale.mul_(2.0 ** (torch.sign(gap.float() - self.target) * images / DOUBLED)).clamp_(self.least, 1.0)
 
 
 def turns(

@@ -75,7 +75,7 @@ _PLAIN = {"augment": "none", "ada_target": 0.6, "freeze_layers": 0}
 BEFORE: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("gan", "wgan", "wgan_gp"), _PLAIN),
     "progan": {**_PLAIN, "growth_start": 0},
-    "dcgan": {"ada_target": 0.6, "freeze_layers": 0},
+    "dcgan": {"ada_target": 0.6, "freeze_layers": 0, "detail_gain": 1.0},
     "stylegan2": {"augment": "ada", "freeze_layers": 0},
     "diffusion": {"augment": "none"},
 }

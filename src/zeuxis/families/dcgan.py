@@ -24,7 +24,7 @@ from zeuxis.adversarial import (
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
 from zeuxis.nets.augment import Augment
-from zeuxis.nets.conv import Norm, Upsampling, opponents, upsampling_option
+from zeuxis.nets.conv import Norm, Upsampling, detail_option, opponents, upsampling_option
 from zeuxis.nets.freezing import freeze, freeze_option
 from zeuxis.schedules import decay_option, decayed
 
@@ -35,6 +35,7 @@ PAPER = {
     "lr": 2e-4,
     "lr_decay_start": 0,
     "discriminator_norm": "batch",
+    "detail_gain": 1.0,
     "loss": "non-saturating",
     "r1_gamma": 0.0,
     "augment": "none",
@@ -58,6 +59,7 @@ class DCGAN(Latent):
     r1_target: float = target_option()
     upsampling: Upsampling = upsampling_option()
     discriminator_norm: Norm = option("none", "normalisation in the discriminator")
+    detail_gain: float = detail_option()
     spectral_norm: bool = option(False, "spectral normalisation of the discriminator (Miyato 2018)")
     augment: Augment = augment_option()
     ada_target: float = ada_target_option()
@@ -75,8 +77,9 @@ class DCGAN(Latent):
             inputs=self.latent_dim,
             upsampling=self.upsampling,
             norm=self.discriminator_norm,
+            detail_gain=self.detail_gain,
         )
-        self.adaptive_r1 = AdaptiveR1(self.r1_target)
+        self.adaptive_r1 = AdaptiveR1(self.r1_target, detail_gain=self.detail_gain)
         self.augmented = Augmentation(self.augment, target=self.ada_target)
         if self.spectral_norm:
             for module in self.discriminator.modules():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -28,11 +29,42 @@ def pyramid(size: int) -> list[int]:
     return sizes
 
 
+def detail_option() -> Any:
+    """The option for the gain of a `DetailConv2d` at the image."""
+    meaning = "gain of fine details in the first layer of the discriminator, as textures are faint in photographs; 1: none"
+    return option(4.0, meaning, low=1, high=64)
+
+
+class DetailConv2d(nn.Conv2d):
+    """A convolution whose weights count `gain` times in how they differ from their mean over the window.
+
+    In photographs fine details are faint beside flat areas. This makes them as large, without further products: weights
+    are drawn, and learned by Adam, on the scale of what they are for.
+    """
+
+    def __init__(self, *layer: Any, gain: float, **options: Any) -> None:
+        super().__init__(*layer, **options)
+        self.gain = gain
+
+    def forward(self, image: Tensor) -> Tensor:
+        level = self.weight.mean((2, 3), keepdim=True)
+        weight = level + self.gain * (self.weight - level)
+        return F.conv2d(image, weight, self.bias, self.stride, self.padding)
+
+
 class Down(nn.Module):
     """Images (n c h w) to vectors (n outputs): stride-2 convolutions, channels doubling, then one linear map."""
 
     def __init__(
-        self, size: int, channels: int, *, width: int, outputs: int = 1, norm: Norm = "none", slope: float = 0.2
+        self,
+        size: int,
+        channels: int,
+        *,
+        width: int,
+        outputs: int = 1,
+        norm: Norm = "none",
+        slope: float = 0.2,
+        detail_gain: float = 1.0,
     ) -> None:
         super().__init__()
         sizes = pyramid(size)
@@ -42,8 +74,9 @@ class Down(nn.Module):
             kind: Norm = (
                 "none" if i == 0 else norm
             )  # no norm in the first layer: it would remove the contrast of the image
+            convolution = nn.Conv2d if i or detail_gain == 1 else partial(DetailConv2d, gain=detail_gain)
             layers += [
-                nn.Conv2d(before, after, 4, 2, 1, bias=kind == "none"),
+                convolution(before, after, 4, 2, 1, bias=kind == "none"),
                 norm_layer(kind, after),
                 nn.LeakyReLU(slope),
             ]
@@ -133,7 +166,14 @@ def doubling(
 
 
 def opponents(
-    size: int, channels: int, *, width: int, inputs: int, upsampling: Upsampling, norm: Norm
+    size: int,
+    channels: int,
+    *,
+    width: int,
+    inputs: int,
+    upsampling: Upsampling,
+    norm: Norm,
+    detail_gain: float = 1.0,
 ) -> tuple[Up, Down]:
     """A generator, and a discriminator (or critic) with that norm.
 
@@ -141,7 +181,7 @@ def opponents(
     attenuate faint textures in every layer.
     """
     generator = Up(size, channels, width=width, inputs=inputs, upsampling=upsampling)
-    judge = Down(size, channels, width=width, norm=norm)
+    judge = Down(size, channels, width=width, norm=norm, detail_gain=detail_gain)
     textbook_init(generator)
     (steady_init if norm == "none" else textbook_init)(judge)
     return generator, judge
