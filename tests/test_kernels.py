@@ -105,6 +105,19 @@ def test_a_weight_is_cast_again_only_when_it_has_changed(monkeypatch: pytest.Mon
         assert layer(x).requires_grad
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_weight_is_cast_again_after_a_step_of_its_optimizer(fused: bool) -> None:
+    """A fused optimizer does not mark what it changes."""
+    layer, x = nn.Linear(4, 3, bias=False), torch.ones(2, 4)
+    optimizer = torch.optim.Adam(layer.parameters(), 0.5, fused=fused)
+    with torch.autocast("cpu", torch.bfloat16), kernels.Using(table_of(layer, x, "blas")):
+        before = layer(x)
+        before.sum().backward()
+        optimizer.step()
+        moved = (before - layer(x)).detach().float()
+    torch.testing.assert_close(moved, torch.full((2, 3), 4 * 0.5), rtol=0.05, atol=0.05)
+
+
 @pytest.mark.parametrize("kernel", ["blas", "standard"])
 @pytest.mark.parametrize("kind", [maps.Down, maps.Up, maps.Weight])
 def test_derivatives_are_those_of_finite_differences(kind: type, kernel: str) -> None:

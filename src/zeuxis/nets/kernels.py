@@ -7,12 +7,13 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
+from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.overrides import TorchFunctionMode
 
 from zeuxis.errors import UsageError
@@ -127,12 +128,22 @@ class Using(TorchFunctionMode):
     """A context in which the layers of the table (of `choose`) use its kernels; others use the standard ones.
 
     Under autocast a parameter is cast once until it changes, as by autocast itself, but for as long as the context lasts.
+    Its version alone does not tell: fused optimizers leave it (torch 2.13). So every optimizer step ends the casts.
     """
 
     def __init__(self, table: Mapping[str, str]) -> None:
         super().__init__()
         self._table = {layer: Choice(*kernels.split()) for layer, kernels in table.items()}
         self._casts: dict[int, _Cast] = {}
+
+    def __enter__(self) -> Self:
+        self._hook = register_optimizer_step_post_hook(lambda *_: self._casts.clear())
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._hook.remove()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         call = _CALLS[func](*args, **kwargs or {}) if func in _CALLS else None
