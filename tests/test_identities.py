@@ -21,7 +21,18 @@ from zeuxis.families.stylegan2 import StyleGAN2
 from zeuxis.families.vae import VAE
 from zeuxis.model import Batch, Clock, Model
 from zeuxis.nets.augment import augment, cutout, translation
-from zeuxis.nets.conv import DetailConv2d, Down, Norm, ResizeConv2d, Up, Upsampling, opponents, pyramid, steady_init, textbook_init
+from zeuxis.nets.conv import (
+    DetailConv2d,
+    Down,
+    Norm,
+    ResizeConv2d,
+    Up,
+    Upsampling,
+    opponents,
+    pyramid,
+    steady_init,
+    textbook_init,
+)
 from zeuxis.training.engine import average_weight, hash_seed, train, train_step, update_average
 
 

@@ -31,7 +31,9 @@ def pyramid(size: int) -> list[int]:
 
 def detail_option() -> Any:
     """The option for the gain of a `DetailConv2d` at the image."""
-    meaning = "gain of fine details in the first layer of the discriminator, as textures are faint in photographs; 1: none"
+    meaning = (
+        "gain of fine details in the first layer of the discriminator, as textures are faint in photographs; 1: none"
+    )
     return option(4.0, meaning, low=1, high=64)
 
 
