@@ -138,11 +138,11 @@ class Using(TorchFunctionMode):
 
     def __enter__(self) -> Self:
         self._hook = register_optimizer_step_post_hook(lambda *_: self._casts.clear())
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         self._hook.remove()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
