@@ -16,14 +16,14 @@ from zeuxis.data import DataSpec
 from zeuxis.model import Batch, Clock, Latent, options_of
 from zeuxis.nets.adaptive import (
     HIGHEST,
-    HIGHEST_TRANSLATION,
+    HIGHEST_EACH,
     MANY_IMAGES,
     QUICKEST,
     SCORED_EVERY,
     SHARE,
     Augmentation,
 )
-from zeuxis.nets.augment import translation
+from zeuxis.nets.augment import random_symmetry, translation
 from zeuxis.storage import RunFolder
 from zeuxis.testing.case import NoiseImages
 from zeuxis.training.config import Recipe
@@ -153,7 +153,41 @@ def test_auto_follows_held_out_images() -> None:
     assert look(1.0, -9.0)[0] == 0, "samples score above real images: nothing is learned by heart"
     for _ in range(30):
         look(1.0, 1.0)
-    assert look(1.0, 1.0)[1] == pytest.approx(HIGHEST_TRANSLATION)
+    assert look(1.0, 1.0)[1] == pytest.approx(HIGHEST_EACH)
+
+
+def test_auto_turns_images_where_translation_is_not_enough() -> None:
+    """The probability of a symmetry rises when that of translation is at its highest, and falls before it."""
+    augmented, scores, step = automatic(), torch.zeros(100, 1), 100 * SCORED_EVERY / QUICKEST
+
+    def after(moves: int, unseen: float) -> list[float]:
+        for _ in range(moves):
+            augmented.gaps.copy_(torch.tensor([unseen, 1.0]))
+            augmented.look(scores, Clock(), torch.tensor([unseen, 1.0]))
+        return [round(augmented.report()[name].item(), 4) for name in ("ada/p", "ada/p_symmetry")]
+
+    assert after(8, 1.0) == pytest.approx([8 * step, 0.0])
+    assert after(2, 1.0) == pytest.approx([HIGHEST_EACH, 10 * step - HIGHEST_EACH])
+    assert after(20, 1.0) == pytest.approx([HIGHEST_EACH, HIGHEST_EACH])
+    assert after(8, 0.0) == pytest.approx([HIGHEST_EACH, HIGHEST_EACH - 8 * step])
+    assert after(3, 0.0) == pytest.approx([2 * HIGHEST_EACH - 11 * step, 0.0])
+
+
+def test_a_symmetry_turns_each_image_with_the_probability() -> None:
+    torch.manual_seed(0)
+    image = torch.arange(9.0).view(1, 1, 3, 3).expand(4000, 1, 3, 3)
+    found = random_symmetry([image], p=torch.tensor(0.4))[0]
+    ways = [image[0].rot90(quarters, (1, 2)) for quarters in range(4)]
+    ways += [way.flip(-1) for way in ways]
+    shares = [(found == way).all((1, 2, 3)).float().mean().item() for way in ways]
+    assert shares == pytest.approx([0.6 + 0.4 / 8, *[0.4 / 8] * 7], abs=0.03) and sum(shares) == pytest.approx(1)
+    assert torch.equal(random_symmetry([image], p=torch.tensor(0.0))[0], image)
+
+
+def test_no_distribution_is_lost_by_symmetries() -> None:
+    """The matrix that takes the shares of the eight ways to those after a random symmetry can be inverted, and well."""
+    mixed = (1 - HIGHEST_EACH) * torch.eye(8) + HIGHEST_EACH / 8
+    assert torch.linalg.cond(mixed) < 4
 
 
 def test_held_out_images_are_scored_every_few_steps_as_real_ones_are() -> None:
@@ -172,12 +206,12 @@ def test_held_out_images_are_scored_every_few_steps_as_real_ones_are() -> None:
     for each in given:
         assert cast("list[float]", each.tolist()) == [4 - 0.5, 4 - 1.5] and not each.requires_grad
     augmented.held_out = lambda start, count: torch.eye(8)[0].expand(count, 1, 8, 8)  # the first column is white
-    augmented.probability.fill_(1.0)
+    augmented.probability.fill_(HIGHEST_EACH)
     torch.manual_seed(0)
     moved = augmented.score_gaps(brightness, (torch.zeros(400, 1), torch.zeros(400, 1)), Clock())
     assert moved is not None
     # Of the shifts by -1, 0 and 1 one moves it out; none brings in another, as the second column is reflected.
-    assert moved[0].item() == pytest.approx(-2 / 3 / 8, abs=0.01)
+    assert moved[0].item() == pytest.approx(-(1 - HIGHEST_EACH / 3) / 8, abs=0.005)
 
 
 def test_auto_changes_nothing_until_it_knows_the_number_of_images() -> None:
@@ -220,7 +254,7 @@ def test_no_distribution_is_lost_by_translation(size: int) -> None:
     shifts[: 2 * reach + 1] = 1 / (2 * reach + 1)
     uniform = torch.fft.fft(shifts.roll(-reach)).real  # even, so real; of two axes the product
     least = min(uniform.min().item(), uniform.min().item() * uniform.max().item())
-    assert 1 - HIGHEST_TRANSLATION + HIGHEST_TRANSLATION * least > 0.05
+    assert 1 - HIGHEST_EACH + HIGHEST_EACH * least > 0.05
 
 
 def trained(steps: int, images: int, state: State | None = None, **options: Any) -> State:
@@ -309,7 +343,7 @@ def test_auto_draws_no_line_at_a_border() -> None:
     """A plain image stays as it is, and what a translation brings in is the image itself, reflected."""
     auto = Augmentation("auto", target=0.6)
     auto.begin(100, None)
-    auto.probability.fill_(HIGHEST_TRANSLATION)
+    auto.probability.fill_(HIGHEST_EACH)
     white = torch.ones(64, 3, 16, 16)
     assert torch.equal(auto(white), white) and not torch.equal(translation(white), white)
     torch.manual_seed(0)

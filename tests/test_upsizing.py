@@ -34,7 +34,7 @@ from zeuxis.io.tiling import enlarged, photograph
 from zeuxis.judging.super_resolution import choose_photographs, comparison, evaluate_super_resolution
 from zeuxis.metrics import extractors, paired, vgg
 from zeuxis.model import Batch, Clock, SuperResolution, Turn
-from zeuxis.nets.augment import turned
+from zeuxis.nets.augment import random_symmetry
 from zeuxis.training.build import build
 from zeuxis.training.engine import State, train
 
@@ -627,7 +627,7 @@ def test_evaluate_says_how_near_the_truth_it_is(run: Path, tmp_path: Path, monke
 def test_turned_moves_what_belongs_together_alike_in_all_eight_ways() -> None:
     torch.manual_seed(0)
     image = torch.rand(1, 2, 6, 6).expand(64, 2, 6, 6)
-    one, two = turned((image, image * 2))
+    one, two = random_symmetry((image, image * 2))
     assert torch.equal(one * 2, two)
     ways = [image[0].rot90(quarters, (1, 2)) for quarters in range(4)]
     ways += [way.flip(-1) for way in ways]

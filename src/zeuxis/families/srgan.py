@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from zeuxis.adversarial import GAN_LOSSES, adam, turns
 from zeuxis.mechanisms import UsesFeatures
 from zeuxis.model import Batch, Clock, SuperResolution, Turn, option
-from zeuxis.nets.augment import turned
+from zeuxis.nets.augment import random_symmetry
 
 # Ledig 2017, sections 2 and 3.2, with VGG16 for VGG19; its fourth block is nearest to the features of the paper.
 PAPER = {
@@ -173,7 +173,7 @@ class SRGAN(SuperResolution, UsesFeatures):
         height, width = (self.scale * n for n in batch.source.shape[-2:])
         source, real = batch.source, batch.image[..., :height, :width]  # the scale need not divide the size
         if self.rotate90:
-            source, real = turned((source, real))
+            source, real = random_symmetry((source, real))
         fake = self.generator(source)
         square = (fake - real).square().mean()
         alone = clock.step < self.pretrain_steps

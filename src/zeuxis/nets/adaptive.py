@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zeuxis.game import Clock
-from zeuxis.nets.augment import Augment, augment, translation
+from zeuxis.nets.augment import Augment, augment, random_symmetry, translation
 from zeuxis.options import option
 
 EVERY = 4  # batches between updates of the probability (section 3.1)
 HIGHEST = 0.8  # probability above which augmentations may show in samples (section 2.2)
-# The same of translation alone. It spreads the distribution of positions over 2 r + 1 shifts; up to 3/4, the bound for
-# r = 1, no frequency of that distribution is lost, so that the generator can match it only by the images as they are.
-HIGHEST_TRANSLATION = 0.7
+# The same of each transform of `auto`. Up to 3/4, the bound for shifts by one pixel, translation loses no frequency of a
+# distribution of positions, and a symmetry keeps 1 - p of what tells its eight ways apart: only images as they are match.
+HIGHEST_EACH = 0.7
 QUICKEST = 10_000  # images in which the probability can rise from 0 to 1, at the start
 SHARE = 0.25  # the same, later, as a share of the images seen
 # Training images from which on `auto` changes nothing. Of the papers' sets (Zhao 2020, Karras 2020), those of up to 10,000
@@ -37,8 +37,8 @@ HeldOut = Callable[[int, int], Tensor]  # a position and a number n to images (n
 def augment_option() -> Any:
     """The option for the policy of an `Augmentation`."""
     meaning = (
-        "augmentation before the discriminator; auto: translation that adapts to overfitting, under 10,000 images; ada: "
-        "all of Karras 2020, adaptive; others: always on (Zhao 2020)"
+        "augmentation before the discriminator; auto: translation, then turns, adapting to overfitting, under 10,000 images; "
+        "ada: all of Karras 2020, adaptive; others: always on (Zhao 2020)"
     )
     return option("auto", meaning, group="losses")
 
@@ -59,12 +59,12 @@ class Augmentation(nn.Module):
     """Augmentation of real and generated images (n c h w) for a discriminator: by a fixed policy, or adaptively.
 
     An adaptive policy applies each transform with a probability p that follows an overfitting heuristic (Karras 2020,
-    equation 1). `ada` has all transforms of that paper, and r_t = E[sign(D(real))]. `auto` has translation, and r_v, by
-    held-out images, where `begin` gave it some; from 10,000 training images on, and before `begin`, it changes nothing. Its
-    state is in buffers, kept by a resume.
+    equation 1). `ada` has all transforms of that paper, and r_t = E[sign(D(real))]. `auto` has translation, symmetries of the
+    square where that is not enough, and r_v, by held-out images, where `begin` gave it some; from 10,000 training images on,
+    and before `begin`, it changes nothing. Its state is in buffers, kept by a resume.
     """
 
-    probability: Tensor  # of each transform
+    probability: Tensor  # of each transform; of `auto` the sum over both
     signs: Tensor  # 3: since the last update, sum and number of sign(D(real)), and number of batches
     gaps: Tensor  # 2: running means of D(real) - D(held-out) and of D(real) - D(generated)
 
@@ -95,8 +95,7 @@ class Augmentation(nn.Module):
 
     def begin(self, images: int, held_out: HeldOut | None) -> None:
         """Tell `auto` the number of training images, and where held-out ones are. Not saved: a resume tells it again."""
-        if self.automatic:
-            self._enough, self.held_out = images >= MANY_IMAGES, held_out
+        self._enough, self.held_out = images >= MANY_IMAGES and self.automatic, held_out if self.automatic else None
 
     def forward(self, image: Tensor) -> Tensor:
         if not self.adaptive:
@@ -105,7 +104,8 @@ class Augmentation(nn.Module):
         if self._off or (image.device.type == "cpu" and not self.probability):
             return image
         if self.automatic:
-            return translation(image, p=self.probability, mirror=True)
+            move, turn = self._of_each()
+            return random_symmetry([translation(image, p=move, mirror=True)], p=turn)[0]
         with torch.autocast(image.device.type, enabled=False):
             moved = transformed(image.float(), geometry(len(image), image.shape[-1], self.probability))
             return recoloured(moved, colours(len(image), image.shape[1], self.probability))
@@ -161,11 +161,9 @@ class Augmentation(nn.Module):
         return torch.where(fake > 0, unseen / fake, 0.0).clamp(0, 1)
 
     def _move(self, excess: Tensor, images: Tensor | float, clock: Clock) -> None:
-        """Move the probability by the sign of the heuristic's excess, and the images that a micro-batch saw since the last
-        move."""
-        highest = HIGHEST_TRANSLATION if self.automatic else HIGHEST
+        """Move the probability by the sign of the excess, and the images that a micro-batch saw since the last move."""
         step = torch.sign(excess) * images * clock.micro_batches / self.pace(clock.images)
-        self.probability.copy_((self.probability + step).clamp(0, highest))
+        self.probability.copy_((self.probability + step).clamp(0, 2 * HIGHEST_EACH if self.automatic else HIGHEST))
 
     def pace(self, seen: int) -> float:
         """The images in which the probability can rise from 0 to 1: the paper's 500,000 are more than a short run has."""
@@ -175,8 +173,13 @@ class Augmentation(nn.Module):
         """The probability by its name in the metrics, if it follows the discriminator, and r_v, if that is what it follows."""
         if not self.adaptive:
             return {}
-        found = {"ada/p": self.probability.clone()}
-        return found if self.held_out is None else {**found, "ada/r_v": self._r_v()}
+        each = self._of_each() if self.automatic else (self.probability.clone(),)
+        seen = {} if self.held_out is None else {"ada/r_v": self._r_v()}
+        return dict(zip(("ada/p", "ada/p_symmetry"), each)) | seen
+
+    def _of_each(self) -> tuple[Tensor, Tensor]:
+        """The probabilities of translation and of a symmetry: the second rises where the first is at its highest."""
+        return self.probability.clamp(max=HIGHEST_EACH), (self.probability - HIGHEST_EACH).clamp(min=0)
 
 
 class Draw:

@@ -117,9 +117,12 @@ def _windows(images: Sequence[Tensor], height: int, width: int) -> list[Tensor]:
     return [image.permute(0, 2, 3, 1)[which, rows, columns].permute(0, 3, 1, 2) for image in images]
 
 
-def turned(images: Sequence[Tensor]) -> list[Tensor]:
-    """Paired images (each n c h h) under one random symmetry of the square: flip and rotation by 90 degrees."""
+def random_symmetry(images: Sequence[Tensor], *, p: Tensor | None = None) -> list[Tensor]:
+    """Paired images (each n c h h) under one random symmetry of the square, flips and rotations by 90 degrees: all of them,
+    or each pair with probability p (a scalar)."""
     ways = torch.rand(3, images[0].shape[0], 1, 1, 1, device=images[0].device) < 0.5
+    if p is not None:
+        ways = ways & (torch.rand(ways.shape[1:], device=ways.device) < p)
     turn: list[Tensor] = []
     for image in images:
         image = torch.where(ways[0], image.flip(-1), image)
