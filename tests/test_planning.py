@@ -322,11 +322,11 @@ def test_the_guide_has_the_lines_with_a_record() -> None:
     assert f"{100 * table.WHITE_MUCH:.0f} %" in guide
 
 
-def few(count: int, options: dict[str, Any], hold_out: float | None) -> list[str]:
+def few(count: int, options: dict[str, Any], hold_out: float | None, data: str = "./birds") -> list[str]:
     """The warnings at the start of a run on so many images."""
     pixels = CheckedImages(np.zeros((count, 1, 1, 1), np.uint8))
     pack = Pack(Path(), "birds", pixels, None, [], [], [], "", Shape(1, 1))
-    recipe = Recipe("dcgan", DataSpec.parse("./birds"), options, TrainSettings(hold_out=hold_out))
+    recipe = Recipe("dcgan", DataSpec.parse(data), options, TrainSettings(hold_out=hold_out))
     return warnings_of_few(pack, recipe)
 
 
@@ -338,6 +338,8 @@ def test_few_images_are_warned_of_once(tmp_path: Path) -> None:
     assert "augmentation" not in few(434, {}, None)[0], "a family without it"
     (told,) = few(434, {"augment": "auto"}, 0.2)
     assert told.startswith("warning: 434 images are few") and "--" not in told
+    (told,) = few(434, {"augment": "auto"}, None, "satellite:434")
+    assert "--" not in told, "a named set has a test split"
     assert few(1000, {"augment": "none"}, None) == []
     folder, out = folder_of(tmp_path / "birds", [(20, 20)] * 4), str(tmp_path / "runs")
     options = ["--size", "8", "--hidden-dim", "4", "--batch-size", "2", "--kernels", "standard", "--device", "cpu"]
