@@ -95,7 +95,8 @@ class Augmentation(nn.Module):
 
     def begin(self, images: int, held_out: HeldOut | None) -> None:
         """Tell `auto` the number of training images, and where held-out ones are. Not saved: a resume tells it again."""
-        self._enough, self.held_out = images >= MANY_IMAGES and self.automatic, held_out if self.automatic else None
+        if self.automatic:
+            self._enough, self.held_out = images >= MANY_IMAGES, held_out
 
     def forward(self, image: Tensor) -> Tensor:
         if not self.adaptive:
@@ -147,9 +148,8 @@ class Augmentation(nn.Module):
             self._move(self._r_v() - self.target / 2, scores.numel() * SCORED_EVERY, clock)
 
     def _look_at_signs(self, scores: Tensor, clock: Clock) -> None:
-        self.signs += torch.stack(
-            [scores.float().sign().sum(), scores.new_full((), scores.numel()), scores.new_ones(())]
-        )
+        seen = scores.float().sign().sum(), scores.new_full((), scores.numel()), scores.new_ones(())
+        self.signs += torch.stack(seen)
         total, count, batches = self.signs.unbind()
         due = batches >= EVERY
         self._move(total / count - self.target, due * count, clock)

@@ -120,6 +120,8 @@ def _windows(images: Sequence[Tensor], height: int, width: int) -> list[Tensor]:
 def random_symmetry(images: Sequence[Tensor], *, p: Tensor | None = None) -> list[Tensor]:
     """Paired images (each n c h h) under one random symmetry of the square, flips and rotations by 90 degrees: all of them,
     or each pair with probability p (a scalar)."""
+    if p is not None and p.device.type == "cpu" and not p:  # known there without waiting for a device
+        return list(images)
     ways = torch.rand(3, images[0].shape[0], 1, 1, 1, device=images[0].device) < 0.5
     if p is not None:
         ways = ways & (torch.rand(ways.shape[1:], device=ways.device) < p)

@@ -191,9 +191,8 @@ def warnings_of_few(data: Pack | Pairs, recipe: Recipe) -> list[str]:
     policy = None if recipe.family == "diffusion" else recipe.options.get("augment")
     help_ = ["--augment auto"] if policy == "none" else []
     told = ", and which augmentation follows" if policy in ("none", "auto") else ""
-    held_out = (
-        recipe.settings.hold_out is not None or recipe.data.held_out(1) is not None
-    )  # named sets have a test split
+    # Named sets have a test split.
+    held_out = recipe.settings.hold_out is not None or recipe.data.held_out(1) is not None
     help_ += [] if held_out else [f"--hold-out {100 * HELD_OUT:g}%, by which evaluate tells{told}"]
     more = f"; add {', and '.join(help_)}" if help_ else ""
     return [f"warning: {len(data):,} images are few, and may be learned by heart{more} (docs/own-pictures.md)"]
