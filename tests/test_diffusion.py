@@ -19,8 +19,8 @@ from zeuxis.errors import DataError, UsageError
 from zeuxis.families.diffusion import HIGH, LOW, OBJECTIVES, Diffusion
 from zeuxis.likelihood import bounds
 from zeuxis.model import Batch, Clock
-from zeuxis.nets.adaptive import moved_at_random, transformed
 from zeuxis.nets.denoising import DenoisingUNet, Waves, fine
+from zeuxis.nets.transforms import moved_at_random, transformed
 from zeuxis.samplers import (
     SAMPLERS,
     STEPPERS,

@@ -24,7 +24,7 @@ from zeuxis.families.progan import Growth, ProGAN, halved
 from zeuxis.families.stylegan2 import StyleGAN2
 from zeuxis.model import Batch, Clock
 from zeuxis.nets import equalised
-from zeuxis.nets.adaptive import Augmentation, colours, geometry, hue, recoloured, scaled, shifted, transformed, turned
+from zeuxis.nets.adaptive import Augmentation
 from zeuxis.nets.equalised import (
     EqualConv2d,
     EqualLinear,
@@ -37,6 +37,7 @@ from zeuxis.nets.equalised import (
     smooth,
 )
 from zeuxis.nets.style import Discriminator, Mapping, Synthesis
+from zeuxis.nets.transforms import colours, geometry, hue, recoloured, scaled, shifted, transformed, turned
 from zeuxis.training.engine import State, train, train_step
 
 

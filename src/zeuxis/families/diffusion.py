@@ -16,9 +16,9 @@ from zeuxis.errors import UsageError
 from zeuxis.likelihood import Likelihoods, StageCallback, bounds, silent
 from zeuxis.mechanisms import Denoising
 from zeuxis.model import Batch, Clock, Encoder, HasLikelihood, Turn, derived, option
-from zeuxis.nets.adaptive import MOVES, LabelledAugment, labelled_augment_option, moved_at_random
 from zeuxis.nets.denoising import DenoisingUNet
 from zeuxis.nets.preconditioning import Scalings, edm, epsilon, flow, velocity
+from zeuxis.nets.transforms import MOVES, LabelledAugment, labelled_augment_option, moved_at_random
 from zeuxis.samplers import Denoiser, Streams, heun, karras_sigmas, linear_levels, log_normal
 from zeuxis.schedules import decay_option, decayed, risen
 
