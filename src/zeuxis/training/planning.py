@@ -67,8 +67,8 @@ class Advice:
         here = f"on this {self.device}" if self.device else "on the recorded machine"
         seen = f"sees about {_round(best.images):,} images {here}, each {_times(best.epochs)}"
         kind = f"{self.pictures.count:,} {self.kind}; " if self.kind else ""
-        found = self.recorded or ("" if self.kind or not best.recorded else best.recorded.told())
-        told = f"; recorded: {found}" if found else "; no run on such pictures is recorded yet" if self.kind else ""
+        found = self.recorded or (best.recorded.told() if best.recorded else "")
+        told = f"; recorded: {found}" if found else ""
         return f"{best.command}: {kind}{seen}{told}"
 
     def lines(self) -> list[str]:
