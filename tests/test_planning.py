@@ -242,6 +242,7 @@ def test_the_table_leads_from_the_pictures_to_a_command() -> None:
     assert "FID[lite0] 692 on 3,980 tiles of 31 photographs" in line
     words, line = first(300, side=28, size=16, channels=1)
     assert words[2] == "dcgan" and "300 small grey images, and few; sees" in line and "211 on 500 garments" in line
+    assert "--augment" not in words
     assert "--hold-out" not in first(90, side=100)[0], "a fifth of 90 are too few to compare with"
     assert "--hold-out" not in first(500, named=True)[0]
 
@@ -310,6 +311,8 @@ def test_each_line_of_the_table_names_the_record_behind_it() -> None:
         assert rule.family in said
         if page.name == "few-images.md":
             assert all(figure in said for figure in re.findall(r"[\d,]+\d\d", rule.recorded)), rule.kind
+    (few_images,) = (rule for rule in RULES if rule.kind == "images are few")
+    assert re.search(r"FID\[lite0\] \d+ on \d+ photographs", few_images.recorded)
 
 
 def test_the_guide_has_the_lines() -> None:
@@ -319,6 +322,7 @@ def test_the_guide_has_the_lines() -> None:
         assert any(f"| {rule.minutes:g} |" in row for row in rows), rule.kind
     assert f"under {table.FEW_IMAGES:,} images" in guide and f"{100 * table.MUCH:.0f} %" in guide
     assert f"{100 * table.WHITE_MUCH:.0f} %" in guide
+    assert f"| {table.FEW_IMAGES:,} to {table.SOME_IMAGES:,}, colour |" in guide
 
 
 def few(count: int, options: dict[str, Any], hold_out: float | None, data: str = "./birds") -> list[str]:
