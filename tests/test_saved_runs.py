@@ -99,6 +99,25 @@ def test_every_option_of_before_has_a_name_today(name: str, tmp_path: Path) -> N
     assert len(old) == len(recipe.options.keys() - renamed.BEFORE.get(recipe.family, {}).keys())
 
 
+@pytest.mark.parametrize("family", ["dcgan", "wgan", "wgan_gp", "vae"])
+def test_a_model_of_before_at_128_pixels_keeps_its_widest_layer(family: str, tmp_path: Path) -> None:
+    """Channels doubled without a limit: 16 times the base channels at 128 pixels, where there are 8 today."""
+    kind = families.find(family)
+    before = kind(size=128, channels=3, base_channels=4, max_channels=65536)
+    before.save(tmp_path / "model")
+    written = tmp_path / "model" / "config.json"
+    config = json.loads(written.read_text())
+    del config["options"]["max_channels"]
+    written.write_text(json.dumps(config))
+    loaded = api.load(tmp_path / "model", device="cpu").state_dict()
+    assert loaded and all(torch.equal(value, before.state_dict()[name]) for name, value in loaded.items())
+    widest = {
+        max(value.shape[0] for value in weights.values() if value.ndim == 4)
+        for weights in (loaded, kind(size=128, channels=3, base_channels=4).state_dict())
+    }
+    assert widest == {16 * 4, 8 * 4}
+
+
 def test_the_paper_preset_is_what_textbook_was(tmp_path: Path) -> None:
     for name in (name for name in NAMES if name.endswith("-textbook")):
         recipe = read_recipe(RunFolder.open(unpacked(name, tmp_path)).config)

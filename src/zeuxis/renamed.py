@@ -72,10 +72,14 @@ OPTIONS: dict[str, dict[str, str]] = {
 }
 # Options that came later, and what a family did before it had them.
 _PLAIN = {"augment": "none", "ada_target": 0.6, "freeze_layers": 0}
+_DOUBLING = {"max_channels": 65536}  # at every size
 BEFORE: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("gan", "wgan", "wgan_gp"), _PLAIN),
+    "vae": _DOUBLING,
+    "gan": _PLAIN,
+    "wgan": {**_PLAIN, **_DOUBLING},
+    "wgan_gp": {**_PLAIN, **_DOUBLING},
     "progan": {**_PLAIN, "growth_start": 0},
-    "dcgan": {"ada_target": 0.6, "freeze_layers": 0, "detail_gain": 1.0},
+    "dcgan": {"ada_target": 0.6, "freeze_layers": 0, "detail_gain": 1.0, **_DOUBLING},
     "stylegan2": {"augment": "ada", "freeze_layers": 0},
     "diffusion": {"augment": "none"},
 }

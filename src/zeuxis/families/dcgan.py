@@ -24,7 +24,7 @@ from zeuxis.adversarial import (
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
 from zeuxis.nets.augment import Augment
-from zeuxis.nets.conv import Norm, Upsampling, detail_option, opponents, upsampling_option
+from zeuxis.nets.conv import Norm, Upsampling, detail_option, max_channels_option, opponents, upsampling_option
 from zeuxis.nets.freezing import freeze, freeze_option
 from zeuxis.schedules import decay_option, decayed
 
@@ -48,6 +48,7 @@ class DCGAN(Latent):
     """A convolutional generator and a convolutional discriminator, trained adversarially."""
 
     base_channels: int = option(32, "base channels at full resolution, doubled at each downsampling", low=4, high=512)
+    max_channels: int = max_channels_option()
     lr: float = option(1e-3, "Adam learning rate of both networks", low=0, high=1, group="optimisation")
     lr_decay_start: int = decay_option(100_000)
     beta1: float = option(0.5, "Adam beta1", low=0, high=0.999, group="optimisation")
@@ -74,6 +75,7 @@ class DCGAN(Latent):
             self.size,
             self.channels,
             width=self.base_channels,
+            most=self.max_channels,
             inputs=self.latent_dim,
             upsampling=self.upsampling,
             norm=self.discriminator_norm,

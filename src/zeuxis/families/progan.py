@@ -18,10 +18,10 @@ from zeuxis.adversarial import GAN_LOSSES, adam, interval_option, lazy_weight, r
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
 from zeuxis.nets.augment import Augment
-from zeuxis.nets.conv import pyramid
+from zeuxis.nets.conv import pyramid, widths
 from zeuxis.nets.equalised import EqualConv2d, EqualLinear, minibatch_deviation, pixel_norm
 from zeuxis.nets.freezing import freeze, freeze_option
-from zeuxis.nets.style import base_channels_option, widths
+from zeuxis.nets.style import base_channels_option
 from zeuxis.schedules import decay_option, decayed
 
 ROOT = 2**0.5  # gain of a leaky ReLU, for unit variance
@@ -59,7 +59,8 @@ class Generator(nn.Module):
 
     def __init__(self, size: int, channels: int, *, width: int, inputs: int) -> None:
         super().__init__()
-        self.sizes, counts = pyramid(size), widths(size, width)
+        self.sizes = pyramid(size)
+        counts = widths(len(self.sizes), width)[::-1]
         self.stem = EqualLinear(inputs, counts[0] * self.sizes[0] ** 2)
         self.doubled = nn.ModuleList(EqualConv2d(*pair, resample="nearest") for pair in zip(counts, counts[1:]))
         self.kept = nn.ModuleList(EqualConv2d(count, count) for count in counts)
@@ -83,7 +84,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, size: int, channels: int, *, width: int) -> None:
         super().__init__()
-        counts = widths(size, width)
+        counts = widths(len(pyramid(size)), width)[::-1]
         self.image = nn.ModuleList(EqualConv2d(channels, count, 1) for count in counts)
         self.keep = nn.ModuleList(EqualConv2d(count, count) for count in counts[1:])
         self.halve = nn.ModuleList(EqualConv2d(*pair, resample="mean") for pair in zip(counts[1:], counts))

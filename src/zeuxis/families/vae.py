@@ -15,7 +15,7 @@ from torch.optim import Adam, Optimizer
 from zeuxis.likelihood import Likelihoods, StageCallback, bounds, silent
 from zeuxis.mechanisms import HasPosterior
 from zeuxis.model import Batch, Clock, HasLikelihood, Turn, option
-from zeuxis.nets.conv import Down, Norm, Up
+from zeuxis.nets.conv import Down, Norm, Up, max_channels_option
 
 
 @dataclass(eq=False)
@@ -24,6 +24,7 @@ class VAE(HasPosterior, HasLikelihood):
 
     latent_dim: int = option(64, "dimension of the latent space", low=1, high=65536)
     base_channels: int = option(32, "base channels at full resolution, doubled at each downsampling", low=4, high=512)
+    max_channels: int = max_channels_option()
     lr: float = option(1e-3, "Adam learning rate", low=0, high=1, group="optimisation")
     beta: float = option(1.0, "weight of the KL divergence (beta-VAE)", low=0, group="losses")
     kl_warmup: int = option(50_000, "images over which the KL weight rises from 0 to beta", low=0, group="losses")
@@ -44,12 +45,10 @@ class VAE(HasPosterior, HasLikelihood):
     likelihood_images = 256
 
     def build(self) -> None:
-        self.encoder = Down(
-            self.size, self.channels, width=self.base_channels, outputs=2 * self.latent_dim, norm=self.norm, slope=0.1
-        )
-        self.decoder = Up(
-            self.size, self.channels, width=self.base_channels, inputs=self.latent_dim, norm=self.norm, slope=0.1
-        )
+        shape, width, most = (self.size, self.channels), self.base_channels, self.max_channels
+        outputs, inputs = 2 * self.latent_dim, self.latent_dim
+        self.encoder = Down(*shape, width=width, most=most, outputs=outputs, norm=self.norm, slope=0.1)
+        self.decoder = Up(*shape, width=width, most=most, inputs=inputs, norm=self.norm, slope=0.1)
         # A small initial sigma: at 1 the KL would dominate from the first step, and the posterior collapse.
         start = torch.tensor(math.log(self.sigma or 0.3))
         if self.sigma:

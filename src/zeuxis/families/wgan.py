@@ -13,7 +13,7 @@ from zeuxis.adversarial import beyond_middle, clip_weights, critic_report
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
 from zeuxis.nets.augment import Augment
-from zeuxis.nets.conv import Norm, Upsampling, opponents, upsampling_option
+from zeuxis.nets.conv import Norm, Upsampling, max_channels_option, opponents, upsampling_option
 from zeuxis.nets.freezing import freeze, freeze_option, trainable
 
 # Arjovsky 2017, algorithm 1 and section 4.
@@ -33,6 +33,7 @@ class WGAN(Latent):
     """A generator and a critic of the Wasserstein distance, made Lipschitz by weight clipping."""
 
     base_channels: int = option(32, "base channels at full resolution, doubled at each downsampling", low=4, high=512)
+    max_channels: int = max_channels_option()
     lr: float = option(2e-4, "RMSprop learning rate of both networks", low=0, high=1, group="optimisation")
     n_critic: int = option(2, "critic steps per generator step", low=1, high=1000, group="losses")
     clip_value: float = option(0.01, "weight clipping bound of the critic", low=1e-6, high=1, group="losses")
@@ -51,6 +52,7 @@ class WGAN(Latent):
             self.size,
             self.channels,
             width=self.base_channels,
+            most=self.max_channels,
             inputs=self.latent_dim,
             upsampling=self.upsampling,
             norm=self.critic_norm,

@@ -14,7 +14,7 @@ from zeuxis.adversarial import adam, beyond_middle, critic_report, gradient_pena
 from zeuxis.model import Batch, Clock, Latent, Turn, option
 from zeuxis.nets.adaptive import Augmentation, ada_target_option, augment_option
 from zeuxis.nets.augment import Augment
-from zeuxis.nets.conv import Upsampling, opponents, upsampling_option
+from zeuxis.nets.conv import Upsampling, max_channels_option, opponents, upsampling_option
 from zeuxis.nets.freezing import freeze, freeze_option
 
 # Gulrajani 2017, algorithm 1 and section 4, with the networks of its table 1 for DCGANs.
@@ -37,6 +37,7 @@ class WGANGP(Latent):
     """A generator and a critic of the Wasserstein distance, with a penalty on gradient norms other than 1."""
 
     base_channels: int = option(32, "base channels at full resolution, doubled at each downsampling", low=4, high=512)
+    max_channels: int = max_channels_option()
     lr: float = option(5e-4, "Adam learning rate of both networks", low=0, high=1, group="optimisation")
     beta1: float = option(0.0, "Adam beta1", low=0, high=0.999, group="optimisation")
     beta2: float = option(0.9, "Adam beta2", low=0, high=0.9999, group="optimisation")
@@ -61,6 +62,7 @@ class WGANGP(Latent):
             self.size,
             self.channels,
             width=self.base_channels,
+            most=self.max_channels,
             inputs=self.latent_dim,
             upsampling=self.upsampling,
             norm=self.critic_norm,

@@ -37,6 +37,19 @@ def detail_option() -> Any:
     return option(4.0, meaning, low=1, high=64)
 
 
+WIDEST = 8  # times the channels next to the image, as in Radford 2015 at 64 pixels and Isola 2017 at 256
+
+
+def max_channels_option() -> Any:
+    """The option for the most channels of a layer, as `widths` takes it."""
+    return option(0, f"most channels of a layer; 0: {WIDEST} times the base channels", low=0, high=65536)
+
+
+def widths(count: int, width: int, most: int = 0) -> list[int]:
+    """Channels at each of `count` sizes, the largest size first: `width`, doubling up to `most`, 0 for 8 times `width`."""
+    return [min(width << i, most or WIDEST * width) for i in range(count)]
+
+
 class DetailConv2d(nn.Conv2d):
     """A convolution whose weights count `gain` times in how they differ from their mean over the window.
 
@@ -55,7 +68,7 @@ class DetailConv2d(nn.Conv2d):
 
 
 class Down(nn.Module):
-    """Images (n c h w) to vectors (n outputs): stride-2 convolutions, channels doubling, then one linear map."""
+    """Images (n c h w) to vectors (n outputs): stride-2 convolutions, channels by `widths`, then one linear map."""
 
     def __init__(
         self,
@@ -63,6 +76,7 @@ class Down(nn.Module):
         channels: int,
         *,
         width: int,
+        most: int = 0,
         outputs: int = 1,
         norm: Norm = "none",
         slope: float = 0.2,
@@ -70,9 +84,9 @@ class Down(nn.Module):
     ) -> None:
         super().__init__()
         sizes = pyramid(size)
-        widths = [channels] + [width << i for i in range(len(sizes) - 1)]
+        counts = [channels, *widths(len(sizes) - 1, width, most)]
         layers: list[nn.Module] = []
-        for i, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (before, after) in enumerate(zip(counts, counts[1:], strict=False)):
             kind: Norm = (
                 "none" if i == 0 else norm
             )  # no norm in the first layer: it would remove the contrast of the image
@@ -83,7 +97,7 @@ class Down(nn.Module):
                 nn.LeakyReLU(slope),
             ]
         self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(widths[-1] * sizes[0] ** 2, outputs)
+        self.head = nn.Linear(counts[-1] * sizes[0] ** 2, outputs)
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -119,7 +133,7 @@ def spread(weight: Tensor) -> Tensor:
 
 
 class Up(nn.Module):
-    """Vectors (n inputs) to images (n c h w): a linear map to a small grid, upsampled by 2 while channels halve.
+    """Vectors (n inputs) to images (n c h w): a linear map to a small grid, upsampled by 2, channels by `widths`.
 
     `transposed` upsamples by transposed convolutions, the last of which outputs the image. `nearest` upsamples by
     `ResizeConv2d`, and a convolution at full resolution outputs the image.
@@ -132,24 +146,25 @@ class Up(nn.Module):
         *,
         width: int,
         inputs: int,
+        most: int = 0,
         norm: Norm = "batch",
         slope: float = 0.0,
         upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__()
         sizes = pyramid(size)
-        widths = [width << i for i in reversed(range(len(sizes) - 1))]
-        widths += [width // 2 if upsampling == "nearest" else channels]
+        counts = widths(len(sizes) - 1, width, most)[::-1]
+        counts += [width // 2 if upsampling == "nearest" else channels]
         self.grid = sizes[0]
-        self.stem = nn.Linear(inputs, widths[0] * self.grid**2, bias=norm == "none")
-        layers: list[nn.Module] = [norm_layer(norm, widths[0]), nn.LeakyReLU(slope)]
-        for i, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
-            image = upsampling == "transposed" and i == len(widths) - 2
+        self.stem = nn.Linear(inputs, counts[0] * self.grid**2, bias=norm == "none")
+        layers: list[nn.Module] = [norm_layer(norm, counts[0]), nn.LeakyReLU(slope)]
+        for i, (before, after) in enumerate(zip(counts, counts[1:], strict=False)):
+            image = upsampling == "transposed" and i == len(counts) - 2
             kind: Norm = "none" if image else norm
             odd = sizes[i + 1] % 2  # an odd size was halved downwards: 25 -> 12, so 12 -> 25 needs one row more
             layers += [doubling(upsampling, before, after, odd=odd, bias=kind == "none")]
             layers += [] if image else [norm_layer(kind, after), nn.LeakyReLU(slope)]
-        layers += [nn.Conv2d(widths[-1], channels, 3, 1, 1)] if upsampling == "nearest" else []
+        layers += [nn.Conv2d(counts[-1], channels, 3, 1, 1)] if upsampling == "nearest" else []
         self.body = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -172,6 +187,7 @@ def opponents(
     channels: int,
     *,
     width: int,
+    most: int = 0,
     inputs: int,
     upsampling: Upsampling,
     norm: Norm,
@@ -182,8 +198,8 @@ def opponents(
     Initialisation is as in Radford 2015. A discriminator without norm uses `steady_init`, as small weights would
     attenuate faint textures in every layer.
     """
-    generator = Up(size, channels, width=width, inputs=inputs, upsampling=upsampling)
-    judge = Down(size, channels, width=width, norm=norm, detail_gain=detail_gain)
+    generator = Up(size, channels, width=width, most=most, inputs=inputs, upsampling=upsampling)
+    judge = Down(size, channels, width=width, most=most, norm=norm, detail_gain=detail_gain)
     textbook_init(generator)
     (steady_init if norm == "none" else textbook_init)(judge)
     return generator, judge

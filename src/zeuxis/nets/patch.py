@@ -6,11 +6,11 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from zeuxis.nets.conv import widths
 from zeuxis.nets.norm import Norm, norm_layer
 
 Field = Literal[1, 16, 70, 286]  # receptive field of one score, in pixels
 _HALVINGS = {16: 1, 70: 3, 286: 5}
-_WIDEST = 8  # times the width of the first layer
 
 
 class Patch(nn.Module):
@@ -40,13 +40,12 @@ def _pixels(channels: int, width: int, kind: Norm) -> list[nn.Module]:
 def _convolutions(channels: int, width: int, kind: Norm, halvings: int) -> list[nn.Module]:
     """Convolutions of 4 by 4: so many with stride 2, then two with stride 1."""
     layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
-    before = width
-    for i in range(1, halvings + 1):
-        after, stride = min(width << i, _WIDEST * width), 2 if i < halvings else 1
+    counts = widths(halvings + 1, width)
+    for i, (before, after) in enumerate(zip(counts, counts[1:]), start=1):
+        stride = 2 if i < halvings else 1
         layers += [
             nn.Conv2d(before, after, 4, stride, 1, bias=kind == "none"),
             norm_layer(kind, after),
             nn.LeakyReLU(0.2),
         ]
-        before = after
-    return [*layers, nn.Conv2d(before, 1, 4, 1, 1)]
+    return [*layers, nn.Conv2d(counts[-1], 1, 4, 1, 1)]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zeuxis.nets.conv import pyramid
+from zeuxis.nets.conv import pyramid, widths
 from zeuxis.nets.equalised import (
     EqualConv2d,
     EqualLinear,
@@ -27,11 +27,6 @@ def base_channels_option() -> Any:
     """The option for the width that `widths` takes."""
     meaning = "base channels at full resolution, doubled at each downsampling up to 8 times"
     return option(16, meaning, low=4, high=512)
-
-
-def widths(size: int, width: int) -> list[int]:
-    """Channels at each size of the pyramid, smallest first: `width` in the image, doubling with each halving, to 8 times it."""
-    return [min(width << i, 8 * width) for i in reversed(range(len(pyramid(size))))]
 
 
 class Mapping(nn.Module):
@@ -94,7 +89,8 @@ class Synthesis(nn.Module):
 
     def __init__(self, size: int, channels: int, *, width: int, style: int, noise_injection: bool) -> None:
         super().__init__()
-        sizes, counts = pyramid(size), widths(size, width)
+        sizes = pyramid(size)
+        counts = widths(len(sizes), width)[::-1]
         self.styles = 2 * len(sizes) - 1
         self.grid = nn.Parameter(torch.randn(counts[0], sizes[0], sizes[0]))
         self.blocks = nn.ModuleList(
@@ -133,11 +129,12 @@ class Discriminator(nn.Module):
 
     def __init__(self, size: int, channels: int, *, width: int) -> None:
         super().__init__()
-        counts = widths(size, width)[::-1]
+        sizes = pyramid(size)
+        counts = widths(len(sizes), width)
         self.image = EqualConv2d(channels, counts[0], 1)
         self.blocks = nn.Sequential(*(Residual(*pair) for pair in zip(counts, counts[1:])))
         self.last = EqualConv2d(counts[-1] + 1, counts[-1])
-        self.dense = EqualLinear(counts[-1] * pyramid(size)[0] ** 2, counts[-1])
+        self.dense = EqualLinear(counts[-1] * sizes[0] ** 2, counts[-1])
         self.score = EqualLinear(counts[-1], 1)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zeuxis.nets.conv import Upsampling, doubling
+from zeuxis.nets.conv import Upsampling, doubling, widths
 from zeuxis.nets.noise import Noise
 from zeuxis.nets.norm import Norm, norm_layer, padded
 
@@ -36,17 +36,17 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         depth = min(_DEEPEST, size.bit_length() - 2)
-        widths = [min(width << i, 8 * width) for i in range(depth)]
+        counts = widths(depth, width)
         self.multiple = 1 << depth
         self.downs = nn.ModuleList(
             _down(before, after, norm, first=i == 0, last=i == depth - 1)
-            for i, (before, after) in enumerate(zip([inputs, *widths], widths))
+            for i, (before, after) in enumerate(zip([inputs, *counts], counts))
         )
         # Innermost first; all others also take the skip connection.
-        befores = [widths[-1], *(2 * each for each in widths[-2:0:-1])]
+        befores = [counts[-1], *(2 * each for each in counts[-2:0:-1])]
         self.ups = nn.ModuleList(
             _up(before, after, norm, upsampling=upsampling, noise=Noise(dropout) if i < _NOISY else nn.Identity())
-            for i, (before, after) in enumerate(zip(befores, widths[-2::-1]))
+            for i, (before, after) in enumerate(zip(befores, counts[-2::-1]))
         )
         self.head = nn.Sequential(nn.ReLU(), *_image(2 * width, outputs, norm, upsampling), nn.Tanh())
 
