@@ -353,6 +353,15 @@ def test_a_gradient_that_is_not_finite_is_named() -> None:
         list(train(model, _Constant(), steps=1, batch_size=4, seed=0))
 
 
+@pytest.mark.parametrize(
+    ("size", "given", "expected"), [(32, 0, 1e-3), (64, 0, 1e-3), (128, 0, 5e-4), (128, 0.003, 0.003)]
+)
+def test_the_rate_of_dcgan_falls_with_the_size_unless_it_is_given(size: int, given: float, expected: float) -> None:
+    model = DCGAN(size=size, channels=3, base_channels=4, lr=given)
+    assert {group["lr"] for each in model.optimizers().values() for group in each.param_groups} == {expected}
+    assert model.options["lr"] == expected, "what is saved is the rate itself"
+
+
 @pytest.mark.parametrize("family", [DCGAN, StyleGAN2, ProGAN, partial(Diffusion, lr_warmup=0)])
 def test_the_rate_falls_with_the_inverse_root_of_the_images(family: Callable[..., Model]) -> None:
     model = family(size=8, base_channels=4, lr_decay_start=100)
