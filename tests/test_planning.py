@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -46,7 +47,8 @@ def test_the_table_has_means_over_seeds_and_families_alone() -> None:
     assert len(three) == found.seeds == 3
     assert found.fid == pytest.approx(sum(standings.score(row, standings.FID)["value"] for row in three) / 3, abs=0.05)
     assert {row.family for row in recorded_runs()} & {"textbook", "pythae"} == set()
-    assert found.speed == pytest.approx(found.images / 15)
+    assert found.speed(found.size) == pytest.approx(found.images / 15)
+    assert found.speed(2 * found.size) == pytest.approx(found.images / 15 / 4), "four times the pixels"
 
 
 def run(family: str, images: int, fid: float, data: str = "x", channels: int = 3, size: int = 64) -> RecordedRun:
@@ -245,6 +247,25 @@ def test_the_table_leads_from_the_pictures_to_a_command() -> None:
     assert "--augment" not in words
     assert "--hold-out" not in first(90, side=100)[0], "a fifth of 90 are too few to compare with"
     assert "--hold-out" not in first(500, named=True)[0]
+
+
+def test_at_another_size_the_pace_the_minutes_and_the_record_follow(tmp_path: Path) -> None:
+    """A step costs as many pixels as it has: bench/results/growth.md."""
+    pictures = KnownPictures("food", 5000, 64, 3, named=False)
+    larger = pictures.shaped(128, None)
+    near, far = (advise(each, minutes=30, measure=False) for each in (pictures, larger))
+    assert far.proposals[0].images == pytest.approx(near.proposals[0].images / 4, abs=1)
+    assert "--size 128" in far.proposals[0].command and "--channels" not in far.proposals[0].command
+    assert "at 64 pixels" in far.first_line() and "at 64 pixels" in "\n".join(far.lines()[1:])
+    assert "at 64 pixels" not in "\n".join(near.lines())
+    for count in (500, 2000):
+        few = replace(larger, count=count)
+        rule = rule_for(few)
+        assert rule is not None and (rule.minutes_at(64), rule.minutes_at(128), rule.minutes_at(32)) == (20, 80, 20)
+        assert "all at 64 pixels" in advise(few, measure=False).first_line()
+    folder = folder_of(tmp_path / "birds", [(200, 180)] * 12)
+    asked = suggest(api.inspect_data(folder), folder, size=128)
+    assert asked.minutes == 80 and "--minutes 80 --size 128" in asked.first_line()
 
 
 def test_what_is_held_out_is_not_counted_as_seen() -> None:

@@ -35,7 +35,9 @@ def suggest(report: DataReport, data: Data, *, size: int | None = None, channels
     """Families for data that a report is of, by the paces of the recorded runs: nothing is measured."""
     pictures = pictures_of(report.pack, DataSpec.parse(data), typed=_typed(data)).shaped(size, channels)
     rule = rule_for(pictures)
-    return planning.advise(pictures, minutes=rule.minutes if rule else planning.MINUTES, measure=False)
+    return planning.advise(
+        pictures, minutes=rule.minutes_at(pictures.size) if rule else planning.MINUTES, measure=False
+    )
 
 
 def _typed(data: Data) -> str:

@@ -17,6 +17,7 @@ from zeuxis.data.listing import TILES
 from zeuxis.data.pairs import Pairs
 from zeuxis.data.passed_over import cut_off
 from zeuxis.training.config import Recipe
+from zeuxis.training.recorded import pixel_ratio
 
 FEW_IMAGES = 1000  # images: below it a discriminator learns them by heart
 SOME_IMAGES = 5000  # images: recorded runs of that many and more say what to take by themselves
@@ -49,13 +50,12 @@ class KnownPictures:
     white_ground: bool = False  # of most pictures, as of cut-outs with a transparent one
     resize_mode: str = "crop"  # by which they were read
     photographs: bool = False  # files that tiles can be cut out of
-    asked: bool = False  # size and channels were asked for
+    asked: tuple[str, ...] = ()  # of size and channels, those that were asked for
 
     def shaped(self, size: int | None, channels: int | None) -> KnownPictures:
         """The same, to be learned in the size and channels that are asked for, if any."""
-        if size is None and channels is None:
-            return self
-        return replace(self, size=size or self.size, channels=channels or self.channels, asked=True)
+        given = {name: value for name, value in (("size", size), ("channels", channels)) if value is not None}
+        return replace(self, size=size or self.size, channels=channels or self.channels, asked=tuple(given))
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,15 @@ class Rule:
     recorded: str  # what such a run reached
     row: str  # where that is written
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the run
+    size: int = 64  # pixels of a side there
+
+    def minutes_at(self, size: int) -> float:
+        """Minutes of two cores in which a run at this size sees as many images: larger ones take longer."""
+        return self.minutes * max(1.0, pixel_ratio(size, self.size))
+
+    def told(self, size: int) -> str:
+        """What was reached, with the size where a run at another one is meant."""
+        return self.recorded if size == self.size else f"{self.recorded}, all at {self.size} pixels"
 
 
 # The first line that fits counts. Pictures that none fits get the family of the recorded run with the lowest FID.
@@ -105,6 +114,7 @@ RULES = (
         20,
         recorded="FID[lite0] 211 on 500 garments after 15 minutes, 224 after 5, real images 159",
         row="bench/results/few-images.md, a quarter of an hour on four more sets",
+        size=32,
     ),
     Rule(
         "pictures with a white ground, and few",

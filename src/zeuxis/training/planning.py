@@ -67,14 +67,14 @@ class Advice:
         here = f"on this {self.device}" if self.device else "on the recorded machine"
         seen = f"sees about {_round(best.images):,} images {here}, each {_times(best.epochs)}"
         kind = f"{self.pictures.count:,} {self.kind}; " if self.kind else ""
-        found = self.recorded or (best.recorded.told() if best.recorded else "")
+        found = self.recorded or (best.recorded.told(self.pictures.size) if best.recorded else "")
         told = f"; recorded: {found}" if found else ""
         return f"{best.command}: {kind}{seen}{told}"
 
     def lines(self) -> list[str]:
         """The first line, the table of all families, and how to read it."""
         heads = ["family", "seconds/step", "steps", "images", "epochs", "recorded FID[lite0]", "after", "on"]
-        cells = [heads, *(_cells(each) for each in self.proposals)]
+        cells = [heads, *(_cells(each, self.pictures.size) for each in self.proposals)]
         others = [f"  {each.command}" for each in self.proposals[1:]]
         notes = ["", "the other commands:", *others] if others else []
         return [self.first_line(), "", *table_lines(cells), *notes, "", *_remarks(self)]
@@ -87,11 +87,11 @@ class Advice:
         return ascii_json({**values, "advice": self.first_line()})
 
 
-def _cells(each: Proposal) -> list[str]:
+def _cells(each: Proposal, size: int) -> list[str]:
     found = each.recorded
     pace = "" if each.seconds is None else f"{each.seconds:.3f}"
     steps = "" if each.steps is None else f"{each.steps:,}"
-    known = ["", "", ""] if found is None else [f"{found.fid:.0f}", f"{found.images:,}", found.data]
+    known = ["", "", ""] if found is None else [f"{found.fid:.0f}", f"{found.images:,}", found.where(size)]
     return [each.family, pace, steps, f"{_round(each.images):,}", f"{each.epochs:.1f}", *known]
 
 
@@ -158,7 +158,7 @@ def advise(
     found = []
     for number, name in enumerate(fitting):
         progress("measuring steps", number, len(fitting))
-        found.append(_measured(pictures, name, minutes) if measure else _as_recorded(rows, name, minutes))
+        found.append(_measured(pictures, name, minutes) if measure else _as_recorded(rows, pictures, name, minutes))
     progress("measuring steps", len(fitting), len(fitting))
     proposals = [_proposal(pictures, minutes, name, rows, pace, rule) for name, pace in zip(fitting, found)]
     device = next((pace.device for pace in found if pace.device), None)
@@ -171,7 +171,7 @@ def _ordered(advice: Advice, rule: Rule | None) -> Advice:
     found = sorted(advice.proposals, key=lambda each: (each.family != first, each.expected, -each.images))
     if rule is None or found[0].family != first:
         return dataclasses.replace(advice, proposals=found)
-    return dataclasses.replace(advice, proposals=found, kind=rule.kind, recorded=rule.recorded)
+    return dataclasses.replace(advice, proposals=found, kind=rule.kind, recorded=rule.told(advice.pictures.size))
 
 
 @dataclass(frozen=True)
@@ -192,9 +192,9 @@ def _measured(pictures: KnownPictures, name: str, minutes: float) -> _Pace:
     return _Pace(steps * plan.batch_size, steps, plan.seconds(steps) / steps, plan.device)
 
 
-def _as_recorded(rows: Sequence[RecordedRun], name: str, minutes: float) -> _Pace:
+def _as_recorded(rows: Sequence[RecordedRun], pictures: KnownPictures, name: str, minutes: float) -> _Pace:
     known = longest(rows, name)
-    return _Pace(0 if known is None else int(known.speed * minutes))
+    return _Pace(0 if known is None else int(known.speed(pictures.size) * minutes))
 
 
 def _fits(pictures: KnownPictures, name: str) -> bool:
@@ -233,7 +233,6 @@ def _shape(pictures: KnownPictures) -> dict[str, int]:
 
 def _options(pictures: KnownPictures, name: str) -> dict[str, Any]:
     """The form of the pictures, as far as it is asked for or not what the family would take by itself."""
-    if pictures.asked:
-        return _shape(pictures)
     defaults = {each.name: each.default for each in options_of(families.find(name))}
-    return {} if pictures.named else {n: value for n, value in _shape(pictures).items() if value != defaults[n]}
+    shape = _shape(pictures).items()
+    return {n: value for n, value in shape if n in pictures.asked or (not pictures.named and value != defaults[n])}

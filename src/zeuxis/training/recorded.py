@@ -29,14 +29,22 @@ class RecordedRun:
     real: float
     seeds: int
 
-    @property
-    def speed(self) -> float:
-        """Images a minute."""
-        return self.images / self.minutes
+    def speed(self, size: int) -> float:
+        """Images of this size a minute, by their pixels (bench/results/growth.md)."""
+        return self.images / self.minutes / pixel_ratio(size, self.size)
 
-    def told(self) -> str:
+    def where(self, size: int) -> str:
+        """Its data, with their size where a run at another one is meant."""
+        return self.data if size == self.size else f"{self.data} at {self.size} pixels"
+
+    def told(self, size: int) -> str:
         """Its outcome in words."""
-        return f"FID[lite0] {self.fid:.0f} on {self.data} after {self.images:,} images (real images {self.real:.0f})"
+        return f"FID[lite0] {self.fid:.0f} on {self.where(size)} after {self.images:,} images (real images {self.real:.0f})"
+
+
+def pixel_ratio(size: int, other: int) -> float:
+    """How many times the pixels, and about the time, an image of one size has of an image of the other."""
+    return (size / other) ** 2
 
 
 @lru_cache(maxsize=1)
