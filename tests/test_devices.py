@@ -31,7 +31,7 @@ from zeuxis.data.order import Order
 from zeuxis.nets import augment
 from zeuxis.nets.denoising import Attention
 from zeuxis.nets.norm import InstanceNorm
-from zeuxis.samplers import log_normal
+from zeuxis.nets.objectives import log_normal
 
 PHASES = Path(__file__).parent / "devices" / "phases.py"
 KINDS = ("cuda", "mps")

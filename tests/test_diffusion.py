@@ -16,10 +16,11 @@ from torch.distributions import Normal
 from commandline import refused, typed
 from zeuxis import api, loading, renamed
 from zeuxis.errors import DataError, UsageError
-from zeuxis.families.diffusion import HIGH, LOW, OBJECTIVES, Diffusion
+from zeuxis.families.diffusion import Diffusion
 from zeuxis.likelihood import bounds
 from zeuxis.model import Batch, Clock
 from zeuxis.nets.denoising import DenoisingUNet, Waves, fine
+from zeuxis.nets.objectives import HIGH, LOW, OBJECTIVES, linear_levels
 from zeuxis.nets.transforms import moved_at_random, transformed
 from zeuxis.samplers import (
     SAMPLERS,
@@ -31,7 +32,8 @@ from zeuxis.samplers import (
     euler,
     heun,
     karras_sigmas,
-    linear_levels,
+    scaled_levels,
+    scaled_score,
     seed_of,
 )
 from zeuxis.training.engine import train
@@ -380,7 +382,7 @@ def test_sampling_is_denoising_to_the_last_level() -> None:
 
 def test_few_steps_end_at_a_higher_level() -> None:
     """An evaluation at the lowest level would leave the image as it is; from 24 steps on the levels are the paper's."""
-    drawn = model()
+    drawn = model(score_scale=1.0)
     for steps in (24, 25, 100):
         assert drawn.noise_levels(steps) == karras_sigmas(steps, LOW, HIGH)
     last = [drawn.noise_levels(steps)[-2] for steps in range(2, 25)]
@@ -394,6 +396,27 @@ def test_few_steps_end_at_a_higher_level() -> None:
             for levels in (drawn.noise_levels(steps), karras_sigmas(steps, LOW, HIGH))
         )
         assert few < plain, steps
+
+
+@pytest.mark.parametrize("sampler", ["heun", "dpm++2m", "ddim"])
+@pytest.mark.parametrize("scale", [0.8, 1.0, 1.2])
+def test_the_score_counts_as_often_as_is_asked(sampler: str, scale: float) -> None:
+    """Of that Gaussian dx / dsigma = scale (x - E) / sigma takes x - MEAN by the ratio of (SPREAD^2 + sigma^2)^(scale / 2)."""
+    start = torch.linspace(-2, 2, 9, dtype=torch.double)[None] * HIGH
+    levels = scaled_levels(karras_sigmas(1500, LOW, HIGH), scale, HIGH)
+    found = SAMPLERS[sampler](scaled_score(gaussian, scale, HIGH), start, levels)
+    exact = MEAN + (start - MEAN) * (SPREAD**2 / (SPREAD**2 + HIGH**2)) ** (scale / 2)
+    assert torch.allclose(found, exact, rtol=0.02, atol=0.01)
+
+
+def test_a_scaled_score_is_told_more_noise_than_is_left() -> None:
+    drawn, plain = model(score_scale=1.2), model(score_scale=1.0)
+    assert drawn.noise_levels()[0] == plain.noise_levels()[0] == HIGH and drawn.noise_levels()[-1] == 0
+    assert all(left < told for left, told in zip(drawn.noise_levels()[1:-1], plain.noise_levels()[1:-1]))
+    x, told = torch.randn(3, 1, 8, 8), torch.tensor([0.002, 0.3, 40.0])
+    left = torch.tensor(scaled_levels(told.tolist(), 1.2, HIGH))
+    assert torch.allclose(drawn.denoiser()(x, left), plain.denoise(x, told), atol=1e-5)
+    assert renamed.options("diffusion", {})["score_scale"] == 1, "as older models sampled"
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

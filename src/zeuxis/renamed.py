@@ -81,7 +81,7 @@ BEFORE: dict[str, dict[str, Any]] = {
     "progan": {**_PLAIN, "growth_start": 0},
     "dcgan": {"ada_target": 0.6, "freeze_layers": 0, "detail_gain": 1.0, **_DOUBLING},
     "stylegan2": {"augment": "ada", "freeze_layers": 0},
-    "diffusion": {"augment": "none"},
+    "diffusion": {"augment": "none", "score_scale": 1.0},
 }
 # Options and settings whose values have other names too.
 VALUES: dict[str, dict[str, str]] = {

@@ -55,25 +55,18 @@ def karras_sigmas(steps: int, low: float, high: float, *, rho: float = 7.0) -> l
     return [(high ** (1 / rho) + place * (low ** (1 / rho) - high ** (1 / rho))) ** rho for place in places] + [0.0]
 
 
-def log_normal(u: Tensor, low: float, high: float) -> Tensor:
-    """Noise levels for u ~ U[0, 1]: log-normal (Karras 2022, table 1), and log-uniform from low to high for one in 32.
+def scaled_levels(sigmas: Sequence[float], scale: float, high: float) -> list[float]:
+    """The noise that is left where a denoiser is told the levels `sigmas`, and the score counts `scale` times.
 
-    The log-normal alone rarely covers the first levels of sampling: one in 4,000 is above 20.
+    The ODE is then dx / dsigma = scale (x - denoise(x, sigma)) / sigma. In level = high (sigma / high)^scale it is that of
+    scale 1, so every sampler solves it by these levels and the denoiser of `scaled_score`.
     """
-    anywhere = low * (high / low) ** (u * 32).clamp(max=1)
-    usual = -1.2 + 1.2 * _normal_quantile(((u * 32 - 1) / 31).clamp(1e-4, 1 - 1e-4))
-    return torch.where(u * 32 < 1, anywhere, usual.exp())
+    return [high * (sigma / high) ** scale for sigma in sigmas] if scale != 1 else list(sigmas)
 
 
-def _normal_quantile(p: Tensor) -> Tensor:
-    # MPS has no kernel for `ndtri`; the other is the same up to rounding.
-    return math.sqrt(2) * torch.erfinv(2 * p - 1) if p.device.type == "mps" else torch.special.ndtri(p)
-
-
-def linear_levels(steps: int = 1000) -> Tensor:
-    """The rising noise levels (steps) of Ho 2020: linear betas from 1e-4 to 0.02, as sigma of x / alpha."""
-    kept = torch.linspace(1e-4, 0.02, steps, dtype=torch.float64).neg().log1p().cumsum(0).exp()
-    return ((1 - kept) / kept).sqrt().float()
+def scaled_score(denoise: Denoiser, scale: float, high: float) -> Denoiser:
+    """The denoiser for `scaled_levels`: where the scale is above 1 it is told more noise than is left."""
+    return denoise if scale == 1 else lambda x, level: denoise(x, high * (level / high) ** (1 / scale))
 
 
 class DenoisingStep(NamedTuple):

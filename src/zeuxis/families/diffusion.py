@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor
@@ -17,35 +16,15 @@ from zeuxis.likelihood import Likelihoods, StageCallback, bounds, silent
 from zeuxis.mechanisms import Denoising
 from zeuxis.model import Batch, Clock, Encoder, HasLikelihood, Turn, derived, option
 from zeuxis.nets.denoising import DenoisingUNet
-from zeuxis.nets.preconditioning import Scalings, edm, epsilon, flow, velocity
+from zeuxis.nets.objectives import HIGH, LOW, OBJECTIVES, linear_levels, rung
+from zeuxis.nets.preconditioning import Scalings
 from zeuxis.nets.transforms import MOVES, LabelledAugment, labelled_augment_option, moved_at_random
-from zeuxis.samplers import Denoiser, Streams, heun, karras_sigmas, linear_levels, log_normal
+from zeuxis.samplers import Denoiser, Streams, heun, karras_sigmas, scaled_levels, scaled_score
 from zeuxis.schedules import decay_option, decayed, risen
 
-LOW, HIGH = 0.002, 80.0  # range of the noise levels in sampling (Karras 2022, table 1)
 LABEL_DROPOUT = 0.1  # label dropout probability for classifier-free guidance (Ho and Salimans 2022)
 _MANY = 24  # sampling steps down to LOW; with fewer the last level is higher, as an evaluation at LOW changes nothing
 _SEEN = 32  # largest height and width of the U-Net's input, if `patch_size` is 0
-
-
-class Objective(NamedTuple):
-    """The parameterisation of the network, and the noise level in training as a function of u ~ U[0, 1]."""
-
-    scales: Callable[[Tensor, float], Scalings]
-    level: Callable[[Tensor], Tensor]
-
-
-def _rung(levels: Tensor, u: Tensor) -> Tensor:
-    """The discrete level (n) at each u (n)."""
-    return levels[(u * len(levels)).long()]
-
-
-OBJECTIVES: dict[str, Objective] = {
-    "edm": Objective(edm, lambda u: log_normal(u, LOW, HIGH)),
-    "ddpm": Objective(epsilon, lambda u: _rung(linear_levels().to(u), u)),
-    "v": Objective(velocity, lambda u: torch.tan(u * math.pi / 2)),  # the cosine schedule (Nichol 2021)
-    "flow": Objective(flow, lambda u: u / (1 - u)),
-}
 
 
 @dataclass(eq=False)
@@ -75,6 +54,9 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
         -1, "class to sample, by number or name; -1: unconditional", low=-1, high=65535, at_sampling=True, of_class=True
     )
     guidance_scale: float = option(1.0, "classifier-free guidance scale; 1: off", at_sampling=True)
+    score_scale: float = option(
+        1.1, "scale of the score: above 1 images are cleaner, less varied; 1: off", low=0.5, high=2, at_sampling=True
+    )
 
     batch_size = 32
     ema_half_life = 500_000  # Karras 2022, table 7; until ten million images a twentieth of those seen
@@ -120,7 +102,7 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
         n = len(image)
         even = (torch.rand(1, device=image.device) + torch.arange(n, device=image.device) / n) % 1
         u, known = even.clamp(1e-4, 1 - 1e-4), self.discrete_levels
-        sigma = OBJECTIVES[self.objective].level(u) if known is None else _rung(known, u)
+        sigma = OBJECTIVES[self.objective].level(u) if known is None else rung(known, u)
         return sigma.view(-1, 1, 1, 1)
 
     def scales(self, sigma: Tensor) -> Scalings:
@@ -171,10 +153,16 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
 
     def noise_levels(self, steps: int | None = None) -> list[float]:
         steps = self.num_inference_steps if steps is None else steps
-        return karras_sigmas(steps, LOW * max(1.0, _MANY / steps) ** 2.7, HIGH)
+        return self._levels(steps, LOW * max(1.0, _MANY / steps) ** 2.7)
+
+    def _levels(self, steps: int, low: float) -> list[float]:
+        return scaled_levels(karras_sigmas(steps, low, HIGH), self.score_scale, HIGH)
 
     def denoiser(self, label: Tensor | None = None) -> Denoiser:
-        return lambda x, sigma: self.denoise(x, sigma, self.condition(label, x.shape[0]))
+        def plain(x: Tensor, sigma: Tensor) -> Tensor:
+            return self.denoise(x, sigma, self.condition(label, x.shape[0]))
+
+        return scaled_score(plain, self.score_scale, HIGH)
 
     @property
     def decode_nfe(self) -> int:
@@ -186,7 +174,7 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
 
     def encode(self, image: Tensor) -> Tensor:
         """The noise (n c h w) of images, by the probability-flow ODE in reverse."""
-        return heun(self.denoiser(), image, karras_sigmas(self.num_inference_steps, LOW, HIGH)[-2::-1]) / HIGH
+        return heun(self.denoiser(), image, self._levels(self.num_inference_steps, LOW)[-2::-1]) / HIGH
 
     def likelihood_scores(self, images: Tensor, generator: Generator, progress: StageCallback = silent) -> Likelihoods:
         """The variational bound in continuous time (Kingma 2021)."""
