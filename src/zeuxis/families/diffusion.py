@@ -55,7 +55,7 @@ class Diffusion(Denoising, Encoder, HasLikelihood):
     )
     guidance_scale: float = option(1.0, "classifier-free guidance scale; 1: off", at_sampling=True)
     score_scale: float = option(
-        1.1, "scale of the score: above 1 images are cleaner, less varied; 1: off", low=0.5, high=2, at_sampling=True
+        1.05, "scale of the score: above 1 images are cleaner, less varied; 1: off", low=0.5, high=2, at_sampling=True
     )
 
     batch_size = 32
