@@ -54,8 +54,8 @@ class KnownPictures:
 
     def shaped(self, size: int | None, channels: int | None) -> KnownPictures:
         """The same, to be learned in the size and channels that are asked for, if any."""
-        given = {name: value for name, value in (("size", size), ("channels", channels)) if value is not None}
-        return replace(self, size=size or self.size, channels=channels or self.channels, asked=tuple(given))
+        asked = tuple(name for name, value in (("size", size), ("channels", channels)) if value is not None)
+        return replace(self, size=size or self.size, channels=channels or self.channels, asked=asked)
 
 
 @dataclass(frozen=True)
